@@ -1,0 +1,46 @@
+# gnatsd: build, test and measure. `make help` lists the targets.
+
+GO          ?= go
+COMMIT      := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+LDFLAGS     := -X gnatsd/server.gitCommit=$(COMMIT)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 1m
+BENCHARGS   ?=
+
+.PHONY: help build test check fmt vet staticcheck cross bench fuzz
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+build: ## the gnatsd binary, stamped with the git commit
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o gnatsd .
+
+test: ## all tests with the race detector, then the ones that need real speed without it
+	$(GO) test -race ./...
+	$(GO) test -count=1 -run '^TestSpeed' ./...
+
+check: fmt vet staticcheck cross test ## everything that must hold before a commit
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+cross: ## compile for every platform the broker supports
+	@for p in windows/amd64 darwin/arm64 freebsd/amd64 linux/arm64 linux/386; do \
+		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet . ./server ./conf ./logger ./sublist ./util/... || exit 1; \
+	done
+
+bench: build ## compare with other brokers: make bench BENCHARGS='-peer /usr/sbin/nats-server'
+	$(GO) run ./test/bench -broker ./gnatsd $(BENCHARGS)
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done

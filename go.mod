@@ -1,0 +1,3 @@
+module gnatsd
+
+go 1.26.0
