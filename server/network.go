@@ -1,0 +1,31 @@
+package server
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// network is how the server reaches others: the operating system's sockets, or
+// connections in memory when a whole mesh runs inside one test.
+type network interface {
+	// Listen opens a listener for TCP connections on host:port.
+	Listen(addr string) (net.Listener, error)
+	// Dial connects to host:port, waiting at most timeout.
+	Dial(addr string, timeout time.Duration) (net.Conn, error)
+	// LookupHost returns the addresses of a host name.
+	LookupHost(ctx context.Context, host string) ([]string, error)
+}
+
+// osNetwork is the network of the machine.
+type osNetwork struct{}
+
+func (osNetwork) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func (osNetwork) Dial(addr string, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", addr, timeout)
+}
+
+func (osNetwork) LookupHost(ctx context.Context, host string) ([]string, error) {
+	return net.DefaultResolver.LookupHost(ctx, host)
+}

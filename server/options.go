@@ -1,0 +1,183 @@
+package server
+
+import (
+	"crypto/tls"
+	"net/url"
+	"time"
+)
+
+// Version is what the broker calls itself in INFO, /varz and `gnatsd -v`.
+const Version = "1.5.0"
+
+// protoVersion is the client protocol announced in INFO: 1 means that the
+// server sends asynchronous INFO.
+const protoVersion = 1
+
+// Values that stand in for what a caller or a file leaves out. They are those
+// of gnatsd 1.4.1 where it has the setting.
+const (
+	// DefaultHost binds every interface.
+	DefaultHost = "0.0.0.0"
+	// DefaultPort is the registered port of the protocol.
+	DefaultPort = 4222
+	// RandomPort asks the kernel for a free port.
+	RandomPort = -1
+	// DefaultHTTPPort is the monitoring port by convention; it is opened only when asked for.
+	DefaultHTTPPort = 8222
+
+	defaultMaxControlLine = 4096
+	defaultMaxPayload     = 1 << 20
+	defaultMaxPending     = 64 << 20
+	defaultMaxConnections = 64 << 10
+	defaultPingInterval   = 2 * time.Minute
+	defaultMaxPingsOut    = 2
+	defaultWriteDeadline  = 2 * time.Second
+	defaultAuthTimeout    = 1.0
+	defaultTLSTimeout     = 0.5
+	defaultLameDuck       = 30 * time.Second
+	defaultLameDuckGrace  = time.Second
+	defaultMaxClosed      = 10000
+
+	// maxPendingTotalShare is the ceiling over all pending bytes, as a multiple
+	// of one connection's limit: sixteen readers may stand still at their limit
+	// before the largest of them is cut early.
+	maxPendingTotalShare = 16
+)
+
+// Options are the settings of a Server. Zero values mean the default (see
+// [Defaults]); New copies them, so changing them afterwards has no effect.
+//
+// The names are those that embedders of gnatsd 1.x know. The JSON names are
+// those of /varz.
+type Options struct {
+	ConfigFile      string `json:"-"`
+	ServerName      string `json:"server_name,omitempty"`
+	Host            string `json:"addr"`
+	Port            int    `json:"port"`
+	ClientAdvertise string `json:"-"`
+
+	Trace           bool   `json:"-"`
+	Debug           bool   `json:"-"`
+	NoLog           bool   `json:"-"`
+	NoSigs          bool   `json:"-"`
+	Logtime         bool   `json:"-"`
+	LogFormat       string `json:"-"` // "text" or "json"
+	LogFile         string `json:"-"`
+	LogSizeLimit    int64  `json:"-"` // bytes; 0 = never rotated
+	LogMaxNum       int    `json:"-"` // files kept by rotation; 0 = all
+	Syslog          bool   `json:"-"`
+	RemoteSyslog    string `json:"-"`
+	MaxTracedMsgLen int    `json:"-"` // bytes of a payload shown in a trace; 0 = all
+
+	MaxConn         int   `json:"max_connections"`             // clients; negative = unlimited
+	MaxSubs         int   `json:"max_subscriptions,omitempty"` // per connection; 0 = unlimited
+	MaxControlLine  int   `json:"max_control_line"`            // bytes of arguments
+	MaxPayload      int   `json:"max_payload"`                 // bytes; negative = unlimited
+	MaxPending      int64 `json:"max_pending"`                 // bytes queued per connection
+	MaxPendingTotal int64 `json:"-"`                           // bytes queued over all connections
+
+	Users         []*User `json:"-"`
+	Username      string  `json:"-"`
+	Password      string  `json:"-"`
+	Authorization string  `json:"-"` // token
+	NoAuthUser    string  `json:"-"`
+	AuthTimeout   float64 `json:"auth_timeout"` // seconds
+
+	PingInterval  time.Duration `json:"ping_interval"`
+	MaxPingsOut   int           `json:"ping_max"`
+	WriteDeadline time.Duration `json:"write_deadline"`
+
+	HTTPHost     string `json:"http_host"`
+	HTTPPort     int    `json:"http_port"`
+	HTTPSPort    int    `json:"https_port"`
+	HTTPBasePath string `json:"http_base_path,omitempty"`
+	ProfPort     int    `json:"-"`
+
+	Cluster   ClusterOpts `json:"cluster"`
+	Routes    []*url.URL  `json:"-"`
+	RoutesStr string      `json:"-"`
+
+	PidFile      string `json:"-"`
+	PortsFileDir string `json:"-"`
+
+	TLS               bool        `json:"-"`
+	TLSVerify         bool        `json:"-"`
+	TLSMap            bool        `json:"-"` // the certificate names the user
+	TLSHandshakeFirst bool        `json:"-"` // INFO is sent inside TLS
+	TLSCert           string      `json:"-"`
+	TLSKey            string      `json:"-"`
+	TLSCaCert         string      `json:"-"`
+	TLSTimeout        float64     `json:"tls_timeout"` // seconds
+	TLSConfig         *tls.Config `json:"-"`
+
+	MaxClosedClients    int           `json:"-"`
+	LameDuckDuration    time.Duration `json:"-"`
+	LameDuckGracePeriod time.Duration `json:"-"`
+
+	CustomClientAuthentication Authentication `json:"-"`
+	CustomRouterAuthentication Authentication `json:"-"`
+
+	network network // nil means the operating system's
+}
+
+// ClusterOpts are the settings of the listener for other servers and of the
+// connections to them. Port 0 means no clustering.
+type ClusterOpts struct {
+	Name           string            `json:"-"`
+	Host           string            `json:"addr,omitempty"`
+	Port           int               `json:"cluster_port,omitempty"`
+	Username       string            `json:"-"`
+	Password       string            `json:"-"`
+	AuthTimeout    float64           `json:"auth_timeout,omitempty"` // seconds
+	Permissions    *RoutePermissions `json:"-"`
+	TLSTimeout     float64           `json:"-"` // seconds
+	TLSConfig      *tls.Config       `json:"-"`
+	ListenStr      string            `json:"-"`
+	Advertise      string            `json:"-"`
+	NoAdvertise    bool              `json:"-"`
+	ConnectRetries int               `json:"-"`
+	PreferLocal    bool              `json:"-"` // a queue member on the publisher's server comes first
+}
+
+// Defaults returns the settings of a server that nobody configured.
+func Defaults() *Options {
+	o := &Options{}
+	o.fill()
+	return o
+}
+
+// fill replaces zero values by defaults.
+func (o *Options) fill() {
+	orDefault(&o.Host, DefaultHost)
+	orDefault(&o.Port, DefaultPort)
+	orDefault(&o.MaxConn, defaultMaxConnections)
+	orDefault(&o.MaxControlLine, defaultMaxControlLine)
+	orDefault(&o.MaxPayload, defaultMaxPayload)
+	orDefault(&o.MaxPending, defaultMaxPending)
+	orDefault(&o.MaxPendingTotal, maxPendingTotalShare*o.MaxPending)
+	orDefault(&o.AuthTimeout, defaultAuthTimeout)
+	orDefault(&o.TLSTimeout, defaultTLSTimeout)
+	orDefault(&o.PingInterval, defaultPingInterval)
+	orDefault(&o.MaxPingsOut, defaultMaxPingsOut)
+	orDefault(&o.WriteDeadline, defaultWriteDeadline)
+	orDefault(&o.HTTPHost, o.Host)
+	orDefault(&o.LogFormat, "text")
+	orDefault(&o.MaxClosedClients, defaultMaxClosed)
+	orDefault(&o.LameDuckDuration, defaultLameDuck)
+	orDefault(&o.LameDuckGracePeriod, defaultLameDuckGrace)
+	if o.Cluster.Port != 0 {
+		orDefault(&o.Cluster.Host, DefaultHost)
+		orDefault(&o.Cluster.AuthTimeout, defaultAuthTimeout)
+		orDefault(&o.Cluster.TLSTimeout, defaultTLSTimeout)
+	}
+	if o.network == nil {
+		o.network = osNetwork{}
+	}
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
