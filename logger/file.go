@@ -1,0 +1,182 @@
+package logger
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+const backupStamp = "2006.01.02.15.04.05.000000000"
+
+// file writes lines to a named file, opened for append, and begins a new one when it would grow beyond a limit.
+type file struct {
+	// set once
+	name  string
+	limit int64 // bytes; 0: none
+	keep  int   // files that stay, the current one included; 0: all
+	enc   encoder
+
+	// owned by the queue's goroutine
+	out      stream
+	f        *os.File
+	size     int64
+	rotateAt int64 // size at which the next file begins
+}
+
+func newFile(name string, enc encoder, o Options) (*file, error) {
+	s := &file{name: name, limit: o.SizeLimit, keep: o.MaxFiles, enc: enc}
+	f, err := openAppend(name)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.use(f)
+}
+
+func openAppend(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o660)
+	if err != nil {
+		return nil, fmt.Errorf("open log file: %w", err)
+	}
+	return f, nil
+}
+
+// use makes f the file that is written to, and closes it if it cannot be.
+func (s *file) use(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("open log file: %w", err)
+	}
+	s.f, s.out, s.size, s.rotateAt = f, stream{w: f}, st.Size(), s.limit
+	return nil
+}
+
+func (s *file) write(buf []byte, recs []record) (int, error) {
+	done := 0
+	for done < len(recs) {
+		n := s.fit(recs[done:])
+		if n == 0 {
+			s.rotate()
+			n = max(1, s.fit(recs[done:]))
+		}
+		run := recs[done : done+n]
+		stored, err := s.out.write(buf, run)
+		done += stored
+		s.size += int64(run[n-1].to - run[0].from)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// fit returns how many of the records fit into the current file. An empty file takes at least one.
+func (s *file) fit(recs []record) int {
+	if s.limit <= 0 {
+		return len(recs)
+	}
+	room := s.rotateAt - s.size + int64(recs[0].from)
+	n := 0
+	for n < len(recs) && int64(recs[n].to) <= room {
+		n++
+	}
+	if n == 0 && s.size == 0 {
+		return 1
+	}
+	return n
+}
+
+// rotate renames the file and begins a new one. If that fails the old one is used for as much again.
+func (s *file) rotate() {
+	now := time.Now()
+	backup := s.name + "." + now.Format(backupStamp)
+	if err := s.replace(backup); err != nil {
+		s.rotateAt = s.size + s.limit
+		s.line(failure, fmt.Sprintf("Log file not rotated, writing on to %q: %v", s.name, err))
+		return
+	}
+	s.line(notice, fmt.Sprintf("Rotated log, backup saved as %q", backup))
+	if err := s.purge(); err != nil {
+		s.line(failure, fmt.Sprintf("Old log files not removed: %v", err))
+	}
+}
+
+// replace renames the current file to backup and opens a new one.
+func (s *file) replace(backup string) error {
+	old := s.f
+	if runtime.GOOS == "windows" {
+		old.Close() // an open file cannot be renamed there
+	} else {
+		defer func() {
+			if s.f != old {
+				old.Close()
+			}
+		}()
+	}
+	err := os.Rename(s.name, backup)
+	f, oerr := openAppend(s.name)
+	if oerr == nil {
+		oerr = s.use(f)
+	}
+	if oerr != nil && err == nil {
+		os.Rename(backup, s.name) // back, as far as possible: the old file is still the one that is written
+	}
+	return cmp.Or(err, oerr)
+}
+
+// purge removes the oldest backups. Files whose names are not exactly those of a backup stay.
+func (s *file) purge() error {
+	if s.keep <= 0 {
+		return nil
+	}
+	dir := filepath.Dir(s.name)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var backups []string
+	for _, e := range entries {
+		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(s.name)+".")
+		if _, err := time.Parse(backupStamp, stamp); ok && err == nil && e.Type().IsRegular() {
+			backups = append(backups, e.Name())
+		}
+	}
+	slices.Sort(backups) // by time: the stamp has fixed width
+	for _, b := range backups[:max(0, len(backups)-(s.keep-1))] {
+		if rerr := os.Remove(filepath.Join(dir, b)); rerr != nil {
+			err = rerr
+		}
+	}
+	return err
+}
+
+// reopen opens the file by its name again, which may have been renamed. If it cannot, the old one stays in use.
+func (s *file) reopen() error {
+	f, err := openAppend(s.name)
+	if err != nil {
+		return err
+	}
+	old := s.f
+	if err := s.use(f); err != nil {
+		return err
+	}
+	s.line(notice, "File log re-opened")
+	return old.Close()
+}
+
+// line writes a line of the file's own. If it cannot be written, the next line meets the same error and that one is counted.
+func (s *file) line(lv level, text string) {
+	buf := s.enc(nil, time.Now(), lv, []byte(text))
+	if _, err := s.out.write(buf, []record{{to: len(buf)}}); err == nil {
+		s.size += int64(len(buf))
+	}
+}
+
+func (s *file) abort() {}
+
+func (s *file) close() error { return s.f.Close() }

@@ -1,0 +1,326 @@
+package logger
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	queueLimit = 2 << 20         // bytes of lines that wait for the destination, when Options does not say
+	keepBuffer = 64 << 10        // a buffer that grew beyond this many bytes is not kept
+	closeLimit = 2 * time.Second // how long Close, Fatalf and Reopen wait for a stalled destination
+)
+
+// A sink is where lines go. Only the queue's goroutine calls write and close.
+type sink interface {
+	// write stores the records of buf in order and returns how many were stored in full.
+	write(buf []byte, recs []record) (int, error)
+	// abort makes a write that hangs return, if there is a way. Any goroutine may call it, once.
+	abort()
+	close() error
+}
+
+// record is one line in a batch: buf[from:to]. The record of a line that reports loss counts for as many lines as it reports.
+type record struct {
+	from, to int
+	lv       level
+	lost     uint64
+	do       func() // if not nil, called before the bytes are written
+}
+
+type batch struct {
+	buf  []byte
+	recs []record
+}
+
+func (b *batch) reset() {
+	if cap(b.buf) > keepBuffer {
+		*b = batch{}
+	}
+	clear(b.recs)
+	b.buf, b.recs = b.buf[:0], b.recs[:0]
+}
+
+// queue holds lines between the callers, who never wait, and one goroutine, which writes them to the sink. When the sink does
+// not keep up and the queue is full, lines are dropped and counted; the first line after the gap tells how many.
+type queue struct {
+	// set once
+	enc     encoder
+	sink    sink
+	limit   int
+	maxLine int
+	texts   sync.Pool     // *[]byte
+	wake    chan struct{} // holds one signal: there is something to take
+	done    chan struct{} // closed when the goroutine has ended
+
+	// owned by the goroutine; closeErr is read after done
+	closeErr error
+
+	mu sync.Mutex
+	// guarded by mu
+	waiting batch
+	spare   batch
+	writing int // bytes at the sink
+	lost    uint64
+	reason  string // why lines were lost last, empty if the queue was full
+	fold    folder
+	window  *time.Timer // ends the window of fold; nil if none is running
+	closing bool
+
+	// atomic
+	dropped atomic.Uint64
+}
+
+func newQueue(s sink, enc encoder, o Options) *queue {
+	q := &queue{
+		enc: enc, sink: s, limit: o.QueueSize, maxLine: o.MaxLine,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	if q.limit <= 0 {
+		q.limit = queueLimit
+	}
+	if q.maxLine <= 0 || q.maxLine > q.limit/2 {
+		q.maxLine = q.limit / 2
+	}
+	q.texts.New = func() any { return new([]byte) }
+	// Ended by close, which waits for it; if the sink hangs for longer than closeLimit, it ends when the sink returns.
+	go q.drain()
+	return q
+}
+
+// logf formats a line and queues it. It never waits for the sink.
+func (q *queue) logf(lv level, format string, v ...any) {
+	b := q.texts.Get().(*[]byte)
+	*b = fmt.Appendf((*b)[:0], format, v...)
+	text := *b
+	if n := len(text); n > 0 && text[n-1] == '\n' {
+		text = text[:n-1]
+	}
+	q.add(lv, cutText(text, q.maxLine))
+	if cap(*b) <= keepBuffer {
+		q.texts.Put(b)
+	}
+}
+
+func (q *queue) add(lv level, text []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closing {
+		q.dropped.Add(1)
+		return
+	}
+	now := time.Now()
+	if q.fold.due(now) {
+		q.sweepLocked(now)
+	}
+	if q.fold.admit(now, lv, text) {
+		q.putLocked(now, lv, text)
+		return
+	}
+	if q.window == nil {
+		q.window = time.AfterFunc(q.fold.end.Sub(now), q.endWindow)
+	}
+}
+
+// endWindow tells of repeated lines when no other line comes to do it.
+func (q *queue) endWindow() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := time.Now(); !q.closing && q.fold.due(now) {
+		q.sweepLocked(now)
+	}
+}
+
+func (q *queue) sweepLocked(now time.Time) {
+	if q.window != nil {
+		q.window.Stop()
+		q.window = nil
+	}
+	for _, r := range q.fold.sweep() {
+		q.putLocked(now, r.lv, []byte(r.String()))
+	}
+}
+
+// putLocked queues a line, or counts it as lost if there is no room. Debug and trace lines leave an eighth of it to the others.
+func (q *queue) putLocked(now time.Time, lv level, text []byte) {
+	room := q.limit
+	if lv.chatty() {
+		room -= room / 8
+	}
+	if q.writing+len(q.waiting.buf)+len(text) > room {
+		q.lost++
+		q.reason = ""
+		q.dropped.Add(1)
+		return
+	}
+	q.tellLostLocked(now)
+	q.appendLocked(now, lv, text, 0)
+}
+
+func (q *queue) tellLostLocked(now time.Time) {
+	if q.lost == 0 {
+		return
+	}
+	why := "the log destination did not keep up"
+	if q.reason != "" {
+		why = q.reason
+	}
+	text := strconv.AppendUint(nil, q.lost, 10)
+	text = append(text, " log lines lost: "...)
+	text = append(text, why...)
+	q.appendLocked(now, warning, text, q.lost)
+	q.lost = 0
+}
+
+func (q *queue) appendLocked(now time.Time, lv level, text []byte, lost uint64) {
+	b := &q.waiting
+	from := len(b.buf)
+	b.buf = q.enc(b.buf, now, lv, text)
+	b.recs = append(b.recs, record{from: from, to: len(b.buf), lv: lv, lost: lost})
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drain is the goroutine that writes.
+func (q *queue) drain() {
+	defer close(q.done)
+	for {
+		b, last := q.take()
+		if len(b.recs) > 0 {
+			lost, lines, err := q.write(b)
+			q.give(b, lost, lines, err)
+			continue
+		}
+		if last {
+			break
+		}
+		<-q.wake
+	}
+	q.closeErr = q.sink.close()
+}
+
+// take returns what is waiting, and whether nothing will follow.
+func (q *queue) take() (b batch, last bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	// What was lost to a full queue came after all that waits. What the sink refused is told when the next line tries it again.
+	if q.lost > 0 && (q.reason == "" || len(q.waiting.recs) > 0) {
+		q.tellLostLocked(time.Now())
+	}
+	b = q.waiting
+	q.waiting, q.spare = q.spare, batch{}
+	q.writing = len(b.buf)
+	return b, q.closing
+}
+
+// give takes a batch back, and accounts what the sink refused.
+func (q *queue) give(b batch, lost, lines uint64, err error) {
+	b.reset()
+	q.dropped.Add(lines)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spare = b
+	q.writing = 0
+	if lost > 0 {
+		q.lost += lost
+		q.reason = err.Error()
+	}
+}
+
+// write hands a batch to the sink, in pieces where a record wants something done first. It returns what was lost: in total, and
+// without what had been counted as lost before.
+func (q *queue) write(b batch) (lost, lines uint64, err error) {
+	piece := func(recs []record) {
+		n, werr := q.sink.write(b.buf, recs)
+		if werr == nil {
+			return
+		}
+		err = werr
+		for _, r := range recs[n:] {
+			switch {
+			case r.lost > 0:
+				lost += r.lost
+			case r.to > r.from:
+				lost++
+				lines++
+			}
+		}
+	}
+	start := 0
+	for i, r := range b.recs {
+		if r.do == nil {
+			continue
+		}
+		if i > start {
+			piece(b.recs[start:i])
+		}
+		r.do()
+		start = i + 1
+	}
+	if start < len(b.recs) {
+		piece(b.recs[start:])
+	}
+	return lost, lines, err
+}
+
+// control has the queue's goroutine call do, after all lines queued so far were written, and waits for it as long as a stalled sink
+// is waited for. It reports whether do was called.
+func (q *queue) control(do func()) bool {
+	called := make(chan struct{})
+	if !q.enqueue(func() { do(); close(called) }) {
+		return false
+	}
+	limit := time.NewTimer(closeLimit)
+	defer limit.Stop()
+	select {
+	case <-called:
+		return true
+	case <-limit.C:
+		return false
+	}
+}
+
+func (q *queue) enqueue(do func()) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closing {
+		return false
+	}
+	n := len(q.waiting.buf)
+	q.waiting.recs = append(q.waiting.recs, record{from: n, to: n, do: do})
+	q.signal()
+	return true
+}
+
+// close writes what is queued, waiting at most closeLimit, and ends the goroutine.
+func (q *queue) close() error {
+	q.shut()
+	limit := time.NewTimer(closeLimit)
+	defer limit.Stop()
+	select {
+	case <-q.done:
+		return q.closeErr
+	case <-limit.C:
+	}
+	q.sink.abort()
+	return fmt.Errorf("close log: the destination did not take the last lines within %v", closeLimit)
+}
+
+func (q *queue) shut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closing {
+		q.sweepLocked(time.Now())
+		q.closing = true
+		q.signal()
+	}
+}

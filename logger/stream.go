@@ -1,0 +1,42 @@
+package logger
+
+import (
+	"io"
+	"time"
+)
+
+// stream writes lines to an io.Writer: standard error, or the file of a file sink.
+type stream struct {
+	w    io.Writer
+	torn bool // the last write ended inside a line
+}
+
+func (s *stream) write(buf []byte, recs []record) (int, error) {
+	if s.torn {
+		if _, err := s.w.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		s.torn = false
+	}
+	from, to := recs[0].from, recs[len(recs)-1].to
+	n, err := s.w.Write(buf[from:to])
+	if err == nil {
+		return len(recs), nil
+	}
+	whole := 0
+	for whole < len(recs) && recs[whole].to <= from+n {
+		whole++
+	}
+	s.torn = n > 0 && buf[from+n-1] != '\n'
+	return whole, err
+}
+
+// abort ends a hanging write to what knows deadlines: pipes, mostly. A write to a regular file cannot be ended.
+func (s *stream) abort() {
+	if d, ok := s.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		d.SetWriteDeadline(time.Unix(1, 0)) // no help if it fails
+	}
+}
+
+// close leaves the writer open: it belongs to the caller.
+func (s *stream) close() error { return nil }
