@@ -1,0 +1,124 @@
+package sublist
+
+import (
+	"bytes"
+	"sync/atomic"
+)
+
+const (
+	cacheSets = 4096
+	ways      = 4 // entries per set
+)
+
+// cache holds results of subjects seen at least twice. It is read without locks and
+// its size is fixed: a set is chosen by the hash of the subject and has room for
+// a few entries. Distinct subjects by the million pass by without pushing out
+// what is used: a subject is admitted only when it is seen again while the set
+// still remembers it, and an entry that was hit is spared once.
+type cache[T comparable] [cacheSets]set[T]
+
+// set is one line of memory on 64-bit systems. Its fields need not agree with each
+// other: an entry says itself what it is about.
+type set[T comparable] struct {
+	tags atomic.Uint64 // 16 bits of hash per way, so that a miss reads no entry
+	seen atomic.Uint64 // 16 bits of hash of each of the last four misses
+	hit  atomic.Uint32 // bit per way: it was hit since a newcomer last asked
+	busy atomic.Uint32 // 1 while someone writes tags and ways
+	ways [ways]atomic.Pointer[entry[T]]
+	_    [8]byte
+}
+
+// entry never changes.
+type entry[T comparable] struct {
+	subject []byte
+	stamp   uint64
+	touch   touch
+	result  *Result[T]
+}
+
+func (c *cache[T]) of(hash uint64) *set[T] { return &c[hash%cacheSets] }
+
+func tagOf(hash uint64) uint16 { return uint16(hash >> 16) }
+
+// find returns the entry for subject, fresh or stale, and its way.
+func (s *set[T]) find(subject []byte, tag uint16) (*entry[T], int) {
+	tags := s.tags.Load()
+	for i := range s.ways {
+		if uint16(tags>>(16*i)) != tag {
+			continue
+		}
+		if e := s.ways[i].Load(); e != nil && bytes.Equal(e.subject, subject) {
+			return e, i
+		}
+	}
+	return nil, 0
+}
+
+// markHit spares way i the next time a newcomer asks for room.
+func (s *set[T]) markHit(i int) {
+	if bit := uint32(1) << i; s.hit.Load()&bit == 0 {
+		s.hit.Or(bit)
+	}
+}
+
+// isSecond reports whether tag is among the last misses of the set, and makes it one.
+func (s *set[T]) isSecond(tag uint16) bool {
+	seen := s.seen.Load()
+	for i := 0; i < 64; i += 16 {
+		if uint16(seen>>i) == tag {
+			return true
+		}
+	}
+	s.seen.Store(seen<<16 | uint64(tag))
+	return false
+}
+
+// put stores e in way i. If another goroutine is writing to the set, e is dropped.
+func (s *set[T]) put(i int, tag uint16, e *entry[T]) {
+	if !s.busy.CompareAndSwap(0, 1) {
+		return
+	}
+	defer s.busy.Store(0)
+	s.ways[i].Store(e)
+	shift := 16 * i
+	s.tags.Store(s.tags.Load()&^(0xffff<<shift) | uint64(tag)<<shift)
+}
+
+// room returns a way for a newcomer, or -1 if all were hit since the last one asked.
+func (s *set[T]) room(gens *generations) int {
+	for i := range s.ways {
+		if e := s.ways[i].Load(); e == nil || gens.stamp(e.touch) != e.stamp {
+			return i
+		}
+	}
+	hit := s.hit.Load()
+	for i := range s.ways {
+		if hit&(1<<i) == 0 {
+			return i
+		}
+	}
+	s.hit.Store(0)
+	return -1
+}
+
+// dropStale forgets the entries that are not valid any more.
+func (s *set[T]) dropStale(gens *generations) {
+	for i := range s.ways {
+		if e := s.ways[i].Load(); e != nil && gens.stamp(e.touch) != e.stamp {
+			s.ways[i].CompareAndSwap(e, nil)
+		}
+	}
+}
+
+// len returns the number of entries.
+func (c *cache[T]) len() int {
+	n := 0
+	for i := range c {
+		for j := range c[i].ways {
+			if c[i].ways[j].Load() != nil {
+				n++
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,108 @@
+package sublist
+
+import "sync"
+
+const (
+	shards = 256 // of the index, so that each lock is held shortly
+
+	// shrinkBelow is the fraction of its peak below which a map is made anew: maps
+	// never give memory back by themselves.
+	shrinkBelow = 8
+	shrinkFrom  = 64 // peak under which that is not worth it
+)
+
+// index holds the patterns without wildcards.
+type index[T comparable] [shards]shard[T]
+
+// shard is the part of the index with one value in the top bits of the hash.
+type shard[T comparable] struct {
+	mu     sync.RWMutex
+	leaves map[string]*leaf[T]
+	peak   int // most leaves since the map was made
+}
+
+func (x *index[T]) of(hash uint64) *shard[T] { return &x[hash>>56] }
+
+// insert reports whether the subscription is new. The change is announced by
+// touching gens while the lock is held.
+func (s *shard[T]) insert(subject string, hash uint64, queue string, v T, gens *generations) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lf := s.leaves[subject]
+	if lf == nil {
+		if s.leaves == nil {
+			s.leaves = make(map[string]*leaf[T])
+		}
+		s.leaves[subject] = newLeaf(hash, queue, v)
+		s.peak = max(s.peak, len(s.leaves))
+	} else {
+		now, added := lf.insert(queue, v)
+		if !added {
+			return false
+		}
+		if now != lf {
+			s.leaves[subject] = now
+		}
+	}
+	gens.touchLiteral(hash)
+	return true
+}
+
+// remove reports whether the subscription was there.
+func (s *shard[T]) remove(subject string, hash uint64, queue string, v T, gens *generations) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lf := s.leaves[subject]
+	if lf == nil {
+		return false
+	}
+	now, removed := lf.remove(queue, v)
+	if !removed {
+		return false
+	}
+	if now == nil {
+		delete(s.leaves, subject)
+		s.leaves, s.peak = shrunk(s.leaves, s.peak)
+	} else if now != lf {
+		s.leaves[subject] = now
+	}
+	gens.touchLiteral(hash)
+	return true
+}
+
+// collect appends the pattern that is subject itself, if there is one.
+func (s *shard[T]) collect(subject []byte, found []part[T]) []part[T] {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if lf := s.leaves[string(subject)]; lf != nil {
+		found = append(found, part[T]{lf, lf.result()})
+	}
+	return found
+}
+
+// entries returns everything in s.
+func (s *shard[T]) entries() []Entry[T] {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []Entry[T]
+	for subject, lf := range s.leaves {
+		all = lf.result().entries(subject, all)
+	}
+	return all
+}
+
+// shrunk returns m, or a copy of it if it has become far smaller than its peak,
+// and the new peak.
+func shrunk[V any](m map[string]V, peak int) (map[string]V, int) {
+	if peak < shrinkFrom || len(m) >= peak/shrinkBelow {
+		return m, peak
+	}
+	if len(m) == 0 {
+		return nil, 0
+	}
+	small := make(map[string]V, len(m))
+	for k, v := range m {
+		small[k] = v
+	}
+	return small, len(m)
+}

@@ -1,0 +1,188 @@
+package sublist
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync/atomic"
+)
+
+// ErrInvalidSubject is returned, wrapped, for a subject that may not be
+// subscribed to, see [ValidSubject].
+var ErrInvalidSubject = errors.New("invalid subject")
+
+// sweepStep is how many sets of the cache a removal of a wildcard pattern looks
+// through for results that nobody will ask for again.
+const sweepStep = 8
+
+// List is a set of subscriptions. It is safe for concurrent use: a Match that
+// starts after an Insert has returned sees it, and one that starts after a
+// Remove has returned does not.
+type List[T comparable] struct {
+	gens  generations
+	none  *Result[T]
+	index index[T]
+	trie  trie[T]
+
+	combos combos[T]
+	cache  cache[T]
+	sweep  atomic.Uint32 // where the next look for stale results begins
+	counts counters
+}
+
+// Entry is one subscription. Queue is empty for a plain one.
+type Entry[T comparable] struct {
+	Subject, Queue string
+	Value          T
+}
+
+// New returns an empty List. It takes about 350 KB.
+func New[T comparable]() *List[T] {
+	return &List[T]{gens: generations{seed: maphash.MakeSeed()}, none: new(Result[T])}
+}
+
+// Insert adds a subscription; queue is empty for a plain one. A subscription that
+// is there already is not added again. The list keeps subject and queue, not
+// copies: they should not be part of something much larger.
+func (l *List[T]) Insert(subject, queue string, v T) error {
+	if !ValidSubject(subject) {
+		return fmt.Errorf("subscribe to %.64q: %w", subject, ErrInvalidSubject)
+	}
+	l.insert(subject, queue, v)
+	return nil
+}
+
+// insert is Insert for a subject that is known to be valid.
+func (l *List[T]) insert(subject, queue string, v T) {
+	hash := maphash.String(l.gens.seed, subject)
+	var added bool
+	if IsLiteral(subject) {
+		added = l.index.of(hash).insert(subject, hash, queue, v, &l.gens)
+	} else {
+		added = l.trie.insert(subject, hash, queue, v, &l.gens)
+	}
+	if added {
+		l.counts.inserts.Add(1)
+	}
+}
+
+// Remove takes a subscription out, and reports whether it was there.
+func (l *List[T]) Remove(subject, queue string, v T) bool {
+	hash := maphash.String(l.gens.seed, subject)
+	var removed bool
+	if IsLiteral(subject) {
+		removed = l.index.of(hash).remove(subject, hash, queue, v, &l.gens)
+		l.cache.of(hash).dropStale(&l.gens)
+	} else if ValidSubject(subject) {
+		removed = l.trie.remove(subject, queue, v, &l.gens)
+		l.dropStale()
+	}
+	if removed {
+		l.counts.removes.Add(1)
+	}
+	return removed
+}
+
+// InsertBatch adds all entries, or none if one of them has an invalid subject.
+// Nobody else has to wait for more than one of them.
+func (l *List[T]) InsertBatch(batch []Entry[T]) error {
+	for i := range batch {
+		if !ValidSubject(batch[i].Subject) {
+			return fmt.Errorf("entry %d: subscribe to %.64q: %w", i, batch[i].Subject, ErrInvalidSubject)
+		}
+	}
+	for i := range batch {
+		l.insert(batch[i].Subject, batch[i].Queue, batch[i].Value)
+	}
+	return nil
+}
+
+// RemoveBatch takes all entries out, and returns how many of them were there.
+// Nobody else has to wait for more than one of them.
+func (l *List[T]) RemoveBatch(batch []Entry[T]) int {
+	n := 0
+	for i := range batch {
+		if l.Remove(batch[i].Subject, batch[i].Queue, batch[i].Value) {
+			n++
+		}
+	}
+	return n
+}
+
+// Match returns everyone who subscribed to what subject, taken as plain text,
+// matches. It is never nil. The subject is not kept.
+func (l *List[T]) Match(subject []byte) *Result[T] {
+	found, hit := l.find(subject)
+	l.counts.match(found.hash, found.result.fanout(), hit)
+	return found.result
+}
+
+// match is a result with what tells how long it is valid.
+type match[T comparable] struct {
+	result *Result[T]
+	hash   uint64
+	stamp  uint64
+	touch  touch
+}
+
+// find looks in the cache, then in the index and the trie, and reports whether
+// the cache had it.
+func (l *List[T]) find(subject []byte) (match[T], bool) {
+	hash := maphash.Bytes(l.gens.seed, subject)
+	set, tag := l.cache.of(hash), tagOf(hash)
+	old, way := set.find(subject, tag)
+	if old != nil && l.gens.stamp(old.touch) == old.stamp {
+		set.markHit(way)
+		return match[T]{old.result, hash, old.stamp, old.touch}, true
+	}
+	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash)}
+	m.stamp = l.gens.stamp(m.touch) // before anything is looked up
+	m.result = l.walk(subject, hash)
+	if old != nil {
+		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
+	} else if set.isSecond(tag) {
+		if way := set.room(&l.gens); way >= 0 {
+			set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
+		}
+	}
+	return m, false
+}
+
+// walk looks subject up in the index and the trie.
+func (l *List[T]) walk(subject []byte, hash uint64) *Result[T] {
+	var room [16]part[T]
+	found := l.index.of(hash).collect(subject, room[:0])
+	found = l.trie.collect(subject, found)
+	switch len(found) {
+	case 0:
+		return l.none
+	case 1:
+		return found[0].result
+	}
+	return l.combos.of(found)
+}
+
+// dropStale looks through a part of the caches for results that nobody will ask
+// for again, so that they do not keep subscriptions alive for long.
+func (l *List[T]) dropStale() {
+	from := l.sweep.Add(sweepStep) - sweepStep
+	for i := range uint32(sweepStep) {
+		l.cache[(from+i)%cacheSets].dropStale(&l.gens)
+		l.combos.dropStale(int((from + i) % comboSlots))
+	}
+}
+
+// All calls yield for every subscription, in no particular order, until it
+// returns false. It holds locks for short times only, so subscriptions that
+// come or go meanwhile may or may not be among them. yield may use the list.
+func (l *List[T]) All(yield func(Entry[T]) bool) {
+	for i := range l.index {
+		for _, e := range l.index[i].entries() {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+	l.trie.all(&l.trie.root, "", yield)
+}

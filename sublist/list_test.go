@@ -1,0 +1,224 @@
+package sublist
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// obvious is a List as one would write it first.
+type obvious []Entry[int]
+
+// match returns what List.Match must contain, as flatten returns it.
+func (o obvious) match(subject string) []string {
+	var all []string
+	for _, e := range o {
+		if Matches(e.Subject, subject) {
+			all = append(all, fmt.Sprintf("%s/%d", e.Queue, e.Value))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// flatten returns "queue/value" for everyone in r, sorted. It fails the test if a
+// group comes twice or is empty.
+func flatten(t *testing.T, r *Result[int]) []string {
+	t.Helper()
+	var all []string
+	for _, v := range r.Plain {
+		all = append(all, fmt.Sprintf("/%d", v))
+	}
+	names := map[string]bool{}
+	for _, g := range r.Queues {
+		if names[g.Name] || len(g.Members) == 0 {
+			t.Errorf("group %q comes twice or is empty", g.Name)
+		}
+		names[g.Name] = true
+		for _, v := range g.Members {
+			all = append(all, fmt.Sprintf("%s/%d", g.Name, v))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// wantMatch compares every way to match subject with want.
+func wantMatch(t *testing.T, l *List[int], c *Cursor[int], subject string, want []string) {
+	t.Helper()
+	for range 3 { // not cached, admitted, cached
+		if got := flatten(t, l.Match([]byte(subject))); !slices.Equal(got, want) {
+			t.Fatalf("Match(%q) = %v, want %v", subject, got, want)
+		}
+	}
+	for range 2 {
+		if got := flatten(t, c.Match(l, []byte(subject))); !slices.Equal(got, want) {
+			t.Fatalf("Cursor.Match(%q) = %v, want %v", subject, got, want)
+		}
+	}
+}
+
+func insert(t testing.TB, l *List[int], subject, queue string, v int) {
+	t.Helper()
+	if err := l.Insert(subject, queue, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantAll compares what All and Count say with o.
+func wantAll(t *testing.T, l *List[int], o obvious) {
+	t.Helper()
+	less := func(a, b Entry[int]) int {
+		if c := strings.Compare(a.Subject+" "+a.Queue, b.Subject+" "+b.Queue); c != 0 {
+			return c
+		}
+		return a.Value - b.Value
+	}
+	want := slices.Clone(o)
+	slices.SortFunc(want, less)
+	got := obvious(slices.Collect(l.All))
+	slices.SortFunc(got, less)
+	if !slices.Equal(got, want) {
+		t.Fatalf("All = %v, want %v", got, want)
+	}
+	if l.Count() != len(o) {
+		t.Fatalf("Count = %d, want %d", l.Count(), len(o))
+	}
+}
+
+func TestInvalidSubjects(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	for _, s := range []string{"", ".", "foo.", ".foo", "foo..bar", ">.foo", "foo.>.bar"} {
+		if err := l.Insert(s, "", 1); !errors.Is(err, ErrInvalidSubject) {
+			t.Errorf("Insert(%q) = %v, want ErrInvalidSubject", s, err)
+		}
+		if err := l.InsertBatch([]Entry[int]{{"ok", "", 1}, {s, "", 1}}); !errors.Is(err, ErrInvalidSubject) {
+			t.Errorf("InsertBatch with %q = %v, want ErrInvalidSubject", s, err)
+		}
+		if l.Remove(s, "", 1) {
+			t.Errorf("Remove(%q) found something", s)
+		}
+	}
+	if n := l.Count(); n != 0 {
+		t.Errorf("Count = %d, want 0", n)
+	}
+}
+
+func TestSameSubscriptionTwice(t *testing.T) {
+	t.Parallel()
+	for _, subject := range []string{"foo.bar", "foo.*", "foo.>"} {
+		for _, queue := range []string{"", "g"} {
+			l := New[int]()
+			insert(t, l, subject, queue, 1)
+			insert(t, l, subject, queue, 1)
+			wantAll(t, l, obvious{{subject, queue, 1}})
+			if !l.Remove(subject, queue, 1) || l.Remove(subject, queue, 1) {
+				t.Errorf("%s %q: it is removed exactly once", subject, queue)
+			}
+			wantAll(t, l, nil)
+		}
+	}
+}
+
+func TestQueueGroupSpansPatterns(t *testing.T) {
+	t.Parallel()
+	l, c := New[int](), new(Cursor[int])
+	var o obvious
+	for i, subject := range []string{"w.a", "w.*", "w.>"} {
+		insert(t, l, subject, "g", i)
+		o = append(o, Entry[int]{subject, "g", i})
+	}
+	wantMatch(t, l, c, "w.a", o.match("w.a"))
+	if r := l.Match([]byte("w.a")); len(r.Queues) != 1 || len(r.Queues[0].Members) != 3 {
+		t.Errorf("Match = %+v, want one group of three", r)
+	}
+}
+
+// TestEveryPatternAndSubject puts all patterns in one list, then takes them out
+// one by one.
+func TestEveryPatternAndSubject(t *testing.T) {
+	t.Parallel()
+	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)
+	subjects := every(4, []string{"a", "b", "c", "*", ">", ""}, func(string) bool { return true })
+	l, c := New[int](), new(Cursor[int])
+	var o obvious
+	for i, p := range patterns {
+		queue := ""
+		if i%3 == 0 {
+			queue = "g" + fmt.Sprint(i%2)
+		}
+		insert(t, l, p, queue, i)
+		o = append(o, Entry[int]{p, queue, i})
+	}
+	for _, s := range subjects {
+		wantMatch(t, l, c, s, o.match(s))
+	}
+	wantAll(t, l, o)
+	rng := rand.New(rand.NewPCG(1, 2))
+	rng.Shuffle(len(o), func(i, j int) { o[i], o[j] = o[j], o[i] })
+	for len(o) > 0 {
+		e := o[0]
+		o = o[1:]
+		if !l.Remove(e.Subject, e.Queue, e.Value) {
+			t.Fatalf("Remove(%v) found nothing", e)
+		}
+		for range 4 {
+			s := subjects[rng.IntN(len(subjects))]
+			wantMatch(t, l, c, s, o.match(s))
+		}
+	}
+	wantAll(t, l, nil)
+	if !l.trie.root.isEmpty() {
+		t.Error("the trie is not empty")
+	}
+}
+
+func TestRandomSequences(t *testing.T) {
+	t.Parallel()
+	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)
+	subjects := every(4, []string{"a", "b", "c", "*"}, ValidSubject)
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, 7))
+			narrow := patterns[:20+rng.IntN(len(patterns)-20)]
+			l, c := New[int](), new(Cursor[int])
+			var o obvious
+			for range 10_000 {
+				e := Entry[int]{narrow[rng.IntN(len(narrow))], []string{"", "", "g", "h"}[rng.IntN(4)], rng.IntN(40)}
+				at := slices.Index(o, e)
+				switch rng.IntN(5) {
+				case 0:
+					insert(t, l, e.Subject, e.Queue, e.Value)
+					if at < 0 {
+						o = append(o, e)
+					}
+				case 1:
+					if got := l.Remove(e.Subject, e.Queue, e.Value); got != (at >= 0) {
+						t.Fatalf("Remove(%v) = %v", e, got)
+					}
+					if at >= 0 {
+						o = slices.Delete(o, at, at+1)
+					}
+				case 2:
+					if len(o) > 0 {
+						e := o[rng.IntN(len(o))]
+						l.Remove(e.Subject, e.Queue, e.Value)
+						o = slices.DeleteFunc(o, func(x Entry[int]) bool { return x == e })
+					}
+				default:
+					s := subjects[rng.IntN(len(subjects))]
+					wantMatch(t, l, c, s, o.match(s))
+				}
+			}
+			wantAll(t, l, o)
+			if n := l.RemoveBatch(o); n != len(o) || l.Count() != 0 {
+				t.Errorf("RemoveBatch = %d with %d left, want %d and 0", n, l.Count(), len(o))
+			}
+		})
+	}
+}

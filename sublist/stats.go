@@ -1,0 +1,113 @@
+package sublist
+
+import "sync/atomic"
+
+// Stats is what a List counts. Hits, matches and fan-out are since New.
+type Stats struct {
+	Subscriptions int64   // in the list now
+	CacheEntries  int64   // subjects in the result cache, valid or not
+	Inserts       int64   // subscriptions added
+	Removes       int64   // subscriptions taken out
+	Matches       int64   // calls of Match, those of a Cursor since its last Flush excepted
+	CacheHits     int64   // of Matches, those answered by the cache or a Cursor
+	MaxFanout     int64   // most plain subscribers and queue groups of one match
+	AvgFanout     float64 // plain subscribers and queue groups per match
+}
+
+// HitRate returns the share of matches that were answered from memory, 0 to 1.
+func (s Stats) HitRate() float64 {
+	if s.Matches == 0 {
+		return 0
+	}
+	return float64(s.CacheHits) / float64(s.Matches)
+}
+
+// stripes is how many copies of the counters of matches there are, so that
+// goroutines seldom write to the same.
+const stripes = 16
+
+type counters struct {
+	inserts   atomic.Int64
+	removes   atomic.Int64
+	maxFanout atomic.Int64
+	stripes   [stripes]stripe
+}
+
+// stripe fills a line of memory.
+type stripe struct {
+	matches, hits, copies atomic.Int64
+	_                     [40]byte
+}
+
+// tally is what one goroutine counted.
+type tally struct{ matches, hits, copies, maxFanout int64 }
+
+// add counts n matches with the same fan-out.
+func (t *tally) add(n int64, fanout int, hit bool) {
+	t.matches += n
+	t.copies += n * int64(fanout)
+	t.maxFanout = max(t.maxFanout, int64(fanout))
+	if hit {
+		t.hits += n
+	}
+}
+
+// match counts one match of the subject with this hash.
+func (c *counters) match(hash uint64, fanout int, hit bool) {
+	s := &c.stripes[hash>>32%stripes]
+	s.matches.Add(1)
+	if hit {
+		s.hits.Add(1)
+	}
+	if fanout > 0 {
+		s.copies.Add(int64(fanout))
+		c.raiseFanout(int64(fanout))
+	}
+}
+
+// add counts what a goroutine counted.
+func (c *counters) add(t *tally) {
+	s := &c.stripes[t.matches%stripes]
+	s.matches.Add(t.matches)
+	s.hits.Add(t.hits)
+	s.copies.Add(t.copies)
+	c.raiseFanout(t.maxFanout)
+}
+
+func (c *counters) raiseFanout(n int64) {
+	for {
+		was := c.maxFanout.Load()
+		if n <= was || c.maxFanout.CompareAndSwap(was, n) {
+			return
+		}
+	}
+}
+
+// Count returns the number of subscriptions in the list.
+func (l *List[T]) Count() int {
+	removes := l.counts.removes.Load() // first: never more than were inserted
+	return int(max(0, l.counts.inserts.Load()-removes))
+}
+
+// Stats returns the counters. It looks through the whole cache: a page of
+// statistics may ask for it, a message may not.
+func (l *List[T]) Stats() Stats {
+	s := Stats{
+		Removes:      l.counts.removes.Load(),
+		Inserts:      l.counts.inserts.Load(),
+		CacheEntries: int64(l.cache.len()),
+		MaxFanout:    l.counts.maxFanout.Load(),
+	}
+	s.Subscriptions = max(0, s.Inserts-s.Removes)
+	var copies int64
+	for i := range l.counts.stripes {
+		stripe := &l.counts.stripes[i]
+		s.CacheHits += stripe.hits.Load()
+		s.Matches += stripe.matches.Load()
+		copies += stripe.copies.Load()
+	}
+	if s.Matches > 0 {
+		s.AvgFanout = float64(copies) / float64(s.Matches)
+	}
+	return s
+}
