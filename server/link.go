@@ -1,0 +1,67 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// errWouldBlock says that a socket takes no more bytes at the moment.
+var errWouldBlock = errors.New("would block")
+
+// link is a socket as a connection uses it. There are two kinds: directLink
+// (plain TCP on Unix) reads without holding a buffer while it waits and writes
+// without waiting; plainLink (TLS, other systems, connections in memory) does
+// both through plain Read and Write.
+type link interface {
+	// recv waits for bytes and reads them into in, whose space it asks for with
+	// the given limit only once there is something to read, where it can tell.
+	recv(in *inbuf, limit int) (int, error)
+	// trySend writes what the socket takes without waiting. It returns
+	// errWouldBlock if that is not everything.
+	trySend(segs []seg) (int, error)
+	// send writes everything, waiting until deadline at most.
+	send(segs []seg, deadline time.Time) (int, error)
+	// conn is the connection underneath: deadlines, addresses, closing.
+	conn() net.Conn
+}
+
+// plainLink is a link over any net.Conn.
+type plainLink struct{ nc net.Conn }
+
+func (l *plainLink) conn() net.Conn { return l.nc }
+
+// plainRead is the first buffer of a link that has to hold one while it waits.
+const plainRead = 4 << 10
+
+func (l *plainLink) recv(in *inbuf, limit int) (int, error) {
+	// A full buffer is a sign that more is there: the next one is larger.
+	size := plainRead
+	if in.ck != nil {
+		size = min(limit, max(size, 2*cap(in.ck.b)))
+	}
+	n, err := l.nc.Read(in.space(size))
+	in.filled(n)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
+}
+
+func (l *plainLink) trySend([]seg) (int, error) { return 0, errWouldBlock }
+
+func (l *plainLink) send(segs []seg, deadline time.Time) (int, error) {
+	if err := l.nc.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer l.nc.SetWriteDeadline(time.Time{})
+	if len(segs) == 1 {
+		return l.nc.Write(segs[0].bytes())
+	}
+	bufs := make(net.Buffers, 0, len(segs))
+	for _, s := range segs {
+		bufs = append(bufs, s.bytes())
+	}
+	n, err := bufs.WriteTo(l.nc)
+	return int(n), err
+}

@@ -1,0 +1,146 @@
+//go:build unix
+
+package server
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// directLink is a link over a TCP socket of a Unix system.
+type directLink struct {
+	tcp *net.TCPConn
+	raw syscall.RawConn
+
+	// Owned by the reader, for the callback below.
+	in      *inbuf
+	limit   int
+	n       int
+	readErr error
+	readFn  func(fd uintptr) bool
+
+	// Owned by whoever may write (see outbound.busy), for the callback below.
+	segs     []seg
+	wait     bool // for room, instead of giving up
+	sent     int
+	writeErr error
+	writeFn  func(fd uintptr) bool
+}
+
+// newLink returns the fastest link that nc can have.
+func newLink(nc net.Conn) link {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return &plainLink{nc: nc}
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return &plainLink{nc: nc}
+	}
+	l := &directLink{tcp: tcp, raw: raw}
+	l.readFn, l.writeFn = l.readReady, l.writeReady
+	return l
+}
+
+func (l *directLink) conn() net.Conn { return l.tcp }
+
+func (l *directLink) recv(in *inbuf, limit int) (int, error) {
+	l.in, l.limit = in, limit
+	if err := l.raw.Read(l.readFn); err != nil {
+		return 0, err
+	}
+	return l.n, l.readErr
+}
+
+// readReady makes one attempt to read. It reports false, holding no memory, if
+// the socket has nothing: the runtime then waits and calls it again.
+func (l *directLink) readReady(fd uintptr) bool {
+	space := l.in.space(l.limit)
+	for {
+		n, err := syscall.Read(int(fd), space)
+		switch {
+		case n > 0:
+			l.in.filled(n)
+			l.n, l.readErr = n, nil
+			return true
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			l.in.rest()
+			return false
+		case err == nil:
+			err = io.EOF
+		}
+		l.n, l.readErr = 0, err
+		return true
+	}
+}
+
+func (l *directLink) trySend(segs []seg) (int, error) { return l.write(segs, false) }
+
+func (l *directLink) send(segs []seg, deadline time.Time) (int, error) {
+	if err := l.tcp.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer l.tcp.SetWriteDeadline(time.Time{})
+	return l.write(segs, true)
+}
+
+func (l *directLink) write(segs []seg, wait bool) (int, error) {
+	l.segs, l.wait, l.sent, l.writeErr = segs, wait, 0, nil
+	err := l.raw.Write(l.writeFn)
+	l.segs = nil
+	if err == nil {
+		err = l.writeErr
+	}
+	return l.sent, err
+}
+
+// writeReady writes what the socket takes. It reports false if the rest should
+// wait until there is room: the runtime then calls it again.
+func (l *directLink) writeReady(fd uintptr) bool {
+	n, err := writeSegs(int(fd), l.segs)
+	l.sent += n
+	if err == errWouldBlock && l.wait {
+		l.segs = skip(l.segs, n)
+		return false
+	}
+	l.writeErr = err
+	return true
+}
+
+// skip returns the segments without their first n bytes. Segments are copied
+// before they are cut: the caller still owns the originals.
+func skip(segs []seg, n int) []seg {
+	for len(segs) > 0 && n >= segs[0].len() {
+		n -= segs[0].len()
+		segs = segs[1:]
+	}
+	if n > 0 {
+		segs = append([]seg(nil), segs...)
+		segs[0].from += n
+	}
+	return segs
+}
+
+// writeEach writes segments one by one, as far as the socket takes them.
+func writeEach(fd int, segs []seg) (total int, err error) {
+	for _, s := range segs {
+		for b := s.bytes(); len(b) > 0; {
+			n, err := syscall.Write(fd, b)
+			switch {
+			case n > 0:
+				total += n
+				b = b[n:]
+			case err == syscall.EINTR:
+			case err == syscall.EAGAIN:
+				return total, errWouldBlock
+			default:
+				return total, err
+			}
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package server
+
+import "net"
+
+// newLink returns the fastest link that nc can have.
+func newLink(nc net.Conn) link { return &plainLink{nc: nc} }

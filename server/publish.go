@@ -1,0 +1,97 @@
+package server
+
+import (
+	"math/rand/v2"
+
+	"gnatsd/sublist"
+)
+
+// This file chooses who receives a published message: every plain
+// subscription, and of each queue group one member.
+
+// publish stages a message that a client published for everyone it matches.
+func (st *stage) publish(m *message) {
+	c := st.from
+	res := c.cursor.Match(c.srv.subs, m.subject)
+	if len(res.Plain)+len(res.Queues) == 0 {
+		return
+	}
+	st.mark++
+	st.sids = 0
+	if len(res.Plain) == 1 {
+		if sub := res.Plain[0]; st.accepts(sub, m) {
+			st.toOne(sub, m)
+		}
+	} else {
+		st.fanOut(res, m)
+	}
+	for i := range res.Queues {
+		st.toGroup(res.Queues[i].Members, m)
+	}
+	if st.encoded >= st.limit {
+		st.flush()
+	}
+}
+
+// fanOut stages a message for several plain subscriptions, encoding it once for
+// all that share a sid.
+func (st *stage) fanOut(res *sublist.Result[*subscription], m *message) {
+	byRef := m.size >= refPayload
+	var f frame
+	for _, sub := range res.Plain {
+		if !st.accepts(sub, m) {
+			continue
+		}
+		if byRef {
+			st.toOne(sub, m)
+			continue
+		}
+		f = st.toStream(res, sub, m, f)
+	}
+}
+
+// randomTries is how many members of a queue group are drawn at random before
+// the rest is tried in order; more than one draw is needed only when members
+// refuse.
+const randomTries = 8
+
+// toGroup stages a message for one member of a queue group, each with the same
+// chance. A member that cannot take it (it has reached its limit, or is the
+// publisher that wants no echo) is passed over.
+func (st *stage) toGroup(members []*subscription, m *message) {
+	n := uint32(len(members))
+	for range randomTries {
+		if sub := members[rand.Uint32N(n)]; st.accepts(sub, m) {
+			st.toOne(sub, m)
+			return
+		}
+		if n == 1 {
+			return
+		}
+	}
+	at := int(rand.Uint32N(n))
+	for i := range members {
+		if sub := members[(at+i)%len(members)]; st.accepts(sub, m) {
+			st.toOne(sub, m)
+			return
+		}
+	}
+}
+
+// accepts reports whether a subscription takes a message, and counts it if so.
+func (st *stage) accepts(sub *subscription, m *message) bool {
+	c := sub.conn
+	if c == st.from && c.noEcho {
+		return false
+	}
+	if sub.filter != nil && !sub.filter.passes(m.subject) {
+		return false
+	}
+	if !sub.count() {
+		return false
+	}
+	if st.tracing {
+		c.traceOut("MSG", m, sub.sid)
+	}
+	return true
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"gnatsd/sublist"
+)
+
+// subscription is the interest of one connection in a subject.
+type subscription struct {
+	// Set once. The three strings share one allocation.
+	conn    *conn
+	subject string
+	queue   string
+	sid     string
+	filter  *subjectFilter // messages not to be delivered; nil = none
+
+	// Atomic.
+	delivered atomic.Int64 // messages since SUB
+	limit     atomic.Int64 // end after so many; 0 = never
+}
+
+// subjectFilter withholds messages that a subscription matches and its user
+// must not see.
+type subjectFilter struct{ deny []string }
+
+// passes reports whether a message on subject may be delivered.
+func (f *subjectFilter) passes(subject []byte) bool {
+	s := string(subject)
+	for _, d := range f.deny {
+		if sublist.Matches(d, s) {
+			return false
+		}
+	}
+	return true
+}
+
+func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
+	var b strings.Builder
+	b.Grow(len(subject) + len(queue) + len(sid))
+	b.Write(subject)
+	b.Write(queue)
+	b.Write(sid)
+	s, n, k := b.String(), len(subject), len(subject)+len(queue)
+	return &subscription{conn: c, subject: s[:n], queue: s[n:k], sid: s[k:]}
+}
+
+// count takes one delivery from what the subscription still may receive. It
+// reports false if nothing is left. The delivery that reaches the limit ends
+// the subscription.
+func (s *subscription) count() bool {
+	n := s.delivered.Add(1)
+	limit := s.limit.Load()
+	switch {
+	case limit == 0 || n < limit:
+		return true
+	case n > limit:
+		return false
+	}
+	s.conn.expire(s)
+	return true
+}
+
+func (s *subscription) entry() sublist.Entry[*subscription] {
+	return sublist.Entry[*subscription]{Subject: s.subject, Queue: s.queue, Value: s}
+}
+
+// subscribe adds a subscription unless its sid is taken. The caller has checked
+// the subject.
+func (c *conn) subscribe(sub *subscription) (added bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, taken := c.subs[sub.sid]; taken || c.gone {
+		return false
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]*subscription)
+	}
+	if err := c.srv.subs.Insert(sub.subject, sub.queue, sub); err != nil {
+		return false
+	}
+	c.subs[sub.sid] = sub
+	return true
+}
+
+// unsubscribe ends a subscription at once.
+func (c *conn) unsubscribe(sub *subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs[sub.sid] != sub {
+		return
+	}
+	delete(c.subs, sub.sid)
+	c.srv.subs.Remove(sub.subject, sub.queue, sub)
+}
+
+// unsubscribeAfter ends a subscription once limit messages in total have been
+// delivered, at once if they have been already. A limit of 0 or less is now.
+func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
+	if limit <= 0 {
+		c.unsubscribe(sub)
+		return
+	}
+	sub.limit.Store(limit)
+	if n := sub.delivered.Load(); n >= limit {
+		c.unsubscribe(sub)
+	} else if c.debugging() {
+		c.debugf("Deferring actual UNSUB(%s): %d max, %d received", sub.subject, limit, n)
+	}
+}
+
+// expire ends a subscription that has received its last message. It runs on
+// the goroutine of the publisher.
+func (c *conn) expire(sub *subscription) {
+	if c.debugging() {
+		c.debugf("Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid)
+	}
+	c.unsubscribe(sub)
+}
+
+// sub returns the subscription with a sid, nil if there is none.
+func (c *conn) sub(sid []byte) *subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.subs[string(sid)]
+}
+
+// subCount returns how many subscriptions the connection has.
+func (c *conn) subCount() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.subs)
+}
+
+// dropSubs ends all subscriptions in one batch.
+func (c *conn) dropSubs() {
+	c.mu.Lock()
+	c.gone = true
+	subs := c.subs
+	c.subs = nil
+	c.mu.Unlock()
+	if len(subs) == 0 {
+		return
+	}
+	batch := make([]sublist.Entry[*subscription], 0, len(subs))
+	for _, sub := range subs {
+		batch = append(batch, sub.entry())
+	}
+	c.srv.subs.RemoveBatch(batch)
+}
