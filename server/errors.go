@@ -40,10 +40,12 @@ type logLevel uint8
 
 const (
 	levelNone logLevel = iota
+	levelTrace
 	levelDebug
 	levelInfo
 	levelWarn
 	levelError
+	levelFatal
 )
 
 // closeRow describes one reason: its name in /connz, the text of the -ERR that

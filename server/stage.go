@@ -33,6 +33,7 @@ type stage struct {
 	mark    uint64 // number of the message being delivered
 	sids    int    // streams that the message being delivered has begun
 	tracing bool
+	now     int64 // UnixNano of the flush
 
 	op      op
 	limits  frameLimits
@@ -327,6 +328,7 @@ func (st *stage) flush() {
 		}
 		*s = stream{}
 	}
+	st.now = time.Now().UnixNano()
 	var own *target
 	var msgs, bytes int64
 	reached := 0
@@ -364,6 +366,9 @@ func (st *stage) flush() {
 func (st *stage) push(t *target) {
 	if len(t.segs) == 0 {
 		return
+	}
+	if t.msgs > 0 {
+		t.c.lastActive.Store(st.now)
 	}
 	if t.c.out.push(t) && t.msgs > 0 {
 		st.lagging = append(st.lagging, &t.c.out)

@@ -119,8 +119,8 @@ func (c *conn) expire(sub *subscription) {
 	c.unsubscribe(sub)
 }
 
-// sub returns the subscription with a sid, nil if there is none.
-func (c *conn) sub(sid []byte) *subscription {
+// subOf returns the subscription with a sid, nil if there is none.
+func (c *conn) subOf(sid []byte) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.subs[string(sid)]

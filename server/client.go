@@ -1,0 +1,254 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"gnatsd/sublist"
+)
+
+// client is a connection to the client port. Its methods say what each verb
+// means there.
+type client struct {
+	conn
+
+	// Owned by the reader.
+	opts      ConnectOptions
+	connected bool // a CONNECT was accepted
+	verbose   bool
+	pedantic  bool
+
+	// Guarded by conn.mu.
+	shown      ConnectOptions // what monitoring may see of opts
+	authTimer  *time.Timer
+	pinged     bool // the first PING has been answered
+	infoMissed bool // INFO changed before that
+}
+
+// newClient prepares a client; serve runs it.
+func newClient(s *Server, nc net.Conn) *client {
+	c := &client{opts: ConnectOptions{Verbose: true, Pedantic: true, Echo: true}}
+	c.verbose, c.pedantic = true, true
+	c.conn.init(s, roleClient, nc, c)
+	return c
+}
+
+func (c *client) label() string { return "Client" }
+
+// identity is the name and the user of the client, as far as it told them.
+func (c *client) identity() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprintf("name %q, user %q", c.shown.Name, c.shown.Username)
+}
+
+// Answers of one operation.
+const (
+	answerOK   = "+OK\r\n"
+	answerPong = "PONG\r\n"
+)
+
+// do acts on one operation of a client.
+func (c *client) do(o *op, st *stage) closeReason {
+	if o.verb == verbPub {
+		return c.pub(o, st)
+	}
+	switch o.verb {
+	case verbConnect:
+		return c.connect(o, st)
+	case verbSub:
+		return c.sub(o, st)
+	case verbUnsub:
+		return c.unsub(o, st)
+	case verbPing:
+		return c.answerPing(st)
+	case verbPong:
+		c.pong()
+	case verbInfo:
+		return c.info(o)
+	case verbErr:
+		c.errorf("Client Error %s", printable(o.args))
+		return endPeerError
+	}
+	return goOn
+}
+
+// ok answers an accepted operation in verbose mode.
+func (c *client) ok(st *stage) {
+	if c.verbose {
+		if c.tracing {
+			c.tracef("<<- [OK]")
+		}
+		st.reply(answerOK)
+	}
+}
+
+// refuse answers an operation that is not accepted but leaves the connection
+// open.
+func (c *client) refuse(st *stage, text string) {
+	if c.tracing {
+		c.tracef("<<- [-ERR %s]", text)
+	}
+	st.reply("-ERR '" + text + "'\r\n")
+}
+
+// connect takes the options of the client. Fields that are not mentioned keep
+// their values.
+func (c *client) connect(o *op, st *stage) closeReason {
+	opts := c.opts
+	if err := json.Unmarshal(o.args, &opts); err != nil {
+		c.errorf("CONNECT: %v", err)
+		return endBadArgs
+	}
+	c.stopAuthTimer()
+	if opts.Protocol != 0 && opts.Protocol != 1 {
+		return endBadProtocol
+	}
+	first := !c.connected
+	c.opts, c.connected = opts, true
+	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
+	c.show(opts)
+	c.active()
+	c.ok(st)
+	if first && opts.Lang != "" && opts.Protocol >= 1 {
+		c.measureRTT()
+	}
+	return goOn
+}
+
+// show publishes to monitoring what it may know of the options.
+func (c *client) show(opts ConnectOptions) {
+	opts.Password, opts.Authorization = "", ""
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shown = opts
+}
+
+// pub publishes a message.
+func (c *client) pub(o *op, st *stage) closeReason {
+	m := message{subject: o.word[0], size: o.size, payload: o.payload}
+	if o.words == 3 {
+		m.reply = o.word[1]
+	}
+	st.inMsgs++
+	st.inBytes += int64(o.size)
+	if len(m.subject) >= len(reservedPrefix) && string(m.subject[:len(reservedPrefix)]) == reservedPrefix {
+		return c.denyPublish(m.subject, st)
+	}
+	if c.pedantic && !sublist.ValidLiteral(string(m.subject)) {
+		c.refuse(st, wireInvalidPublish)
+	}
+	if c.verbose {
+		c.ok(st)
+	}
+	st.publish(&m)
+	return goOn
+}
+
+// reservedPrefix opens the subjects that no client may publish to.
+const reservedPrefix = "_SYS."
+
+func (c *client) denyPublish(subject []byte, st *stage) closeReason {
+	c.refuse(st, fmt.Sprintf(wirePublishDenied, subject))
+	c.errorf("Publish Violation - User %q, Subject %q", c.opts.Username, subject)
+	return goOn
+}
+
+// sub handles SUB. The order of its checks is a fact of the protocol.
+func (c *client) sub(o *op, st *stage) closeReason {
+	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
+	if o.words == 3 {
+		queue = o.word[1]
+	}
+	c.active()
+	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
+		c.refuse(st, wireMaxSubscriptions)
+		c.errorf("%s", wireMaxSubscriptions)
+		return goOn
+	}
+	if c.subOf(sid) == nil {
+		if !sublist.ValidSubject(string(subject)) {
+			c.refuse(st, wireInvalidSubject)
+			return goOn
+		}
+		c.subscribe(newSubscription(&c.conn, subject, queue, sid))
+	}
+	c.ok(st)
+	return goOn
+}
+
+// unsub handles UNSUB. A limit that is no positive number means now.
+func (c *client) unsub(o *op, st *stage) closeReason {
+	c.active()
+	if sub := c.subOf(o.word[0]); sub != nil {
+		limit := int64(0)
+		if o.words == 2 {
+			if n, err := strconv.ParseInt(string(o.word[1]), 10, 64); err == nil {
+				limit = n
+			}
+		}
+		c.unsubscribeAfter(sub, limit)
+		c.tracef("<-> [DELSUB %s]", sub.sid)
+	}
+	c.ok(st)
+	return goOn
+}
+
+// answerPing answers PING. After the first one the client takes asynchronous
+// INFO, if it said so.
+func (c *client) answerPing(st *stage) closeReason {
+	if c.tracing {
+		c.tracef("<<- [PONG]")
+	}
+	st.reply(answerPong)
+	if c.pinged {
+		return goOn
+	}
+	c.mu.Lock()
+	c.pinged = true
+	missed := c.infoMissed
+	c.infoMissed = false
+	c.mu.Unlock()
+	if missed && c.opts.Protocol >= 1 {
+		st.reply(c.srv.infoFor(c))
+	}
+	return goOn
+}
+
+// info checks an INFO, which has no meaning from a client.
+func (c *client) info(o *op) closeReason {
+	if !json.Valid(o.args) {
+		c.errorf("INFO: invalid JSON: '%s'", printable(o.args))
+		return endBadArgs
+	}
+	return goOn
+}
+
+// infoChanged sends INFO to a client that takes it now, or remembers to.
+func (c *client) infoChanged() {
+	c.mu.Lock()
+	ready := c.pinged && c.shown.Protocol >= 1
+	c.infoMissed = !c.pinged
+	c.mu.Unlock()
+	if ready {
+		c.send(c.srv.infoFor(c))
+	}
+}
+
+func (c *client) stopAuthTimer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.authTimer != nil {
+		c.authTimer.Stop()
+		c.authTimer = nil
+	}
+}
+
+// leave takes the client out of the registry.
+func (c *client) leave(closeReason) {
+	c.stopAuthTimer()
+	c.srv.clients.remove(c)
+}

@@ -1,0 +1,310 @@
+package server
+
+import (
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gnatsd/sublist"
+)
+
+// conn is what a client and a route have in common: a socket, a reader that
+// owns it, a way out, subscriptions and the end.
+//
+// Its life is serve: receive, work, and again; then teardown. The goroutine
+// that runs serve is the only one that reads, acts and tears down. Everybody
+// else may push to out, or ask for the end with close.
+type conn struct {
+	// Set once, before the reader starts.
+	srv     *Server
+	id      uint64
+	slot    uint32 // index in the registry; free for another after teardown
+	role    role
+	ops     operator // what this role does with operations
+	link    link
+	host    string // of the peer, without brackets; "" if it has no address
+	port    int
+	start   time.Time
+	tracing bool // sampled when the connection was made
+
+	// Owned by the reader.
+	in        inbuf
+	readLimit int // bytes asked for in one read
+	cursor    sublist.Cursor[*subscription]
+	noEcho    bool // its own messages do not come back
+
+	// Guarded by mu.
+	mu   sync.Mutex
+	subs map[string]*subscription // by sid
+	gone bool                     // subscriptions were dropped, none may come
+	ping pinger
+
+	// Atomic.
+	ending     atomic.Uint32 // closeReason; 0 while it lives
+	inMsgs     atomic.Int64
+	inBytes    atomic.Int64
+	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
+
+	out outbound
+}
+
+// operator is a role: it acts on framed operations.
+type operator interface {
+	// do acts on one operation. Any other result than goOn closes the connection.
+	do(o *op, st *stage) closeReason
+	// leave is called once, by the reader, when the connection has ended.
+	leave(reason closeReason)
+	// identity says who the peer is, for the log: name and user.
+	identity() string
+	// label is the word for the role's connections in the log.
+	label() string
+}
+
+// aLongTimeAgo is a deadline that wakes whoever waits.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// init prepares a connection. The role's fields are set by its constructor.
+func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
+	opts := s.options()
+	c.srv, c.role, c.ops = s, r, ops
+	c.id = s.nextID.Add(1)
+	c.start = time.Now()
+	c.lastActive.Store(c.start.UnixNano())
+	c.host, c.port = hostPort(nc.RemoteAddr())
+	c.tracing = s.log.tracing()
+	c.readLimit = readSize
+	c.link = newLink(nc)
+	c.out = outbound{link: c.link, lim: newOutLimits(opts), total: &s.pending, slow: c.slowConsumer, fail: c.writeFailed}
+}
+
+func hostPort(a net.Addr) (string, int) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return "", 0
+	}
+	return tcp.IP.String(), tcp.Port
+}
+
+// serve runs the connection until it ends.
+func (c *conn) serve() {
+	defer c.teardown()
+	for c.receive() {
+		if r := c.work(); r != goOn {
+			c.close(r)
+			return
+		}
+	}
+}
+
+// receive waits for bytes that are worth looking at. It reports false when the
+// connection has ended.
+func (c *conn) receive() bool {
+	for {
+		_, err := c.link.recv(&c.in, c.readLimit)
+		switch {
+		case c.ended():
+			return false
+		case err == nil:
+			if !c.in.short() {
+				return true
+			}
+		case isEOF(err):
+			c.close(endClient)
+			return false
+		default:
+			c.close(endReadError)
+			return false
+		}
+	}
+}
+
+// work acts on the operations that have been read. Everything they cause is
+// staged and pushed before it returns.
+func (c *conn) work() closeReason {
+	st := c.srv.stage(c)
+	defer c.srv.unstage(st)
+	for !c.in.short() {
+		n, want, keep, err := st.limits.next(c.in.unread(), &st.op)
+		if err != frameOK {
+			return c.badFrame(err, &st.op)
+		}
+		if n == 0 {
+			c.in.want(want, keep)
+			break
+		}
+		if c.tracing {
+			c.traceIn(&st.op)
+		}
+		if r := c.ops.do(&st.op, st); r != goOn {
+			return r
+		}
+		c.in.take(n)
+	}
+	return goOn
+}
+
+// frameEnds says how each framing error ends a connection.
+var frameEnds = [...]closeReason{
+	frameUnknown:   endUnknownOp,
+	frameArgs:      endBadArgs,
+	frameSize:      endBadArgs,
+	frameLineLimit: endMaxControlLine,
+	framePayload:   endMaxPayload,
+}
+
+// badFrame logs bytes that are no operation, and says how that ends.
+func (c *conn) badFrame(err frameError, o *op) closeReason {
+	switch err {
+	case frameUnknown:
+		text := c.in.unread()
+		c.errorf("%s parser ERROR, state=%d, i=%d: proto='%q...'", c.ops.label(), 0, 0, text[:min(len(text), 32)])
+	case frameArgs:
+		c.errorf("%s Parse Error: '%s'", parserNames[o.verb], printable(o.args))
+	case frameSize:
+		c.errorf("%s Bad or Missing Size: '%s'", parserNames[o.verb], printable(o.args))
+	case framePayload:
+		c.errorf("maximum payload exceeded: %s vs %d", printable(o.word[o.words-1]), c.srv.options().MaxPayload)
+	}
+	return frameEnds[err]
+}
+
+// parserNames are what the classic broker calls its argument parsers in logs.
+var parserNames = [verbCount]string{
+	verbMsg:   "processMsgArgs",
+	verbPub:   "processPub",
+	verbSub:   "processSub",
+	verbUnsub: "processUnsub",
+}
+
+// maxPrinted bounds how much of a peer's text goes into an error line.
+const maxPrinted = 128
+
+// printable returns text for a log line: control bytes escaped, cut.
+func printable(text []byte) string {
+	cut := text[:min(len(text), maxPrinted)]
+	q := strconv.Quote(string(cut))
+	return q[1 : len(q)-1]
+}
+
+// counted adds the messages of a batch.
+func (c *conn) counted(msgs, bytes int64) {
+	c.inMsgs.Add(msgs)
+	c.inBytes.Add(bytes)
+	c.srv.counters.in(msgs, bytes)
+	c.active()
+}
+
+// active notes that the connection did something that matters.
+func (c *conn) active() { c.lastActive.Store(time.Now().UnixNano()) }
+
+// close asks the connection to end. The first reason counts. It may be called
+// from anywhere and does not wait.
+func (c *conn) close(r closeReason) {
+	if c.ending.CompareAndSwap(0, uint32(r)) {
+		c.link.conn().SetReadDeadline(aLongTimeAgo)
+	}
+}
+
+func (c *conn) ended() bool { return c.ending.Load() != 0 }
+
+func (c *conn) reason() closeReason { return closeReason(c.ending.Load()) }
+
+// finishWait bounds how long what is queued may take to go out at the end.
+const finishWait = time.Second
+
+// teardown ends the connection. It is the reader's last act.
+func (c *conn) teardown() {
+	r := c.reason()
+	row := &closeRows[r]
+	c.stopPing()
+	c.dropSubs()
+	c.cursor.Flush(c.srv.subs)
+	c.logEnd(row)
+	c.ops.leave(r)
+	wait := finishWait
+	if r == endSlowPending || r == endSlowDeadline || r == endSlowTotal || r == endWriteError {
+		wait = 0
+	}
+	if row.wire != "" {
+		c.sendErr(row.wire)
+	}
+	c.out.finish(wait)
+	if row.wire != "" {
+		c.linger()
+	}
+	c.link.conn().Close()
+	c.in.drop()
+	c.debugf("%s connection closed", c.ops.label())
+}
+
+func (c *conn) logEnd(row *closeRow) {
+	switch row.level {
+	case levelDebug:
+		c.debugf("%s", row.log)
+	case levelError:
+		c.errorf("%s", row.log)
+	}
+}
+
+// linger lets the peer read the last words: closing a socket with unread input
+// resets it, and may take them away again. It reads on for a moment.
+func (c *conn) linger() {
+	nc := c.link.conn()
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	nc.SetReadDeadline(time.Now().Add(lingerTime))
+	var scrap [512]byte
+	for n := 0; n < lingerBytes; {
+		k, err := nc.Read(scrap[:])
+		if err != nil {
+			return
+		}
+		n += k
+	}
+}
+
+// Bounds of linger.
+const (
+	lingerTime  = 200 * time.Millisecond
+	lingerBytes = 4 << 20
+)
+
+// send queues text for the peer from any goroutine.
+func (c *conn) send(text string) {
+	ck := newChunk(len(text))
+	ck.b = append(ck.b, text...)
+	t := target{c: c, segs: []seg{{ck: ck, to: len(text)}}, bytes: len(text)}
+	c.out.push(&t)
+}
+
+// sendErr queues an -ERR.
+func (c *conn) sendErr(text string) {
+	if c.tracing {
+		c.tracef("<<- [-ERR %s]", text)
+	}
+	c.send("-ERR '" + text + "'\r\n")
+}
+
+// slowConsumer ends a connection that does not take what it subscribed to.
+// limit is the text of the limit that was hit, "" for the bytes of its queue.
+func (c *conn) slowConsumer(r closeReason, limit string) {
+	if !c.ending.CompareAndSwap(0, uint32(r)) {
+		return
+	}
+	c.srv.counters.slow(r)
+	c.logSlow(r, limit)
+	c.link.conn().SetReadDeadline(aLongTimeAgo)
+}
+
+// writeFailed ends a connection whose socket is broken.
+func (c *conn) writeFailed(err error) {
+	if isTimeout(err) {
+		return // the slow consumer it is has been closed
+	}
+	c.debugf("Error flushing: %v", err)
+	c.close(endWriteError)
+}

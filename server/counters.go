@@ -1,0 +1,29 @@
+package server
+
+import "sync/atomic"
+
+// counters are the sums over all connections since the server started.
+type counters struct {
+	inMsgs, inBytes   atomic.Int64
+	outMsgs, outBytes atomic.Int64
+	slowConsumers     atomic.Int64
+	slowBy            [endCount]atomic.Int64 // by reason
+	connections       atomic.Uint64          // accepted, refused ones included
+}
+
+func (n *counters) in(msgs, bytes int64) {
+	n.inMsgs.Add(msgs)
+	n.inBytes.Add(bytes)
+}
+
+func (n *counters) out(msgs, bytes int64) {
+	if msgs > 0 {
+		n.outMsgs.Add(msgs)
+		n.outBytes.Add(bytes)
+	}
+}
+
+func (n *counters) slow(r closeReason) {
+	n.slowConsumers.Add(1)
+	n.slowBy[r].Add(1)
+}

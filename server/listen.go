@@ -1,0 +1,110 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// Pauses after an accept that failed for want of resources.
+const (
+	acceptMinPause = 10 * time.Millisecond
+	acceptMaxPause = time.Second
+)
+
+// listen opens the client port and starts to accept.
+func (s *Server) listen() error {
+	opts := s.options()
+	addr := net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0)))
+	l, err := opts.network.Listen(addr)
+	if err != nil {
+		s.Fatalf("Error listening on port: %s, %q", addr, err)
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	port := opts.Port
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
+	s.setPort(port)
+	s.mu.Lock()
+	s.listener = l
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		l.Close()
+		return nil
+	}
+	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
+	s.Debugf("Server id is %s", s.id)
+	s.Noticef("Server is ready")
+	s.conns.Add(1)
+	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l, which waits for it
+	close(s.ready)
+	return nil
+}
+
+// setPort puts the port that is really used into INFO.
+func (s *Server) setPort(port int) {
+	info := *s.info.Load()
+	info.Port = port
+	s.info.Store(&info)
+}
+
+// accept hands each connection to serve, on a goroutine of its own, until the
+// listener is closed. When the system is out of something it pauses.
+func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
+	defer s.conns.Done()
+	pause := acceptMinPause
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = acceptMinPause
+			s.conns.Add(1)
+			go func() { // Shutdown closes the connection and waits for it
+				defer s.conns.Done()
+				serve(nc)
+			}()
+			continue
+		}
+		if s.ended() {
+			return
+		}
+		s.Errorf("Temporary %s Accept Error (%v), sleeping %dms", kind, err, pause.Milliseconds())
+		if !s.pause(pause) {
+			return
+		}
+		pause = min(2*pause, acceptMaxPause)
+	}
+}
+
+// pause waits, and reports false if the server ends meanwhile.
+func (s *Server) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.quit:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// serveClient runs one client connection. INFO goes out before anything is
+// read or refused.
+func (s *Server) serveClient(nc net.Conn) {
+	c := newClient(s, nc)
+	c.slot = s.slots.take()
+	defer s.slots.give(c.slot)
+	s.counters.connections.Add(1)
+	refused := s.clients.add(c)
+	c.debugf("Client connection created")
+	c.send(s.infoFor(c))
+	if refused != goOn {
+		c.close(refused)
+		c.teardown()
+		return
+	}
+	c.startPing()
+	c.serve()
+}

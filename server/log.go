@@ -1,0 +1,182 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Logger is what a Server writes its log to.
+type Logger interface {
+	Noticef(format string, v ...any)
+	Warnf(format string, v ...any)
+	Errorf(format string, v ...any)
+	Fatalf(format string, v ...any)
+	Debugf(format string, v ...any)
+	Tracef(format string, v ...any)
+}
+
+// logSink is a logger and what is wanted of it. It is replaced, never changed.
+type logSink struct {
+	to           Logger
+	debug, trace bool
+}
+
+// logging is the server's seam to its logger. Without one it is silent.
+type logging struct{ sink atomic.Pointer[logSink] }
+
+func (l *logging) tracing() bool {
+	s := l.sink.Load()
+	return s != nil && s.trace
+}
+
+func (l *logging) debugging() bool {
+	s := l.sink.Load()
+	return s != nil && s.debug
+}
+
+// write hands a line to the logger if its level is wanted.
+func (l *logging) write(level logLevel, format string, v ...any) {
+	s := l.sink.Load()
+	if s == nil {
+		return
+	}
+	switch level {
+	case levelDebug:
+		if s.debug {
+			s.to.Debugf(format, v...)
+		}
+	case levelInfo:
+		s.to.Noticef(format, v...)
+	case levelWarn:
+		s.to.Warnf(format, v...)
+	case levelError:
+		s.to.Errorf(format, v...)
+	case levelFatal:
+		s.to.Fatalf(format, v...)
+	case levelTrace:
+		if s.trace {
+			s.to.Tracef(format, v...)
+		}
+	}
+}
+
+// SetLogger replaces the logger; nil makes the server silent. The caller
+// closes the previous one.
+func (s *Server) SetLogger(l Logger, debug, trace bool) {
+	if l == nil {
+		s.log.sink.Store(nil)
+		return
+	}
+	s.log.sink.Store(&logSink{to: l, debug: debug, trace: trace})
+}
+
+// Noticef writes a line at level INF.
+func (s *Server) Noticef(format string, v ...any) { s.log.write(levelInfo, format, v...) }
+
+// Warnf writes a line at level WRN.
+func (s *Server) Warnf(format string, v ...any) { s.log.write(levelWarn, format, v...) }
+
+// Errorf writes a line at level ERR.
+func (s *Server) Errorf(format string, v ...any) { s.log.write(levelError, format, v...) }
+
+// Fatalf writes a line at level FTL. It does not end the process.
+func (s *Server) Fatalf(format string, v ...any) { s.log.write(levelFatal, format, v...) }
+
+// Debugf writes a line at level DBG if debugging is on.
+func (s *Server) Debugf(format string, v ...any) { s.log.write(levelDebug, format, v...) }
+
+// Tracef writes a line at level TRC if tracing is on.
+func (s *Server) Tracef(format string, v ...any) { s.log.write(levelTrace, format, v...) }
+
+// name is how lines about a connection begin.
+func (c *conn) name() string {
+	kind := "cid"
+	if c.role == roleRoute {
+		kind = "rid"
+	}
+	if c.host == "" {
+		return fmt.Sprintf("- - %s:%d - ", kind, c.id)
+	}
+	return fmt.Sprintf("%s:%d - %s:%d - ", c.host, c.port, kind, c.id)
+}
+
+func (c *conn) logf(level logLevel, format string, v ...any) {
+	c.srv.log.write(level, "%s", c.name()+fmt.Sprintf(format, v...))
+}
+
+func (c *conn) errorf(format string, v ...any) { c.logf(levelError, format, v...) }
+
+func (c *conn) noticef(format string, v ...any) { c.logf(levelInfo, format, v...) }
+
+func (c *conn) debugging() bool { return c.srv.log.debugging() }
+
+func (c *conn) debugf(format string, v ...any) {
+	if c.debugging() {
+		c.logf(levelDebug, format, v...)
+	}
+}
+
+func (c *conn) tracef(format string, v ...any) {
+	if c.tracing {
+		c.logf(levelTrace, format, v...)
+	}
+}
+
+// traceIn traces an operation that was read.
+func (c *conn) traceIn(o *op) {
+	name, args := verbRows[o.verb].name, o.args
+	if o.verb == verbConnect {
+		args = redactConnect(args)
+	}
+	if len(args) == 0 {
+		c.tracef("->> [%s]", name)
+	} else {
+		c.tracef("->> [%s %s]", name, args)
+	}
+	if verbRows[o.verb].payload {
+		c.tracef("->> MSG_PAYLOAD: [%s]", c.srv.cutTrace(bytes.TrimSuffix(o.payload, []byte("\r\n"))))
+	}
+}
+
+// cutTrace shortens a payload to what the trace is to show.
+func (s *Server) cutTrace(payload []byte) []byte {
+	limit := s.options().MaxTracedMsgLen
+	if limit <= 0 || len(payload) <= limit {
+		return payload
+	}
+	return append(payload[:limit:limit], "..."...)
+}
+
+// traceOut traces a message that is delivered.
+func (c *conn) traceOut(verb string, m *message, sid string) {
+	if !c.tracing {
+		return
+	}
+	if len(m.reply) > 0 {
+		c.tracef("<<- [%s %s %s %s %d]", verb, m.subject, sid, m.reply, m.size)
+		return
+	}
+	c.tracef("<<- [%s %s %s %d]", verb, m.subject, sid, m.size)
+}
+
+// logSlow says which connection was cut for not keeping up, by which limit, and
+// what filled its queue.
+func (c *conn) logSlow(r closeReason, limit string) {
+	stats := c.out.stats()
+	opts := c.srv.options()
+	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
+	switch r {
+	case endSlowDeadline:
+		text = fmt.Sprintf("WriteDeadline of %s Exceeded", limit)
+	case endSlowTotal:
+		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
+	}
+	lag := time.Duration(0)
+	if !stats.since.IsZero() {
+		lag = time.Since(stats.since).Round(time.Millisecond)
+	}
+	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %s, most on subject %q)",
+		text, c.ops.identity(), stats.pending, lag, stats.top)
+}

@@ -1,0 +1,120 @@
+package server
+
+import "time"
+
+// pinger is the liveness of a connection: a timer that asks the peer for a
+// PONG when it has been quiet, and ends the connection when too many stay
+// unanswered.
+type pinger struct {
+	timer       *time.Timer
+	outstanding int
+	sent        time.Time     // the last PING
+	rtt         time.Duration // of the last PING that was answered; 0 = unknown
+	first       bool          // a PING to learn the round-trip time is due
+}
+
+// rttDelay is when after CONNECT the round-trip time is measured.
+const rttDelay = 2 * time.Second
+
+// startPing starts the timer.
+func (c *conn) startPing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		c.ping.timer = time.AfterFunc(c.srv.options().PingInterval, c.pingTick)
+	}
+}
+
+// measureRTT asks for an early PING, once.
+func (c *conn) measureRTT() {
+	if c.srv.options().PingInterval <= rttDelay {
+		return // the first regular PING is earlier
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ping.timer != nil && c.ping.rtt == 0 && c.ping.outstanding == 0 {
+		c.ping.first = true
+		c.ping.timer.Reset(rttDelay)
+	}
+}
+
+func (c *conn) stopPing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ping.timer != nil {
+		c.ping.timer.Stop()
+		c.ping.timer = nil
+	}
+}
+
+// pingTick runs on the timer's goroutine.
+func (c *conn) pingTick() {
+	opts := c.srv.options()
+	idle := time.Since(c.lastActivity())
+	c.debugf("%s Ping Timer", pingLabel(c.role))
+	switch c.pingDue(opts, idle) {
+	case pingStale:
+		c.close(endStale)
+	case pingSend:
+		if c.tracing {
+			c.tracef("<<- [PING]")
+		}
+		c.send("PING\r\n")
+	case pingSkip:
+		c.debugf("Delaying PING due to activity %v ago", idle.Round(time.Second))
+	}
+}
+
+func pingLabel(r role) string {
+	if r == roleRoute {
+		return "Router"
+	}
+	return "Client"
+}
+
+// pingAction is what a tick of the timer leads to.
+type pingAction uint8
+
+const (
+	pingNone pingAction = iota
+	pingSend
+	pingSkip
+	pingStale
+)
+
+// pingDue decides about one tick and sets the timer for the next.
+func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.ping
+	if p.timer == nil {
+		return pingNone
+	}
+	first := p.first
+	p.first = false
+	if p.outstanding+1 > opts.MaxPingsOut {
+		return pingStale
+	}
+	p.timer.Reset(opts.PingInterval)
+	if !first && idle < opts.PingInterval {
+		return pingSkip
+	}
+	p.outstanding++
+	p.sent = time.Now()
+	return pingSend
+}
+
+// pong notes that the peer answered.
+func (c *conn) pong() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ping.outstanding > 0 {
+		c.ping.rtt = max(time.Since(c.ping.sent), 1)
+	}
+	c.ping.outstanding = 0
+}
+
+// lastActivity is when messages or interest last went either way.
+func (c *conn) lastActivity() time.Time {
+	return time.Unix(0, c.lastActive.Load())
+}

@@ -1,0 +1,3 @@
+package server
+
+func redactConnect(b []byte) []byte { return b }

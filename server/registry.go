@@ -1,0 +1,87 @@
+package server
+
+import "sync"
+
+// registry holds the clients that are connected, and hands out slots: small
+// numbers that are unique among the connections alive, for tables indexed by
+// connection.
+type registry struct {
+	mu    sync.Mutex
+	byID  map[uint64]*client
+	slots slots
+	limit int  // clients; negative = unlimited
+	shut  bool // none may come
+}
+
+// slots hands out the smallest numbers it can.
+type slots struct {
+	mu   sync.Mutex
+	next uint32
+	free []uint32
+}
+
+func (s *slots) take() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := len(s.free); k > 0 {
+		slot := s.free[k-1]
+		s.free = s.free[:k-1]
+		return slot
+	}
+	s.next++
+	return s.next - 1
+}
+
+func (s *slots) give(slot uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, slot)
+}
+
+// add registers a client. The reason it returns says why not, if not goOn.
+func (r *registry) add(c *client) closeReason {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shut {
+		return endShutdown
+	}
+	if r.limit >= 0 && len(r.byID) >= r.limit {
+		return endMaxConnections
+	}
+	if r.byID == nil {
+		r.byID = make(map[uint64]*client)
+	}
+	r.byID[c.id] = c
+	return goOn
+}
+
+func (r *registry) remove(c *client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byID, c.id)
+}
+
+// all returns the clients that are connected, in no order.
+func (r *registry) all() []*client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*client, 0, len(r.byID))
+	for _, c := range r.byID {
+		list = append(list, c)
+	}
+	return list
+}
+
+func (r *registry) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byID)
+}
+
+// shutdown refuses further clients and returns those that are connected.
+func (r *registry) shutdown() []*client {
+	r.mu.Lock()
+	r.shut = true
+	r.mu.Unlock()
+	return r.all()
+}

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"gnatsd/sublist"
+)
+
+// Server is a message broker: it accepts clients, keeps their subscriptions
+// and hands published messages on.
+type Server struct {
+	// Set once.
+	id     string
+	start  time.Time
+	ready  chan struct{} // closed once clients can connect
+	quit   chan struct{} // closed when the end begins
+	done   chan struct{} // closed when everything has ended
+	stages sync.Pool
+
+	// Snapshots.
+	opts atomic.Pointer[Options]
+	info atomic.Pointer[Info]
+	log  logging
+
+	// Safe for concurrent use.
+	subs     *sublist.List[*subscription]
+	clients  registry
+	slots    slots
+	counters counters
+	nextID   atomic.Uint64 // last connection id; clients and routes share it
+	pending  atomic.Int64  // bytes queued over all connections
+	shedding atomic.Bool   // somebody looks for the largest queue
+	conns    sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	running  bool
+	stopping bool
+	listener net.Listener
+}
+
+// New prepares a server. It copies opts; nil means the defaults.
+func New(opts *Options) (*Server, error) {
+	o := Options{}
+	if opts != nil {
+		o = *opts
+	}
+	o.fill()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		id:    nuid.New().Next(),
+		start: time.Now(),
+		ready: make(chan struct{}),
+		quit:  make(chan struct{}),
+		done:  make(chan struct{}),
+		subs:  sublist.New[*subscription](),
+	}
+	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
+	s.opts.Store(&o)
+	s.info.Store(newInfo(s.id, &o))
+	s.clients.limit = o.MaxConn
+	return s, nil
+}
+
+// check reports what is wrong with settings that were made by a program.
+func (o *Options) check() error {
+	if o.Port > 65535 || o.Port < RandomPort {
+		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
+	}
+	return nil
+}
+
+func (s *Server) options() *Options { return s.opts.Load() }
+
+// stage borrows the scratch memory for a batch of c.
+func (s *Server) stage(c *conn) *stage {
+	st := s.stages.Get().(*stage)
+	st.begin(c)
+	return st
+}
+
+// unstage pushes what is staged and gives the scratch memory back.
+func (s *Server) unstage(st *stage) {
+	c := st.from
+	st.end()
+	s.stages.Put(st)
+	c.cursor.Flush(s.subs)
+	s.shed()
+}
+
+// ID returns the identity of the server: 22 letters and digits, new for each.
+func (s *Server) ID() string { return s.id }
+
+// Start opens the listeners and serves until Shutdown. It returns early if a
+// listener cannot be opened; the log then says why. Use [Server.Run] for the
+// error, and a goroutine for a server inside a program:
+//
+//	go s.Start()
+//	if !s.ReadyForConnections(10 * time.Second) { ... }
+func (s *Server) Start() { _ = s.Run() }
+
+// Run is Start with the error that ended it, nil after Shutdown.
+func (s *Server) Run() error {
+	s.announce()
+	if err := s.listen(); err != nil {
+		s.Shutdown()
+		return err
+	}
+	<-s.done
+	return nil
+}
+
+// announce writes the first lines of the log.
+func (s *Server) announce() {
+	s.Noticef("Starting nats-server version %s", Version)
+	s.Debugf("Go build version %s", s.info.Load().GoVersion)
+	commit := Commit()
+	if commit == "" {
+		commit = "not set"
+	}
+	s.Noticef("Git commit [%s]", commit)
+}
+
+// ReadyForConnections waits at most d until clients can connect, and reports
+// whether they can.
+func (s *Server) ReadyForConnections(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.quit:
+		return false
+	case <-s.ready:
+		return !s.ended()
+	case <-timer.C:
+		return false
+	}
+}
+
+func (s *Server) ended() bool {
+	select {
+	case <-s.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// Shutdown stops listening, closes all connections in order and waits until
+// they have ended. It may be called more than once, from anywhere.
+func (s *Server) Shutdown() {
+	s.mu.Lock()
+	first := !s.stopping
+	s.stopping = true
+	listener := s.listener
+	s.mu.Unlock()
+	if !first {
+		<-s.done
+		return
+	}
+	s.Noticef("Initiating Shutdown...")
+	close(s.quit)
+	if listener != nil {
+		listener.Close()
+	}
+	for _, c := range s.clients.shutdown() {
+		c.close(endShutdown)
+	}
+	s.conns.Wait()
+	s.Noticef("Server Exiting..")
+	close(s.done)
+}
+
+// WaitForShutdown waits until the server has ended.
+func (s *Server) WaitForShutdown() { <-s.done }
+
+// Addr returns the address clients connect to, nil when not listening.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil || s.stopping {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// ClientURL returns an address for clients on this machine or, if the server
+// listens on one address only, for those who reach it. It is "" before Start.
+func (s *Server) ClientURL() string {
+	addr, ok := s.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
+
+// NumClients returns how many clients are connected.
+func (s *Server) NumClients() int { return s.clients.len() }
+
+// NumSubscriptions returns how many subscriptions there are, those of other
+// servers included.
+func (s *Server) NumSubscriptions() uint32 { return uint32(s.subs.Count()) }
+
+// NumSlowConsumers returns how many connections were cut since the start
+// because they did not keep up.
+func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load() }
+
+// shed cuts the connection with the longest queue if all queues together are
+// longer than they may be. Others look only once it is gone.
+func (s *Server) shed() {
+	limit := s.options().MaxPendingTotal
+	if s.pending.Load() <= limit || !s.shedding.CompareAndSwap(false, true) {
+		return
+	}
+	defer s.shedding.Store(false)
+	for s.pending.Load() > limit {
+		var worst *client
+		most := int64(0)
+		for _, c := range s.clients.all() {
+			if n := c.out.stats().pending; n > most && !c.ended() {
+				worst, most = c, n
+			}
+		}
+		if worst == nil {
+			return
+		}
+		worst.slowConsumer(endSlowTotal, "")
+		worst.out.finish(0)
+	}
+}
+
