@@ -239,4 +239,3 @@ func (s *Server) shed() {
 		worst.out.finish(0)
 	}
 }
-
