@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// threshold is what the ratio of a measure, ours to the first peer's, must reach.
+type threshold struct {
+	scenario string
+	measure  metric
+	ratio    float64 // at least for throughput, at most for everything else
+}
+
+// thresholds is what is promised against nats-server 2.9.10 as Debian builds it, on two cores.
+func thresholds() []threshold {
+	return []threshold{
+		{"pub/0", throughput, 2},
+		{"1-1/16", throughput, 4},
+		{"1-1/128", throughput, 2.5},
+		{"1-1/1024", throughput, 1.5},
+		{"1-100/128", throughput, 3},
+		{"10-10/128", throughput, 2},
+		{"request/16", latency50, 0.6},
+		{"idle-5000", bytesEach, 0.25},
+		{"subs-500k", bytesEach, 0.4},
+	}
+}
+
+// misses names every threshold that the report does not reach; scenarios that were not run do not count.
+func misses(all []threshold, r *report) []string {
+	var out []string
+	for _, t := range all {
+		row := r.result(t.scenario)
+		if row == nil {
+			continue
+		}
+		name := t.scenario + ": " + metricTable()[t.measure].name
+		got := row.ratio(1, t.measure)
+		switch {
+		case math.IsNaN(got):
+			out = append(out, name+": not measured")
+		case t.measure == throughput && got < t.ratio:
+			out = append(out, fmt.Sprintf("%s: ratio %.2f, want at least %.2f", name, got, t.ratio))
+		case t.measure != throughput && got > t.ratio:
+			out = append(out, fmt.Sprintf("%s: ratio %.2f, want at most %.2f", name, got, t.ratio))
+		}
+	}
+	return out
+}
