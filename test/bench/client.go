@@ -23,9 +23,10 @@ type client struct {
 	conn net.Conn
 	rest []byte // read during the handshake, and not part of it
 
-	pongs chan struct{} // one for each PONG
-	done  chan struct{} // closed when the reader has ended
-	err   error         // why it ended; valid after done
+	ponged bool          // a PONG was just read; owned by the reader
+	pongs  chan struct{} // one for each PONG
+	done   chan struct{} // closed when the reader has ended
+	err    error         // why it ended; valid after done
 }
 
 // dial connects, introduces itself, sends setup (complete operations, or nothing) and returns when the broker has
@@ -90,11 +91,21 @@ func (c *client) answer(line string) error {
 	}
 }
 
-// control acts on any control line read after the handshake.
+// control acts on any control line read after the handshake. A PONG is kept until the frames before it are accounted for.
 func (c *client) control(line string) error {
 	if line != "PONG" {
 		return c.answer(line)
 	}
+	if c.ponged {
+		return errors.New("a PONG that nobody asked for")
+	}
+	c.ponged = true
+	return nil
+}
+
+// releasePong lets the fence that waits for it go.
+func (c *client) releasePong() error {
+	c.ponged = false
 	select {
 	case c.pongs <- struct{}{}:
 		return nil
@@ -126,6 +137,11 @@ func (c *client) read(check checker, progress func(n int)) error {
 		if frames > 0 && progress != nil {
 			progress(frames)
 		}
+		if c.ponged {
+			if err := c.releasePong(); err != nil {
+				return err
+			}
+		}
 		n, err = c.conn.Read(buf)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -149,15 +165,10 @@ func (c *client) fence() error {
 	}
 }
 
-// reason prefers what the reader found wrong to a failed write, which is often only its consequence.
+// reason is why a write failed: the reader knows more, and ends too once the connection is broken or its time is up.
 func (c *client) reason(err error) error {
-	// The reader ends by itself when the connection is broken, and at the deadline at the latest.
-	_ = c.conn.Close()
 	<-c.done
-	if errors.Is(c.err, net.ErrClosed) {
-		return fmt.Errorf("%s: %w", c.name, err)
-	}
-	return c.err
+	return fmt.Errorf("%w (%w)", c.err, err)
 }
 
 // close ends the connection, and the reader if there is one.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +36,9 @@ func memoryEach(r *round, m measures, before int64, n int) {
 	m[bytesEach] = float64(rss-before) / float64(n)
 }
 
+// dialers is how many connections are opened at the same time.
+const dialers = 4
+
 // idle measures what n connections cost that have shaken hands and then do nothing.
 func idle(n int) runner {
 	return func(r *round) (measures, error) {
@@ -42,19 +46,15 @@ func idle(n int) runner {
 		if err != nil {
 			return nil, err
 		}
-		clients := make([]*client, 0, n)
+		span := beginSpan(r.broker)
+		clients, err := dialMany(r, n)
 		defer func() {
 			for _, c := range clients {
 				c.close()
 			}
 		}()
-		span := beginSpan(r.broker)
-		for i := range n {
-			c, err := dial(r.broker.addr, fmt.Sprintf("idle connection %d", i+1), r.deadline, nil)
-			if err != nil {
-				return nil, err
-			}
-			clients = append(clients, c)
+		if err != nil {
+			return nil, err
 		}
 		m := span.end(int64(n))
 		memoryEach(r, m, before, n)
@@ -67,6 +67,37 @@ func idle(n int) runner {
 		}
 		return m, nil
 	}
+}
+
+// dialMany opens n connections. Those it returns must be closed, also with an error.
+func dialMany(r *round, n int) ([]*client, error) {
+	type opened struct {
+		client *client
+		err    error
+	}
+	var next atomic.Int64
+	results := make(chan opened, dialers)
+	for range dialers { // all results are awaited below; a dial ends at the deadline of the round
+		go func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				c, err := dial(r.broker.addr, fmt.Sprintf("idle connection %d", i), r.deadline, nil)
+				results <- opened{c, err}
+			}
+		}()
+	}
+	var clients []*client
+	var first error
+	for range n {
+		o := <-results
+		if o.err == nil {
+			clients = append(clients, o.client)
+			continue
+		}
+		if first == nil {
+			first = o.err
+		}
+	}
+	return clients, first
 }
 
 // holder is a connection with subscriptions.

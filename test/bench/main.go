@@ -47,6 +47,7 @@ type settings struct {
 	timeout  time.Duration // of one round
 	json     string        // file for the results, or none
 	want     bool
+	list     bool
 	progress io.Writer
 }
 
@@ -91,21 +92,15 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-run: %w", err)
 	}
-	if *list {
-		for _, sc := range scenarios() {
-			fmt.Fprintf(out, "%-20s %s\n", sc.name, sc.about)
-		}
-		return nil, flag.ErrHelp
-	}
 	s := &settings{
 		brokers: append([]string{*broker}, peers...), selected: selectScenarios(scenarios(), pattern),
 		rounds: 5, heavy: 3, duration: time.Duration(float64(800*time.Millisecond) * *scale),
-		window: int64(*window) << 20, timeout: *timeout, json: *json, want: *want, progress: out,
+		window: int64(*window) << 20, timeout: *timeout, json: *json, want: *want, list: *list, progress: out,
 	}
 	if *short {
-		s.rounds, s.heavy, s.duration = 3, 1, s.duration/4
+		s.rounds, s.heavy, s.duration = 2, 1, s.duration/4
 	}
-	if *rounds > 0 {
+	if *rounds != 0 {
 		s.rounds, s.heavy = *rounds, *rounds
 	}
 	return s, s.validate(len(peers))
@@ -120,6 +115,8 @@ func (s *settings) validate(peers int) error {
 		return errors.New("-scale must be more than 0")
 	case s.window <= 0:
 		return errors.New("-window must be at least 1 MiB")
+	case s.rounds <= 0:
+		return errors.New("-rounds must be at least 1")
 	case s.want && peers == 0:
 		return errors.New("-want compares with a peer: name one with -peer")
 	}
@@ -128,6 +125,12 @@ func (s *settings) validate(peers int) error {
 
 // execute runs what was selected and reports it to out. It fails when a scenario did, or a threshold was missed.
 func (s *settings) execute(out io.Writer) error {
+	if s.list {
+		for _, sc := range s.selected {
+			fmt.Fprintf(out, "%-18s%s\n", sc.name, sc.about)
+		}
+		return nil
+	}
 	raiseOpenFiles()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
@@ -161,6 +164,7 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 	if sc.heavy {
 		rounds = s.heavy
 	}
+	fmt.Fprintf(s.progress, "%s: %s\n", sc.name, sc.about)
 	run := sc.prepare()
 	for round := range rounds {
 		for i, path := range s.brokers {
@@ -169,7 +173,6 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 				return errors.New("interrupted")
 			default:
 			}
-			fmt.Fprintf(s.progress, "%s: round %d of %d: %s\n", sc.name, round+1, rounds, r.names[i])
 			m, version, err := s.round(path, run)
 			r.add(sc.name, i, round, m, err)
 			r.setVersion(i, version)

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // metric is something that is measured; metricTable describes it.
@@ -152,29 +152,60 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(out, "%s: %s, version %s\n", name, r.paths[i], r.versions[i])
 	}
 	fmt.Fprintln(out, "Medians over the rounds; a ratio is the first broker's value divided by the peer's, round by round.")
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	head := []string{"scenario", "measure", "unit", r.names[0]}
 	for _, name := range r.names[1:] {
 		head = append(head, name, "ratio")
 	}
-	fmt.Fprintln(w, strings.Join(head, "\t")+"\t")
+	lines := [][]string{head}
 	for _, row := range r.rows {
-		name := row.scenario
-		for k, m := range metricTable() {
-			cells, known := r.cells(row, metric(k))
-			if known {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", name, m.name, m.unit, strings.Join(cells, "\t"))
-				name = ""
-			}
-		}
-		for i, err := range row.errs {
-			if err != nil {
-				fmt.Fprintf(w, "%s\tfailed\t\t%s\t\n", name, r.names[i])
-				name = ""
-			}
+		lines = append(lines, r.lines(row)...)
+	}
+	writeAligned(out, lines)
+}
+
+// lines are the lines of the table for one scenario; only the first names it.
+func (r *report) lines(row *result) [][]string {
+	var out [][]string
+	for k, m := range metricTable() {
+		if cells, known := r.cells(row, metric(k)); known {
+			out = append(out, append([]string{"", m.name, m.unit}, cells...))
 		}
 	}
-	_ = w.Flush() // the writer is the terminal: nobody to tell
+	for i, err := range row.errs {
+		if err != nil {
+			out = append(out, []string{"", "failed: " + r.names[i]})
+		}
+	}
+	out[0][0] = row.scenario
+	return out
+}
+
+// textColumns is how many columns of the table are set to the left; the others are numbers.
+const textColumns = 3
+
+// writeAligned writes lines of cells so that columns line up.
+func writeAligned(out io.Writer, lines [][]string) {
+	var widths []int
+	for _, line := range lines {
+		for i, cell := range line {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, line := range lines {
+		var b strings.Builder
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i < textColumns {
+				b.WriteString(cell + pad + "  ")
+				continue
+			}
+			b.WriteString(pad + cell + "  ")
+		}
+		fmt.Fprintln(out, strings.TrimRight(b.String(), " "))
+	}
 }
 
 // cells is one line of the table from the first broker on, and whether anything is known.

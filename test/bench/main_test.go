@@ -1,0 +1,211 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if fault := os.Getenv(fakeEnv); fault != "" {
+		fmt.Fprintln(os.Stderr, serveFake(fault, os.Args[1:]))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// smallScenarios is the table at a scale for tests.
+func smallScenarios() []scenario {
+	return []scenario{
+		{name: "publish", prepare: publishOnly(0)},
+		{name: "one", prepare: fanOut(1, 128)},
+		{name: "fan-out", prepare: fanOut(3, 16)},
+		{name: "pairs", prepare: pairs(3, 128)},
+		{name: "queue", prepare: queueGroup(4, 128)},
+		{name: "subjects", prepare: distinctSubjects(4000, 16)},
+		{name: "request", prepare: func() runner { return exchange }},
+		{name: "idle", prepare: func() runner { return idle(20) }},
+		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
+	}
+}
+
+// smallRun compares brokers in some of the small scenarios.
+func smallRun(t *testing.T, pattern string, brokers ...string) (*settings, *report) {
+	t.Helper()
+	s := &settings{
+		brokers: brokers, selected: selectScenarios(smallScenarios(), regexp.MustCompile(pattern)),
+		rounds: 1, heavy: 1, duration: 20 * time.Millisecond, window: 1 << 20, timeout: 30 * time.Second, progress: io.Discard,
+	}
+	r := newReport(s.brokers)
+	for _, sc := range s.selected {
+		if err := s.compare(sc, r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, r
+}
+
+// fakeBroker makes the processes that are started from this test binary fakes, and returns its path.
+func fakeBroker(t *testing.T, fault string) string {
+	t.Helper()
+	t.Setenv(fakeEnv, fault)
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAFaithfulBrokerPassesEveryScenario(t *testing.T) {
+	s, r := smallRun(t, "", fakeBroker(t, faithful))
+	checkMeasured(t, s, r)
+}
+
+// checkMeasured wants every scenario to have succeeded and to have measured what it is for.
+func checkMeasured(t *testing.T, s *settings, r *report) {
+	t.Helper()
+	for _, failure := range r.failures() {
+		t.Error(failure)
+	}
+	for _, sc := range s.selected {
+		wants := []metric{throughput}
+		switch sc.name {
+		case "request":
+			wants = append(wants, latency50, latency99)
+		case "subscriptions":
+			wants = append(wants, timeEach)
+		}
+		if runtime.GOOS == "linux" {
+			wants = append(wants, serverCPU, peakMemory, driverCPU)
+		}
+		for _, k := range wants {
+			if v := r.result(sc.name).value(0, k); !(v > 0) {
+				t.Errorf("%s: %s is %v, want more than 0", sc.name, metricTable()[k].name, v)
+			}
+		}
+	}
+}
+
+func TestABrokerThatErrsIsFoundOut(t *testing.T) {
+	for _, tc := range []struct {
+		name, fault, scenario, want string
+	}{
+		{"a dropped message", drops, "^one$", "message 999: got the payload of message 1000"},
+		{"a repeated message", repeats, "^one$", "message 1000: got the payload of message 999"},
+		{"a corrupted payload", corrupts, "^one$", "message 999: got payload"},
+		{"a message dropped for all subscribers", drops, "^fan-out$", "message 999: got the payload of message 1000"},
+		{"a message dropped among many subjects", drops, "^subjects$", "message 999: got header"},
+		{"a message repeated to a queue group", repeats, "^queue$", "repeated or out of order"},
+		{"a message corrupted for a queue group", corrupts, "^queue$", "got payload"},
+		{"a queue group of which one member gets everything", favours, "^queue$", "queue group: member"},
+		{"an error in the middle", complains, "^publish$", "publisher 1: the broker says \"-ERR 'Unhappy'\""},
+		{"a closed connection", closes, "^publish$", "publisher 1:"},
+		{"the broker's last words", complains, "^publish$", "the fake is listening"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, r := smallRun(t, tc.scenario, fakeBroker(t, tc.fault))
+			if got := strings.Join(r.failures(), "\n"); !strings.Contains(got, tc.want) {
+				t.Errorf("failures %q, want %q in them", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAMessageThatNoMemberReceivesEndsTheRound(t *testing.T) {
+	s, _ := smallRun(t, "none", fakeBroker(t, drops))
+	s.timeout = 2 * time.Second
+	_, _, err := s.round(s.brokers[0], queueGroup(4, 128)())
+	if err == nil || !strings.Contains(err.Error(), "i/o timeout") {
+		t.Errorf("error %v, want a timeout", err)
+	}
+}
+
+func TestABinaryThatIsNoBrokerIsNamed(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("true")
+	if err != nil {
+		t.Skip("no such program here: ", err)
+	}
+	_, err = startProcess(path)
+	if err == nil || !strings.Contains(err.Error(), "before it accepted a connection") {
+		t.Errorf("error %v, want it to say that the process ended", err)
+	}
+}
+
+func TestSmokeOfTheBrokerBuiltHere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gnatsd")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	if out, err := exec.Command("go", "build", "-o", path, "gnatsd").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	if version, err := exec.Command(path, "-v").CombinedOutput(); err == nil && len(version) == 0 {
+		t.Skip("main.go is still empty: it does not even print a version")
+	}
+	s, r := smallRun(t, "", path)
+	checkMeasured(t, s, r)
+}
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, args string
+		want       string // part of the error; none if empty
+	}{
+		{"nothing is needed", "", ""},
+		{"peers may be repeated", "-peer a -peer b -want", ""},
+		{"a selection", "-run ^1-1/", ""},
+		{"a selection of nothing", "-run nothing", "matches no scenario"},
+		{"a pattern that is none", "-run (", "-run: "},
+		{"thresholds need a peer", "-want", "name one with -peer"},
+		{"a scale of nothing", "-scale 0", "-scale must be"},
+		{"no rounds", "-rounds -1", "-rounds must be"},
+		{"a binary without its flag", "gnatsd", "unexpected argument"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := parseArgs(strings.Fields(tc.args), io.Discard)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("error %v, want none", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("error %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestShortRunsLess(t *testing.T) {
+	t.Parallel()
+	full, err := parseArgs(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := parseArgs([]string{"-short"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if short.duration >= full.duration || short.rounds >= full.rounds || short.heavy >= full.heavy {
+		t.Errorf("short %+v, full %+v, want less of everything", short, full)
+	}
+}
+
+func TestTheLastWordsAreKept(t *testing.T) {
+	t.Parallel()
+	words := &tail{}
+	for i := range 1000 {
+		fmt.Fprintf(words, "line %d\n", i)
+	}
+	got := words.String()
+	if len(got) > tailSize || !strings.HasSuffix(got, "line 998\nline 999\n") {
+		t.Errorf("kept %q, want the end in at most %d bytes", got, tailSize)
+	}
+}
