@@ -92,13 +92,13 @@ func (s *shard[T]) entries() []Entry[T] {
 }
 
 // shrunk returns m, or a copy of it if it has become far smaller than its peak,
-// and the new peak.
+// and the new peak. A map that is empty for a moment is kept if it is small.
 func shrunk[V any](m map[string]V, peak int) (map[string]V, int) {
+	if len(m) == 0 && peak > 8 {
+		return nil, 0
+	}
 	if peak < shrinkFrom || len(m) >= peak/shrinkBelow {
 		return m, peak
-	}
-	if len(m) == 0 {
-		return nil, 0
 	}
 	small := make(map[string]V, len(m))
 	for k, v := range m {

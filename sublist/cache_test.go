@@ -1,0 +1,324 @@
+package sublist
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// hits returns how many of the subjects the cache answers.
+func hits(l *List[int], subjects []string) int64 {
+	before := l.Stats().CacheHits
+	for _, s := range subjects {
+		l.Match([]byte(s))
+	}
+	return l.Stats().CacheHits - before
+}
+
+// TestChangeLeavesOtherFamiliesCached changes one thing many times and wants the
+// cache to go on answering for the rest.
+func TestChangeLeavesOtherFamiliesCached(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, pattern string // %d is a number
+		changes       int
+		cached        int64 // of 64 subjects orders.eu.N, at least
+	}{
+		{"a new literal inbox", "_INBOX.%d", 1, 64},
+		{"a hundred literal inboxes", "_INBOX.%d", 100, 55},
+		{"a hundred wildcard inboxes", "_INBOX.%d.*", 100, 55},
+		{"a hundred changes of one pattern in another family", "billing.>", 100, 63},
+		{"a hundred changes of another second token", "orders.us.>", 100, 63},
+		{"a literal with the same first tokens", "orders.eu.other", 100, 63},
+		{"one of the literals themselves", "orders.eu.7", 1, 60},
+		{"a pattern in the same family", "orders.*.7", 1, 0},
+		{"a wildcard in first place", "*.eu.7", 1, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := New[int]()
+			insert(t, l, "orders.>", "", 1)
+			subjects := patternsOf("orders.eu.%d", 64)
+			for range 3 {
+				hits(l, subjects)
+			}
+			if got := hits(l, subjects); got != 64 {
+				t.Fatalf("before, %d of 64 are cached", got)
+			}
+			for _, p := range patternsOf(tt.pattern, tt.changes) {
+				insert(t, l, p, "", 2)
+				l.Remove(p, "", 2)
+			}
+			if got := hits(l, subjects); got < tt.cached || tt.cached == 0 && got > 0 {
+				t.Errorf("after, %d of 64 are cached, want %d", got, tt.cached)
+			}
+		})
+	}
+}
+
+func TestNoSubscriberIsCachedToo(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	subjects := []string{"nobody.here"}
+	if got := []int64{hits(l, subjects), hits(l, subjects), hits(l, subjects)}; got[0] != 0 || got[1] != 0 || got[2] != 1 {
+		t.Errorf("hits = %v, want the third time", got)
+	}
+}
+
+// TestMillionSubjectsDoNotThrash sends a million distinct subjects past a few that
+// are used all the time.
+func TestMillionSubjectsDoNotThrash(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	for i, p := range fourWild {
+		insert(t, l, p, "", i)
+	}
+	hot := patternsOf("hot.%d", 100)
+	for range 3 {
+		hits(l, hot)
+	}
+	subject := make([]byte, 0, 64)
+	var hotHits int64
+	n := 1_000_000
+	if raceEnabled {
+		n /= 5
+	}
+	for i := range n {
+		subject = fmt.Appendf(subject[:0], "orders.eu.%d.new", i)
+		if n := len(l.Match(subject).Plain); n != len(fourWild) {
+			t.Fatalf("%s has %d subscribers", subject, n)
+		}
+		if i%1000 == 999 {
+			hotHits += hits(l, hot)
+		}
+	}
+	if want := int64(n / 10 * 99 / 100); hotHits < want {
+		t.Errorf("hot subjects hit %d times, want at least %d", hotHits, want)
+	}
+	if got := l.Stats().CacheEntries; got > 1000 {
+		t.Errorf("%d entries, want few: subjects seen once are not admitted", got)
+	}
+	for range 3 { // all admitted, if there were room
+		for i := range 100_000 {
+			subject = fmt.Appendf(subject[:0], "other.%d", i/2)
+			l.Match(subject)
+		}
+	}
+	if n := l.Stats().CacheEntries; n > cacheSets*ways {
+		t.Errorf("%d entries, want at most %d", n, cacheSets*ways)
+	}
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestSpeedMemory bounds what subscriptions take, beyond the caller's own strings
+// and values, and wants it back after they are gone.
+func TestSpeedMemory(t *testing.T) {
+	skipUnderRace(t)
+	tests := []struct {
+		name, format, queue string
+		subs                int
+		perSub              int64 // bytes, at most
+		perMatched          int64 // the same after every subject was matched
+	}{
+		{"a million literals", "orders.eu.%d.new", "", 1_000_000, 100, 160},
+		{"wildcards in the third place", "orders.%d.*", "", 200_000, 260, 320},
+		{"tails", "orders.%d.>", "", 200_000, 180, 240},
+		{"literal queue groups", "orders.eu.%d.new", "g", 100_000, 500, 700},
+		{"one subject", "orders", "", 200_000, 120, 120},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l, subjects := New[int](), patternsOf(tt.format, tt.subs)
+			base := heap()
+			for i, s := range subjects {
+				insert(t, l, s, tt.queue, i)
+			}
+			full := (heap() - base) / int64(tt.subs)
+			for _, s := range subjects {
+				l.Match([]byte(s))
+			}
+			matched := (heap() - base) / int64(tt.subs)
+			for i, s := range subjects {
+				if !l.Remove(s, tt.queue, i) {
+					t.Fatalf("Remove(%q) found nothing", s)
+				}
+			}
+			left := heap() - base
+			t.Logf("%d B per subscription, %d B when matched, %d KB left", full, matched, left>>10)
+			if full > tt.perSub || matched > tt.perMatched {
+				t.Errorf("%d and %d B, want at most %d and %d", full, matched, tt.perSub, tt.perMatched)
+			}
+			if left > 1<<20 {
+				t.Errorf("%d KB left, want at most 1024", left>>10)
+			}
+			runtime.KeepAlive(subjects)
+			runtime.KeepAlive(l)
+		})
+	}
+}
+
+// TestRemovedValuesAreLetGo wants a removed value to be collected soon, although
+// it was in cached results.
+func TestRemovedValuesAreLetGo(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"foo.bar", "foo.*", "foo.>"} {
+		l := New[*[64]byte]()
+		others := [2]*[64]byte{{}, {1}}
+		for _, o := range others {
+			if err := l.Insert("*.bar", "", o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		gone := make(chan struct{})
+		func() {
+			v := new([64]byte)
+			runtime.AddCleanup(v, func(ch chan struct{}) { close(ch) }, gone)
+			if err := l.Insert(pattern, "", v); err != nil {
+				t.Fatal(err)
+			}
+			for range 4 {
+				l.Match([]byte("foo.bar"))
+			}
+			l.Remove(pattern, "", v)
+		}()
+		for range cacheSets / sweepStep { // other people's changes sweep the caches
+			if err := l.Insert("other.*", "", others[0]); err != nil {
+				t.Fatal(err)
+			}
+			l.Remove("other.*", "", others[0])
+		}
+		runtime.GC()
+		<-gone
+		runtime.KeepAlive(l)
+	}
+}
+
+func TestSpeedNoAllocations(t *testing.T) {
+	skipUnderRace(t)
+	l, subjects := New[int](), distinctSubjects(200_000)
+	for i, p := range fourWild {
+		insert(t, l, p, "", i)
+	}
+	var c Cursor[int]
+	i := 0
+	tests := []struct {
+		name string
+		run  func()
+	}{
+		{"a cursor's hit", func() { c.Match(l, subjects[0]) }},
+		{"a cache hit", func() { l.Match(subjects[0]) }},
+		{"a miss", func() { i++; l.Match(subjects[i]) }},
+		{"a cursor's miss", func() { i++; c.Match(l, subjects[i]) }},
+		{"a flush", func() { c.Match(l, subjects[0]); c.Flush(l) }},
+	}
+	for _, tt := range tests {
+		for range 3 {
+			tt.run()
+		}
+		if got := testing.AllocsPerRun(10_000, tt.run); got != 0 {
+			t.Errorf("%s: %v allocations", tt.name, got)
+		}
+	}
+}
+
+// TestSpeedOneSubject wants the n-th subscriber of a subject not to cost n.
+func TestSpeedOneSubject(t *testing.T) {
+	skipUnderRace(t)
+	for _, subject := range []string{"foo", "foo.*"} {
+		for _, queue := range []string{"", "g"} {
+			r := testing.Benchmark(func(b *testing.B) {
+				for b.Loop() {
+					l := New[int]()
+					for i := range 100_000 {
+						insert(b, l, subject, queue, i)
+					}
+					for i := range 100_000 {
+						l.Remove(subject, queue, i)
+					}
+				}
+			})
+			if s := r.T.Seconds() / float64(r.N); s > 1 {
+				t.Errorf("%s %q: 100000 subscribers came and went in %.2f s, want less than one", subject, queue, s)
+			}
+		}
+	}
+}
+
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("needs real speed, or counts allocations")
+	}
+}
+
+func TestStats(t *testing.T) {
+	t.Parallel()
+	l, c := New[int](), new(Cursor[int])
+	insert(t, l, "foo", "", 1)
+	insert(t, l, "foo", "g", 2)
+	insert(t, l, "foo", "g", 3)
+	insert(t, l, "*", "", 4)
+	l.Remove("*", "", 4)
+	for range 4 {
+		l.Match([]byte("foo"))
+	}
+	for range 5 {
+		c.Match(l, []byte("foo"))
+	}
+	c.Match(l, []byte("bar"))
+	c.Match(l, []byte("bar"))
+	if got := l.Stats().Matches; got != 4 {
+		t.Errorf("before Flush, Matches = %d, want 4", got)
+	}
+	c.Flush(l)
+	c.Flush(l)
+	want := Stats{Subscriptions: 3, CacheEntries: 1, Inserts: 4, Removes: 1, Matches: 11, CacheHits: 8, MaxFanout: 2, AvgFanout: 18.0 / 11}
+	if got := l.Stats(); got != want {
+		t.Errorf("Stats = %+v, want %+v", got, want)
+	}
+	if got := want.HitRate(); got != 8.0/11 {
+		t.Errorf("HitRate = %v", got)
+	}
+	if got := (Stats{}).HitRate(); got != 0 {
+		t.Errorf("HitRate of nothing = %v", got)
+	}
+}
+
+func TestCursorKeepsNothingItWasNotGiven(t *testing.T) {
+	t.Parallel()
+	a, b, c := New[int](), New[int](), new(Cursor[int])
+	insert(t, a, ">", "", 1)
+	insert(t, b, ">", "", 2)
+	subject := []byte("foo.bar")
+	if got := c.Match(a, subject).Plain[0]; got != 1 {
+		t.Errorf("Match = %d, want 1", got)
+	}
+	if got := c.Match(b, subject).Plain[0]; got != 2 {
+		t.Errorf("Match in another list = %d, want 2", got)
+	}
+	insert(t, b, "foo.x", "", 3)
+	subject[4] = 'x' // the caller's buffer has another subject now
+	if got := len(c.Match(b, subject[:5]).Plain); got != 2 {
+		t.Errorf("Match of another subject has %d, want 2", got)
+	}
+	long := []byte(strings.Repeat("x", 2*maxCursorSubject))
+	for range 2 {
+		if got := c.Match(b, long).Plain; len(got) != 1 || got[0] != 2 {
+			t.Errorf("Match of a long subject = %v, want 2", got)
+		}
+	}
+	c.Reset()
+	if got := len(c.Match(b, []byte("foo.x")).Plain); got != 2 {
+		t.Errorf("Match after Reset has %d, want 2", got)
+	}
+}
