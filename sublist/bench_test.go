@@ -103,6 +103,10 @@ func BenchmarkMiss(b *testing.B) {
 	run("subjects=1000/wild=4", listOf(b, fourWild[:]...), distinctSubjects(1000))
 	l, subjects := literalList(b, 1_000_000)
 	run("literals=1M/wild=0", l, subjects)
+	if err := l.Insert(">", "", new(int)); err != nil {
+		b.Fatal(err)
+	}
+	run("literals=1M/wild=1", l, subjects)
 }
 
 func BenchmarkInsertRemove(b *testing.B) {
@@ -135,6 +139,24 @@ func patternsOf(format string, n int) []string {
 		all[i] = strings.ReplaceAll(format, "%d", strconv.Itoa(i))
 	}
 	return all
+}
+
+// BenchmarkBatch adds and takes out what one connection had.
+func BenchmarkBatch(b *testing.B) {
+	for _, format := range []string{"_INBOX.%d", "user.%d.*", "foo.*"} {
+		b.Run("pattern="+format+"/subs=100k", func(b *testing.B) {
+			var batch []Entry[int]
+			for i, p := range patternsOf(format, 100_000) {
+				batch = append(batch, Entry[int]{p, "", i})
+			}
+			l := New[int]()
+			for b.Loop() {
+				if err := l.InsertBatch(batch); err != nil || l.RemoveBatch(batch) != len(batch) {
+					b.Fatal("not inserted and removed", err)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkOneSubject inserts and removes many subscribers of one subject.

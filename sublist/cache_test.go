@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hits returns how many of the subjects the cache answers.
@@ -101,7 +102,7 @@ func TestMillionSubjectsDoNotThrash(t *testing.T) {
 		t.Errorf("%d entries, want few: subjects seen once are not admitted", got)
 	}
 	for range 3 { // all admitted, if there were room
-		for i := range 100_000 {
+		for i := range n / 10 {
 			subject = fmt.Appendf(subject[:0], "other.%d", i/2)
 			l.Match(subject)
 		}
@@ -130,7 +131,7 @@ func TestSpeedMemory(t *testing.T) {
 		perSub              int64 // bytes, at most
 		perMatched          int64 // the same after every subject was matched
 	}{
-		{"a million literals", "orders.eu.%d.new", "", 1_000_000, 100, 160},
+		{"literals", "orders.eu.%d.new", "", 300_000, 100, 160},
 		{"wildcards in the third place", "orders.%d.*", "", 200_000, 260, 320},
 		{"tails", "orders.%d.>", "", 200_000, 180, 240},
 		{"literal queue groups", "orders.eu.%d.new", "g", 100_000, 500, 700},
@@ -236,19 +237,15 @@ func TestSpeedOneSubject(t *testing.T) {
 	skipUnderRace(t)
 	for _, subject := range []string{"foo", "foo.*"} {
 		for _, queue := range []string{"", "g"} {
-			r := testing.Benchmark(func(b *testing.B) {
-				for b.Loop() {
-					l := New[int]()
-					for i := range 100_000 {
-						insert(b, l, subject, queue, i)
-					}
-					for i := range 100_000 {
-						l.Remove(subject, queue, i)
-					}
-				}
-			})
-			if s := r.T.Seconds() / float64(r.N); s > 1 {
-				t.Errorf("%s %q: 100000 subscribers came and went in %.2f s, want less than one", subject, queue, s)
+			l, start := New[int](), time.Now()
+			for i := range 100_000 {
+				insert(t, l, subject, queue, i)
+			}
+			for i := range 100_000 {
+				l.Remove(subject, queue, i)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("%s %q: 100000 subscribers came and went in %v, want less than a second", subject, queue, took)
 			}
 		}
 	}

@@ -16,7 +16,13 @@ type part[T comparable] struct {
 // Result is never built twice at one address while it is referred to, so the
 // results of the parts are a key that cannot go stale: at worst it is not asked
 // for any more, and dropStale forgets it.
-type combos[T comparable] [comboSlots]atomic.Pointer[combo[T]]
+//
+// Like a subject, a combination is kept only when it is asked for again soon: a
+// literal subscription of its own under each of a million subjects makes as many.
+type combos[T comparable] struct {
+	slots [comboSlots]atomic.Pointer[combo[T]]
+	asked [comboSlots / 2]atomic.Uint32 // per pair of slots, hash of the last one not found
+}
 
 // comboSlots bounds how many merged results are kept. It is even: they are
 // looked for in pairs.
@@ -30,24 +36,29 @@ type combo[T comparable] struct {
 
 // of returns the merged result of two parts or more.
 func (cs *combos[T]) of(found []part[T]) *Result[T] {
-	at := comboHash(found) % comboSlots
-	if c := cs[at].Load(); c != nil && slices.Equal(c.parts, found) {
+	hash := comboHash(found)
+	at, tag := hash%comboSlots, uint32(hash>>32)
+	if c := cs.slots[at].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
-	if c := cs[at^1].Load(); c != nil && slices.Equal(c.parts, found) {
+	if c := cs.slots[at^1].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
-	c := &combo[T]{slices.Clone(found), merge(found)}
-	if old := cs[at].Load(); old != nil && !old.isStale() {
-		cs[at^1].Store(old)
+	r := merge(found)
+	if asked := &cs.asked[at/2]; asked.Load() != tag {
+		asked.Store(tag)
+		return r
 	}
-	cs[at].Store(c)
-	return c.result
+	if old := cs.slots[at].Load(); old != nil && !old.isStale() {
+		cs.slots[at^1].Store(old)
+	}
+	cs.slots[at].Store(&combo[T]{slices.Clone(found), r})
+	return r
 }
 
 // dropStale forgets slot i if it can never be asked for again.
 func (cs *combos[T]) dropStale(i int) {
-	slot := &cs[i%comboSlots]
+	slot := &cs.slots[i%comboSlots]
 	if c := slot.Load(); c != nil && c.isStale() {
 		slot.CompareAndSwap(c, nil)
 	}

@@ -1,6 +1,9 @@
 package sublist
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 const (
 	shards = 256 // of the index, so that each lock is held shortly
@@ -16,6 +19,8 @@ type index[T comparable] [shards]shard[T]
 
 // shard is the part of the index with one value in the top bits of the hash.
 type shard[T comparable] struct {
+	used atomic.Bool // readers need no lock to see that there is nothing
+
 	mu     sync.RWMutex
 	leaves map[string]*leaf[T]
 	peak   int // most leaves since the map was made
@@ -23,48 +28,45 @@ type shard[T comparable] struct {
 
 func (x *index[T]) of(hash uint64) *shard[T] { return &x[hash>>56] }
 
-// insert reports whether the subscription is new. The change is announced by
-// touching gens while the lock is held.
-func (s *shard[T]) insert(subject string, hash uint64, queue string, v T, gens *generations) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lf := s.leaves[subject]
+// insertLocked reports whether e is new. The change is announced in gens.
+func (s *shard[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) bool {
+	lf := s.leaves[e.Subject]
 	if lf == nil {
 		if s.leaves == nil {
 			s.leaves = make(map[string]*leaf[T])
 		}
-		s.leaves[subject] = newLeaf(hash, queue, v)
+		s.leaves[e.Subject] = newLeaf(hash, e.Queue, e.Value)
 		s.peak = max(s.peak, len(s.leaves))
+		s.used.Store(true)
 	} else {
-		now, added := lf.insert(queue, v)
+		now, added := lf.insert(e.Queue, e.Value)
 		if !added {
 			return false
 		}
 		if now != lf {
-			s.leaves[subject] = now
+			s.leaves[e.Subject] = now
 		}
 	}
 	gens.touchLiteral(hash)
 	return true
 }
 
-// remove reports whether the subscription was there.
-func (s *shard[T]) remove(subject string, hash uint64, queue string, v T, gens *generations) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lf := s.leaves[subject]
+// removeLocked reports whether e was there. The change is announced in gens.
+func (s *shard[T]) removeLocked(e *Entry[T], hash uint64, gens *generations) bool {
+	lf := s.leaves[e.Subject]
 	if lf == nil {
 		return false
 	}
-	now, removed := lf.remove(queue, v)
+	now, removed := lf.remove(e.Queue, e.Value)
 	if !removed {
 		return false
 	}
 	if now == nil {
-		delete(s.leaves, subject)
+		delete(s.leaves, e.Subject)
 		s.leaves, s.peak = shrunk(s.leaves, s.peak)
+		s.used.Store(len(s.leaves) > 0)
 	} else if now != lf {
-		s.leaves[subject] = now
+		s.leaves[e.Subject] = now
 	}
 	gens.touchLiteral(hash)
 	return true
@@ -72,6 +74,9 @@ func (s *shard[T]) remove(subject string, hash uint64, queue string, v T, gens *
 
 // collect appends the pattern that is subject itself, if there is one.
 func (s *shard[T]) collect(subject []byte, found []part[T]) []part[T] {
+	if !s.used.Load() {
+		return found
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if lf := s.leaves[string(subject)]; lf != nil {

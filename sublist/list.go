@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,6 +16,9 @@ var ErrInvalidSubject = errors.New("invalid subject")
 // sweepStep is how many sets of the cache a removal of a wildcard pattern looks
 // through for results that nobody will ask for again.
 const sweepStep = 8
+
+// maxRun is how many changes are made while a lock is held: some 20 microseconds.
+const maxRun = 64
 
 // List is a set of subscriptions. It is safe for concurrent use: a Match that
 // starts after an Insert has returned sees it, and one that starts after a
@@ -49,65 +53,112 @@ func (l *List[T]) Insert(subject, queue string, v T) error {
 	if !ValidSubject(subject) {
 		return fmt.Errorf("subscribe to %.64q: %w", subject, ErrInvalidSubject)
 	}
-	l.insert(subject, queue, v)
+	l.insertRun([]Entry[T]{{subject, queue, v}})
 	return nil
-}
-
-// insert is Insert for a subject that is known to be valid.
-func (l *List[T]) insert(subject, queue string, v T) {
-	hash := maphash.String(l.gens.seed, subject)
-	var added bool
-	if IsLiteral(subject) {
-		added = l.index.of(hash).insert(subject, hash, queue, v, &l.gens)
-	} else {
-		added = l.trie.insert(subject, hash, queue, v, &l.gens)
-	}
-	if added {
-		l.counts.inserts.Add(1)
-	}
 }
 
 // Remove takes a subscription out, and reports whether it was there.
 func (l *List[T]) Remove(subject, queue string, v T) bool {
-	hash := maphash.String(l.gens.seed, subject)
-	var removed bool
-	if IsLiteral(subject) {
-		removed = l.index.of(hash).remove(subject, hash, queue, v, &l.gens)
-		l.cache.of(hash).dropStale(&l.gens)
-	} else if ValidSubject(subject) {
-		removed = l.trie.remove(subject, queue, v, &l.gens)
-		l.dropStale()
-	}
-	if removed {
-		l.counts.removes.Add(1)
-	}
-	return removed
+	_, removed := l.removeRun([]Entry[T]{{subject, queue, v}})
+	return removed == 1
 }
 
 // InsertBatch adds all entries, or none if one of them has an invalid subject.
-// Nobody else has to wait for more than one of them.
+// Nobody else has to wait for more than a few of them.
 func (l *List[T]) InsertBatch(batch []Entry[T]) error {
 	for i := range batch {
 		if !ValidSubject(batch[i].Subject) {
 			return fmt.Errorf("entry %d: subscribe to %.64q: %w", i, batch[i].Subject, ErrInvalidSubject)
 		}
 	}
-	for i := range batch {
-		l.insert(batch[i].Subject, batch[i].Queue, batch[i].Value)
+	for len(batch) > 0 {
+		batch = batch[l.insertRun(batch):]
 	}
 	return nil
 }
 
 // RemoveBatch takes all entries out, and returns how many of them were there.
-// Nobody else has to wait for more than one of them.
+// Nobody else has to wait for more than a few of them.
 func (l *List[T]) RemoveBatch(batch []Entry[T]) int {
-	n := 0
-	for i := range batch {
-		if l.Remove(batch[i].Subject, batch[i].Queue, batch[i].Value) {
-			n++
-		}
+	total := 0
+	for len(batch) > 0 {
+		taken, removed := l.removeRun(batch)
+		batch = batch[taken:]
+		total += removed
 	}
-	return n
+	return total
+}
+
+// home is where a pattern lives: in a shard of the index, or, if shard is nil, in
+// the trie.
+type home[T comparable] struct {
+	mu    *sync.RWMutex
+	shard *shard[T]
+	hash  uint64
+}
+
+func (l *List[T]) homeOf(pattern string) home[T] {
+	hash := maphash.String(l.gens.seed, pattern)
+	if !IsLiteral(pattern) {
+		return home[T]{&l.trie.mu, nil, hash}
+	}
+	s := l.index.of(hash)
+	return home[T]{&s.mu, s, hash}
+}
+
+// insertRun adds entries from the front of batch, all valid, as long as they live
+// under one lock and are not many. It returns how many it has dealt with.
+func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
+	var added int64
+	h := l.homeOf(batch[0].Subject)
+	mu := h.mu
+	mu.Lock()
+	defer mu.Unlock()
+	for h.mu == mu {
+		e := &batch[taken]
+		if h.shard != nil && h.shard.insertLocked(e, h.hash, &l.gens) || h.shard == nil && l.trie.insertLocked(e, h.hash, &l.gens) {
+			added++
+		}
+		if taken++; taken == len(batch) || taken == maxRun {
+			break
+		}
+		h = l.homeOf(batch[taken].Subject)
+	}
+	l.counts.inserts.Add(added)
+	return taken
+}
+
+// removeRun is to removing what insertRun is to adding. It also returns how many
+// of the entries were there.
+func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
+	h := l.homeOf(batch[0].Subject)
+	mu := h.mu
+	mu.Lock()
+	defer mu.Unlock()
+	for h.mu == mu {
+		if l.removeLocked(&batch[taken], h) {
+			removed++
+		}
+		if taken++; taken == len(batch) || taken == maxRun {
+			break
+		}
+		h = l.homeOf(batch[taken].Subject)
+	}
+	l.counts.removes.Add(int64(removed))
+	return taken, removed
+}
+
+// removeLocked takes e out of its home, and with it cached results that are not
+// valid any more. It reports whether e was there.
+func (l *List[T]) removeLocked(e *Entry[T], h home[T]) bool {
+	if h.shard != nil {
+		removed := h.shard.removeLocked(e, h.hash, &l.gens)
+		l.cache.of(h.hash).dropStale(&l.gens)
+		return removed
+	}
+	removed := l.trie.removeLocked(e, &l.gens)
+	l.dropStale()
+	return removed
 }
 
 // Match returns everyone who subscribed to what subject, taken as plain text,

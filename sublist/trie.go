@@ -37,36 +37,31 @@ type edge[T comparable] struct {
 	node  *node[T]
 }
 
-// insert reports whether the subscription is new. The change is announced by
-// touching gens while the lock is held.
-func (t *trie[T]) insert(pattern string, hash uint64, queue string, v T, gens *generations) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	slot := t.root.slot(pattern)
+// insertLocked reports whether e is new. The change is announced in gens.
+func (t *trie[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) bool {
+	slot := t.root.slot(e.Subject)
 	if *slot == nil {
-		*slot = newLeaf(hash, queue, v)
+		*slot = newLeaf(hash, e.Queue, e.Value)
 		t.leaves.Add(1)
 	} else {
-		now, added := (*slot).insert(queue, v)
+		now, added := (*slot).insert(e.Queue, e.Value)
 		if !added {
 			return false
 		}
 		*slot = now
 	}
-	gens.touchPattern(pattern)
+	gens.touchPattern(e.Subject)
 	return true
 }
 
-// remove reports whether the subscription was there.
-func (t *trie[T]) remove(pattern string, queue string, v T, gens *generations) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	removed, emptied := t.root.remove(pattern, queue, v)
+// removeLocked reports whether e was there. The change is announced in gens.
+func (t *trie[T]) removeLocked(e *Entry[T], gens *generations) bool {
+	removed, emptied := t.root.remove(e.Subject, e)
 	if emptied {
 		t.leaves.Add(-1)
 	}
 	if removed {
-		gens.touchPattern(pattern)
+		gens.touchPattern(e.Subject)
 	}
 	return removed
 }
@@ -100,21 +95,21 @@ func (n *node[T]) slot(pattern string) **leaf[T] {
 	}
 }
 
-// remove takes a subscription out of the leaf of pattern below n, and prunes.
-// It reports whether it was there, and whether the leaf is gone with it.
-func (n *node[T]) remove(pattern, queue string, v T) (removed, emptied bool) {
+// remove takes e, whose subject goes on with pattern below n, out of its leaf, and
+// prunes. It reports whether e was there, and whether the leaf is gone with it.
+func (n *node[T]) remove(pattern string, e *Entry[T]) (removed, emptied bool) {
 	token, rest, more := cut(pattern)
-	if token == tailToken {
-		return removeFrom(&n.tail, queue, v)
+	if token == tailToken && !more {
+		return removeFrom(&n.tail, e)
 	}
 	kid := n.kid(token)
 	if kid == nil {
 		return false, false
 	}
 	if more {
-		removed, emptied = kid.remove(rest, queue, v)
+		removed, emptied = kid.remove(rest, e)
 	} else {
-		removed, emptied = removeFrom(&kid.end, queue, v)
+		removed, emptied = removeFrom(&kid.end, e)
 	}
 	if emptied && kid.isEmpty() {
 		n.unlink(token)
@@ -122,12 +117,12 @@ func (n *node[T]) remove(pattern, queue string, v T) (removed, emptied bool) {
 	return removed, emptied
 }
 
-// removeFrom takes a subscription out of the leaf in slot, if there is one.
-func removeFrom[T comparable](slot **leaf[T], queue string, v T) (removed, emptied bool) {
+// removeFrom takes e out of the leaf in slot, if there is one.
+func removeFrom[T comparable](slot **leaf[T], e *Entry[T]) (removed, emptied bool) {
 	if *slot == nil {
 		return false, false
 	}
-	now, removed := (*slot).remove(queue, v)
+	now, removed := (*slot).remove(e.Queue, e.Value)
 	*slot = now
 	return removed, now == nil
 }
