@@ -177,6 +177,7 @@ func (s *file) line(lv level, text string) {
 	}
 }
 
+func (s *file) end()   {}
 func (s *file) abort() {}
 
 func (s *file) close() error { return s.f.Close() }

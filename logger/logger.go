@@ -42,7 +42,8 @@ func (o Options) encoder() encoder {
 }
 
 // Logger writes log lines to one destination. Its methods may be called by many goroutines; none waits for the destination but
-// Fatalf, Flush, Reopen and Close, and those for at most two seconds.
+// Fatalf, Flush, Reopen and Close, and those for at most two seconds. A line of a level that is not written costs nothing but what
+// Go spends on passing its arguments.
 type Logger struct {
 	// set once
 	debug, trace bool

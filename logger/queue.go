@@ -18,7 +18,9 @@ const (
 type sink interface {
 	// write stores the records of buf in order and returns how many were stored in full.
 	write(buf []byte, recs []record) (int, error)
-	// abort makes a write that hangs return, if there is a way. Any goroutine may call it, once.
+	// end says that Close has begun: write no longer waits for a destination that is away. Called once, by any goroutine.
+	end()
+	// abort makes a write that hangs return, if there is a way. Called after end, by any goroutine.
 	abort()
 	close() error
 }
@@ -28,7 +30,7 @@ type record struct {
 	from, to int
 	lv       level
 	lost     uint64
-	do       func() // if not nil, called before the bytes are written
+	do       func() // if not nil, what is called in place of a line
 }
 
 type batch struct {
@@ -196,8 +198,8 @@ func (q *queue) drain() {
 	for {
 		b, last := q.take()
 		if len(b.recs) > 0 {
-			lost, lines, err := q.write(b)
-			q.give(b, lost, lines, err)
+			q.write(b)
+			q.give(b)
 			continue
 		}
 		if last {
@@ -213,7 +215,7 @@ func (q *queue) take() (b batch, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	// What was lost to a full queue came after all that waits. What the sink refused is told when the next line tries it again.
-	if q.lost > 0 && (q.reason == "" || len(q.waiting.recs) > 0) {
+	if q.lost > 0 && (q.reason == "" || len(q.waiting.buf) > 0) {
 		q.tellLostLocked(time.Now())
 	}
 	b = q.waiting
@@ -222,54 +224,51 @@ func (q *queue) take() (b batch, last bool) {
 	return b, q.closing
 }
 
-// give takes a batch back, and accounts what the sink refused.
-func (q *queue) give(b batch, lost, lines uint64, err error) {
+// give takes a written batch back.
+func (q *queue) give(b batch) {
 	b.reset()
-	q.dropped.Add(lines)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.spare = b
 	q.writing = 0
-	if lost > 0 {
-		q.lost += lost
-		q.reason = err.Error()
-	}
 }
 
-// write hands a batch to the sink, in pieces where a record wants something done first. It returns what was lost: in total, and
-// without what had been counted as lost before.
-func (q *queue) write(b batch) (lost, lines uint64, err error) {
-	piece := func(recs []record) {
-		n, werr := q.sink.write(b.buf, recs)
-		if werr == nil {
-			return
-		}
-		err = werr
-		for _, r := range recs[n:] {
-			switch {
-			case r.lost > 0:
-				lost += r.lost
-			case r.to > r.from:
-				lost++
-				lines++
-			}
-		}
-	}
+// write hands a batch to the sink, in pieces where a record wants something done first.
+func (q *queue) write(b batch) {
 	start := 0
 	for i, r := range b.recs {
 		if r.do == nil {
 			continue
 		}
-		if i > start {
-			piece(b.recs[start:i])
-		}
+		q.writeLines(b.buf, b.recs[start:i])
 		r.do()
 		start = i + 1
 	}
-	if start < len(b.recs) {
-		piece(b.recs[start:])
+	q.writeLines(b.buf, b.recs[start:])
+}
+
+func (q *queue) writeLines(buf []byte, recs []record) {
+	if len(recs) == 0 {
+		return
 	}
-	return lost, lines, err
+	if n, err := q.sink.write(buf, recs); err != nil {
+		q.refused(recs[n:], err)
+	}
+}
+
+// refused counts records that the sink did not take. The lines that a loss report stands for are counted as dropped already.
+func (q *queue) refused(recs []record, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.reason = err.Error()
+	for _, r := range recs {
+		if r.lost > 0 {
+			q.lost += r.lost
+			continue
+		}
+		q.lost++
+		q.dropped.Add(1)
+	}
 }
 
 // control has the queue's goroutine call do, after all lines queued so far were written, and waits for it as long as a stalled sink
@@ -303,7 +302,9 @@ func (q *queue) enqueue(do func()) bool {
 
 // close writes what is queued, waiting at most closeLimit, and ends the goroutine.
 func (q *queue) close() error {
-	q.shut()
+	if q.shut() {
+		q.sink.end()
+	}
 	limit := time.NewTimer(closeLimit)
 	defer limit.Stop()
 	select {
@@ -315,12 +316,15 @@ func (q *queue) close() error {
 	return fmt.Errorf("close log: the destination did not take the last lines within %v", closeLimit)
 }
 
-func (q *queue) shut() {
+// shut accepts no more lines, and reports whether it did before.
+func (q *queue) shut() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.closing {
-		q.sweepLocked(time.Now())
-		q.closing = true
-		q.signal()
+	if q.closing {
+		return false
 	}
+	q.sweepLocked(time.Now())
+	q.closing = true
+	q.signal()
+	return true
 }

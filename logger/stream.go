@@ -31,6 +31,8 @@ func (s *stream) write(buf []byte, recs []record) (int, error) {
 	return whole, err
 }
 
+func (s *stream) end() {}
+
 // abort ends a hanging write to what knows deadlines: pipes, mostly. A write to a regular file cannot be ended.
 func (s *stream) abort() {
 	if d, ok := s.w.(interface{ SetWriteDeadline(time.Time) error }); ok {

@@ -1,0 +1,147 @@
+package logger
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// backups returns the names of the rotated files, oldest first.
+func backups(t *testing.T, name string) []string {
+	t.Helper()
+	m, err := filepath.Glob(name + ".2*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(m)
+	return m
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "gnatsd.log")
+	const limit, total = 300, 100
+	l := openTest(t, name, Options{SizeLimit: limit})
+	for i := range total {
+		l.Noticef("line %d", i)
+	}
+	l.Close()
+	old := backups(t, name)
+	shape := regexp.MustCompile(`gnatsd\.log\.\d{4}(\.\d\d){5}\.\d{9}$`)
+	next := 0
+	for i, f := range append(old, name) {
+		if i < len(old) && !shape.MatchString(f) {
+			t.Errorf("backup is named %q", f)
+		}
+		text := readFile(t, f)
+		if len(text) > limit {
+			t.Errorf("%s has %d bytes, the limit is %d", f, len(text), limit)
+		}
+		if i > 0 {
+			first, rest, _ := strings.Cut(text, "\n")
+			if want := fmt.Sprintf("[INF] Rotated log, backup saved as %q", old[i-1]); first != want {
+				t.Errorf("first line\n%s, want\n%s", first, want)
+			}
+			text = rest
+		}
+		for line := range strings.Lines(text) {
+			if want := fmt.Sprintf("[INF] line %d\n", next); line != want {
+				t.Fatalf("got %q, want %q", line, want)
+			}
+			next++
+		}
+	}
+	if next != total {
+		t.Errorf("%d lines, want %d", next, total)
+	}
+}
+
+func TestRotationKeepsTheNewestFiles(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "gnatsd.log")
+	other := []string{name + ".keep", name + ".2020.01.01", name + "x.2020.01.01.00.00.00.000000000"}
+	for _, f := range other {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	oldest := name + ".2020.01.01.00.00.00.000000000"
+	if err := os.WriteFile(oldest, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := openTest(t, name, Options{SizeLimit: 300, MaxFiles: 3})
+	for i := range 100 {
+		l.Noticef("line %d", i)
+	}
+	l.Close()
+	for _, f := range other {
+		readFile(t, f)
+	}
+	if _, err := os.Stat(oldest); err == nil {
+		t.Error("the oldest backup is still there")
+	}
+	if !strings.HasSuffix(readFile(t, name), "[INF] line 99\n") {
+		t.Errorf("the file does not end in the last line")
+	}
+	got := slices.DeleteFunc(backups(t, name), func(f string) bool { return slices.Contains(other, f) })
+	if len(got) != 2 {
+		t.Errorf("backups %q, want 2", got)
+	}
+}
+
+func TestRotationOfALineLargerThanTheLimit(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "gnatsd.log")
+	l := openTest(t, name, Options{SizeLimit: 10})
+	l.Noticef("%s", "longer than ten bytes")
+	l.Close()
+	if got, want := readFile(t, name), "[INF] longer than ten bytes\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if len(backups(t, name)) != 0 {
+		t.Error("an empty file was rotated")
+	}
+}
+
+func TestRotationOfAFileThatIsTooLargeAtStart(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "gnatsd.log")
+	if err := os.WriteFile(name, []byte("0123456789\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := openTest(t, name, Options{SizeLimit: 10})
+	l.Noticef("x")
+	l.Close()
+	old := backups(t, name)
+	if len(old) == 0 || readFile(t, old[0]) != "0123456789\n" {
+		t.Errorf("backups %q", old)
+	}
+}
+
+func TestRotationThatFailsGoesOnWithTheOldFile(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a directory with an open file cannot be renamed")
+	}
+	dir := filepath.Join(t.TempDir(), "dir")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l := openTest(t, filepath.Join(dir, "log"), Options{SizeLimit: 100})
+	if err := os.Rename(dir, dir+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		l.Noticef("line number %d", i)
+	}
+	l.Close()
+	got := readFile(t, filepath.Join(dir+".moved", "log"))
+	if !strings.Contains(got, "[ERR] Log file not rotated, writing on to ") || strings.Count(got, "line number") != 8 {
+		t.Errorf("got %q", got)
+	}
+}
