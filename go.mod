@@ -2,4 +2,9 @@ module gnatsd
 
 go 1.26.0
 
-require github.com/nats-io/nuid v1.0.1 // indirect
+require (
+	github.com/nats-io/nuid v1.0.1
+	golang.org/x/crypto v0.58.0
+	golang.org/x/sys v0.49.0
+	golang.org/x/term v0.47.0
+)
