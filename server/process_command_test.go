@@ -1,0 +1,149 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestParseSignalArg(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, arg  string
+		wantCmd    Command
+		wantTarget string
+		wantErr    string
+	}{
+		{"a command alone has no target", "reload", CommandReload, "", ""},
+		{"a command may name a pid", "quit=123", CommandQuit, "123", ""},
+		{"a command may name a pid file", "ldm=/run/x y.pid", commandLDM, "/run/x y.pid", ""},
+		{"an empty target is no target", "stop=", CommandStop, "", ""},
+		{"commands are not checked here", "Stop=1", "Stop", "1", ""},
+		{"the command may be missing", "=1", "", "1", ""},
+		{"a second = is refused with what follows it", "ldm=1=2", "", "", "invalid signal parameters: [2]"},
+		{"all parts from the third on are shown", "ldm=1=2=3", "", "", "invalid signal parameters: [2 3]"},
+		{"even if nothing follows", "ldm=1=", "", "", "invalid signal parameters: []"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cmd, target, err := parseSignalArg(tt.arg)
+			if cmd != tt.wantCmd || target != tt.wantTarget || errText(err) != tt.wantErr {
+				t.Errorf("got %q, %q, %v, want %q, %q, %q", cmd, target, err, tt.wantCmd, tt.wantTarget, tt.wantErr)
+			}
+		})
+	}
+}
+
+// FuzzParseSignalArg checks that what is accepted says what was typed.
+func FuzzParseSignalArg(f *testing.F) {
+	for _, seed := range []string{"", "stop", "quit=12", "ldm=/run/gnatsd.pid", "a=b=c", "="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		cmd, target, err := parseSignalArg(arg)
+		if (err != nil) != (strings.Count(arg, "=") > 1) {
+			t.Fatalf("%q: error %v", arg, err)
+		}
+		if err == nil && arg != string(cmd) && arg != string(cmd)+"="+target {
+			t.Errorf("%q: got %q, %q", arg, cmd, target)
+		}
+	})
+}
+
+func TestResolvePid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(content string) string {
+		f, err := os.CreateTemp(dir, "*.pid")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(content); err != nil {
+			t.Fatal(err)
+		}
+		return f.Name()
+	}
+	missing := filepath.Join(dir, "missing.pid")
+	tests := []struct {
+		name, target string
+		found        []int
+		findErr      error
+		want         int
+		wantErr      string
+	}{
+		{name: "no process", wantErr: "no gnatsd processes running"},
+		{name: "one process", found: []int{12}, want: 12},
+		{name: "pid 1 of a container", found: []int{1}, want: 1},
+		{name: "several processes, in order", found: []int{300, 1, 20},
+			wantErr: "multiple gnatsd processes running:\n1\n20\n300"},
+		{name: "a system that does not tell", findErr: errNoProcessList, wantErr: "unable to resolve pid, try providing one"},
+		{name: "a pid, whatever runs", target: "77", found: []int{1, 2}, want: 77},
+		{name: "a pid file without a newline", target: file("4242"), want: 4242},
+		{name: "a pid file with white space around the pid", target: file("\n\t 4242 \r\n"), want: 4242},
+		{name: "a pid file that holds no pid", target: file("gnatsd\n"), wantErr: "invalid pid: gnatsd"},
+		{name: "an empty pid file", target: file(""), wantErr: "invalid pid: "},
+		{name: "a pid file that would garble a terminal", target: file("\x1b[2J"), wantErr: `invalid pid: \x1b[2J`},
+		{name: "a pid file that is something else", target: file(strings.Repeat("9", 1<<20)),
+			wantErr: "invalid pid: " + strings.Repeat("9", maxPidFileSize)},
+		{name: "a pid file that is missing", target: missing, wantErr: "invalid pid: " + missing},
+		{name: "a word", target: "gnatsd", wantErr: "invalid pid: gnatsd"},
+		{name: "all processes", target: "-1", wantErr: "invalid pid: -1"},
+		{name: "our process group", target: "0", wantErr: "invalid pid: 0"},
+		{name: "a pid with a sign", target: "+5", wantErr: "invalid pid: +5"},
+		{name: "a pid beyond all pids", target: "99999999999", wantErr: "invalid pid: 99999999999"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := resolvePid(tt.target, "gnatsd", func(string) ([]int, error) { return tt.found, tt.findErr })
+			if got != tt.want || errText(err) != tt.wantErr {
+				t.Errorf("got %d, %v, want %d, %q", got, err, tt.want, tt.wantErr)
+			}
+		})
+	}
+}
+
+func TestAPidFileThatCannotBeReadSaysWhy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, err := targetPid(dir)
+	if err == nil || !strings.HasPrefix(err.Error(), "invalid pid: ") || !strings.Contains(err.Error(), "director") {
+		t.Errorf("got %v, want an invalid pid that is a directory", err)
+	}
+}
+
+func TestOverriddenName(t *testing.T) {
+	t.Parallel()
+	var o overriddenName
+	for _, step := range []struct{ set, want string }{{"broker", "broker"}, {"", "gnatsd"}} {
+		o.set(step.set)
+		if got := o.get(); got != step.want {
+			t.Errorf("set %q: got %q, want %q", step.set, got, step.want)
+		}
+	}
+	if got := new(overriddenName).get(); got != "gnatsd" {
+		t.Errorf("unset: got %q, want gnatsd", got)
+	}
+}
+
+func TestUnknownCommand(t *testing.T) {
+	t.Parallel()
+	if got, want := errUnknownCommand("Stop").Error(), `unknown signal "Stop"`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// errText is the text of an error, empty for none.
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// errFake is an error of the system.
+var errFake = errors.New("it does not work")

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// The Windows service as plain values: what a control makes the broker do and which state is reported when. This file
+// knows nothing of Windows, so that it is tested everywhere; service_windows.go connects it to the service manager.
+
+// A serviceControl is a request of the service manager, by its number in the Windows API.
+type serviceControl uint32
+
+// Controls that a service obeys. The last two are user-defined, as gnatsd has always numbered them.
+const (
+	controlStop        serviceControl = 1
+	controlInterrogate serviceControl = 4
+	controlShutdown    serviceControl = 5
+	controlParamChange serviceControl = 6
+	controlReopen      serviceControl = 128
+	controlLameDuck    serviceControl = 129
+)
+
+// A serviceState is what a service says it is doing, by its number in the Windows API.
+type serviceState uint32
+
+// States that a service reports.
+const (
+	serviceStopped      serviceState = 1
+	serviceStartPending serviceState = 2
+	serviceStopPending  serviceState = 3
+	serviceRunning      serviceState = 4
+)
+
+// serviceAccepts are the controls the service manager may send, a bit set of the Windows API: stop, shutdown, change
+// of parameters. User-defined controls need no leave.
+const serviceAccepts = 0x1 | 0x4 | 0x8
+
+// serviceWait is how long a service may take to listen, or to reach the state that `-sl` waits for. Part of the contract.
+const serviceWait = 10 * time.Second
+
+// servicePoll is how often `-sl` asks a service for its state.
+const servicePoll = 250 * time.Millisecond
+
+// envDockerized, set to 1, says that no service manager is there to be talked to.
+const envDockerized = "NATS_DOCKERIZED"
+
+// serviceBroker is a broker that runs as a service.
+type serviceBroker interface {
+	signalActions
+	// Start runs the broker and returns when it has stopped.
+	Start()
+	// ReadyForConnections reports whether all listeners are open, waiting for that at most wait.
+	ReadyForConnections(wait time.Duration) bool
+}
+
+// A serviceStatus is one report to the service manager.
+type serviceStatus struct {
+	state   serviceState
+	accepts uint32
+}
+
+// dockerized reports whether service integration is switched off.
+func dockerized() bool { return os.Getenv(envDockerized) == "1" }
+
+// runService runs a broker as a service: it obeys controls and reports states until the broker has stopped, by a control or
+// by itself at the end of its lame duck mode. Its result is the exit code of the service, 1 if listening failed.
+func runService(b serviceBroker, controls <-chan serviceControl, report func(serviceStatus)) (code uint32) {
+	report(serviceStatus{state: serviceStartPending})
+	stopped := make(chan struct{})
+	// Ended by Shutdown, waited for below unless the broker cannot even start.
+	go func() {
+		defer close(stopped)
+		b.Start()
+	}()
+	if !b.ReadyForConnections(serviceWait) {
+		return 1
+	}
+	status := serviceStatus{state: serviceRunning, accepts: serviceAccepts}
+	report(status)
+	for status.state == serviceRunning {
+		select {
+		case control := <-controls:
+			status = obey(b, control, status)
+			report(status)
+		case <-stopped:
+			status = serviceStatus{state: serviceStopPending}
+			report(status)
+		}
+	}
+	b.Shutdown()
+	<-stopped
+	return 0
+}
+
+// obey does what a control asks, but for the shutdown itself, and returns the status to report after it.
+func obey(b signalActions, control serviceControl, now serviceStatus) serviceStatus {
+	switch control {
+	case controlInterrogate:
+	case controlStop, controlShutdown:
+		return serviceStatus{state: serviceStopPending}
+	case controlParamChange:
+		reload(b)
+	case controlReopen:
+		b.ReOpenLogFile()
+	case controlLameDuck:
+		b.lameDuckMode()
+	default:
+		b.Debugf("Unexpected control request: %v", uint32(control))
+	}
+	return now
+}
+
+// commandControls says how a command reaches a service, and in which state it then is.
+var commandControls = map[Command]struct {
+	control serviceControl
+	state   serviceState
+}{
+	CommandStop:   {controlStop, serviceStopped},
+	CommandQuit:   {controlStop, serviceStopped},
+	CommandTerm:   {controlStop, serviceStopped},
+	CommandReopen: {controlReopen, serviceRunning},
+	CommandReload: {controlParamChange, serviceRunning},
+	commandLDM:    {controlLameDuck, serviceRunning},
+}
+
+// A serviceHandle is an open service of the service manager.
+type serviceHandle interface {
+	Control(c serviceControl) (serviceState, error)
+	Query() (serviceState, error)
+	Close() error
+}
+
+// controlService sends a command to a service and waits until the service is in the state that it leads to.
+func controlService(cmd Command, name string, open func(name string) (serviceHandle, error)) error {
+	service, err := open(name)
+	if err != nil {
+		return fmt.Errorf("could not access service: %w", err)
+	}
+	defer service.Close()
+	want, known := commandControls[cmd]
+	if !known {
+		return errUnknownCommand(cmd)
+	}
+	state, err := service.Control(want.control)
+	if err != nil {
+		return fmt.Errorf("could not send control=%d: %w", want.control, err)
+	}
+	deadline := time.NewTimer(serviceWait)
+	defer deadline.Stop()
+	poll := time.NewTicker(servicePoll)
+	defer poll.Stop()
+	for state != want.state {
+		select {
+		case <-deadline.C:
+			return fmt.Errorf("timeout waiting for service to go to state=%d", want.state)
+		case <-poll.C:
+		}
+		if state, err = service.Query(); err != nil {
+			return fmt.Errorf("could not retrieve service status: %w", err)
+		}
+	}
+	return nil
+}
