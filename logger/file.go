@@ -22,10 +22,11 @@ type file struct {
 	enc   encoder
 
 	// owned by the queue's goroutine
-	out      stream
+	out      *stream
 	f        *os.File
+	path     string // the name, or where it leads to if it is a symbolic link
 	size     int64
-	rotateAt int64 // size at which the next file begins
+	rotateAt int64 // size at which the next file begins; 0: never
 }
 
 func newFile(name string, enc encoder, o Options) (*file, error) {
@@ -52,8 +53,24 @@ func (s *file) use(f *os.File) error {
 		f.Close()
 		return fmt.Errorf("open log file: %w", err)
 	}
-	s.f, s.out, s.size, s.rotateAt = f, stream{w: f}, st.Size(), s.limit
+	s.f, s.out, s.size, s.rotateAt = f, &stream{w: f}, st.Size(), 0
+	s.path = target(s.name)
+	if st.Mode().IsRegular() { // nobody wants /dev/stderr renamed
+		s.rotateAt = s.limit
+	}
 	return nil
+}
+
+// target returns the file that a symbolic link leads to, or the name itself.
+func target(name string) string {
+	st, err := os.Lstat(name)
+	if err != nil || st.Mode()&os.ModeSymlink == 0 {
+		return name
+	}
+	if path, err := filepath.EvalSymlinks(name); err == nil {
+		return path
+	}
+	return name
 }
 
 func (s *file) write(buf []byte, recs []record) (int, error) {
@@ -77,7 +94,7 @@ func (s *file) write(buf []byte, recs []record) (int, error) {
 
 // fit returns how many of the records fit into the current file. An empty file takes at least one.
 func (s *file) fit(recs []record) int {
-	if s.limit <= 0 {
+	if s.rotateAt <= 0 {
 		return len(recs)
 	}
 	room := s.rotateAt - s.size + int64(recs[0].from)
@@ -94,10 +111,10 @@ func (s *file) fit(recs []record) int {
 // rotate renames the file and begins a new one. If that fails the old one is used for as much again.
 func (s *file) rotate() {
 	now := time.Now()
-	backup := s.name + "." + now.Format(backupStamp)
+	backup := s.path + "." + now.Format(backupStamp)
 	if err := s.replace(backup); err != nil {
 		s.rotateAt = s.size + s.limit
-		s.line(failure, fmt.Sprintf("Log file not rotated, writing on to %q: %v", s.name, err))
+		s.line(failure, fmt.Sprintf("Log file not rotated, writing on to %q: %v", s.path, err))
 		return
 	}
 	s.line(notice, fmt.Sprintf("Rotated log, backup saved as %q", backup))
@@ -118,13 +135,13 @@ func (s *file) replace(backup string) error {
 			}
 		}()
 	}
-	err := os.Rename(s.name, backup)
-	f, oerr := openAppend(s.name)
+	err := os.Rename(s.path, backup)
+	f, oerr := openAppend(s.path)
 	if oerr == nil {
 		oerr = s.use(f)
 	}
 	if oerr != nil && err == nil {
-		os.Rename(backup, s.name) // back, as far as possible: the old file is still the one that is written
+		os.Rename(backup, s.path) // back, as far as possible: the old file is still the one that is written
 	}
 	return cmp.Or(err, oerr)
 }
@@ -134,14 +151,14 @@ func (s *file) purge() error {
 	if s.keep <= 0 {
 		return nil
 	}
-	dir := filepath.Dir(s.name)
+	dir := filepath.Dir(s.path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	var backups []string
 	for _, e := range entries {
-		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(s.name)+".")
+		stamp, ok := strings.CutPrefix(e.Name(), filepath.Base(s.path)+".")
 		if _, err := time.Parse(backupStamp, stamp); ok && err == nil && e.Type().IsRegular() {
 			backups = append(backups, e.Name())
 		}

@@ -145,3 +145,39 @@ func TestRotationThatFailsGoesOnWithTheOldFile(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestRotationBehindASymbolicLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(name, link); err != nil {
+		t.Skip(err)
+	}
+	l := openTest(t, link, Options{SizeLimit: 40})
+	l.Noticef("one, and it is rather long")
+	l.Noticef("two, and it is rather long")
+	l.Close()
+	real, err := filepath.EvalSymlinks(link)
+	if err != nil || filepath.Base(real) != "real" {
+		t.Errorf("the link leads to %q (%v)", real, err)
+	}
+	if len(backups(t, name)) == 0 || len(backups(t, link)) != 0 {
+		t.Errorf("backups %q and %q", backups(t, name), backups(t, link))
+	}
+}
+
+func TestADeviceIsNotRotated(t *testing.T) {
+	t.Parallel()
+	r, w := testPipe(t)
+	defer r.Close()
+	s := &file{name: os.DevNull, limit: 1}
+	if err := s.use(w); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.fit([]record{{to: 100}, {from: 100, to: 200}}); n != 2 {
+		t.Errorf("%d of 2 lines before it is rotated", n)
+	}
+}

@@ -27,10 +27,10 @@ type Options struct {
 	Debug  bool // write debug lines
 	Trace  bool // write trace lines
 
-	SizeLimit int64 // bytes a file may have before a new one is begun; 0: no limit
+	SizeLimit int64 // bytes a file may have before a new one is begun; 0: no limit; no effect on devices and pipes
 	MaxFiles  int   // files to keep when a new one is begun, the new one included; 0: all
 	MaxLine   int   // bytes of text in a line; what is longer is cut and says so; 0, or more than half of QueueSize: half of QueueSize
-	QueueSize int   // bytes of lines that may wait for the destination; 0: 2 MiB
+	QueueSize int   // bytes of memory for lines that wait for the destination, at least 4 KiB; 0: 2 MiB
 }
 
 // encoder returns the encoder for lines of this process.

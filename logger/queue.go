@@ -10,6 +10,8 @@ import (
 
 const (
 	queueLimit = 2 << 20         // bytes of lines that wait for the destination, when Options does not say
+	queueLeast = 4 << 10         // the smallest queue that makes sense
+	recordCost = 48              // bytes of memory for a record, which count as those of its line do
 	keepBuffer = 64 << 10        // a buffer that grew beyond this many bytes is not kept
 	closeLimit = 2 * time.Second // how long Close, Fatalf and Reopen wait for a stalled destination
 )
@@ -38,8 +40,10 @@ type batch struct {
 	recs []record
 }
 
+func (b *batch) size() int { return len(b.buf) + len(b.recs)*recordCost }
+
 func (b *batch) reset() {
-	if cap(b.buf) > keepBuffer {
+	if cap(b.buf)+cap(b.recs)*recordCost > 2*keepBuffer {
 		*b = batch{}
 	}
 	clear(b.recs)
@@ -84,6 +88,7 @@ func newQueue(s sink, enc encoder, o Options) *queue {
 	if q.limit <= 0 {
 		q.limit = queueLimit
 	}
+	q.limit = max(q.limit, queueLeast)
 	if q.maxLine <= 0 || q.maxLine > q.limit/2 {
 		q.maxLine = q.limit / 2
 	}
@@ -152,7 +157,7 @@ func (q *queue) putLocked(now time.Time, lv level, text []byte) {
 	if lv.chatty() {
 		room -= room / 8
 	}
-	if q.writing+len(q.waiting.buf)+len(text) > room {
+	if q.writing+q.waiting.size()+len(text) > room {
 		q.lost++
 		q.reason = ""
 		q.dropped.Add(1)
@@ -220,7 +225,7 @@ func (q *queue) take() (b batch, last bool) {
 	}
 	b = q.waiting
 	q.waiting, q.spare = q.spare, batch{}
-	q.writing = len(b.buf)
+	q.writing = b.size()
 	return b, q.closing
 }
 

@@ -65,7 +65,7 @@ func TestStall(t *testing.T) {
 func waitingBytes(l *Logger) int {
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()
-	return l.q.writing + len(l.q.waiting.buf)
+	return l.q.writing + l.q.waiting.size()
 }
 
 func TestStallLeavesRoomForErrors(t *testing.T) {

@@ -2,13 +2,20 @@ package logger
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 )
 
 // stream writes lines to an io.Writer: standard error, or the file of a file sink.
 type stream struct {
-	w    io.Writer
+	// set once
+	w io.Writer
+
+	// owned by the queue's goroutine
 	torn bool // the last write ended inside a line
+
+	// atomic
+	aborted atomic.Bool
 }
 
 func (s *stream) write(buf []byte, recs []record) (int, error) {
@@ -35,10 +42,20 @@ func (s *stream) end() {}
 
 // abort ends a hanging write to what knows deadlines: pipes, mostly. A write to a regular file cannot be ended.
 func (s *stream) abort() {
-	if d, ok := s.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		d.SetWriteDeadline(time.Unix(1, 0)) // no help if it fails
-	}
+	s.aborted.Store(true)
+	s.deadline(time.Unix(1, 0))
 }
 
-// close leaves the writer open: it belongs to the caller.
-func (s *stream) close() error { return nil }
+// close leaves the writer open, and as it was: it belongs to the caller.
+func (s *stream) close() error {
+	if s.aborted.Load() {
+		s.deadline(time.Time{})
+	}
+	return nil
+}
+
+func (s *stream) deadline(t time.Time) {
+	if d, ok := s.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		_ = d.SetWriteDeadline(t) // fails where there are no deadlines
+	}
+}
