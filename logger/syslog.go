@@ -23,10 +23,10 @@ const (
 	facilityKernel = 0 // what the classic broker sends to a remote syslog
 	facilityDaemon = 3 // and to the local one
 
-	datagramText = 8 << 10         // longest text, in bytes, in a datagram: macOS refuses datagrams above 9216
-	dialLimit    = 2 * time.Second // for one attempt to connect
-	sendLimit    = 5 * time.Second // for one record, then the connection is made anew
-	redialPause  = time.Second     // between attempts to connect
+	datagramText = 8 << 10          // longest text, in bytes, in a datagram: macOS refuses datagrams above 9216
+	dialLimit    = 2 * time.Second  // for one attempt to connect
+	sendLimit    = 10 * time.Second // for one record, then the connection is made anew
+	redialPause  = time.Second      // between attempts to connect
 )
 
 // NewSysLogger returns a Logger that writes to the syslog of this machine, or on Windows to its event log.
