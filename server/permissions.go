@@ -63,9 +63,6 @@ func (p position) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.col)
 }
 
-// reservedPrefix begins the subjects that no client may publish to.
-const reservedPrefix = "_SYS."
-
 // permits are compiled [Permissions]. They do not change, apart from the cache
 // of verdicts, and are shared by all connections of a user. A nil *permits
 // allows everything but publishing to reserved subjects.

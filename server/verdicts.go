@@ -47,13 +47,13 @@ func (v verdict) String() string {
 
 // publishRefusal is the text of the -ERR for a refused PUB.
 func publishRefusal(subject string) string {
-	return fmt.Sprintf("Permissions Violation for Publish to %q", subject)
+	return fmt.Sprintf(wirePublishDenied, subject)
 }
 
 // subscribeRefusal is the text of the -ERR for a SUB refused by v. It names the
 // queue only if an entry that speaks of queues decided.
 func subscribeRefusal(subject, queue string, v verdict) string {
-	text := fmt.Sprintf("Permissions Violation for Subscription to %q", subject)
+	text := fmt.Sprintf(wireSubscribeDenied, subject)
 	if queue != "" && v.rule != nil && v.rule.queue != "" {
 		text += fmt.Sprintf(" using queue %q", queue)
 	}

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestRedactConnect(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, want string }{
+		{"nothing secret is untouched", `{"verbose":false, "user":"bob","name":"pass"}`, `{"verbose":false, "user":"bob","name":"pass"}`},
+		{"password", `{"user":"bob","pass":"CANARY","lang":"go"}`, `{"user":"bob","pass":"[REDACTED]","lang":"go"}`},
+		{"upper case", `{"PASS":"CANARY"}`, `{"PASS":"[REDACTED]"}`},
+		{"long s, as encoding/json folds", `{"paſſ":"CANARY"}`, `{"paſſ":"[REDACTED]"}`},
+		{"Kelvin sign", `{"auth_to` + "\u212a" + `en":"CANARY"}`, `{"auth_to` + "\u212a" + `en":"[REDACTED]"}`},
+		{"escaped key", `{"p\u0061ss":"CANARY"}`, `{"p\u0061ss":"[REDACTED]"}`},
+		{"token", `{"auth_token" : "CANARY" }`, `{"auth_token" : "[REDACTED]" }`},
+		{"jwt, sig, nkey", `{"jwt":"CANARY","sig":"CANARY","nkey":"CANARY"}`, `{"jwt":"[REDACTED]","sig":"[REDACTED]","nkey":"[REDACTED]"}`},
+		{"quotes in the value", `{"pass":"a\"CANARY\\","x":1}`, `{"pass":"[REDACTED]","x":1}`},
+		{"number", `{"pass":12345,"x":1}`, `{"pass":"[REDACTED]","x":1}`},
+		{"number at the end", `{"pass":12345}`, `{"pass":"[REDACTED]"}`},
+		{"object", `{"pass":{"a":["CANARY","}"]},"x":1}`, `{"pass":"[REDACTED]","x":1}`},
+		{"array", `{"pass":[["CANARY]"],1] , "x":1}`, `{"pass":"[REDACTED]" , "x":1}`},
+		{"nested key", `{"a":{"password":"CANARY"}}`, `{"a":{"password":"[REDACTED]"}}`},
+		{"twice", `{"pass":"CANARY","pass":"CANARY"}`, `{"pass":"[REDACTED]","pass":"[REDACTED]"}`},
+		{"empty", `{"pass":""}`, `{"pass":"[REDACTED]"}`},
+		{"null document", `null`, `null`},
+		{"nothing", ``, ``},
+		{"cut short", `{"pass":"CANARY`, `{[REDACTED] (malformed JSON)`},
+		{"unquoted", `{pass: CANARY}`, `{[REDACTED] (malformed JSON)`},
+		{"single quotes", `{'pass':'CANARY'}`, `{[REDACTED] (malformed JSON)`},
+		{"quote missing", `{"pass:"CANARY"}`, `{[REDACTED] (malformed JSON)`},
+		{"text behind", `{"user":"bob"} CANARY`, `{[REDACTED] (malformed JSON)`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := string(redactConnect([]byte(tt.in))); got != tt.want {
+				t.Errorf("redactConnect(%s)\n got %s\nwant %s", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzRedactConnect(f *testing.F) {
+	f.Add("pass", "s3cr3t", `{"user":"bob",`, `,"x":[1,2]}`)
+	f.Add(`p\u0061ss`, `\"`, `{ "a":{`, `}}`)
+	f.Fuzz(func(t *testing.T, key, value, before, after string) {
+		const canary = "c4n4ry"
+		if strings.Contains(before+after+key, canary) {
+			return
+		}
+		quoted, err := json.Marshal(canary + value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := before + `"` + key + `":` + string(quoted) + after
+		out := redactConnect([]byte(in))
+		if !json.Valid([]byte(in)) {
+			if strings.Contains(string(out), canary) {
+				t.Errorf("%s shows a secret", out)
+			}
+			return
+		}
+		if !json.Valid(out) {
+			t.Errorf("%s became %s", in, out)
+		}
+		var c ConnectOptions
+		if json.Unmarshal([]byte(in), &c) == nil && strings.Contains(c.Password+c.Authorization, canary) && strings.Contains(string(out), canary) {
+			t.Errorf("%s shows a secret: %s", in, out)
+		}
+	})
+}
+
+func TestRedactURL(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, want string }{
+		{"no credentials", "nats://h:4222", "nats://h:4222"},
+		{"user and password", "nats-route://bob:CANARY@h:1/x", "nats-route://bob:[REDACTED]@h:1/x"},
+		{"a user alone may be a token", "nats://CANARY@h:1", "nats://[REDACTED]@h:1"},
+		{"empty password", "nats://bob:@h", "nats://bob:[REDACTED]@h"},
+		{"query and fragment are dropped", "nats://h?pass=CANARY#CANARY", "nats://h"},
+		{"odd user", "nats://b%40b:CANARY@h", "nats://b%40b:[REDACTED]@h"},
+	} {
+		u, err := url.Parse(tt.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := redactURL(u); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if got := redactURL(nil); got != "" {
+		t.Errorf("nil URL is %q", got)
+	}
+}
+
+func TestRedactURLText(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, want string }{
+		{"plain text", "nothing here", "nothing here"},
+		{"a URL in a sentence", `cannot parse "nats://bob:CANARY@h:1", sorry`, `cannot parse "nats://[REDACTED]@h:1", sorry`},
+		{"several", "nats://a:CANARY@h,nats://CANARY@i", "nats://[REDACTED]@h,nats://[REDACTED]@i"},
+		{"an @ in the password", "nats://a:CAN@ARY@h", "nats://[REDACTED]@h"},
+		{"without a scheme", "bob:CANARY@h", "[REDACTED]@h"},
+		{"a scheme behind the @", "bob:CANARY@h://x", "[REDACTED]@h://x"},
+	} {
+		if got := redactURLText(tt.in); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

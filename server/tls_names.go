@@ -1,0 +1,169 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// cipherNames are the names that cipher_suites takes, as of gnatsd 1.x, in the
+// order of --help_tls. Those that crypto/tls lists as insecure are known so
+// that their refusal can say why.
+var cipherNames = []struct {
+	name string
+	id   uint16
+}{
+	{"TLS_RSA_WITH_RC4_128_SHA", tls.TLS_RSA_WITH_RC4_128_SHA},
+	{"TLS_RSA_WITH_3DES_EDE_CBC_SHA", tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA},
+	{"TLS_RSA_WITH_AES_128_CBC_SHA", tls.TLS_RSA_WITH_AES_128_CBC_SHA},
+	{"TLS_RSA_WITH_AES_128_CBC_SHA256", tls.TLS_RSA_WITH_AES_128_CBC_SHA256},
+	{"TLS_RSA_WITH_AES_256_CBC_SHA", tls.TLS_RSA_WITH_AES_256_CBC_SHA},
+	{"TLS_RSA_WITH_AES_256_GCM_SHA384", tls.TLS_RSA_WITH_AES_256_GCM_SHA384},
+	{"TLS_ECDHE_ECDSA_WITH_RC4_128_SHA", tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA},
+	{"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA},
+	{"TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA},
+	{"TLS_ECDHE_RSA_WITH_RC4_128_SHA", tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA},
+	{"TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA", tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA},
+	{"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA},
+	{"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256},
+	{"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256},
+	{"TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA},
+	{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+	{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+	{"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+	{"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+	{"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256},
+	{"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+}
+
+// curveNames are the names that curve_preferences takes.
+var curveNames = []struct {
+	name string
+	id   tls.CurveID
+}{
+	{"X25519", tls.X25519},
+	{"CurveP256", tls.CurveP256},
+	{"CurveP384", tls.CurveP384},
+	{"CurveP521", tls.CurveP521},
+}
+
+// defaultCiphers are those of 1.4: forward secrecy and authenticated encryption
+// only. They apply to TLS 1.2; the suites of 1.3 are not configurable.
+func defaultCiphers() []uint16 {
+	return []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	}
+}
+
+// defaultCurves are those of 1.4 after the hybrid that resists quantum computers.
+func defaultCurves() []tls.CurveID {
+	return []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+}
+
+// insecureCipher reports whether crypto/tls counts a suite as insecure.
+func insecureCipher(id uint16) bool {
+	return slices.ContainsFunc(tls.InsecureCipherSuites(), func(s *tls.CipherSuite) bool { return s.ID == id })
+}
+
+// parseCipher returns the suite of one name in cipher_suites.
+func parseCipher(name string) (uint16, error) {
+	for _, c := range cipherNames {
+		if c.name != name {
+			continue
+		}
+		return c.id, checkCipher(c.id)
+	}
+	return 0, fmt.Errorf("unrecognized cipher %s", name)
+}
+
+// checkCipher refuses a suite that is insecure.
+func checkCipher(id uint16) error {
+	if !insecureCipher(id) {
+		return nil
+	}
+	return fmt.Errorf("cipher %s is insecure and not supported: remove it from 'cipher_suites'", tlsCipherName(id))
+}
+
+// parseCurve returns the curve of one name in curve_preferences.
+func parseCurve(name string) (tls.CurveID, error) {
+	for _, c := range curveNames {
+		if c.name == name {
+			return c.id, nil
+		}
+	}
+	return 0, fmt.Errorf("unrecognized curve preference %s", name)
+}
+
+// tlsVersionName returns a protocol version as logs and /connz show it: "1.3".
+func tlsVersionName(version uint16) string {
+	switch version {
+	case tls.VersionTLS10:
+		return "1.0"
+	case tls.VersionTLS11:
+		return "1.1"
+	case tls.VersionTLS12:
+		return "1.2"
+	case tls.VersionTLS13:
+		return "1.3"
+	}
+	return fmt.Sprintf("Unknown [%x]", version)
+}
+
+// tlsCipherName returns a suite as logs and /connz show it.
+func tlsCipherName(id uint16) string {
+	for _, c := range cipherNames {
+		if c.id == id {
+			return c.name
+		}
+	}
+	name := tls.CipherSuiteName(id)
+	if strings.HasPrefix(name, "0x") {
+		return fmt.Sprintf("Unknown [%x]", id)
+	}
+	return name
+}
+
+// tlsHelp is what --help_tls prints.
+func tlsHelp() string {
+	var b strings.Builder
+	b.WriteString(`
+TLS is set up in the tls section of the configuration file,
+e.g.
+
+    tls {
+        cert_file:      "./certs/server-cert.pem"
+        key_file:       "./certs/server-key.pem"
+        ca_file:        "./certs/ca.pem"
+        verify:         true
+
+        cipher_suites: [
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+        ]
+        curve_preferences: [
+            "X25519",
+            "CurveP256"
+        ]
+    }
+
+Available cipher suites include:
+`)
+	for _, c := range cipherNames {
+		b.WriteString("    " + c.name)
+		if insecureCipher(c.id) {
+			b.WriteString(" (insecure: refused)")
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\nAvailable curve preferences include:\n")
+	for _, c := range curveNames {
+		b.WriteString("    " + c.name + "\n")
+	}
+	return b.String()
+}
