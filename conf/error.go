@@ -1,0 +1,304 @@
+package conf
+
+// This file holds places, the errors that carry them, and how both are shown.
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Pos is a place in a file. Line and Col count from 1, columns in characters.
+// The zero Pos is no place.
+type Pos struct {
+	File      string
+	Line, Col int
+
+	src *source
+}
+
+// source is the text a Pos points into.
+type source struct {
+	name string
+	text string
+}
+
+// String gives file:line:col, or line:col for text without a name.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	s := strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Col)
+	if p.File == "" {
+		return s
+	}
+	return p.File + ":" + s
+}
+
+// IsZero says that p is no place.
+func (p Pos) IsZero() bool {
+	return p.Line == 0 && p.File == ""
+}
+
+// sourceLine is the line p is on, without its end; ok is false if the text is
+// not at hand.
+func (p Pos) sourceLine() (line string, ok bool) {
+	if p.src == nil || p.Line == 0 {
+		return "", false
+	}
+	text := p.src.text
+	for range p.Line - 1 {
+		i := strings.IndexByte(text, '\n')
+		if i < 0 {
+			return "", false
+		}
+		text = text[i+1:]
+	}
+	if i := strings.IndexByte(text, '\n'); i >= 0 {
+		text = text[:i]
+	}
+	return strings.TrimSuffix(text, "\r"), true
+}
+
+// Error is one thing that is wrong in a file or on a command line.
+type Error struct {
+	Pos Pos
+	// Key is the path of the setting, as in "cluster.port"; empty if the error is
+	// not about one.
+	Key string
+	Msg string
+	// Hint says what to do; it is put in parentheses behind the message.
+	Hint string
+
+	shows    string // the part of Msg that is text of a value, and may be secret
+	variable bool   // about a variable: explains itself wherever the reference stood
+	last     bool   // nothing can be read after it
+}
+
+// Error gives "file:line:col: key: message (hint)", leaving out what is not known.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if !e.Pos.IsZero() {
+		b.WriteString(e.Pos.String() + ": ")
+	}
+	if e.Key != "" {
+		b.WriteString(printable(e.Key) + ": ")
+	}
+	b.WriteString(e.Msg)
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	return b.String()
+}
+
+// frame is Error followed by the line of the file and a caret under the place.
+func (e *Error) frame() string {
+	line, ok := e.Pos.sourceLine()
+	if !ok {
+		return e.Error()
+	}
+	line, col := near(line, e.Pos.Col-1)
+	shown, col := window(mask(line, col, isSecretKey(e.Key)))
+	return e.Error() + "\n    " + shown + "\n    " + strings.Repeat(" ", col) + "^"
+}
+
+// Errors are all the errors of one file, in the order of discovery. It is never
+// empty when it is returned as an error.
+type Errors []*Error
+
+// Error gives one error per line.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.As and errors.Is see each error.
+func (es Errors) Unwrap() []error {
+	out := make([]error, len(es))
+	for i, e := range es {
+		out[i] = e
+	}
+	return out
+}
+
+// err is es as an error, nil if there are none.
+func (es Errors) err() error {
+	if len(es) == 0 {
+		return nil
+	}
+	return es
+}
+
+// Explain is the text of err for a terminal: every [Error] in it is followed by
+// its line of the file, with a caret under the place. Values of keys that look
+// secret are masked.
+func Explain(err error) string {
+	var es Errors
+	if errors.As(err, &es) {
+		frames := make([]string, len(es))
+		for i, e := range es {
+			frames[i] = e.frame()
+		}
+		return strings.Join(frames, "\n")
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.frame()
+	}
+	return err.Error()
+}
+
+// redacted stands for a secret.
+const redacted = "***"
+
+// secretWords make a key's value unfit for printing.
+const secretWords = `pass|pwd|token|secret`
+
+var (
+	secretKey  = regexp.MustCompile(`(?i)` + secretWords)
+	secretPair = regexp.MustCompile(`(?i)["']?[\w.$-]*(?:` + secretWords + `)[\w.-]*["']?\s*[:=\s]\s*("[^"]*"?|'[^']*'?|[^\s,;}]+)`)
+	userInfo   = regexp.MustCompile(`//([^/@\s"']+)@`)
+)
+
+// isSecretKey says whether the last part of a path names a secret.
+func isSecretKey(path string) bool {
+	return secretKey.MatchString(path[strings.LastIndexByte(path, '.')+1:])
+}
+
+// mask replaces what looks secret in a line by three stars, everything from col
+// on if the place itself is secret. It returns the column that col has become.
+func mask(line string, col int, all bool) ([]rune, int) {
+	at := len(line) // byte offset of col
+	for i := range line {
+		if col == 0 {
+			at = i
+			break
+		}
+		col--
+	}
+	hidden := make([]bool, len(line)+1)
+	for _, re := range []*regexp.Regexp{secretPair, userInfo} {
+		for _, m := range re.FindAllStringSubmatchIndex(line, -1) {
+			for i := m[2]; i < m[3]; i++ {
+				hidden[i] = true
+			}
+		}
+	}
+	for i := at; all && i < len(line); i++ {
+		hidden[i] = true
+	}
+	var out []rune
+	caret := -1
+	for i, r := range line {
+		starts := hidden[i] && (i == 0 || !hidden[i-1])
+		if i >= at && caret < 0 {
+			caret = len(out)
+			if hidden[i] && !starts {
+				caret -= len(redacted)
+			}
+		}
+		switch {
+		case starts:
+			out = append(out, []rune(redacted)...)
+		case !hidden[i]:
+			out = append(out, visible(r))
+		}
+	}
+	if caret < 0 {
+		caret = len(out)
+	}
+	return out, caret
+}
+
+func visible(r rune) rune {
+	switch {
+	case r == '\t' || unicode.IsSpace(r):
+		return ' '
+	case !unicode.IsPrint(r):
+		return '?'
+	}
+	return r
+}
+
+// near cuts a line that no person wrote to what the search for secrets needs.
+func near(line string, col int) (string, int) {
+	const before, behind = 4096, 512
+	if col > before {
+		for range col - before {
+			_, size := utf8.DecodeRuneInString(line)
+			line = line[size:]
+		}
+		col = before
+	}
+	if len(line) > utf8.UTFMax*(col+behind) {
+		line = line[:utf8.UTFMax*(col+behind)]
+	}
+	return line, col
+}
+
+// window cuts a long line to the part around col.
+func window(line []rune, col int) (string, int) {
+	const before, width = 60, 100
+	prefix := ""
+	if col > before {
+		prefix = "..."
+		line = line[col-before:]
+		col = before + len(prefix)
+	}
+	suffix := ""
+	if len(line) > width {
+		line, suffix = line[:width], "..."
+	}
+	return prefix + string(line) + suffix, col
+}
+
+// cut shortens text from a file for a message, and makes it printable.
+func cut(s string) string {
+	const most = 60
+	if len(s) > most {
+		end := most
+		for end > 0 && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end] + "..."
+	}
+	return printable(s)
+}
+
+func quote(s string) string {
+	return `"` + cut(s) + `"`
+}
+
+// printable escapes what would disturb a terminal or a log.
+func printable(s string) string {
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
+}
+
+// char names a character for a message. End of text is -1.
+func char(r rune) string {
+	if r == endOfText {
+		return "EOF"
+	}
+	if r == '\'' {
+		return "'"
+	}
+	return printable(string(r))
+}
+
+// showing marks text of a value that the message holds.
+func (e *Error) showing(text string) *Error {
+	e.shows = text
+	return e
+}
+
+func errorAt(at Pos, format string, args ...any) *Error {
+	return &Error{Pos: at, Msg: fmt.Sprintf(format, args...)}
+}

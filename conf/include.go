@@ -1,0 +1,195 @@
+package conf
+
+// This file reads files: the first one and those it includes.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Source is where files and environment variables come from.
+type Source struct {
+	// Read returns the content of a file. included is false for the first one,
+	// which may be a pipe.
+	Read func(path string, included bool) ([]byte, error)
+	// Env returns the value of an environment variable.
+	Env func(name string) (string, bool)
+}
+
+// System is the file system and the environment of the process.
+func System() Source {
+	return Source{Read: readFile, Env: os.LookupEnv}
+}
+
+// File reads the configuration in a file. With an error the node holds the
+// pairs that could be read, or is nil if the file could not be.
+func (s Source) File(path string) (*Node, error) {
+	text, err := s.Read(path, false)
+	if err != nil {
+		return nil, fmt.Errorf("error opening config file: %w", err)
+	}
+	return s.read(path, string(text), absolute(path))
+}
+
+// Text reads a configuration; name stands for it in errors. Files it includes
+// are relative to the directory of that name, if it has one, or else to the
+// working directory.
+func (s Source) Text(name, text string) (*Node, error) {
+	return s.read(name, text, name)
+}
+
+func (s Source) read(name, text, file string) (*Node, error) {
+	p := parser{
+		lexer:   newLexer(name, text),
+		session: &session{source: s, files: []string{file}, size: len(text)},
+	}
+	root := p.file()
+	return root, p.errs.err()
+}
+
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	return abs
+}
+
+// readFile reads a file of bounded size. An included one must be a regular
+// file: a pipe nobody writes to would hang the start.
+func readFile(path string, included bool) ([]byte, error) {
+	if included {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
+		}
+		if !info.Mode().IsRegular() {
+			return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err == nil && len(text) > maxSize {
+		err = &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("more than %d bytes", maxSize)}
+	}
+	return text, err
+}
+
+// include reads the rest of an include pair and sets the pairs of the file in m.
+func (p *parser) include(m *Node, where place) *Error {
+	p.path = p.path[:len(p.path)-1] // include is no setting
+	p.skipBlanks()
+	at := p.pos()
+	path, err := p.includePath()
+	if err != nil {
+		return err
+	}
+	root, err := p.readIncluded(path, at)
+	if err != nil {
+		return err
+	}
+	if root != nil {
+		for _, pair := range root.Pairs {
+			m.set(pair)
+		}
+	}
+	return p.terminator(where)
+}
+
+func (p *parser) includePath() (string, *Error) {
+	at := p.pos()
+	found := ""
+	switch r := p.peek(); {
+	case r == '\'' || r == '"':
+		path, _, err := p.key() // quoted keys and quoted paths are the same
+		return path, err
+	case isNewline(r) || r == endOfText:
+		found = "new line"
+	case r == '[':
+		found = "start of an array"
+	case r == '{':
+		found = "start of a map"
+	case r == '(':
+		found = "start of a block"
+	case r == '-' || isDigit(r):
+		found = "start of a number"
+	case r == '\\':
+		found = "escape sequence"
+	}
+	if found != "" {
+		err := errorAt(at, "Expected include value but found %s", found)
+		err.Hint = `write include "file"`
+		return "", err
+	}
+	rest := p.text[p.off:]
+	end := strings.IndexFunc(rest, func(r rune) bool {
+		return unicode.IsSpace(r) || strings.ContainsRune(";}'", r)
+	})
+	if end < 0 {
+		end = len(rest)
+	}
+	p.off += end
+	if p.peek() == '\'' {
+		p.next()
+	}
+	return rest[:end], nil
+}
+
+// readIncluded reads an included file on its own: it sees no variables of the
+// file that includes it.
+func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
+	prefix := fmt.Sprintf("error parsing include file '%s', ", cut(path))
+	if len(p.files) > maxNesting {
+		return nil, errorAt(at, "%sfiles include one another more than %d deep", prefix, maxNesting)
+	}
+	if p.included++; p.included > maxIncludes {
+		return nil, errorAt(at, "%smore than %d files are included", prefix, maxIncludes)
+	}
+	shown, text, err := p.openIncluded(path)
+	if err != nil {
+		e := errorAt(at, "%s%v", prefix, err)
+		if strings.HasPrefix(path, "=") || strings.HasPrefix(path, ":") {
+			e.Hint = `write include "file", without a separator`
+		}
+		return nil, e
+	}
+	file := absolute(shown)
+	if slices.Contains(p.files, file) {
+		return nil, errorAt(at, "%sthe file includes itself", prefix)
+	}
+	p.files = append(p.files, file)
+	inner := parser{
+		lexer: newLexer(shown, text), session: p.session,
+		path: p.path, depth: p.depth, prefix: p.prefix + prefix,
+	}
+	root := inner.file()
+	p.files = p.files[:len(p.files)-1]
+	return root, nil
+}
+
+// openIncluded reads a file named relative to the directory of the including
+// one. That goes for absolute paths too; those that exist only as they are, are
+// taken so. It returns the path it read.
+func (p *parser) openIncluded(path string) (file, text string, err error) {
+	file = filepath.Join(filepath.Dir(p.src.name), path)
+	content, err := p.source.Read(file, true)
+	if err != nil && filepath.IsAbs(path) {
+		if asIs, err2 := p.source.Read(path, true); err2 == nil {
+			file, content, err = filepath.Clean(path), asIs, nil
+		}
+	}
+	if p.size += len(content); err == nil && p.size > maxSize {
+		err = fmt.Errorf("the files are larger than %d bytes together", maxSize)
+	}
+	return file, string(content), err
+}

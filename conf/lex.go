@@ -1,0 +1,437 @@
+package conf
+
+// This file cuts text into the tokens of the language: keys, strings, blocks
+// and numbers. What a token is depends on where it stands, so there is no
+// stream of tokens: the parser asks for the one it expects.
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// endOfText is what peek sees behind the last character.
+const endOfText rune = -1
+
+// lexer is a cursor in a text.
+type lexer struct {
+	src  *source
+	text string
+	off  int // of the next character
+
+	// fixed, if set, is the place of everything: the text of an environment
+	// variable has no lines of its own.
+	fixed *Pos
+
+	mark      int // an offset whose line and column are known
+	markLine  int
+	markChars int // characters of that line before it
+}
+
+func newLexer(name, text string) lexer {
+	l := lexer{src: &source{name: name, text: text}, text: text, markLine: 1}
+	if strings.HasPrefix(text, "\ufeff") { // a byte-order mark is no part of the first key
+		l.off = len("\ufeff")
+		l.mark = l.off
+	}
+	return l
+}
+
+// pos is the place of the next character.
+func (l *lexer) pos() Pos {
+	return l.posAt(l.off)
+}
+
+// posAt is the place of an offset. It counts from the last place asked for, so
+// that asking for places in ascending order costs one pass over the text.
+func (l *lexer) posAt(off int) Pos {
+	if l.fixed != nil {
+		return *l.fixed
+	}
+	if off < l.mark {
+		l.mark, l.markLine, l.markChars = 0, 1, 0
+	}
+	for l.mark < off {
+		r, size := utf8.DecodeRuneInString(l.text[l.mark:])
+		l.mark += size
+		l.markChars++
+		if r == '\n' {
+			l.markLine++
+			l.markChars = 0
+		}
+	}
+	return Pos{File: l.src.name, Line: l.markLine, Col: l.markChars + 1, src: l.src}
+}
+
+func (l *lexer) peek() rune {
+	if l.off >= len(l.text) {
+		return endOfText
+	}
+	r, _ := utf8.DecodeRuneInString(l.text[l.off:])
+	return r
+}
+
+func (l *lexer) next() rune {
+	if l.off >= len(l.text) {
+		return endOfText
+	}
+	r, size := utf8.DecodeRuneInString(l.text[l.off:])
+	l.off += size
+	return r
+}
+
+func isNewline(r rune) bool { return r == '\n' || r == '\r' }
+func isDigit(r rune) bool   { return r >= '0' && r <= '9' }
+
+// atComment says whether a comment starts here.
+func (l *lexer) atComment() bool {
+	rest := l.text[l.off:]
+	return strings.HasPrefix(rest, "#") || strings.HasPrefix(rest, "//")
+}
+
+// skipComment goes to the end of the line, which is left.
+func (l *lexer) skipComment() {
+	i := strings.IndexAny(l.text[l.off:], "\r\n")
+	if i < 0 {
+		i = len(l.text) - l.off
+	}
+	l.off += i
+}
+
+// skipBlanks skips white space in a line.
+func (l *lexer) skipBlanks() {
+	for r := l.peek(); unicode.IsSpace(r) && !isNewline(r); r = l.peek() {
+		l.next()
+	}
+}
+
+// skipSpace skips white space and line ends.
+func (l *lexer) skipSpace() {
+	for unicode.IsSpace(l.peek()) {
+		l.next()
+	}
+}
+
+// skipToToken skips white space, line ends and comments.
+func (l *lexer) skipToToken() {
+	for {
+		l.skipSpace()
+		if !l.atComment() {
+			return
+		}
+		l.skipComment()
+	}
+}
+
+// key reads a key. quoted says that it stood in quotes.
+func (l *lexer) key() (key string, quoted bool, err *Error) {
+	start := l.off
+	if r := l.peek(); r == '"' || r == '\'' {
+		at := l.pos()
+		l.next()
+		i := strings.IndexByte(l.text[l.off:], byte(r))
+		if i < 0 {
+			err := errorAt(at, "Unexpected EOF.")
+			err.Hint = "the quotes opened here are never closed"
+			return "", true, err
+		}
+		key = l.text[l.off : l.off+i]
+		l.off += i + 1
+		return key, true, nil
+	}
+	for r := l.peek(); r != endOfText && r != '=' && r != ':' && !unicode.IsSpace(r); r = l.peek() {
+		l.next()
+	}
+	return l.text[start:l.off], false, nil
+}
+
+// raw reads '…': no escapes, may span lines.
+func (l *lexer) raw() (*Node, *Error) {
+	at := l.pos()
+	l.next()
+	i := strings.IndexByte(l.text[l.off:], '\'')
+	if i < 0 {
+		return nil, unclosed(at, "quote")
+	}
+	s := l.text[l.off : l.off+i]
+	l.off += i + 1
+	return newString(s, "", at), nil
+}
+
+// quoted reads "…": escapes, may span lines.
+func (l *lexer) quoted() (*Node, *Error) {
+	at := l.pos()
+	l.next()
+	start := l.off
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(l.text[l.off:], `"\`)
+		if i < 0 {
+			l.off = start
+			return nil, unclosed(at, "quote")
+		}
+		b.WriteString(l.text[l.off : l.off+i])
+		l.off += i
+		if l.text[l.off] == '"' {
+			l.off++
+			return newString(b.String(), "", at), nil
+		}
+		c, err := l.escape()
+		if err != nil {
+			return nil, err
+		}
+		b.WriteByte(c)
+	}
+}
+
+// block reads ( … ), which ends at a line that is a closing parenthesis and
+// nothing else. The value keeps both line ends; where the parenthesis is the
+// last byte of the text, it belongs to the value too, as it always did.
+func (l *lexer) block() (*Node, *Error) {
+	at := l.pos()
+	l.next()
+	rest := l.text[l.off:]
+	if i := strings.Index(rest, "\n)\n"); i >= 0 {
+		l.off += i + len("\n)")
+		return newString(rest[:i+1], "", at), nil
+	}
+	if strings.HasSuffix(rest, "\n)") {
+		l.off = len(l.text)
+		return newString(rest, "", at), nil
+	}
+	err := unclosed(at, "block")
+	err.Hint = "a block ends at a line that holds ')' and nothing else"
+	return nil, err
+}
+
+func unclosed(at Pos, what string) *Error {
+	err := errorAt(at, "Unexpected EOF.")
+	err.Hint = "the " + what + " opened here is never closed"
+	return err
+}
+
+// escape reads one escape sequence, the backslash included.
+func (l *lexer) escape() (byte, *Error) {
+	at := l.pos()
+	l.next()
+	r := l.next()
+	switch r {
+	case 't':
+		return '\t', nil
+	case 'n':
+		return '\n', nil
+	case 'r':
+		return '\r', nil
+	case '"', '\\':
+		return byte(r), nil
+	case 'x':
+		return l.hexByte(at)
+	}
+	return 0, errorAt(at, `Invalid escape character '%s'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\.`, char(r))
+}
+
+func (l *lexer) hexByte(at Pos) (byte, *Error) {
+	digits := l.text[l.off:min(l.off+2, len(l.text))]
+	if len(digits) < 2 || strings.ContainsAny(digits, "\r\n") {
+		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but hit end of line`)
+	}
+	n, err := strconv.ParseUint(digits, 16, 8)
+	if err != nil || digits[0] == '+' {
+		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, printable(digits))
+	}
+	l.off += 2
+	return byte(n), nil
+}
+
+// bareEnd are the characters that end a string without quotes.
+const bareEnd = " \t\r\n\x00;,]}'"
+
+// bareToken is the text up to the end of a string without quotes. It is not consumed.
+func (l *lexer) bareToken() string {
+	rest := l.text[l.off:]
+	if i := strings.IndexAny(rest, bareEnd); i >= 0 {
+		return rest[:i]
+	}
+	return rest
+}
+
+// bare reads a string without quotes; escaped says that it held escapes. A
+// single quote behind it is swallowed, as it always was.
+func (l *lexer) bare() (n *Node, escaped bool, err *Error) {
+	at := l.pos()
+	tok := l.bareToken()
+	end := l.off + len(tok)
+	s := tok
+	if strings.IndexByte(tok, '\\') >= 0 {
+		escaped = true
+		var b strings.Builder
+		for l.off < end {
+			if l.text[l.off] != '\\' {
+				b.WriteByte(l.text[l.off])
+				l.off++
+				continue
+			}
+			c, err := l.escape()
+			if err != nil {
+				return nil, true, err
+			}
+			b.WriteByte(c)
+		}
+		s = b.String()
+	}
+	l.off = max(l.off, end)
+	if l.peek() == '\'' {
+		l.off++
+	}
+	return newString(s, tok, at), escaped, nil
+}
+
+// number reads a token that starts with a digit or a minus sign: an integer, a
+// float, a date, or failing that a string such as 127.0.0.1 or 2s.
+func (l *lexer) number() (*Node, *Error) {
+	at := l.pos()
+	tok := l.bareToken()
+	head := tok
+	if i := strings.IndexByte(head, '#'); i >= 0 {
+		head = head[:i]
+	}
+	if i := strings.Index(head, "//"); i >= 0 {
+		head = head[:i]
+	}
+	n, err := classify(head, l, at)
+	if err != nil {
+		if err.Hint == "" {
+			err.Hint = "if it is meant as a string, put it in quotes"
+		}
+		return nil, err
+	}
+	if n == nil {
+		n, _, err = l.bare()
+		return n, err
+	}
+	n.Pos, n.Raw = at, head
+	n.weight = 1 + len(n.Str)
+	l.off += len(head)
+	return n, nil
+}
+
+// classify decides what a token made of a number is. It returns nil if it is a
+// string that may hold escapes.
+func classify(tok string, l *lexer, at Pos) (*Node, *Error) {
+	digits := strings.TrimPrefix(tok, "-")
+	i := 0
+	for i < len(digits) && isDigit(rune(digits[i])) {
+		i++
+	}
+	rest := digits[i:]
+	after := func(n int) string { return l.charAt(l.off + len(tok) - len(digits) + n) }
+	switch {
+	case i == 0 && strings.HasPrefix(rest, "."):
+		return nil, errorAt(at, "Floats must start with a digit, not '.'.")
+	case i == 0:
+		return nil, errorAt(at, "Expected a digit but got '%s'.", after(0))
+	case rest == "":
+		return integer(tok, tok, 1, at)
+	case rest[0] == '-':
+		return date(tok, l, at)
+	case rest[0] == '.':
+		j := 1
+		for j < len(rest) && isDigit(rune(rest[j])) {
+			j++
+		}
+		if j == 1 {
+			return nil, errorAt(at, "Floats must have a digit after the '.', but got '%s' instead.", after(i+1))
+		}
+		if j == len(rest) {
+			return float(tok, at)
+		}
+		return nil, nil
+	}
+	unit, ok := units[strings.ToLower(rest)]
+	if ok {
+		return integer(tok, tok[:len(tok)-len(rest)], unit, at)
+	}
+	if _, ok := units[strings.TrimRight(strings.ToLower(rest), "b")]; ok {
+		return nil, errorAt(at, "unknown suffix '%s' of an integer", cut(rest)).showing(cut(rest))
+	}
+	return nil, nil
+}
+
+// charAt names the character at an offset for a message.
+func (l *lexer) charAt(off int) string {
+	if off >= len(l.text) {
+		return char(endOfText)
+	}
+	r, _ := utf8.DecodeRuneInString(l.text[off:])
+	return char(r)
+}
+
+// units are the suffixes of integers, in lower case. One letter counts in
+// thousands, more in powers of 1024.
+var units = map[string]int64{
+	"k": 1e3, "kb": 1 << 10, "ki": 1 << 10, "kib": 1 << 10,
+	"m": 1e6, "mb": 1 << 20, "mi": 1 << 20, "mib": 1 << 20,
+	"g": 1e9, "gb": 1 << 30, "gi": 1 << 30, "gib": 1 << 30,
+	"t": 1e12, "tb": 1 << 40, "ti": 1 << 40, "tib": 1 << 40,
+	"p": 1e15, "pb": 1 << 50, "pi": 1 << 50, "pib": 1 << 50,
+	"e": 1e18, "eb": 1 << 60, "ei": 1 << 60, "eib": 1 << 60,
+}
+
+func integer(tok, digits string, unit int64, at Pos) (*Node, *Error) {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
+		return nil, errorAt(at, "integer '%s' is out of the range", cut(tok)).showing(cut(tok))
+	}
+	return &Node{Kind: Integer, Int: n * unit}, nil
+}
+
+func float(tok string, at Pos) (*Node, *Error) {
+	f, err := strconv.ParseFloat(tok, 64)
+	if err != nil {
+		return nil, errorAt(at, "float '%s' is out of the range", cut(tok)).showing(cut(tok))
+	}
+	return &Node{Kind: Float, Float: f}, nil
+}
+
+// date reads YYYY-MM-DDThh:mm:ssZ, the only form there is.
+func date(tok string, l *lexer, at Pos) (*Node, *Error) {
+	const form = "0000-00-00T00:00:00Z"
+	if len(tok) < 5 || tok[4] != '-' {
+		return nil, errorAt(at, "All ISO8601 dates must be in full Zulu form.")
+	}
+	for i := range len(form) {
+		where := func() Pos { return l.posAt(l.off + i) }
+		got := "EOF"
+		if l.off+i < len(l.text) {
+			got = l.charAt(l.off + i)
+		}
+		switch {
+		case form[i] == '0' && (i >= len(tok) || !isDigit(rune(tok[i]))):
+			return nil, errorAt(where(), "Expected digit in ISO8601 datetime, but found '%s' instead.", got)
+		case form[i] != '0' && (i >= len(tok) || tok[i] != form[i]):
+			return nil, errorAt(where(), "Expected '%c' in ISO8601 datetime, but found '%s' instead.", form[i], got)
+		}
+	}
+	t, err := time.Parse("2006-01-02T15:04:05Z", tok)
+	if err != nil {
+		return nil, errorAt(at, "expected Zulu formatted DateTime, but got '%s'", cut(tok)).showing(cut(tok))
+	}
+	return &Node{Kind: Time, Time: t}, nil
+}
+
+// word turns a string without quotes into a boolean if it is one of the words for it.
+func word(n *Node) *Node {
+	switch strings.ToLower(n.Str) {
+	case "true", "yes", "on":
+		n.Kind, n.Bool = Boolean, true
+	case "false", "no", "off":
+		n.Kind = Boolean
+	default:
+		return n
+	}
+	n.Str = ""
+	return n
+}

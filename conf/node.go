@@ -1,0 +1,142 @@
+package conf
+
+// This file holds the tree that a configuration file becomes.
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+)
+
+// Kind is the type of a value in the file.
+type Kind uint8
+
+// The kinds of values.
+const (
+	String Kind = iota
+	Integer
+	Float
+	Boolean
+	Time
+	Array
+	Map
+)
+
+var kindNames = [...]string{"string", "integer", "float", "boolean", "time", "array", "map"}
+
+// String names the kind as error messages do.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", k)
+}
+
+// Node is one value of a file. Only the field that belongs to its Kind is set.
+type Node struct {
+	Kind Kind
+	Pos  Pos
+	// Raw is a number, boolean or bare string as it was typed, before suffixes
+	// and escapes; empty for quoted strings and for containers.
+	Raw string
+
+	Str   string
+	Int   int64
+	Float float64
+	Bool  bool
+	Time  time.Time
+	Elems []*Node
+	// Pairs holds every pair of a map in the order of the file, duplicates
+	// included; see [Node.Effective].
+	Pairs []*Pair
+
+	// Var names the variable this value was reached through, without the dollar
+	// sign; empty if it was written in place.
+	Var string
+
+	index  map[string]*Pair // last pair of each spelling
+	folded map[string]*Pair // last pair of each spelling in lower case
+	weight int              // nodes and string bytes below, expanded
+	height int              // levels of containers below, itself included
+}
+
+// Pair is a key with its value in a map.
+type Pair struct {
+	Key   string
+	Pos   Pos // of the key
+	Value *Node
+	// Used says that a variable referred to this pair: a definition, then, and
+	// not necessarily a setting.
+	Used bool
+}
+
+// Lookup returns the last pair with exactly this key, or nil.
+func (n *Node) Lookup(key string) *Pair {
+	return n.index[key]
+}
+
+// Effective yields the pairs that count, in the order of the file: of several
+// with the same spelling only the last.
+func (n *Node) Effective() iter.Seq[*Pair] {
+	return func(yield func(*Pair) bool) {
+		for _, p := range n.Pairs {
+			if n.index[p.Key] == p && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Describe says what the value is for an error message: its kind and, for
+// scalars, its text, cut if it is long.
+func (n *Node) Describe() string {
+	switch n.Kind {
+	case Array, Map:
+		return n.Kind.String()
+	case String:
+		return fmt.Sprintf("string %s", quote(n.Str))
+	case Time:
+		return "time " + n.Time.Format(time.RFC3339)
+	}
+	return n.Kind.String() + " " + cut(n.Raw)
+}
+
+// set adds a pair to a map, and replaces an earlier one of the same spelling
+// for all but the record.
+func (n *Node) set(p *Pair) {
+	if n.index == nil {
+		n.index = make(map[string]*Pair)
+		n.folded = make(map[string]*Pair)
+	}
+	if old := n.index[p.Key]; old != nil && old.Used {
+		p.Used = true // redefined after use: still a variable
+	}
+	n.Pairs = append(n.Pairs, p)
+	n.index[p.Key] = p
+	n.folded[strings.ToLower(p.Key)] = p
+	n.grow(p.Value)
+}
+
+// grow accounts a child in the measures that bound expansion.
+func (n *Node) grow(child *Node) {
+	n.weight += child.weight
+	n.height = max(n.height, child.height+1)
+}
+
+// named gives the tree under n the place and name of the variable reference
+// that reached it. What lies below is shared, not copied.
+func (n *Node) named(name string, at Pos) *Node {
+	c := *n
+	c.Var = name
+	c.Pos = at
+	return &c
+}
+
+func newContainer(k Kind, at Pos) *Node {
+	return &Node{Kind: k, Pos: at, weight: 1, height: 1}
+}
+
+func newString(s, raw string, at Pos) *Node {
+	return &Node{Kind: String, Pos: at, Str: s, Raw: raw, weight: 1 + len(s)}
+}

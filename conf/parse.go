@@ -1,0 +1,406 @@
+package conf
+
+// This file reads pairs, maps and arrays, and finds its way back to the next
+// pair after an error, so that all errors of a file are reported together.
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Bounds that keep any input from exhausting the process. A file that a person
+// wrote is far from each of them.
+const (
+	maxDepth     = 200      // levels of maps and arrays, variables and includes expanded
+	maxErrors    = 50       // reported for one configuration; then reading stops
+	maxSize      = 16 << 20 // bytes of all files
+	maxValues    = 500_000  // written in all files
+	maxIncludes  = 1000     // files included in all
+	maxNesting   = 20       // files that include one another
+	maxExpansion = 4 << 20  // values and bytes reached through variables
+)
+
+// place is where a value stands, which decides what may stand around it.
+type place uint8
+
+const (
+	inFile place = iota
+	inMap
+	inArray
+)
+
+// session is what the texts of one configuration share.
+type session struct {
+	source   Source
+	files    []string // being read, outermost first
+	included int      // files
+	size     int      // bytes
+	values   int
+	expanded int      // weight of what variables stood for
+	envStack []string // environment variables being read
+	errs     Errors
+	full     bool // too many errors: stop
+
+	firstOnly bool // the first error is one too many
+}
+
+// parser reads one text.
+type parser struct {
+	lexer
+	*session
+	scopes []*Node  // open maps, outermost first
+	path   []string // keys that lead here
+	arrays int      // open arrays since the innermost map
+	depth  int      // open maps and arrays
+	braces int      // braces around the whole file still open
+	prefix string   // of every error, in an included file
+	ended  bool     // the text ended too early: no more errors
+}
+
+// report keeps an error.
+func (p *parser) report(err *Error) {
+	if p.full || p.ended {
+		return
+	}
+	if err.Key == "" {
+		err.Key = strings.Join(p.path, ".")
+	}
+	if err.shows != "" && isSecretKey(err.Key) {
+		err.Msg = strings.ReplaceAll(err.Msg, err.shows, redacted)
+	}
+	err.Msg = p.prefix + err.Msg
+	p.errs = append(p.errs, err)
+	p.full = err.last || p.firstOnly
+	if len(p.errs) == maxErrors {
+		p.errs = append(p.errs, errorAt(err.Pos, "too many errors, the rest was not read"))
+		p.full = true
+	}
+}
+
+// file reads a whole text.
+func (p *parser) file() *Node {
+	root := newContainer(Map, p.pos())
+	p.pairs(root, inFile)
+	return root
+}
+
+// pairs reads pairs into m up to the brace that closes it or the end of the text.
+func (p *parser) pairs(m *Node, where place) {
+	arrays := p.arrays
+	p.scopes, p.arrays = append(p.scopes, m), 0
+	for !p.full && !p.ended {
+		p.skipToToken()
+		r := p.peek()
+		switch {
+		case r == endOfText && where == inMap:
+			p.unclosedMap(m)
+		case r == endOfText:
+			p.ended = true
+		case r == '}' && where == inMap:
+			p.next()
+			p.scopes, p.arrays = p.scopes[:len(p.scopes)-1], arrays
+			return
+		case (r == '{' || r == '}') && where == inFile:
+			p.outerBrace(r)
+		default:
+			p.onePair(m, where)
+		}
+	}
+}
+
+// onePair reads a pair, and if that fails goes on to the next.
+func (p *parser) onePair(m *Node, where place) {
+	depth, levels := len(p.path), p.depth
+	if err := p.pair(m, where); err != nil {
+		p.report(err)
+		p.skipPair(where)
+	}
+	p.path, p.depth, p.arrays = p.path[:depth], levels, 0
+}
+
+func (p *parser) unclosedMap(m *Node) {
+	err := errorAt(m.Pos, `Expected a map value terminator "," or a map terminator "}", but got 'EOF' instead.`)
+	err.Hint = "the map opened here is never closed"
+	p.report(err)
+	p.ended = true
+}
+
+// outerBrace skips a brace around the whole file, as JSON has it. One that was
+// never opened is tolerated at the very end only: in the middle, everything
+// behind it would be misread.
+func (p *parser) outerBrace(r rune) {
+	at := p.pos()
+	p.next()
+	if r == '{' {
+		p.braces++
+		return
+	}
+	p.skipToToken()
+	if p.braces == 0 && p.peek() != endOfText {
+		err := errorAt(at, "Unexpected '}'.")
+		err.Hint = "it closes no map"
+		p.report(err)
+	}
+	p.braces = max(0, p.braces-1)
+}
+
+// pair reads one key, its value, and what ends them.
+func (p *parser) pair(m *Node, where place) *Error {
+	at := p.pos()
+	if err := p.checkKeyStart(where); err != nil {
+		return err
+	}
+	key, quoted, err := p.key()
+	if err != nil {
+		return err
+	}
+	p.path = append(p.path, key)
+	if !quoted && strings.EqualFold(key, "include") && unicode.IsSpace(p.peek()) {
+		return p.include(m, where)
+	}
+	separated := p.separator(where)
+	if !separated && p.peek() == endOfText && where == inFile {
+		return nil // a lone word at the end of a file was never an error
+	}
+	value, err := p.value(where)
+	if err != nil {
+		return err
+	}
+	m.set(&Pair{Key: key, Pos: at, Value: value})
+	return p.terminator(where)
+}
+
+func (p *parser) checkKeyStart(where place) *Error {
+	switch r := p.peek(); {
+	case r == '=' || r == ':':
+		end := ""
+		if where == inMap {
+			end = "."
+		}
+		return errorAt(p.pos(), "Unexpected key separator '%s'%s", char(r), end)
+	case r == '/' && where == inFile:
+		err := errorAt(p.pos(), "Unexpected EOF.")
+		err.Hint = "a comment starts with '//' or '#'"
+		return err
+	}
+	return nil
+}
+
+// separator goes from the key to its value, over one separator or white space.
+// It says whether there was a separator.
+func (p *parser) separator(where place) bool {
+	p.skipSpace()
+	if r := p.peek(); r != '=' && r != ':' {
+		return false
+	}
+	p.next()
+	if where == inMap {
+		p.skipSpace()
+	} else {
+		p.skipBlanks()
+	}
+	return true
+}
+
+// value reads a value of any kind.
+func (p *parser) value(where place) (*Node, *Error) {
+	r := p.peek()
+	if err := p.checkValueStart(r, where); err != nil {
+		return nil, err
+	}
+	if p.values++; p.values > maxValues {
+		err := errorAt(p.pos(), "more than %d values", maxValues)
+		err.last = true
+		return nil, err
+	}
+	switch {
+	case r == '[':
+		return p.nested(Array)
+	case r == '{':
+		return p.nested(Map)
+	case r == '\'':
+		return p.raw()
+	case r == '"':
+		return p.quoted()
+	case r == '(':
+		return p.block()
+	case r == '-' || isDigit(r):
+		return p.number()
+	}
+	n, escaped, err := p.bare()
+	switch {
+	case err != nil:
+		return nil, err
+	case escaped:
+		return n, nil
+	case strings.HasPrefix(n.Str, "$") && !isHash(n.Str):
+		return p.variable(n.Str[1:], n.Pos)
+	}
+	return word(n), nil
+}
+
+// isHash says whether a string is a bcrypt hash, which looks like a variable.
+func isHash(s string) bool {
+	return len(s) > 4 && s[:2] == "$2" && strings.IndexByte("aby", s[2]) >= 0 && s[3] == '$'
+}
+
+// checkValueStart refuses what cannot start a value.
+func (p *parser) checkValueStart(r rune, where place) *Error {
+	switch {
+	case r == endOfText:
+		err := errorAt(p.pos(), "Unexpected EOF.")
+		err.Hint = "a value is missing"
+		return err
+	case isNewline(r):
+		return errorAt(p.pos(), "Expected value but found new line")
+	case r == '.':
+		return errorAt(p.pos(), "Floats must start with a digit")
+	case r == ',' && where == inArray:
+		return errorAt(p.pos(), "Unexpected array value terminator ','.")
+	case (r == ',' || r == '}' || r == ';') && where == inMap:
+		return errorAt(p.pos(), `Unexpected map value terminator "%c".`, r)
+	case strings.ContainsRune(bareEnd, r) && r != '\'':
+		return errorAt(p.pos(), "Expected value but found '%s'", char(r))
+	}
+	return nil
+}
+
+// nested reads a map or an array, unless it lies too deep.
+func (p *parser) nested(k Kind) (*Node, *Error) {
+	n := newContainer(k, p.pos())
+	if p.depth == maxDepth {
+		return nil, errorAt(n.Pos, "maps and arrays are nested more than %d deep", maxDepth)
+	}
+	p.depth++
+	p.next()
+	var err *Error
+	if k == Array {
+		p.arrays++
+		err = p.elements(n)
+		if err == nil {
+			p.arrays--
+		}
+	} else {
+		p.pairs(n, inMap)
+	}
+	p.depth--
+	return n, err
+}
+
+// elements reads the elements of an array and the bracket that closes it.
+func (p *parser) elements(n *Node) *Error {
+	for !p.full && !p.ended {
+		p.skipToToken()
+		switch p.peek() {
+		case ']':
+			p.next()
+			return nil
+		case endOfText:
+			p.unclosedArray(n)
+			return nil
+		}
+		elem, err := p.value(inArray)
+		if err != nil {
+			return err
+		}
+		n.Elems = append(n.Elems, elem)
+		n.grow(elem)
+		if err := p.elementEnd(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// elementEnd reads what separates two elements. The closing bracket is left.
+func (p *parser) elementEnd(n *Node) *Error {
+	p.skipBlanks()
+	switch r := p.peek(); {
+	case p.full || p.ended || r == ']' || isNewline(r) || p.atComment():
+		return nil
+	case r == ',':
+		p.next()
+		return nil
+	case r == endOfText:
+		p.unclosedArray(n)
+		return nil
+	default:
+		return errorAt(p.pos(), `Expected an array value terminator "," or an array terminator "]", but got '%s' instead.`, char(r))
+	}
+}
+
+func (p *parser) unclosedArray(n *Node) {
+	err := errorAt(n.Pos, `Expected an array value terminator "," or an array terminator "]", but got 'EOF' instead.`)
+	err.Hint = "the array opened here is never closed"
+	p.report(err)
+	p.ended = true
+}
+
+// terminator reads what ends a pair. The brace that closes a map is left, and
+// so are comments and line ends.
+func (p *parser) terminator(where place) *Error {
+	p.skipBlanks()
+	r := p.peek()
+	switch {
+	case r == ',' || r == ';':
+		p.next()
+		return nil
+	case isNewline(r) || p.atComment() || p.ended || p.full:
+		return nil
+	case where == inMap && (r == '}' || r == endOfText):
+		return nil
+	case where == inFile && r == endOfText:
+		return nil
+	case where == inFile && r == '}':
+		p.next()
+		p.braces = max(0, p.braces-1)
+		return nil
+	case where == inMap:
+		return errorAt(p.pos(), `Expected a map value terminator "," or a map terminator "}", but got '%s' instead.`, char(r))
+	}
+	return errorAt(p.pos(), "Expected a top-level value to end with a new line, comment or EOF, but got '%s' instead.", char(r))
+}
+
+// skipPair goes to where the next pair may start: behind the line, or behind
+// the brackets that are open. A brace that closes the map is left.
+func (p *parser) skipPair(where place) {
+	open := []byte(strings.Repeat("[", p.arrays))
+	for {
+		if p.atComment() {
+			p.skipComment()
+		}
+		r := p.peek()
+		switch {
+		case r == endOfText || isNewline(r) && len(open) == 0:
+			return
+		case r == '[' || r == '{':
+			open = append(open, byte(r))
+		case r == ']' && len(open) > 0 && open[len(open)-1] == '[':
+			open = open[:len(open)-1]
+		case r == '}':
+			for len(open) > 0 && open[len(open)-1] == '[' {
+				open = open[:len(open)-1]
+			}
+			if len(open) == 0 {
+				if where == inFile {
+					p.next()
+				}
+				return
+			}
+			open = open[:len(open)-1]
+		case r == '"' || r == '\'':
+			p.skipQuotes(r)
+			continue
+		}
+		p.next()
+	}
+}
+
+// skipQuotes skips a quoted string that ends in its line, else just the quote.
+func (p *parser) skipQuotes(quote rune) {
+	p.next()
+	i := strings.IndexAny(p.text[p.off:], string(quote)+"\r\n")
+	if i >= 0 && p.text[p.off+i] == byte(quote) {
+		p.off += i + 1
+	}
+}

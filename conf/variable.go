@@ -1,0 +1,113 @@
+package conf
+
+// This file finds what a variable stands for: a pair seen earlier, in the
+// innermost map outward, or else a variable of the environment.
+
+import (
+	"slices"
+	"strings"
+)
+
+// variable returns what $name stands for.
+func (p *parser) variable(name string, at Pos) (*Node, *Error) {
+	n, err := p.lookup(name, at)
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		return nil, notFound(name, at)
+	}
+	if p.depth+n.height > maxDepth {
+		return nil, aboutVariable(at, "maps and arrays are nested more than %d deep by variable '%s'", maxDepth, cut(name))
+	}
+	if err := p.expand(n.weight, at); err != nil {
+		return nil, err
+	}
+	return n.named(name, at), nil
+}
+
+// expand accounts what a variable stood for.
+func (p *parser) expand(weight int, at Pos) *Error {
+	p.expanded += weight
+	if p.expanded <= maxExpansion {
+		return nil
+	}
+	err := errorAt(at, "variables stand for too much: more than %d values", maxExpansion)
+	err.last = true
+	return err
+}
+
+func notFound(name string, at Pos) *Error {
+	return aboutVariable(at, "variable reference for '%s' on line %d can not be found", cut(name), at.Line)
+}
+
+// aboutVariable is an error that explains itself wherever the reference stood.
+func aboutVariable(at Pos, format string, args ...any) *Error {
+	err := errorAt(at, format, args...)
+	err.variable = true
+	return err
+}
+
+// lookup searches the open maps, then the environment, then the open maps
+// again without regard to case. It returns nil if there is no such variable.
+func (p *parser) lookup(name string, at Pos) (*Node, *Error) {
+	for _, m := range slices.Backward(p.scopes) {
+		if pair := m.index[name]; pair != nil {
+			pair.Used = true
+			return pair.Value, nil
+		}
+	}
+	if text, ok := p.source.Env(name); ok {
+		return p.environment(name, text, at)
+	}
+	folded := strings.ToLower(name)
+	for _, m := range slices.Backward(p.scopes) {
+		if pair := m.folded[folded]; pair != nil {
+			pair.Used = true
+			return pair.Value, nil
+		}
+	}
+	return nil, nil
+}
+
+// environment reads the text of an environment variable as if it were a value
+// in a file. What does not read counts as not found; the message does not show
+// the text, which may be a secret.
+func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
+	if slices.Contains(p.envStack, name) {
+		return nil, aboutVariable(at, "variable reference for '%s' refers to itself through the environment", cut(name))
+	}
+	if len(p.envStack) == maxNesting {
+		return nil, aboutVariable(at, "environment variables refer to one another more than %d deep", maxNesting)
+	}
+	if strings.TrimSpace(text) == "" {
+		return newString("", "", at), nil
+	}
+	if err := p.expand(len(text), at); err != nil {
+		return nil, err
+	}
+	p.envStack = append(p.envStack, name)
+	inner := parser{lexer: newLexer("", text), session: &session{
+		source: p.source, envStack: p.envStack, expanded: p.expanded, firstOnly: true,
+	}, depth: p.depth, path: p.path}
+	inner.fixed = &at
+	inner.skipBlanks()
+	n, err := inner.value(inFile)
+	if err == nil {
+		err = inner.terminator(inFile)
+	}
+	p.envStack = p.envStack[:len(p.envStack)-1]
+	p.expanded = inner.expanded
+	if err == nil && len(inner.errs) > 0 {
+		err = inner.errs[0]
+	}
+	if err == nil {
+		return n, nil
+	}
+	if err.variable || err.last {
+		return nil, err
+	}
+	err = notFound(name, at)
+	err.Hint = "it is set in the environment, but to text that does not read as a value: put quotes inside the quotes"
+	return nil, err
+}
