@@ -188,7 +188,7 @@ func TestContainerProcess(t *testing.T) {
 		os.Exit(0)
 	case sceneContainer:
 		c := newChildStage(sceneContainer)
-		startSignalLoop(c.actions())
+		startSignalLoop(c.actions(), os.Exit)
 		c.report("ready")
 		err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 		if err == nil {

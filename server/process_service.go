@@ -49,8 +49,8 @@ const envDockerized = "NATS_DOCKERIZED"
 // serviceBroker is a broker that runs as a service.
 type serviceBroker interface {
 	signalActions
-	// Start runs the broker and returns when it has stopped.
-	Start()
+	// Run returns when the broker has stopped, with an error if it could not start.
+	Run() error
 	// ReadyForConnections reports whether all listeners are open, waiting for that at most wait.
 	ReadyForConnections(wait time.Duration) bool
 }
@@ -68,12 +68,9 @@ func dockerized() bool { return os.Getenv(envDockerized) == "1" }
 // by itself at the end of its lame duck mode. Its result is the exit code of the service, 1 if listening failed.
 func runService(b serviceBroker, controls <-chan serviceControl, report func(serviceStatus)) (code uint32) {
 	report(serviceStatus{state: serviceStartPending})
-	stopped := make(chan struct{})
-	// Ended by Shutdown, waited for below unless the broker cannot even start.
-	go func() {
-		defer close(stopped)
-		b.Start()
-	}()
+	stopped := make(chan error, 1)
+	// Ended by Shutdown, waited for below unless the broker cannot even listen.
+	go func() { stopped <- b.Run() }()
 	if !b.ReadyForConnections(serviceWait) {
 		return 1
 	}
@@ -84,13 +81,16 @@ func runService(b serviceBroker, controls <-chan serviceControl, report func(ser
 		case control := <-controls:
 			status = obey(b, control, status)
 			report(status)
-		case <-stopped:
+		case err := <-stopped:
+			stopped <- err
 			status = serviceStatus{state: serviceStopPending}
 			report(status)
 		}
 	}
 	b.Shutdown()
-	<-stopped
+	if err := <-stopped; err != nil {
+		return 1
+	}
 	return 0
 }
 

@@ -16,6 +16,7 @@ type fakeBroker struct {
 	onShutdown func()
 	reloads    chan error // results of Reload; nil if it always succeeds
 	notReady   bool
+	runErr     error // result of Run
 
 	events  chan string
 	stopped chan struct{}
@@ -29,7 +30,11 @@ func newFakeBroker() *fakeBroker {
 	return b
 }
 
-func (b *fakeBroker) Start() { b.events <- "start"; <-b.stopped }
+func (b *fakeBroker) Run() error {
+	b.events <- "run"
+	<-b.stopped
+	return b.runErr
+}
 func (b *fakeBroker) ReadyForConnections(wait time.Duration) bool {
 	if b.notReady {
 		<-time.After(wait)
@@ -93,15 +98,15 @@ func TestServiceObeys(t *testing.T) {
 		want        []string
 		wantReports string
 	}{
-		{"stop", []serviceControl{1}, []string{"start", "shutdown"}, "2/0 4/13 3/0"},
-		{"shutdown of the machine", []serviceControl{5}, []string{"start", "shutdown"}, "2/0 4/13 3/0"},
-		{"interrogate repeats the state", []serviceControl{4, 1}, []string{"start", "shutdown"}, "2/0 4/13 4/13 3/0"},
+		{"stop", []serviceControl{1}, []string{"run", "shutdown"}, "2/0 4/13 3/0"},
+		{"shutdown of the machine", []serviceControl{5}, []string{"run", "shutdown"}, "2/0 4/13 3/0"},
+		{"interrogate repeats the state", []serviceControl{4, 1}, []string{"run", "shutdown"}, "2/0 4/13 4/13 3/0"},
 		{"change of parameters reloads", []serviceControl{6, 1},
-			[]string{"start", "reload", "error Failed to reload server configuration: it does not work", "shutdown"}, "2/0 4/13 4/13 3/0"},
-		{"128 reopens the log", []serviceControl{128, 1}, []string{"start", "reopen", "shutdown"}, "2/0 4/13 4/13 3/0"},
-		{"129 is lame duck mode", []serviceControl{129, 1}, []string{"start", "lame duck", "shutdown"}, "2/0 4/13 4/13 3/0"},
+			[]string{"run", "reload", "error Failed to reload server configuration: it does not work", "shutdown"}, "2/0 4/13 4/13 3/0"},
+		{"128 reopens the log", []serviceControl{128, 1}, []string{"run", "reopen", "shutdown"}, "2/0 4/13 4/13 3/0"},
+		{"129 is lame duck mode", []serviceControl{129, 1}, []string{"run", "lame duck", "shutdown"}, "2/0 4/13 4/13 3/0"},
 		{"anything else is a surprise", []serviceControl{2, 1},
-			[]string{"start", "debug Unexpected control request: 2", "shutdown"}, "2/0 4/13 4/13 3/0"},
+			[]string{"run", "debug Unexpected control request: 2", "shutdown"}, "2/0 4/13 4/13 3/0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,6 +138,18 @@ func TestServiceEndsWithItsBroker(t *testing.T) {
 		code, reports := runFakeService(b, nil)
 		if want := "2/0 4/13 3/0"; code != 0 || reports != want {
 			t.Errorf("got code %d, states %s, want 0, %s", code, reports, want)
+		}
+	})
+}
+
+func TestServiceWhoseBrokerFailsFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newFakeBroker()
+		b.runErr = errFake
+		time.AfterFunc(time.Minute, b.stop)
+		if code, _ := runFakeService(b, nil); code != 1 {
+			t.Errorf("got code %d, want 1", code)
 		}
 	})
 }

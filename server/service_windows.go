@@ -11,16 +11,14 @@ import (
 // otherwise or if a container says that there is no service manager.
 func runAsProcess(b serviceBroker) error {
 	if dockerized() {
-		b.Start()
-		return nil
+		return b.Run()
 	}
 	service, err := svc.IsWindowsService()
 	if err != nil {
 		return fmt.Errorf("ask whether this is a service: %w", err)
 	}
 	if !service {
-		b.Start()
-		return nil
+		return b.Run()
 	}
 	return svc.Run(managedService.get(), windowsService{broker: b})
 }

@@ -49,7 +49,7 @@ type signalLoop struct {
 	// set once
 	actions signalActions
 	effects map[os.Signal]signalEffect
-	exit    func(code int) // os.Exit, which does not return
+	exit    func(code int) // ends the process, and does not return but in tests
 	signals chan os.Signal
 	work    chan signalEffect
 	quit    chan struct{}
@@ -61,9 +61,10 @@ type signalLoop struct {
 	stopping atomic.Bool              // a signal began a shutdown
 }
 
-// startSignalLoop traps signals on behalf of actions until stop is called.
-func startSignalLoop(actions signalActions) *signalLoop {
-	l := newSignalLoop(actions, trappedSignals(), os.Exit)
+// startSignalLoop traps signals on behalf of actions until stop is called. exit ends the process, with code 0 after a shutdown:
+// it is os.Exit, after whatever has to be saved, as the last lines of a log. With any other code it must not wait.
+func startSignalLoop(actions signalActions, exit func(code int)) *signalLoop {
+	l := newSignalLoop(actions, trappedSignals(), exit)
 	for sig := range l.effects {
 		signal.Notify(l.signals, sig)
 	}

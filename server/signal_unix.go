@@ -57,7 +57,4 @@ func trappedSignals() map[os.Signal]signalEffect {
 }
 
 // runAsProcess runs a broker until it has stopped. Unix supervisors need no more than that.
-func runAsProcess(b serviceBroker) error {
-	b.Start()
-	return nil
-}
+func runAsProcess(b serviceBroker) error { return b.Run() }

@@ -95,7 +95,7 @@ func TestChildProcess(t *testing.T) {
 		t.Skip("for children of other tests")
 	}
 	c := newChildStage(scene)
-	loop := startSignalLoop(c.actions())
+	loop := startSignalLoop(c.actions(), os.Exit)
 	if scene == sceneStopped {
 		loop.stop()
 		loop.stop()
@@ -357,9 +357,12 @@ func TestStopDuringAShutdownBySignalKeepsListening(t *testing.T) {
 func TestRunAsProcess(t *testing.T) {
 	t.Parallel()
 	b := newFakeBroker()
+	b.runErr = errFake
 	b.Shutdown()
-	must(t, runAsProcess(b))
-	if got, want := b.seen(), []string{"shutdown", "start"}; !slices.Equal(got, want) {
+	if err := runAsProcess(b); err != errFake {
+		t.Errorf("got %v, want %v", err, errFake)
+	}
+	if got, want := b.seen(), []string{"shutdown", "run"}; !slices.Equal(got, want) {
 		t.Errorf("got %s, want %s", strings.Join(got, ", "), strings.Join(want, ", "))
 	}
 }
