@@ -14,7 +14,7 @@ import (
 const connectLine = `CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1","protocol":1}` + "\r\n"
 
 // readBytes is how much one read of a subscriber takes at most.
-const readBytes = 128 << 10
+const readBytes = 64 << 10
 
 // client is one connection to a broker. What it reads after the handshake is read and checked by a goroutine of its
 // own, from start until close.

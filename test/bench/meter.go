@@ -19,7 +19,8 @@ type span struct {
 	start  time.Time
 	server usage
 	driver usage
-	known  bool // the operating system told
+	busy   time.Duration // of the whole machine
+	known  bool          // the operating system told
 }
 
 // beginSpan reads the clocks. Garbage of the driver is collected first, so that its collector rests in the window.
@@ -31,6 +32,9 @@ func beginSpan(p *process) span {
 		s.known = false
 	}
 	if s.driver, err = readUsage(os.Getpid()); err != nil {
+		s.known = false
+	}
+	if s.busy, err = machineBusy(); err != nil {
 		s.known = false
 	}
 	s.start = time.Now()
@@ -52,6 +56,12 @@ func (s span) end(n int64) measures {
 	if err != nil {
 		return m
 	}
+	busy, err := machineBusy()
+	if err != nil {
+		return m
+	}
+	others := busy - s.busy - (server.cpu - s.server.cpu) - (driver.cpu - s.driver.cpu)
+	m[othersCPU] = 100 * max(0, others.Seconds()) / (elapsed.Seconds() * float64(runtime.NumCPU()))
 	m[serverCPU] = float64(server.cpu-s.server.cpu) / float64(n)
 	m[driverCPU] = float64(driver.cpu-s.driver.cpu) / float64(n)
 	m[peakMemory] = float64(server.peak) / (1 << 20)

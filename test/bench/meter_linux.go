@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -57,4 +58,30 @@ func statusField(status []byte, name string) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("read memory: no %s in the status file: has the process ended?", name)
+}
+
+// tick is the unit of /proc/stat: USER_HZ, which is 100 on every architecture Go runs on.
+const tick = time.Second / 100
+
+// machineBusy is the time all CPUs together have been busy with user and system work or taken by the hypervisor. It is
+// counted in ticks, which is enough to see whether the machine was ours.
+func machineBusy() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read CPU time: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	var ticks int64
+	for _, column := range []int{1, 2, 3, 8} { // user, nice, system, steal
+		if column >= len(fields) {
+			return 0, fmt.Errorf("read CPU time: %q has too few columns", line)
+		}
+		n, err := strconv.ParseInt(fields[column], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read CPU time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick, nil
 }

@@ -25,6 +25,7 @@ const (
 	serverCPU
 	peakMemory
 	driverCPU
+	othersCPU // of the machine, in the measured window
 	metricCount
 )
 
@@ -47,6 +48,7 @@ func metricTable() [metricCount]metricRow {
 		serverCPU:  {"server cpu", "ns"},
 		peakMemory: {"peak memory", "MiB"},
 		driverCPU:  {"driver cpu", "ns"},
+		othersCPU:  {"others' cpu", "%"},
 	}
 }
 
@@ -161,13 +163,33 @@ func (r *report) print(out io.Writer) {
 		lines = append(lines, r.lines(row)...)
 	}
 	writeAligned(out, lines)
+	if share := r.disturbance(); share > disturbed {
+		fmt.Fprintf(out, "Other processes used %.0f %% of the CPUs meanwhile: "+
+			"trust CPU and memory, and repeat what is per second on a quiet machine.\n", share)
+	}
+}
+
+// disturbed is from how many percent of the CPUs on other processes are worth a word.
+const disturbed = 5
+
+// disturbance is how many percent of the CPUs other processes took, at the median of all measured windows.
+func (r *report) disturbance() float64 {
+	var all []float64
+	for _, row := range r.rows {
+		for i := range r.names {
+			if v := row.value(i, othersCPU); !math.IsNaN(v) {
+				all = append(all, v)
+			}
+		}
+	}
+	return median(all)
 }
 
 // lines are the lines of the table for one scenario; only the first names it.
 func (r *report) lines(row *result) [][]string {
 	var out [][]string
 	for k, m := range metricTable() {
-		if cells, known := r.cells(row, metric(k)); known {
+		if cells, known := r.cells(row, metric(k)); known && metric(k) != othersCPU {
 			out = append(out, append([]string{"", m.name, m.unit}, cells...))
 		}
 	}

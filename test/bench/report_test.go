@@ -138,3 +138,26 @@ func TestMisses(t *testing.T) {
 		})
 	}
 }
+
+func TestABusyMachineIsMentioned(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		others float64
+		want   bool
+	}{
+		{"a machine of our own is not", 1, false},
+		{"one that others use is", 40, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r := newReport([]string{"gnatsd"})
+			r.add("pub/0", 0, 0, measures{throughput: 1, othersCPU: tc.others}, nil)
+			var b strings.Builder
+			r.print(&b)
+			if got := strings.Contains(b.String(), "Other processes used"); got != tc.want {
+				t.Errorf("mentioned: %v, want %v:\n%s", got, tc.want, b.String())
+			}
+		})
+	}
+}
