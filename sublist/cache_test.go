@@ -3,6 +3,7 @@ package sublist
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +11,19 @@ import (
 
 // hits returns how many of the subjects the cache answers.
 func hits(l *List[int], subjects []string) int64 {
-	before := l.Stats().CacheHits
+	before := cacheHits(l)
 	for _, s := range subjects {
 		l.Match([]byte(s))
 	}
-	return l.Stats().CacheHits - before
+	return cacheHits(l) - before
+}
+
+// cacheHits is Stats().CacheHits without the look through the cache.
+func cacheHits(l *List[int]) (n int64) {
+	for i := range l.counts.stripes {
+		n += l.counts.stripes[i].hits.Load()
+	}
+	return n
 }
 
 // TestChangeLeavesOtherFamiliesCached changes one thing many times and wants the
@@ -39,24 +48,37 @@ func TestChangeLeavesOtherFamiliesCached(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			l := New[int]()
-			insert(t, l, "orders.>", "", 1)
-			subjects := patternsOf("orders.eu.%d", 64)
-			for range 3 {
-				hits(l, subjects)
+			var got []int64
+			for range 8 {
+				got = append(got, cachedAfter(t, tt.pattern, tt.changes))
 			}
-			if got := hits(l, subjects); got != 64 {
-				t.Fatalf("before, %d of 64 are cached", got)
-			}
-			for _, p := range patternsOf(tt.pattern, tt.changes) {
-				insert(t, l, p, "", 2)
-				l.Remove(p, "", 2)
-			}
-			if got := hits(l, subjects); got < tt.cached || tt.cached == 0 && got > 0 {
-				t.Errorf("after, %d of 64 are cached, want %d", got, tt.cached)
+			slices.Sort(got)
+			if tt.cached == 0 && got[7] > 0 || got[4] < tt.cached {
+				t.Errorf("of 64 cached, %v are left in 8 lists, want %d", got, tt.cached)
 			}
 		})
 	}
+}
+
+// cachedAfter returns how many of 64 cached subjects are still cached after changes
+// of pattern. Each call hashes anew: by chance, a change may concern the same
+// counter as a subject that it does not touch.
+func cachedAfter(t *testing.T, pattern string, changes int) int64 {
+	t.Helper()
+	l := New[int]()
+	insert(t, l, "orders.>", "", 1)
+	subjects := patternsOf("orders.eu.%d", 64)
+	for range 3 {
+		hits(l, subjects)
+	}
+	if got := hits(l, subjects); got != 64 {
+		t.Fatalf("before, %d of 64 are cached", got)
+	}
+	for _, p := range patternsOf(pattern, changes) {
+		insert(t, l, p, "", 2)
+		l.Remove(p, "", 2)
+	}
+	return hits(l, subjects)
 }
 
 func TestNoSubscriberIsCachedToo(t *testing.T) {

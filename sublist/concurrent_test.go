@@ -2,6 +2,7 @@ package sublist
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -136,6 +137,26 @@ func TestNoInvalidationIsLost(t *testing.T) {
 			done.Store(true)
 			fillers.Wait()
 		})
+	}
+}
+
+// TestChangeBetweenWalkAndKeep stops a match at its weakest point: it has looked
+// subscriptions up, then they change, and then it caches what it found.
+func TestChangeBetweenWalkAndKeep(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"a.b.c", "a.b.*", "a.*.c", "*.b.c", "a.>", ">"} {
+		l, subject := New[int](), []byte("a.b.c")
+		insert(t, l, "a.b.*", "", 0)
+		hash := maphash.Bytes(l.gens.seed, subject)
+		for i := 1; i <= 4; i++ {
+			m := l.start(subject, hash)
+			m.result = l.walk(subject, hash)
+			insert(t, l, pattern, "", i)
+			l.keep(subject, m, nil, 0)
+			if !slices.Contains(l.Match(subject).Plain, i) {
+				t.Errorf("%s: %d was inserted and is not there", pattern, i)
+			}
+		}
 	}
 }
 

@@ -187,17 +187,34 @@ func (l *List[T]) find(subject []byte) (match[T], bool) {
 		set.markHit(way)
 		return match[T]{old.result, hash, old.stamp, old.touch}, true
 	}
-	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash)}
-	m.stamp = l.gens.stamp(m.touch) // before anything is looked up
+	m := l.start(subject, hash)
 	m.result = l.walk(subject, hash)
+	l.keep(subject, m, old, way)
+	return m, false
+}
+
+// start returns a match without its result. It takes the stamp, and so comes
+// before anything is looked up.
+func (l *List[T]) start(subject []byte, hash uint64) match[T] {
+	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash)}
+	m.stamp = l.gens.stamp(m.touch)
+	return m
+}
+
+// keep puts m in the cache, in place of old, which is in that way, if that is not
+// nil, or else if subject is to be admitted.
+func (l *List[T]) keep(subject []byte, m match[T], old *entry[T], way int) {
+	set, tag := l.cache.of(m.hash), tagOf(m.hash)
 	if old != nil {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
-	} else if set.isSecond(tag) {
-		if way := set.room(&l.gens); way >= 0 {
-			set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
-		}
+		return
 	}
-	return m, false
+	if !set.isSecond(tag) {
+		return
+	}
+	if way := set.room(&l.gens); way >= 0 {
+		set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
+	}
 }
 
 // walk looks subject up in the index and the trie.
