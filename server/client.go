@@ -129,9 +129,14 @@ func (c *client) show(opts ConnectOptions) {
 
 // pub publishes a message.
 func (c *client) pub(o *op, st *stage) closeReason {
-	m := message{subject: o.word[0], size: o.size, payload: o.payload}
-	if o.words == 3 {
-		m.reply = o.word[1]
+	m := &st.msg
+	m.payload = o.payload
+	m.repeat = o.repeat
+	if !o.repeat {
+		m.subject, m.reply, m.size = o.word[0], nil, o.size
+		if o.words == 3 {
+			m.reply = o.word[1]
+		}
 	}
 	st.inMsgs++
 	st.inBytes += int64(o.size)
@@ -144,7 +149,7 @@ func (c *client) pub(o *op, st *stage) closeReason {
 	if c.verbose {
 		c.ok(st)
 	}
-	st.publish(&m)
+	st.publish(m)
 	return goOn
 }
 

@@ -6,6 +6,9 @@ import "bytes"
 // ends, what its verb is and where its arguments stand. It keeps no state,
 // does no I/O and allocates nothing; what an operation means is decided by the
 // role of the connection (client.go, route.go).
+//
+// A publisher mostly repeats its control line, so an operation that begins with
+// the same line as the one framed before it takes that line's parts as they are.
 
 // verb names an operation of the protocol.
 type verb uint8
@@ -116,6 +119,9 @@ type op struct {
 	words   int
 	size    int    // of the payload
 	payload []byte // with its CRLF, so len(payload) == size+2
+
+	line   []byte // the whole control line, if a payload follows it; else nil
+	repeat bool   // the line is the same as that of the operation before
 }
 
 // next frames the operation at the start of buf. It returns how many bytes the
@@ -123,7 +129,15 @@ type op struct {
 // bytes that buf must hold at least before it is worth trying again (len(buf)+1
 // if unknown). keep, if not 0, says that only the first keep bytes of an
 // incomplete operation matter and the others may be dropped.
+//
+// o must be zero, or hold the operation framed before from bytes that are still
+// there, under the same limits.
 func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError) {
+	if k := len(o.line); k > 0 && k <= len(buf) && string(buf[:k]) == string(o.line) {
+		o.repeat = true
+		return o.takePayload(buf, k)
+	}
+	o.line, o.repeat = nil, false
 	v, err := l.verbOf(buf)
 	if err != frameOK || v == verbNone {
 		return 0, len(buf) + 1, 0, err
@@ -159,7 +173,7 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 	if eol < 0 {
 		return 0, len(buf) + 1, 0, frameOK
 	}
-	end++
+	end++ // past the LF
 	if row.form != argsWords {
 		return end, 0, 0, frameOK
 	}
@@ -288,22 +302,27 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 		return 0, 0, 0, err
 	}
 	if l.payload >= 0 && size > l.payload {
-		o.size = size
 		return 0, 0, 0, framePayload
 	}
 	o.size = size
-	end := at + size
+	o.line = buf[:at]
+	return o.takePayload(buf, at)
+}
+
+// takePayload takes the payload that begins at at, and its line end.
+func (o *op) takePayload(buf []byte, at int) (n, want, keep int, err frameError) {
+	end := at + o.size
+	if len(buf) >= end+2 {
+		if buf[end] != '\r' || buf[end+1] != '\n' {
+			return 0, 0, 0, frameUnknown
+		}
+		o.payload = buf[at : end+2]
+		return end + 2, 0, 0, frameOK
+	}
 	if len(buf) > end && buf[end] != '\r' {
 		return 0, 0, 0, frameUnknown
 	}
-	if len(buf) < end+2 {
-		return 0, end + 2, 0, frameOK
-	}
-	if buf[end+1] != '\n' {
-		return 0, 0, 0, frameUnknown
-	}
-	o.payload = buf[at : end+2]
-	return end + 2, 0, 0, frameOK
+	return 0, end + 2, 0, frameOK
 }
 
 // payloadSize reads a decimal size. More digits than any limit allows are a

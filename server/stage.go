@@ -36,6 +36,7 @@ type stage struct {
 	now     int64 // UnixNano of the flush
 
 	op      op
+	msg     message // of op, if it is a publication
 	limits  frameLimits
 	lagging []*outbound
 	relief  chan bool
@@ -51,6 +52,10 @@ type target struct {
 	payload int64
 	mark    uint64 // message that was staged last (routes take one copy)
 	subject []byte // of a recent message
+
+	// The head encoded last into own, to be copied for a repeated message.
+	headSub  *subscription
+	from, to int
 }
 
 // stream is a run of messages encoded once for all subscriptions of one result
@@ -86,6 +91,7 @@ type message struct {
 	reply   []byte
 	size    int
 	payload []byte // with CRLF
+	repeat  bool   // all but the payload is as in the message before
 }
 
 // begin prepares for a batch of c.
@@ -142,11 +148,19 @@ func (st *stage) toOne(sub *subscription, m *message) {
 		n := frameLen(m, sub.sid)
 		ck := t.room(n)
 		at := len(ck.b)
-		ck.b = appendFrame(ck.b, m, sub.sid)
+		if m.repeat && t.headSub == sub {
+			ck.b = append(ck.b, ck.b[t.from:t.to]...)
+		} else {
+			ck.b = appendHead(ck.b, m, sub.sid)
+			t.headSub, t.from, t.to = sub, at, len(ck.b)
+			t.subject = m.subject
+		}
+		ck.b = append(ck.b, m.payload...)
 		t.grown(ck, len(ck.b)-at)
 		st.encoded += n
 	}
-	t.count(m)
+	t.msgs++
+	t.payload += int64(m.size)
 }
 
 // byReference stages a large message: its head is encoded, its payload stays
@@ -157,6 +171,7 @@ func (st *stage) byReference(t *target, sub *subscription, m *message) {
 	ck.b = appendHead(ck.b, m, sub.sid)
 	t.grown(ck, len(ck.b)-at)
 	st.encoded += len(ck.b) - at
+	t.subject = m.subject
 	in := st.from.in.ck
 	off := cap(in.b) - cap(m.payload) // payload is a slice of in.b
 	in.retain()
@@ -264,6 +279,7 @@ func (st *stage) stream(res *sublist.Result[*subscription], sid string) *stream 
 // room returns the target's own chunk with room for n bytes.
 func (t *target) room(n int) *chunk {
 	if t.own == nil || t.own.free() < n {
+		t.headSub = nil
 		t.own = newChunk(max(n, min(readSize, max(4<<10, 4*t.bytes))))
 	}
 	return t.own
@@ -281,12 +297,6 @@ func (t *target) grown(ck *chunk, n int) {
 		ck.retain()
 	}
 	t.segs = append(t.segs, seg{ck: ck, from: end - n, to: end})
-}
-
-func (t *target) count(m *message) {
-	t.msgs++
-	t.payload += int64(m.size)
-	t.subject = m.subject
 }
 
 // frameLen is an upper bound of the bytes of a message for a sid.
@@ -417,5 +427,5 @@ func (st *stage) end() {
 		st.inMsgs, st.inBytes = 0, 0
 	}
 	st.from = nil
-	st.op = op{}
+	st.op, st.msg = op{}, message{}
 }
