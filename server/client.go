@@ -15,23 +15,27 @@ import (
 type client struct {
 	conn
 
+	// Changed by the reader, which alone may read it without conn.mu; what it
+	// points to never changes.
+	opts *ConnectOptions
+
 	// Owned by the reader.
-	opts      ConnectOptions
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	pedantic  bool
 
 	// Guarded by conn.mu.
-	shown      ConnectOptions // what monitoring may see of opts
 	authTimer  *time.Timer
 	pinged     bool // the first PING has been answered
 	infoMissed bool // INFO changed before that
 }
 
+// unconnected are the options of a client that has sent no CONNECT.
+var unconnected = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
+
 // newClient prepares a client; serve runs it.
 func newClient(s *Server, nc net.Conn) *client {
-	c := &client{opts: ConnectOptions{Verbose: true, Pedantic: true, Echo: true}}
-	c.verbose, c.pedantic = true, true
+	c := &client{opts: &unconnected, verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
 	return c
 }
@@ -42,7 +46,7 @@ func (c *client) label() string { return "Client" }
 func (c *client) identity() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("name %q, user %q", c.shown.Name, c.shown.Username)
+	return fmt.Sprintf("name %q, user %q", c.opts.Name, c.opts.Username)
 }
 
 // Answers of one operation.
@@ -98,9 +102,9 @@ func (c *client) refuse(st *stage, text string) {
 // connect takes the options of the client. Fields that are not mentioned keep
 // their values.
 func (c *client) connect(o *op, st *stage) closeReason {
-	opts := c.opts
-	if err := json.Unmarshal(o.args, &opts); err != nil {
-		c.errorf("CONNECT: %v", err)
+	opts, err := c.opts.merge(o.args)
+	if err != nil {
+		c.errorf("%v", err)
 		return endBadArgs
 	}
 	c.stopAuthTimer()
@@ -108,9 +112,12 @@ func (c *client) connect(o *op, st *stage) closeReason {
 		return endBadProtocol
 	}
 	first := !c.connected
-	c.opts, c.connected = opts, true
+	c.moving = first
+	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
-	c.show(opts)
+	c.mu.Lock()
+	c.opts = opts
+	c.mu.Unlock()
 	c.active()
 	c.ok(st)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
@@ -119,12 +126,13 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	return goOn
 }
 
-// show publishes to monitoring what it may know of the options.
-func (c *client) show(opts ConnectOptions) {
-	opts.Password, opts.Authorization = "", ""
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shown = opts
+// merge returns the options with those that a CONNECT mentions replaced.
+func (o *ConnectOptions) merge(text []byte) (*ConnectOptions, error) {
+	merged := *o
+	if err := json.Unmarshal(text, &merged); err != nil {
+		return nil, err
+	}
+	return &merged, nil
 }
 
 // pub publishes a message.
@@ -235,7 +243,7 @@ func (c *client) info(o *op) closeReason {
 // infoChanged sends INFO to a client that takes it now, or remembers to.
 func (c *client) infoChanged() {
 	c.mu.Lock()
-	ready := c.pinged && c.shown.Protocol >= 1
+	ready := c.pinged && c.opts.Protocol >= 1
 	c.infoMissed = !c.pinged
 	c.mu.Unlock()
 	if ready {

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"errors"
+	"io"
+	"os"
 	"net"
 	"strconv"
 	"sync"
@@ -32,8 +35,9 @@ type conn struct {
 	// Owned by the reader.
 	in        inbuf
 	readLimit int // bytes asked for in one read
-	cursor    sublist.Cursor[*subscription]
+	cursor    *sublist.Cursor[*subscription] // nil until it publishes
 	noEcho    bool // its own messages do not come back
+	moving    bool // set up: the reader moves to a small stack
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -67,16 +71,16 @@ var aLongTimeAgo = time.Unix(1, 0)
 
 // init prepares a connection. The role's fields are set by its constructor.
 func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
-	opts := s.options()
 	c.srv, c.role, c.ops = s, r, ops
 	c.id = s.nextID.Add(1)
+	c.slot = s.slots.take()
 	c.start = time.Now()
 	c.lastActive.Store(c.start.UnixNano())
 	c.host, c.port = hostPort(nc.RemoteAddr())
 	c.tracing = s.log.tracing()
 	c.readLimit = readSize
 	c.link = newLink(nc)
-	c.out = outbound{link: c.link, lim: newOutLimits(opts), total: &s.pending, slow: c.slowConsumer, fail: c.writeFailed}
+	c.out.link, c.out.owner, c.out.total, c.out.lim = c.link, c, &s.pending, s.outLimits.Load()
 }
 
 func hostPort(a net.Addr) (string, int) {
@@ -88,14 +92,23 @@ func hostPort(a net.Addr) (string, int) {
 }
 
 // serve runs the connection until it ends.
+//
+// Setting up a connection (INFO, TLS, CONNECT) takes much more stack than
+// waiting does, and stacks shrink late. So once the connection is set up it
+// goes on, one time, on a goroutine that starts small.
 func (c *conn) serve() {
-	defer c.teardown()
 	for c.receive() {
 		if r := c.work(); r != goOn {
 			c.close(r)
+			break
+		}
+		if c.moving {
+			c.moving = false
+			go c.serve() // the reader from here on; this one ends
 			return
 		}
 	}
+	c.teardown()
 }
 
 // receive waits for bytes that are worth looking at. It reports false when the
@@ -196,6 +209,21 @@ func (c *conn) counted(msgs, bytes int64) {
 	c.active()
 }
 
+// match returns who is subscribed to a subject.
+func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
+	if c.cursor == nil {
+		c.cursor = new(sublist.Cursor[*subscription])
+	}
+	return c.cursor.Match(c.srv.subs, subject)
+}
+
+// flushCursor adds what was matched to the statistics.
+func (c *conn) flushCursor() {
+	if c.cursor != nil {
+		c.cursor.Flush(c.srv.subs)
+	}
+}
+
 // active notes that the connection did something that matters.
 func (c *conn) active() { c.lastActive.Store(time.Now().UnixNano()) }
 
@@ -220,7 +248,7 @@ func (c *conn) teardown() {
 	row := &closeRows[r]
 	c.stopPing()
 	c.dropSubs()
-	c.cursor.Flush(c.srv.subs)
+	c.flushCursor()
 	c.logEnd(row)
 	c.ops.leave(r)
 	wait := finishWait
@@ -237,6 +265,8 @@ func (c *conn) teardown() {
 	c.link.conn().Close()
 	c.in.drop()
 	c.debugf("%s connection closed", c.ops.label())
+	c.srv.slots.give(c.slot)
+	c.srv.conns.Done()
 }
 
 func (c *conn) logEnd(row *closeRow) {
@@ -290,13 +320,12 @@ func (c *conn) sendErr(text string) {
 }
 
 // slowConsumer ends a connection that does not take what it subscribed to.
-// limit is the text of the limit that was hit, "" for the bytes of its queue.
-func (c *conn) slowConsumer(r closeReason, limit string) {
+func (c *conn) slowConsumer(r closeReason) {
 	if !c.ending.CompareAndSwap(0, uint32(r)) {
 		return
 	}
 	c.srv.counters.slow(r)
-	c.logSlow(r, limit)
+	c.logSlow(r)
 	c.link.conn().SetReadDeadline(aLongTimeAgo)
 }
 
@@ -308,3 +337,9 @@ func (c *conn) writeFailed(err error) {
 	c.debugf("Error flushing: %v", err)
 	c.close(endWriteError)
 }
+
+// isTimeout reports whether err is a deadline that passed.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// isEOF reports whether err says that the peer closed.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }

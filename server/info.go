@@ -3,6 +3,8 @@ package server
 import (
 	"encoding/json"
 	"runtime"
+	"strconv"
+	"strings"
 )
 
 // Info is what a server says of itself when a connection opens. The order of
@@ -38,12 +40,29 @@ func newInfo(id string, o *Options) *Info {
 	}
 }
 
+// infoText is an encoded INFO line for clients, cut where each has its id.
+type infoText struct {
+	info       *Info
+	head, tail string
+}
+
+// newInfoText encodes INFO once for all clients.
+func newInfoText(info *Info) *infoText {
+	const mark = 1<<64 - 1 // no client has this id
+	one := *info
+	one.ClientID = mark
+	head, tail, _ := strings.Cut(infoLine(&one), strconv.FormatUint(mark, 10))
+	return &infoText{info: info, head: head, tail: tail}
+}
+
 // infoFor returns the INFO line of one client.
 func (s *Server) infoFor(c *client) string {
-	info := *s.info.Load()
-	info.ClientID = c.id
-	return infoLine(&info)
+	t := s.info.Load()
+	return t.head + strconv.FormatUint(c.id, 10) + t.tail
 }
+
+// setInfo replaces what INFO says.
+func (s *Server) setInfo(info *Info) { s.info.Store(newInfoText(info)) }
 
 // infoLine encodes INFO as the classic broker does, with a space before the
 // line end.

@@ -5,6 +5,7 @@ package server
 import (
 	"io"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -20,14 +21,23 @@ type directLink struct {
 	n       int
 	readErr error
 	readFn  func(fd uintptr) bool
-
-	// Owned by whoever may write (see outbound.busy), for the callback below.
-	segs     []seg
-	wait     bool // for room, instead of giving up
-	sent     int
-	writeErr error
-	writeFn  func(fd uintptr) bool
 }
+
+// writeOp is one write under way. It is borrowed from a pool, so that a
+// connection at rest does not hold one.
+type writeOp struct {
+	segs []seg
+	wait bool // for room, instead of giving up
+	sent int
+	err  error
+	fn   func(fd uintptr) bool
+}
+
+var writeOps = sync.Pool{New: func() any {
+	op := new(writeOp)
+	op.fn = op.ready
+	return op
+}}
 
 // newLink returns the fastest link that nc can have.
 func newLink(nc net.Conn) link {
@@ -40,7 +50,7 @@ func newLink(nc net.Conn) link {
 		return &plainLink{nc: nc}
 	}
 	l := &directLink{tcp: tcp, raw: raw}
-	l.readFn, l.writeFn = l.readReady, l.writeReady
+	l.readFn = l.readReady
 	return l
 }
 
@@ -89,25 +99,28 @@ func (l *directLink) send(segs []seg, deadline time.Time) (int, error) {
 }
 
 func (l *directLink) write(segs []seg, wait bool) (int, error) {
-	l.segs, l.wait, l.sent, l.writeErr = segs, wait, 0, nil
-	err := l.raw.Write(l.writeFn)
-	l.segs = nil
+	op := writeOps.Get().(*writeOp)
+	op.segs, op.wait, op.sent, op.err = segs, wait, 0, nil
+	err := l.raw.Write(op.fn)
+	sent, failed := op.sent, op.err
+	op.segs, op.err = nil, nil
+	writeOps.Put(op)
 	if err == nil {
-		err = l.writeErr
+		err = failed
 	}
-	return l.sent, err
+	return sent, err
 }
 
-// writeReady writes what the socket takes. It reports false if the rest should
+// ready writes what the socket takes. It reports false if the rest should
 // wait until there is room: the runtime then calls it again.
-func (l *directLink) writeReady(fd uintptr) bool {
-	n, err := writeSegs(int(fd), l.segs)
-	l.sent += n
-	if err == errWouldBlock && l.wait {
-		l.segs = skip(l.segs, n)
+func (op *writeOp) ready(fd uintptr) bool {
+	n, err := writeSegs(int(fd), op.segs)
+	op.sent += n
+	if err == errWouldBlock && op.wait {
+		op.segs = skip(op.segs, n)
 		return false
 	}
-	l.writeErr = err
+	op.err = err
 	return true
 }
 

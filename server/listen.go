@@ -46,13 +46,14 @@ func (s *Server) listen() error {
 
 // setPort puts the port that is really used into INFO.
 func (s *Server) setPort(port int) {
-	info := *s.info.Load()
+	info := *s.info.Load().info
 	info.Port = port
-	s.info.Store(&info)
+	s.setInfo(&info)
 }
 
 // accept hands each connection to serve, on a goroutine of its own, until the
-// listener is closed. When the system is out of something it pauses.
+// listener is closed. Shutdown waits for what serve has begun: every conn tells
+// s.conns when it is torn down. When the system is out of something it pauses.
 func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 	defer s.conns.Done()
 	pause := acceptMinPause
@@ -61,10 +62,7 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 		if err == nil {
 			pause = acceptMinPause
 			s.conns.Add(1)
-			go func() { // Shutdown closes the connection and waits for it
-				defer s.conns.Done()
-				serve(nc)
-			}()
+			go serve(nc) // its teardown says Done; Shutdown closes it and waits
 			continue
 		}
 		if s.ended() {
@@ -94,8 +92,6 @@ func (s *Server) pause(d time.Duration) bool {
 // read or refused.
 func (s *Server) serveClient(nc net.Conn) {
 	c := newClient(s, nc)
-	c.slot = s.slots.take()
-	defer s.slots.give(c.slot)
 	s.counters.connections.Add(1)
 	refused := s.clients.add(c)
 	c.debugf("Client connection created")

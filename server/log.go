@@ -163,20 +163,16 @@ func (c *conn) traceOut(verb string, m *message, sid string) {
 
 // logSlow says which connection was cut for not keeping up, by which limit, and
 // what filled its queue.
-func (c *conn) logSlow(r closeReason, limit string) {
+func (c *conn) logSlow(r closeReason) {
 	stats := c.out.stats()
 	opts := c.srv.options()
 	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
 	switch r {
 	case endSlowDeadline:
-		text = fmt.Sprintf("WriteDeadline of %s Exceeded", limit)
+		text = fmt.Sprintf("WriteDeadline of %v Exceeded", opts.WriteDeadline)
 	case endSlowTotal:
 		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
 	}
-	lag := time.Duration(0)
-	if !stats.since.IsZero() {
-		lag = time.Since(stats.since).Round(time.Millisecond)
-	}
-	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %s, most on subject %q)",
-		text, c.ops.identity(), stats.pending, lag, stats.top)
+	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
+		text, c.ops.identity(), stats.pending, stats.lag.Round(time.Millisecond), stats.top)
 }

@@ -1,9 +1,6 @@
 package server
 
 import (
-	"errors"
-	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,137 +13,166 @@ import (
 type outbound struct {
 	// Set once.
 	link  link
-	slow  func(closeReason, string) // a limit was hit: reason, and the limit as text
-	fail  func(error)               // the socket is broken
-	total *atomic.Int64             // pending bytes of all connections
+	owner outboundOwner
+	total *atomic.Int64 // bytes in the backlogs of all connections
 
-	mu      sync.Mutex
-	lim     outLimits
-	queue   []seg
-	pending int64 // bytes queued or being written
-	queued  int64 // the part of pending that counts in total
-	busy    bool  // somebody is writing
-	closed  bool  // no push is taken any more
-	dead    bool  // nothing is written any more
-	top     topSubject
-	msgs    int64         // delivered
-	bytes   int64         // payload bytes delivered
-	since   time.Time     // when the queue began
-	relief  []chan<- bool // publishers who wait until it is short
+	mu      sync.Mutex // guards what follows
+	lim     *outLimits
+	pending int64         // bytes in the backlog or being written
+	msgs    int64         // handed to the connection
+	bytes   int64         // of their payloads
+	busy    bool          // somebody is writing
+	closed  bool          // no push is taken any more
+	dead    bool          // nothing is written any more
+	back    *backlog      // nil while the socket takes everything
 	idle    chan struct{} // closed when busy ends, if somebody waits for it
 }
 
-// outLimits bound what one connection may have pending.
+// outboundOwner is the connection an outbound belongs to.
+type outboundOwner interface {
+	// slowConsumer is told that a limit was hit.
+	slowConsumer(r closeReason)
+	// writeFailed is told that the socket is broken.
+	writeFailed(err error)
+}
+
+// outLimits bound what one connection may have pending. Connections share them.
 type outLimits struct {
 	max      int64         // bytes; more is a slow consumer
 	high     int64         // bytes; above it publishers may be held back
 	deadline time.Duration // longest time without progress of a write
 }
 
-func newOutLimits(o *Options) outLimits {
-	return outLimits{max: o.MaxPending, high: min(highWater, o.MaxPending/4), deadline: o.WriteDeadline}
+func newOutLimits(o *Options) *outLimits {
+	return &outLimits{max: o.MaxPending, high: min(highWater, o.MaxPending/4), deadline: o.WriteDeadline}
 }
 
 const (
-	// highWater is where a publisher whose every subscriber is at least as far
-	// behind is held back; lowWater is where it goes on.
+	// highWater is where a publisher is held back if its every subscriber is at
+	// least as far behind; it goes on when one is below 1/lowShare of that.
 	highWater = 1 << 20
-	lowShare  = 4 // low water = high water / lowShare
+	lowShare  = 4
 
 	// writeBatch bounds the bytes of one write with a deadline.
 	writeBatch = 1 << 20
 	// pushRounds is how often a pusher writes what others pushed meanwhile
 	// before it leaves the rest to a writer goroutine.
 	pushRounds = 4
-	// keepQueue is the capacity of a queue that is kept when it is empty.
-	keepQueue = 64
 )
-
-var errClosed = errors.New("connection closed")
 
 // push hands a batch to the connection and takes over its segments. It reports
 // whether the connection lags behind.
 func (o *outbound) push(t *target) (lagging bool) {
-	segs := t.segs
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
-		releaseAll(segs)
+		releaseAll(t.segs)
 		return false
 	}
 	o.msgs += t.msgs
 	o.bytes += t.payload
 	o.pending += int64(t.bytes)
 	if o.busy {
-		o.enqueueLocked(t)
-		over, high := o.pending > o.lim.max, o.pending > o.lim.high
+		o.queueLocked(t.segs, t)
+		lagging, over := o.levelLocked()
 		o.mu.Unlock()
 		if over {
-			o.slow(endSlowPending, "")
+			o.owner.slowConsumer(endSlowPending)
 		}
-		return high
+		return lagging
 	}
 	o.busy = true
 	o.mu.Unlock()
 
-	n, err := o.link.trySend(segs)
-	if n == t.bytes && o.settle(int64(n)) {
-		releaseAll(segs)
+	n, err := o.link.trySend(t.segs)
+	if n == t.bytes && o.settle(n) {
+		releaseAll(t.segs)
 		return false
 	}
 	return o.pushed(t, n, err)
 }
 
-// settle accounts n written bytes and ends the writing if nothing is queued.
-func (o *outbound) settle(n int64) (done bool) {
+// levelLocked says how full the connection is: whether publishers may be held
+// back, and whether it is a slow consumer.
+func (o *outbound) levelLocked() (lagging, over bool) {
+	return o.pending > o.lim.high, o.pending > o.lim.max
+}
+
+// settle accounts n bytes that were written directly, and ends the writing
+// unless something was queued meanwhile.
+func (o *outbound) settle(n int) (done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.pending -= n
-	if len(o.queue) > 0 {
+	o.pending -= int64(n)
+	if o.back != nil && len(o.back.queue) > 0 {
 		return false
 	}
 	o.endLocked()
 	return true
 }
 
-// pushed deals with what is left after a direct write of n bytes: the rest of
-// the batch and what others queued meanwhile.
-func (o *outbound) pushed(t *target, n int, err error) bool {
+// pushed deals with a direct write of n bytes after which something is left:
+// the rest of the batch, what others queued meanwhile, or an error.
+func (o *outbound) pushed(t *target, n int, err error) (lagging bool) {
 	if err != nil && err != errWouldBlock {
-		o.mu.Lock()
-		o.dropLocked()
-		o.endLocked()
-		o.mu.Unlock()
 		releaseAll(t.segs)
-		o.fail(err)
+		o.broken(err)
 		return false
 	}
-	o.mu.Lock()
-	if t.bytes > n && !o.dead {
-		o.pending -= int64(n)
-		o.requeueLocked(t, n)
+	over := false
+	if n < t.bytes {
+		lagging, over = o.requeue(t, n)
 	} else {
 		releaseAll(t.segs)
 	}
-	over, high := o.pending > o.lim.max, o.pending > o.lim.high
-	o.mu.Unlock()
 	if over {
-		o.slow(endSlowPending, "")
+		o.owner.slowConsumer(endSlowPending)
 	}
-	rounds := pushRounds
-	if err == errWouldBlock {
-		rounds = 0
-	}
-	if o.write(rounds) {
+	if err == nil && o.write(pushRounds) {
 		return false
 	}
-	go o.drain() // ends when the queue is empty or the socket fails; finish waits for it
-	return high
+	go o.drain() // ends with the backlog or the socket; finish waits for it
+	return lagging
 }
 
-// write sends queued segments without waiting, rounds times at most. It
-// reports whether the queue is empty, and busy then over.
-func (o *outbound) write(rounds int) bool {
+// requeue puts what a direct write of n bytes left of a batch in front of what
+// others queued while it was going on.
+func (o *outbound) requeue(t *target, n int) (lagging, over bool) {
+	rest := dropSent(t.segs, n)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.dead {
+		releaseAll(rest)
+		return false, false
+	}
+	o.pending -= int64(n)
+	var later []seg
+	if o.back != nil {
+		later, o.back.queue = o.back.queue, nil
+	}
+	o.queueLocked(rest, t)
+	o.back.queue = append(o.back.queue, later...)
+	return o.levelLocked()
+}
+
+// queueLocked appends segments of a batch to the backlog.
+func (o *outbound) queueLocked(segs []seg, t *target) {
+	if o.back == nil {
+		o.back = &backlog{since: time.Now()}
+	}
+	var n int64
+	for _, s := range segs {
+		n += int64(s.len())
+		o.back.add(s)
+	}
+	o.back.bytes += n
+	o.back.top.add(t.subject, n)
+	o.total.Add(n)
+}
+
+// write sends what is queued without waiting, rounds times at most. It reports
+// whether nothing is left, and the writing has ended.
+func (o *outbound) write(rounds int) (done bool) {
 	for range rounds {
 		segs, bytes, ok := o.next()
 		if !ok {
@@ -162,220 +188,130 @@ func (o *outbound) write(rounds int) bool {
 			o.broken(err)
 			return true
 		}
-		o.sent(int64(bytes))
+		o.sent(bytes)
 	}
 	return false
 }
 
-// drain is the writer goroutine: it writes the queue, waiting for the socket,
-// until the queue is empty.
+// drain is the writer goroutine: it writes the backlog, waiting for the
+// socket, until there is none.
 func (o *outbound) drain() {
 	for {
 		segs, bytes, ok := o.next()
 		if !ok {
 			return
 		}
-		for bytes > 0 {
-			o.mu.Lock()
-			wait := o.lim.deadline
-			o.mu.Unlock()
-			n, err := o.link.send(segs, time.Now().Add(wait))
-			o.sent(int64(n))
-			bytes -= n
-			if err == nil {
-				break
-			}
-			if errors.Is(err, os.ErrDeadlineExceeded) && n > 0 {
-				segs = dropSent(segs, n)
-				continue
-			}
-			releaseAll(segs)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				o.slow(endSlowDeadline, wait.String())
+		if err := o.sendAll(segs, bytes); err != nil {
+			if isTimeout(err) {
+				o.owner.slowConsumer(endSlowDeadline)
 			}
 			o.broken(err)
 			return
 		}
-		releaseAll(segs)
 	}
 }
 
-// next takes a batch from the queue. Without one, writing ends.
+// sendAll writes segments and gives them up. The deadline starts again
+// whenever something was written.
+func (o *outbound) sendAll(segs []seg, bytes int) error {
+	for bytes > 0 {
+		n, err := o.link.send(segs, time.Now().Add(o.limits().deadline))
+		o.sent(n)
+		if err != nil && !(isTimeout(err) && n > 0) {
+			releaseAll(segs)
+			return err
+		}
+		bytes -= n
+		segs = dropSent(segs, n)
+	}
+	return nil
+}
+
+// next takes a batch from the backlog. If there is none, the writing ends.
 func (o *outbound) next() (segs []seg, bytes int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) == 0 {
+	if o.back == nil || len(o.back.queue) == 0 {
 		o.endLocked()
 		return nil, 0, false
 	}
-	n := 0
-	for n < len(o.queue) && (n == 0 || bytes+o.queue[n].len() <= writeBatch) {
-		bytes += o.queue[n].len()
-		n++
-	}
-	segs = append(segs, o.queue[:n]...)
-	k := copy(o.queue, o.queue[n:])
-	clear(o.queue[k:])
-	o.queue = o.queue[:k]
+	segs, bytes = o.back.take(writeBatch)
 	return segs, bytes, true
 }
 
-// sent accounts queued bytes that were written and lets publishers go on.
-func (o *outbound) sent(n int64) {
+// sent accounts bytes of the backlog that were written, and lets publishers go
+// on if it is short now.
+func (o *outbound) sent(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead {
 		return
 	}
-	o.pending -= n
-	o.queued -= n
-	o.total.Add(-n)
+	o.pending -= int64(n)
+	o.back.bytes -= int64(n)
+	o.total.Add(-int64(n))
 	if o.pending <= o.lim.high/lowShare {
-		o.relieveLocked()
+		o.back.relieve()
 	}
 }
 
 // unsent puts what is left of segs after n bytes back to the front.
 func (o *outbound) unsent(segs []seg, n int) {
-	o.sent(int64(n))
-	segs = dropSent(segs, n)
+	o.sent(n)
+	rest := dropSent(segs, n)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead {
-		releaseAll(segs)
+		releaseAll(rest)
 		return
 	}
-	o.queue = append(segs, o.queue...)
+	o.back.queue = append(rest, o.back.queue...)
 }
 
-// broken drops everything after an error of the socket.
+// broken gives up after an error of the socket.
 func (o *outbound) broken(err error) {
 	o.mu.Lock()
 	o.dropLocked()
 	o.endLocked()
 	o.mu.Unlock()
-	o.fail(err)
-}
-
-// enqueueLocked appends a batch to the queue.
-func (o *outbound) enqueueLocked(t *target) {
-	if len(o.queue) == 0 {
-		o.since = time.Now()
-	}
-	for _, s := range t.segs {
-		o.appendLocked(s)
-	}
-	o.queuedLocked(t, int64(t.bytes))
-}
-
-// requeueLocked puts what a direct write left of a batch in front of what
-// others queued while it was going on.
-func (o *outbound) requeueLocked(t *target, written int) {
-	rest := dropSent(t.segs, written)
-	later := o.queue
-	o.queue = nil
-	if len(later) == 0 {
-		o.since = time.Now()
-	}
-	for _, s := range rest {
-		o.appendLocked(s)
-	}
-	o.queue = append(o.queue, later...)
-	o.queuedLocked(t, int64(t.bytes-written))
-}
-
-func (o *outbound) queuedLocked(t *target, n int64) {
-	o.queued += n
-	o.total.Add(n)
-	o.top.add(t.subject, n)
-}
-
-// Segments that use little of their chunk are copied together when they are
-// queued, so that pending bytes are not much less than the memory they hold.
-const (
-	compactBelow = 4 << 10 // bytes: shorter segments are always worth copying
-	compactShare = 8       // a segment below 1/8 of its chunk is copied
-)
-
-func (o *outbound) appendLocked(s seg) {
-	n := s.len()
-	if n >= compactBelow && n*compactShare >= cap(s.ck.b) || n*2 >= cap(s.ck.b) {
-		o.queue = append(o.queue, s)
-		return
-	}
-	b := s.bytes()
-	for len(b) > 0 {
-		tail := o.tailLocked(len(b))
-		k := min(len(b), tail.ck.free())
-		tail.ck.b = append(tail.ck.b, b[:k]...)
-		tail.to += k
-		b = b[k:]
-	}
-	s.ck.release()
-}
-
-// tailLocked returns a last segment that ends where its own chunk ends and has
-// room behind it.
-func (o *outbound) tailLocked(want int) *seg {
-	if k := len(o.queue); k > 0 {
-		last := &o.queue[k-1]
-		if last.to == len(last.ck.b) && last.ck.free() > 0 && last.ck.own {
-			return last
-		}
-	}
-	size := want
-	if len(o.queue) > 0 {
-		size = readSize
-	}
-	ck := newChunk(size)
-	ck.own = true
-	o.queue = append(o.queue, seg{ck: ck})
-	return &o.queue[len(o.queue)-1]
+	o.owner.writeFailed(err)
 }
 
 // endLocked ends the writing.
 func (o *outbound) endLocked() {
 	o.busy = false
-	if cap(o.queue) > keepQueue {
-		o.queue = nil
+	if o.back != nil {
+		o.back.relieve()
+		o.back = nil
 	}
-	o.top = topSubject{}
-	o.relieveLocked()
 	if o.idle != nil {
 		close(o.idle)
 		o.idle = nil
 	}
 }
 
+// dropLocked refuses everything from now on and drops the backlog. Whoever is
+// writing keeps busy until it notices.
 func (o *outbound) dropLocked() {
-	releaseAll(o.queue)
-	clear(o.queue)
-	o.queue = o.queue[:0]
-	o.total.Add(-o.queued)
-	o.queued, o.pending = 0, 0
+	if b := o.back; b != nil {
+		releaseAll(b.queue)
+		o.total.Add(-b.bytes)
+		b.relieve()
+		o.back = nil
+	}
+	o.pending = 0
 	o.closed, o.dead = true, true
 }
 
-// relieveLocked lets held publishers go on.
-func (o *outbound) relieveLocked() {
-	for _, ch := range o.relief {
-		select {
-		case ch <- true:
-		default:
-		}
-	}
-	o.relief = o.relief[:0]
-}
-
-// await registers ch to be told when the queue is short again. It reports
-// false if it is short already.
+// await registers ch to be told when the backlog is short again. It reports
+// false if the connection does not lag.
 func (o *outbound) await(ch chan<- bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.pending <= o.lim.high {
+	if lagging, _ := o.levelLocked(); !lagging || o.back == nil {
 		return false
 	}
-	o.relief = append(o.relief, ch)
+	o.back.relief = append(o.back.relief, ch)
 	return true
 }
 
@@ -383,107 +319,65 @@ func (o *outbound) await(ch chan<- bool) bool {
 func (o *outbound) forget(ch chan<- bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i, have := range o.relief {
-		if have == ch {
-			o.relief[i] = o.relief[len(o.relief)-1]
-			o.relief = o.relief[:len(o.relief)-1]
-			return
-		}
+	if o.back != nil {
+		o.back.forget(ch)
 	}
 }
 
-// finish refuses further pushes, waits at most wait for what is queued to be
-// written and drops the rest.
+// finish refuses further pushes, waits at most wait for what is pending to be
+// written, and drops the rest.
 func (o *outbound) finish(wait time.Duration) {
-	o.mu.Lock()
-	o.closed = true
-	var idle chan struct{}
-	if o.busy && wait > 0 {
-		idle = make(chan struct{})
-		o.idle = idle
-	}
-	o.mu.Unlock()
-	if idle != nil {
+	if idle := o.refuse(); idle != nil && wait > 0 {
 		timer := time.NewTimer(wait)
+		defer timer.Stop()
 		select {
 		case <-idle:
 		case <-timer.C:
 		}
-		timer.Stop()
 	}
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.dropLocked()
-	o.relieveLocked()
-	o.mu.Unlock()
+}
+
+// refuse takes no push from now on. It returns a channel that is closed when
+// nobody writes any more, nil if nobody does now.
+func (o *outbound) refuse() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	if o.busy && o.idle == nil {
+		o.idle = make(chan struct{})
+	}
+	return o.idle
 }
 
 // outStats is what monitoring and logs say of an outbound.
 type outStats struct {
-	msgs, bytes, pending int64
-	top                  string
-	since                time.Time
+	msgs, bytes int64 // handed to the connection
+	pending     int64
+	top         string        // subject of most of the backlog
+	lag         time.Duration // age of the backlog
 }
 
 func (o *outbound) stats() outStats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return outStats{msgs: o.msgs, bytes: o.bytes, pending: o.pending, top: string(o.top.subject), since: o.since}
+	s := outStats{msgs: o.msgs, bytes: o.bytes, pending: o.pending}
+	if o.back != nil {
+		s.top, s.lag = string(o.back.top.subject), time.Since(o.back.since)
+	}
+	return s
 }
 
-func (o *outbound) setLimits(l outLimits) {
+func (o *outbound) limits() *outLimits {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lim
+}
+
+func (o *outbound) setLimits(l *outLimits) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lim = l
 }
-
-// topSubject finds, in one pass and constant memory, the subject that most of
-// the queued bytes were published on (a majority vote weighted by bytes).
-type topSubject struct {
-	subject []byte
-	weight  int64
-}
-
-// maxTopSubject bounds how much of a subject is remembered.
-const maxTopSubject = 256
-
-func (t *topSubject) add(subject []byte, n int64) {
-	if len(subject) == 0 {
-		return
-	}
-	subject = subject[:min(len(subject), maxTopSubject)]
-	switch {
-	case string(t.subject) == string(subject):
-		t.weight += n
-	case t.weight < n:
-		t.subject = append(t.subject[:0], subject...)
-		t.weight = n - t.weight
-	default:
-		t.weight -= n
-	}
-}
-
-// dropSent releases the segments that lie in the first n bytes and cuts the
-// one that is partly sent.
-func dropSent(segs []seg, n int) []seg {
-	for len(segs) > 0 && n >= segs[0].len() {
-		n -= segs[0].len()
-		segs[0].ck.release()
-		segs = segs[1:]
-	}
-	if n > 0 {
-		segs[0].from += n
-	}
-	return segs
-}
-
-func releaseAll(segs []seg) {
-	for _, s := range segs {
-		s.ck.release()
-	}
-}
-
-// isTimeout reports whether err is a deadline that passed.
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// isEOF reports whether err says that the peer closed.
-func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -7,10 +7,10 @@ import "time"
 // unanswered.
 type pinger struct {
 	timer       *time.Timer
-	outstanding int
-	sent        time.Time     // the last PING
+	sent        int64         // UnixNano of the last PING
 	rtt         time.Duration // of the last PING that was answered; 0 = unknown
-	first       bool          // a PING to learn the round-trip time is due
+	outstanding int32
+	first       bool // a PING to learn the round-trip time is due
 }
 
 // rttDelay is when after CONNECT the round-trip time is measured.
@@ -92,7 +92,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 	}
 	first := p.first
 	p.first = false
-	if p.outstanding+1 > opts.MaxPingsOut {
+	if int(p.outstanding)+1 > opts.MaxPingsOut {
 		return pingStale
 	}
 	p.timer.Reset(opts.PingInterval)
@@ -100,7 +100,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 		return pingSkip
 	}
 	p.outstanding++
-	p.sent = time.Now()
+	p.sent = time.Now().UnixNano()
 	return pingSend
 }
 
@@ -109,7 +109,7 @@ func (c *conn) pong() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ping.outstanding > 0 {
-		c.ping.rtt = max(time.Since(c.ping.sent), 1)
+		c.ping.rtt = max(time.Since(time.Unix(0, c.ping.sent)), 1)
 	}
 	c.ping.outstanding = 0
 }

@@ -11,8 +11,7 @@ import (
 
 // publish stages a message that a client published for everyone it matches.
 func (st *stage) publish(m *message) {
-	c := st.from
-	res := c.cursor.Match(c.srv.subs, m.subject)
+	res := st.from.match(m.subject)
 	if len(res.Plain)+len(res.Queues) == 0 {
 		return
 	}

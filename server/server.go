@@ -25,9 +25,10 @@ type Server struct {
 	stages sync.Pool
 
 	// Snapshots.
-	opts atomic.Pointer[Options]
-	info atomic.Pointer[Info]
-	log  logging
+	opts      atomic.Pointer[Options]
+	outLimits atomic.Pointer[outLimits] // of clients
+	info      atomic.Pointer[infoText]
+	log       logging
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
@@ -65,7 +66,8 @@ func New(opts *Options) (*Server, error) {
 	}
 	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
 	s.opts.Store(&o)
-	s.info.Store(newInfo(s.id, &o))
+	s.outLimits.Store(newOutLimits(&o))
+	s.setInfo(newInfo(s.id, &o))
 	s.clients.limit = o.MaxConn
 	return s, nil
 }
@@ -92,7 +94,7 @@ func (s *Server) unstage(st *stage) {
 	c := st.from
 	st.end()
 	s.stages.Put(st)
-	c.cursor.Flush(s.subs)
+	c.flushCursor()
 	s.shed()
 }
 
@@ -121,7 +123,7 @@ func (s *Server) Run() error {
 // announce writes the first lines of the log.
 func (s *Server) announce() {
 	s.Noticef("Starting nats-server version %s", Version)
-	s.Debugf("Go build version %s", s.info.Load().GoVersion)
+	s.Debugf("Go build version %s", s.info.Load().info.GoVersion)
 	commit := Commit()
 	if commit == "" {
 		commit = "not set"
@@ -235,7 +237,7 @@ func (s *Server) shed() {
 		if worst == nil {
 			return
 		}
-		worst.slowConsumer(endSlowTotal, "")
+		worst.slowConsumer(endSlowTotal)
 		worst.out.finish(0)
 	}
 }

@@ -1,0 +1,137 @@
+package server
+
+import "time"
+
+// backlog is what waits for a socket that does not take everything at once,
+// and who waits for it to get shorter. It exists only while there is such a
+// thing, and is guarded by the mutex of the outbound it belongs to.
+type backlog struct {
+	queue  []seg
+	bytes  int64 // in queue, or taken from it and not yet written
+	top    topSubject
+	since  time.Time     // when it began
+	relief []chan<- bool // publishers who wait until it is short
+}
+
+// Segments that use little of their chunk are copied together when they are
+// queued, so that pending bytes are not much less than the memory they hold.
+const (
+	compactBelow = 4 << 10 // bytes: shorter segments are copied unless they fill their chunk
+	compactShare = 8       // longer ones are if they are below 1/8 of their chunk
+)
+
+// add queues a segment and takes over its reference.
+func (b *backlog) add(s seg) {
+	n := s.len()
+	if n*2 >= cap(s.ck.b) || n >= compactBelow && n*compactShare >= cap(s.ck.b) {
+		b.queue = append(b.queue, s)
+		return
+	}
+	for text := s.bytes(); len(text) > 0; {
+		tail := b.tail(len(text))
+		k := min(len(text), tail.ck.free())
+		tail.ck.b = append(tail.ck.b, text[:k]...)
+		tail.to += k
+		text = text[k:]
+	}
+	s.ck.release()
+}
+
+// tail returns a last segment of a chunk that is the backlog's own and has
+// room behind it.
+func (b *backlog) tail(want int) *seg {
+	size := want
+	if k := len(b.queue); k > 0 {
+		last := &b.queue[k-1]
+		if last.ck.own && last.to == len(last.ck.b) && last.ck.free() > 0 {
+			return last
+		}
+		size = readSize
+	}
+	ck := newChunk(size)
+	ck.own = true
+	b.queue = append(b.queue, seg{ck: ck})
+	return &b.queue[len(b.queue)-1]
+}
+
+// take takes about limit bytes from the front, at least one segment.
+func (b *backlog) take(limit int) (segs []seg, bytes int) {
+	n := 0
+	for n < len(b.queue) && (n == 0 || bytes+b.queue[n].len() <= limit) {
+		bytes += b.queue[n].len()
+		n++
+	}
+	segs = append(segs, b.queue[:n]...)
+	k := copy(b.queue, b.queue[n:])
+	clear(b.queue[k:])
+	b.queue = b.queue[:k]
+	return segs, bytes
+}
+
+// relieve lets held publishers go on.
+func (b *backlog) relieve() {
+	for _, ch := range b.relief {
+		select {
+		case ch <- true:
+		default: // it has been told
+		}
+	}
+	b.relief = nil
+}
+
+// forget takes back the wish of one publisher to be told.
+func (b *backlog) forget(ch chan<- bool) {
+	for i, have := range b.relief {
+		if have == ch {
+			b.relief = append(b.relief[:i], b.relief[i+1:]...)
+			return
+		}
+	}
+}
+
+// topSubject finds, in one pass and constant memory, the subject that most of
+// the queued bytes were published on, if there is one (a majority vote weighted
+// by bytes).
+type topSubject struct {
+	subject []byte
+	weight  int64
+}
+
+// maxTopSubject bounds how much of a subject is remembered.
+const maxTopSubject = 256
+
+func (t *topSubject) add(subject []byte, n int64) {
+	if len(subject) == 0 {
+		return
+	}
+	subject = subject[:min(len(subject), maxTopSubject)]
+	switch {
+	case string(t.subject) == string(subject):
+		t.weight += n
+	case t.weight < n:
+		t.subject = append(t.subject[:0], subject...)
+		t.weight = n - t.weight
+	default:
+		t.weight -= n
+	}
+}
+
+// dropSent releases the segments that lie in the first n bytes and cuts the
+// one that is partly sent.
+func dropSent(segs []seg, n int) []seg {
+	for len(segs) > 0 && n >= segs[0].len() {
+		n -= segs[0].len()
+		segs[0].ck.release()
+		segs = segs[1:]
+	}
+	if n > 0 {
+		segs[0].from += n
+	}
+	return segs
+}
+
+func releaseAll(segs []seg) {
+	for _, s := range segs {
+		s.ck.release()
+	}
+}
