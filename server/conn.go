@@ -3,8 +3,8 @@ package server
 import (
 	"errors"
 	"io"
-	"os"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -34,10 +34,10 @@ type conn struct {
 
 	// Owned by the reader.
 	in        inbuf
-	readLimit int // bytes asked for in one read
+	readLimit int                            // bytes asked for in one read
 	cursor    *sublist.Cursor[*subscription] // nil until it publishes
-	noEcho    bool // its own messages do not come back
-	moving    bool // set up: the reader moves to a small stack
+	noEcho    bool                           // its own messages do not come back
+	moving    bool                           // set up: the reader moves to a small stack
 
 	// Guarded by mu.
 	mu   sync.Mutex
