@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -263,6 +264,41 @@ func TestIdenticalChecksAreMadeOnce(t *testing.T) {
 		cancel()
 		if r := changed.check(first, &credentials{user: "u", pass: "pw"}); r.account != nil || r.err == nil {
 			t.Error("a changed hash is answered from memory")
+		}
+	})
+}
+
+func TestAStormOfReconnectsCostsOneCheckPerUser(t *testing.T) {
+	t.Parallel()
+	var users []*User
+	for i := range 20 {
+		name := "u" + strconv.Itoa(i)
+		users = append(users, &User{Username: name, Password: hashed(t, name, "$2a$")})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := mustAuth(t, authSettings{users: users})
+		for range a.verify.places.free {
+			defer a.verify.places.leave()
+			a.verify.places.enter(t.Context())
+		}
+		var passed atomic.Int32
+		for i := range 2000 {
+			go func() {
+				name := users[i%len(users)].Username
+				if r := a.check(t.Context(), &credentials{user: name, pass: name}); r.account != nil && r.account.name == name {
+					passed.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		if n := a.verify.places.waiting(); n != len(users) {
+			t.Errorf("%d checks wait, want %d", n, len(users))
+		}
+		a.verify.places.leave()
+		synctest.Wait()
+		a.verify.places.enter(t.Context())
+		if n := passed.Load(); n != 2000 {
+			t.Errorf("%d passed, want 2000", n)
 		}
 	})
 }

@@ -88,6 +88,21 @@ func readPool(caFile string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// withFlags returns the settings of a tls block, or none, with the flags that were
+// typed in place of what it says. Ciphers and curves of the block stay.
+func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
+	for _, f := range []struct {
+		to   *string
+		flag string
+	}{{&tc.CertFile, flags.TLSCert}, {&tc.KeyFile, flags.TLSKey}, {&tc.CaFile, flags.TLSCaCert}} {
+		if f.flag != "" {
+			*f.to = f.flag
+		}
+	}
+	tc.Verify = tc.Verify || flags.TLSVerify
+	return tc
+}
+
 // tlsRole says what a configuration is for.
 type tlsRole uint8
 
@@ -137,6 +152,11 @@ func (h *tlsHolder) accepting() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if g, ok := hello.Conn.(*gatedConn); ok {
+				if err := g.enter(hello.Context()); err != nil {
+					return nil, err
+				}
+			}
 			c := h.current.Load()
 			if c.GetConfigForClient == nil {
 				return c, nil

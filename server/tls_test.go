@@ -75,23 +75,47 @@ func handshake(t testing.TB, server, client *tls.Config) (state tls.ConnectionSt
 	return state, serverErr, clientErr
 }
 
-func TestSecureDefaultsWhereverTheSettingsComeFrom(t *testing.T) {
+func TestSettingsAreTheSameWhereverTheyComeFrom(t *testing.T) {
 	t.Parallel()
 	dir := certDir(t)
-	fromFile := certOpts(dir, "server") // as a tls block gives it
-	fromFile.Timeout = 2
-	fromFlags := certOpts(dir, "server") // as --tlscert, --tlskey, --tlscacert give it
-	a, b := mustTLS(t, fromFile), mustTLS(t, fromFlags)
-	for _, c := range []*tls.Config{a, b} {
-		if c.MinVersion != tls.VersionTLS12 || c.MaxVersion != 0 || c.InsecureSkipVerify || c.ClientAuth != tls.NoClientCert {
-			t.Errorf("unsafe: %+v", c)
-		}
-		if !slices.Equal(c.CipherSuites, defaultCiphers()) || !slices.Contains(c.CurvePreferences, tls.X25519) {
-			t.Errorf("suites %x, curves %v", c.CipherSuites, c.CurvePreferences)
-		}
+	block := certOpts(dir, "server")
+	block.Verify = true
+	flags := &Options{TLSCert: block.CertFile, TLSKey: block.KeyFile, TLSCaCert: block.CaFile, TLSVerify: true}
+	other := certOpts(dir, "srva")
+	narrow := block
+	narrow.Ciphers, narrow.CurvePreferences = defaultCiphers()[:1], defaultCurves()[:1]
+	for _, tt := range []struct {
+		name string
+		opts TLSConfigOpts
+		want TLSConfigOpts
+	}{
+		{"flags alone", TLSConfigOpts{}.withFlags(flags), block},
+		{"flags over a block that says the same", block.withFlags(flags), block},
+		{"flags over a block that says otherwise", other.withFlags(flags), block},
+		{"flags that say nothing", block.withFlags(&Options{}), block},
+		{"ciphers and curves of a block survive flags", narrow.withFlags(flags), narrow},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, want := mustTLS(t, tt.opts), mustTLS(t, tt.want)
+			if got.MinVersion != tls.VersionTLS12 || got.MaxVersion != 0 || got.InsecureSkipVerify {
+				t.Errorf("unsafe: %+v", got)
+			}
+			if !got.ClientCAs.Equal(want.ClientCAs) || got.RootCAs != nil {
+				t.Error("the authorities differ")
+			}
+			got.ClientCAs, want.ClientCAs = nil, nil
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v\nwant %+v", got, want)
+			}
+		})
 	}
-	if !a.ClientCAs.Equal(b.ClientCAs) || !reflect.DeepEqual(a.Certificates[0].Certificate, b.Certificates[0].Certificate) {
-		t.Error("the configurations differ")
+}
+
+func TestDefaultsAreSecure(t *testing.T) {
+	t.Parallel()
+	c := mustTLS(t, certOpts(certDir(t), "server"))
+	if !slices.Equal(c.CipherSuites, defaultCiphers()) || !slices.Contains(c.CurvePreferences, tls.X25519) || c.ClientAuth != tls.NoClientCert {
+		t.Errorf("suites %x, curves %v, client certificates %v", c.CipherSuites, c.CurvePreferences, c.ClientAuth)
 	}
 	for _, id := range defaultCiphers() {
 		if insecureCipher(id) {

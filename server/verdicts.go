@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -163,6 +164,27 @@ func (c *verdictCache) get(subject []byte, s *side) verdict {
 	if len(subject) <= verdictMaxSubject && (known == nil || t.misses[i].Add(1) >= verdictPatience) {
 		t.misses[i].Store(0)
 		t.slots[i].Store(&knownVerdict{string(subject), v})
+	}
+	return v
+}
+
+// lastVerdict remembers the verdict on the subject published last, for one
+// connection: most publish the same subject again, and one comparison is cheaper
+// than a hash. It is owned by the connection's reader; the zero value is ready.
+type lastVerdict struct {
+	permits *permits // whose verdict it is; after a reload it is another's
+	subject []byte
+	verdict verdict
+}
+
+// canPublish is [permits.canPublish].
+func (l *lastVerdict) canPublish(p *permits, subject []byte) verdict {
+	if l.permits == p && len(subject) > 0 && bytes.Equal(l.subject, subject) {
+		return l.verdict
+	}
+	v := p.canPublish(subject)
+	if len(subject) <= verdictMaxSubject {
+		l.permits, l.subject, l.verdict = p, append(l.subject[:0], subject...), v
 	}
 	return v
 }

@@ -29,7 +29,7 @@ type Request struct {
 	Subject    pkix.Name
 	Hosts      []string      // DNS names and IP addresses
 	Emails     []string      // subject alternative names
-	ValidFor   time.Duration // from an hour ago; 0 = a year. Negative = expired
+	ValidFor   time.Duration // from now on; 0 = a year, negative = expired
 	RawSubject []byte        // DER; used instead of Subject if set
 }
 
@@ -37,6 +37,10 @@ type Request struct {
 type Pair struct {
 	Cert, Key []byte
 }
+
+// notBefore is when all certificates begin: early enough for testing/synctest,
+// whose clock starts with the year 2000.
+func notBefore() time.Time { return time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // lifetime is how long certificates are valid unless asked otherwise.
 const lifetime = 365 * 24 * time.Hour
@@ -50,7 +54,7 @@ func NewAuthority(name string) (*Authority, error) {
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             time.Now().Add(-time.Hour),
+		NotBefore:             notBefore(),
 		NotAfter:              time.Now().Add(lifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
@@ -79,13 +83,12 @@ func (a *Authority) Issue(r Request) (Pair, error) {
 	if r.ValidFor == 0 {
 		r.ValidFor = lifetime
 	}
-	start := time.Now().Add(-time.Hour)
 	template := &x509.Certificate{
 		SerialNumber:   serial(),
 		Subject:        r.Subject,
 		RawSubject:     r.RawSubject,
-		NotBefore:      start.Add(min(r.ValidFor, 0) - time.Hour),
-		NotAfter:       start.Add(r.ValidFor),
+		NotBefore:      notBefore(),
+		NotAfter:       time.Now().Add(r.ValidFor),
 		KeyUsage:       x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:    []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		EmailAddresses: r.Emails,
