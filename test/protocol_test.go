@@ -1,0 +1,103 @@
+package test
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gnatsd/server"
+)
+
+// settings are the options a transcript may set, each under the name it has in a configuration file.
+var settings = map[string]func(*server.Options, string) error{
+	"max_payload":       intSetting(func(o *server.Options, n int) { o.MaxPayload = n }),
+	"max_control_line":  intSetting(func(o *server.Options, n int) { o.MaxControlLine = n }),
+	"max_connections":   intSetting(func(o *server.Options, n int) { o.MaxConn = n }),
+	"max_subscriptions": intSetting(func(o *server.Options, n int) { o.MaxSubs = n }),
+	"max_pending":       intSetting(func(o *server.Options, n int) { o.MaxPending = int64(n) }),
+	"ping_interval":     durationSetting(func(o *server.Options, d time.Duration) { o.PingInterval = d }),
+	"ping_max":          intSetting(func(o *server.Options, n int) { o.MaxPingsOut = n }),
+	"write_deadline":    durationSetting(func(o *server.Options, d time.Duration) { o.WriteDeadline = d }),
+}
+
+func intSetting(set func(*server.Options, int)) func(*server.Options, string) error {
+	return func(o *server.Options, text string) error {
+		n, err := strconv.Atoi(text)
+		set(o, n)
+		return err
+	}
+}
+
+func durationSetting(set func(*server.Options, time.Duration)) func(*server.Options, string) error {
+	return func(o *server.Options, text string) error {
+		d, err := time.ParseDuration(text)
+		set(o, d)
+		return err
+	}
+}
+
+// serverOptions are the options of the broker that a transcript is played to.
+func serverOptions(tr *transcript) (*server.Options, error) {
+	opts := quietOptions()
+	for _, o := range tr.options {
+		set, ok := settings[o.name]
+		if !ok {
+			return nil, fmt.Errorf("%s: unknown option %q", o.place, o.name)
+		}
+		if err := set(opts, o.value); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", o.place, o.name, err)
+		}
+	}
+	return opts, nil
+}
+
+// play starts a broker, replays the transcript to it and stops it.
+func play(t *testing.T, tr *transcript, cut cutter) {
+	t.Helper()
+	opts, err := serverOptions(tr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := start(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	addr := s.Addr().String()
+	if err := replay(tr, func() (net.Conn, error) { return net.Dial("tcp", addr) }, cut); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTranscripts plays every transcript of testdata line by line, with pipelined lines in one write, one byte at a time, and with
+// every send cut in two at every byte.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	all, err := readTranscripts("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range all {
+		t.Run(strings.TrimSuffix(filepath.Base(tr.path), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			pipelined := tr.merged()
+			t.Run("line by line", func(t *testing.T) { play(t, tr, whole) })
+			t.Run("pipelined", func(t *testing.T) { play(t, pipelined, whole) })
+			t.Run("one byte at a time", func(t *testing.T) { play(t, pipelined, singleBytes) })
+			t.Run("cut at every byte", func(t *testing.T) {
+				if testing.Short() {
+					t.Skip("slow")
+				}
+				for _, p := range cuts(pipelined.longestSend()) {
+					if play(t, pipelined, cutAt(p)); t.Failed() {
+						t.Fatalf("cut before byte %d", p)
+					}
+				}
+			})
+		})
+	}
+}

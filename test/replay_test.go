@@ -1,0 +1,329 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// patience bounds every wait for the broker. It is long, because it is only ever used up by a failure.
+const patience = 10 * time.Second
+
+// cutter says into which pieces a send is cut, each of which the broker must have read before the next is written.
+type cutter func(data []byte) [][]byte
+
+// whole does not cut.
+func whole(data []byte) [][]byte { return [][]byte{data} }
+
+// singleBytes cuts everywhere. The inside of a long send goes in pieces of 97 bytes, a prime to match no buffer.
+func singleBytes(data []byte) [][]byte {
+	const ends, stride = 1024, 97
+	var pieces [][]byte
+	for i := 0; i < len(data); {
+		n := 1
+		if i >= ends && i+stride+ends <= len(data) {
+			n = stride
+		}
+		pieces, i = append(pieces, data[i:i+n]), i+n
+	}
+	return pieces
+}
+
+// cutAt cuts once, before the byte p; a shorter send is cut at p modulo its length, so that as p runs through the longest send
+// every send is cut at every byte.
+func cutAt(p int) cutter {
+	return func(data []byte) [][]byte {
+		if len(data) < 2 {
+			return whole(data)
+		}
+		i := 1 + (p-1)%(len(data)-1)
+		return [][]byte{data[:i], data[i:]}
+	}
+}
+
+// cuts are the places at which a send of n bytes is cut: everywhere, but only here and there inside a very long one.
+func cuts(n int) []int {
+	const ends = 128
+	stride := max(1, n/ends)
+	var all []int
+	for p := 1; p < n; {
+		all = append(all, p)
+		if p < ends || p+stride > n-ends {
+			p++
+		} else {
+			p += stride
+		}
+	}
+	return all
+}
+
+// replay has the conversation of a transcript with the broker that dial reaches. The error says which line went wrong, and how.
+func replay(tr *transcript, dial func() (net.Conn, error), cut cutter) error {
+	r := &conversation{dial: dial, cut: cut, peers: map[string]*peer{}}
+	defer r.close()
+	for i := 0; i < len(tr.steps); {
+		n, err := r.do(tr.steps[i:])
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", tr.steps[i].place, tr.steps[i].conn, err)
+		}
+		i += n
+	}
+	return r.finish()
+}
+
+// conversation is the state of one replay.
+type conversation struct {
+	dial  func() (net.Conn, error)
+	cut   cutter
+	peers map[string]*peer
+	order []*peer // as opened
+}
+
+// do carries out the first step, or the run of unordered expectations at the front, and says how many that were.
+func (r *conversation) do(steps []step) (int, error) {
+	s := steps[0]
+	p, err := r.peer(s)
+	if err != nil {
+		return 0, err
+	}
+	if p.gone {
+		return 0, errors.New("the connection is closed already")
+	}
+	switch s.verb {
+	case send:
+		p.send(r.cut(s.data))
+		return 1, nil
+	case expect:
+		return 1, p.expect(s.data)
+	case expectInfo:
+		return 1, p.expectInfo(s)
+	case expectAny:
+		n := 1
+		for n < len(steps) && steps[n].verb == expectAny && steps[n].conn == s.conn {
+			n++
+		}
+		return n, p.expectAny(steps[:n])
+	case isOpen:
+		return 1, p.fence()
+	case isClosed:
+		return 1, p.expectClosed()
+	case isDropped:
+		return 1, p.expectDropped()
+	default:
+		p.close()
+		return 1, nil
+	}
+}
+
+// peer returns the named connection. It opens it, and takes in its INFO line unless that is what the step expects.
+func (r *conversation) peer(s step) (*peer, error) {
+	if p := r.peers[s.conn]; p != nil {
+		return p, nil
+	}
+	c, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{name: s.conn, conn: c, in: bufio.NewReaderSize(c, 64<<10), unread: newUnread(c)}
+	r.peers[s.conn] = p
+	r.order = append(r.order, p)
+	if s.verb == expectInfo {
+		return p, nil
+	}
+	line, err := p.line()
+	if err == nil && !(bytes.HasPrefix(line, []byte("INFO {")) && bytes.HasSuffix(line, []byte("} \r\n"))) {
+		err = fmt.Errorf("got %q, want an INFO line first", line)
+	}
+	return p, err
+}
+
+// finish sees that every connection still up is alive and that nothing more arrives. The first round pushes out what the last
+// steps may have caused on other connections, the second finds it.
+func (r *conversation) finish() error {
+	for range 2 {
+		for _, p := range r.order {
+			if p.gone {
+				continue
+			}
+			if err := p.fence(); err != nil {
+				return fmt.Errorf("at the end: %s: %w", p.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *conversation) close() {
+	for _, p := range r.order {
+		p.close()
+	}
+}
+
+// peer is a client's side of one connection.
+type peer struct {
+	name   string
+	conn   net.Conn
+	in     *bufio.Reader
+	unread *unread
+	gone   bool
+}
+
+func (p *peer) close() {
+	p.gone = true
+	p.conn.Close()
+	p.unread.close()
+}
+
+// send writes the pieces one by one. A failed write is not an error: if the broker closed on purpose, the transcript says so,
+// and if not, the next expectation fails with what the broker said.
+func (p *peer) send(pieces [][]byte) {
+	p.conn.SetWriteDeadline(time.Now().Add(patience))
+	for i, piece := range pieces {
+		if _, err := p.conn.Write(piece); err != nil {
+			return
+		}
+		p.unread.wrote(len(piece))
+		if i < len(pieces)-1 {
+			p.unread.wait()
+		}
+	}
+}
+
+// line reads up to the next LF.
+func (p *peer) line() ([]byte, error) {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	line, err := p.in.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("got %s, then %w", excerpt(line), err)
+	}
+	return line, nil
+}
+
+// expect reads exactly want and stops at the first byte that differs.
+func (p *peer) expect(want []byte) error {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	got := make([]byte, 0, len(want))
+	for len(got) < len(want) {
+		b, err := p.in.ReadByte()
+		if err != nil {
+			return fmt.Errorf("got %s, then %w; want %s", excerpt(got), err, excerpt(want))
+		}
+		got = append(got, b)
+		if b != want[len(got)-1] {
+			return fmt.Errorf("got %s, want %s", excerpt(p.withRest(got)), excerpt(want))
+		}
+	}
+	return nil
+}
+
+// expectAny reads the data of all steps, in any order.
+func (p *peer) expectAny(steps []step) error {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	missing := make([][]byte, len(steps))
+	for i, s := range steps {
+		missing[i] = s.data
+	}
+	var got []byte
+	for len(missing) > 0 {
+		b, err := p.in.ReadByte()
+		if err != nil {
+			return fmt.Errorf("got %s, then %w; want one of %s", excerpt(got), err, excerpts(missing))
+		}
+		got = append(got, b)
+		prefix := false
+		for i, want := range missing {
+			if bytes.Equal(got, want) {
+				missing = append(missing[:i], missing[i+1:]...)
+				got, prefix = nil, true
+				break
+			}
+			prefix = prefix || bytes.HasPrefix(want, got)
+		}
+		if !prefix {
+			return fmt.Errorf("got %s, want one of %s", excerpt(p.withRest(got)), excerpts(missing))
+		}
+	}
+	return nil
+}
+
+// expectInfo reads a line and matches it with the pattern.
+func (p *peer) expectInfo(s step) error {
+	line, err := p.line()
+	if err != nil {
+		return err
+	}
+	if !s.info.Match(line) {
+		return fmt.Errorf("got %q, want a match of %s", line, s.info)
+	}
+	return nil
+}
+
+// fence sends a PING and wants the PONG, which comes after everything the broker had for this connection before.
+func (p *peer) fence() error {
+	p.send(whole([]byte("PING\r\n")))
+	if err := p.expect([]byte("PONG\r\n")); err != nil {
+		return fmt.Errorf("after a PING: %w", err)
+	}
+	return nil
+}
+
+// expectClosed wants the end of the stream at once.
+func (p *peer) expectClosed() error {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	b, err := p.in.ReadByte()
+	if err == nil {
+		return fmt.Errorf("got %s, want the connection closed", excerpt(p.withRest([]byte{b})))
+	}
+	if !isEnd(err) {
+		return fmt.Errorf("got %w, want the connection closed", err)
+	}
+	p.close()
+	return nil
+}
+
+// expectDropped reads to the end of the stream.
+func (p *peer) expectDropped() error {
+	p.conn.SetReadDeadline(time.Now().Add(patience))
+	if n, err := io.Copy(io.Discard, p.in); err != nil && !isEnd(err) {
+		return fmt.Errorf("got %d bytes, then %w; want the connection closed", n, err)
+	}
+	p.close()
+	return nil
+}
+
+// withRest adds to got what else has arrived, to show it.
+func (p *peer) withRest(got []byte) []byte {
+	rest, _ := p.in.Peek(p.in.Buffered())
+	return append(got, rest...)
+}
+
+// isEnd reports whether a read ended because the other side closed. A reset is how a close looks to a client whose last bytes the
+// broker did not care to read.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// excerpt quotes bytes for a message, without the middle if there are many.
+func excerpt(b []byte) string {
+	const most = 200
+	if len(b) == 0 {
+		return "nothing"
+	}
+	if len(b) <= most {
+		return fmt.Sprintf("%q", b)
+	}
+	return fmt.Sprintf("%q … %q (%d bytes)", b[:most/2], b[len(b)-most/2:], len(b))
+}
+
+func excerpts(all [][]byte) string {
+	var out []string
+	for _, b := range all {
+		out = append(out, excerpt(b))
+	}
+	return fmt.Sprint(out)
+}

@@ -1,0 +1,93 @@
+// Package test starts brokers for tests: those of programs that embed one, and our own.
+//
+//	func TestGreeting(t *testing.T) {
+//		s := test.Start(t, nil)
+//		nc, err := nats.Connect(s.ClientURL())
+//		…
+//	}
+//
+// Start is the way in. The other functions keep the names and signatures that the classic broker's test package had.
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"gnatsd/server"
+)
+
+// anyPort makes a broker listen on a port that is free.
+const anyPort = -1
+
+// readyIn bounds the wait for the listeners of a broker.
+const readyIn = 10 * time.Second
+
+// DefaultTestOptions are the options of RunDefaultServer, and of RunServer without options: the classic client port on loopback,
+// no log, no signal handling. They are shared: change a copy.
+var DefaultTestOptions = server.Options{
+	Host:           "127.0.0.1",
+	Port:           4222,
+	NoLog:          true,
+	NoSigs:         true,
+	MaxControlLine: 256,
+}
+
+// Start runs a broker until the test ends, on a free port of the loopback interface unless opts say otherwise. It does not change
+// opts, which may be nil. ClientURL of the result is where clients connect.
+func Start(tb testing.TB, opts *server.Options) *server.Server {
+	tb.Helper()
+	o := quietOptions()
+	if opts != nil {
+		given := *opts
+		o = &given
+		if o.Host == "" {
+			o.Host = "127.0.0.1"
+		}
+		if o.Port == 0 {
+			o.Port = anyPort
+		}
+		o.NoSigs = true
+	}
+	s, err := start(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Shutdown)
+	return s
+}
+
+// quietOptions are those of a broker on a free loopback port that neither logs nor takes signals.
+func quietOptions() *server.Options {
+	return &server.Options{Host: "127.0.0.1", Port: anyPort, NoLog: true, NoSigs: true}
+}
+
+// start runs a broker and waits until clients can connect. Who calls it ends it with Shutdown.
+func start(opts *server.Options) (*server.Server, error) {
+	s, err := server.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("make the broker: %w", err)
+	}
+	go s.Start() // ends with Shutdown
+	if !s.ReadyForConnections(readyIn) {
+		s.Shutdown()
+		return nil, fmt.Errorf("broker on %s:%d not ready in %v", opts.Host, opts.Port, readyIn)
+	}
+	return s, nil
+}
+
+// RunDefaultServer runs a broker with DefaultTestOptions. Stop it with Shutdown.
+func RunDefaultServer() *server.Server { return RunServer(&DefaultTestOptions) }
+
+// RunServer runs a broker with these options, or with DefaultTestOptions if they are nil, and panics if it is not ready within ten
+// seconds. Stop it with Shutdown. In a test, Start is simpler.
+func RunServer(opts *server.Options) *server.Server {
+	if opts == nil {
+		opts = &DefaultTestOptions
+	}
+	s, err := start(opts)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
