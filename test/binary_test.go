@@ -22,14 +22,14 @@ import (
 // TestMain removes what the tests built.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := program(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
 }
 
-// binary is the path of the broker's program, built when it is first asked for.
-var binary = sync.OnceValues(func() (string, error) {
+// program is the path of the broker's program, built when it is first asked for.
+var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gnatsd-test-")
 	if err != nil {
 		return "", err
@@ -48,7 +48,7 @@ var binary = sync.OnceValues(func() (string, error) {
 // command is a run of the binary that has not begun.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,15 +171,18 @@ func dialRaw(t *testing.T, addr string) *peer {
 	return p
 }
 
+// joinLines ends each line with CR LF.
+func joinLines(lines []string) string { return strings.Join(lines, "\r\n") + "\r\n" }
+
 // say sends lines, each with CR LF.
 func (p *peer) say(lines ...string) {
-	p.send(whole([]byte(strings.Join(lines, "\r\n") + "\r\n")))
+	p.send(whole([]byte(joinLines(lines))))
 }
 
 // hear wants exactly these lines next.
 func (p *peer) hear(t *testing.T, lines ...string) {
 	t.Helper()
-	if err := p.expect([]byte(strings.Join(lines, "\r\n") + "\r\n")); err != nil {
+	if err := p.expect([]byte(joinLines(lines))); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -85,9 +85,12 @@ func TestTranscripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(tr.path), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			pipelined := tr.merged()
-			t.Run("line by line", func(t *testing.T) { play(t, tr, whole) })
-			t.Run("pipelined", func(t *testing.T) { play(t, pipelined, whole) })
-			t.Run("one byte at a time", func(t *testing.T) { play(t, pipelined, singleBytes) })
+			ok := t.Run("line by line", func(t *testing.T) { play(t, tr, whole) }) &&
+				t.Run("pipelined", func(t *testing.T) { play(t, pipelined, whole) }) &&
+				t.Run("one byte at a time", func(t *testing.T) { play(t, pipelined, singleBytes) })
+			if !ok {
+				return // the cuts would fail in the same place, each after its wait
+			}
 			t.Run("cut at every byte", func(t *testing.T) {
 				if testing.Short() {
 					t.Skip("slow")

@@ -12,7 +12,7 @@ import (
 )
 
 // patience bounds every wait for the broker. It is long, because it is only ever used up by a failure.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // cutter says into which pieces a send is cut, each of which the broker must have read before the next is written.
 type cutter func(data []byte) [][]byte
@@ -20,9 +20,9 @@ type cutter func(data []byte) [][]byte
 // whole does not cut.
 func whole(data []byte) [][]byte { return [][]byte{data} }
 
-// singleBytes cuts everywhere. The inside of a long send goes in pieces of 97 bytes, a prime to match no buffer.
+// singleBytes cuts everywhere. The inside of a long send goes in pieces of 997 bytes, a prime to match no buffer.
 func singleBytes(data []byte) [][]byte {
-	const ends, stride = 1024, 97
+	const ends, stride = 512, 997
 	var pieces [][]byte
 	for i := 0; i < len(data); {
 		n := 1
@@ -182,8 +182,8 @@ func (p *peer) close() {
 // send writes the pieces one by one. A failed write is not an error: if the broker closed on purpose, the transcript says so,
 // and if not, the next expectation fails with what the broker said.
 func (p *peer) send(pieces [][]byte) {
-	p.conn.SetWriteDeadline(time.Now().Add(patience))
 	for i, piece := range pieces {
+		p.conn.SetWriteDeadline(time.Now().Add(patience))
 		if _, err := p.conn.Write(piece); err != nil {
 			return
 		}

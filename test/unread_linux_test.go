@@ -3,7 +3,6 @@ package test
 import (
 	"encoding/binary"
 	"net"
-	"runtime"
 	"syscall"
 	"time"
 )
@@ -108,12 +107,14 @@ func (u *unread) ask() (received uint64, queued uint32, ok bool) {
 func (u *unread) wrote(n int) { u.sent += uint64(n) }
 
 // wait returns when the broker has read all that was written, has closed, or will not read. The kernel has no event for another
-// process's read, so it asks over and over: some microseconds each.
+// socket's read, so it asks again and again, parking in between: a loop that only yields would keep the scheduler from looking at
+// the network, and so the broker from reading.
 func (u *unread) wait() {
 	if u.fd < 0 {
 		return
 	}
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
+	const pause = 10 * time.Microsecond
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
 		received, queued, ok := u.ask()
 		if !ok || received >= u.sent && queued == 0 {
 			return

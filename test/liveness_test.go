@@ -1,0 +1,255 @@
+package test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"gnatsd/server"
+)
+
+// liveOptions are those of a broker that pings every interval and gives up after two pings unanswered.
+func liveOptions(interval time.Duration) *server.Options {
+	opts := quietOptions()
+	opts.PingInterval, opts.MaxPingsOut = interval, 2
+	return opts
+}
+
+// connect runs a broker and returns a raw connection to it that is neither verbose nor pedantic.
+func connect(t *testing.T, opts *server.Options) *peer {
+	t.Helper()
+	c := dialRaw(t, Start(t, opts).Addr().String())
+	c.say(`CONNECT {"verbose":false,"pedantic":false}`)
+	return c
+}
+
+func TestSilentClientIsPingedTwiceThenStale(t *testing.T) {
+	t.Parallel()
+	const interval = 100 * time.Millisecond
+	for _, first := range []string{"CONNECT", "nothing"} {
+		t.Run(first+" said", func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			c := dialRaw(t, Start(t, liveOptions(interval)).Addr().String())
+			if first == "CONNECT" {
+				c.say(`CONNECT {"verbose":false}`)
+			}
+			for i, want := range []string{"PING", "PING", "-ERR 'Stale Connection'"} {
+				c.hear(t, want)
+				if got, least := time.Since(begin), time.Duration(i+1)*interval; got < least {
+					t.Errorf("%s after %v, want %v at least", want, got, least)
+				}
+			}
+			if err := c.expectClosed(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPongKeepsASilentClient(t *testing.T) {
+	t.Parallel()
+	c := connect(t, liveOptions(20*time.Millisecond))
+	for range 10 {
+		c.hear(t, "PING")
+		c.say("PONG")
+	}
+}
+
+func TestPingMaxIsTheNumberOfPings(t *testing.T) {
+	t.Parallel()
+	opts := liveOptions(20 * time.Millisecond)
+	opts.MaxPingsOut = 5
+	c := connect(t, opts)
+	c.hear(t, "PING", "PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
+	if err := c.expectClosed(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPingOfTheClientIsNoActivity(t *testing.T) {
+	t.Parallel()
+	c := connect(t, liveOptions(50*time.Millisecond))
+	var pings, pongs int
+	for {
+		c.say("PING")
+		line, err := c.line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(line, []byte("-ERR")) {
+			if string(line) != "-ERR 'Stale Connection'\r\n" {
+				t.Errorf("got %q", line)
+			}
+			break
+		}
+		switch string(line) {
+		case "PING\r\n":
+			pings++
+		case "PONG\r\n":
+			pongs++
+		default:
+			t.Fatalf("got %q", line)
+		}
+	}
+	if pings != 2 || pongs == 0 {
+		t.Errorf("got %d pings and %d pongs, want 2 and some", pings, pongs)
+	}
+}
+
+// busy has a client do something over and over for several ping intervals, in which the broker must not ping it although it never
+// answers: whatever it receives is checked by turn. An attempt counts only if the machine let the client be busy all the time.
+func busy(t *testing.T, begin func(*server.Server) (turn func() error)) {
+	t.Helper()
+	const interval = 500 * time.Millisecond
+	for range 5 {
+		s := Start(t, liveOptions(interval))
+		last, stalled := time.Now(), false
+		turn := begin(s)
+		for end := last.Add(3 * interval); last.Before(end) && !stalled; {
+			err := turn()
+			stalled = time.Since(last) > interval*3/4
+			if err != nil && !stalled {
+				t.Fatal(err)
+			}
+			last = time.Now()
+		}
+		if !stalled {
+			return
+		}
+	}
+	t.Fatal("this machine is too slow to be busy")
+}
+
+func TestActivityReplacesPings(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		say  []string
+		hear []string
+	}{
+		{"publishing", []string{"PUB nobody 2", "hi"}, nil},
+		{"subscribing and unsubscribing", []string{"SUB foo 1", "UNSUB 1"}, nil},
+		{"receiving what it publishes", []string{"SUB foo 1", "PUB foo 2", "hi"}, []string{"MSG foo 1 2", "hi"}},
+		{"connecting again", []string{`CONNECT {"name":"x"}`}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			busy(t, func(s *server.Server) func() error {
+				c := dialRaw(t, s.Addr().String())
+				c.say(`CONNECT {"verbose":false}`)
+				return func() error {
+					c.say(append(test.say, "PING")...)
+					return c.expect([]byte(joinLines(append(test.hear, "PONG"))))
+				}
+			})
+		})
+	}
+	t.Run("receiving what another publishes", func(t *testing.T) {
+		t.Parallel()
+		busy(t, func(s *server.Server) func() error {
+			reader, writer := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
+			reader.say(`CONNECT {"verbose":false}`, "SUB foo 1")
+			writer.say(`CONNECT {"verbose":false}`)
+			reader.say("PUB foo 0", "", "PING") // sees to it that the subscription is in place
+			want := "MSG foo 1 0\r\n\r\nPONG\r\n"
+			return func() error {
+				err := reader.expect([]byte(want))
+				writer.say("PUB foo 2", "hi")
+				want = "MSG foo 1 2\r\nhi\r\n"
+				return err
+			}
+		})
+	})
+}
+
+func TestReaderThatStopsIsCutAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		set  func(*server.Options)
+	}{
+		{"by max_pending", func(o *server.Options) { o.MaxPending = 1 << 20 }},
+		{"by write_deadline", func(o *server.Options) { o.WriteDeadline = 100 * time.Millisecond }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			opts := quietOptions()
+			test.set(opts)
+			s := Start(t, opts)
+			stopped, reader, writer := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
+			for _, c := range []*peer{stopped, reader, writer} {
+				c.say(`CONNECT {"verbose":false}`)
+			}
+			for _, c := range []*peer{stopped, reader} {
+				c.say("SUB foo 1", "PING")
+				c.hear(t, "PONG")
+			}
+			const size = 64 << 10
+			frame := append(bytes.Repeat([]byte{'x'}, size), '\r', '\n')
+			for end := time.Now().Add(patience); s.NumClients() == 3; {
+				if time.Now().After(end) {
+					t.Fatal("the reader that stopped is still connected")
+				}
+				writer.send([][]byte{[]byte("PUB foo 65536\r\n"), frame})
+				if err := reader.expect(append([]byte("MSG foo 1 65536\r\n"), frame...)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := stopped.expectDropped(); err != nil {
+				t.Error(err)
+			}
+			for _, c := range []*peer{reader, writer} {
+				if err := c.fence(); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := s.NumSlowConsumers(); got != 1 {
+				t.Errorf("got %d slow consumers, want 1", got)
+			}
+		})
+	}
+}
+
+func TestClientThatLeavesTakesItsSubscriptionsAlong(t *testing.T) {
+	t.Parallel()
+	s := Start(t, nil)
+	gone, stays := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
+	gone.say(`CONNECT {"verbose":false}`, "SUB foo 1", "SUB foo.* q 2", "SUB > 3", "PING")
+	gone.hear(t, "PONG")
+	stays.say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
+	stays.hear(t, "PONG")
+	if got := s.NumSubscriptions(); got != 4 {
+		t.Errorf("got %d subscriptions, want 4", got)
+	}
+	gone.close()
+	for end := time.Now().Add(patience); s.NumSubscriptions() != 1 || s.NumClients() != 1; {
+		if time.Now().After(end) {
+			t.Fatalf("got %d subscriptions of %d clients, want 1 of 1", s.NumSubscriptions(), s.NumClients())
+		}
+		if err := stays.fence(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestConnectionLimitFreesItsPlaces(t *testing.T) {
+	t.Parallel()
+	opts := quietOptions()
+	opts.MaxConn = 1
+	s := Start(t, opts)
+	first := dialRaw(t, s.Addr().String())
+	if err := first.fence(); err != nil {
+		t.Fatal(err)
+	}
+	dialRaw(t, s.Addr().String()).hear(t, "-ERR 'maximum connections exceeded'")
+	first.close()
+	for end := time.Now().Add(patience); ; {
+		if time.Now().After(end) {
+			t.Fatal("the place of the client that left is still taken")
+		}
+		if c := dialRaw(t, s.Addr().String()); c.fence() == nil {
+			return
+		}
+	}
+}
