@@ -1,6 +1,8 @@
 package test
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -33,7 +35,7 @@ func TestTelnet(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("telnet")
 	if err != nil {
-		t.Fatal(errNoTelnet)
+		t.Fatal("telnet is not installed: apt-get install telnet")
 	}
 	host, port, err := net.SplitHostPort(spawnQuiet(t))
 	if err != nil {
@@ -106,4 +108,17 @@ func terminal(t *testing.T) (screen, keyboard *os.File) {
 	}
 	t.Cleanup(func() { keyboard.Close() })
 	return screen, keyboard
+}
+
+// readUntil reads r until the text read ends in suffix and returns the text.
+func readUntil(r io.Reader, suffix string) (string, error) {
+	var text strings.Builder
+	one := make([]byte, 1)
+	for !strings.HasSuffix(text.String(), suffix) {
+		if _, err := r.Read(one); err != nil {
+			return text.String(), fmt.Errorf("got %q, then %w; want it to end in %q", text.String(), err, suffix)
+		}
+		text.WriteByte(one[0])
+	}
+	return text.String(), nil
 }
