@@ -115,6 +115,7 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	c.moving = first
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
+	opts = c.srv.shareOptions(opts)
 	c.mu.Lock()
 	c.opts = opts
 	c.mu.Unlock()
@@ -133,6 +134,16 @@ func (o *ConnectOptions) merge(text []byte) (*ConnectOptions, error) {
 		return nil, err
 	}
 	return &merged, nil
+}
+
+// shareOptions returns opts, or an equal value that another client has: many
+// copies of one program connect with the same options.
+func (s *Server) shareOptions(opts *ConnectOptions) *ConnectOptions {
+	if last := s.lastOptions.Load(); last != nil && *last == *opts {
+		return last
+	}
+	s.lastOptions.Store(opts)
+	return opts
 }
 
 // pub publishes a message.

@@ -27,10 +27,8 @@ type conn struct {
 	role    role
 	ops     operator // what this role does with operations
 	link    link
-	host    string // of the peer, without brackets; "" if it has no address
-	port    int
-	start   time.Time
-	tracing bool // sampled when the connection was made
+	start   int64 // UnixNano
+	tracing bool  // sampled when the connection was made
 
 	// Owned by the reader.
 	in        inbuf
@@ -74,17 +72,17 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.srv, c.role, c.ops = s, r, ops
 	c.id = s.nextID.Add(1)
 	c.slot = s.slots.take()
-	c.start = time.Now()
-	c.lastActive.Store(c.start.UnixNano())
-	c.host, c.port = hostPort(nc.RemoteAddr())
+	c.start = time.Now().UnixNano()
+	c.lastActive.Store(c.start)
 	c.tracing = s.log.tracing()
 	c.readLimit = readSize
 	c.link = newLink(nc)
 	c.out.link, c.out.owner, c.out.total, c.out.lim = c.link, c, &s.pending, s.outLimits.Load()
 }
 
-func hostPort(a net.Addr) (string, int) {
-	tcp, ok := a.(*net.TCPAddr)
+// peer returns the address of the peer, without brackets; "" if it has none.
+func (c *conn) peer() (host string, port int) {
+	tcp, ok := c.link.conn().RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return "", 0
 	}
@@ -201,12 +199,12 @@ func printable(text []byte) string {
 	return q[1 : len(q)-1]
 }
 
-// counted adds the messages of a batch.
-func (c *conn) counted(msgs, bytes int64) {
+// counted adds the messages of a batch that ended at now (UnixNano).
+func (c *conn) counted(msgs, bytes, now int64) {
 	c.inMsgs.Add(msgs)
 	c.inBytes.Add(bytes)
 	c.srv.counters.in(msgs, bytes)
-	c.active()
+	c.lastActive.Store(now)
 }
 
 // match returns who is subscribed to a subject.

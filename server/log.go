@@ -96,10 +96,11 @@ func (c *conn) name() string {
 	if c.role == roleRoute {
 		kind = "rid"
 	}
-	if c.host == "" {
+	host, port := c.peer()
+	if host == "" {
 		return fmt.Sprintf("- - %s:%d - ", kind, c.id)
 	}
-	return fmt.Sprintf("%s:%d - %s:%d - ", c.host, c.port, kind, c.id)
+	return fmt.Sprintf("%s:%d - %s:%d - ", host, port, kind, c.id)
 }
 
 func (c *conn) logf(level logLevel, format string, v ...any) {

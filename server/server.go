@@ -38,7 +38,9 @@ type Server struct {
 	nextID   atomic.Uint64 // last connection id; clients and routes share it
 	pending  atomic.Int64  // bytes queued over all connections
 	shedding atomic.Bool   // somebody looks for the largest queue
-	conns    sync.WaitGroup
+
+	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
+	conns       sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	running  bool

@@ -33,7 +33,7 @@ type stage struct {
 	mark    uint64 // number of the message being delivered
 	sids    int    // streams that the message being delivered has begun
 	tracing bool
-	now     int64 // UnixNano of the flush
+	now     int64 // UnixNano of the last flush, 0 if there was none
 
 	op      op
 	msg     message // of op, if it is a publication
@@ -423,9 +423,12 @@ func (st *stage) hold() {
 func (st *stage) end() {
 	st.flush()
 	if st.inMsgs > 0 {
-		st.from.counted(st.inMsgs, st.inBytes)
+		if st.now == 0 { // nothing was flushed
+			st.now = time.Now().UnixNano()
+		}
+		st.from.counted(st.inMsgs, st.inBytes, st.now)
 		st.inMsgs, st.inBytes = 0, 0
 	}
-	st.from = nil
+	st.from, st.now = nil, 0
 	st.op, st.msg = op{}, message{}
 }
