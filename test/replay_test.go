@@ -48,7 +48,7 @@ func cutAt(p int) cutter {
 
 // cuts are the places at which a send of n bytes is cut: everywhere, but only here and there inside a very long one.
 func cuts(n int) []int {
-	const ends = 128
+	const ends = 256
 	stride := max(1, n/ends)
 	var all []int
 	for p := 1; p < n; {

@@ -103,6 +103,9 @@ func (u *unread) ask() (received uint64, queued uint32, ok bool) {
 	return 0, 0, false
 }
 
+// certain reports whether waiting waits.
+func (u *unread) certain() bool { return u.fd >= 0 }
+
 // wrote counts n bytes written.
 func (u *unread) wrote(n int) { u.sent += uint64(n) }
 

@@ -10,6 +10,7 @@ type unread struct{}
 
 func newUnread(net.Conn) *unread { return &unread{} }
 
-func (*unread) wrote(int) {}
-func (*unread) wait()     {}
-func (*unread) close()    {}
+func (*unread) certain() bool { return false }
+func (*unread) wrote(int)     {}
+func (*unread) wait()         {}
+func (*unread) close()        {}
