@@ -1,0 +1,81 @@
+package conf
+
+// This file reads the command line into a record of what was typed. The record
+// can be laid over the values of a file again and again.
+
+import (
+	"flag"
+	"slices"
+)
+
+// Flags is what was typed on a command line.
+type Flags[T any] struct {
+	table *Table[T]
+	typed []typedFlag[T]
+}
+
+type typedFlag[T any] struct {
+	row  *Row[T]
+	flag Flag
+	text string
+}
+
+// Define adds the flags of all rows to fs and returns the record that parsing fs
+// will fill.
+func (tb *Table[T]) Define(fs *flag.FlagSet) *Flags[T] {
+	f := &Flags[T]{table: tb}
+	for _, r := range tb.rows {
+		for _, fl := range r.Flags {
+			for _, name := range slices.Concat(fl.Names, fl.Hidden) {
+				fs.Var(&flagValue[T]{f, r, fl}, name, fl.Usage)
+			}
+		}
+	}
+	return f
+}
+
+// Typed returns the text of the last use of a flag, by any of its names. ok is
+// false if it was not typed.
+func (f *Flags[T]) Typed(name string) (text string, ok bool) {
+	if f == nil {
+		return "", false
+	}
+	for _, t := range slices.Backward(f.typed) {
+		if slices.Contains(t.flag.Names, name) || slices.Contains(t.flag.Hidden, name) {
+			return t.text, true
+		}
+	}
+	return "", false
+}
+
+// Asked says whether the last use of a switch turned it on.
+func (f *Flags[T]) Asked(name string) bool {
+	text, ok := f.Typed(name)
+	on, err := parseSwitch(text)
+	return ok && err == nil && on
+}
+
+// flagValue is one name of a flag in a flag.FlagSet.
+type flagValue[T any] struct {
+	flags *Flags[T]
+	row   *Row[T]
+	flag  Flag
+}
+
+// Set records the flag, and refuses text that its type refuses early.
+func (v *flagValue[T]) Set(text string) error {
+	if v.row.Type.early {
+		var scratch T
+		if err := v.row.Type.parse(text, &scratch); err != nil {
+			return err
+		}
+	}
+	v.flags.typed = append(v.flags.typed, typedFlag[T]{v.row, v.flag, text})
+	return nil
+}
+
+// String is asked for the default, which the usage text has elsewhere.
+func (v *flagValue[T]) String() string { return "" }
+
+// IsBoolFlag tells package flag that the flag needs no value.
+func (v *flagValue[T]) IsBoolFlag() bool { return v.row.Type.isSwitch }

@@ -1,0 +1,304 @@
+package conf
+
+// This file holds the types of settings: how each is read from a file and from
+// the command line, what its bounds are, and how it is written.
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Type is the type of a row: how a value gets into a T and out of it. Make one
+// with [Int], [String] and the other functions of this file.
+type Type[T any] struct {
+	// name is what the documentation calls the type.
+	name string
+	// read sets the value from a file and reports to c what is wrong with it.
+	read func(c *Check, n *Node, t *T)
+	// parse sets the value from a command line; nil if there is no way.
+	parse func(s string, t *T) error
+	// early says that parse refuses bad text while flags are being read, and
+	// that its error may show the text.
+	early bool
+	// isSwitch says that a flag of this type needs no value.
+	isSwitch bool
+	// text writes the value as in a file; secrets within it only if show. Empty
+	// means there is nothing to write.
+	text func(t *T, show bool) string
+	zero func(t *T) bool
+	copy func(dst, src *T)
+	// on is set for sections: whether its settings are in force.
+	on      func(t *T) bool
+	section *sectionRules[T]
+}
+
+type sectionRules[T any] struct {
+	opened func(t *T)
+	strict func(name string) string
+}
+
+func (ty Type[T]) isSection() bool { return ty.section != nil }
+
+// Bounds are the least and the greatest value of a setting.
+type Bounds struct{ Min, Max int64 }
+
+// Between bounds on both sides.
+func Between(least, most int64) Bounds { return Bounds{least, most} }
+
+// AtLeast bounds below.
+func AtLeast(least int64) Bounds { return Bounds{least, math.MaxInt64} }
+
+// Unbounded bounds nothing.
+func Unbounded() Bounds { return Bounds{math.MinInt64, math.MaxInt64} }
+
+func (b Bounds) holds(n int64) bool { return n >= b.Min && n <= b.Max }
+
+// phrase says what the bounds allow; what is the thing bounded.
+func (b Bounds) phrase(what string, write func(int64) string) string {
+	switch {
+	case b == Unbounded():
+		return what
+	case b.Max == math.MaxInt64:
+		return fmt.Sprintf("%s of at least %s", what, write(b.Min))
+	}
+	return fmt.Sprintf("%s from %s to %s", what, write(b.Min), write(b.Max))
+}
+
+var (
+	errSyntax = errors.New("parse error")
+	errRange  = errors.New("value out of range")
+)
+
+// field is a type for one comparable field.
+func field[T any, V comparable](name string, get func(*T) *V, read func(*Check, *Node) (V, bool), parse func(string) (V, error), text func(V) string) Type[T] {
+	return Type[T]{
+		name: name,
+		read: func(c *Check, n *Node, t *T) {
+			if v, ok := read(c, n); ok {
+				*get(t) = v
+			}
+		},
+		parse: func(s string, t *T) error {
+			v, err := parse(s)
+			if err == nil {
+				*get(t) = v
+			}
+			return err
+		},
+		text: func(t *T, _ bool) string { return text(*get(t)) },
+		zero: func(t *T) bool { var zero V; return *get(t) == zero },
+		copy: func(dst, src *T) { *get(dst) = *get(src) },
+	}
+}
+
+// Int is a whole number.
+func Int[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
+	write := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return whole("integer", get, bounds, bounds.phrase("an integer", write), write)
+}
+
+// Size is a number of bytes, which may be written with a suffix as in 64KB.
+func Size[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
+	return whole("size", get, bounds, bounds.phrase("a size", formatSize), formatSize)
+}
+
+func whole[T any, V int | int64](name string, get func(*T) *V, bounds Bounds, want string, write func(int64) string) Type[T] {
+	fits := func(n int64) bool { return bounds.holds(n) && int64(V(n)) == n }
+	ty := field(name, get,
+		func(c *Check, n *Node) (V, bool) {
+			if n.Kind != Integer || !fits(n.Int) {
+				c.Want(n, want)
+				return 0, false
+			}
+			return V(n.Int), true
+		},
+		func(s string) (V, error) {
+			n, err := parseWhole(s)
+			if err == nil && !fits(n) {
+				err = errors.New("want " + want)
+			}
+			return V(n), err
+		},
+		func(v V) string { return write(int64(v)) })
+	ty.early = true
+	return ty
+}
+
+// parseWhole reads an integer in Go's notation, or with a suffix as in a file.
+func parseWhole(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 0, 64)
+	if err == nil {
+		return n, nil
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, errRange
+	}
+	if v, err := literal(s); err == nil && v.Kind == Integer && v.Raw == s {
+		return v.Int, nil
+	}
+	return 0, errSyntax
+}
+
+// literal reads one value written as in a file, without variables.
+func literal(s string) (*Node, error) {
+	none := Source{Env: func(string) (string, bool) { return "", false }}
+	root, err := none.Text("", "v="+s)
+	if err != nil {
+		return nil, err
+	}
+	if len(root.Pairs) != 1 {
+		return nil, errSyntax
+	}
+	return root.Pairs[0].Value, nil
+}
+
+// formatSize writes a number of bytes with the largest suffix that divides it.
+func formatSize(n int64) string {
+	for _, u := range []string{"TB", "GB", "MB", "KB"} {
+		if unit := units[strings.ToLower(u)]; n != 0 && n%unit == 0 {
+			return strconv.FormatInt(n/unit, 10) + u
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// Bool is a switch.
+func Bool[T any](get func(*T) *bool) Type[T] {
+	ty := field("boolean", get,
+		func(c *Check, n *Node) (bool, bool) {
+			if n.Kind != Boolean {
+				c.Want(n, "a boolean (true or false)")
+			}
+			return n.Bool, n.Kind == Boolean
+		},
+		parseSwitch, strconv.FormatBool)
+	ty.early, ty.isSwitch = true, true
+	return ty
+}
+
+func parseSwitch(s string) (bool, error) {
+	v, err := strconv.ParseBool(s)
+	if err != nil {
+		err = errSyntax
+	}
+	return v, err
+}
+
+// Text is a string. The checks are asked in turn whether it will do; their
+// errors must not hold the text.
+func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
+	check := func(s string) error {
+		for _, f := range checks {
+			if err := f(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return field("string", get,
+		func(c *Check, n *Node) (string, bool) {
+			s, ok := c.String(n)
+			if !ok {
+				return "", false
+			}
+			if err := check(s); err != nil {
+				c.Errorf(n.Pos, "%v", err)
+				return "", false
+			}
+			return s, true
+		},
+		func(s string) (string, error) { return s, check(s) },
+		Quote)
+}
+
+// Enum is one of a few words, without regard to case.
+func Enum[T any](get func(*T) *string, words ...string) Type[T] {
+	want := `"` + strings.Join(words, `" or "`) + `"`
+	find := func(s string) (string, error) {
+		i := slices.IndexFunc(words, func(w string) bool { return strings.EqualFold(w, s) })
+		if i < 0 {
+			return "", errors.New("want " + want)
+		}
+		return words[i], nil
+	}
+	ty := field(want, get,
+		func(c *Check, n *Node) (string, bool) {
+			s, err := find(n.Str)
+			if err != nil {
+				c.Want(n, want)
+			}
+			return s, err == nil
+		},
+		find, Quote)
+	ty.early = true
+	return ty
+}
+
+// CustomType is a [Type] in parts, for what the other functions do not cover.
+// Parse may be nil, for rows without flags; Read too, for rows without key.
+type CustomType[T any] struct {
+	Name  string
+	Read  func(c *Check, n *Node, t *T)
+	Parse func(s string, t *T) error
+	// Text writes the value as in a file, in one line, secrets within it only if show.
+	Text func(t *T, show bool) string
+	Zero func(t *T) bool
+	Copy func(dst, src *T)
+	// Switch says that a flag of this type needs no value.
+	Switch bool
+}
+
+// Custom makes a type of its parts.
+func Custom[T any](p CustomType[T]) Type[T] {
+	return Type[T]{
+		name: p.Name, read: p.Read, parse: p.Parse, text: p.Text, zero: p.Zero, copy: p.Copy,
+		isSwitch: p.Switch, early: p.Switch,
+	}
+}
+
+// Section is a map that holds other rows. opened, if not nil, is called when the
+// file has the map. on says whether its settings are in force. strict, if not
+// nil, makes the error for a key that is in no row.
+func Section[T any](opened func(*T), on func(*T) bool, strict func(name string) string) Type[T] {
+	return Type[T]{name: "map", on: on, section: &sectionRules[T]{opened, strict}}
+}
+
+// Command is the type of flags that ask for an action and set nothing. isSwitch
+// says that they need no value.
+func Command[T any](isSwitch bool) Type[T] {
+	ty := Type[T]{name: "command", isSwitch: isSwitch, early: true, parse: func(string, *T) error { return nil }}
+	if isSwitch {
+		ty.parse = func(s string, _ *T) error {
+			_, err := parseSwitch(s)
+			return err
+		}
+	}
+	return ty
+}
+
+// Quote writes a string as in a file.
+func Quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteString(`\` + string(rune(c)))
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c < ' ' || c == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + `"`
+}

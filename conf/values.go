@@ -1,0 +1,236 @@
+package conf
+
+// This file fills a T layer by layer (file, then the flags that were typed, then
+// defaults for what is left), remembers where each value came from, and compares.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Layer is where a value came from.
+type Layer uint8
+
+// The layers, the later ones covering the earlier.
+const (
+	FromDefault Layer = iota
+	FromFile
+	FromFlag
+)
+
+// Origin is where a value came from, in detail.
+type Origin struct {
+	Layer Layer
+	Pos   Pos    // in the file
+	Var   string // the variable the file had there
+	Flag  string // with its dashes
+}
+
+// String says it as in "default", "x.conf:3:1" or "flag --port".
+func (o Origin) String() string {
+	switch o.Layer {
+	case FromFile:
+		if o.Var != "" {
+			return fmt.Sprintf("%s from $%s", o.Pos, o.Var)
+		}
+		return o.Pos.String()
+	case FromFlag:
+		return "flag " + o.Flag
+	}
+	return "default"
+}
+
+// Values is a T being filled.
+type Values[T any] struct {
+	Report
+	Target *T
+
+	table   *Table[T]
+	origins map[string]Origin // by row
+}
+
+// Fill starts to fill t. Values that are there already count as defaults.
+func (tb *Table[T]) Fill(t *T) *Values[T] {
+	return &Values[T]{Target: t, table: tb, origins: make(map[string]Origin)}
+}
+
+// Origin says where the value of a row came from, by its key.
+func (v *Values[T]) Origin(key string) Origin {
+	return v.origins[key]
+}
+
+// setOrigin notes it for the row, or for the rows it stands for.
+func (v *Values[T]) setOrigin(r *Row[T], o Origin) {
+	v.origins[r.id()] = o
+	for _, key := range r.Of {
+		v.origins[key] = o
+	}
+}
+
+// File lays a file over the values. What is wrong goes to the report; all the
+// rest is set.
+func (v *Values[T]) File(root *Node) {
+	if root != nil {
+		v.pairs(root, "", nil)
+	}
+}
+
+// pairs sets what a map holds. path is that of the map, with a dot behind it.
+func (v *Values[T]) pairs(m *Node, path string, section *sectionRules[T]) {
+	for p := range m.Effective() {
+		key := path + strings.ToLower(p.Key)
+		r := v.table.byKey[key]
+		switch {
+		case r == nil && p.Used: // a variable
+		case r == nil && section != nil && section.strict != nil:
+			e := v.table.unknown(p, key)
+			e.Msg = section.strict(p.Key)
+			v.Errors = append(v.Errors, e)
+		case r == nil:
+			v.Unknown = append(v.Unknown, v.table.unknown(p, key))
+		default:
+			v.pair(r, p)
+		}
+	}
+}
+
+func (v *Values[T]) pair(r *Row[T], p *Pair) {
+	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret}
+	if i := strings.LastIndexByte(r.Key, '.'); !strings.EqualFold(r.name(), p.Key) {
+		c.path = r.Key[:i+1] + strings.ToLower(p.Key) // as the file spells it
+	}
+	v.setOrigin(r, Origin{Layer: FromFile, Pos: p.Pos, Var: p.Value.Var})
+	if !r.Type.isSection() {
+		r.Type.read(c, p.Value, v.Target)
+		return
+	}
+	if p.Value.Kind != Map {
+		c.Want(p.Value, "a map")
+		return
+	}
+	if r.Type.section.opened != nil {
+		r.Type.section.opened(v.Target)
+	}
+	v.pairs(p.Value, r.Key+".", r.Type.section)
+}
+
+// Flags lays the flags that were typed over the values, the late ones last. The
+// errors are those of flags whose text only makes sense as a whole.
+func (v *Values[T]) Flags(f *Flags[T]) error {
+	if f == nil {
+		return nil
+	}
+	for _, late := range []bool{false, true} {
+		for _, t := range f.typed {
+			if t.flag.Late != late {
+				continue
+			}
+			if err := t.row.Type.parse(t.text, v.Target); err != nil {
+				return err
+			}
+			v.setOrigin(t.row, Origin{Layer: FromFlag, Flag: t.flag.Name()})
+		}
+	}
+	return nil
+}
+
+// Defaults gives rows that are zero their default, but not those of sections
+// that are not in force. Switches keep what they have: off is a value.
+func (v *Values[T]) Defaults() {
+	v.table.Defaults(v.Target)
+}
+
+// Defaults gives rows of t that are zero their default; see [Values.Defaults].
+func (tb *Table[T]) Defaults(t *T) {
+	for _, r := range tb.rows {
+		if r.Default == "" || r.Type.isSwitch || r.Of != nil || !r.Type.zero(t) || !tb.inForce(r, t) {
+			continue
+		}
+		if err := r.setDefault(t); err != nil {
+			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err)) // the table is wrong; its test finds it first
+		}
+	}
+}
+
+func (r *Row[T]) setDefault(t *T) error {
+	n, err := literal(r.Default)
+	if err != nil {
+		return err
+	}
+	var report Report
+	r.Type.read(&Check{report: &report, path: r.Key}, n, t)
+	return report.Err()
+}
+
+// inForce says whether all the sections around a row are on.
+func (tb *Table[T]) inForce(r *Row[T], t *T) bool {
+	for s := r.section(); s != ""; s = tb.byID[s].section() {
+		if on := tb.byID[s].Type.on; on != nil && !on(t) {
+			return false
+		}
+	}
+	return true
+}
+
+// Merge copies the rows of src that are not zero to dst.
+func (tb *Table[T]) Merge(dst, src *T) {
+	for _, r := range tb.rows {
+		if r.holdsValue() && !r.Type.zero(src) {
+			r.Type.copy(dst, src)
+		}
+	}
+}
+
+// Copy copies every row of src to dst.
+func (tb *Table[T]) Copy(dst, src *T) {
+	for _, r := range tb.rows {
+		if r.holdsValue() {
+			r.Type.copy(dst, src)
+		}
+	}
+}
+
+// holdsValue says whether the row is a value of its own, not a section, a
+// command or a short way to set others.
+func (r *Row[T]) holdsValue() bool {
+	return r.Type.copy != nil && r.Of == nil
+}
+
+// Change is a row whose value differs between two Ts. Old and New are as in a
+// file, secrets not shown.
+type Change[T any] struct {
+	Row      *Row[T]
+	Old, New string
+}
+
+// Compare lists the rows whose values differ, in the order of the table.
+func (tb *Table[T]) Compare(older, newer *T) []Change[T] {
+	var out []Change[T]
+	for _, r := range tb.rows {
+		if r.holdsValue() && r.Type.text(older, true) != r.Type.text(newer, true) {
+			out = append(out, Change[T]{r, r.shown(older), r.shown(newer)})
+		}
+	}
+	return out
+}
+
+// shown is the value as in a file, secrets hidden.
+func (r *Row[T]) shown(t *T) string {
+	if r.Secret && !r.Type.zero(t) {
+		return Quote(redacted)
+	}
+	return r.Type.text(t, false)
+}
+
+// Sections lists the paths of the sections in the order of the table, the top
+// level, which is empty, first.
+func (tb *Table[T]) Sections() []string {
+	out := []string{""}
+	for _, r := range tb.rows {
+		if r.Type.isSection() && !slices.Contains(out, r.Key) {
+			out = append(out, r.Key)
+		}
+	}
+	return out
+}
