@@ -1,0 +1,63 @@
+// Package server is the broker: it accepts clients and other servers, keeps
+// their interest in subjects and hands published messages on.
+//
+// # The walk of a message
+//
+// Everything that happens to a message happens in this order, and forward only:
+//
+//	socket → inbuf → frameLimits.next → operator.do → match → stage → outbound.push → socket
+//
+// A connection ([conn]) has one goroutine, its reader (conn.serve). The reader
+// waits for bytes without holding memory for them (link.go, inbuf.go). What has
+// arrived is a batch: work frames one operation after the other (op.go), and
+// the role of the connection acts on each (client.go, route.go). A publication
+// is matched (package sublist; the subject of the message before is one
+// comparison away) and staged: a [stage] keeps, for the time of the batch, the
+// bytes that each receiving connection is to get. A message is encoded once for
+// all subscriptions with the same sid, and large payloads stay where they were
+// read. No lock is taken and no shared counter touched per message.
+//
+// At the end of the batch the stage is flushed: each target gets one push
+// (outbound.go). If nobody is writing to it, the reader itself makes one attempt
+// to write, without waiting. Only what the socket does not take becomes a
+// backlog (backlog.go), and only while there is a backlog there is a goroutine
+// that writes it. The reader's own connection comes last, so that a PONG means:
+// everything before the PING is in the queues of its subscribers.
+//
+// # Who owns what
+//
+//   - The reader alone reads, acts and tears down (conn.teardown). Others may
+//     push to its outbound, or ask it to end with conn.close(reason). Every reason
+//     is a row of the table in errors.go: what the peer is told, what the log
+//     says, what /connz shows.
+//   - Whoever sets outbound.busy writes to the socket, and hands that right over
+//     to the writer goroutine or gives it back.
+//   - A chunk (chunk.go) belongs to whoever took it; its bytes never change once
+//     somebody else refers to them, and the last reference gives it back.
+//   - Options, INFO, limits and permissions are snapshots behind atomic pointers.
+//     Nobody changes one; a reload makes another.
+//
+// # When a subscriber lags
+//
+// Its backlog may grow to max_pending, and a write may make no progress for
+// write_deadline; then it is a slow consumer and is cut, and one line of the log
+// says who, by which limit, how much, how long and on which subject. All
+// backlogs together may hold max_pending_total; above that the longest is cut.
+// A publisher is held back, for at most 100 ms at a time, only while every
+// connection that receives from its batch is far behind: one slow reader never
+// slows the others, and a fast publisher does not kill its only subscriber.
+//
+// # The order of locks
+//
+//	lock        guards                                   may take
+//	reload      one reload, log reopen or stop at a time any
+//	Server.mu   listeners, life                          none
+//	registry    who is connected                         none
+//	conn.mu     its subscriptions, identity, ping        sublist
+//	sublist     trie and index (inside the package)      none
+//	outbound.mu pending bytes                            none
+//
+// Two connections are never locked together, nor a registry and a connection:
+// copy the registry, let go, then visit. Under a lock there is no I/O, no log
+// line and no call of anything that was handed in.
+package server
