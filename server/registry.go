@@ -2,18 +2,16 @@ package server
 
 import "sync"
 
-// registry holds the clients that are connected, and hands out slots: small
-// numbers that are unique among the connections alive, for tables indexed by
-// connection.
+// registry holds the clients that are connected.
 type registry struct {
 	mu    sync.Mutex
 	byID  map[uint64]*client
-	slots slots
 	limit int  // clients; negative = unlimited
 	shut  bool // none may come
 }
 
-// slots hands out the smallest numbers it can.
+// slots hands out small numbers that are unique among the connections alive,
+// for tables indexed by connection.
 type slots struct {
 	mu   sync.Mutex
 	next uint32

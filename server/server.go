@@ -43,7 +43,6 @@ type Server struct {
 	conns       sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
-	running  bool
 	stopping bool
 	listener net.Listener
 }
