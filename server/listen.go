@@ -26,7 +26,11 @@ func (s *Server) listen() error {
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
 		port = tcp.Port
 	}
-	s.setPort(port)
+	if err := s.cluster.adverts.advertise(port); err != nil {
+		l.Close()
+		s.Fatalf("Error setting server INFO with ClientAdvertise value of %s, err=%v", opts.ClientAdvertise, err)
+		return fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err)
+	}
 	s.mu.Lock()
 	s.listener = l
 	stopping := s.stopping
@@ -38,16 +42,22 @@ func (s *Server) listen() error {
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
 	s.Debugf("Server id is %s", s.id)
 	s.Noticef("Server is ready")
+	if err := s.cluster.listen(); err != nil {
+		return err
+	}
 	s.conns.Add(1)
 	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l, which waits for it
 	close(s.ready)
+	s.cluster.solicit(opts.Routes)
 	return nil
 }
 
-// setPort puts the port that is really used into INFO.
-func (s *Server) setPort(port int) {
+// changeInfo replaces INFO by a changed copy.
+func (s *Server) changeInfo(change func(*Info)) {
+	s.infoMu.Lock()
+	defer s.infoMu.Unlock()
 	info := *s.info.Load().info
-	info.Port = port
+	change(&info)
 	s.setInfo(&info)
 }
 

@@ -58,6 +58,9 @@ const randomTries = 8
 // chance. A member that cannot take it (it has reached its limit, or is the
 // publisher that wants no echo) is passed over.
 func (st *stage) toGroup(members []*subscription, m *message) {
+	if st.preferLocal && st.toLocalMember(members, m) {
+		return
+	}
 	n := uint32(len(members))
 	for range randomTries {
 		if sub := members[rand.Uint32N(n)]; st.accepts(sub, m) {
@@ -83,11 +86,17 @@ func (st *stage) accepts(sub *subscription, m *message) bool {
 	if c == st.from && c.noEcho {
 		return false
 	}
-	if sub.filter != nil && !sub.filter.passes(m.subject) {
+	if sub.filter != nil && sub.filter.blocks(m.subject) {
+		return false
+	}
+	if c.role == roleRoute && !st.crosses(sub) {
 		return false
 	}
 	if !sub.count() {
 		return false
+	}
+	if c.role == roleRoute {
+		st.crossed(sub)
 	}
 	if st.tracing {
 		c.traceOut("MSG", m, sub.sid)

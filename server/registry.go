@@ -59,6 +59,13 @@ func (r *registry) remove(c *client) {
 	delete(r.byID, c.id)
 }
 
+// find returns the client with an id, nil if it is not connected.
+func (r *registry) find(id uint64) *client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
 // all returns the clients that are connected, in no order.
 func (r *registry) all() []*client {
 	r.mu.Lock()

@@ -33,6 +33,7 @@ type Server struct {
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
 	clients  registry
+	cluster  *cluster
 	slots    slots
 	counters counters
 	nextID   atomic.Uint64 // last connection id; clients and routes share it
@@ -41,6 +42,8 @@ type Server struct {
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
+
+	infoMu sync.Mutex // held while info is replaced
 
 	mu       sync.Mutex // guards what follows
 	stopping bool
@@ -70,6 +73,10 @@ func New(opts *Options) (*Server, error) {
 	s.outLimits.Store(newOutLimits(&o))
 	s.setInfo(newInfo(s.id, &o))
 	s.clients.limit = o.MaxConn
+	var err error
+	if s.cluster, err = newCluster(s, &o); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -173,6 +180,7 @@ func (s *Server) Shutdown() {
 	if listener != nil {
 		listener.Close()
 	}
+	s.cluster.shutdown()
 	for _, c := range s.clients.shutdown() {
 		c.close(endShutdown)
 	}

@@ -26,14 +26,15 @@ type stage struct {
 	recent  int // the stream used last
 	next    int // the stream to replace next
 
-	encoded int   // bytes copied into chunks since the last flush
-	limit   int   // flush above it
-	inMsgs  int64 // counted locally, added once per batch
-	inBytes int64
-	mark    uint64 // number of the message being delivered
-	sids    int    // streams that the message being delivered has begun
-	tracing bool
-	now     int64 // UnixNano of the last flush, 0 if there was none
+	encoded     int   // bytes copied into chunks since the last flush
+	limit       int   // flush above it
+	inMsgs      int64 // counted locally, added once per batch
+	inBytes     int64
+	mark        uint64 // number of the message being delivered
+	sids        int    // streams that the message being delivered has begun
+	tracing     bool
+	preferLocal bool  // queue members of this server come first
+	now         int64 // UnixNano of the last flush, 0 if there was none
 
 	op      op
 	msg     message // of op, if it is a publication
@@ -100,6 +101,10 @@ func (st *stage) begin(c *conn) {
 	opts := c.srv.options()
 	st.limit = int(min(stageBytes, max(opts.MaxPending/2, 1)))
 	st.limits = frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
+	if c.role == roleRoute {
+		st.limits = routeFrameLimits(opts)
+	}
+	st.preferLocal = opts.Cluster.PreferLocal
 	st.tracing = c.srv.log.tracing()
 }
 
@@ -328,6 +333,7 @@ func appendFrame(b []byte, m *message, sid string) []byte {
 // connection last, so that a PONG comes after everything that was published
 // before its PING was handed on.
 func (st *stage) flush() {
+	st.srv.cluster.pushInterest()
 	if len(st.targets) == 0 {
 		return
 	}

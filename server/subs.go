@@ -14,26 +14,11 @@ type subscription struct {
 	subject string
 	queue   string
 	sid     string
-	filter  *subjectFilter // messages not to be delivered; nil = none
+	filter  *filter // withholds messages; nil = none
 
 	// Atomic.
 	delivered atomic.Int64 // messages since SUB
 	limit     atomic.Int64 // end after so many; 0 = never
-}
-
-// subjectFilter withholds messages that a subscription matches and its user
-// must not see.
-type subjectFilter struct{ deny []string }
-
-// passes reports whether a message on subject may be delivered.
-func (f *subjectFilter) passes(subject []byte) bool {
-	s := string(subject)
-	for _, d := range f.deny {
-		if sublist.Matches(d, s) {
-			return false
-		}
-	}
-	return true
 }
 
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
@@ -81,6 +66,9 @@ func (c *conn) subscribe(sub *subscription) (added bool) {
 		return false
 	}
 	c.subs[sub.sid] = sub
+	if c.role == roleClient {
+		c.srv.cluster.interestChanged(sub, false)
+	}
 	return true
 }
 
@@ -93,6 +81,9 @@ func (c *conn) unsubscribe(sub *subscription) {
 	}
 	delete(c.subs, sub.sid)
 	c.srv.subs.Remove(sub.subject, sub.queue, sub)
+	if c.role == roleClient {
+		c.srv.cluster.interestChanged(sub, true)
+	}
 }
 
 // unsubscribeAfter ends a subscription once limit messages in total have been
@@ -139,6 +130,9 @@ func (c *conn) dropSubs() {
 	c.gone = true
 	subs := c.subs
 	c.subs = nil
+	if c.role == roleClient {
+		c.srv.cluster.interestDropped(subs)
+	}
 	c.mu.Unlock()
 	if len(subs) == 0 {
 		return
@@ -148,4 +142,5 @@ func (c *conn) dropSubs() {
 		batch = append(batch, sub.entry())
 	}
 	c.srv.subs.RemoveBatch(batch)
+	c.srv.cluster.pushInterest()
 }

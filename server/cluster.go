@@ -1,0 +1,356 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// cluster is the shell around the mesh: it owns the sockets, goroutines and
+// timers of the routes, tells the mesh what happens to them, and does what the
+// mesh wants done.
+type cluster struct {
+	// Set once.
+	srv      *Server
+	on       bool // there is a listener for routes
+	auth     *authSet
+	permits  *routePermits
+	tls      *tlsHolder // nil without TLS
+	adverts  advertiser
+	orphans  orphans
+	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
+
+	mu       sync.Mutex // guards what follows
+	mesh     *mesh
+	routes   map[uint64]*route // connected, registered or not
+	timer    *time.Timer
+	listener net.Listener
+	own      *peerInfo // what routes are told of us
+	shut     bool
+}
+
+// newCluster prepares the cluster of a server.
+func newCluster(s *Server, o *Options) (*cluster, error) {
+	k := &cluster{srv: s, adverts: advertiser{srv: s}, on: o.Cluster.Port != 0, routes: make(map[uint64]*route)}
+	k.interest.Store(new([]*route))
+	k.mesh = newMesh(s.id, o.Cluster.ConnectRetries, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), k.quiet)
+	if !k.on {
+		if len(o.Routes) > 0 {
+			return nil, fmt.Errorf("solicited routes require cluster capabilities, e.g. --cluster")
+		}
+		return k, nil
+	}
+	var err error
+	if k.auth, _, err = compileAuth(routeAuth(o), newVerifier(routeChecks)); err != nil {
+		return nil, fmt.Errorf("cluster authorization: %w", err)
+	}
+	if k.permits, err = compileRoute(o.Cluster.Permissions); err != nil {
+		return nil, err
+	}
+	if o.Cluster.TLSConfig != nil {
+		k.tls = newTLSHolder(o.Cluster.TLSConfig, tlsRoutes)
+	}
+	return k, nil
+}
+
+// routeChecks is how many passwords of routes are checked at a time.
+const routeChecks = 2
+
+// listen opens the port for routes and dials the configured ones.
+func (k *cluster) listen() error {
+	if !k.on {
+		return nil
+	}
+	opts := k.srv.options()
+	addr := net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(max(opts.Cluster.Port, 0)))
+	l, err := opts.network.Listen(addr)
+	if err != nil {
+		k.srv.Fatalf("Error listening on router port: %d - %v", opts.Cluster.Port, err)
+		return fmt.Errorf("listen for routes: %w", err)
+	}
+	port := opts.Cluster.Port
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
+	own, err := k.describe(opts, port)
+	if err != nil {
+		l.Close()
+		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", opts.Cluster.Advertise, err)
+		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shut {
+		l.Close()
+		return nil
+	}
+	k.listener, k.own = l, own
+	k.srv.Noticef("Listening for route connections on %s", net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(port)))
+	k.srv.conns.Add(1)
+	go func() { // ends when shutdown closes l, which waits for it
+		k.srv.accept(l, "Route", k.srv.serveRoute)
+		k.srv.Debugf("Router accept loop exiting..")
+	}()
+	return nil
+}
+
+// solicit dials the configured routes.
+func (k *cluster) solicit(urls []*url.URL) {
+	k.event(func(m *mesh, now time.Time) { m.configured(now, urls) })
+}
+
+// describe returns what routes are told of this server.
+func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
+	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
+	own.Host, own.Port = o.Cluster.Host, port
+	own.AuthRequired = k.auth.required()
+	own.TLSRequired, own.TLSVerify = k.tls != nil, k.tls != nil
+	if o.Cluster.Advertise != "" {
+		host, p, err := hostAndPort(o.Cluster.Advertise, port)
+		if err != nil {
+			return nil, err
+		}
+		own.Host, own.Port, own.IP = host, p, routeURL(host, p)
+	}
+	if !o.Cluster.NoAdvertise {
+		own.ConnectURLs = k.adverts.own
+	}
+	if p := o.Cluster.Permissions; p != nil {
+		own.Import, own.Export = newPeerPermission(p.Import), newPeerPermission(p.Export)
+	}
+	return own, nil
+}
+
+// info returns what routes are told of this server, as text.
+func (k *cluster) info() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.own.line(true)
+}
+
+// active returns the registered routes. The slice never changes.
+func (k *cluster) active() []*route { return *k.interest.Load() }
+
+// event tells the mesh what happened, and does what it wants.
+func (k *cluster) event(happened func(m *mesh, now time.Time)) {
+	k.mu.Lock()
+	if k.shut {
+		k.mu.Unlock()
+		return
+	}
+	happened(k.mesh, time.Now())
+	acts := k.mesh.take()
+	about := make([]*route, len(acts))
+	for i := range acts {
+		about[i] = k.routes[acts[i].link]
+		k.prepareLocked(&acts[i], about[i])
+	}
+	k.armLocked()
+	k.mu.Unlock()
+	for i := range acts {
+		k.perform(&acts[i], about[i])
+	}
+}
+
+// prepareLocked does the part of an action that must be seen by whoever holds
+// the lock next.
+func (k *cluster) prepareLocked(a *meshAction, r *route) {
+	switch {
+	case a.kind == doDial:
+		k.srv.conns.Add(1) // dial says Done
+	case a.kind == doRegister && r != nil:
+		list := append(slices.Clone(k.active()), r)
+		k.interest.Store(&list)
+		k.srv.conns.Add(1) // sendAll says Done
+	}
+}
+
+// armLocked sets the timer to when the mesh wants to be woken.
+func (k *cluster) armLocked() {
+	at := k.mesh.next()
+	if at.IsZero() {
+		if k.timer != nil {
+			k.timer.Stop()
+		}
+		return
+	}
+	wait := max(time.Until(at), 0)
+	if k.timer == nil {
+		k.timer = time.AfterFunc(wait, func() { k.event((*mesh).wake) })
+		return
+	}
+	k.timer.Reset(wait)
+}
+
+// perform does what the mesh wants done. It never waits.
+func (k *cluster) perform(a *meshAction, r *route) {
+	if a.kind == doDial {
+		go k.dial(&a.dial) // Shutdown waits for it: the time of a dial is bounded
+		return
+	}
+	if r == nil {
+		return
+	}
+	switch a.kind {
+	case doRegister:
+		r.registered()
+	case doClose:
+		r.close(a.reason)
+		r.decided()
+	case doProbe:
+		r.send("PING\r\n")
+	case doForward:
+		about := *a.about
+		about.ClientID, about.Lost = 0, false
+		r.forward(&about)
+	case doWithdraw:
+		r.forward(&peerInfo{Info: Info{ID: a.about.ID}, Lost: true})
+	case doNote:
+		r.debugf("%s", a.text)
+	}
+}
+
+// quiet returns how long a route has been silent. The mesh asks it, under mu.
+func (k *cluster) quiet(link uint64) time.Duration {
+	if r := k.routes[link]; r != nil {
+		return r.quiet()
+	}
+	return 0
+}
+
+// dialWait is how long one address may take to answer.
+const dialWait = time.Second
+
+// dial connects to a target, trying every address behind its name.
+func (k *cluster) dial(order *dialOrder) {
+	defer k.srv.conns.Done()
+	k.srv.Debugf("Trying to connect to route on %s", order.addr)
+	addrs, err := k.resolve(order.addr)
+	if err == nil && len(addrs) > 0 {
+		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(order.avoid, a) })
+		if len(usable) == 0 {
+			k.event(func(m *mesh, now time.Time) { m.onlySelf(now, order.target) })
+			return
+		}
+		addrs = usable
+	}
+	var nc net.Conn
+	for _, a := range addrs {
+		if k.srv.ended() {
+			return
+		}
+		if nc, err = k.srv.options().network.Dial(a, dialWait); err == nil {
+			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
+			go k.srv.serveDialed(nc, order, a)
+			return
+		}
+	}
+	k.srv.Errorf("Error trying to connect to route: %v", err)
+	k.event(func(m *mesh, now time.Time) { m.dialFailed(now, order.target, err.Error()) })
+}
+
+// lookupWait bounds how long the addresses of a name are looked for.
+const lookupWait = 2 * time.Second
+
+// resolve returns the addresses of host:port, in random order.
+func (k *cluster) resolve(addr string) ([]string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if net.ParseIP(host) != nil {
+		return []string{addr}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
+	defer cancel()
+	ips, err := k.srv.options().network.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	rand.Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
+	for i, ip := range ips {
+		ips[i] = net.JoinHostPort(ip, port)
+	}
+	if len(ips) == 0 {
+		return nil, fmt.Errorf("lookup %s: no addresses", host)
+	}
+	return ips, nil
+}
+
+// join takes a new connection in. It reports false if the server is ending, or
+// what was dialed is not wanted any more.
+func (k *cluster) join(r *route, order *dialOrder, addr string) (wanted bool) {
+	k.event(func(m *mesh, now time.Time) {
+		wanted = true
+		if order == nil {
+			m.accepted(r.id)
+		} else {
+			wanted = m.dialed(order.target, r.id, addr)
+		}
+		if wanted {
+			k.routes[r.id] = r
+		}
+	})
+	return wanted
+}
+
+// leave takes a connection out that has ended and whose interest is gone.
+func (k *cluster) leave(r *route, why string) {
+	k.event(func(m *mesh, now time.Time) {
+		delete(k.routes, r.id)
+		if i := slices.Index(k.active(), r); i >= 0 {
+			list := slices.Delete(slices.Clone(k.active()), i, i+1)
+			k.interest.Store(&list)
+		}
+		m.closed(now, r.id, why)
+	})
+	k.adverts.withdraw(r)
+}
+
+// shutdown refuses further routes and closes those that there are.
+func (k *cluster) shutdown() {
+	k.mu.Lock()
+	k.shut = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	l := k.listener
+	routes := k.routes
+	k.routes = nil
+	k.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+	for _, r := range routes {
+		r.close(endShutdown)
+		r.decided()
+	}
+}
+
+// hostAndPort splits "host" or "host:port"; port is what stands in for one that
+// is missing, 0 or -1.
+func hostAndPort(text string, port int) (string, int, error) {
+	host, given, err := net.SplitHostPort(text)
+	if err != nil {
+		if addrErr, ok := errors.AsType[*net.AddrError](err); ok && addrErr.Err == "missing port in address" {
+			return text, port, nil
+		}
+		return "", 0, err
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n > 65535 || n < RandomPort {
+		return "", 0, fmt.Errorf("port %q is not a number between 0 and 65535", given)
+	}
+	if n <= 0 {
+		n = port
+	}
+	return host, n, nil
+}

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait of a test.
+const patience = 15 * time.Second
+
+// startServer runs a server with a cluster on loopback until the test ends.
+func startServer(t *testing.T, change func(*Options)) *Server {
+	t.Helper()
+	o := Defaults()
+	o.Host, o.Port = "127.0.0.1", RandomPort
+	o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
+	if change != nil {
+		change(o)
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if testing.Verbose() {
+		s.SetLogger(&testLogger{t: t, id: s.id[:4]}, true, false)
+	}
+	go s.Start()
+	t.Cleanup(s.Shutdown)
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server did not start")
+	}
+	return s
+}
+
+type testLogger struct {
+	t  *testing.T
+	id string
+}
+
+func (l *testLogger) log(level, format string, v ...any) {
+	fmt.Printf("%s %s [%s] %s\n", time.Now().Format("05.000"), l.id, level, fmt.Sprintf(format, v...))
+}
+func (l *testLogger) Noticef(format string, v ...any) { l.log("INF", format, v...) }
+func (l *testLogger) Warnf(format string, v ...any)   { l.log("WRN", format, v...) }
+func (l *testLogger) Errorf(format string, v ...any)  { l.log("ERR", format, v...) }
+func (l *testLogger) Fatalf(format string, v ...any)  { l.log("FTL", format, v...) }
+func (l *testLogger) Debugf(format string, v ...any)  { l.log("DBG", format, v...) }
+func (l *testLogger) Tracef(format string, v ...any)  { l.log("TRC", format, v...) }
+
+// routeTo is the URL of a server for routes.
+func routeTo(t *testing.T, s *Server) *url.URL {
+	t.Helper()
+	u, err := url.Parse("nats-route://" + s.ClusterAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// eventually waits until ok reports true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after %v still not: %s", patience, what)
+		}
+	}
+}
+
+// meshed waits until each server has a route to each other.
+func meshed(t *testing.T, servers ...*Server) {
+	t.Helper()
+	eventually(t, "a full mesh", func() bool {
+		for _, s := range servers {
+			if s.NumRoutes() != len(servers)-1 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// talker is a client, or another server, that speaks bytes.
+type talker struct {
+	t  *testing.T
+	nc net.Conn
+	r  *bufio.Reader
+}
+
+func talk(t *testing.T, addr net.Addr) *talker {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newTalker(t, nc)
+}
+
+func newTalker(t *testing.T, nc net.Conn) *talker {
+	t.Cleanup(func() { nc.Close() })
+	return &talker{t: t, nc: nc, r: bufio.NewReader(nc)}
+}
+
+// dial connects a client and reads its INFO.
+func dialClient(t *testing.T, s *Server) *talker {
+	t.Helper()
+	c := talk(t, s.Addr())
+	c.want("INFO ")
+	c.send("CONNECT {\"verbose\":false,\"protocol\":1}\r\n")
+	return c
+}
+
+func (c *talker) send(text string) {
+	c.t.Helper()
+	if _, err := c.nc.Write([]byte(text)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *talker) line() string {
+	c.t.Helper()
+	c.nc.SetReadDeadline(time.Now().Add(patience))
+	text, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("read: %v", err)
+	}
+	return text
+}
+
+// want reads a line that begins with prefix.
+func (c *talker) want(prefix string) string {
+	c.t.Helper()
+	text := c.line()
+	if !strings.HasPrefix(text, prefix) {
+		c.t.Fatalf("got %q, want %q", text, prefix)
+	}
+	return text
+}
+
+// sync sends PING and waits for its PONG.
+func (c *talker) sync() {
+	c.t.Helper()
+	c.send("PING\r\n")
+	c.want("PONG\r\n")
+}
+
+// interested waits until a server knows n subscriptions.
+func interested(t *testing.T, s *Server, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d subscriptions", n), func() bool { return s.NumSubscriptions() == uint32(n) })
+}
+
+func TestMessagesCrossARoute(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	pub, sub := dialClient(t, a), dialClient(t, b)
+	sub.send("SUB foo 1\r\nSUB foo.> 2\r\nSUB foo 3\r\n")
+	sub.sync()
+	interested(t, a, 3)
+	pub.send("PUB foo bar 2\r\nhi\r\n")
+	for range 2 {
+		sub.want("MSG foo ")
+		sub.want("hi")
+	}
+	sub.send("UNSUB 3\r\nUNSUB 2\r\n")
+	interested(t, a, 1)
+	pub.send("PUB foo 2\r\nho\r\n")
+	sub.want("MSG foo 1 2\r\n")
+	sub.want("ho")
+	sub.nc.Close()
+	interested(t, a, 0)
+}
+
+func TestThirdServerIsLearntFromTheSeed(t *testing.T) {
+	t.Parallel()
+	seed := startServer(t, nil)
+	routes := []*url.URL{routeTo(t, seed)}
+	b := startServer(t, func(o *Options) { o.Routes = routes })
+	c := startServer(t, func(o *Options) { o.Routes = routes })
+	meshed(t, seed, b, c)
+	servers := []*Server{seed, b, c}
+	var subs []*talker
+	for _, s := range servers {
+		sub := dialClient(t, s)
+		sub.send("SUB x 1\r\n")
+		sub.sync()
+		subs = append(subs, sub)
+	}
+	for i, s := range servers {
+		interested(t, s, 3)
+		pub := dialClient(t, s)
+		pub.send(fmt.Sprintf("PUB x 1\r\n%d\r\n", i))
+		for _, sub := range subs {
+			sub.want("MSG x 1 1\r\n")
+			sub.want(fmt.Sprint(i))
+		}
+	}
+}
+
+func TestTwoServersThatDialEachOtherEndWithOneRoute(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		a := startServer(t, nil)
+		b := startServer(t, nil)
+		go a.cluster.solicit([]*url.URL{routeTo(t, b)})
+		b.cluster.solicit([]*url.URL{routeTo(t, a)})
+		meshed(t, a, b)
+	}
+}

@@ -1,0 +1,311 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// This file is how the interest of local clients reaches routes: one line per
+// subscription that comes or goes.
+//
+// Whoever changes a subscription queues the change for every route while it
+// holds the lock of the client, so that a route sees the changes of one
+// subscription in their order. At the end of a batch, before any PONG, what is
+// queued is encoded and pushed, many lines at a time. A route that lags gets the
+// rest from a goroutine of its own, at its pace; nobody waits for that.
+//
+// A new route is entered among the registered ones first and then walks through
+// all subscriptions: each is queued under the lock of its client, if it is still
+// there. So a line may be repeated, which the protocol permits, and none is
+// missing, nor does one come after its withdrawal.
+
+// feed is the interest on its way to one route.
+type feed struct {
+	to *route
+
+	waiting atomic.Int64 // changes queued and not pushed yet
+
+	pushing sync.Mutex // held while lines are encoded and pushed
+
+	mu    sync.Mutex // guards what follows
+	queue []change
+	pump  bool // a goroutine works on the queue
+	ended bool
+}
+
+// change is interest that comes or goes: of one subscription, or of all that a
+// client had.
+type change struct {
+	sub  *subscription
+	all  []*subscription // if sub is nil
+	gone bool
+}
+
+const (
+	// feedBytes is about how much is encoded at a time.
+	feedBytes = 64 << 10
+	// feedLimit is how many changes may wait for one route, some 300 MB if each
+	// is of a subscription that is kept only by it.
+	feedLimit = 2 << 20
+	// feedStep is how many subscriptions a new route queues before it looks
+	// whether the peer keeps up.
+	feedStep = 4096
+)
+
+// interestChanged queues a change of a client's subscription for all routes.
+// The caller holds the lock of the client's conn.
+func (k *cluster) interestChanged(sub *subscription, gone bool) {
+	routes := k.active()
+	if len(routes) == 0 || !k.announced(sub) {
+		return
+	}
+	for _, r := range routes {
+		r.feed.add(change{sub: sub, gone: gone}, 1)
+	}
+	if gone && sub.queue != "" {
+		k.orphans.remember(sub)
+	}
+}
+
+// interestDropped queues the withdrawal of all that a client had. The caller
+// holds the lock of the client's conn.
+func (k *cluster) interestDropped(subs map[string]*subscription) {
+	routes := k.active()
+	if len(routes) == 0 || len(subs) == 0 {
+		return
+	}
+	all := make([]*subscription, 0, len(subs))
+	for _, sub := range subs {
+		if k.announced(sub) {
+			all = append(all, sub)
+		}
+	}
+	for _, r := range routes {
+		r.feed.add(change{all: all, gone: true}, len(all))
+	}
+}
+
+// announced reports whether routes are told of a subscription.
+func (k *cluster) announced(sub *subscription) bool {
+	return !strings.HasPrefix(sub.subject, reservedPrefix) && k.permits.canImport(sub.subject).allowed()
+}
+
+// pushInterest pushes what is queued, if the routes keep up. When it returns,
+// what was queued before has been pushed or left to a goroutine.
+func (k *cluster) pushInterest() {
+	for _, r := range k.active() {
+		if r.feed.waiting.Load() > 0 {
+			r.feed.push()
+		}
+	}
+}
+
+// add queues a change that stands for n lines.
+func (f *feed) add(ch change, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended || n == 0 {
+		return
+	}
+	f.queue = append(f.queue, ch)
+	if f.waiting.Add(int64(n)) > feedLimit && !ch.gone {
+		f.to.close(endSlowPending)
+	}
+}
+
+// push works on the queue unless a goroutine does, and leaves what is much to
+// one.
+func (f *feed) push() {
+	f.pushing.Lock()
+	defer f.pushing.Unlock()
+	if f.pumping() {
+		return
+	}
+	if lagging := f.pushSome(); (lagging || f.waiting.Load() > 0) && f.startPump() {
+		go f.run() // Shutdown waits for it; it ends with the queue or the route
+	}
+}
+
+func (f *feed) pumping() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pump || f.ended
+}
+
+// startPump marks that a goroutine begins. It reports false if there is nothing
+// to do for one.
+func (f *feed) startPump() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pump || f.ended || len(f.queue) == 0 || f.to.srv.ended() {
+		return false
+	}
+	f.pump = true
+	return true
+}
+
+// stopPump reports whether the goroutine may end: the queue is empty.
+func (f *feed) stopPump() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.queue) > 0 && !f.ended {
+		return false
+	}
+	f.pump = false
+	return true
+}
+
+// run works on the queue until it is empty, at the pace of the peer.
+func (f *feed) run() {
+	for !f.stopPump() {
+		f.await()
+		f.pushing.Lock()
+		f.pushSome()
+		f.pushing.Unlock()
+	}
+}
+
+// await waits until the peer takes more.
+func (f *feed) await() {
+	relief := make(chan bool, 1)
+	if f.to.out.await(relief) {
+		<-relief // the queue of the route gets shorter, or is dropped at its end
+	}
+}
+
+// take returns changes for about feedBytes of lines.
+func (f *feed) take() []change {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(len(f.queue), feedBytes/lineGuess)
+	list := f.queue[:n:n]
+	f.queue = f.queue[n:]
+	if len(f.queue) == 0 {
+		f.queue = nil
+	}
+	return list
+}
+
+// lineGuess is a guess of the length of a line.
+const lineGuess = 64
+
+// pushSome encodes and pushes a part of the queue. It reports whether the peer
+// lags behind. The caller holds pushing.
+func (f *feed) pushSome() (lagging bool) {
+	list := f.take()
+	if len(list) == 0 {
+		return false
+	}
+	t := target{c: &f.to.conn}
+	lines := 0
+	for _, ch := range list {
+		all := ch.all
+		if ch.sub != nil {
+			all = []*subscription{ch.sub}
+		}
+		for _, sub := range all {
+			n := interestLen(sub)
+			ck := t.room(n)
+			at := len(ck.b)
+			ck.b = appendInterest(ck.b, sub, ch.gone)
+			t.grown(ck, len(ck.b)-at)
+			if t.bytes >= feedBytes {
+				lagging = f.to.out.push(&t)
+				t = target{c: &f.to.conn}
+			}
+		}
+		lines += len(all)
+	}
+	if t.bytes > 0 {
+		lagging = f.to.out.push(&t)
+	}
+	f.to.active()
+	f.waiting.Add(int64(-lines))
+	return lagging
+}
+
+// end gives up what is queued.
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	f.queue = nil
+}
+
+// sendAll queues all interest of local clients for a new route, and sends it at
+// the pace of the peer.
+func (f *feed) sendAll() {
+	defer f.to.srv.conns.Done()
+	k := f.to.srv.cluster
+	n := 0
+	for e := range f.to.srv.subs.All {
+		sub := e.Value
+		if sub.conn.role != roleClient || !k.announced(sub) {
+			continue
+		}
+		f.addLiving(sub)
+		if n++; n%feedStep == 0 {
+			f.push()
+			f.await()
+		}
+		if f.to.ended() {
+			return
+		}
+	}
+	f.push()
+	f.to.debugf("Sent local subscriptions to route")
+}
+
+// addLiving queues a subscription if it is still there.
+func (f *feed) addLiving(sub *subscription) {
+	c := sub.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs[sub.sid] == sub {
+		f.add(change{sub: sub}, 1)
+	}
+}
+
+// Ids of subscriptions on routes.
+const (
+	plainID = "RSID:"
+	queueID = "QRSID:"
+)
+
+// interestLen is an upper bound for the line of a subscription.
+func interestLen(sub *subscription) int {
+	return len("UNSUB ") + len(sub.subject) + 1 + len(sub.queue) + 1 + len(queueID) + maxIDDigits + 1 + len(sub.sid) + 2
+}
+
+// maxIDDigits is the length of the largest connection id.
+const maxIDDigits = 20
+
+// appendInterest appends the line that announces or withdraws a subscription.
+// Without a queue two blanks follow the subject, as 1.x writes it.
+func appendInterest(b []byte, sub *subscription, gone bool) []byte {
+	if gone {
+		b = append(b, "UNSUB "...)
+	} else {
+		b = append(b, "SUB "...)
+		b = append(b, sub.subject...)
+		b = append(b, ' ')
+		b = append(b, sub.queue...)
+		b = append(b, ' ')
+	}
+	b = appendRouteSID(b, sub)
+	return append(b, '\r', '\n')
+}
+
+// appendRouteSID appends the id by which routes know a subscription.
+func appendRouteSID(b []byte, sub *subscription) []byte {
+	if sub.queue == "" {
+		b = append(b, plainID...)
+	} else {
+		b = append(b, queueID...)
+	}
+	b = strconv.AppendUint(b, sub.conn.id, 10)
+	b = append(b, ':')
+	return append(b, sub.sid...)
+}

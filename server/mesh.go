@@ -1,0 +1,410 @@
+package server
+
+import (
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file and mesh_target.go are the core of clustering: who is dialed and
+// when, which of two routes to one server stays, and who is told about whom.
+// It is a state machine without goroutines, clocks or sockets: events go in as
+// method calls, together with the time; what is to be done about them comes
+// out as a list of actions. cluster.go is the shell around it.
+//
+// There is at most one registered route per server at any time. Another route
+// to the same server waits in standby, unread, until the older one is gone or
+// has proved to be alive. Of two servers of this kind the one with the smaller
+// id decides which stays and the other waits for that; 1.x servers always close
+// the one that they see later, so towards them we wait too. Either way no two
+// ends ever close opposite connections.
+
+// mesh is what one server knows of its cluster.
+type mesh struct {
+	self    string // own server id
+	retries int    // further attempts for servers that nobody advertises
+	rand    *rand.Rand
+	quiet   func(link uint64) time.Duration // since something was received
+
+	targets []*meshTarget // in the order they were learned
+	links   map[uint64]*meshLink
+	peers   map[string]*meshPeer // by server id
+	actions []meshAction
+}
+
+// meshLink is a connection to another server, by its connection id.
+type meshLink struct {
+	id     uint64
+	target *meshTarget // that led to it; nil if the peer dialed
+	addr   string      // that was dialed
+	peer   string      // server id, once INFO has come
+	state  linkState
+	until  time.Time // of standby: when a decision is due
+}
+
+// linkState is how far a connection has come.
+type linkState uint8
+
+const (
+	linkGreeting   linkState = iota // no INFO yet
+	linkStandby                     // a second connection to a server
+	linkRegistered                  // the route to a server
+	linkClosing                     // told to close
+)
+
+// meshPeer is another server.
+type meshPeer struct {
+	id      string
+	info    *peerInfo // the latest, with its address filled in
+	active  *meshLink // the registered route; nil if there is none
+	standby []*meshLink
+	adverts map[string]time.Time // servers that told us of it, and when
+	heard   string               // host:port they gave
+	auth    bool                 // they said it wants credentials
+}
+
+// actionKind says what the shell is to do.
+type actionKind uint8
+
+const (
+	doDial     actionKind = iota // target
+	doClose                      // link, for reason
+	doRegister                   // link
+	doProbe                      // link: find out whether it lives
+	doForward                    // to link: about
+	doWithdraw                   // to link: about.ID is lost
+	doNote                       // text, a line for the log, concerning link
+)
+
+// meshAction is one thing the shell is to do.
+type meshAction struct {
+	kind   actionKind
+	link   uint64
+	reason closeReason
+	dial   dialOrder
+	about  *peerInfo
+	text   string
+}
+
+const (
+	// duplicateGrace is how long a 1.x server gets to close one of two routes,
+	// and decideGrace how long one of ours does.
+	duplicateGrace = 500 * time.Millisecond
+	decideGrace    = 3 * time.Second
+	// quietLimit is how long a route may be silent before a second one to the
+	// same server makes us doubt it; probeGrace is then its time to answer.
+	quietLimit = 3 * time.Second
+	probeGrace = 1500 * time.Millisecond
+	// advertLife is how long an advertisement counts that cannot be withdrawn,
+	// because a 1.x server made it.
+	advertLife = 10 * time.Minute
+)
+
+// newMesh returns the state of a server that knows nobody.
+func newMesh(self string, retries int, rnd *rand.Rand, quiet func(uint64) time.Duration) *mesh {
+	return &mesh{
+		self:    self,
+		retries: retries,
+		rand:    rnd,
+		quiet:   quiet,
+		links:   make(map[uint64]*meshLink),
+		peers:   make(map[string]*meshPeer),
+	}
+}
+
+// take returns what is to be done, once.
+func (m *mesh) take() []meshAction {
+	list := m.actions
+	m.actions = nil
+	return list
+}
+
+func (m *mesh) emit(a meshAction) { m.actions = append(m.actions, a) }
+
+func (m *mesh) peer(id string) *meshPeer {
+	p := m.peers[id]
+	if p == nil {
+		p = &meshPeer{id: id, adverts: make(map[string]time.Time)}
+		m.peers[id] = p
+	}
+	return p
+}
+
+// connected reports whether there is a route to a server.
+func (m *mesh) connected(id string) bool {
+	p := m.peers[id]
+	return p != nil && p.active != nil
+}
+
+// registered returns the registered routes, oldest first.
+func (m *mesh) registered() []*meshLink {
+	var list []*meshLink
+	for _, l := range m.links {
+		if l.state == linkRegistered {
+			list = append(list, l)
+		}
+	}
+	slices.SortFunc(list, func(a, b *meshLink) int { return int(int64(a.id) - int64(b.id)) })
+	return list
+}
+
+// accepted is the event that a server has connected to us.
+func (m *mesh) accepted(link uint64) { m.links[link] = &meshLink{id: link} }
+
+// learned is the event that INFO came over a link. name is the server id that
+// CONNECT gave on it, "" if none did.
+func (m *mesh) learned(now time.Time, link uint64, name string, info *peerInfo) {
+	l := m.links[link]
+	if l == nil || info.ID == "" {
+		return
+	}
+	switch {
+	case l.state == linkRegistered && info.ID != l.peer:
+		m.advertised(now, l.peer, info)
+	case l.state == linkRegistered:
+		m.peers[l.peer].info.Import, m.peers[l.peer].info.Export = info.Import, info.Export
+	case l.state != linkGreeting:
+	case name != "" && name != info.ID:
+		m.advertised(now, name, info)
+	case info.ID == m.self:
+		m.foundSelf(now, l)
+	default:
+		m.arrived(now, l, info)
+	}
+	m.plan(now)
+}
+
+// arrived gives a link, over which its peer has introduced itself, its place.
+func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
+	p := m.peer(info.ID)
+	l.peer = p.id
+	if t := l.target; t != nil {
+		if !t.explicit && t.remote != p.id { // another server has taken the address
+			m.targets = slices.DeleteFunc(m.targets, func(x *meshTarget) bool { return x == t })
+			l.target = nil
+		}
+		t.led(p.id)
+	}
+	if p.active == nil {
+		p.info = info
+		m.register(p, l)
+		return
+	}
+	l.state = linkStandby
+	p.standby = append(p.standby, l)
+	m.emit(meshAction{kind: doNote, link: l.id, text: noteDuplicate(p.id)})
+	switch {
+	case p.active.state == linkClosing: // register follows when it is gone
+	case m.quiet(p.active.id) >= quietLimit:
+		m.emit(meshAction{kind: doProbe, link: p.active.id})
+		l.until = now.Add(probeGrace)
+	case !info.ours():
+		l.until = now.Add(duplicateGrace)
+	case m.self < p.id:
+		m.close(l, endDuplicateRoute)
+	default:
+		l.until = now.Add(decideGrace)
+	}
+}
+
+// register makes a link the route to its peer, and tells others of it.
+func (m *mesh) register(p *meshPeer, l *meshLink) {
+	others := m.registered()
+	p.active = l
+	l.state = linkRegistered
+	m.emit(meshAction{kind: doRegister, link: l.id})
+	for _, t := range m.targets {
+		if t.explicit && !t.busy && strings.EqualFold(t.addr, p.info.addr()) {
+			t.led(p.id)
+		}
+		if t.remote == p.id {
+			t.due = time.Time{}
+		}
+	}
+	for _, o := range others {
+		m.emit(meshAction{kind: doForward, link: o.id, about: p.info})
+	}
+}
+
+// close asks for the end of a link. closed follows.
+func (m *mesh) close(l *meshLink, reason closeReason) {
+	l.state = linkClosing
+	m.emit(meshAction{kind: doClose, link: l.id, reason: reason})
+}
+
+// closed is the event that a link has ended. why is for the operator.
+func (m *mesh) closed(now time.Time, link uint64, why string) {
+	l := m.links[link]
+	if l == nil {
+		return
+	}
+	delete(m.links, link)
+	if t := l.target; t != nil {
+		t.busy = false
+		if l.peer == "" {
+			t.failed(why)
+		} else if l.peer != m.self {
+			t.lastErr = why
+		}
+	}
+	m.ended(now, l)
+	m.plan(now)
+}
+
+// ended takes a link out of the state of its peer.
+func (m *mesh) ended(now time.Time, l *meshLink) {
+	p := m.peers[l.peer]
+	if p == nil {
+		return
+	}
+	if p.active == l {
+		p.active = nil
+		m.succeed(now, p, l)
+		return
+	}
+	p.standby = slices.DeleteFunc(p.standby, func(s *meshLink) bool { return s == l })
+	if l.target != nil && p.active != nil {
+		l.target.lastErr = ""
+		m.emit(meshAction{kind: doNote, link: l.id, text: noteNoReconnect(p.id)})
+	}
+}
+
+// succeed finds a successor of the route to p that has ended.
+func (m *mesh) succeed(now time.Time, p *meshPeer, l *meshLink) {
+	for _, s := range p.standby {
+		if s.state == linkStandby {
+			p.standby = slices.DeleteFunc(p.standby, func(x *meshLink) bool { return x == s })
+			m.register(p, s)
+			return
+		}
+	}
+	m.lost(now, p, l)
+}
+
+// lost is called when the only route to p has ended.
+func (m *mesh) lost(now time.Time, p *meshPeer, l *meshLink) {
+	for _, o := range m.registered() {
+		if m.peers[o.peer].info.ours() {
+			m.emit(meshAction{kind: doWithdraw, link: o.id, about: &peerInfo{Info: Info{ID: p.id}}})
+		}
+	}
+	for _, q := range m.peers {
+		delete(q.adverts, p.id)
+	}
+	led := false
+	for _, t := range m.targets {
+		if t.remote == p.id {
+			led = true
+			t.failures, t.left = 0, m.retries
+			m.emit(meshAction{kind: doNote, link: l.id, text: noteReconnect(t.name())})
+		}
+	}
+	if !led && m.wanted(now, p) {
+		m.addImplicit(now, p, lossDelay)
+	}
+}
+
+// advertised is what a server tells us of a third one.
+func (m *mesh) advertised(now time.Time, from string, info *peerInfo) {
+	if info.ID == m.self {
+		return
+	}
+	p := m.peer(info.ID)
+	if info.Lost {
+		delete(p.adverts, from)
+		return
+	}
+	addr := info.routeAddr()
+	if addr == "" {
+		return // 1.x would dial nowhere
+	}
+	p.adverts[from] = now
+	p.heard, p.auth = addr, info.AuthRequired
+	for _, t := range m.targets {
+		if t.remote == p.id || t.explicit && strings.EqualFold(t.addr, info.addr()) {
+			return
+		}
+	}
+	if p.active == nil {
+		wait := m.jitter(gossipSpread)
+		if info.ours() && m.self > p.id {
+			wait += gossipYield // the other one may be dialing us
+		}
+		m.addImplicit(now, p, wait)
+	}
+}
+
+// wanted reports whether somebody still says that p is there.
+func (m *mesh) wanted(now time.Time, p *meshPeer) bool {
+	for from, at := range p.adverts {
+		by := m.peers[from]
+		if by != nil && by.active != nil && (by.info.ours() || now.Sub(at) < advertLife) {
+			return true
+		}
+	}
+	return false
+}
+
+// decide ends the standby of links whose time has come.
+func (m *mesh) decide(now time.Time) {
+	for _, p := range m.peers {
+		if p.active == nil || p.active.state == linkClosing {
+			continue
+		}
+		for _, s := range slices.Clone(p.standby) {
+			if s.state != linkStandby || s.until.IsZero() || s.until.After(now) {
+				continue
+			}
+			if m.quiet(p.active.id) >= quietLimit {
+				m.close(p.active, endStale)
+				break
+			}
+			m.close(s, endDuplicateRoute)
+		}
+	}
+}
+
+// wake is the event that the time next asked for has come.
+func (m *mesh) wake(now time.Time) {
+	m.decide(now)
+	m.dialDue(now)
+	m.plan(now)
+}
+
+// next returns when wake is to be called; the zero time means not at all.
+func (m *mesh) next() (at time.Time) {
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	for _, t := range m.targets {
+		if !t.busy {
+			sooner(t.due)
+		}
+	}
+	for _, l := range m.links {
+		if l.state == linkStandby {
+			sooner(l.until)
+		}
+	}
+	return at
+}
+
+// isAddress reports whether the host of host:port is an address rather than a name.
+func isAddress(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	return err == nil && net.ParseIP(host) != nil
+}
+
+// userOf returns the credentials in a URL as name and password.
+func userOf(u *url.URL) (name, password string) {
+	if u == nil || u.User == nil {
+		return "", ""
+	}
+	password, _ = u.User.Password()
+	return u.User.Username(), password
+}

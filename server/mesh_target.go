@@ -1,0 +1,222 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// meshTarget is an address that is dialed: a configured one for ever, one that
+// others told us of as long as they do.
+type meshTarget struct {
+	addr     string   // host:port
+	url      *url.URL // as configured; nil if others told us
+	explicit bool
+	remote   string // server id it led to last, or is said to lead to
+
+	busy     bool      // being dialed, or a link came of it and lives
+	due      time.Time // next attempt; zero = none is planned
+	failures int       // attempts in a row that led nowhere
+	left     int       // attempts of one that nobody advertises
+	self     bool      // it leads to ourselves
+	avoid    []string  // addresses behind its name that lead to ourselves
+	lastErr  string    // why it is not connected
+}
+
+// dialOrder is what the shell needs to know to dial a target.
+type dialOrder struct {
+	target   *meshTarget
+	addr     string
+	user     string // credentials from the configured URL
+	pass     string
+	explicit bool // configured
+	own      bool // show our own credentials: the peer is said to want some
+	avoid    []string
+}
+
+const (
+	// lossDelay is the wait before a lost route or a failed attempt is tried
+	// again, as in 1.x; lossJitter is what is added at most.
+	lossDelay  = time.Second
+	lossJitter = 100 * time.Millisecond
+	// maxDelay is the longest wait between attempts, which grows by half each
+	// time after the first few.
+	maxDelay  = 3 * time.Second
+	fastTries = 3
+	// gossipSpread spreads the dialing of servers that others told us of;
+	// gossipYield is how much longer the one with the larger id waits.
+	gossipSpread = 30 * time.Millisecond
+	gossipYield  = 300 * time.Millisecond
+	// selfRecheck is how often a name that led to ourselves is looked up again:
+	// others may be behind it by then.
+	selfRecheck = 30 * time.Second
+)
+
+// name is how the log calls the target.
+func (t *meshTarget) name() string {
+	if t.url != nil {
+		return t.url.Redacted()
+	}
+	return routeScheme + t.addr + "/"
+}
+
+// led notes that the target leads to a server.
+func (t *meshTarget) led(id string) {
+	t.remote = id
+	t.due = time.Time{}
+	t.failures = 0
+	t.lastErr = ""
+	t.self = false
+}
+
+// failed notes that an attempt led nowhere.
+func (t *meshTarget) failed(why string) {
+	t.failures++
+	t.left--
+	t.lastErr = why
+}
+
+// jitter returns a random duration below d.
+func (m *mesh) jitter(d time.Duration) time.Duration { return time.Duration(m.rand.Int64N(int64(d))) }
+
+// delay returns the wait before the next attempt.
+func (m *mesh) delay(t *meshTarget) time.Duration {
+	d := lossDelay
+	for i := fastTries; i < t.failures && d < maxDelay; i++ {
+		d += d / 2
+	}
+	return min(d, maxDelay) + m.jitter(lossJitter)
+}
+
+// configured is the event that the list of routes was set or has changed.
+func (m *mesh) configured(now time.Time, urls []*url.URL) {
+	kept := make([]*meshTarget, 0, len(urls))
+	for _, u := range urls {
+		i := slices.IndexFunc(m.targets, func(t *meshTarget) bool { return t.explicit && t.url.String() == u.String() })
+		switch {
+		case i >= 0 && !slices.Contains(kept, m.targets[i]):
+			kept = append(kept, m.targets[i])
+		case i < 0:
+			kept = append(kept, &meshTarget{addr: u.Host, url: u, explicit: true, due: now})
+		}
+	}
+	for _, t := range m.targets {
+		if !t.explicit {
+			kept = append(kept, t)
+		}
+	}
+	removed := slices.DeleteFunc(slices.Clone(m.targets), func(t *meshTarget) bool { return slices.Contains(kept, t) })
+	m.targets = kept
+	for _, l := range m.links {
+		if slices.Contains(removed, l.target) && l.state != linkClosing {
+			m.close(l, endRouteRemoved)
+		}
+	}
+	m.dialDue(now)
+}
+
+// addImplicit adds a target for a server that others told us of.
+func (m *mesh) addImplicit(now time.Time, p *meshPeer, wait time.Duration) {
+	t := &meshTarget{addr: p.heard, remote: p.id, left: 1 + m.retries, due: now.Add(wait + m.jitter(lossJitter))}
+	m.targets = append(m.targets, t)
+}
+
+// dialDue dials what is due.
+func (m *mesh) dialDue(now time.Time) {
+	for _, t := range m.targets {
+		if t.busy || t.due.IsZero() || t.due.After(now) {
+			continue
+		}
+		t.due = time.Time{}
+		if m.connected(t.remote) {
+			continue
+		}
+		t.busy = true
+		user, pass := userOf(t.url)
+		p := m.peers[t.remote]
+		m.emit(meshAction{kind: doDial, dial: dialOrder{
+			target: t, addr: t.addr, user: user, pass: pass, explicit: t.explicit,
+			own:   !t.explicit && p != nil && p.auth,
+			avoid: slices.Clone(t.avoid),
+		}})
+	}
+}
+
+// dialed is the event that a target answered: a link has come of it. It reports
+// false if the target is not wanted any more.
+func (m *mesh) dialed(t *meshTarget, link uint64, addr string) bool {
+	if !slices.Contains(m.targets, t) {
+		return false
+	}
+	m.links[link] = &meshLink{id: link, target: t, addr: addr}
+	return true
+}
+
+// dialFailed is the event that a target could not be reached.
+func (m *mesh) dialFailed(now time.Time, t *meshTarget, why string) {
+	t.busy = false
+	t.failed(why)
+	m.plan(now)
+}
+
+// onlySelf is the event that all addresses behind a target are to be avoided.
+func (m *mesh) onlySelf(now time.Time, t *meshTarget) {
+	t.busy, t.self = false, true
+	t.due = now.Add(selfRecheck)
+}
+
+// foundSelf is the discovery that a link leads to ourselves.
+func (m *mesh) foundSelf(now time.Time, l *meshLink) {
+	l.peer = m.self
+	if t := l.target; t != nil {
+		m.emit(meshAction{kind: doNote, link: l.id, text: noteSelf(t.name())})
+		t.avoid = append(t.avoid, l.addr)
+		t.self = isAddress(t.addr)
+		if !t.self { // others may be behind the same name
+			t.due = now
+		}
+	}
+	m.close(l, endDuplicateRoute)
+}
+
+// plan gives every target that should be connected, and is not, a time to try
+// again. It forgets those that nobody wants any more.
+func (m *mesh) plan(now time.Time) {
+	m.targets = slices.DeleteFunc(m.targets, func(t *meshTarget) bool {
+		if t.busy || m.connected(t.remote) {
+			return false
+		}
+		if !t.explicit && t.left <= 0 && !m.wanted(now, m.peer(t.remote)) {
+			return true
+		}
+		if t.due.IsZero() && !t.self {
+			t.due = now.Add(m.delay(t))
+		}
+		return false
+	})
+	for id, p := range m.peers {
+		if p.active == nil && len(p.standby) == 0 && len(p.adverts) == 0 && !m.targeted(id) {
+			delete(m.peers, id)
+		}
+	}
+}
+
+// targeted reports whether a target is said to lead to a server.
+func (m *mesh) targeted(id string) bool {
+	return slices.ContainsFunc(m.targets, func(t *meshTarget) bool { return t.remote == id })
+}
+
+// Lines of the log, facts of the classic broker.
+
+func noteDuplicate(id string) string { return fmt.Sprintf("Detected duplicate remote route %q", id) }
+
+func noteSelf(name string) string { return fmt.Sprintf("Detected route to self, ignoring %q", name) }
+
+func noteReconnect(name string) string {
+	return fmt.Sprintf("Attempting reconnect for solicited route \"%s\"", name)
+}
+
+func noteNoReconnect(id string) string {
+	return fmt.Sprintf("Not attempting reconnect for solicited route, already connected to \"%s\"", id)
+}

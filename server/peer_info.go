@@ -1,0 +1,83 @@
+package server
+
+import (
+	"encoding/json"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// peerInfo is INFO as servers send it to each other: about themselves, or about
+// a third one that they know.
+type peerInfo struct {
+	Info
+	Import *peerPermission `json:"import,omitempty"`
+	Export *peerPermission `json:"export,omitempty"`
+
+	// Lost says that the sender has no route any more to the server that the
+	// INFO is about. It is never sent to 1.x servers.
+	Lost bool `json:"lost,omitempty"`
+}
+
+// peerPermission is one side of the permissions of a cluster in INFO.
+type peerPermission struct {
+	Allow []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
+}
+
+func newPeerPermission(p *SubjectPermission) *peerPermission {
+	if p == nil || len(p.Allow)+len(p.Deny) == 0 {
+		return nil
+	}
+	return &peerPermission{Allow: p.Allow, Deny: p.Deny}
+}
+
+// routeScheme opens the URLs of routes.
+const routeScheme = "nats-route://"
+
+// firstOfOurs is the first minor version of 1.x that is this broker and not the
+// classic one, whose last was 1.4.
+const firstOfOurs = 5
+
+// ours reports whether the server that the INFO is about is of this kind, and
+// so knows more than 1.x.
+func (i *peerInfo) ours() bool {
+	rest, ok := strings.CutPrefix(i.Version, "1.")
+	if !ok {
+		return false
+	}
+	minor, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(minor)
+	return err == nil && n >= firstOfOurs
+}
+
+// addr is the host:port that the server gives for its routes.
+func (i *peerInfo) addr() string { return net.JoinHostPort(i.Host, strconv.Itoa(i.Port)) }
+
+// routeAddr is the host:port to dial the server at, "" if it is not known.
+func (i *peerInfo) routeAddr() string {
+	u, err := url.Parse(i.IP)
+	if err != nil || u.Hostname() == "" || u.Port() == "" {
+		return ""
+	}
+	return u.Host
+}
+
+// routeURL is a route address as it stands in the ip field of INFO.
+func routeURL(host string, port int) string {
+	return routeScheme + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
+}
+
+// line encodes INFO. The classic broker ends what it says of itself with a
+// space, and what it passes on without.
+func (i *peerInfo) line(own bool) string {
+	text, err := json.Marshal(i)
+	if err != nil {
+		panic("INFO cannot be encoded: " + err.Error()) // no field can fail
+	}
+	if own {
+		return "INFO " + string(text) + " \r\n"
+	}
+	return "INFO " + string(text) + "\r\n"
+}

@@ -1,0 +1,430 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gnatsd/sublist"
+)
+
+// route is a connection to another server. Its methods say what each verb means
+// there. How a route comes to be is the business of cluster.go.
+type route struct {
+	conn
+	feed feed // interest on its way to the peer
+
+	// Set once, before the reader starts.
+	order    *dialOrder // what was dialed; nil if the peer did
+	host     string     // of the peer, without brackets
+	port     int
+	mustAuth bool // nothing counts before the peer has shown credentials
+
+	// Owned by the reader.
+	connected bool // a CONNECT was accepted
+	verbose   bool
+	name      string // server id that CONNECT gave
+
+	// Guarded by conn.mu.
+	remote    *peerInfo // latest INFO of the peer; nil before
+	remoteErr string    // of an -ERR that the peer sent
+	timer     *time.Timer
+	watching  *time.Timer
+	seen      int64 // heard at the last tick of watching
+	silent    int   // ticks without anything received
+
+	// Atomic.
+	heard atomic.Int64 // UnixNano when something was received last
+
+	settled chan struct{} // closed when it is known whether this is the route
+	settle  sync.Once
+}
+
+// Limits of routes that differ from those of clients.
+const (
+	// routeLine bounds a control line at least: subject, reply and the id of a
+	// subscription may each be as long as a client's whole line, and INFO lists
+	// many addresses.
+	routeLine = 256 << 10
+	// routePayload bounds a message at least: the classic broker has no limit
+	// here, but no client of it may publish more.
+	routePayload = 64 << 20
+	// routePendingShare is how much more than a client a route may have pending:
+	// it carries the messages of many.
+	routePendingShare = 4
+	// routeDeadline is the shortest time without progress of a write.
+	routeDeadline = 5 * time.Second
+	// greetingWait is how long a server that we dialed may take to send INFO.
+	greetingWait = 3 * time.Second
+)
+
+// newRoute prepares a route over nc.
+func newRoute(s *Server, nc net.Conn, order *dialOrder) *route {
+	r := &route{order: order, settled: make(chan struct{})}
+	r.conn.init(s, roleRoute, nc, r)
+	r.heard.Store(r.start)
+	r.host, r.port = r.conn.peer()
+	r.link = &attentiveLink{link: r.link, heard: &r.heard}
+	r.feed.to = r
+	r.out.setLimits(routeOutLimits(s.options()))
+	return r
+}
+
+func routeOutLimits(o *Options) *outLimits {
+	l := newOutLimits(o)
+	l.max *= routePendingShare
+	l.deadline = max(l.deadline, routeDeadline)
+	return l
+}
+
+// routeFrameLimits are the framing limits of routes.
+func routeFrameLimits(o *Options) frameLimits {
+	l := frameLimits{role: roleRoute, line: max(o.MaxControlLine, routeLine), payload: o.MaxPayload}
+	if l.payload >= 0 {
+		l.payload = max(l.payload, routePayload)
+	}
+	return l
+}
+
+// attentiveLink notes when something is received.
+type attentiveLink struct {
+	link
+	heard *atomic.Int64
+}
+
+func (l *attentiveLink) recv(in *inbuf, limit int) (int, error) {
+	n, err := l.link.recv(in, limit)
+	if n > 0 {
+		l.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// quiet is how long ago something was received.
+func (r *route) quiet() time.Duration { return time.Since(time.Unix(0, r.heard.Load())) }
+
+func (r *route) label() string { return "Router" }
+
+// identity is the id of the server at the other end.
+func (r *route) identity() string { return fmt.Sprintf("route to %q", r.remoteID()) }
+
+// remoteID is the id of the server at the other end, "" if it is not known.
+func (r *route) remoteID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote == nil {
+		return ""
+	}
+	return r.remote.ID
+}
+
+// serveRoute runs a route that another server opened.
+func (s *Server) serveRoute(nc net.Conn) {
+	r := newRoute(s, nc, nil)
+	r.mustAuth = s.cluster.auth.required()
+	if !s.cluster.join(r, nil, "") {
+		r.abandon()
+		return
+	}
+	r.noticef("Route connection created")
+	r.send(s.cluster.info())
+	if r.mustAuth {
+		r.setTimer(seconds(s.options().Cluster.AuthTimeout), endAuthTimeout)
+	}
+	r.startPing()
+	r.serve()
+}
+
+// serveDialed runs a route that we opened.
+func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
+	r := newRoute(s, nc, order)
+	if !s.cluster.join(r, order, addr) {
+		r.abandon()
+		return
+	}
+	r.send(r.connectLine() + s.cluster.info())
+	r.debugf("Route connect msg sent")
+	r.noticef("Route connection created")
+	r.setTimer(greetingWait, endStale)
+	r.startPing()
+	r.serve()
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// abandon ends a route that never began.
+func (r *route) abandon() {
+	r.close(endShutdown)
+	r.teardown()
+}
+
+// routeConnect is CONNECT as a server sends it.
+type routeConnect struct {
+	Echo     bool   `json:"echo"`
+	Verbose  bool   `json:"verbose"`
+	Pedantic bool   `json:"pedantic"`
+	User     string `json:"user,omitempty"`
+	Pass     string `json:"pass,omitempty"`
+	TLS      bool   `json:"tls_required"`
+	Name     string `json:"name"`
+}
+
+// connectLine returns the CONNECT for what was dialed.
+func (r *route) connectLine() string {
+	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.tls != nil, Name: r.srv.id}
+	if o := r.srv.options(); r.order.own {
+		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
+	}
+	text, err := json.Marshal(&c)
+	if err != nil {
+		panic("CONNECT cannot be encoded: " + err.Error()) // no field can fail
+	}
+	return "CONNECT " + string(text) + "\r\n"
+}
+
+// do acts on one operation of a route.
+func (r *route) do(o *op, st *stage) closeReason {
+	if r.mustAuth && o.verb != verbConnect {
+		r.errorf("authorization error")
+		return endAuthFailure
+	}
+	switch o.verb {
+	case verbMsg:
+		return r.msg(o, st)
+	case verbSub:
+		return r.sub(o, st)
+	case verbUnsub:
+		return r.unsub(o, st)
+	case verbInfo:
+		return r.info(o, st)
+	case verbConnect:
+		return r.connect(o, st)
+	case verbPing:
+		st.reply(answerPong)
+	case verbPong:
+		r.pong()
+	case verbErr:
+		r.noteError(string(o.args))
+		r.errorf("Route Error %s", printable(o.args))
+		return endPeerError
+	}
+	return goOn
+}
+
+// ok answers an accepted operation in verbose mode.
+func (r *route) ok(st *stage) {
+	if r.verbose {
+		st.reply(answerOK)
+	}
+}
+
+// connect takes the name and the credentials of a server that dialed us.
+func (r *route) connect(o *op, st *stage) closeReason {
+	var opts ConnectOptions
+	if err := json.Unmarshal(o.args, &opts); err != nil {
+		r.errorf("CONNECT: %v", err)
+		return endBadArgs
+	}
+	if opts.Lang != "" {
+		return endWrongPort
+	}
+	if r.order == nil {
+		r.stopTimer()
+		if end := r.authenticate(&opts); end != goOn {
+			return end
+		}
+	}
+	r.connected, r.mustAuth = true, false
+	r.verbose, r.name = opts.Verbose, opts.Name
+	r.active()
+	r.ok(st)
+	return goOn
+}
+
+// info takes what the peer says of itself, or of others. When a connection may
+// be a second one to the same server, it waits here until that is decided.
+func (r *route) info(o *op, st *stage) closeReason {
+	info := new(peerInfo)
+	if err := json.Unmarshal(o.args, info); err != nil {
+		r.errorf("INFO: %v", err)
+		return endBadArgs
+	}
+	if info.ID == "" {
+		r.errorf("INFO without server_id: '%s'", printable(o.args))
+		return endBadArgs
+	}
+	r.active()
+	own := r.introduced(info)
+	if own && info.IP == "" {
+		info.IP = routeURL(r.host, info.Port)
+	}
+	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
+	if !own {
+		return goOn
+	}
+	r.stopTimer()
+	st.flush()
+	<-r.settled // shutdown, or the mesh within seconds, closes it
+	return r.reason()
+}
+
+// introduced notes the first INFO by which the peer says who it is, and reports
+// whether this is it.
+func (r *route) introduced(info *peerInfo) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote == nil {
+		if r.name != "" && r.name != info.ID {
+			return false
+		}
+		r.remote = info
+		return true
+	}
+	if info.ID == r.remote.ID && info.ClientID == 0 { // 1.4 also sends one meant for clients
+		known := *r.remote
+		known.Import, known.Export = info.Import, info.Export
+		r.remote = &known
+	}
+	return false
+}
+
+// decided lets the reader go on, which then finds out what was decided.
+func (r *route) decided() { r.settle.Do(func() { close(r.settled) }) }
+
+// registered makes this the route to its peer.
+func (r *route) registered() {
+	r.debugf("Registering remote route %q", r.remoteID())
+	r.mu.Lock()
+	peer := r.remote
+	if !r.gone && peer.ours() {
+		r.watching = time.AfterFunc(watchTick, r.watch)
+	}
+	r.mu.Unlock()
+	r.srv.cluster.adverts.learn(r, peer.ConnectURLs)
+	go r.feed.sendAll() // Shutdown waits for it; it ends when all is sent, or with the route
+	r.decided()
+}
+
+// forward tells the peer of a third server.
+func (r *route) forward(about *peerInfo) { r.send(about.line(false)) }
+
+// sub takes interest of the peer.
+func (r *route) sub(o *op, st *stage) closeReason {
+	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
+	if o.words == 3 {
+		queue = o.word[1]
+	}
+	r.active()
+	s := newSubscription(&r.conn, subject, queue, sid)
+	permits := r.srv.cluster.permits
+	switch {
+	case !sublist.ValidSubject(s.subject):
+		st.reply("-ERR '" + wireInvalidSubject + "'\r\n")
+		return goOn
+	case permits.canExport(s.subject, s.queue).allowed():
+		s.filter = permits.exportFilter(s.subject, s.queue)
+		r.subscribe(s)
+	}
+	r.ok(st)
+	return goOn
+}
+
+// unsub withdraws interest of the peer, with a limit (1.1 sends that) once so
+// many messages have been forwarded.
+func (r *route) unsub(o *op, st *stage) closeReason {
+	r.active()
+	if s := r.subOf(o.word[0]); s != nil {
+		limit := int64(0)
+		if o.words == 2 {
+			limit, _ = strconv.ParseInt(string(o.word[1]), 10, 64) // no number means now
+		}
+		r.unsubscribeAfter(s, limit)
+	}
+	r.ok(st)
+	return goOn
+}
+
+// msg delivers a message of the peer.
+func (r *route) msg(o *op, st *stage) closeReason {
+	m := message{subject: o.word[0], size: o.size, payload: o.payload}
+	if o.words == 4 {
+		m.reply = o.word[2]
+	}
+	st.inMsgs++
+	st.inBytes += int64(o.size)
+	st.publishRouted(&m, o.word[1])
+	return goOn
+}
+
+// noteError remembers an -ERR of the peer for the operator.
+func (r *route) noteError(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remoteErr = text
+}
+
+// setTimer ends the route for a reason unless stopTimer is called in time.
+func (r *route) setTimer(d time.Duration, reason closeReason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer = time.AfterFunc(d, func() { r.close(reason) })
+}
+
+func (r *route) stopTimer() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+}
+
+// leave tells the cluster that the route has ended.
+func (r *route) leave(reason closeReason) {
+	r.stopTimer()
+	r.mu.Lock()
+	if r.watching != nil {
+		r.watching.Stop()
+	}
+	why := reason.String()
+	if r.remoteErr != "" {
+		why = "Route Error " + r.remoteErr
+	}
+	r.mu.Unlock()
+	r.decided()
+	r.feed.end()
+	r.srv.cluster.leave(r, why)
+}
+
+// Between servers of this kind silence is noticed early: a PING goes out after
+// a tick in which nothing came, and a route that stays silent for watchLimit
+// ticks is given up. Towards 1.x there is only the ping timer of clients.
+const (
+	watchTick  = 2 * time.Second
+	watchLimit = 3
+)
+
+// watch runs at every tick, on the timer's goroutine.
+func (r *route) watch() {
+	heard := r.heard.Load()
+	r.mu.Lock()
+	r.silent++
+	if heard != r.seen {
+		r.silent, r.seen = 0, heard
+	}
+	silent := r.silent
+	if !r.gone {
+		r.watching.Reset(watchTick)
+	}
+	r.mu.Unlock()
+	switch {
+	case silent > watchLimit:
+		r.close(endStale)
+	case silent > 0:
+		r.send("PING\r\n")
+	}
+}

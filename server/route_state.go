@@ -1,0 +1,109 @@
+package server
+
+import (
+	"net"
+	"time"
+)
+
+// This file is what monitoring and embedders may ask about routes.
+
+// NumRoutes returns how many routes there are.
+func (s *Server) NumRoutes() int { return len(s.cluster.active()) }
+
+// NumRemotes returns how many other servers there are routes to: as many as
+// routes.
+func (s *Server) NumRemotes() int { return len(s.cluster.active()) }
+
+// ClusterAddr returns the address other servers connect to, nil when not
+// listening.
+func (s *Server) ClusterAddr() *net.TCPAddr {
+	k := s.cluster
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.listener == nil || k.shut {
+		return nil
+	}
+	addr, _ := k.listener.Addr().(*net.TCPAddr)
+	return addr
+}
+
+// routeState is one route, for /routez.
+type routeState struct {
+	id                 uint64
+	remoteID           string
+	remoteVersion      string
+	solicited          bool // we dialed
+	configured         bool // as one of our configured routes
+	host               string
+	port               int
+	start              int64           // UnixNano
+	imports, exports   *peerPermission // the remote's
+	pending            int64           // bytes
+	inMsgs, inBytes    int64
+	outMsgs, outBytes  int64
+	subscriptions      int
+	subscriptionsList  []string // subjects, if asked for
+	waitingForInterest int64    // lines of interest on their way to it
+}
+
+// routeStates returns the routes, oldest first, with the subjects they
+// subscribed to if subs is set.
+func (k *cluster) routeStates(subs bool) []routeState {
+	routes := k.active()
+	list := make([]routeState, 0, len(routes))
+	for _, r := range routes {
+		list = append(list, r.state(subs))
+	}
+	return list
+}
+
+func (r *route) state(subs bool) routeState {
+	out := r.out.stats()
+	s := routeState{
+		id: r.id, host: r.host, port: r.port, start: r.start,
+		solicited: r.order != nil, configured: r.order != nil && r.order.explicit,
+		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
+		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(),
+		waitingForInterest: r.feed.waiting.Load(),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote != nil {
+		s.remoteID, s.remoteVersion = r.remote.ID, r.remote.Version
+		s.imports, s.exports = r.remote.Import, r.remote.Export
+	}
+	s.subscriptions = len(r.subs)
+	if subs {
+		for _, sub := range r.subs {
+			s.subscriptionsList = append(s.subscriptionsList, sub.subject)
+		}
+	}
+	return s
+}
+
+// targetState is one address that should be connected, for /routez and the log.
+type targetState struct {
+	url        string // without password
+	configured bool   // false: other servers told us of it
+	remoteID   string // server it led to last, or is said to lead to
+	connected  bool
+	self       bool // it leads to this server
+	failures   int  // attempts in a row that led nowhere
+	lastErr    string
+	next       time.Time // of the next attempt; zero if none is planned
+}
+
+// targetStates returns every address that should be connected: the configured
+// ones, and those that other servers told us of and we had to dial.
+func (k *cluster) targetStates() []targetState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list := make([]targetState, 0, len(k.mesh.targets))
+	for _, t := range k.mesh.targets {
+		list = append(list, targetState{
+			url: t.name(), configured: t.explicit, remoteID: t.remote, connected: k.mesh.connected(t.remote),
+			self: t.self, failures: t.failures, lastErr: t.lastErr, next: t.due,
+		})
+	}
+	return list
+}
