@@ -2,13 +2,13 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
-	"gnatsd/logger"
 	"gnatsd/server"
 )
 
@@ -19,25 +19,52 @@ func main() {
 	fs.IntVar(&o.Port, "p", 0, "")
 	fs.BoolVar(&o.Debug, "D", false, "")
 	fs.BoolVar(&o.Trace, "V", false, "")
+	fs.BoolVar(&o.Logtime, "T", true, "")
+	fs.StringVar(&o.LogFile, "l", "", "")
+	fs.BoolVar(&o.Syslog, "s", false, "")
+	fs.StringVar(&o.RemoteSyslog, "r", "", "")
+	fs.StringVar(&o.PidFile, "P", "", "")
+	fs.StringVar(&o.PortsFileDir, "ports_file_dir", "", "")
+	sl := fs.String("sl", "", "")
 	v := fs.Bool("v", false, "")
 	fs.Parse(os.Args[1:])
 	if *v {
 		fmt.Printf("nats-server version %s\n", server.Version)
 		return
 	}
+	if *sl != "" {
+		os.Exit(sendSignal(*sl, os.Stderr))
+	}
+	os.Exit(serve(o, os.Stderr))
+}
+
+// sendSignal sends a command to another process, and returns the exit code.
+func sendSignal(arg string, stderr io.Writer) int {
+	if err := server.ProcessSignalArg(arg); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs a broker until it has stopped, and returns the exit code. What goes
+// wrong before there is a log, it tells on stderr, as the classic broker does.
+func serve(o *server.Options, stderr io.Writer) int {
 	s, err := server.New(o)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fmt.Fprintln(stderr, err)
+		return 1
 	}
-	l := logger.NewStdLogger(true, o.Debug, o.Trace, false, true)
-	s.SetLogger(l, o.Debug, o.Trace)
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
-	go func() { <-ch; s.Shutdown() }()
-	err = s.Run()
-	l.Close()
+	if err := s.ConfigureLogger(); err != nil {
+		fmt.Fprintf(stderr, "%s %v\n", time.Now().Format("2006/01/02 15:04:05"), err)
+		return 1
+	}
+	err = server.Run(s)
+	if pid := (*server.PidFileError)(nil); errors.As(err, &pid) {
+		fmt.Fprintf(stderr, "%v\n\n", err)
+	}
 	if err != nil {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

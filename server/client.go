@@ -215,7 +215,9 @@ func (c *client) unsub(o *op, st *stage) closeReason {
 			}
 		}
 		c.unsubscribeAfter(sub, limit)
-		c.tracef("<-> [DELSUB %s]", sub.sid)
+		if c.tracing {
+			c.tracef("<-> [DELSUB %s]", sub.sid)
+		}
 	}
 	c.ok(st)
 	return goOn

@@ -24,6 +24,7 @@ type Info struct {
 	IP           string   `json:"ip,omitempty"`
 	ClientID     uint64   `json:"client_id,omitempty"`
 	ConnectURLs  []string `json:"connect_urls,omitempty"`
+	LameDuck     bool     `json:"ldm,omitempty"` // leave soon, this server goes
 }
 
 // newInfo returns the part of INFO that all clients have in common.

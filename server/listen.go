@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -75,7 +76,7 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 			go serve(nc) // its teardown says Done; Shutdown closes it and waits
 			continue
 		}
-		if s.ended() {
+		if s.ended() || errors.Is(err, net.ErrClosed) {
 			return
 		}
 		s.Errorf("Temporary %s Accept Error (%v), sleeping %dms", kind, err, pause.Milliseconds())

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -62,14 +63,20 @@ func (l *logging) write(level logLevel, format string, v ...any) {
 	}
 }
 
-// SetLogger replaces the logger; nil makes the server silent. The caller
-// closes the previous one.
+// SetLogger replaces the logger; nil makes the server silent. The previous one
+// is closed if it is an io.Closer.
 func (s *Server) SetLogger(l Logger, debug, trace bool) {
-	if l == nil {
-		s.log.sink.Store(nil)
+	var sink *logSink
+	if l != nil {
+		sink = &logSink{to: l, debug: debug, trace: trace}
+	}
+	old := s.log.sink.Swap(sink)
+	if old == nil {
 		return
 	}
-	s.log.sink.Store(&logSink{to: l, debug: debug, trace: trace})
+	if closer, ok := old.to.(io.Closer); ok {
+		_ = closer.Close() // what is lost with it, it has counted
+	}
 }
 
 // Noticef writes a line at level INF.

@@ -13,6 +13,7 @@ import (
 const (
 	msgPidNotWritten   = "Could not write pidfile: %v"
 	msgPidNotRewritten = "Failed to write pidfile: %v"
+	msgPidNotRemoved   = "Error cleaning up pid file %s: %v"
 )
 
 // Permissions of the files about this process, before the umask.

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,10 @@ type Server struct {
 	done   chan struct{} // closed when everything has ended
 	stages sync.Pool
 
+	// Set before Run.
+	notify notifier // tells nobody unless the server is the process
+	exit   func(code int)
+
 	// Snapshots.
 	opts      atomic.Pointer[Options]
 	outLimits atomic.Pointer[outLimits] // of clients
@@ -39,6 +44,8 @@ type Server struct {
 	nextID   atomic.Uint64 // last connection id; clients and routes share it
 	pending  atomic.Int64  // bytes queued over all connections
 	shedding atomic.Bool   // somebody looks for the largest queue
+	lameDuck atomic.Bool   // clients are sent away, none may come
+	files    processFiles
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
@@ -48,6 +55,8 @@ type Server struct {
 	mu       sync.Mutex // guards what follows
 	stopping bool
 	listener net.Listener
+	signals  *signalLoop // nil while no signal is trapped
+	unwatch  func()      // ends the signs of life, nil if there are none
 }
 
 // New prepares a server. It copies opts; nil means the defaults.
@@ -67,6 +76,7 @@ func New(opts *Options) (*Server, error) {
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
+		exit:  os.Exit,
 	}
 	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
 	s.opts.Store(&o)
@@ -117,14 +127,29 @@ func (s *Server) ID() string { return s.id }
 //	if !s.ReadyForConnections(10 * time.Second) { ... }
 func (s *Server) Start() { _ = s.Run() }
 
-// Run is Start with the error that ended it, nil after Shutdown.
+// Run is Start with the error that ended it, nil after Shutdown. The log has the
+// error too. Unless NoSigs is set, the server obeys the signals of the process
+// from here on, and a signal that ends the server ends the process.
 func (s *Server) Run() error {
+	s.trapSignals()
 	s.announce()
-	if err := s.listen(); err != nil {
+	if err := s.open(); err != nil {
 		s.Shutdown()
 		return err
 	}
 	<-s.done
+	return nil
+}
+
+// open makes the server reachable, and says so to whoever waits for it.
+func (s *Server) open() error {
+	if err := s.writePidFile(); err != nil {
+		return err
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.opened()
 	return nil
 }
 
@@ -148,7 +173,7 @@ func (s *Server) ReadyForConnections(d time.Duration) bool {
 	case <-s.quit:
 		return false
 	case <-s.ready:
-		return !s.ended()
+		return !s.ended() && !s.lameDuck.Load()
 	case <-timer.C:
 		return false
 	}
@@ -163,8 +188,9 @@ func (s *Server) ended() bool {
 	}
 }
 
-// Shutdown stops listening, closes all connections in order and waits until
-// they have ended. It may be called more than once, from anywhere.
+// Shutdown stops listening, closes all connections in order, removes the pid and
+// ports files, and closes the log if it is one of package logger. It waits until
+// all that is done. It may be called more than once, from anywhere.
 func (s *Server) Shutdown() {
 	s.mu.Lock()
 	first := !s.stopping
@@ -176,6 +202,7 @@ func (s *Server) Shutdown() {
 		return
 	}
 	s.Noticef("Initiating Shutdown...")
+	s.notified(s.notify.stopping())
 	close(s.quit)
 	if listener != nil {
 		listener.Close()
@@ -184,8 +211,12 @@ func (s *Server) Shutdown() {
 	for _, c := range s.clients.shutdown() {
 		c.close(endShutdown)
 	}
+	s.endWatchdog()
 	s.conns.Wait()
+	s.removeFiles()
+	s.releaseSignals()
 	s.Noticef("Server Exiting..")
+	s.closeLog()
 	close(s.done)
 }
 

@@ -91,3 +91,13 @@ func (h windowsHandle) Close() error {
 	defer h.manager.Disconnect()
 	return h.service.Close()
 }
+
+// isService reports whether the service manager started the process, and may be
+// talked to.
+func isService() bool {
+	if dockerized() {
+		return false
+	}
+	service, err := svc.IsWindowsService()
+	return err == nil && service
+}
