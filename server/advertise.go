@@ -51,9 +51,10 @@ func (a *advertiser) add(r *route, urls []string) (changed bool) {
 	return changed
 }
 
-// withdraw forgets the addresses that a route gave.
+// withdraw forgets the addresses that a route gave. Clients that are being sent
+// away keep all they know: they need some place to go.
 func (a *advertiser) withdraw(r *route) {
-	if a.drop(r) && !a.srv.ended() {
+	if a.drop(r) && !a.srv.ended() && !a.srv.lameDuck.Load() {
 		a.changed()
 	}
 }
@@ -72,14 +73,18 @@ func (a *advertiser) drop(r *route) (changed bool) {
 }
 
 // urls returns what clients are told: nothing before the first peer gave an
-// address, then our own followed by those of peers in no order.
+// address, then our own followed by those of peers in no order. A server in lame
+// duck mode leaves its own out.
 func (a *advertiser) urls() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.shown {
 		return nil
 	}
-	list := append([]string(nil), a.own...)
+	var list []string
+	if !a.srv.lameDuck.Load() {
+		list = append(list, a.own...)
+	}
 	for u := range a.counts {
 		list = append(list, u)
 	}

@@ -41,6 +41,7 @@ type change struct {
 	sub  *subscription
 	all  []*subscription // if sub is nil
 	gone bool
+	bulk bool // told to a new route, which is not traced
 }
 
 const (
@@ -211,6 +212,9 @@ func (f *feed) pushSome() (lagging bool) {
 			at := len(ck.b)
 			ck.b = appendInterest(ck.b, sub, ch.gone)
 			t.grown(ck, len(ck.b)-at)
+			if f.to.tracing && !ch.bulk {
+				f.to.tracef("<<- [%s]", ck.b[at:len(ck.b)-len("\r\n")])
+			}
 			if t.bytes >= feedBytes {
 				lagging = f.to.out.push(&t)
 				t = target{c: &f.to.conn}
@@ -264,7 +268,7 @@ func (f *feed) addLiving(sub *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs[sub.sid] == sub {
-		f.add(change{sub: sub}, 1)
+		f.add(change{sub: sub, bulk: true}, 1)
 	}
 }
 

@@ -47,9 +47,10 @@ func (s *Server) enterLameDuck() bool {
 // warnClients tells clients that take it, by INFO, that the server goes and which
 // others they know. It reports whether there are any clients at all.
 func (s *Server) warnClients() bool {
-	info := *s.info.Load().info
-	info.LameDuck = true
-	s.setInfo(&info)
+	s.changeInfo(func(i *Info) {
+		i.LameDuck = true
+		i.ConnectURLs = s.cluster.adverts.urls()
+	})
 	clients := s.clients.all()
 	for _, c := range clients {
 		c.infoChanged()

@@ -126,6 +126,7 @@ func (s *Server) ports() Ports {
 		addr   net.Addr
 	}{
 		{&ports.Nats, clientScheme(o.TLSConfig != nil), s.Addr()},
+		{&ports.Cluster, clientScheme(o.Cluster.TLSConfig != nil), s.ClusterAddr()},
 	} {
 		urls, err := portURLs(l.scheme, l.addr, net.InterfaceAddrs)
 		if err != nil {

@@ -204,6 +204,7 @@ func (r *route) do(o *op, st *stage) closeReason {
 	case verbConnect:
 		return r.connect(o, st)
 	case verbPing:
+		r.tracef("<<- [PONG]")
 		st.reply(answerPong)
 	case verbPong:
 		r.pong()
@@ -218,6 +219,7 @@ func (r *route) do(o *op, st *stage) closeReason {
 // ok answers an accepted operation in verbose mode.
 func (r *route) ok(st *stage) {
 	if r.verbose {
+		r.tracef("<<- [OK]")
 		st.reply(answerOK)
 	}
 }
@@ -425,6 +427,7 @@ func (r *route) watch() {
 	case silent > watchLimit:
 		r.close(endStale)
 	case silent > 0:
+		r.tracef("<<- [PING]")
 		r.send("PING\r\n")
 	}
 }
