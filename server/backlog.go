@@ -7,7 +7,8 @@ import "time"
 // thing, and is guarded by the mutex of the outbound it belongs to.
 type backlog struct {
 	queue  []seg
-	bytes  int64 // in queue, or taken from it and not yet written
+	fill   *chunk // the backlog's own, to copy short segments to; nil = none yet
+	bytes  int64  // in queue, or taken from it and not yet written
 	top    topSubject
 	since  time.Time     // when it began
 	relief []chan<- bool // publishers who wait until it is short
@@ -22,36 +23,52 @@ const (
 
 // add queues a segment and takes over its reference.
 func (b *backlog) add(s seg) {
-	n := s.len()
-	if n*2 >= cap(s.ck.b) || n >= compactBelow && n*compactShare >= cap(s.ck.b) {
+	n, size := s.len(), len(s.ck.mem)
+	if n*2 >= size || n >= compactBelow && n*compactShare >= size {
 		b.queue = append(b.queue, s)
 		return
 	}
 	for text := s.bytes(); len(text) > 0; {
 		tail := b.tail(len(text))
-		k := min(len(text), tail.ck.free())
-		tail.ck.b = append(tail.ck.b, text[:k]...)
+		k := min(len(text), b.fill.free())
+		b.fill.b = append(b.fill.b, text[:k]...)
 		tail.to += k
 		text = text[k:]
 	}
 	s.ck.release()
 }
 
-// tail returns a last segment of a chunk that is the backlog's own and has
-// room behind it.
+// tail returns a last segment that ends where the free part of fill begins.
 func (b *backlog) tail(want int) *seg {
-	size := want
-	if k := len(b.queue); k > 0 {
-		last := &b.queue[k-1]
-		if last.ck.own && last.to == len(last.ck.b) && last.ck.free() > 0 {
-			return last
+	if b.fill == nil || b.fill.free() == 0 {
+		size := want
+		if len(b.queue) > 0 {
+			size = readSize
 		}
-		size = readSize
+		b.dropFill()
+		b.fill = newChunk(size)
 	}
-	ck := newChunk(size)
-	ck.own = true
-	b.queue = append(b.queue, seg{ck: ck})
+	at := len(b.fill.b)
+	if k := len(b.queue); k > 0 && b.queue[k-1].ck == b.fill && b.queue[k-1].to == at {
+		return &b.queue[k-1]
+	}
+	b.fill.retain()
+	b.queue = append(b.queue, seg{ck: b.fill, from: at, to: at})
 	return &b.queue[len(b.queue)-1]
+}
+
+// dropFill gives up the chunk that short segments are copied to.
+func (b *backlog) dropFill() {
+	if b.fill != nil {
+		b.fill.release()
+		b.fill = nil
+	}
+}
+
+// end gives up what only a living backlog needs.
+func (b *backlog) end() {
+	b.dropFill()
+	b.relieve()
 }
 
 // take takes about limit bytes from the front, at least one segment.

@@ -12,10 +12,15 @@ import (
 // The bytes of a chunk that somebody refers to are never written again; only
 // the owner who took it may append behind them.
 type chunk struct {
-	b    []byte // len is what is in use, cap the size of its class
-	refs atomic.Int32
+	// Set once.
+	mem  []byte     // all of it: what others read through, while the owner appends
 	pool *sync.Pool // nil: too large for a pool
-	own  bool       // a queue's own: the queue appends to it
+
+	// Changed by the owner alone.
+	b []byte // what is in use: len grows, cap is the size of its class
+
+	// Atomic.
+	refs atomic.Int32
 }
 
 // Chunk sizes. A read takes a chunk of readSize; small ones hold what is left
@@ -41,11 +46,14 @@ func newChunk(size int) *chunk {
 			c.refs.Store(1)
 			return c
 		}
-		c := &chunk{b: make([]byte, 0, s), pool: pool}
-		c.refs.Store(1)
-		return c
+		return makeChunk(s, pool)
 	}
-	c := &chunk{b: make([]byte, 0, size)}
+	return makeChunk(size, nil)
+}
+
+func makeChunk(size int, pool *sync.Pool) *chunk {
+	c := &chunk{mem: make([]byte, size), pool: pool}
+	c.b = c.mem[:0]
 	c.refs.Store(1)
 	return c
 }
@@ -64,8 +72,7 @@ func (c *chunk) release() {
 		panic("chunk released twice")
 	}
 	if c.pool != nil {
-		c.b = c.b[:0]
-		c.own = false
+		c.b = c.mem[:0]
 		c.pool.Put(c)
 	}
 }
@@ -77,6 +84,6 @@ type seg struct {
 	from, to int
 }
 
-func (s seg) bytes() []byte { return s.ck.b[s.from:s.to:s.to] }
+func (s seg) bytes() []byte { return s.ck.mem[s.from:s.to:s.to] }
 
 func (s seg) len() int { return s.to - s.from }

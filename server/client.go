@@ -150,9 +150,9 @@ func (s *Server) shareOptions(opts *ConnectOptions) *ConnectOptions {
 func (c *client) pub(o *op, st *stage) closeReason {
 	m := &st.msg
 	m.payload = o.payload
-	m.repeat = o.repeat
 	if !o.repeat {
-		m.subject, m.reply, m.size = o.word[0], nil, o.size
+		st.lines++
+		m.subject, m.reply, m.size, m.line = o.word[0], nil, o.size, st.lines
 		if o.words == 3 {
 			m.reply = o.word[1]
 		}
@@ -233,6 +233,7 @@ func (c *client) answerPing(st *stage) closeReason {
 	if c.pinged {
 		return goOn
 	}
+	st.flush() // INFO, which others may send from now on, must come after PONG
 	c.mu.Lock()
 	c.pinged = true
 	missed := c.infoMissed

@@ -46,7 +46,13 @@ func (in *inbuf) move(size int) {
 		in.r = 0
 		return
 	}
-	in.ck = newChunk(size)
+	in.moveTo(newChunk(size))
+}
+
+// moveTo takes what is unread to the front of another chunk.
+func (in *inbuf) moveTo(ck *chunk) {
+	old, r := in.ck, in.r
+	in.ck = ck
 	in.ck.b = append(in.ck.b, old.b[r:]...)
 	in.r = 0
 	old.release()
@@ -87,7 +93,7 @@ func (in *inbuf) rest() {
 	case n == 0:
 		in.drop()
 	case n*grow <= cap(in.ck.b) && cap(in.ck.b) > smallChunk:
-		in.move(n)
+		in.moveTo(newChunk(n))
 	}
 }
 

@@ -27,21 +27,30 @@ type link interface {
 }
 
 // plainLink is a link over any net.Conn.
-type plainLink struct{ nc net.Conn }
+type plainLink struct {
+	nc   net.Conn
+	size int // of the next buffer; 0 = plainRead
+}
 
 func (l *plainLink) conn() net.Conn { return l.nc }
 
 // plainRead is the first buffer of a link that has to hold one while it waits.
 const plainRead = 4 << 10
 
+// recv holds a buffer while it waits, so it starts small: a read that fills the
+// buffer makes the next one twice as large, one that uses little of it half.
 func (l *plainLink) recv(in *inbuf, limit int) (int, error) {
-	// A full buffer is a sign that more is there: the next one is larger.
-	size := plainRead
-	if in.ck != nil {
-		size = min(limit, max(size, 2*cap(in.ck.b)))
-	}
-	n, err := l.nc.Read(in.space(size))
+	in.rest()
+	l.size = min(limit, max(plainRead, l.size))
+	space := in.space(l.size)
+	n, err := l.nc.Read(space)
 	in.filled(n)
+	switch {
+	case n == len(space):
+		l.size *= 2
+	case n < l.size/grow:
+		l.size /= 2
+	}
 	if n > 0 {
 		return n, nil
 	}

@@ -35,6 +35,9 @@ func (s *Server) listen() error {
 	s.mu.Lock()
 	s.listener = l
 	stopping := s.stopping
+	if !stopping {
+		s.conns.Add(1) // here, so that Shutdown waits for accept or accept does not start
+	}
 	s.mu.Unlock()
 	if stopping {
 		l.Close()
@@ -44,9 +47,9 @@ func (s *Server) listen() error {
 	s.Debugf("Server id is %s", s.id)
 	s.Noticef("Server is ready")
 	if err := s.cluster.listen(); err != nil {
+		s.conns.Done()
 		return err
 	}
-	s.conns.Add(1)
 	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l, which waits for it
 	close(s.ready)
 	s.cluster.solicit(opts.Routes)

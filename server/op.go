@@ -158,6 +158,9 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 	if eol >= 0 {
 		end = at + eol
 	}
+	if eol == 0 && row.form != argsText {
+		return 0, 0, 0, frameUnknown // the blank after the keyword is missing
+	}
 	start, err := l.argStart(row, buf[at:end])
 	if err != frameOK {
 		return 0, 0, 0, err

@@ -103,7 +103,9 @@ func (o *outbound) levelLocked() (lagging, over bool) {
 func (o *outbound) settle(n int) (done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.pending -= int64(n)
+	if !o.dead {
+		o.pending -= int64(n)
+	}
 	if o.back != nil && len(o.back.queue) > 0 {
 		return false
 	}
@@ -281,7 +283,7 @@ func (o *outbound) broken(err error) {
 func (o *outbound) endLocked() {
 	o.busy = false
 	if o.back != nil {
-		o.back.relieve()
+		o.back.end()
 		o.back = nil
 	}
 	if o.idle != nil {
@@ -296,7 +298,7 @@ func (o *outbound) dropLocked() {
 	if b := o.back; b != nil {
 		releaseAll(b.queue)
 		o.total.Add(-b.bytes)
-		b.relieve()
+		b.end()
 		o.back = nil
 	}
 	o.pending = 0

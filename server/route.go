@@ -352,7 +352,8 @@ func (r *route) unsub(o *op, st *stage) closeReason {
 
 // msg delivers a message of the peer.
 func (r *route) msg(o *op, st *stage) closeReason {
-	m := message{subject: o.word[0], size: o.size, payload: o.payload}
+	st.lines++
+	m := message{subject: o.word[0], size: o.size, payload: o.payload, line: st.lines}
 	if o.words == 4 {
 		m.reply = o.word[2]
 	}

@@ -38,6 +38,7 @@ type stage struct {
 
 	op      op
 	msg     message // of op, if it is a publication
+	lines   uint64  // control lines of publications that differ from the one before
 	limits  frameLimits
 	lagging []*outbound
 	relief  chan bool
@@ -54,8 +55,9 @@ type target struct {
 	mark    uint64 // message that was staged last (routes take one copy)
 	subject []byte // of a recent message
 
-	// The head encoded last into own, to be copied for a repeated message.
+	// The head encoded last into own, to be copied for a message of the same line.
 	headSub  *subscription
+	headLine uint64
 	from, to int
 }
 
@@ -92,7 +94,7 @@ type message struct {
 	reply   []byte
 	size    int
 	payload []byte // with CRLF
-	repeat  bool   // all but the payload is as in the message before
+	line    uint64 // of the batch: equal means that all but the payload is equal
 }
 
 // begin prepares for a batch of c.
@@ -153,11 +155,11 @@ func (st *stage) toOne(sub *subscription, m *message) {
 		n := frameLen(m, sub.sid)
 		ck := t.room(n)
 		at := len(ck.b)
-		if m.repeat && t.headSub == sub {
+		if t.headSub == sub && t.headLine == m.line {
 			ck.b = append(ck.b, ck.b[t.from:t.to]...)
 		} else {
 			ck.b = appendHead(ck.b, m, sub.sid)
-			t.headSub, t.from, t.to = sub, at, len(ck.b)
+			t.headSub, t.headLine, t.from, t.to = sub, m.line, at, len(ck.b)
 			t.subject = m.subject
 		}
 		ck.b = append(ck.b, m.payload...)
@@ -185,6 +187,9 @@ func (st *stage) byReference(t *target, sub *subscription, m *message) {
 	// Staged references hold the read buffer, not new memory, but they are
 	// bounded like the rest: a batch must not outgrow a queue.
 	st.encoded += len(m.payload) / 4
+	if t.bytes >= st.limit {
+		st.encoded = st.limit
+	}
 }
 
 // toStream stages a message for one of several subscriptions, which are likely
