@@ -1,0 +1,213 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// run runs the binary to its end.
+func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := command(t, args...)
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	if e := cmd.Start(); e != nil {
+		t.Fatal(e)
+	}
+	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	cmd.Wait()
+	if !late.Stop() {
+		t.Fatalf("gnatsd %s did not end", strings.Join(args, " "))
+	}
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-v"}, {"--version"}, {"-version"}, {"version"}, {"-h", "-v"}} {
+		stdout, stderr, code := run(t, args...)
+		if stdout != "nats-server version 1.5.0\n" || stderr != "" || code != 0 {
+			t.Errorf("%v: got %q, %q on stderr, exit %d", args, stdout, stderr, code)
+		}
+	}
+}
+
+func TestHelpFlag(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-h"}, {"--help"}, {"help"}} {
+		stdout, stderr, code := run(t, args...)
+		if stderr != "" || code != 0 {
+			t.Errorf("%v: got %q on stderr, exit %d, want none and 0", args, stderr, code)
+		}
+		for _, want := range []string{
+			"\nUsage: gnatsd [options]\n", "\nServer Options:\n", "\nLogging Options:\n", "\nCommon Options:\n",
+			"\n    -a, --addr <host>                Bind to host address (default: 0.0.0.0)\n",
+			"\n    -p, --port <port>                Use port for clients (default: 4222)\n",
+			"\n    -c, --config <file>              Configuration file\n",
+			"\n    -l, --log <file>                 File to redirect log output\n",
+			"\n    -T, --logtime                    Timestamp log entries (default: true)\n",
+			"\n    -D, --debug                      Enable debugging output\n",
+			"\n    -V, --trace                      Trace the raw protocol\n",
+			"\n    -DV                              Debug and trace\n",
+			"\n    -h, --help                       Show this message\n",
+			"\n    -v, --version                    Show version\n",
+		} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("%v: %q is missing in\n%s", args, want, stdout)
+			}
+		}
+	}
+}
+
+func TestBadArgumentsExitNonZero(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		args   []string
+		stderr string
+	}{
+		{"an unknown flag", []string{"--nosuch"}, "flag provided but not defined: -nosuch"},
+		{"a flag without its value", []string{"-p"}, "flag needs an argument: -p"},
+		{"a number that is none", []string{"-p", "abc"}, `invalid value "abc" for flag -p: parse error`},
+		{"a boolean that is none", []string{"-D=maybe"}, `invalid boolean value "maybe" for -D: parse error`},
+		{"an extra word", []string{"foo"}, `unrecognized command: "foo"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, stderr, code := run(t, test.args...)
+			if !strings.Contains(stderr, test.stderr) || code == 0 {
+				t.Errorf("got %q, exit %d; want %q and not 0", stderr, code, test.stderr)
+			}
+		})
+	}
+}
+
+func TestPortFlag(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := fmt.Sprint(free.Addr().(*net.TCPAddr).Port)
+
+	taken := spawn(t, "-p", port)
+	taken.await(t, `\[FTL\] Error listening on port: 127\.0\.0\.1:`+port+`, ".*address already in use"$`)
+	for range taken.lines { // the rest of the log
+	}
+	taken.cmd.Wait()
+	if code := taken.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("on a port in use: got exit %d, want 1", code)
+	}
+
+	free.Close()
+	p := spawn(t, "-p", port)
+	if at := p.addr(t); at != "127.0.0.1:"+port {
+		t.Errorf("got %s, want port %s", at, port)
+	}
+	dialRaw(t, "127.0.0.1:"+port)
+}
+
+func TestLogFlag(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "broker.log")
+	if err := os.WriteFile(file, []byte("before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := spawn(t, "-l", file, "-T=false")
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no signals")
+	}
+	for end := time.Now().Add(patience); ; runtime.Gosched() {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "Server is ready") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not ready: %q", text)
+		}
+	}
+	code, onStderr := p.stop(t, syscall.SIGTERM)
+	if code != 0 || len(onStderr) > 0 {
+		t.Errorf("got exit %d and %q on stderr, want 0 and nothing", code, onStderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `^before\n(\[[0-9]+\] \[INF\] [^\n]+\n)+\[[0-9]+\] \[INF\] Server Exiting\.\.\n$`
+	if !regexp.MustCompile(want).Match(text) {
+		t.Errorf("got %q, want a match of %s", text, want)
+	}
+}
+
+func TestDebugAndTraceFlags(t *testing.T) {
+	t.Parallel()
+	const secret = "canary-4711"
+	debug := []string{`\[DBG\] 127\.0\.0\.1:[0-9]+ - cid:1 - Client connection created$`}
+	trace := []string{
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - ->> \[CONNECT \{.*\}\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - <<- \[OK\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - ->> \[SUB foo 1\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - ->> \[PUB foo 5\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - ->> MSG_PAYLOAD: \[hello\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - <<- \[MSG foo 1 5\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - ->> \[PING\]$`,
+		`\[TRC\] 127\.0\.0\.1:[0-9]+ - cid:1 - <<- \[PONG\]$`,
+	}
+	for _, test := range []struct {
+		flags []string
+		want  []string
+		not   string
+	}{
+		{nil, nil, `\[(DBG|TRC)\]`},
+		{[]string{"-D"}, debug, `\[TRC\]`},
+		{[]string{"-V"}, trace, `\[DBG\]`},
+		{[]string{"-DV"}, append(debug, trace...), `\[(ERR|WRN)\]`},
+		{[]string{"-D", "-V"}, append(debug, trace...), `\[(ERR|WRN)\]`},
+	} {
+		t.Run(strings.Join(test.flags, " "), func(t *testing.T) {
+			t.Parallel()
+			p := spawn(t, test.flags...)
+			c := dialRaw(t, p.addr(t))
+			c.say(`CONNECT {"user":"me","pass":"`+secret+`","auth_token":"`+secret+`","PASS":"`+secret+`","sig":"`+secret+`"}`, "SUB foo 1", "PUB foo 5", "hello", "PING")
+			c.hear(t, "+OK", "+OK", "+OK", "MSG foo 1 5", "hello", "PONG")
+			for _, pattern := range test.want {
+				p.await(t, pattern)
+			}
+			p.cmd.Process.Kill()
+			all := p.seen
+			for line := range p.lines {
+				all = append(all, line)
+			}
+			log := strings.Join(all, "\n")
+			if strings.Contains(log, secret) {
+				t.Errorf("the log tells a secret:\n%s", log)
+			}
+			if m := regexp.MustCompile(test.not).FindString(log); m != "" {
+				t.Errorf("got %s in\n%s", m, log)
+			}
+		})
+	}
+}
+
+func TestLogtimeFlag(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, "-T=false")
+	p.await(t, `Server is ready$`)
+	for _, line := range p.seen {
+		if !regexp.MustCompile(`^\[[0-9]+\] \[INF\] [A-Z]`).MatchString(line) {
+			t.Errorf("got %q, want a line without a time", line)
+		}
+	}
+}
