@@ -72,11 +72,11 @@ func (o *outbound) push(t *target) (lagging bool) {
 	o.msgs += t.msgs
 	o.bytes += t.payload
 	o.pending += int64(t.bytes)
-	if o.busy {
+	if o.busy || t.over {
 		o.queueLocked(t.segs, t)
 		lagging, over := o.levelLocked()
 		o.mu.Unlock()
-		if over {
+		if over || t.over {
 			o.owner.slowConsumer(endSlowPending)
 		}
 		return lagging

@@ -27,9 +27,23 @@ func (st *stage) publish(m *message) {
 	for i := range res.Queues {
 		st.toGroup(res.Queues[i].Members, m)
 	}
+	if int64(m.size) > st.maxPending {
+		st.tooLarge()
+	}
 	if st.encoded >= st.limit {
 		st.flush()
 	}
+}
+
+// tooLarge ends what the message just staged is too large for: more than the
+// whole queue of a client may hold. Targets may hold earlier messages too; those
+// go the same way.
+func (st *stage) tooLarge() {
+	for i := range st.targets {
+		t := &st.targets[i]
+		t.over = t.over || t.c.role == roleClient && int64(t.bytes) > st.maxPending
+	}
+	st.encoded = st.limit
 }
 
 // fanOut stages a message for several plain subscriptions, encoding it once for

@@ -26,8 +26,11 @@ type stage struct {
 	recent  int // the stream used last
 	next    int // the stream to replace next
 
-	encoded     int   // bytes copied into chunks since the last flush
-	limit       int   // flush above it
+	encoded int // bytes copied into chunks since the last flush
+	limit   int // flush above it
+
+	maxPending int64 // of clients
+
 	inMsgs      int64 // counted locally, added once per batch
 	inBytes     int64
 	mark        uint64 // number of the message being delivered
@@ -50,6 +53,7 @@ type target struct {
 	segs    []seg
 	own     *chunk // last chunk that only this target uses
 	bytes   int    // in segs
+	over    bool   // one message alone is more than may be pending
 	msgs    int64
 	payload int64
 	mark    uint64 // message that was staged last (routes take one copy)
@@ -102,6 +106,7 @@ func (st *stage) begin(c *conn) {
 	st.from = c
 	opts := c.srv.options()
 	st.limit = int(min(stageBytes, max(opts.MaxPending/2, 1)))
+	st.maxPending = opts.MaxPending
 	st.limits = frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
 	if c.role == roleRoute {
 		st.limits = routeFrameLimits(opts)
