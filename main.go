@@ -2,8 +2,11 @@
 package main
 
 import (
+<<<<<<< HEAD
 	"errors"
 	"flag"
+=======
+>>>>>>> 4cede0f (server: one row per setting: file, flags, usage, documentation, --print-config and -t)
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +16,7 @@ import (
 )
 
 func main() {
+<<<<<<< HEAD
 	o := &server.Options{}
 	fs := flag.NewFlagSet("gnatsd", flag.ExitOnError)
 	fs.StringVar(&o.Host, "a", "", "")
@@ -63,6 +67,29 @@ func serve(o *server.Options, stderr io.Writer) int {
 	if pid := (*server.PidFileError)(nil); errors.As(err, &pid) {
 		fmt.Fprintf(stderr, "%v\n\n", err)
 	}
+=======
+	opts, status := server.CommandLine(os.Args[1:], os.Stdout, os.Stderr)
+	if opts != nil {
+		status = run(opts)
+	}
+	os.Exit(status)
+}
+
+// run serves until a signal ends it and returns the exit status.
+func run(o *server.Options) int {
+	s, err := server.New(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	l := logger.NewStdLogger(o.Logtime, o.Debug, o.Trace, false, true)
+	s.SetLogger(l, o.Debug, o.Trace)
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	go func() { <-ch; s.Shutdown() }() // ends with the process
+	err = s.Run()
+	l.Close()
+>>>>>>> 4cede0f (server: one row per setting: file, flags, usage, documentation, --print-config and -t)
 	if err != nil {
 		return 1
 	}

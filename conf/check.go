@@ -12,6 +12,7 @@ type Check struct {
 	report *Report
 	path   string
 	secret bool
+	wrong  string // begins errors about the wrong kind
 }
 
 // Report is what reading a file found.
@@ -46,15 +47,18 @@ func (c *Check) Warnf(at Pos, format string, args ...any) {
 
 // Want reports a value of the wrong kind: "want …, have …".
 func (c *Check) Want(n *Node, want string) {
-	e := &Error{Pos: n.Pos, Key: c.path, Msg: fmt.Sprintf("want %s, have %s", want, c.have(n))}
+	e := &Error{Pos: n.Pos, Key: c.path, Msg: fmt.Sprintf("want %s, have %s", want, c.Have(n))}
+	if c.wrong != "" {
+		e.Msg = c.wrong + ": " + e.Msg
+	}
 	if n.Raw != "" && n.Kind != String && strings.HasPrefix(want, "a string") {
 		e.Hint = "put it in quotes"
 	}
 	c.report.Errors = append(c.report.Errors, e)
 }
 
-// have describes a value, but not the text of a secret.
-func (c *Check) have(n *Node) string {
+// Have describes a value, but not the text of a secret.
+func (c *Check) Have(n *Node) string {
 	s := n.Describe()
 	if c.secret {
 		s = n.Kind.String()
@@ -85,4 +89,18 @@ func (c *Check) String(n *Node) (string, bool) {
 		return "", false
 	}
 	return n.Str, true
+}
+
+// Out is the check for what c lies in.
+func (c *Check) Out() *Check {
+	sub := *c
+	sub.path = c.path[:max(0, strings.LastIndexByte(c.path, '.'))]
+	return &sub
+}
+
+// Hush is the check for a value that must not be shown.
+func (c *Check) Hush() *Check {
+	sub := *c
+	sub.secret = true
+	return &sub
 }

@@ -156,7 +156,7 @@ func Explain(err error) string {
 }
 
 // redacted stands for a secret.
-const redacted = "***"
+const redacted = "[REDACTED]"
 
 // secretWords make a key's value unfit for printing.
 const secretWords = `pass|pwd|token|secret`
@@ -172,7 +172,7 @@ func isSecretKey(path string) bool {
 	return secretKey.MatchString(path[strings.LastIndexByte(path, '.')+1:])
 }
 
-// mask replaces what looks secret in a line by three stars, everything from col
+// mask blanks out what looks secret in a line, everything from col
 // on if the place itself is secret. It returns the column that col has become.
 func mask(line string, col int, all bool) ([]rune, int) {
 	at := len(line) // byte offset of col

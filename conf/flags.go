@@ -51,7 +51,7 @@ func (f *Flags[T]) Typed(name string) (text string, ok bool) {
 // Asked says whether the last use of a switch turned it on.
 func (f *Flags[T]) Asked(name string) bool {
 	text, ok := f.Typed(name)
-	on, err := parseSwitch(text)
+	on, err := ParseSwitch(text)
 	return ok && err == nil && on
 }
 

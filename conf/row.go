@@ -31,6 +31,9 @@ type Row[T any] struct {
 	// Of says that the row is a short way to set others, by their keys. Such rows
 	// are not compared and not printed.
 	Of []string
+	// Wrong begins the error about a value of the wrong kind, where there always
+	// was a sentence for it.
+	Wrong string
 	// Field is the name of the T's field, for messages that always had it.
 	Field  string
 	Reload Effect

@@ -54,7 +54,7 @@ func lampTable() *Table[lamp] {
 		{Flags: []Flag{{Names: []string{"DV"}, Late: true}}, Of: []string{"on", "glow"}, Type: Custom(CustomType[lamp]{
 			Name: "boolean", Switch: true,
 			Parse: func(s string, l *lamp) error {
-				v, err := parseSwitch(s)
+				v, err := ParseSwitch(s)
 				l.On, l.Glow = v, v
 				return err
 			}})},
@@ -71,8 +71,9 @@ func lampTable() *Table[lamp] {
 			}
 			return nil
 		}), Flags: []Flag{{Names: []string{"links"}}}},
-		{Key: "shade", Reload: "shade", Type: Section(func(l *lamp) { l.Shade.Given = true }, func(l *lamp) bool { return l.Shade.Port != 0 },
-			func(name string) string { return fmt.Sprintf("no such thing as %q on a shade", name) })},
+		{Key: "shade", Reload: "shade", Type: Section(SectionType[lamp]{
+			Opened: func(l *lamp) { l.Shade.Given = true }, On: func(l *lamp) bool { return l.Shade.Port != 0 }, Bare: true,
+			Strict: func(name string) string { return fmt.Sprintf("no such thing as %q on a shade", name) }})},
 		{Key: "shade.port", Type: Port(func(l *lamp) *int { return &l.Shade.Port })},
 		{Key: "shade.cloth", Default: `"silk"`, Type: Text(func(l *lamp) *string { return &l.Shade.Cloth })},
 		{Type: Command[lamp](true), Flags: []Flag{{Names: []string{"h", "help"}, Group: "Common", Usage: "Show this"}}},
@@ -131,9 +132,9 @@ x.conf:3:6: max: want an integer of at least -1, have integer -2`, "", ""},
 		{"a wrong element", `friends: [a, 5, [b]]`, `x.conf:1:14: friends: want a string, have integer 5 (put it in quotes)
 x.conf:1:17: friends: want a string, have array`, "", ""},
 		{"wrong URLs without their secrets", `links: ["n://u:p@h", "n://u:p%zz@h:1", "n://u:p@h:x"]`,
-			`x.conf:1:9: links: error parsing link url ["n://***@h"]: the port is missing
-x.conf:1:22: links: error parsing link url ["n://***@h:1"]: invalid URL escape
-x.conf:1:40: links: error parsing link url ["n://***@h:x"]: invalid port ":x" after host`, "", ""},
+			`x.conf:1:9: links: error parsing link url ["n://[REDACTED]@h"]: the port is missing
+x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: invalid URL escape
+x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port ":x" after host`, "", ""},
 		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "", ""},
 		{"an address without port", "listen: nope", `x.conf:1:9: listen: could not parse address string "nope"`, "", ""},
 		{"an address of the wrong kind", "listen: yes", `x.conf:1:9: listen: want host:port or a port, have boolean yes`, "", ""},
@@ -274,7 +275,7 @@ func TestFlagsThatReadOnlyAsAWholeFailLater(t *testing.T) {
 		t.Fatal(bad)
 	}
 	err := lampTable().Fill(new(lamp)).Flags(f)
-	if want := `error parsing link url ["n://***@x"]: the port is missing`; err == nil || err.Error() != want {
+	if want := `error parsing link url ["n://[REDACTED]@x"]: the port is missing`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -327,7 +328,7 @@ func TestMergeAndCompare(t *testing.T) {
 	for _, c := range tb.Compare(a, b) {
 		got = append(got, c.Row.Key+" "+c.Old+" "+c.New)
 	}
-	want := []string{"port 1 2", "watts 1MB 0", `fade  "1m30s"`, `code "***" "***"`, `links ["n://***@h:1"] ["n://***@h:1"]`}
+	want := []string{"port 1 2", "watts 1MB 0", `fade  "1m30s"`, `code "[REDACTED]" "[REDACTED]"`, `links ["n://[REDACTED]@h:1"] ["n://[REDACTED]@h:1"]`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -364,9 +365,9 @@ fade: "3s"                               # x.conf:3:1 from $v
 # ping: not set
 wait: 0.5                                # default
 colour: "red"                            # default
-code: "***"                              # x.conf:4:1
+code: "[REDACTED]"                       # x.conf:4:1
 friends: ["a\"\n"]                       # x.conf:6:1
-links: ["n://***@h:1"]                   # x.conf:5:1
+links: ["n://[REDACTED]@h:1"]            # x.conf:5:1
 # shade: off
 `
 		want = strings.Replace(want, "# max: not set", "max: 0                                   # default", 1)

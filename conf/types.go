@@ -31,14 +31,8 @@ type Type[T any] struct {
 	text func(t *T, show bool) string
 	zero func(t *T) bool
 	copy func(dst, src *T)
-	// on is set for sections: whether its settings are in force.
-	on      func(t *T) bool
-	section *sectionRules[T]
-}
-
-type sectionRules[T any] struct {
-	opened func(t *T)
-	strict func(name string) string
+	// section is set for sections, and then alone.
+	section *SectionType[T]
 }
 
 func (ty Type[T]) isSection() bool { return ty.section != nil }
@@ -175,12 +169,13 @@ func Bool[T any](get func(*T) *bool) Type[T] {
 			}
 			return n.Bool, n.Kind == Boolean
 		},
-		parseSwitch, strconv.FormatBool)
+		ParseSwitch, strconv.FormatBool)
 	ty.early, ty.isSwitch = true, true
 	return ty
 }
 
-func parseSwitch(s string) (bool, error) {
+// ParseSwitch reads the text of a flag that is on or off, in Go's notation.
+func ParseSwitch(s string) (bool, error) {
 	v, err := strconv.ParseBool(s)
 	if err != nil {
 		err = errSyntax
@@ -260,11 +255,23 @@ func Custom[T any](p CustomType[T]) Type[T] {
 	}
 }
 
-// Section is a map that holds other rows. opened, if not nil, is called when the
-// file has the map. on says whether its settings are in force. strict, if not
-// nil, makes the error for a key that is in no row.
-func Section[T any](opened func(*T), on func(*T) bool, strict func(name string) string) Type[T] {
-	return Type[T]{name: "map", on: on, section: &sectionRules[T]{opened, strict}}
+// SectionType is the type of a map that holds other rows.
+type SectionType[T any] struct {
+	// Opened, if not nil, is called when the file has the map.
+	Opened func(*T)
+	// On says whether the settings in it are in force; nil means always.
+	On func(*T) bool
+	// Bare sections leave their rows without defaults while they are off.
+	Bare bool
+	// Strict, if not nil, makes the error for a key that is in no row.
+	Strict func(name string) string
+}
+
+func (s *SectionType[T]) on(t *T) bool { return s.On == nil || s.On(t) }
+
+// Section is a map that holds other rows.
+func Section[T any](s SectionType[T]) Type[T] {
+	return Type[T]{name: "map", section: &s}
 }
 
 // Command is the type of flags that ask for an action and set nothing. isSwitch
@@ -273,7 +280,7 @@ func Command[T any](isSwitch bool) Type[T] {
 	ty := Type[T]{name: "command", isSwitch: isSwitch, early: true, parse: func(string, *T) error { return nil }}
 	if isSwitch {
 		ty.parse = func(s string, _ *T) error {
-			_, err := parseSwitch(s)
+			_, err := ParseSwitch(s)
 			return err
 		}
 	}

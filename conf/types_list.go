@@ -64,7 +64,7 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 
 // Strings is a list of strings; a single one may stand alone.
 func Strings[T any](get func(*T) *[]string, checks ...func(string) error) Type[T] {
-	return list("list of strings", get,
+	return List("list of strings", get,
 		func(s string) (string, error) {
 			for _, f := range checks {
 				if err := f(s); err != nil {
@@ -79,7 +79,7 @@ func Strings[T any](get func(*T) *[]string, checks ...func(string) error) Type[T
 // URLs is a list of URLs. what says in errors what they are for. Passwords in
 // them are not shown.
 func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) error) Type[T] {
-	return list("list of URLs", get,
+	return List("list of URLs", get,
 		func(s string) (*url.URL, error) {
 			u, err := ParseURL(s)
 			if err != nil {
@@ -115,8 +115,10 @@ func ParseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// list is a type for a list of V.
-func list[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error), text func(v V, show bool) string) Type[T] {
+// List is a list of things written as strings; a single one may stand alone.
+// Errors of parse must not hold secrets. text writes one as in a file, secrets
+// within it only if show.
+func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error), text func(v V, show bool) string) Type[T] {
 	elem := func(c *Check, n *Node) (v V, ok bool) {
 		s, ok := c.String(n)
 		if !ok {
@@ -179,4 +181,17 @@ func list[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error
 // Mask hides the user and password of URLs in a text.
 func Mask(s string) string {
 	return userInfo.ReplaceAllString(s, "//"+redacted+"@")
+}
+
+// NonEmpty makes a list refuse to be empty, with this message.
+func NonEmpty[T any](ty Type[T], message string) Type[T] {
+	read := ty.read
+	ty.read = func(c *Check, n *Node, t *T) {
+		if n.Kind == Array && len(n.Elems) == 0 {
+			c.Errorf(n.Pos, "%s", message)
+			return
+		}
+		read(c, n, t)
+	}
+	return ty
 }

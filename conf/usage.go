@@ -126,7 +126,7 @@ func (v *Values[T]) printSection(b *strings.Builder, section, indent string) {
 }
 
 func (v *Values[T]) printMap(b *strings.Builder, r *Row[T], indent string) {
-	if on := r.Type.on; on != nil && !on(v.Target) {
+	if !r.Type.section.on(v.Target) {
 		fmt.Fprintf(b, "%s# %s: off\n", indent, r.name())
 		return
 	}

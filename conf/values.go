@@ -77,15 +77,15 @@ func (v *Values[T]) File(root *Node) {
 }
 
 // pairs sets what a map holds. path is that of the map, with a dot behind it.
-func (v *Values[T]) pairs(m *Node, path string, section *sectionRules[T]) {
+func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 	for p := range m.Effective() {
 		key := path + strings.ToLower(p.Key)
 		r := v.table.byKey[key]
 		switch {
 		case r == nil && p.Used: // a variable
-		case r == nil && section != nil && section.strict != nil:
+		case r == nil && section != nil && section.Strict != nil:
 			e := v.table.unknown(p, key)
-			e.Msg = section.strict(p.Key)
+			e.Msg = section.Strict(p.Key)
 			v.Errors = append(v.Errors, e)
 		case r == nil:
 			v.Unknown = append(v.Unknown, v.table.unknown(p, key))
@@ -96,7 +96,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *sectionRules[T]) {
 }
 
 func (v *Values[T]) pair(r *Row[T], p *Pair) {
-	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret}
+	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, wrong: r.Wrong}
 	if i := strings.LastIndexByte(r.Key, '.'); !strings.EqualFold(r.name(), p.Key) {
 		c.path = r.Key[:i+1] + strings.ToLower(p.Key) // as the file spells it
 	}
@@ -109,8 +109,8 @@ func (v *Values[T]) pair(r *Row[T], p *Pair) {
 		c.Want(p.Value, "a map")
 		return
 	}
-	if r.Type.section.opened != nil {
-		r.Type.section.opened(v.Target)
+	if r.Type.section.Opened != nil {
+		r.Type.section.Opened(v.Target)
 	}
 	v.pairs(p.Value, r.Key+".", r.Type.section)
 }
@@ -144,7 +144,7 @@ func (v *Values[T]) Defaults() {
 // Defaults gives rows of t that are zero their default; see [Values.Defaults].
 func (tb *Table[T]) Defaults(t *T) {
 	for _, r := range tb.rows {
-		if r.Default == "" || r.Type.isSwitch || r.Of != nil || !r.Type.zero(t) || !tb.inForce(r, t) {
+		if r.Default == "" || r.Type.isSwitch || r.Of != nil || !r.Type.zero(t) || !tb.takesDefault(r, t) {
 			continue
 		}
 		if err := r.setDefault(t); err != nil {
@@ -163,10 +163,10 @@ func (r *Row[T]) setDefault(t *T) error {
 	return report.Err()
 }
 
-// inForce says whether all the sections around a row are on.
-func (tb *Table[T]) inForce(r *Row[T], t *T) bool {
+// takesDefault says whether no section around a row is bare.
+func (tb *Table[T]) takesDefault(r *Row[T], t *T) bool {
 	for s := r.section(); s != ""; s = tb.byID[s].section() {
-		if on := tb.byID[s].Type.on; on != nil && !on(t) {
+		if rules := tb.byID[s].Type.section; rules.Bare && !rules.on(t) {
 			return false
 		}
 	}

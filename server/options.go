@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"net/url"
 	"time"
+
+	"gnatsd/conf"
 )
 
 // Version is what the broker calls itself in INFO, /varz and `gnatsd -v`.
@@ -24,19 +26,6 @@ const (
 	RandomPort = -1
 	// DefaultHTTPPort is the monitoring port by convention; it is opened only when asked for.
 	DefaultHTTPPort = 8222
-
-	defaultMaxControlLine = 4096
-	defaultMaxPayload     = 1 << 20
-	defaultMaxPending     = 64 << 20
-	defaultMaxConnections = 64 << 10
-	defaultPingInterval   = 2 * time.Minute
-	defaultMaxPingsOut    = 2
-	defaultWriteDeadline  = 2 * time.Second
-	defaultAuthTimeout    = 1.0
-	defaultTLSTimeout     = 0.5
-	defaultLameDuck       = 30 * time.Second
-	defaultLameDuckGrace  = time.Second
-	defaultMaxClosed      = 10000
 
 	// maxPendingTotalShare is the ceiling over all pending bytes, as a multiple
 	// of one connection's limit: sixteen readers may stand still at their limit
@@ -117,7 +106,16 @@ type Options struct {
 	CustomClientAuthentication Authentication `json:"-"`
 	CustomRouterAuthentication Authentication `json:"-"`
 
-	network network // nil means the operating system's
+	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
+	network  network        // nil means the operating system's
+
+	// What a file says that has no field above.
+	defaultPermissions *Permissions // of users without their own
+	tlsCiphers         []uint16
+	tlsCurves          []tls.CurveID
+	incomplete         []*conf.Error // users without name or password
+
+	loaded *loading // how these options came about; nil if a program made them
 }
 
 // ClusterOpts are the settings of the listener for other servers and of the
@@ -137,6 +135,11 @@ type ClusterOpts struct {
 	NoAdvertise    bool              `json:"-"`
 	ConnectRetries int               `json:"-"`
 	PreferLocal    bool              `json:"-"` // a queue member on the publisher's server comes first
+
+	// What a file says that has no field above.
+	tls             TLSConfigOpts
+	tlsOn           bool
+	authPermissions *RoutePermissions // of the authorization block
 }
 
 // Defaults returns the settings of a server that nobody configured.
@@ -146,30 +149,12 @@ func Defaults() *Options {
 	return o
 }
 
-// fill replaces zero values by defaults.
+// fill replaces zero values by defaults: those of the rows, and those that
+// depend on other settings.
 func (o *Options) fill() {
-	orDefault(&o.Host, DefaultHost)
-	orDefault(&o.Port, DefaultPort)
-	orDefault(&o.MaxConn, defaultMaxConnections)
-	orDefault(&o.MaxControlLine, defaultMaxControlLine)
-	orDefault(&o.MaxPayload, defaultMaxPayload)
-	orDefault(&o.MaxPending, defaultMaxPending)
+	optionTable().Defaults(o)
 	orDefault(&o.MaxPendingTotal, maxPendingTotalShare*o.MaxPending)
-	orDefault(&o.AuthTimeout, defaultAuthTimeout)
-	orDefault(&o.TLSTimeout, defaultTLSTimeout)
-	orDefault(&o.PingInterval, defaultPingInterval)
-	orDefault(&o.MaxPingsOut, defaultMaxPingsOut)
-	orDefault(&o.WriteDeadline, defaultWriteDeadline)
 	orDefault(&o.HTTPHost, o.Host)
-	orDefault(&o.LogFormat, "text")
-	orDefault(&o.MaxClosedClients, defaultMaxClosed)
-	orDefault(&o.LameDuckDuration, defaultLameDuck)
-	orDefault(&o.LameDuckGracePeriod, defaultLameDuckGrace)
-	if o.Cluster.Port != 0 {
-		orDefault(&o.Cluster.Host, DefaultHost)
-		orDefault(&o.Cluster.AuthTimeout, defaultAuthTimeout)
-		orDefault(&o.Cluster.TLSTimeout, defaultTLSTimeout)
-	}
 	if o.network == nil {
 		o.network = osNetwork{}
 	}

@@ -162,6 +162,11 @@ func (s *Server) announce() {
 		commit = "not set"
 	}
 	s.Noticef("Git commit [%s]", commit)
+	if loaded := s.options().loaded; loaded != nil {
+		for _, w := range loaded.warnings {
+			s.Warnf("%s", w)
+		}
+	}
 }
 
 // ReadyForConnections waits at most d until clients can connect, and reports

@@ -1,0 +1,132 @@
+package server
+
+// This file is the program's command line: what it prints, and with which status
+// it ends.
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"gnatsd/conf"
+)
+
+// CommandLine reads the arguments of the program. It returns the options to run
+// with; or nil, if all that was asked for is done or failed, and the exit status.
+func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
+	fs := flag.NewFlagSet(defaultProcessName, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() { fmt.Fprint(stdout, usageText()) }
+	misused := true // until the flags have been read: package flag reports that
+	opts, err := configure(fs, args, informers{
+		read:    func() { misused = false },
+		version: func() { fmt.Fprint(stdout, versionText()) },
+		help:    func() { fmt.Fprint(stdout, usageText()) },
+		tlsHelp: func() { fmt.Fprint(stdout, tlsHelp()) },
+	})
+	switch {
+	case err != nil && !misused:
+		fmt.Fprintln(stderr, conf.Explain(err))
+		return nil, 1
+	case err != nil:
+		return nil, 1
+	case opts == nil:
+		return nil, 0
+	}
+	for _, w := range opts.loaded.values.Warnings {
+		if w.Msg == plainWriteDeadline {
+			fmt.Fprintln(stdout, "WARNING: "+w.Msg) // as 1.x does
+		}
+	}
+	switch flags := opts.loaded.flags; {
+	case flags.Asked("t"):
+		return nil, checkOnly(opts, stderr)
+	case flags.Asked("print-config"):
+		fmt.Fprint(stdout, opts.describe())
+		return nil, 0
+	}
+	return opts, 0
+}
+
+// checkOnly is -t: it reports what a start would report, without starting.
+func checkOnly(o *Options, stderr io.Writer) (status int) {
+	for _, w := range o.loaded.values.Warnings {
+		fmt.Fprintln(stderr, "warning: "+w.Error())
+	}
+	if _, err := New(o); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	what := "the command line is valid; it names no configuration file"
+	if o.ConfigFile != "" {
+		what = fmt.Sprintf("configuration file %s is valid", o.ConfigFile)
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", defaultProcessName, what)
+	return 0
+}
+
+// describe is --print-config: the settings in force, defaults included.
+func (o *Options) describe() string {
+	filled := o.Clone()
+	filled.fill()
+	v := *o.loaded.values
+	v.Target = filled
+	return v.Print()
+}
+
+// usageText is what -h prints.
+func usageText() string {
+	var b strings.Builder
+	b.WriteString("\nUsage: " + defaultProcessName + " [options]\n")
+	for _, group := range []string{serverGroup, loggingGroup, authGroup, tlsGroup, clusterGroup, commonGroup} {
+		b.WriteString("\n")
+		if group == commonGroup {
+			b.WriteString("\n")
+		}
+		b.WriteString(group + ":\n" + optionTable().UsageGroup(group))
+	}
+	return b.String() + "\n"
+}
+
+// versionText is what -v prints. Tools look for the name.
+func versionText() string {
+	return fmt.Sprintf("nats-server version %s\n", Version)
+}
+
+// OptionsMarkdown documents every key of the configuration file and every flag,
+// for the README.
+func OptionsMarkdown() string {
+	var b strings.Builder
+	tb := optionTable()
+	for _, section := range tb.Sections() {
+		title := "Top level"
+		if section != "" {
+			title = "`" + section + "`"
+		}
+		fmt.Fprintf(&b, "#### %s\n\n%s\n", title, tb.Markdown(section))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// PrintAndDie prints a message to standard error and ends the process with
+// status 1.
+func PrintAndDie(msg string) {
+	fmt.Fprintln(os.Stderr, msg)
+	os.Exit(1)
+}
+
+// PrintServerAndExit prints the version to standard output and ends the process
+// with status 0.
+func PrintServerAndExit() {
+	fmt.Print(versionText())
+	os.Exit(0)
+}
+
+// PrintTLSHelpAndDie prints the TLS help to standard output and ends the process
+// with status 0.
+func PrintTLSHelpAndDie() {
+	fmt.Print(tlsHelp())
+	os.Exit(0)
+}

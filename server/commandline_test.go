@@ -1,0 +1,150 @@
+package server
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// runLine runs a command line that is not to start a server.
+func runLine(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, err strings.Builder
+	opts, status := CommandLine(args, &out, &err)
+	if opts != nil {
+		t.Fatal("the server would start")
+	}
+	return out.String(), err.String(), status
+}
+
+func TestCommandLineStreamsAndStatus(t *testing.T) {
+	t.Parallel()
+	usage, version := usageText(), "nats-server version "+Version+"\n"
+	good := writeConfig(t, "port: 4223\nv=1\nmax_subs: $v\n")
+	bad := writeConfig(t, "port: x\n")
+	odd := writeConfig(t, "prot: 1\nport: x\n")
+	for _, tc := range []struct {
+		args           []string
+		stdout, stderr string
+		status         int
+	}{
+		{[]string{"-v"}, version, "", 0},
+		{[]string{"--version"}, version, "", 0},
+		{[]string{"VERSION"}, version, "", 0},
+		{[]string{"-h"}, usage, "", 0},
+		{[]string{"help"}, usage, "", 0},
+		{[]string{"-h", "-v"}, version, "", 0},
+		{[]string{"--help_tls"}, tlsHelp(), "", 0},
+		{[]string{"-v", "foo"}, version, "", 0},
+		{[]string{"--nosuch"}, usage, "flag provided but not defined: -nosuch\n", 1},
+		{[]string{"-p"}, usage, "flag needs an argument: -p\n", 1},
+		{[]string{"-p", "abc"}, usage, "invalid value \"abc\" for flag -p: parse error\n", 1},
+		{[]string{"-p", "99999999999999999999"}, usage, "invalid value \"99999999999999999999\" for flag -p: value out of range\n", 1},
+		{[]string{"-D=maybe"}, usage, "invalid boolean value \"maybe\" for -D: parse error\n", 1},
+		{[]string{"---D"}, usage, "bad flag syntax: ---D\n", 1},
+		{[]string{"foo"}, "", "unrecognized command: \"foo\"\n", 1},
+		{[]string{"--", "-D"}, "", "unrecognized command: \"-D\"\n", 1},
+		{[]string{"-c", "/no/such"}, "", "error opening config file: open /no/such: no such file or directory\n", 1},
+		{[]string{"-c", bad}, "", bad + ":1:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: x\n          ^\n", 1},
+		{[]string{"-t", "-c", good}, "", "gnatsd: configuration file " + good + " is valid\n", 0},
+		{[]string{"-t"}, "", "gnatsd: the command line is valid; it names no configuration file\n", 0},
+		{[]string{"-t", "-c", odd}, "", odd + ":2:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: x\n          ^\n" +
+			odd + ":1:1: prot: unknown field \"prot\" (did you mean \"port\"?)\n    prot: 1\n    ^\n", 1},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, status := runLine(t, tc.args...)
+			if stdout != tc.stdout || stderr != tc.stderr || status != tc.status {
+				t.Errorf("got status %d, stdout %q, stderr %q\nwant status %d, stdout %q, stderr %q",
+					status, stdout, stderr, tc.status, tc.stdout, tc.stderr)
+			}
+		})
+	}
+}
+
+func TestCheckWarnsOfWhatWorks(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "write_deadline: 5\n")
+	stdout, stderr, status := runLine(t, "-t", "-c", file)
+	if want := "WARNING: write_deadline should be converted to a duration\n"; stdout != want || status != 0 {
+		t.Errorf("got status %d, stdout %q, want %q", status, stdout, want)
+	}
+	if want := "warning: " + file + ":1:17: write_deadline: write_deadline should be converted to a duration\n"; !strings.HasPrefix(stderr, want) {
+		t.Errorf("got stderr %q, want %q", stderr, want)
+	}
+}
+
+func TestPrintConfigStartsNothing(t *testing.T) {
+	t.Parallel()
+	stdout, stderr, status := runLine(t, "--print-config", "-p", "5", "-c", writeConfig(t, "host: x"))
+	if stderr != "" || status != 0 || !strings.Contains(stdout, "# flag --port\n") || !strings.Contains(stdout, "x.conf:1:1\n") {
+		t.Errorf("got status %d, stderr %q, stdout %s", status, stderr, stdout)
+	}
+}
+
+func TestCommandLineThatStarts(t *testing.T) {
+	t.Parallel()
+	var out, errs strings.Builder
+	opts, status := CommandLine([]string{"-p", "5", "-c", writeConfig(t, "host: x")}, &out, &errs)
+	if opts == nil || opts.Port != 5 || opts.Host != "x" || status != 0 || out.String()+errs.String() != "" {
+		t.Errorf("got %+v %d %q %q", opts, status, out.String(), errs.String())
+	}
+}
+
+// newLines begin the lines of the usage text that the classic one did not have.
+var newLines = []string{"    -n, --server_name", "        --ports_file_dir", "        --log_size_limit", "        --cluster_name", "    -t ", "        --print-config"}
+
+func TestUsageIsTheClassicOneWithAdditions(t *testing.T) {
+	t.Parallel()
+	var classic strings.Builder // of 1.1
+	for line := range strings.Lines(usageText()) {
+		added := strings.HasPrefix(line, strings.Repeat(" ", 37)) // 1.4 continues -sl
+		for _, prefix := range newLines {
+			added = added || strings.HasPrefix(line, prefix)
+		}
+		if !added {
+			classic.WriteString(line)
+		}
+	}
+	if got := classic.String(); len(got) != 2288 || strings.Count(got, "\n") != 47 {
+		t.Errorf("got %d bytes in %d lines, want 2288 in 47:\n%s", len(got), strings.Count(got, "\n"), got)
+	}
+}
+
+func TestUnknownKeysStartWithAWarning(t *testing.T) {
+	t.Parallel()
+	o := mustConfigure(t, "prot: 1\njetstream { store_dir: x }")
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l warnings
+	s.SetLogger(&l, false, false)
+	s.announce()
+	if len(l.lines) != 2 || !strings.HasSuffix(l.lines[0], `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`) {
+		t.Errorf("got %q", l.lines)
+	}
+}
+
+// warnings is a logger that keeps the warnings.
+type warnings struct {
+	Logger
+	lines []string
+}
+
+func (w *warnings) Noticef(string, ...any)   {}
+func (w *warnings) Warnf(_ string, v ...any) { w.lines = append(w.lines, v[0].(string)) }
+func (w *warnings) Debugf(string, ...any)    {}
+
+func TestBrokenFilesAreRefusedByTheCheck(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../conf/testdata/broken/*.conf")
+	if err != nil || len(files) < 60 {
+		t.Fatal(len(files), err)
+	}
+	for _, file := range files {
+		if _, stderr, status := runLine(t, "-t", "-c", file); status != 1 || !strings.Contains(stderr, "^") || !strings.Contains(stderr, ".conf:") {
+			t.Errorf("%s: got status %d, stderr %s", file, status, stderr)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package server
+
+// This file holds the rows about who may connect and what they may do: users
+// and permissions as the file writes them.
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gnatsd/conf"
+)
+
+func authRows() []row {
+	return []row{
+		{Key: "authorization", Doc: "Who may connect as a client.",
+			Type: conf.Section(conf.SectionType[Options]{On: authConfigured})},
+		{Key: "authorization.user", Aliases: []string{"username"}, Field: "Username", Reload: onAuth,
+			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "The single user.",
+			Flags: []conf.Flag{{Names: []string{"user"}, Arg: "<user>", Group: authGroup, Usage: "User required for connections"}}},
+		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Password", Reload: onAuth,
+			Type: conf.Text(func(o *Options) *string { return &o.Password }), Doc: "Password of the single user, plain or as a bcrypt hash.",
+			Flags: []conf.Flag{{Names: []string{"pass"}, Arg: "<password>", Group: authGroup, Usage: "Password required for connections"}}},
+		{Key: "authorization.token", Secret: true, Field: "Authorization", Reload: onAuth,
+			Type: conf.Text(func(o *Options) *string { return &o.Authorization }), Doc: "Token instead of a user, plain or as a bcrypt hash.",
+			Flags: []conf.Flag{{Names: []string{"auth"}, Arg: "<token>", Group: authGroup, Usage: "Authorization token required for connections"}}},
+		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onSnapshot,
+			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Seconds a client has to authenticate."},
+		{Key: "authorization.default_permissions", Aliases: []string{"default_permission", "permissions"},
+			Wrong: "expected default permissions to be a map/struct", Reload: onAuth,
+			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
+			Doc:  "What users may do who have no permissions of their own."},
+		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
+			Doc: "List of `{ user, password, permissions }`. An empty list lets nobody in."},
+		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
+			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "The user that clients without credentials are."},
+	}
+}
+
+// authConfigured says whether clients are asked for anything.
+func authConfigured(o *Options) bool {
+	return o.Username != "" || o.Password != "" || o.Authorization != "" || o.Users != nil
+}
+
+// usersType is the list of users.
+func usersType() conf.CustomType[Options] {
+	return conf.CustomType[Options]{
+		Name: "list of maps",
+		Read: func(c *conf.Check, n *conf.Node, o *Options) {
+			if n.Kind != conf.Array {
+				c.Errorf(n.Pos, "expected users field to be an array, got %s", c.Have(n))
+				return
+			}
+			o.Users = []*User{}
+			for _, e := range n.Elems {
+				if u := readUser(c, e, o); u != nil {
+					o.Users = append(o.Users, u)
+				}
+			}
+		},
+		Text: usersText,
+		Zero: func(o *Options) bool { return o.Users == nil },
+		Copy: func(dst, src *Options) { dst.Users = cloneUsers(src) },
+	}
+}
+
+// userKeys are all spellings of the keys of a user.
+var userKeys = []string{"user", "username", "pass", "password", "permissions", "permission", "authorization"}
+
+func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
+	if n.Kind != conf.Map {
+		c.Errorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // not its text: it may be a password
+		return nil
+	}
+	u := &User{}
+	wrong := false
+	text := func(c *conf.Check, n *conf.Node, to *string) {
+		s, ok := c.String(n)
+		*to, wrong = s, wrong || !ok
+	}
+	for p := range n.Effective() {
+		key := strings.ToLower(p.Key)
+		switch c := c.In(key); key {
+		case "user", "username":
+			text(c, p.Value, &u.Username)
+		case "pass", "password":
+			text(c.Hush(), p.Value, &u.Password)
+		case "permissions", "permission", "authorization":
+			u.Permissions = readPermissions(c, p.Value, "expected user permissions to be a map/struct")
+		default:
+			c.Out().Unknown(p, userKeys)
+		}
+	}
+	if !wrong && (u.Username == "" || u.Password == "") {
+		o.incomplete = append(o.incomplete, &conf.Error{Pos: n.Pos, Key: "authorization.users", Msg: "user entry requires a user and a password"})
+	}
+	return u
+}
+
+// readPermissions reads what a user may do. It returns nil, for all, only with
+// an error.
+func readPermissions(c *conf.Check, n *conf.Node, wrong string) *Permissions {
+	if n.Kind != conf.Map {
+		c.Errorf(n.Pos, "%s, got %s", wrong, c.Have(n))
+		return nil
+	}
+	perms := &Permissions{}
+	for p := range n.Effective() {
+		key := strings.ToLower(p.Key)
+		switch c := c.In(key); key {
+		case "publish", "pub", "import":
+			perms.Publish = readSubjects(c, p.Value, false)
+		case "subscribe", "sub", "export":
+			perms.Subscribe = readSubjects(c, p.Value, true)
+		case "allow_responses", "allow_response":
+			c.Warnf(p.Pos, "%s is not supported: list the subjects of replies under publish", p.Key)
+		default:
+			if !p.Used {
+				c.Errorf(p.Pos, "unknown field %s parsing permissions", p.Key)
+			}
+		}
+	}
+	return perms
+}
+
+// readSubjects reads one side: a subject, an array of them, or a map of allow
+// and deny. queues says whether an entry may name a queue group behind its
+// subject.
+func readSubjects(c *conf.Check, n *conf.Node, queues bool) *SubjectPermission {
+	side := &SubjectPermission{}
+	if n.Kind != conf.Map {
+		side.Allow, side.allowAt = readSubjectList(c, n, queues)
+		return side
+	}
+	for p := range n.Effective() {
+		key := strings.ToLower(p.Key)
+		switch c := c.In(key); key {
+		case "allow":
+			side.Allow, side.allowAt = readSubjectList(c, p.Value, queues)
+		case "deny":
+			side.Deny, side.denyAt = readSubjectList(c, p.Value, queues)
+		default:
+			if !p.Used {
+				c.Errorf(p.Pos, "unknown field name %q parsing subject permissions, only 'allow' or 'deny' are permitted", p.Key)
+			}
+		}
+	}
+	return side
+}
+
+func readSubjectList(c *conf.Check, n *conf.Node, queues bool) (subjects []string, at []position) {
+	nodes := []*conf.Node{n}
+	switch n.Kind {
+	case conf.String:
+	case conf.Array:
+		nodes = n.Elems
+	default:
+		c.Errorf(n.Pos, "expected subject permissions to be a subject, or array of subjects, got %s", c.Have(n))
+		return nil, nil
+	}
+	for _, e := range nodes {
+		if e.Kind != conf.String {
+			c.Errorf(e.Pos, "subject in permissions array cannot be cast to string: have %s", c.Have(e))
+			continue
+		}
+		if _, err := parseRule(e.Str, queues); err != nil {
+			c.Errorf(e.Pos, "%v", err)
+			continue
+		}
+		subjects = append(subjects, e.Str)
+		at = append(at, position{e.Pos.File, e.Pos.Line, e.Pos.Col})
+	}
+	return subjects, at
+}
+
+// permissionsType is the type of permissions that stand alone.
+func permissionsType(get func(*Options) **Permissions) conf.Type[Options] {
+	return conf.Custom(conf.CustomType[Options]{
+		Name: "map",
+		Read: func(c *conf.Check, n *conf.Node, o *Options) {
+			*get(o) = readPermissions(c, n, "expected default permissions to be a map/struct")
+		},
+		Text: func(o *Options, _ bool) string { return permissionsText(*get(o)) },
+		Zero: func(o *Options) bool { return *get(o) == nil },
+		Copy: func(dst, src *Options) { *get(dst) = (*get(src)).clone() },
+	})
+}
+
+func clusterPermissions(o *Options) **RoutePermissions     { return &o.Cluster.Permissions }
+func clusterAuthPermissions(o *Options) **RoutePermissions { return &o.Cluster.authPermissions }
+
+// routePermissionsType is the type of what crosses routes. It is written as
+// permissions are.
+func routePermissionsType(get func(*Options) **RoutePermissions) conf.Type[Options] {
+	return conf.Custom(conf.CustomType[Options]{
+		Name: "map",
+		Read: func(c *conf.Check, n *conf.Node, o *Options) {
+			if p := readPermissions(c, n, "expected permissions to be a map/struct"); p != nil {
+				*get(o) = &RoutePermissions{Import: p.Publish, Export: p.Subscribe}
+			}
+		},
+		Text: func(o *Options, _ bool) string { return routePermissionsText(*get(o)) },
+		Zero: func(o *Options) bool { return *get(o) == nil },
+		Copy: func(dst, src *Options) {
+			p := *get(src)
+			if p != nil {
+				p = &RoutePermissions{Import: p.Import.clone(), Export: p.Export.clone()}
+			}
+			*get(dst) = p
+		},
+	})
+}
+
+// usersText writes the users as in a file.
+func usersText(o *Options, show bool) string {
+	if o.Users == nil {
+		return ""
+	}
+	var entries []string
+	for _, u := range o.Users {
+		password := u.Password
+		if !show {
+			password = redacted
+		}
+		entry := "user: " + conf.Quote(u.Username) + ", password: " + conf.Quote(password)
+		if u.Permissions != nil && u.Permissions != o.defaultPermissions {
+			entry += ", permissions: " + permissionsText(u.Permissions)
+		}
+		entries = append(entries, "{"+entry+"}")
+	}
+	return "[" + strings.Join(entries, ", ") + "]"
+}
+
+func permissionsText(p *Permissions) string {
+	if p == nil {
+		return ""
+	}
+	return sidesText("publish", p.Publish, "subscribe", p.Subscribe)
+}
+
+func routePermissionsText(p *RoutePermissions) string {
+	if p == nil {
+		return ""
+	}
+	return sidesText("import", p.Import, "export", p.Export)
+}
+
+func sidesText(first string, a *SubjectPermission, second string, b *SubjectPermission) string {
+	var parts []string
+	for _, side := range []struct {
+		name string
+		p    *SubjectPermission
+	}{{first, a}, {second, b}} {
+		if side.p != nil {
+			parts = append(parts, fmt.Sprintf("%s: {allow: %s, deny: %s}", side.name, listText(side.p.Allow), listText(side.p.Deny)))
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+func listText(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = conf.Quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// cloneUsers copies the users of o, who go on sharing the default permissions.
+func cloneUsers(o *Options) []*User {
+	if o.Users == nil {
+		return nil
+	}
+	shared := map[*Permissions]*Permissions{}
+	out := make([]*User, len(o.Users))
+	for i, u := range o.Users {
+		p, ok := shared[u.Permissions]
+		if !ok {
+			p = u.Permissions.clone()
+			shared[u.Permissions] = p
+		}
+		out[i] = &User{Username: u.Username, Password: u.Password, Permissions: p}
+	}
+	return out
+}
+
+func (p *Permissions) clone() *Permissions {
+	if p == nil {
+		return nil
+	}
+	return &Permissions{Publish: p.Publish.clone(), Subscribe: p.Subscribe.clone()}
+}
+
+func (p *SubjectPermission) clone() *SubjectPermission {
+	if p == nil {
+		return nil
+	}
+	return &SubjectPermission{
+		Allow: slices.Clone(p.Allow), Deny: slices.Clone(p.Deny),
+		allowAt: slices.Clone(p.allowAt), denyAt: slices.Clone(p.denyAt),
+	}
+}

@@ -1,0 +1,361 @@
+package server
+
+// This file puts settings together: the file, then the flags that were typed,
+// then what follows from both. Every reload does it again in the same order.
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"gnatsd/conf"
+)
+
+// loading is what is remembered of how Options came about. It does not change.
+type loading struct {
+	flags    *conf.Flags[Options]
+	values   *conf.Values[Options] // nil for options that no file or flag set
+	warnings []string              // for the log at start
+}
+
+// loadOptions lays a file and flags over o, which it changes. Either may be
+// missing. The error is of type conf.Errors if it is about the file.
+func loadOptions(o *Options, file string, flags *conf.Flags[Options]) error {
+	v := optionTable().Fill(o)
+	o.incomplete, o.Cluster.authPermissions = nil, nil
+	if file != "" {
+		if err := loadFile(v, file, flags.Asked("t")); err != nil {
+			return err
+		}
+		o.ConfigFile = file
+	}
+	if err := v.Flags(flags); err != nil {
+		return err
+	}
+	if err := o.settleFlags(flags); err != nil {
+		return err
+	}
+	if err := o.makeTLS(func(key string) conf.Pos { return v.Origin(key).Pos }); err != nil {
+		return err
+	}
+	o.loaded = &loading{flags: flags, values: v, warnings: loadWarnings(v)}
+	return nil
+}
+
+// loadFile lays a file over the values, and reports everything that is wrong
+// with it together. To a strict reader that includes keys that nothing uses.
+func loadFile(v *conf.Values[Options], file string, strict bool) error {
+	root, err := conf.System().File(file)
+	if root == nil {
+		return err
+	}
+	var all conf.Errors
+	errors.As(err, &all)
+	v.File(root)
+	v.Target.checkFile(v)
+	all = append(all, v.Errors...)
+	if strict {
+		all = append(all, v.Unknown...)
+	}
+	if len(all) > 0 {
+		return all
+	}
+	v.Target.settleFile(v)
+	return nil
+}
+
+// checkFile reports settings of the file that contradict each other.
+func (o *Options) checkFile(v *conf.Values[Options]) {
+	if !o.TLSMap { // who is known by a certificate needs no password
+		v.Errors = append(v.Errors, o.incomplete...)
+	}
+	inFile := func(key string) bool { return v.Origin("authorization."+key).Layer == conf.FromFile }
+	user := inFile("user") && o.Username != ""
+	password := inFile("password") && o.Password != "" // beside users it is a variable called PASS
+	token := inFile("token") && o.Authorization != ""
+	users := inFile("users") && o.Users != nil
+	for _, conflict := range []struct {
+		is      bool
+		message string
+	}{
+		{(user || password) && token, "cannot have a user/pass and token"},
+		{users && user, "can not have a single user/pass and a users array"},
+		{users && token, "can not have a token and a users array"},
+	} {
+		if conflict.is {
+			v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("authorization").Pos, Key: "authorization", Msg: conflict.message})
+		}
+	}
+	if o.NoAuthUser != "" && inFile("users") && !o.hasUser(o.NoAuthUser) {
+		v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("no_auth_user").Pos, Key: "no_auth_user",
+			Msg: fmt.Sprintf("user %q is not in the list of users", o.NoAuthUser)})
+	}
+}
+
+func (o *Options) hasUser(name string) bool {
+	for _, u := range o.Users {
+		if u.Username == name {
+			return true
+		}
+	}
+	return false
+}
+
+// settleFile does what can only be done once the whole file is known.
+func (o *Options) settleFile(v *conf.Values[Options]) {
+	for _, u := range o.Users {
+		if u.Permissions == nil {
+			u.Permissions = o.defaultPermissions
+		}
+	}
+	if v.Origin("cluster.permissions").Layer != conf.FromFile && o.Cluster.authPermissions != nil {
+		o.Cluster.Permissions = o.Cluster.authPermissions
+	}
+	if v.Origin("authorization").Layer == conf.FromFile {
+		o.exclusiveAuth(v)
+	}
+}
+
+// exclusiveAuth drops what an earlier layer said of who may connect by other
+// means than the file: the file decides which means is in force.
+func (o *Options) exclusiveAuth(v *conf.Values[Options]) {
+	inFile := func(key string) bool { return v.Origin("authorization."+key).Layer == conf.FromFile }
+	if !inFile("users") && (inFile("user") || inFile("token")) {
+		o.Users = nil
+	}
+}
+
+// settleFlags does what follows from flags that were typed.
+func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
+	if text, typed := flags.Typed("routes"); typed {
+		o.RoutesStr = text
+		if text != "" && o.Cluster.Port == 0 {
+			return errors.New("solicited routes require cluster capabilities, e.g. --cluster")
+		}
+	}
+	for _, name := range []string{"tlscert", "tlskey", "tlscacert"} {
+		if text, _ := flags.Typed(name); text != "" {
+			o.TLS = true
+		}
+	}
+	if flags.Asked("tlsverify") {
+		o.TLS = true
+	}
+	if _, typed := flags.Typed("tls"); typed && !flags.Asked("tls") {
+		o.TLS = false
+	}
+	return nil
+}
+
+// loadWarnings are what the log says at start about values that work but
+// should not be used, and about keys that nothing uses.
+func loadWarnings(v *conf.Values[Options]) []string {
+	var out []string
+	for _, e := range v.Warnings {
+		out = append(out, e.Error())
+	}
+	for _, e := range v.Unknown {
+		out = append(out, e.Error()+", it has no effect")
+	}
+	if o := v.Target; len(o.Routes) > 0 && o.Cluster.Port == 0 {
+		out = append(out, "Routes are configured, but the cluster has no port: clustering is off")
+	}
+	return out
+}
+
+// ProcessConfigFile reads a configuration file into new Options, which hold what
+// the file says and nothing else. Without a name they are empty.
+func ProcessConfigFile(configFile string) (*Options, error) {
+	o := &Options{}
+	if err := o.ProcessConfigFile(configFile); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// ProcessConfigFile lays a configuration file over o. After an error o may hold
+// some of the file.
+func (o *Options) ProcessConfigFile(configFile string) error {
+	o.ConfigFile = configFile
+	if configFile == "" {
+		return nil
+	}
+	return loadOptions(o, configFile, nil)
+}
+
+// ConfigureOptions reads a command line: it adds the broker's flags to fs,
+// parses args, reads the configuration file they name, and lays the flags that
+// were typed over it. If the command line asks for the version, the usage or the
+// TLS help, it calls the function given for it, and if it asks for a signal to
+// another process, it sends it; then it returns nil and nil.
+func ConfigureOptions(fs *flag.FlagSet, args []string, printVersion, printHelp, printTLSHelp func()) (*Options, error) {
+	return configure(fs, args, informers{version: printVersion, help: printHelp, tlsHelp: printTLSHelp})
+}
+
+// informers are called for what a command line asks for. read, if not nil, is
+// called once the flags have been read, before anything is done about them.
+type informers struct {
+	read, version, help, tlsHelp func()
+}
+
+// configure is [ConfigureOptions].
+func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, error) {
+	flags := optionTable().Define(fs)
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if inform.read != nil {
+		inform.read()
+	}
+	version, help, err := ProcessCommandLineArgs(fs)
+	switch {
+	case flags.Asked("version"):
+		inform.version()
+		return nil, nil
+	case flags.Asked("help"):
+		inform.help()
+		return nil, nil
+	case flags.Asked("help_tls"):
+		inform.tlsHelp()
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case version:
+		inform.version()
+		return nil, nil
+	case help:
+		inform.help()
+		return nil, nil
+	}
+	if text, _ := flags.Typed("signal"); text != "" {
+		return nil, signalByFlag(text)
+	}
+	o := &Options{Logtime: true}
+	file, _ := flags.Typed("config")
+	if err := loadOptions(o, file, flags); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// signalByFlag does what -sl asks for.
+func signalByFlag(text string) error {
+	command, target, err := parseSignalArg(text)
+	if err != nil {
+		return err
+	}
+	return ProcessSignal(command, target)
+}
+
+// ProcessCommandLineArgs looks at the words behind the flags: version and help
+// are taken for the flags of those names, any other is an error.
+func ProcessCommandLineArgs(cmd *flag.FlagSet) (showVersion, showHelp bool, err error) {
+	if cmd.NArg() == 0 {
+		return false, false, nil
+	}
+	switch word := cmd.Arg(0); strings.ToLower(word) {
+	case "version":
+		return true, false, nil
+	case "help":
+		return false, true, nil
+	default:
+		return false, false, fmt.Errorf("unrecognized command: %q", word)
+	}
+}
+
+// MergeOptions returns fileOpts with the settings of flagOpts that are not zero
+// in their place. Either may be nil.
+func MergeOptions(fileOpts, flagOpts *Options) *Options {
+	switch {
+	case fileOpts == nil:
+		return flagOpts
+	case flagOpts == nil:
+		return fileOpts
+	}
+	o := fileOpts.Clone()
+	optionTable().Merge(o, flagOpts)
+	override(&o.ConfigFile, flagOpts.ConfigFile)
+	override(&o.RoutesStr, flagOpts.RoutesStr)
+	override(&o.NoLog, flagOpts.NoLog)
+	override(&o.NoSigs, flagOpts.NoSigs)
+	override(&o.TLS, flagOpts.TLS)
+	override(&o.TLSConfig, flagOpts.TLSConfig)
+	override(&o.tlsFiles, flagOpts.tlsFiles)
+	override(&o.Cluster.ListenStr, flagOpts.Cluster.ListenStr)
+	override(&o.Cluster.TLSConfig, flagOpts.Cluster.TLSConfig)
+	override(&o.Cluster.tlsOn, flagOpts.Cluster.tlsOn)
+	override(&o.network, flagOpts.network)
+	override(&o.CustomClientAuthentication, flagOpts.CustomClientAuthentication)
+	override(&o.CustomRouterAuthentication, flagOpts.CustomRouterAuthentication)
+	return o
+}
+
+// override replaces a value by one that is not zero.
+func override[V comparable](to *V, by V) {
+	var zero V
+	if by != zero {
+		*to = by
+	}
+}
+
+// Clone returns a deep copy, nil of nil.
+func (o *Options) Clone() *Options {
+	if o == nil {
+		return nil
+	}
+	c := *o
+	optionTable().Copy(&c, o) // what is shared by assignment: lists, users, permissions
+	for i, u := range o.Routes {
+		c.Routes[i] = cloneURL(u)
+	}
+	if o.defaultPermissions != nil {
+		c.shareDefaults(o)
+	}
+	if o.TLSConfig != nil {
+		c.TLSConfig = o.TLSConfig.Clone()
+	}
+	if o.Cluster.TLSConfig != nil {
+		c.Cluster.TLSConfig = o.Cluster.TLSConfig.Clone()
+	}
+	if o.tlsFiles != nil {
+		files := *o.tlsFiles
+		c.tlsFiles = &files
+	}
+	return &c
+}
+
+// shareDefaults lets the users of c that had the default permissions of o have
+// those of c.
+func (c *Options) shareDefaults(o *Options) {
+	for i, u := range o.Users {
+		if u.Permissions == o.defaultPermissions {
+			c.Users[i].Permissions = c.defaultPermissions
+		}
+	}
+}
+
+func cloneURL(u *url.URL) *url.URL {
+	if u == nil {
+		return nil
+	}
+	c := *u
+	if u.User != nil {
+		user := *u.User
+		c.User = &user
+	}
+	return &c
+}
+
+// RoutesFromStr splits a list of route URLs at its commas. What does not parse
+// is left out.
+func RoutesFromStr(routesStr string) []*url.URL {
+	var routes []*url.URL
+	for text := range strings.SplitSeq(routesStr, ",") {
+		if u, err := url.Parse(strings.TrimSpace(text)); err == nil && strings.TrimSpace(text) != "" {
+			routes = append(routes, u)
+		}
+	}
+	return routes
+}

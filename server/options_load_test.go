@@ -1,0 +1,653 @@
+package server
+
+import (
+	"crypto/tls"
+	"flag"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gnatsd/conf"
+)
+
+// writeConfig writes a configuration file and returns its path.
+func writeConfig(t testing.TB, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// configured reads a command line, with a configuration file unless text is empty.
+func configured(t testing.TB, text string, args ...string) (*Options, error) {
+	t.Helper()
+	if text != "" {
+		args = append([]string{"-c", writeConfig(t, text)}, args...)
+	}
+	fs := flag.NewFlagSet("gnatsd", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	never := func() { t.Error("asked for information") }
+	return ConfigureOptions(fs, args, never, never, never)
+}
+
+func mustConfigure(t testing.TB, text string, args ...string) *Options {
+	t.Helper()
+	o, err := configured(t, text, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func mustURL(t testing.TB, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestFileSetsOptions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, text string
+		want       func(o *Options)
+	}{
+		{"listen as host and port", "listen: 1.2.3.4:5", func(o *Options) { o.Host, o.Port = "1.2.3.4", 5 }},
+		{"listen as a port", "host: x, listen: 22k", func(o *Options) { o.Port = 22000 }},
+		{"listen without host", "listen = :5", func(o *Options) { o.Port = 5 }},
+		{"any case", "PORT: 5\nHost: x", func(o *Options) { o.Host, o.Port = "x", 5 }},
+		{"aliases", "net: x, logfile: l, pidfile: p, monitor_port: 1, max_conn: 2, max_subs: 3, log_size_limit: 4", func(o *Options) {
+			o.Host, o.LogFile, o.PidFile, o.HTTPPort, o.MaxConn, o.MaxSubs, o.LogSizeLimit = "x", "l", "p", 1, 2, 3, 4
+		}},
+		{"monitoring shares one host", "http: a:1, https: b:2", func(o *Options) { o.HTTPHost, o.HTTPPort, o.HTTPSPort = "b", 1, 2 }},
+		{"logging", `debug: true, trace: on, logtime: no, log_file: l, syslog: yes, remote_syslog: "udp://h:1", log_format: JSON, logfile_max_num: 3, max_traced_msg_len: 9`,
+			func(o *Options) {
+				o.Debug, o.Trace, o.Logtime, o.LogFile, o.Syslog, o.RemoteSyslog = true, true, false, "l", true, "udp://h:1"
+				o.LogFormat, o.LogMaxNum, o.MaxTracedMsgLen = "json", 3, 9
+			}},
+		{"limits", "max_connections: -1, max_subscriptions: 10, max_control_line: 512, max_payload: 64kb, max_pending: 1gb, max_pending_total: 2gb, max_closed_clients: 5", func(o *Options) {
+			o.MaxConn, o.MaxSubs, o.MaxControlLine, o.MaxPayload, o.MaxPending, o.MaxPendingTotal, o.MaxClosedClients = -1, 10, 512, 64<<10, 1<<30, 2<<30, 5
+		}},
+		{"times", `ping_interval: "30s", ping_max: 5, write_deadline: 3s, lame_duck_duration: "2m", lame_duck_grace_period: 5`, func(o *Options) {
+			o.PingInterval, o.MaxPingsOut, o.WriteDeadline = 30*time.Second, 5, 3*time.Second
+			o.LameDuckDuration, o.LameDuckGracePeriod = 2*time.Minute, 5*time.Second
+		}},
+		{"times in seconds", `ping_interval: 30, write_deadline: 3`, func(o *Options) {
+			o.PingInterval, o.WriteDeadline = 30*time.Second, 3*time.Second
+		}},
+		{"names and the rest", "server_name: s, client_advertise: \"a:1\", ports_file_dir: d, prof_port: 7, http_base_path: /x", func(o *Options) {
+			o.ServerName, o.ClientAdvertise, o.PortsFileDir, o.ProfPort, o.HTTPBasePath = "s", "a:1", "d", 7, "/x"
+		}},
+		{"a single user", "authorization { user: u, password: p, timeout: 2.5 }", func(o *Options) { o.Username, o.Password, o.AuthTimeout = "u", "p", 2.5 }},
+		{"a token", "authorization { token: t }", func(o *Options) { o.Authorization = "t" }},
+		{"an empty authorization", "authorization {}", func(*Options) {}},
+		{"a list of nobody", "authorization { users: [] }", func(o *Options) { o.Users = []*User{} }},
+		{"a cluster", `cluster { listen: h:1, name: c, no_advertise: true, advertise: "a:1", connect_retries: 3, prefer_local: true
+			authorization { user: u, pass: p, timeout: 0.5 }, routes: ["nats-route://u:p@h:2", "nats://h:3"] }`, func(o *Options) {
+			o.Cluster = ClusterOpts{Host: "h", Port: 1, Name: "c", NoAdvertise: true, Advertise: "a:1", ConnectRetries: 3, PreferLocal: true,
+				Username: "u", Password: "p", AuthTimeout: .5}
+			o.Routes = []*url.URL{mustURL(t, "nats-route://u:p@h:2"), mustURL(t, "nats://h:3")}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, tc.text)
+			got, err := ProcessConfigFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w := got.loaded.warnings; len(w) != 0 && !strings.Contains(w[0], plainWriteDeadline) {
+				t.Errorf("warnings: %q", w)
+			}
+			got.loaded = nil
+			want := &Options{ConfigFile: file}
+			tc.want(want)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestClassicExampleLoads(t *testing.T) {
+	t.Parallel()
+	o, err := ProcessConfigFile("../conf/testdata/good/readme.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Host != "localhost" || o.Port != 4242 || o.HTTPPort != 8222 || o.Cluster.Port != 4244 || len(o.Routes) != 2 ||
+		o.MaxControlLine != 512 || !o.Trace || len(o.loaded.warnings) != 0 {
+		t.Errorf("got %+v, warnings %q", o, o.loaded.warnings)
+	}
+}
+
+func TestClassicPermissionsExampleLoads(t *testing.T) {
+	t.Parallel()
+	o := mustConfigure(t, "", "-c", "../conf/testdata/good/readme_permissions.conf", "-t")
+	if len(o.Users) != 3 || o.Users[2].Password != "abcdefghijklmnopqrstuvwxwz0123456789" || o.Users[2].Permissions != o.defaultPermissions {
+		t.Errorf("got %s", usersText(o, true))
+	}
+}
+
+func TestReadmeExampleLoads(t *testing.T) {
+	t.Setenv("BERTS_PASSWORD", "secret")
+	content, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(content), "```\nlisten: ")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("the README has no example of a configuration")
+	}
+	o := mustConfigure(t, "listen: "+example, "-t")
+	if _, err := New(o); err != nil {
+		t.Error(err)
+	}
+}
+
+// allowed is a permission without the places of its entries.
+func allowed(allow []string, deny ...string) *SubjectPermission {
+	return &SubjectPermission{Allow: allow, Deny: deny}
+}
+
+// withoutPlaces drops the places of entries, which comparisons are not about.
+func withoutPlaces(users []*User) []*User {
+	for _, u := range users {
+		if u.Permissions == nil {
+			continue
+		}
+		for _, s := range []*SubjectPermission{u.Permissions.Publish, u.Permissions.Subscribe} {
+			if s != nil {
+				s.allowAt, s.denyAt = nil, nil
+			}
+		}
+	}
+	return users
+}
+
+func TestUsersAndTheirPermissions(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, text string // of the authorization block
+		want       []*User
+	}{
+		{"all spellings", `users: [{user: a, pass: 1p, permission: {pub: x, sub: y}}, {username: b, password: 2p, authorization: {import: x, export: y}}]`, []*User{
+			{"a", "1p", &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}},
+			{"b", "2p", &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}}}},
+		{"arrays, and maps of allow and deny", `users: [{user: a, password: p, permissions: {publish: [x, "y.>"], subscribe: {allow: "s.>", deny: [s.a, "s.b q"]}}}]`, []*User{
+			{"a", "p", &Permissions{allowed([]string{"x", "y.>"}), allowed([]string{"s.>"}, "s.a", "s.b q")}}}},
+		{"a side left out", `users: [{user: a, password: p, permissions: {publish: x}}, {user: b, password: p, permissions: {}}]`, []*User{
+			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}, {"b", "p", &Permissions{}}}},
+		{"an empty list", `users: [{user: a, password: p, permissions: {publish: []}}]`, []*User{
+			{"a", "p", &Permissions{Publish: allowed(nil)}}}},
+		{"defaults written last", `users: [{user: a, password: p}, {user: b, password: p, permissions: {sub: z}}], default_permissions: {publish: x}`, []*User{
+			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}, {"b", "p", &Permissions{Subscribe: allowed([]string{"z"})}}}},
+		{"defaults as permissions", `permissions: {publish: x}, users: [{user: a, password: p}]`, []*User{
+			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}}},
+		{"variables", `ADMIN = {publish: ">"}, PASS: secret, users: [{user: a, password: $PASS, permissions: $ADMIN}]`, []*User{
+			{"a", "secret", &Permissions{Publish: allowed([]string{">"})}}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			o := mustConfigure(t, "authorization {\n"+tc.text+"\n}")
+			if w := o.loaded.warnings; len(w) > 0 {
+				t.Errorf("warnings: %q", w)
+			}
+			if got := withoutPlaces(o.Users); !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("got %s", usersText(o, true))
+			}
+		})
+	}
+}
+
+func TestRoutePermissionsOfAFile(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"of the cluster", "permissions { import: a, export: [b, c] }", `{import: {allow: ["a"], deny: []}, export: {allow: ["b", "c"], deny: []}}`},
+		{"of the authorization", "authorization { permissions { import: {deny: a} } }", `{import: {allow: [], deny: ["a"]}}`},
+		{"of the cluster before those of the authorization", "permissions { pub: a }\nauthorization { permissions { import: b } }", `{import: {allow: ["a"], deny: []}}`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			o := mustConfigure(t, "cluster { listen: 1\n"+tc.text+"\n}")
+			if got := routePermissionsText(o.Cluster.Permissions); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFilesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"a wrong kind", "debug: 1", "x.conf:1:8: debug: want a boolean (true or false), have integer 1"},
+		{"all errors at once", "port: x\nhost: 5\na=1 2\n", "x.conf:3:5: a: Expected a top-level value to end with a new line, comment or EOF, but got '2' instead.\n" +
+			"x.conf:1:7: port: want an integer from -1 to 65535, have string \"x\"\nx.conf:2:7: host: want a string, have integer 5 (put it in quotes)"},
+		{"an address without port", "listen: localhost", `x.conf:1:9: listen: could not parse address string "localhost"`},
+		{"an address with a bad port", `listen: "h:x"`, `x.conf:1:9: listen: could not parse port "x"`},
+		{"a write_deadline that does not read", "write_deadline: soon", `x.conf:1:17: write_deadline: error parsing write_deadline: time: invalid duration "soon"`},
+		{"a lame_duck_duration that does not read", `lame_duck_duration: "x"`, `x.conf:1:21: lame_duck_duration: error parsing lame_duck_duration: time: invalid duration "x"`},
+		{"user and token", "authorization { user: a, token: b }", "x.conf:1:1: authorization: cannot have a user/pass and token"},
+		{"users and user", "authorization { user: a, users: [] }", "x.conf:1:1: authorization: can not have a single user/pass and a users array"},
+		{"users and token", "authorization { token: a, users: [] }", "x.conf:1:1: authorization: can not have a token and a users array"},
+		{"users that are no array", "authorization { users: secret }", `x.conf:1:24: authorization.users: expected users field to be an array, got string "secret"`},
+		{"a user that is no map", "authorization { users: [secret] }", `x.conf:1:25: authorization.users: expected user entry to be a map/struct, got string`},
+		{"a user without password", "authorization { users: [{user: a}] }", `x.conf:1:25: authorization.users: user entry requires a user and a password`},
+		{"a password that is a number", "authorization { users: [{user: a, pass: 1234}] }", `x.conf:1:41: authorization.users.pass: want a string, have integer (put it in quotes)`},
+		{"a single password that is a number", "authorization { user: a, pass: 1234 }", `x.conf:1:32: authorization.pass: want a string, have integer (put it in quotes)`},
+		{"a timeout that is no number", "authorization { timeout: x }", `x.conf:1:26: authorization.timeout: want a number of seconds from 0s to 1000h, have string "x"`},
+		{"default permissions that are no map", "authorization { default_permissions: x }", `x.conf:1:38: authorization.default_permissions: expected default permissions to be a map/struct, got string "x"`},
+		{"user permissions that are no map", "authorization { users: [{user: a, pass: b, permissions: x}] }", `x.conf:1:57: authorization.users.permissions: expected user permissions to be a map/struct, got string "x"`},
+		{"an unknown permission", "authorization { permissions { read: x } }", `x.conf:1:31: authorization.permissions.read: unknown field read parsing permissions`},
+		{"an unknown side of a permission", "authorization { permissions { pub { alow: x } } }",
+			`x.conf:1:37: authorization.permissions.pub.alow: unknown field name "alow" parsing subject permissions, only 'allow' or 'deny' are permitted`},
+		{"subjects that are a number", "authorization { permissions { pub: 5 } }",
+			`x.conf:1:36: authorization.permissions.pub: expected subject permissions to be a subject, or array of subjects, got integer 5`},
+		{"a subject that is a number", "authorization { permissions { pub: [a, 5] } }",
+			`x.conf:1:40: authorization.permissions.pub: subject in permissions array cannot be cast to string: have integer 5`},
+		{"an invalid subject", `authorization { permissions { pub: [a, "b..c"], sub: { deny: " " } } }`,
+			`x.conf:1:40: authorization.permissions.pub: subject "b..c" is not a valid subject` + "\n" +
+				`x.conf:1:62: authorization.permissions.sub.deny: subject " " is not a valid subject`},
+		{"a queue where none can be", `authorization { permissions { pub: "a q" } }`, `x.conf:1:36: authorization.permissions.pub: subject "a q" is not a valid subject`},
+		{"a visitor who is not listed", "no_auth_user: bob\nauthorization { users: [{user: a, pass: b}] }", `x.conf:1:1: no_auth_user: user "bob" is not in the list of users`},
+		{"users for routes", "cluster { authorization { users: [] } }", `x.conf:1:34: cluster.authorization.users: cluster authorization does not allow multiple users`},
+		{"route permissions that are no map", "cluster { permissions: x }", `x.conf:1:24: cluster.permissions: expected permissions to be a map/struct, got string "x"`},
+		{"a route that does not parse", `cluster { routes: ["nats://u:secret@h:x"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
+		{"a route without port", `cluster { routes: ["nats://h"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://h"]: the port is missing`},
+		{"an unknown key of tls", `tls { cert: x }`, `x.conf:1:7: tls.cert: error parsing tls config, unknown field ["cert"]`},
+		{"a file name that is a number", `tls { cert_file: 5 }`, `x.conf:1:18: tls.cert_file: error parsing tls config, expected 'cert_file' to be filename: want a string, have integer 5 (put it in quotes)`},
+		{"verify that is no boolean", `tls { verify: maybe }`, `x.conf:1:15: tls.verify: error parsing tls config, expected 'verify' to be a boolean: want a boolean (true or false), have string "maybe"`},
+		{"no ciphers", `tls { cipher_suites: [] }`, `x.conf:1:22: tls.cipher_suites: error parsing tls config, 'cipher_suites' cannot be empty`},
+		{"an unknown cipher", `tls { cipher_suites: [X] }`, `x.conf:1:23: tls.cipher_suites: unrecognized cipher X`},
+		{"no curves", `tls { curve_preferences: [] }`, `x.conf:1:26: tls.curve_preferences: error parsing tls config, 'curve_preferences' cannot be empty`},
+		{"an unknown curve", `tls { curve_preferences: [X] }`, `x.conf:1:27: tls.curve_preferences: unrecognized curve preference X`},
+		{"a certificate that is not named", "port: 1\ntls { key_file: k }", `x.conf:2:1: tls: TLS Server certificate must be present and valid`},
+		{"a key that is not named", "cluster { port: 1, tls { cert_file: c } }", `x.conf:1:20: cluster.tls: TLS Server private key must be present and valid`},
+		{"a certificate that is missing", `tls { cert_file: "no/c", key_file: "no/k" }`, `x.conf:1:1: tls: error parsing X509 certificate/key pair: open no/c: no such file or directory`},
+		{"a port beyond all ports", "port: 65536", `x.conf:1:7: port: want an integer from -1 to 65535, have integer 65536`},
+		{"a payload beyond nine digits", "max_payload: 1gb", `x.conf:1:14: max_payload: want a size from -2GB to 999999999, have integer 1gb`},
+		{"a name with a blank", `server_name: "a b"`, `x.conf:1:14: server_name: a name cannot contain white space`},
+		{"a base path without slash", `http_base_path: x`, `x.conf:1:17: http_base_path: a base path starts with '/' and holds no spaces, '?' or '#'`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, tc.text)
+			_, err := ProcessConfigFile(file)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), file, "x.conf"); got != tc.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFilesThatAreWarnedAbout(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
+		{"an unknown key of a user", "authorization { users: [{user: a, pass: b, permision: {}}] }",
+			`x.conf:1:44: authorization.users.permision: unknown field "permision" (did you mean "permission"?), it has no effect`},
+		{"a key of 2.x that lets people in", "accounts { A: { users: [] } }",
+			`x.conf:1:1: accounts: unknown field "accounts" (a feature of nats-server 2.x that this broker does not have: the users it defines are unknown here), it has no effect`},
+		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
+		{"a token for routes", "cluster { port: 1, authorization { token: x } }", `x.conf:1:43: cluster.authorization.token: a token for routes has no effect`},
+		{"routes without a port", `cluster { routes: ["nats://h:1"] }`, `Routes are configured, but the cluster has no port: clustering is off`},
+		{"a right that is not supported", `authorization { permissions { allow_responses: true } }`,
+			`x.conf:1:31: authorization.permissions.allow_responses: allow_responses is not supported: list the subjects of replies under publish`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, tc.text)
+			o, err := ProcessConfigFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.ReplaceAll(strings.Join(o.loaded.warnings, "\n"), file, "x.conf"); got != tc.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFlagsAndFileCombine(t *testing.T) {
+	t.Parallel()
+	const cluster = `cluster { listen: f:1, authorization { user: u, password: p }, routes: ["nats://r:1"], permissions { import: a } }`
+	for _, tc := range []struct {
+		name, text string
+		args       []string
+		want       func(o *Options) bool
+	}{
+		{"the flag wins", "port: 1\ndebug: true", []string{"-p", "2", "-D=false"}, func(o *Options) bool { return o.Port == 2 && !o.Debug }},
+		{"log lines have the time unless somebody says no", "", nil, func(o *Options) bool { return o.Logtime }},
+		{"the file says no", "logtime: false", nil, func(o *Options) bool { return !o.Logtime }},
+		{"the flag says yes", "logtime: false", []string{"-T"}, func(o *Options) bool { return o.Logtime }},
+		{"both letters at once come last", "", []string{"-DV=false", "-D", "-V"}, func(o *Options) bool { return !o.Debug && !o.Trace }},
+		{"a cluster URL leaves the rest of the block", cluster, []string{"--cluster", "nats://x:2"}, func(o *Options) bool {
+			return o.Cluster.Host == "x" && o.Cluster.Port == 2 && o.Cluster.Username == "u" && o.Cluster.Password == "p" && len(o.Routes) == 1 && o.Cluster.Permissions != nil
+		}},
+		{"a cluster URL brings its user", cluster, []string{"--cluster_listen", "x://a:b@x:2"}, func(o *Options) bool {
+			return o.Cluster.Username == "a" && o.Cluster.Password == "b" && o.Cluster.ListenStr == "x://a:b@x:2"
+		}},
+		{"an empty cluster URL turns clustering off", cluster, []string{"--cluster", ""}, func(o *Options) bool { return o.Cluster.Port == 0 }},
+		{"routes replace those of the file", cluster, []string{"--routes", "nats://a:1, nats://b:2"}, func(o *Options) bool {
+			return len(o.Routes) == 2 && o.Routes[1].Host == "b:2" && o.RoutesStr == "nats://a:1, nats://b:2"
+		}},
+		{"no routes", cluster, []string{"--routes", ""}, func(o *Options) bool { return len(o.Routes) == 0 }},
+		{"a user and a token from flags are no conflict", "", []string{"--user", "u", "--pass", "p", "--auth", "t"}, func(o *Options) bool {
+			return o.Username == "u" && o.Password == "p" && o.Authorization == "t"
+		}},
+		{"a user from a flag beside a list", "authorization { users: [{user: a, password: b}] }", []string{"--user", "u"}, func(o *Options) bool {
+			return o.Username == "u" && len(o.Users) == 1
+		}},
+		{"an empty configuration file", "", []string{"-c", "", "-p", "5"}, func(o *Options) bool { return o.Port == 5 && o.ConfigFile == "" }},
+		{"an empty signal", "", []string{"-sl", ""}, func(o *Options) bool { return o != nil }},
+		{"the rest of the flags", "", strings.Fields("-a h -P p -m 1 -ms 2 -l l -s -r r -profile 3 --client_advertise c --cluster_advertise k --no_advertise --connect_retries 4 --ports_file_dir d -n s --cluster_name n --log_size_limit 5"),
+			func(o *Options) bool {
+				want := &Options{Logtime: true, Host: "h", PidFile: "p", HTTPPort: 1, HTTPSPort: 2, LogFile: "l", Syslog: true, RemoteSyslog: "r", ProfPort: 3,
+					ClientAdvertise: "c", PortsFileDir: "d", ServerName: "s", LogSizeLimit: 5,
+					Cluster: ClusterOpts{Advertise: "k", NoAdvertise: true, ConnectRetries: 4, Name: "n"}}
+				o.loaded = nil
+				return reflect.DeepEqual(o, want)
+			}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if o := mustConfigure(t, tc.text, tc.args...); !tc.want(o) {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
+
+func TestFlagsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--cluster", "nats://u@h:1"}, "expected cluster password to be set"},
+		{[]string{"--cluster", "nats://127.0.0.1"}, "address 127.0.0.1: missing port in address"},
+		{[]string{"--cluster", "127.0.0.1:22103"}, `parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
+		{[]string{"--cluster", "nats://u:secret@h:x"}, `parse "nats://[REDACTED]@h:x": invalid port ":x" after host`},
+		{[]string{"--routes", "nats://h:1"}, "solicited routes require cluster capabilities, e.g. --cluster"},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://h:1,"}, `error parsing route url [""]: the host is missing`},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://u:secret@h:1x"}, `error parsing route url ["nats://[REDACTED]@h:1x"]: invalid port ":1x" after host`},
+		{[]string{"--tls"}, "TLS Server certificate must be present and valid"},
+		{[]string{"--tlscert", "c"}, "TLS Server private key must be present and valid"},
+		{[]string{"--tlsverify"}, "TLS Server certificate must be present and valid"},
+		{[]string{"foo"}, `unrecognized command: "foo"`},
+		{[]string{"-T", "false"}, `unrecognized command: "false"`},
+		{[]string{"-p", "70000"}, `invalid value "70000" for flag -p: want an integer from -1 to 65535`},
+		{[]string{"-c", "/no/such.conf"}, "error opening config file: open /no/such.conf: no such file or directory"},
+		{[]string{"-sl", "a=b=c=d"}, "invalid signal parameters: [c d]"},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			t.Parallel()
+			_, err := configured(t, "", tc.args...)
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestTLSFromFileAndFlags(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	path := func(name string) string { return filepath.ToSlash(filepath.Join(dir, name)) }
+	block := `tls { cert_file: "` + path("server-cert.pem") + `", key_file: "` + path("server-key.pem") + `", timeout: 3
+		cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"], curve_preferences: [CurveP256] }`
+	flags := []string{"--tlscert", path("server-cert.pem"), "--tlskey", path("server-key.pem")}
+	for _, tc := range []struct {
+		name, text string
+		args       []string
+		want       func(o *Options) bool
+	}{
+		{"none", "", nil, func(o *Options) bool { return o.TLSConfig == nil && o.tlsFiles == nil && !o.TLS }},
+		{"a block", block, nil, func(o *Options) bool {
+			return o.TLS && o.TLSConfig != nil && o.TLSTimeout == 3 && o.TLSConfig.CurvePreferences[0] == tls.CurveP256 && o.tlsFiles.CertFile == path("server-cert.pem")
+		}},
+		{"flags alone", "", flags, func(o *Options) bool { return o.TLS && o.TLSConfig.ClientAuth == tls.NoClientCert }},
+		{"flags that verify", "", append(flags, "--tlsverify", "--tlscacert", path("ca.pem")), func(o *Options) bool {
+			return o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert && o.TLSConfig.ClientCAs != nil
+		}},
+		{"a flag beside a block keeps its ciphers and curves", block, []string{"--tlsverify", "--tlscacert", path("ca.pem")}, func(o *Options) bool {
+			return o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert && len(o.TLSConfig.CipherSuites) == 1 && len(o.TLSConfig.CurvePreferences) == 1
+		}},
+		{"a flag turns a block off", block, []string{"--tls=false", "--tlsverify"}, func(o *Options) bool { return !o.TLS && o.TLSConfig == nil }},
+		{"certificates that name users are demanded", strings.Replace(block, "timeout: 3", "verify_and_map: true", 1) + "\nauthorization { users: [{user: \"CN=x\"}] }", nil,
+			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
+		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst }},
+		{"routes always verify", "cluster { port: 1\n" + strings.Replace(block, "}", `, ca_file: "`+path("ca.pem")+`" }`, 1) + "}", nil, func(o *Options) bool {
+			c := o.Cluster.TLSConfig
+			return o.TLSConfig == nil && c.ClientAuth == tls.RequireAndVerifyClientCert && c.RootCAs != nil && c.ClientCAs != nil && o.Cluster.TLSTimeout == 3
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if o := mustConfigure(t, tc.text, tc.args...); !tc.want(o) {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
+
+func TestCloneSharesNothing(t *testing.T) {
+	t.Parallel()
+	if (*Options)(nil).Clone() != nil {
+		t.Error("a clone of nil is not nil")
+	}
+	o := mustConfigure(t, `cluster { port: 1, routes: ["nats://u:p@h:1"], permissions { import: a } }
+		authorization { permissions { pub: x }, users: [{user: a, password: p}, {user: b, password: p, permissions: {sub: [y, z]}}] }`)
+	c := o.Clone()
+	if !reflect.DeepEqual(c, o) {
+		t.Errorf("got %+v, want %+v", c, o)
+	}
+	c.Routes[0].Host = "changed"
+	c.Users[0].Username = "changed"
+	c.Users[0].Permissions.Publish.Allow[0] = "changed"
+	c.Users[1].Permissions.Subscribe.Allow[0] = "changed"
+	c.Cluster.Permissions.Import.Allow[0] = "changed"
+	if o.Routes[0].Host == "changed" || strings.Contains(usersText(o, true)+permissionsText(o.defaultPermissions)+routePermissionsText(o.Cluster.Permissions), "changed") {
+		t.Error("a change of the clone changed the original")
+	}
+	if c.Users[0].Permissions != c.defaultPermissions {
+		t.Error("the users of the clone do not share its default permissions")
+	}
+}
+
+func TestMergeTakesWhatFlagsSet(t *testing.T) {
+	t.Parallel()
+	file := &Options{Host: "f", Port: 1, Debug: true, Username: "u"}
+	flags := &Options{Port: 2, TLS: true, NoLog: true, Routes: []*url.URL{mustURL(t, "nats://h:1")}, Cluster: ClusterOpts{Port: 3}}
+	got := MergeOptions(file, flags)
+	want := &Options{Host: "f", Port: 2, Debug: true, Username: "u", TLS: true, NoLog: true, Routes: flags.Routes, Cluster: ClusterOpts{Port: 3}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if MergeOptions(nil, flags) != flags || MergeOptions(file, nil) != file {
+		t.Error("nil is no options at all")
+	}
+}
+
+func TestMergeForgetsNoField(t *testing.T) {
+	t.Parallel()
+	flags := mustConfigure(t, "")
+	fillFields(t, reflect.ValueOf(flags).Elem())
+	got := MergeOptions(&Options{}, flags)
+	walkFields(reflect.ValueOf(got).Elem(), "", func(name string, v reflect.Value) {
+		if v.IsZero() {
+			t.Errorf("%s was lost", name)
+		}
+	})
+}
+
+// walkFields visits the exported fields of Options.
+func walkFields(v reflect.Value, prefix string, visit func(string, reflect.Value)) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		switch {
+		case !f.IsExported():
+		case f.Type == reflect.TypeFor[ClusterOpts]():
+			walkFields(v.Field(i), f.Name+".", visit)
+		default:
+			visit(prefix+f.Name, v.Field(i))
+		}
+	}
+}
+
+// fillFields gives every exported field some value.
+func fillFields(t *testing.T, v reflect.Value) {
+	t.Helper()
+	walkFields(v, "", func(name string, f reflect.Value) {
+		switch x := f.Addr().Interface().(type) {
+		case *string:
+			*x = "x"
+		case *bool:
+			*x = true
+		case *int:
+			*x = 1
+		case *int64:
+			*x = 1
+		case *float64:
+			*x = 1
+		case *time.Duration:
+			*x = 1
+		case *[]*User:
+			*x = []*User{{}}
+		case *[]*url.URL:
+			*x = []*url.URL{{}}
+		case **tls.Config:
+			*x = &tls.Config{MinVersion: tls.VersionTLS12}
+		case **RoutePermissions:
+			*x = &RoutePermissions{}
+		case *Authentication:
+			*x = everybody{}
+		default:
+			t.Fatalf("no value for %s of type %T", name, x)
+		}
+	})
+}
+
+// everybody lets everybody in.
+type everybody struct{}
+
+func (everybody) Check(ClientAuthentication) bool { return true }
+
+func TestRoutesFromStrTakesWhatParses(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, u := range RoutesFromStr(" nats://a:1 ,nats://b:2, ,%zz,nats://c:x") {
+		got = append(got, u.Host)
+	}
+	if want := []string{"a:1", "b:2"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestProcessConfigFileWithoutName(t *testing.T) {
+	t.Parallel()
+	o, err := ProcessConfigFile("")
+	if err != nil || !reflect.DeepEqual(o, &Options{}) {
+		t.Errorf("got %+v %v, want empty options", o, err)
+	}
+}
+
+func TestFileOverExistingOptions(t *testing.T) {
+	t.Parallel()
+	o := &Options{Host: "h", Port: 1, Username: "u", Users: []*User{{Username: "x", Password: "y"}}}
+	if err := o.ProcessConfigFile(writeConfig(t, "port: 2\nauthorization { user: a, password: b }")); err != nil {
+		t.Fatal(err)
+	}
+	if o.Host != "h" || o.Port != 2 || o.Username != "a" || o.Users != nil {
+		t.Errorf("got %+v", o)
+	}
+}
+
+func TestPrintedSettingsLoadAsTheSame(t *testing.T) {
+	t.Parallel()
+	o := mustConfigure(t, `listen: h:1, http: m:2, max_payload: 3000, write_deadline: "1m", logtime: false, log_file: "a \"b\""
+		cluster { listen: c:3, routes: ["nats://h:1"], permissions { import: {deny: x} } }
+		authorization { timeout: 3, users: [] }`)
+	printed := o.describe()
+	again := mustConfigure(t, printed, "-t")
+	o.fill()
+	again.fill()
+	if diff := optionTable().Compare(o, again); len(diff) != 0 {
+		t.Errorf("%v differs in:\n%s", diff[0].Row.Key, printed)
+	}
+}
+
+func TestPrintedSettingsHideSecrets(t *testing.T) {
+	t.Parallel()
+	printed := mustConfigure(t, `authorization { users: [{user: a, password: canary}] }
+		cluster { port: 1, authorization { user: x, password: canary }, routes: ["nats://u:canary@h:1"] }`,
+		"--auth", "canary", "--pass", "canary", "--routes", "nats://u:canary@h:1,nats://canary@h:2").describe()
+	if strings.Contains(printed, "canary") {
+		t.Errorf("a secret is shown:\n%s", printed)
+	}
+	if !strings.Contains(printed, "# flag --routes") || !strings.Contains(printed, "x.conf:1:17") {
+		t.Errorf("origins are missing:\n%s", printed)
+	}
+}
+
+func FuzzProcessConfig(f *testing.F) {
+	for _, dir := range []string{"good", "broken"} {
+		files, err := filepath.Glob("../conf/testdata/" + dir + "/*.conf")
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(text))
+		}
+	}
+	f.Add(`authorization { users: [{user: a, pass: b, permissions: {pub: " ", sub: {allow: [a, "b c"], deny: []}}}], default_permissions {} }`)
+	f.Add("listen: 1:2\nhttp: 1\ncluster { listen: x, routes: [a, \"nats://h:1\"], authorization { user: u } }\nping_interval: 2m\nmax_payload: 1mb")
+	f.Fuzz(func(t *testing.T, text string) {
+		source := conf.Source{
+			Read: func(string, bool) ([]byte, error) { return nil, os.ErrNotExist },
+			Env:  func(string) (string, bool) { return "", false },
+		}
+		root, err := source.Text("x.conf", text)
+		o := &Options{}
+		v := optionTable().Fill(o)
+		v.File(root)
+		o.checkFile(v)
+		if err != nil || len(v.Errors) > 0 {
+			return
+		}
+		o.settleFile(v)
+		before := o.Clone()
+		if diff := optionTable().Compare(o, before); len(diff) > 0 {
+			t.Fatalf("a clone differs in %s", diff[0].Row.Key)
+		}
+		for _, u := range o.Users {
+			if _, err := compile(u.Permissions); err != nil {
+				t.Fatalf("permissions that do not compile: %v", err)
+			}
+		}
+		filled := o.Clone()
+		filled.fill()
+		v.Target = filled
+		if _, err := source.Text("print", v.Print()); err != nil {
+			t.Fatalf("printed settings do not read: %v\n%s", err, v.Print())
+		}
+	})
+}

@@ -1,0 +1,374 @@
+package server
+
+// This file holds one row per setting: keys, flags, defaults, bounds, effect of
+// a reload and documentation. What a row is, package conf says.
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"gnatsd/conf"
+)
+
+// What a reload has to do about a row that changed. Rows marked conf.Fixed
+// cannot change.
+const (
+	onSnapshot    conf.Effect = "snapshot"    // nothing: whoever needs it reads the options
+	onLogger      conf.Effect = "logger"      // open the new log
+	onAuth        conf.Effect = "auth"        // check every client again
+	onTLS         conf.Effect = "tls"         // new handshakes
+	onLimits      conf.Effect = "limits"      // close connections that are too many
+	onInfo        conf.Effect = "info"        // encode INFO anew
+	onPidFile     conf.Effect = "pid file"    // write it
+	onPortsFile   conf.Effect = "ports file"  // move it
+	onCluster     conf.Effect = "cluster"     // encode route INFO anew, check routes again
+	onRoutes      conf.Effect = "routes"      // dial the new ones, close the removed
+	onPermissions conf.Effect = "permissions" // re-announce interest
+)
+
+// The headings of the usage text, in its order.
+const (
+	serverGroup  = "Server Options"
+	loggingGroup = "Logging Options"
+	authGroup    = "Authorization Options"
+	tlsGroup     = "TLS Options"
+	clusterGroup = "Cluster Options"
+	commonGroup  = "Common Options"
+)
+
+// row is short for the tables below.
+type row = conf.Row[Options]
+
+// optionTable is all settings. It is made once and does not change.
+var optionTable = sync.OnceValue(func() *conf.Table[Options] {
+	return conf.NewTable(slices.Concat(
+		serverRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
+	), foreignKeys())
+})
+
+// positive bounds counts and sizes for which 0 means the default.
+func positive() conf.Bounds { return conf.Between(0, math.MaxInt32) }
+
+// upTo bounds durations; 0 means the default.
+func upTo(d time.Duration) conf.Bounds { return conf.Between(0, int64(d)) }
+
+// maxSize is the largest number of bytes the protocol can write: nine digits.
+const maxSize = 999_999_999
+
+const longest = 1000 * time.Hour // of durations that are settings
+
+func serverRows() []row {
+	host := func(o *Options) *string { return &o.Host }
+	port := func(o *Options) *int { return &o.Port }
+	return []row{
+		{Key: "listen", Of: []string{"host", "port"}, Type: conf.Address(host, port),
+			Doc: "`host` and `port` in one, or the port alone."},
+		{Key: "host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
+			Doc: "Address to listen on for clients.",
+			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
+				Usage: "Bind to host address (default: 0.0.0.0)"}}},
+		{Key: "port", Default: "4222", Type: conf.Port(port), Field: "Port", Reload: conf.Fixed,
+			Doc: "Port for clients; -1 takes any free one.",
+			Flags: []conf.Flag{{Names: []string{"p", "port"}, Arg: "<port>", Group: serverGroup,
+				Usage: "Use port for clients (default: 4222)"}}},
+		{Key: "server_name", Type: conf.Text(func(o *Options) *string { return &o.ServerName }, checkName), Field: "ServerName", Reload: conf.Fixed,
+			Doc:   "Name for people, in INFO, `/varz` and the log.",
+			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
+		{Key: "pid_file", Aliases: []string{"pidfile"}, Type: conf.Text(func(o *Options) *string { return &o.PidFile }), Field: "PidFile", Reload: onPidFile,
+			Doc:   "File to write the process id to.",
+			Flags: []conf.Flag{{Names: []string{"P", "pid"}, Arg: "<file>", Group: serverGroup, Usage: "File to store PID"}}},
+		{Key: "ports_file_dir", Type: conf.Text(func(o *Options) *string { return &o.PortsFileDir }), Field: "PortsFileDir", Reload: onPortsFile,
+			Doc:   "Directory for a file that lists the ports in use.",
+			Flags: []conf.Flag{{Names: []string{"ports_file_dir"}, Arg: "<dir>", Group: serverGroup, Usage: "Directory for the file that lists the ports in use"}}},
+		{Key: "http", Of: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
+			Doc: "Monitoring: host:port, or the port alone."},
+		{Key: "https", Of: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
+			Doc: "Monitoring over TLS: host:port, or the port alone."},
+		{Key: "http_host", Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
+			Doc: "Address to listen on for monitoring; that for clients if not given."},
+		{Key: "http_port", Aliases: []string{"monitor_port"}, Type: conf.Port(httpPort), Field: "HTTPPort", Reload: conf.Fixed,
+			Doc:   "Port for monitoring; 0 is off.",
+			Flags: []conf.Flag{{Names: []string{"m", "http_port"}, Arg: "<port>", Group: serverGroup, Usage: "Use port for http monitoring"}}},
+		{Key: "https_port", Type: conf.Port(httpsPort), Field: "HTTPSPort", Reload: conf.Fixed,
+			Doc:   "Port for monitoring over TLS; 0 is off. It uses the certificate of `tls`.",
+			Flags: []conf.Flag{{Names: []string{"ms", "https_port"}, Arg: "<port>", Group: serverGroup, Usage: "Use port for https monitoring"}}},
+		{Key: "http_base_path", Type: conf.Text(func(o *Options) *string { return &o.HTTPBasePath }, checkBasePath), Field: "HTTPBasePath", Reload: conf.Fixed,
+			Doc: "Prefix of all monitoring paths."},
+		{Key: "prof_port", Type: conf.Port(func(o *Options) *int { return &o.ProfPort }), Field: "ProfPort", Reload: conf.Fixed,
+			Doc:   "Port for profiles under /debug/pprof/; 0 is off.",
+			Flags: []conf.Flag{{Names: []string{"profile"}}}},
+		{Type: conf.Custom(configFileType()), Doc: "Configuration file.",
+			Flags: []conf.Flag{{Names: []string{"c", "config"}, Arg: "<file>", Group: serverGroup, Usage: "Configuration file"}}},
+		{Type: conf.Command[Options](false), Doc: "Send a signal to another process and exit.",
+			Flags: []conf.Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: serverGroup,
+				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it"}}},
+		{Key: "client_advertise", Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }), Field: "ClientAdvertise", Reload: onInfo,
+			Doc:   "Address of this server as clients and other servers should know it: host or host:port.",
+			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},
+	}
+}
+
+func httpHost(o *Options) *string { return &o.HTTPHost }
+func httpPort(o *Options) *int    { return &o.HTTPPort }
+func httpsPort(o *Options) *int   { return &o.HTTPSPort }
+
+func configFileType() conf.CustomType[Options] {
+	return conf.CustomType[Options]{Name: "string", Parse: func(s string, o *Options) error {
+		o.ConfigFile = s
+		return nil
+	}}
+}
+
+// checkName refuses names that would garble INFO and logs.
+func checkName(s string) error {
+	if strings.ContainsAny(s, " \t\r\n") {
+		return fmt.Errorf("a name cannot contain white space")
+	}
+	return nil
+}
+
+func checkBasePath(s string) error {
+	if s != "" && (!strings.HasPrefix(s, "/") || strings.ContainsAny(s, "?# \t\r\n")) {
+		return fmt.Errorf("a base path starts with '/' and holds no spaces, '?' or '#'")
+	}
+	return nil
+}
+
+func limitRows() []row {
+	return []row{
+		{Key: "max_connections", Aliases: []string{"max_conn"}, Default: "65536", Field: "MaxConn", Reload: onLimits,
+			Type: conf.Int(func(o *Options) *int { return &o.MaxConn }, conf.Unbounded()),
+			Doc:  "Clients at a time; negative is unlimited."},
+		{Key: "max_subscriptions", Aliases: []string{"max_subs"}, Field: "MaxSubs", Reload: conf.Fixed,
+			Type: conf.Int(func(o *Options) *int { return &o.MaxSubs }, conf.Unbounded()),
+			Doc:  "Subscriptions of one client; 0 or negative is unlimited."},
+		{Key: "max_control_line", Default: "4KB", Field: "MaxControlLine", Reload: onSnapshot,
+			Type: conf.Size(func(o *Options) *int { return &o.MaxControlLine }, positive()),
+			Doc:  "Bytes of the arguments of a protocol line."},
+		{Key: "max_payload", Default: "1MB", Field: "MaxPayload", Reload: onInfo,
+			Type: conf.Size(func(o *Options) *int { return &o.MaxPayload }, conf.Between(math.MinInt32, maxSize)),
+			Doc:  "Bytes of a message; negative is unlimited."},
+		{Key: "max_pending", Default: "64MB", Field: "MaxPending", Reload: conf.Fixed,
+			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPending }, conf.AtLeast(0)),
+			Doc:  "Bytes queued for one client before it is closed as a slow consumer."},
+		{Key: "max_pending_total", Field: "MaxPendingTotal", Reload: conf.Fixed,
+			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPendingTotal }, conf.AtLeast(0)),
+			Doc:  "Bytes queued for all clients together before the slowest is closed; 0 is 16 times `max_pending`."},
+		{Key: "ping_interval", Default: `"2m"`, Field: "PingInterval", Reload: onSnapshot,
+			Type: conf.Duration(func(o *Options) *time.Duration { return &o.PingInterval }, upTo(longest), ""),
+			Doc:  "Time between pings, as a duration or in seconds."},
+		{Key: "ping_max", Default: "2", Field: "MaxPingsOut", Reload: onSnapshot,
+			Type: conf.Int(func(o *Options) *int { return &o.MaxPingsOut }, positive()),
+			Doc:  "Pings without an answer before a connection is closed."},
+		{Key: "write_deadline", Default: `"2s"`, Field: "WriteDeadline", Reload: onSnapshot,
+			Type: conf.Duration(func(o *Options) *time.Duration { return &o.WriteDeadline }, upTo(longest), plainWriteDeadline),
+			Doc:  "Time a write to a client may make no progress before it is closed as a slow consumer."},
+		{Key: "max_closed_clients", Default: "10000", Field: "MaxClosedClients", Reload: conf.Fixed,
+			Type: conf.Int(func(o *Options) *int { return &o.MaxClosedClients }, positive()),
+			Doc:  "Closed connections remembered for `/connz?state=closed`."},
+		{Key: "lame_duck_duration", Default: `"30s"`, Field: "LameDuckDuration", Reload: conf.Fixed,
+			Type: conf.Duration(func(o *Options) *time.Duration { return &o.LameDuckDuration }, upTo(longest), ""),
+			Doc:  "Time over which lame duck mode spreads the closing of clients."},
+		{Key: "lame_duck_grace_period", Default: `"1s"`, Field: "LameDuckGracePeriod", Reload: conf.Fixed,
+			Type: conf.Duration(func(o *Options) *time.Duration { return &o.LameDuckGracePeriod }, upTo(longest), ""),
+			Doc:  "Time between telling clients and closing the first one."},
+	}
+}
+
+// plainWriteDeadline is what 1.x prints about a number.
+const plainWriteDeadline = "write_deadline should be converted to a duration"
+
+func loggingRows() []row {
+	debug := func(o *Options) *bool { return &o.Debug }
+	trace := func(o *Options) *bool { return &o.Trace }
+	return []row{
+		{Key: "log_file", Aliases: []string{"logfile"}, Type: conf.Text(func(o *Options) *string { return &o.LogFile }), Field: "LogFile", Reload: onLogger,
+			Doc:   "File for the log instead of standard error.",
+			Flags: []conf.Flag{{Names: []string{"l", "log"}, Arg: "<file>", Group: loggingGroup, Usage: "File to redirect log output"}}},
+		{Key: "logtime", Default: "true", Type: conf.Bool(func(o *Options) *bool { return &o.Logtime }), Field: "Logtime", Reload: onLogger,
+			Doc:   "Whether log lines start with the time.",
+			Flags: []conf.Flag{{Names: []string{"T", "logtime"}, Group: loggingGroup, Usage: "Timestamp log entries (default: true)"}}},
+		{Key: "syslog", Type: conf.Bool(func(o *Options) *bool { return &o.Syslog }), Field: "Syslog", Reload: onLogger,
+			Doc:   "Log to the local syslog, or to the event log of Windows.",
+			Flags: []conf.Flag{{Names: []string{"s", "syslog"}, Group: loggingGroup, Usage: "Log to syslog or windows event log"}}},
+		{Key: "remote_syslog", Type: conf.Text(func(o *Options) *string { return &o.RemoteSyslog }), Field: "RemoteSyslog", Reload: onLogger,
+			Doc:   "Log to this syslog server: udp://host:port, tcp:// or unix://.",
+			Flags: []conf.Flag{{Names: []string{"r", "remote_syslog"}, Arg: "<addr>", Group: loggingGroup, Usage: "Syslog server addr (udp://localhost:514)"}}},
+		{Key: "logfile_size_limit", Aliases: []string{"log_size_limit"}, Field: "LogSizeLimit", Reload: onLogger,
+			Type:  conf.Size(func(o *Options) *int64 { return &o.LogSizeLimit }, conf.AtLeast(0)),
+			Doc:   "Bytes from which on the log file is rotated; 0 is never.",
+			Flags: []conf.Flag{{Names: []string{"log_size_limit"}, Arg: "<bytes>", Group: loggingGroup, Usage: "Rotate the log file when it is larger"}}},
+		{Key: "logfile_max_num", Field: "LogMaxNum", Reload: onLogger,
+			Type: conf.Int(func(o *Options) *int { return &o.LogMaxNum }, positive()),
+			Doc:  "Log files kept by rotation; 0 is all."},
+		{Key: "log_format", Default: `"text"`, Type: conf.Enum(func(o *Options) *string { return &o.LogFormat }, "text", "json"), Field: "LogFormat", Reload: onLogger,
+			Doc: "Form of log lines."},
+		{Key: "debug", Type: conf.Bool(debug), Field: "Debug", Reload: onLogger, Doc: "Whether to log what helps to find faults.",
+			Flags: []conf.Flag{{Names: []string{"D", "debug"}, Group: loggingGroup, Usage: "Enable debugging output"}}},
+		{Key: "trace", Type: conf.Bool(trace), Field: "Trace", Reload: onLogger, Doc: "Whether to log the protocol.",
+			Flags: []conf.Flag{{Names: []string{"V", "trace"}, Group: loggingGroup, Usage: "Trace the raw protocol"}}},
+		{Of: []string{"debug", "trace"}, Doc: "Debug and trace.",
+			Flags: []conf.Flag{{Names: []string{"DV"}, Group: loggingGroup, Usage: "Debug and trace", Late: true}},
+			Type: conf.Custom(conf.CustomType[Options]{Name: "boolean", Switch: true, Parse: func(s string, o *Options) error {
+				on, err := conf.ParseSwitch(s)
+				o.Debug, o.Trace = on, on
+				return err
+			}})},
+		{Key: "max_traced_msg_len", Field: "MaxTracedMsgLen", Reload: onSnapshot,
+			Type: conf.Int(func(o *Options) *int { return &o.MaxTracedMsgLen }, positive()),
+			Doc:  "Bytes of a payload shown in a trace; 0 is all."},
+	}
+}
+
+func commonRows() []row {
+	command := func(doc string, names ...string) row {
+		return row{Type: conf.Command[Options](true), Doc: doc,
+			Flags: []conf.Flag{{Names: names, Group: commonGroup, Usage: doc}}}
+	}
+	return []row{
+		command("Show this message", "h", "help"),
+		command("Show version", "v", "version"),
+		command("Check the configuration and exit", "t"),
+		command("Show the settings in force, where each came from, and exit", "print-config"),
+		command("TLS help", "help_tls"),
+	}
+}
+
+func clusterRows() []row {
+	host := func(o *Options) *string { return &o.Cluster.Host }
+	port := func(o *Options) *int { return &o.Cluster.Port }
+	return []row{
+		{Key: "cluster", Doc: "The listener for other servers, and the connections to them.",
+			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
+		{Key: "cluster.listen", Of: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
+			Doc: "`host` and `port` in one, or the port alone."},
+		{Key: "cluster.host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
+			Doc: "Address to listen on for other servers."},
+		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
+			Doc: "Port for other servers; 0 turns clustering off, -1 takes any free one."},
+		{Key: "cluster.name", Type: conf.Text(func(o *Options) *string { return &o.Cluster.Name }, checkName), Field: "Cluster.Name", Reload: conf.Fixed,
+			Doc:   "Name of the cluster.",
+			Flags: []conf.Flag{{Names: []string{"cluster_name"}, Arg: "<name>", Group: clusterGroup, Usage: "Name of the cluster"}}},
+		{Key: "cluster.routes", Field: "Routes", Reload: onRoutes,
+			Type:  conf.URLs(func(o *Options) *[]*url.URL { return &o.Routes }, "route", checkRoute),
+			Doc:   "URLs of servers to connect to: nats-route://user:password@host:port.",
+			Flags: []conf.Flag{{Names: []string{"routes"}, Arg: "<rurl-1, rurl-2>", Group: clusterGroup, Usage: "Routes to solicit and connect"}}},
+		{Of: []string{"cluster.host", "cluster.port", "cluster.authorization.user", "cluster.authorization.password"},
+			Type: conf.Custom(clusterURLType()), Doc: "Address to listen on for other servers, as a URL.",
+			Flags: []conf.Flag{{Names: []string{"cluster"}, Hidden: []string{"cluster_listen"}, Arg: "<cluster-url>", Group: clusterGroup,
+				Usage: "Cluster URL for solicited routes"}}},
+		{Key: "cluster.no_advertise", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.NoAdvertise }), Field: "Cluster.NoAdvertise", Reload: onCluster,
+			Doc: "Whether to keep the addresses of this server from clients of other servers.",
+			Flags: []conf.Flag{{Names: []string{"no_advertise"}, Arg: "<bool>", Group: clusterGroup,
+				Usage: "Advertise known cluster IPs to clients"}}},
+		{Key: "cluster.cluster_advertise", Aliases: []string{"advertise"}, Type: conf.Text(func(o *Options) *string { return &o.Cluster.Advertise }), Field: "Cluster.Advertise", Reload: onCluster,
+			Doc:   "Address of this server as other servers should know it: host or host:port.",
+			Flags: []conf.Flag{{Names: []string{"cluster_advertise"}, Arg: "<string>", Group: clusterGroup, Usage: "Cluster URL to advertise to other servers"}}},
+		{Key: "cluster.connect_retries", Type: conf.Int(func(o *Options) *int { return &o.Cluster.ConnectRetries }, conf.Unbounded()), Field: "Cluster.ConnectRetries", Reload: onCluster,
+			Doc:   "Further attempts to connect to servers that others told of.",
+			Flags: []conf.Flag{{Names: []string{"connect_retries"}, Arg: "<number>", Group: clusterGroup, Usage: "For implicit routes, number of connect retries"}}},
+		{Key: "cluster.prefer_local", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.PreferLocal }), Field: "Cluster.PreferLocal", Reload: onSnapshot,
+			Doc: "Whether members of a queue group on the publisher's server come first."},
+		{Key: "cluster.permissions", Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),
+			Doc: "Which interest crosses the routes: `import` and `export`, each subjects or `allow` and `deny`."},
+		{Key: "cluster.authorization", Doc: "Who may connect as a server.",
+			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Username != "" }, Bare: false})},
+		{Key: "cluster.authorization.user", Aliases: []string{"username"}, Field: "Cluster.Username", Reload: onCluster,
+			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Username }), Doc: "User other servers must name."},
+		{Key: "cluster.authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Cluster.Password", Reload: onCluster,
+			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Password }), Doc: "Password, plain or as a bcrypt hash."},
+		{Key: "cluster.authorization.token", Secret: true, Type: conf.Custom(ignoredType("a token for routes has no effect")),
+			Doc: "Has no effect."},
+		{Key: "cluster.authorization.timeout", Default: "1", Field: "Cluster.AuthTimeout", Reload: onCluster,
+			Type: conf.Seconds(func(o *Options) *float64 { return &o.Cluster.AuthTimeout }, upTo(longest)), Doc: "Seconds a server has to authenticate."},
+		{Key: "cluster.authorization.users", Type: conf.Custom(refusedType("cluster authorization does not allow multiple users")),
+			Doc: "Refused: there is one user for routes."},
+		{Key: "cluster.authorization.permissions", Aliases: []string{"default_permissions", "default_permission"}, Field: "Cluster.Permissions",
+			Type: routePermissionsType(clusterAuthPermissions), Doc: "As `permissions` of the cluster, which come first."},
+	}
+}
+
+// ignoredType takes any value and does nothing but warn.
+func ignoredType(warning string) conf.CustomType[Options] {
+	return conf.CustomType[Options]{Name: "any", Read: func(c *conf.Check, n *conf.Node, _ *Options) {
+		c.Warnf(n.Pos, "%s", warning)
+	}}
+}
+
+// refusedType takes no value.
+func refusedType(message string) conf.CustomType[Options] {
+	return conf.CustomType[Options]{Name: "none", Read: func(c *conf.Check, n *conf.Node, _ *Options) {
+		c.Errorf(n.Pos, "%s", message)
+	}}
+}
+
+// checkRoute refuses URLs nothing can connect to.
+func checkRoute(u *url.URL) error {
+	port, err := strconv.Atoi(u.Port())
+	switch {
+	case u.Hostname() == "":
+		return fmt.Errorf("the host is missing")
+	case u.Port() == "":
+		return fmt.Errorf("the port is missing")
+	case err != nil || port < 1 || port > math.MaxUint16:
+		return fmt.Errorf("the port is not between 1 and 65535")
+	}
+	return nil
+}
+
+// clusterURLType is that of --cluster. A URL without user leaves what the file
+// says of user and password; an empty one turns clustering off.
+func clusterURLType() conf.CustomType[Options] {
+	return conf.CustomType[Options]{Name: "URL", Parse: func(s string, o *Options) error {
+		o.Cluster.ListenStr = s
+		if s == "" {
+			o.Cluster.Port = 0
+			return nil
+		}
+		u, err := conf.ParseURL(s)
+		if err != nil {
+			return fmt.Errorf("parse %q: %w", redactURLText(s), err)
+		}
+		host, text, err := net.SplitHostPort(u.Host)
+		if err != nil {
+			return err
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil || port < -1 || port > math.MaxUint16 {
+			return fmt.Errorf("could not parse port %q", text)
+		}
+		if u.User != nil {
+			password, given := u.User.Password()
+			if !given {
+				return fmt.Errorf("expected cluster password to be set")
+			}
+			o.Cluster.Username, o.Cluster.Password = u.User.Username(), password
+		}
+		o.Cluster.Host, o.Cluster.Port = host, port
+		return nil
+	}}
+}
+
+// foreignKeys are keys of nats-server 2.x, by path, that this broker does not
+// have, with what whoever uses them must know.
+func foreignKeys() map[string]string {
+	const feature = "a feature of nats-server 2.x that this broker does not have"
+	const open = feature + ": the users it defines are unknown here"
+	keys := map[string]string{
+		"accounts": open, "operator": open, "resolver": open, "resolver_preload": open, "trusted_keys": open,
+		"authorization.auth_callout": open, "authorization.auth_users": open,
+	}
+	for _, key := range strings.Fields(`jetstream websocket mqtt leafnodes leaf gateway system_account system resolver_tls
+		no_sys_acc default_js_domain ocsp ocsp_cache proxies feature_flags mapping mappings default_sentinel cluster.pool_size
+		cluster.accounts cluster.compression cluster.ping_interval store_dir cluster.no_advertise_dns strict max_sub_tokens`) {
+		keys[key] = feature
+	}
+	return keys
+}

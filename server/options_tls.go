@@ -1,0 +1,162 @@
+package server
+
+// This file holds the rows of the two tls blocks, and makes the configurations
+// of crypto/tls from what they and the flags say.
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+
+	"gnatsd/conf"
+)
+
+// tlsRows are those of the block for clients.
+func tlsRows() []row {
+	rows := tlsBlock("tls", onTLS, tlsFields{
+		cert:    func(o *Options) *string { return &o.TLSCert },
+		key:     func(o *Options) *string { return &o.TLSKey },
+		ca:      func(o *Options) *string { return &o.TLSCaCert },
+		verify:  func(o *Options) *bool { return &o.TLSVerify },
+		timeout: func(o *Options) *float64 { return &o.TLSTimeout },
+		ciphers: func(o *Options) *[]uint16 { return &o.tlsCiphers },
+		curves:  func(o *Options) *[]tls.CurveID { return &o.tlsCurves },
+		on:      func(o *Options) *bool { return &o.TLS },
+	})
+	flags := map[string]conf.Flag{
+		"tls.cert_file": {Names: []string{"tlscert"}, Arg: "<file>", Usage: "Server certificate file"},
+		"tls.key_file":  {Names: []string{"tlskey"}, Arg: "<file>", Usage: "Private key for server certificate"},
+		"tls.verify":    {Names: []string{"tlsverify"}, Usage: "Enable TLS, verify client certificates"},
+		"tls.ca_file":   {Names: []string{"tlscacert"}, Arg: "<file>", Usage: "Client certificate CA for verification"},
+	}
+	for i := range rows {
+		if f, ok := flags[rows[i].Key]; ok {
+			f.Group = tlsGroup
+			rows[i].Flags = []conf.Flag{f}
+		}
+	}
+	on := row{
+		Type: conf.Custom(conf.CustomType[Options]{Name: "boolean", Switch: true, Parse: func(s string, o *Options) (err error) {
+			o.TLS, err = conf.ParseSwitch(s)
+			return err
+		}}),
+		Doc:   "Whether clients must use TLS.",
+		Flags: []conf.Flag{{Names: []string{"tls"}, Group: tlsGroup, Usage: "Enable TLS, do not verify clients (default: false)"}},
+	}
+	return slices.Concat([]row{on}, rows, []row{
+		{Key: "tls.verify_and_map", Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
+			Doc: "Whether the certificate of a client names its user; implies `verify`."},
+		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: conf.Bool(func(o *Options) *bool { return &o.TLSHandshakeFirst }),
+			Doc: "Whether the TLS handshake comes before INFO."},
+	})
+}
+
+// clusterTLSRows are those of the block for routes.
+func clusterTLSRows() []row {
+	return tlsBlock("cluster.tls", onCluster, tlsFields{
+		cert:    func(o *Options) *string { return &o.Cluster.tls.CertFile },
+		key:     func(o *Options) *string { return &o.Cluster.tls.KeyFile },
+		ca:      func(o *Options) *string { return &o.Cluster.tls.CaFile },
+		verify:  func(o *Options) *bool { return &o.Cluster.tls.Verify },
+		timeout: func(o *Options) *float64 { return &o.Cluster.TLSTimeout },
+		ciphers: func(o *Options) *[]uint16 { return &o.Cluster.tls.Ciphers },
+		curves:  func(o *Options) *[]tls.CurveID { return &o.Cluster.tls.CurvePreferences },
+		on:      func(o *Options) *bool { return &o.Cluster.tlsOn },
+	})
+}
+
+// tlsFields are the fields that a tls block sets.
+type tlsFields struct {
+	cert, key, ca func(*Options) *string
+	verify, on    func(*Options) *bool
+	timeout       func(*Options) *float64
+	ciphers       func(*Options) *[]uint16
+	curves        func(*Options) *[]tls.CurveID
+}
+
+// tlsBlock is the rows that both blocks have.
+func tlsBlock(section string, effect conf.Effect, f tlsFields) []row {
+	wrong := func(key, want string) string {
+		return fmt.Sprintf("error parsing tls config, expected '%s' to be %s", key, want)
+	}
+	file := func(key, doc string, get func(*Options) *string) row {
+		return row{Key: section + "." + key, Type: conf.Text(get), Doc: doc, Wrong: wrong(key, "filename"), Reload: effect}
+	}
+	rows := []row{
+		{Key: section, Doc: "TLS; the block turns it on.", Type: conf.Section(conf.SectionType[Options]{
+			Opened: func(o *Options) { *f.on(o) = true },
+			On:     func(o *Options) bool { return *f.on(o) },
+			Strict: func(name string) string { return fmt.Sprintf("error parsing tls config, unknown field [%q]", name) },
+		})},
+		file("cert_file", "Certificate, with those between it and the authority.", f.cert),
+		file("key_file", "Private key of the certificate.", f.key),
+		{Key: section + ".verify", Type: conf.Bool(f.verify), Wrong: wrong("verify", "a boolean"), Reload: effect,
+			Doc: "Whether peers must show a certificate; routes always must."},
+		file("ca_file", "Authorities that sign the certificates of peers.", f.ca),
+		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: onSnapshot,
+			Doc: "Seconds the handshake may take."},
+		{Key: section + ".cipher_suites", Reload: effect,
+			Type: conf.NonEmpty(conf.List("list of names", f.ciphers, parseCipher, func(id uint16, _ bool) string { return conf.Quote(tlsCipherName(id)) }),
+				"error parsing tls config, 'cipher_suites' cannot be empty"),
+			Doc: "Cipher suites of TLS 1.2; `--help_tls` lists them."},
+		{Key: section + ".curve_preferences", Reload: effect,
+			Type: conf.NonEmpty(conf.List("list of names", f.curves, parseCurve, func(id tls.CurveID, _ bool) string { return conf.Quote(tlsCurveName(id)) }),
+				"error parsing tls config, 'curve_preferences' cannot be empty"),
+			Doc: "Curves in order of preference; `--help_tls` lists them."},
+	}
+	if section == "tls" {
+		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {
+			rows[i].Field = name
+		}
+	}
+	return rows
+}
+
+// tlsCurveName is the name that curve_preferences takes.
+func tlsCurveName(id tls.CurveID) string {
+	for _, c := range curveNames {
+		if c.id == id {
+			return c.name
+		}
+	}
+	return id.String()
+}
+
+// makeTLS makes the configurations that the blocks and flags ask for. at says
+// where the block of an error was opened.
+func (o *Options) makeTLS(at func(key string) conf.Pos) error {
+	if o.TLSMap {
+		o.TLSVerify = true
+	}
+	if !o.TLS {
+		o.TLSConfig, o.tlsFiles = nil, nil
+	} else {
+		o.tlsFiles = &TLSConfigOpts{
+			CertFile: o.TLSCert, KeyFile: o.TLSKey, CaFile: o.TLSCaCert, Verify: o.TLSVerify,
+			Timeout: o.TLSTimeout, Ciphers: o.tlsCiphers, CurvePreferences: o.tlsCurves,
+		}
+		config, err := GenTLSConfig(o.tlsFiles)
+		if err != nil {
+			return placed(err, at("tls"), "tls")
+		}
+		o.TLSConfig = config
+	}
+	if !o.Cluster.tlsOn {
+		return nil
+	}
+	config, err := GenTLSConfig(&o.Cluster.tls)
+	if err != nil {
+		return placed(err, at("cluster.tls"), "cluster.tls")
+	}
+	o.Cluster.TLSConfig = forRole(config, tlsRoutes)
+	return nil
+}
+
+// placed gives an error the place of the block it is about; one that only flags
+// led to stays as it is.
+func placed(err error, at conf.Pos, key string) error {
+	if at.IsZero() {
+		return err
+	}
+	return &conf.Error{Pos: at, Key: key, Msg: err.Error()}
+}
