@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -41,7 +42,7 @@ type cluster struct {
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{srv: s, adverts: advertiser{srv: s}, on: o.Cluster.Port != 0, routes: make(map[uint64]*route)}
 	k.interest.Store(new([]*route))
-	k.mesh = newMesh(s.id, o.Cluster.ConnectRetries, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), k.quiet)
+	k.mesh = newMesh(s.id, o.Cluster.ConnectRetries, rand.New(rand.NewPCG(seedOf(s.id))), k.quiet)
 	if !k.on {
 		if len(o.Routes) > 0 {
 			return nil, fmt.Errorf("solicited routes require cluster capabilities, e.g. --cluster")
@@ -59,6 +60,13 @@ func newCluster(s *Server, o *Options) (*cluster, error) {
 		k.tls = newTLSHolder(o.Cluster.TLSConfig, tlsRoutes)
 	}
 	return k, nil
+}
+
+// seedOf makes what a server does at random depend on its id only.
+func seedOf(id string) (uint64, uint64) {
+	h := fnv.New64a()
+	h.Write([]byte(id)) // never fails
+	return h.Sum64(), uint64(len(id))
 }
 
 // routeChecks is how many passwords of routes are checked at a time.

@@ -43,6 +43,7 @@ type meshLink struct {
 	peer   string      // server id, once INFO has come
 	state  linkState
 	until  time.Time // of standby: when a decision is due
+	probed bool      // of standby: the older route has been asked whether it lives
 }
 
 // linkState is how far a connection has come.
@@ -199,8 +200,7 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 	switch {
 	case p.active.state == linkClosing: // register follows when it is gone
 	case m.quiet(p.active.id) >= quietLimit:
-		m.emit(meshAction{kind: doProbe, link: p.active.id})
-		l.until = now.Add(probeGrace)
+		m.probe(now, p, l)
 	case !info.ours():
 		l.until = now.Add(duplicateGrace)
 	case m.self < p.id:
@@ -208,6 +208,13 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 	default:
 		l.until = now.Add(decideGrace)
 	}
+}
+
+// probe asks the route to p whether it lives, before s may take its place.
+func (m *mesh) probe(now time.Time, p *meshPeer, s *meshLink) {
+	s.probed = true
+	s.until = now.Add(probeGrace)
+	m.emit(meshAction{kind: doProbe, link: p.active.id})
 }
 
 // register makes a link the route to its peer, and tells others of it.
@@ -358,11 +365,17 @@ func (m *mesh) decide(now time.Time) {
 			if s.state != linkStandby || s.until.IsZero() || s.until.After(now) {
 				continue
 			}
-			if m.quiet(p.active.id) >= quietLimit {
+			switch {
+			case m.quiet(p.active.id) < quietLimit:
+				m.close(s, endDuplicateRoute)
+			case !s.probed:
+				m.probe(now, p, s)
+			default:
 				m.close(p.active, endStale)
+			}
+			if p.active.state == linkClosing {
 				break
 			}
-			m.close(s, endDuplicateRoute)
 		}
 	}
 }

@@ -108,6 +108,7 @@ type Options struct {
 
 	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
 	network  network        // nil means the operating system's
+	identity string         // server id; "" means a new one
 
 	// What a file says that has no field above.
 	defaultPermissions *Permissions // of users without their own

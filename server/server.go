@@ -70,13 +70,16 @@ func New(opts *Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		id:    nuid.New().Next(),
+		id:    o.identity,
 		start: time.Now(),
 		ready: make(chan struct{}),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
 		exit:  os.Exit,
+	}
+	if s.id == "" {
+		s.id = nuid.New().Next()
 	}
 	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
 	s.opts.Store(&o)
