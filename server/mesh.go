@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -185,6 +186,7 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 	if t := l.target; t != nil {
 		if !t.explicit && t.remote != p.id { // another server has taken the address
 			m.targets = slices.DeleteFunc(m.targets, func(x *meshTarget) bool { return x == t })
+			clear(m.peer(t.remote).adverts)
 			l.target = nil
 		}
 		t.led(p.id)
@@ -301,16 +303,11 @@ func (m *mesh) lost(now time.Time, p *meshPeer, l *meshLink) {
 	for _, q := range m.peers {
 		delete(q.adverts, p.id)
 	}
-	led := false
 	for _, t := range m.targets {
 		if t.remote == p.id {
-			led = true
 			t.failures, t.left = 0, m.retries
 			m.emit(meshAction{kind: doNote, link: l.id, text: noteReconnect(t.name())})
 		}
-	}
-	if !led && m.wanted(now, p) {
-		m.addImplicit(now, p, lossDelay)
 	}
 }
 
@@ -357,7 +354,8 @@ func (m *mesh) wanted(now time.Time, p *meshPeer) bool {
 
 // decide ends the standby of links whose time has come.
 func (m *mesh) decide(now time.Time) {
-	for _, p := range m.peers {
+	for _, id := range slices.Sorted(maps.Keys(m.peers)) {
+		p := m.peers[id]
 		if p.active == nil || p.active.state == linkClosing {
 			continue
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -181,7 +182,8 @@ func (m *mesh) foundSelf(now time.Time, l *meshLink) {
 }
 
 // plan gives every target that should be connected, and is not, a time to try
-// again. It forgets those that nobody wants any more.
+// again, and every server that somebody advertises a target. It forgets those
+// that nobody wants any more.
 func (m *mesh) plan(now time.Time) {
 	m.targets = slices.DeleteFunc(m.targets, func(t *meshTarget) bool {
 		if t.busy || m.connected(t.remote) {
@@ -195,7 +197,11 @@ func (m *mesh) plan(now time.Time) {
 		}
 		return false
 	})
-	for id, p := range m.peers {
+	for _, id := range slices.Sorted(maps.Keys(m.peers)) {
+		p := m.peers[id]
+		if p.active == nil && m.wanted(now, p) && !m.targeted(id) {
+			m.addImplicit(now, p, lossDelay)
+		}
 		if p.active == nil && len(p.standby) == 0 && len(p.adverts) == 0 && !m.targeted(id) {
 			delete(m.peers, id)
 		}
