@@ -17,7 +17,7 @@ const patience = 15 * time.Second
 func startServer(t *testing.T, change func(*Options)) *Server {
 	t.Helper()
 	o := Defaults()
-	o.Host, o.Port = "127.0.0.1", RandomPort
+	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
 	o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 	if change != nil {
 		change(o)

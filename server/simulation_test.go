@@ -161,6 +161,7 @@ func (n *simNode) boot() {
 		o.Cluster.Host = "0.0.0.0"
 	}
 	o.Routes = n.routes
+	o.NoSigs = true
 	o.identity = fmt.Sprintf("%020X%s", n.sim.rand.Uint64(), n.name)
 	o.network = &simHost{n.sim.net, n.ip}
 	srv, err := New(o)
@@ -186,7 +187,9 @@ func (n *simNode) stop(crash bool) {
 		n.sim.net.crash(n.ip)
 	}
 	n.srv.Shutdown()
-	n.subs.nc.Close()
+	if n.subs != nil {
+		n.subs.nc.Close()
+	}
 	n.srv = nil
 }
 
