@@ -55,8 +55,14 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	for _, w := range o.loaded.values.Warnings {
 		fmt.Fprintln(stderr, "warning: "+w.Error())
 	}
+	problems := o.startProblems()
 	if _, err := New(o); err != nil {
-		fmt.Fprintln(stderr, err)
+		problems = append(problems, err)
+	}
+	for _, err := range problems {
+		fmt.Fprintln(stderr, conf.Explain(err))
+	}
+	if len(problems) > 0 {
 		return 1
 	}
 	what := "the command line is valid; it names no configuration file"
@@ -65,6 +71,27 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", defaultProcessName, what)
 	return 0
+}
+
+// startProblems are what a start would run into after New, each with its place
+// if a file is to blame.
+func (o *Options) startProblems() (problems []error) {
+	add := func(key, format string, args ...any) {
+		problems = append(problems, placed(fmt.Errorf(format, args...), o.loaded.values.Origin(key).Pos, key))
+	}
+	if _, _, err := hostAndPort(strings.TrimSpace(o.ClientAdvertise), DefaultPort); err != nil && o.ClientAdvertise != "" {
+		add("client_advertise", "Error setting server INFO with ClientAdvertise value of %s, err=%w", o.ClientAdvertise, err)
+	}
+	if _, _, err := hostAndPort(o.Cluster.Advertise, DefaultPort); err != nil && o.Cluster.Advertise != "" {
+		add("cluster.cluster_advertise", "Error setting route INFO with Cluster.Advertise value of %s, err=%w", o.Cluster.Advertise, err)
+	}
+	switch {
+	case o.HTTPPort != 0 && o.HTTPSPort != 0:
+		add("https_port", "Can't start monitoring: can't specify both HTTP (%d) and HTTPs (%d) ports", o.HTTPPort, o.HTTPSPort)
+	case o.HTTPSPort != 0 && o.TLSConfig == nil:
+		add("https_port", "Can't start monitoring: TLS cert and key required for HTTPS")
+	}
+	return problems
 }
 
 // describe is --print-config: the settings in force, defaults included.

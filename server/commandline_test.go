@@ -74,6 +74,30 @@ func TestCheckWarnsOfWhatWorks(t *testing.T) {
 	}
 }
 
+func TestCheckFindsWhatAStartWouldRunInto(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		text string
+		args []string
+		want string
+	}{
+		{"client_advertise: \"h:x\"", nil, `x.conf:1:1: client_advertise: Error setting server INFO with ClientAdvertise value of h:x, err=`},
+		{"cluster { port: 1, advertise: \"h:x\" }", nil, `x.conf:1:20: cluster.cluster_advertise: Error setting route INFO with Cluster.Advertise value of h:x, err=`},
+		{"http: 1\nhttps: 2", nil, `x.conf:2:1: https_port: Can't start monitoring: can't specify both HTTP (1) and HTTPs (2) ports`},
+		{"https_port: 2", nil, `x.conf:1:1: https_port: Can't start monitoring: TLS cert and key required for HTTPS`},
+		{"debug: true", []string{"-ms", "5"}, `Can't start monitoring: TLS cert and key required for HTTPS`},
+	} {
+		t.Run(tc.text, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, tc.text)
+			_, stderr, status := runLine(t, append(tc.args, "-t", "-c", file)...)
+			if got := strings.ReplaceAll(stderr, file, "x.conf"); status != 1 || !strings.HasPrefix(got, tc.want) {
+				t.Errorf("got status %d, %s, want %s", status, got, tc.want)
+			}
+		})
+	}
+}
+
 func TestPrintConfigStartsNothing(t *testing.T) {
 	t.Parallel()
 	stdout, stderr, status := runLine(t, "--print-config", "-p", "5", "-c", writeConfig(t, "host: x"))

@@ -230,7 +230,7 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 		return nil, nil
 	}
 	if text, _ := flags.Typed("signal"); text != "" {
-		return nil, signalByFlag(text)
+		return nil, ProcessSignalArg(text)
 	}
 	o := &Options{Logtime: true}
 	file, _ := flags.Typed("config")
@@ -238,15 +238,6 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 		return nil, err
 	}
 	return o, nil
-}
-
-// signalByFlag does what -sl asks for.
-func signalByFlag(text string) error {
-	command, target, err := parseSignalArg(text)
-	if err != nil {
-		return err
-	}
-	return ProcessSignal(command, target)
 }
 
 // ProcessCommandLineArgs looks at the words behind the flags: version and help
