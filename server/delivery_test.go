@@ -1,0 +1,196 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"gnatsd/sublist"
+)
+
+// TestAutoUnsubscribeIsExact has several publishers race for a subscription
+// that ends after a number of messages.
+func TestAutoUnsubscribeIsExact(t *testing.T) {
+	t.Parallel()
+	const publishers, each, limit = 4, 3000, 1000
+	s := broker(t, nil)
+	sub := dialWire(t, s)
+	var pubs []*wire
+	for range publishers {
+		pubs = append(pubs, dialWire(t, s))
+	}
+	var wg sync.WaitGroup
+	for _, p := range pubs {
+		wg.Go(func() {
+			if err := p.send(strings.Repeat("PUB foo 2\r\nhi\r\n", each)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	okay(t, sub.send(fmt.Sprintf("SUB foo 1\r\nUNSUB 1 %d\r\n", limit)))
+	wg.Wait()
+	for _, p := range pubs {
+		mustFence(t, p)
+	}
+	okay(t, pubs[0].send(strings.Repeat("PUB foo 2\r\nhi\r\n", limit)))
+	mustFence(t, pubs[0])
+	if got := len(mustFence(t, sub)); got != limit {
+		t.Errorf("got %d messages, want %d", got, limit)
+	}
+	if got := s.NumSubscriptions(); got != 0 {
+		t.Errorf("got %d subscriptions left, want 0", got)
+	}
+}
+
+// TestQueueGroupIsUniform counts what each member of a group gets, also when
+// some members cannot take anything.
+func TestQueueGroupIsUniform(t *testing.T) {
+	t.Parallel()
+	const members, n = 8, 16000
+	s := broker(t, nil)
+	p := dialWire(t, s)
+	okay(t, p.send(`CONNECT {"verbose":false,"echo":false}`+"\r\n"))
+	okay(t, p.send("SUB job work 99\r\nSUB job work 98\r\n")) // refuse: no echo
+	mustFence(t, p)
+	var subs []*wire
+	for i := range members {
+		w := dialWire(t, s)
+		okay(t, w.send(fmt.Sprintf("SUB %s work %d\r\n", []string{"job", "*", ">"}[i%3], i)))
+		mustFence(t, w)
+		subs = append(subs, w)
+	}
+	okay(t, p.send(strings.Repeat("PUB job 0\r\n\r\n", n)))
+	mustFence(t, p)
+	total, chi := 0, 0.0
+	for i, w := range subs {
+		got := len(mustFence(t, w))
+		total += got
+		d := float64(got) - float64(n)/members
+		chi += d * d / (float64(n) / members)
+		t.Logf("member %d got %d", i, got)
+	}
+	if total != n {
+		t.Errorf("got %d messages in all, want %d", total, n)
+	}
+	if chi > 40 { // 7 degrees of freedom: one run in a million
+		t.Errorf("chi squared is %.1f: not uniform", chi)
+	}
+}
+
+// TestRandomTraffic compares what subscribers receive with what the obvious
+// matcher says, over direct and plain links.
+func TestRandomTraffic(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint64{1, 2, 3, 4} {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, func(o *Options) {
+				if seed%2 == 0 {
+					o.network = newPipeNet()
+				}
+			})
+			randomTraffic(t, s, rand.New(rand.NewPCG(seed, 7)))
+		})
+	}
+}
+
+var trafficPatterns = []string{"a", "a.b", "a.*", "a.>", "*.b", ">", "b.c", "b.*", "*"}
+var trafficSubjects = []string{"a", "a.b", "a.c", "b.b", "b.c", "c", "a.b.c", "d.e.f"}
+
+func randomTraffic(t *testing.T, s *Server, r *rand.Rand) {
+	const subscribers, publishers, n = 6, 3, 300
+	type want struct{ pattern, sid string }
+	var subs []*wire
+	wants := make([][]want, subscribers)
+	for i := range subscribers {
+		w := dialWire(t, s)
+		for k := range 1 + r.IntN(4) {
+			pattern := trafficPatterns[r.IntN(len(trafficPatterns))]
+			wants[i] = append(wants[i], want{pattern, fmt.Sprint(k)})
+			okay(t, w.send(fmt.Sprintf("SUB %s %d\r\n", pattern, k)))
+		}
+		mustFence(t, w)
+		subs = append(subs, w)
+	}
+	expected := make([]map[string]int, subscribers) // sid, publisher and subject → messages
+	for i := range expected {
+		expected[i] = map[string]int{}
+	}
+	var streams []string
+	for p := range publishers {
+		var b strings.Builder
+		for k := range n {
+			subject := trafficSubjects[r.IntN(len(trafficSubjects))]
+			body := fmt.Sprintf("%d %d ", p, k)
+			if r.IntN(20) == 0 {
+				body += strings.Repeat("y", r.IntN(50<<10))
+			}
+			fmt.Fprintf(&b, "PUB %s %d\r\n%s\r\n", subject, len(body), body)
+			for i := range wants {
+				for _, w := range wants[i] {
+					if sublist.Matches(w.pattern, subject) {
+						expected[i][w.sid+" "+fmt.Sprint(p)]++
+					}
+				}
+			}
+		}
+		streams = append(streams, b.String())
+	}
+	received := make(chan error, subscribers)
+	for i, w := range subs {
+		go func() { received <- receiveTraffic(w, expected[i]) }() // ends with the last expected message
+	}
+	for p, text := range streams {
+		w := dialWire(t, s)
+		go func() { // ends when all is sent
+			for len(text) > 0 {
+				k := min(len(text), 1+int(uint64(p*7919+len(text))%100000))
+				if w.send(text[:k]) != nil {
+					return
+				}
+				text = text[k:]
+			}
+		}()
+	}
+	for range subs {
+		if err := <-received; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// receiveTraffic reads until everything expected is there, and checks the
+// order of each publisher's messages on each subscription.
+func receiveTraffic(w *wire, expected map[string]int) error {
+	left := 0
+	for _, n := range expected {
+		left += n
+	}
+	last := map[string]int{}
+	for ; left > 0; left-- {
+		d, err := w.next()
+		if err != nil {
+			return err
+		}
+		var p, k int
+		if _, err := fmt.Sscanf(string(d.payload[:min(len(d.payload), 20)]), "%d %d ", &p, &k); err != nil {
+			return fmt.Errorf("payload %.20q: %w", d.payload, err)
+		}
+		key := d.sid + " " + fmt.Sprint(p)
+		expected[key]--
+		if expected[key] < 0 {
+			return fmt.Errorf("too many messages of publisher and sid %q", key)
+		}
+		if seen, ok := last[key]; ok && k <= seen {
+			return fmt.Errorf("message %d after %d of publisher and sid %q", k, seen, key)
+		}
+		last[key] = k
+	}
+	got, err := w.fence()
+	if err == nil && len(got) > 0 {
+		err = fmt.Errorf("%d messages too many", len(got))
+	}
+	return err
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lagPatience bounds how long a test waits for a reader that is slow on purpose.
+const lagPatience = 30 * time.Second
+
+// stuck connects a client that subscribes to subject and reads nothing more.
+func stuck(t *testing.T, s *Server, subject string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+	r := bufio.NewReaderSize(nc, 16)
+	if _, err := r.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(nc, "CONNECT {\"verbose\":false,\"name\":\"lazy\",\"user\":\"joe\"}\r\nSUB %s 7\r\nPING\r\n", subject)
+	if line, err := r.ReadString('\n'); err != nil || line != "PONG\r\n" {
+		t.Fatalf("got %q, %v, want PONG", line, err)
+	}
+	return nc
+}
+
+func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
+	t.Parallel()
+	const who = ` - cid:\d+ - Slow Consumer Detected: `
+	const what = ` \(name "lazy", user "joe", \d+ bytes pending for [^,]+, most on subject "much\.noise"\)$`
+	tests := []struct {
+		name   string
+		change func(*Options)
+		want   string
+		reason closeReason
+	}{
+		{"by the bytes that wait for it", func(o *Options) { o.MaxPending = 4 << 20; o.WriteDeadline = time.Minute },
+			who + `MaxPending of 4194304 Exceeded` + what, endSlowPending},
+		{"by the time that a write takes", func(o *Options) { o.WriteDeadline = 50 * time.Millisecond },
+			who + `WriteDeadline of 50ms Exceeded` + what, endSlowDeadline},
+		{"by the bytes that wait for all", func(o *Options) { o.MaxPendingTotal = 3 << 20; o.WriteDeadline = time.Minute },
+			who + `MaxPendingTotal of 3145728 Exceeded` + what, endSlowTotal},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, tt.change)
+			log := newLineLog()
+			s.SetLogger(log, false, false)
+			stuck(t, s, "much.noise")
+			p := dialWire(t, s)
+			msg := "PUB much.noise 65536\r\n" + strings.Repeat("x", 65536) + "\r\n"
+			done := make(chan struct{})
+			go func() { // ends when the consumer was cut, or the connection closes
+				defer close(done)
+				for s.NumSlowConsumers() == 0 {
+					if p.send(msg) != nil {
+						return
+					}
+				}
+			}()
+			line := log.wait(t, "Slow Consumer")
+			if !regexp.MustCompile(tt.want).MatchString(line) {
+				t.Errorf("got  %s\nwant %s", line, tt.want)
+			}
+			<-done
+			if got := s.counters.slowBy[tt.reason].Load(); got != 1 {
+				t.Errorf("got %d slow consumers by %v, want 1", got, tt.reason)
+			}
+			mustFence(t, p) // the publisher goes on
+			if got := s.pending.Load(); got != 0 {
+				t.Errorf("got %d bytes pending after the only slow one was cut, want 0", got)
+			}
+		})
+	}
+}
+
+// TestPublisherWaitsForItsOnlySubscriber has a subscriber that reads much slower
+// than the publisher could send: nobody is cut, nothing is lost.
+func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
+	t.Parallel()
+	s := broker(t, func(o *Options) { o.MaxPending = 16 << 20 })
+	nc := dialWire(t, s).nc
+	_, err := io.WriteString(nc, "SUB foo 7\r\nPING\r\n")
+	okay(t, err)
+	_, err = io.ReadFull(nc, make([]byte, len("PONG\r\n")))
+	okay(t, err)
+	p := dialWire(t, s)
+	const n, size = 1000, 64 << 10 // four times what may be pending
+	sent := make(chan error, 1)
+	go func() { // ends when all is sent
+		msg := fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size))
+		for range n {
+			if err := p.send(msg); err != nil {
+				sent <- err
+				return
+			}
+		}
+		_, err := p.fence()
+		sent <- err
+	}()
+	head := len(fmt.Sprintf("MSG foo 7 %d\r\n", size))
+	nc.SetReadDeadline(time.Now().Add(2 * lagPatience))
+	var sip [64]byte // so little at a time that the publisher is much faster
+	for left := n * (head + size + 2); left > 0; {
+		k, err := nc.Read(sip[:min(left, len(sip))])
+		if err != nil {
+			t.Fatalf("the subscriber: %v (slow consumers: %d)", err, s.NumSlowConsumers())
+		}
+		left -= k
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if got := s.NumSlowConsumers(); got != 0 {
+		t.Errorf("got %d slow consumers, want 0", got)
+	}
+}
+
+// relay runs one publisher and ten subscribers until each that reads has n
+// messages, and returns how long that took.
+func relay(t *testing.T, oneStops bool) time.Duration {
+	t.Helper()
+	const subscribers, n, size = 10, 40000, 128
+	s := broker(t, func(o *Options) { o.WriteDeadline = time.Minute })
+	reading := subscribers
+	if oneStops {
+		reading--
+		stuck(t, s, "foo")
+	}
+	var subs []*wire
+	for range reading {
+		w := dialWire(t, s)
+		okay(t, w.send("SUB foo 1\r\n"))
+		mustFence(t, w)
+		subs = append(subs, w)
+	}
+	p := dialWire(t, s)
+	mustFence(t, p)
+	batch := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), 100)
+	bytes := int64(n * (len(fmt.Sprintf("MSG foo 1 %d\r\n", size)) + size + 2))
+	start := time.Now()
+	done := make(chan error, reading)
+	for _, w := range subs {
+		go func() { // ends when it has everything
+			_, err := io.CopyN(io.Discard, w.r, bytes)
+			done <- err
+		}()
+	}
+	for range n / 100 {
+		okay(t, p.send(batch))
+	}
+	for range reading {
+		okay(t, <-done)
+	}
+	took := time.Since(start)
+	if got := s.NumSlowConsumers(); got != 0 {
+		t.Errorf("got %d slow consumers, want none yet: the queue was to grow", got)
+	}
+	s.Shutdown()
+	return took
+}
+
+// TestSpeedOneOfTenStopsReading compares, in turn, ten subscribers that read
+// with ten of which one stops. The others must not notice. The one that stops
+// costs the server nothing to write to, so its share is taken off.
+func TestSpeedOneOfTenStopsReading(t *testing.T) {
+	if raceEnabled {
+		t.Skip("speed under the race detector says nothing; make test runs this again without it")
+	}
+	relay(t, false) // warm
+	const most = 25
+	var with, without []time.Duration
+	for i := range most {
+		without = append(without, relay(t, false))
+		with = append(with, relay(t, true))
+		slices.Sort(with)
+		slices.Sort(without)
+		if ratio := float64(with[i/2]) / float64(without[i/2]); i >= 4 && ratio <= 1.1 {
+			t.Logf("median with one that stops %v, without %v: ratio %.2f over %d pairs", with[i/2], without[i/2], ratio, i+1)
+			return
+		}
+	}
+	t.Errorf("median with one that stops %v, without %v: more than 1.1 over %d pairs", with[most/2], without[most/2], most)
+}

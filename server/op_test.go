@@ -1,0 +1,261 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestEveryVerbHasItsRow(t *testing.T) {
+	t.Parallel()
+	seen := map[int]string{}
+	for v := verbNone + 1; v < verbCount; v++ {
+		row := &verbRows[v]
+		if row.name == "" || row.from == 0 {
+			t.Errorf("verb %d has no row", v)
+			continue
+		}
+		at := letterIndex(row.name[0], row.name[1])
+		if other, taken := seen[at]; taken {
+			t.Errorf("%s and %s begin alike", row.name, other)
+		}
+		seen[at] = row.name
+		if row.form == argsWords && (row.min < 1 || row.max < row.min || row.max > maxWords) {
+			t.Errorf("%s takes %d to %d words", row.name, row.min, row.max)
+		}
+		if row.form == argsWords && parserNames[v] == "" {
+			t.Errorf("errors of %s have no name in the log", row.name)
+		}
+	}
+}
+
+func TestEveryEndHasItsRow(t *testing.T) {
+	t.Parallel()
+	for r := goOn; r < endCount; r++ {
+		if closeRows[r].name == "" {
+			t.Errorf("reason %d has no name", r)
+		}
+		if row := closeRows[r]; (row.log == "") != (row.level == levelNone) {
+			t.Errorf("%s: a line of the log needs a level, and a level a line", row.name)
+		}
+	}
+	if got, want := len(frameEnds), int(framePayload)+1; got != want {
+		t.Errorf("got ends for %d framing errors, want %d", got, want)
+	}
+	for err := frameUnknown; err <= framePayload; err++ {
+		if frameEnds[err] == goOn {
+			t.Errorf("framing error %d does not end the connection", err)
+		}
+	}
+}
+
+// event is one step of a framed stream, written so that two framings compare.
+func event(o *op) string {
+	var b strings.Builder
+	b.WriteString(verbRows[o.verb].name)
+	if row := &verbRows[o.verb]; row.form == argsWords {
+		for _, w := range o.word[:o.words] {
+			fmt.Fprintf(&b, " %q", w)
+		}
+		if row.payload {
+			fmt.Fprintf(&b, " %d %q", o.size, o.payload)
+		}
+	} else if row.form != argsJunk {
+		fmt.Fprintf(&b, " %q", o.args)
+	}
+	return b.String()
+}
+
+// frameAll frames stream as a connection would that reads step bytes at a time,
+// in place, and stops at the first error.
+func frameAll(l *frameLimits, stream []byte, step int) (events []string) {
+	var buf []byte
+	var o op
+	want := 0
+	for len(stream) > 0 {
+		k := min(step, len(stream))
+		// A new array each time: what was framed before must not matter.
+		buf = append(bytes.Clone(buf), stream[:k]...)
+		stream = stream[k:]
+		o = op{}
+		at := 0
+		for at < len(buf) && len(buf)-at >= want {
+			n, more, keep, err := l.next(buf[at:], &o)
+			if err != frameOK {
+				return append(events, fmt.Sprintf("error %d", err))
+			}
+			if n == 0 {
+				want = more
+				if keep > 0 {
+					buf = buf[:at+keep]
+				}
+				break
+			}
+			events = append(events, event(&o))
+			at += n
+			want = 0
+		}
+		buf = buf[at:]
+	}
+	// A connection waits for as many bytes as were wanted; what is there may be
+	// wrong already.
+	o = op{}
+	if _, _, _, err := l.next(buf, &o); len(buf) > 0 && err != frameOK {
+		events = append(events, fmt.Sprintf("error %d", err))
+	}
+	return events
+}
+
+// frameSlowly is the obvious framing of complete input: one operation at a time,
+// with strings, straight from the grammar.
+func frameSlowly(l *frameLimits, stream string) (events []string) {
+	for stream != "" {
+		line, rest, complete := strings.Cut(stream, "\n")
+		if !complete {
+			return events // what an unfinished line leads to is not for this one to say
+		}
+		v := verbNone
+		for k := verbNone + 1; k < verbCount; k++ {
+			if row := &verbRows[k]; row.from&l.role != 0 && len(line) >= len(row.name) && strings.EqualFold(line[:len(row.name)], row.name) {
+				v = k
+			}
+		}
+		if v == verbNone {
+			return append(events, fmt.Sprintf("error %d", frameUnknown))
+		}
+		row := &verbRows[v]
+		line = line[len(row.name):]
+		stream = rest
+		if row.form == argsJunk {
+			events = append(events, row.name)
+			continue
+		}
+		args := strings.TrimLeft(line, " \t")
+		blanks := len(line) - len(args)
+		if blanks > l.line {
+			return append(events, fmt.Sprintf("error %d", frameLineLimit))
+		}
+		if row.form != argsText && blanks == 0 {
+			return append(events, fmt.Sprintf("error %d", frameUnknown))
+		}
+		args = strings.TrimSuffix(args, "\r")
+		if len(args) > l.line {
+			return append(events, fmt.Sprintf("error %d", frameLineLimit))
+		}
+		if row.form != argsWords {
+			events = append(events, fmt.Sprintf("%s %q", row.name, args))
+			continue
+		}
+		if row.payload && strings.Contains(args, "\r") {
+			return append(events, fmt.Sprintf("error %d", frameArgs))
+		}
+		words := strings.FieldsFunc(args, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' })
+		if len(words) < row.min || len(words) > row.max {
+			return append(events, fmt.Sprintf("error %d", frameArgs))
+		}
+		e := row.name
+		for _, w := range words {
+			e += fmt.Sprintf(" %q", w)
+		}
+		if !row.payload {
+			events = append(events, e)
+			continue
+		}
+		size, digits := 0, words[len(words)-1]
+		if strings.Trim(digits, "0123456789") != "" {
+			return append(events, fmt.Sprintf("error %d", frameSize))
+		}
+		if len(digits) > 9 {
+			return append(events, fmt.Sprintf("error %d", framePayload))
+		}
+		fmt.Sscanf(digits, "%d", &size)
+		if l.payload >= 0 && size > l.payload {
+			return append(events, fmt.Sprintf("error %d", framePayload))
+		}
+		if len(stream) < size+2 {
+			if len(stream) > size && stream[size] != '\r' {
+				return append(events, fmt.Sprintf("error %d", frameUnknown))
+			}
+			return events
+		}
+		if stream[size:size+2] != "\r\n" {
+			return append(events, fmt.Sprintf("error %d", frameUnknown))
+		}
+		events = append(events, fmt.Sprintf("%s %d %q", e, size, stream[:size+2]))
+		stream = stream[size+2:]
+	}
+	return events
+}
+
+// FuzzFrame compares framings of the same stream: whole, a byte at a time, in
+// pieces, and by the obvious way. They must agree about every operation; only
+// an error may be noticed before the obvious way has a whole line.
+func FuzzFrame(f *testing.F) {
+	for _, seed := range []string{
+		"PUB foo 2\r\nhi\r\nPUB foo 2\r\nho\r\nPING\r\n",
+		"CONNECT {\"verbose\":false}\r\nSUB foo  1\r\nUNSUB 1 \r\nPUB foo bar 0\r\n\r\n",
+		"PINGxyz\r\npOnG\n+OK\r\n-ERR 'x'\r\nINFO {}\r\n",
+		"SUB fo\ro 1\r\nSUB\nSUB \r\n",
+		"PUB a 680444720440\r\n",
+		"PUB a -1\r\nPUB a 2\r\nhiX\n",
+		"MSG a RSID:1:1 r 2\r\nhi\r\nMSG a RSID:1:1 2\r\nhi\r\n",
+		"PUB   a\t1\r\nx\r\nPUB   a\t1\r\ny\rz",
+		"SUB " + strings.Repeat("a", 70) + " 1\r\n",
+	} {
+		f.Add([]byte(seed), uint8(3), false)
+		f.Add([]byte(seed), uint8(7), true)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, step uint8, route bool) {
+		l := &frameLimits{role: roleClient, line: 64, payload: 100}
+		if route {
+			l = &frameLimits{role: roleRoute, line: 64, payload: -1}
+		}
+		whole := frameAll(l, stream, max(len(stream), 1))
+		for _, k := range []int{1, int(step) + 1} {
+			if got := frameAll(l, stream, k); fmt.Sprint(got) != fmt.Sprint(whole) {
+				t.Fatalf("%q in pieces of %d: got %q, want %q", stream, k, got, whole)
+			}
+		}
+		slow := frameSlowly(l, string(stream))
+		early := len(whole) == len(slow)+1 && strings.HasPrefix(whole[len(slow)], "error")
+		if !early && fmt.Sprint(whole) != fmt.Sprint(slow) || early && fmt.Sprint(whole[:len(slow)]) != fmt.Sprint(slow) {
+			t.Fatalf("%q: got %q, want %q", stream, whole, slow)
+		}
+	})
+}
+
+// FuzzConnectionMemory feeds a stream to the buffer of a connection and checks
+// that no more memory is taken than what arrived justifies.
+func FuzzConnectionMemory(f *testing.F) {
+	f.Add([]byte("PUB a 99999999\r\nabc"), uint8(1))
+	f.Add([]byte("PUB a 1000000\r\n"+strings.Repeat("x", 3000)), uint8(200))
+	f.Fuzz(func(t *testing.T, stream []byte, step uint8) {
+		const limit = 1 << 10
+		l := &frameLimits{role: roleClient, line: 64, payload: 1 << 20}
+		var in inbuf
+		defer in.drop()
+		var o op
+		for len(stream) > 0 {
+			space := in.space(limit)
+			if most := max(limit, grow*(len(in.unread())+1)) * grow; cap(in.ck.b) > most {
+				t.Fatalf("%d bytes of memory for %d that arrived", cap(in.ck.b), len(in.unread()))
+			}
+			n := copy(space[:min(len(space), int(step)+1)], stream)
+			in.filled(n)
+			stream = stream[n:]
+			o = op{}
+			for !in.short() {
+				n, want, keep, err := l.next(in.unread(), &o)
+				if err != frameOK {
+					return
+				}
+				if n == 0 {
+					in.want(want, keep)
+					break
+				}
+				in.take(n)
+			}
+		}
+	})
+}
