@@ -30,12 +30,12 @@ type route struct {
 	name      string // server id that CONNECT gave
 
 	// Guarded by conn.mu.
-	remote    *peerInfo // latest INFO of the peer; nil before
-	remoteErr string    // of an -ERR that the peer sent
-	timer     *time.Timer
-	watching  *time.Timer
-	seen      int64 // heard at the last tick of watching
-	silent    int   // ticks without anything received
+	remote   *peerInfo // latest INFO of the peer; nil before
+	why      string    // it ends, if closeReason does not tell
+	timer    *time.Timer
+	watching *time.Timer
+	seen     int64 // heard at the last tick of watching
+	silent   int   // ticks without anything received
 
 	// Atomic.
 	heard atomic.Int64 // UnixNano when something was received last
@@ -124,10 +124,14 @@ func (r *route) remoteID() string {
 
 // serveRoute runs a route that another server opened.
 func (s *Server) serveRoute(nc net.Conn) {
-	r := newRoute(s, nc, nil)
+	r := newRoute(s, s.cluster.wrapRoute(nc, ""), nil)
 	r.mustAuth = s.cluster.auth.required()
 	if !s.cluster.join(r, nil, "") {
 		r.abandon()
+		return
+	}
+	if !r.handshake() {
+		r.teardown()
 		return
 	}
 	r.noticef("Route connection created")
@@ -141,9 +145,13 @@ func (s *Server) serveRoute(nc net.Conn) {
 
 // serveDialed runs a route that we opened.
 func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
-	r := newRoute(s, nc, order)
+	r := newRoute(s, s.cluster.wrapRoute(nc, order.addr), order)
 	if !s.cluster.join(r, order, addr) {
 		r.abandon()
+		return
+	}
+	if !r.handshake() {
+		r.teardown()
 		return
 	}
 	r.send(r.connectLine() + s.cluster.info())
@@ -209,7 +217,7 @@ func (r *route) do(o *op, st *stage) closeReason {
 	case verbPong:
 		r.pong()
 	case verbErr:
-		r.noteError(string(o.args))
+		r.fail("Route Error " + string(o.args))
 		r.errorf("Route Error %s", printable(o.args))
 		return endPeerError
 	}
@@ -363,11 +371,11 @@ func (r *route) msg(o *op, st *stage) closeReason {
 	return goOn
 }
 
-// noteError remembers an -ERR of the peer for the operator.
-func (r *route) noteError(text string) {
+// fail remembers, for the operator, why the route ends.
+func (r *route) fail(why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.remoteErr = text
+	r.why = why
 }
 
 // setTimer ends the route for a reason unless stopTimer is called in time.
@@ -394,8 +402,8 @@ func (r *route) leave(reason closeReason) {
 		r.watching.Stop()
 	}
 	why := reason.String()
-	if r.remoteErr != "" {
-		why = "Route Error " + r.remoteErr
+	if r.why != "" {
+		why = r.why
 	}
 	r.mu.Unlock()
 	r.decided()

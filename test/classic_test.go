@@ -625,3 +625,18 @@ func TestQueueGroupOverTheCluster(t *testing.T) {
 		})
 	}
 }
+
+func dialConn(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	must(t, err)
+	t.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// dialSilent connects a client that has said and read nothing yet.
+func dialSilent(t *testing.T, s *server.Server) *classicRoute {
+	t.Helper()
+	nc := dialConn(t, s.Addr().String())
+	return &classicRoute{t: t, nc: nc, r: bufio.NewReader(nc)}
+}

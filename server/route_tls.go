@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+)
+
+// Routes begin with the TLS handshake, if there is one: nothing is said before.
+// The server that dialed is the client, and both show certificates.
+
+// wrapRoute puts TLS around the connection of a route, if routes use it. addr is
+// what was dialed, "" if the peer did. The handshake is still to be made.
+func (k *cluster) wrapRoute(nc net.Conn, addr string) net.Conn {
+	switch {
+	case k.tls == nil:
+		return nc
+	case addr == "":
+		return tls.Server(nc, k.tls.accepting())
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	return tls.Client(nc, k.tls.dialing(host))
+}
+
+// handshake makes the TLS handshake, if there is one to be made. It reports
+// false, and the route is ending, if that failed.
+func (r *route) handshake() bool {
+	tc, ok := r.link.conn().(*tls.Conn)
+	if !ok {
+		return true
+	}
+	side := "client"
+	if r.order == nil {
+		side = "server"
+	}
+	r.debugf("Starting TLS route %s handshake", side)
+	ctx, cancel := context.WithTimeout(context.Background(), seconds(r.srv.options().Cluster.TLSTimeout))
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		if !r.ended() {
+			r.errorf("TLS route handshake error: %v", err)
+			r.fail("TLS route handshake error: " + err.Error())
+		}
+		r.close(endTLSFailure)
+		return false
+	}
+	state := tc.ConnectionState()
+	r.debugf("TLS handshake complete")
+	r.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
+	return true
+}

@@ -1,0 +1,429 @@
+package test
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gnatsd/server"
+	"gnatsd/test/certs"
+)
+
+// mesh starts n brokers, each knowing the first.
+func mesh(t *testing.T, n int, change func(i int, o *server.Options)) []*server.Server {
+	t.Helper()
+	var list []*server.Server
+	for i := range n {
+		list = append(list, clustered(t, func(o *server.Options) {
+			if i > 0 {
+				o.Routes = []*url.URL{clusterURL(list[0])}
+			}
+			if change != nil {
+				change(i, o)
+			}
+		}))
+	}
+	full(t, list)
+	return list
+}
+
+func full(t *testing.T, list []*server.Server) {
+	t.Helper()
+	until(t, "a full mesh", func() bool {
+		return !slices.ContainsFunc(list, func(s *server.Server) bool { return s.NumRoutes() != len(list)-1 })
+	})
+}
+
+func TestRequestsOverTheCluster(t *testing.T) {
+	t.Parallel()
+	list := mesh(t, 3, nil)
+	var answered [3]atomic.Int64
+	for i, s := range list[:2] {
+		nc := natsConnect(t, s)
+		for range 2 {
+			_, err := nc.QueueSubscribe("help", "workers", func(m *nats.Msg) {
+				answered[i].Add(1)
+				m.Respond([]byte("done"))
+			})
+			must(t, err)
+		}
+		flush(t, nc)
+	}
+	known(t, list[2], 4)
+	nc := natsConnect(t, list[2], nats.UseOldRequestStyle())
+	for range 200 {
+		m, err := nc.Request("help", nil, patience)
+		must(t, err)
+		if string(m.Data) != "done" {
+			t.Fatalf("got %q", m.Data)
+		}
+	}
+	if a, b := answered[0].Load(), answered[1].Load(); a+b != 200 || a < 50 || b < 50 {
+		t.Errorf("answered %d and %d of 200 requests", a, b)
+	}
+	for _, s := range list {
+		known(t, s, 4) // no inbox is left anywhere
+	}
+}
+
+// advertised returns the connect_urls that a new client is told, sorted.
+func advertised(t *testing.T, s *server.Server) []string {
+	t.Helper()
+	nc := dialSilent(t, s)
+	urls := infoOf(t, nc.hear("INFO ")).ConnectURLs
+	nc.nc.Close()
+	slices.Sort(urls)
+	return urls
+}
+
+func TestClientsLearnOfOtherServers(t *testing.T) {
+	t.Parallel()
+	alone := clustered(t, nil)
+	if got := advertised(t, alone); got != nil {
+		t.Errorf("alone: got %q, want none", got)
+	}
+	young, _ := rawClient(t, alone)
+	old := dialSilent(t, alone)
+	old.hear("INFO ")
+	old.say("CONNECT {\"verbose\":false}\r\nPING\r\n")
+	old.hear("PONG")
+	late := dialSilent(t, alone)
+	late.hear("INFO ")
+	late.say("CONNECT {\"verbose\":false,\"protocol\":1}\r\n")
+
+	p, q := newClassic(t, "p", false), newClassic(t, "q", true)
+	p.clients, q.clients = "10.0.0.7:4222", "10.0.0.7:4222"
+	a := p.join(alone)
+	want := []string{"10.0.0.7:4222", alone.Addr().String()}
+	info := infoOf(t, young.hear("INFO "))
+	if info.ConnectURLs[0] != alone.Addr().String() {
+		t.Errorf("got %q, want our own first", info.ConnectURLs)
+	}
+	slices.Sort(info.ConnectURLs)
+	if !slices.Equal(info.ConnectURLs, want) {
+		t.Errorf("got %q, want %q", info.ConnectURLs, want)
+	}
+	old.silent()
+	late.say("PING\r\n")
+	late.hear("PONG\r\n")
+	late.hear("INFO ")
+	late.silent()
+
+	// Two servers give one address: it stays until both are gone.
+	b := q.join(alone)
+	routed(t, alone, 2)
+	a.nc.Close()
+	routed(t, alone, 1)
+	if got := advertised(t, alone); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	young.silent()
+	b.nc.Close()
+	if got, want := infoOf(t, young.hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAdvertisedAddresses(t *testing.T) {
+	t.Parallel()
+	t.Run("client_advertise stands for our own, and port 0 for the real one", func(t *testing.T) {
+		t.Parallel()
+		s := clustered(t, func(o *server.Options) { o.ClientAdvertise = "me.example" })
+		r := newClassic(t, "p", false).join(s)
+		_, port, _ := strings.Cut(s.Addr().String(), ":")
+		if got := infoOf(t, r.info).ConnectURLs; !slices.Equal(got, []string{"me.example:" + port}) {
+			t.Errorf("got %q", got)
+		}
+		c := dialSilent(t, s)
+		if info := infoOf(t, c.hear("INFO ")); info.Host != "me.example" {
+			t.Errorf("got host %q", info.Host)
+		}
+	})
+	t.Run("no_advertise neither gives nor takes addresses", func(t *testing.T) {
+		t.Parallel()
+		s := clustered(t, func(o *server.Options) { o.Cluster.NoAdvertise = true })
+		p := newClassic(t, "p", false)
+		p.clients = "10.0.0.7:4222"
+		r := p.join(s)
+		routed(t, s, 1)
+		if strings.Contains(r.info, "connect_urls") {
+			t.Errorf("got %q", r.info)
+		}
+		if got := advertised(t, s); got != nil {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("cluster_advertise stands in host, port and ip", func(t *testing.T) {
+		t.Parallel()
+		s := clustered(t, func(o *server.Options) { o.Cluster.Advertise = "me.example:6000" })
+		r := newClassic(t, "p", false).join(s)
+		if i := infoOf(t, r.info); i.Host != "me.example" || i.Port != 6000 || i.IP != "nats-route://me.example:6000/" {
+			t.Errorf("got %q", r.info)
+		}
+	})
+	t.Run("a bad client_advertise ends the start", func(t *testing.T) {
+		t.Parallel()
+		s, err := server.New(&server.Options{Host: "127.0.0.1", Port: anyPort, NoSigs: true, NoLog: true, ClientAdvertise: "a:b:c"})
+		must(t, err)
+		if err := s.Run(); err == nil {
+			t.Error("it started")
+		}
+	})
+}
+
+func TestClientsFailOverToAServerTheyLearned(t *testing.T) {
+	t.Parallel()
+	list := mesh(t, 3, nil)
+	back := make(chan string, 1)
+	nc := natsConnect(t, list[1], nats.ReconnectWait(10*time.Millisecond), nats.ReconnectHandler(func(nc *nats.Conn) { back <- nc.ConnectedUrl() }))
+	until(t, "the client knows all servers", func() bool { return len(nc.Servers()) == 3 })
+	sub := subscribe(t, nc, "foo")
+	list[1].Shutdown()
+	select {
+	case u := <-back:
+		if u == list[1].ClientURL() {
+			t.Errorf("reconnected to %s", u)
+		}
+	case <-time.After(patience):
+		t.Fatal("no reconnection")
+	}
+	flush(t, nc)
+	rest := []*server.Server{list[0], list[2]}
+	full(t, rest)
+	known(t, list[0], 1)
+	known(t, list[2], 1)
+	for _, s := range rest {
+		pub := natsConnect(t, s)
+		must(t, pub.Publish("foo", []byte("x")))
+		flush(t, pub)
+		next(t, sub)
+	}
+	if n := len(nc.DiscoveredServers()); n == 0 {
+		t.Errorf("%d discovered servers", n)
+	}
+}
+
+// duplicateCounter counts the duplicates that a broker logs.
+type duplicateCounter struct {
+	silentLog
+	mu    sync.Mutex
+	pairs map[string]int
+	id    string
+}
+
+func (l *duplicateCounter) Debugf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	_, id, ok := strings.Cut(text, "Detected duplicate remote route ")
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairs[strings.Trim(id, `"`)]++
+}
+
+// silentLog is a logger that writes nothing.
+type silentLog struct{}
+
+func (silentLog) Noticef(string, ...any) {}
+func (silentLog) Warnf(string, ...any)   {}
+func (silentLog) Errorf(string, ...any)  {}
+func (silentLog) Fatalf(string, ...any)  {}
+func (silentLog) Debugf(string, ...any)  {}
+func (silentLog) Tracef(string, ...any)  {}
+
+func TestThirtyServersAtOnce(t *testing.T) {
+	const n = 30
+	seed := clustered(t, nil)
+	list := []*server.Server{seed}
+	var logs []*duplicateCounter
+	for range n - 1 {
+		o := quietOptions()
+		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", anyPort
+		o.Routes = []*url.URL{clusterURL(seed)}
+		s, err := server.New(o)
+		must(t, err)
+		l := &duplicateCounter{pairs: map[string]int{}, id: s.ID()}
+		s.SetLogger(l, true, false)
+		list, logs = append(list, s), append(logs, l)
+	}
+	start := time.Now()
+	for _, s := range list[1:] {
+		go s.Start()
+		t.Cleanup(s.Shutdown)
+	}
+	full(t, list)
+	t.Logf("%d servers in a full mesh after %v", n, time.Since(start))
+	pairs := map[string]int{}
+	total := 0
+	for _, l := range logs {
+		l.mu.Lock()
+		for other, k := range l.pairs {
+			ids := []string{l.id, other}
+			slices.Sort(ids)
+			pairs[ids[0]+ids[1]] += k
+			total += k
+		}
+		l.mu.Unlock()
+	}
+	t.Logf("%d lines about duplicates, each is noticed at both ends", total)
+	for pair, k := range pairs {
+		if k >= 4 { // both ends say so
+			t.Errorf("%d lines about duplicates of %s", k, pair)
+		}
+	}
+}
+
+func TestRouteTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, certs.WriteAll(dir))
+	config, err := server.GenTLSConfig(&server.TLSConfigOpts{
+		CertFile: filepath.Join(dir, "server-cert.pem"), KeyFile: filepath.Join(dir, "server-key.pem"), CaFile: filepath.Join(dir, "ca.pem"), Verify: true,
+	})
+	must(t, err)
+	list := mesh(t, 3, func(_ int, o *server.Options) {
+		o.Cluster.TLSConfig, o.Cluster.TLSTimeout = config, 5
+		o.Cluster.Username, o.Cluster.Password = "ru", "rp"
+		for _, u := range o.Routes {
+			u.User = url.UserPassword("ru", "rp")
+		}
+	})
+	sub := subscribe(t, natsConnect(t, list[0]), "foo")
+	for _, s := range list {
+		known(t, s, 1)
+		nc := natsConnect(t, s)
+		must(t, nc.Publish("foo", nil))
+		flush(t, nc)
+		next(t, sub)
+	}
+	plain := clustered(t, routesTo(clusterURL(list[0])))
+	r := newClassic(t, "plain", false)
+	nc := r.route(dialConn(t, list[0].ClusterAddr().String()))
+	nc.say(r.connect() + r.info())
+	nc.closed()
+	if plain.NumRoutes() != 0 || list[0].NumRoutes() != 2 {
+		t.Errorf("a route without TLS")
+	}
+}
+
+func TestClusterPermissions(t *testing.T) {
+	t.Parallel()
+	s := clustered(t, func(o *server.Options) {
+		o.Cluster.Permissions = &server.RoutePermissions{
+			Import: &server.SubjectPermission{Allow: []string{"imp.>"}, Deny: []string{"imp.no"}},
+			Export: &server.SubjectPermission{Allow: []string{"exp.>"}, Deny: []string{"exp.no"}},
+		}
+	})
+	profiles(t, func(t *testing.T, old bool) {
+		r := newClassic(t, fmt.Sprint("perm", old), old).join(s)
+		want := `"import":{"allow":["imp.\u003e"],"deny":["imp.no"]},"export":{"allow":["exp.\u003e"],"deny":["exp.no"]}} ` + "\r\n"
+		if !strings.HasSuffix(r.info, want) {
+			t.Errorf("got %q, want it to end %q", r.info, want)
+		}
+		before := s.NumSubscriptions()
+		r.say("SUB exp.a  RSID:1:1\r\nSUB exp.no  RSID:1:2\r\nSUB other  RSID:1:3\r\nSUB exp.*  RSID:1:4\r\n")
+		r.silent()
+		if got := s.NumSubscriptions() - before; got != 2 && !old && got != 4 {
+			t.Errorf("%d subscriptions were accepted, want 2", got)
+		}
+		c, cid := rawClient(t, s)
+		c.say("SUB other 1\r\nSUB imp.no 2\r\nSUB imp.x 3\r\nPUB exp.no 0\r\n\r\nPUB exp.b 0\r\n\r\n")
+		for {
+			l := r.hear("")
+			if strings.HasPrefix(l, "SUB") && strings.Contains(l, fmt.Sprintf(":%d:", cid)) {
+				if l != fmt.Sprintf("SUB imp.x  RSID:%d:3\r\n", cid) {
+					t.Errorf("got %q", l)
+				}
+			}
+			if strings.HasPrefix(l, "MSG") {
+				if l != "MSG exp.b RSID:1:4 0\r\n" {
+					t.Errorf("got %q", l)
+				}
+				break
+			}
+		}
+	})
+}
+
+func TestMixedCluster(t *testing.T) {
+	t.Parallel()
+	old, young := newClassic(t, "v110", true), newClassic(t, "v141", false)
+	a := clustered(t, routesTo(young.url()))
+	b := clustered(t, routesTo(clusterURL(a)))
+	ra, _ := young.accept() // dialed by a
+	routed(t, a, 2)
+	// a tells b of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4 server ignores what it hears.
+	rb := youngWithB(t, young, b)
+	oa := old.join(a)
+	ob := old.join(b)
+	routed(t, a, 3)
+	routed(t, b, 3)
+	for i, r := range []*classicRoute{ra, oa} {
+		r.say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	}
+	for i, r := range []*classicRoute{rb, ob} {
+		r.say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	}
+	ca, cb := natsConnect(t, a), natsConnect(t, b)
+	sa, sb := subscribe(t, ca, "foo"), subscribe(t, cb, "foo")
+	_, err := ca.QueueSubscribeSync("foo", "g")
+	must(t, err)
+	flush(t, ca)
+	known(t, a, 7)
+	known(t, b, 7)
+	const n = 100
+	for range n {
+		must(t, ca.Publish("foo", []byte("x")))
+	}
+	flush(t, ca)
+	for range n {
+		next(t, sa)
+		next(t, sb)
+	}
+	plain, group := drained(ra), 0
+	other := drained(oa)
+	group = plain["QRSID"] + other["QRSID"]
+	if plain["RSID"] != n || other["RSID"] != n || group == 0 || group >= n {
+		t.Errorf("the 1.x servers got %v and %v of %d messages", plain, other, n)
+	}
+	if left, _, _ := sa.Pending(); left != 0 {
+		t.Errorf("%d messages too many", left)
+	}
+	oa.say("MSG foo RSID:5:5 1\r\nx\r\n")
+	next(t, sa)
+}
+
+// youngWithB is the connection between the 1.4 server and b, whoever dials first.
+func youngWithB(t *testing.T, young *classic, b *server.Server) *classicRoute {
+	t.Helper()
+	r := young.join(b)
+	until(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
+	return r
+}
+
+// drained counts the messages that have come, by kind of id.
+func drained(r *classicRoute) map[string]int {
+	r.t.Helper()
+	got := map[string]int{}
+	r.say("PING\r\n")
+	for {
+		l := r.hear("")
+		f := strings.Fields(l)
+		switch {
+		case l == "PONG\r\n":
+			return got
+		case len(f) > 2 && f[0] == "MSG":
+			kind, _, _ := strings.Cut(f[2], ":")
+			got[kind]++
+		}
+	}
+}
