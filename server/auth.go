@@ -262,6 +262,31 @@ func (a *authSet) mapped(c *credentials) *account {
 	return a.subjects[subject]
 }
 
+// renewed returns who a peer that an earlier set admitted as acc is in this one,
+// nil if nobody. It is not sure, and check must decide, if the secret was changed:
+// the peer may have shown a password that fits both.
+func (a *authSet) renewed(acc *account, c *credentials) (next *account, sure bool) {
+	switch a.mode {
+	case authNone:
+		return a.one, true
+	case authToken:
+		next = a.one
+	case authSingle:
+		if a.verify.plainEqual(a.name, c.user) {
+			next = a.one
+		}
+	case authUsers:
+		if a.mapCert {
+			return a.mapped(c), true
+		}
+		if a.visitor != nil && c.none() {
+			return a.visitor, true
+		}
+		next = a.accounts[c.user]
+	}
+	return next, next == nil || next.name == acc.name && next.secret == acc.secret
+}
+
 // prove compares given with the secret of acc; known is false for a name that
 // is not configured. Where some secret is a bcrypt hash, every refusal costs
 // one bcrypt check.

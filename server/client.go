@@ -1,10 +1,12 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"gnatsd/sublist"
@@ -23,8 +25,14 @@ type client struct {
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	pedantic  bool
+	last      lastVerdict // on what it published last
+
+	// Atomic.
+	permits atomic.Pointer[permits] // what it may do; nil without permissions
 
 	// Guarded by conn.mu.
+	account    *account  // who it is; nil until that is known
+	tls        *tls.Conn // nil without TLS; the reader sets it once, before it reads
 	authTimer  *time.Timer
 	pinged     bool // the first PING has been answered
 	infoMissed bool // INFO changed before that
@@ -44,9 +52,7 @@ func (c *client) label() string { return "Client" }
 
 // identity is the name and the user of the client, as far as it told them.
 func (c *client) identity() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return fmt.Sprintf("name %q, user %q", c.opts.Name, c.opts.Username)
+	return fmt.Sprintf("name %q, user %q", c.options().Name, c.user())
 }
 
 // Answers of one operation.
@@ -104,10 +110,13 @@ func (c *client) refuse(st *stage, text string) {
 func (c *client) connect(o *op, st *stage) closeReason {
 	opts, err := c.opts.merge(o.args)
 	if err != nil {
-		c.errorf("%v", err)
+		c.errorf("%v", connectError(err))
 		return endBadArgs
 	}
 	c.stopAuthTimer()
+	if r := c.authenticate(opts, st); r != goOn {
+		return r
+	}
 	if opts.Protocol != 0 && opts.Protocol != 1 {
 		return endBadProtocol
 	}
@@ -159,8 +168,8 @@ func (c *client) pub(o *op, st *stage) closeReason {
 	}
 	st.inMsgs++
 	st.inBytes += int64(o.size)
-	if len(m.subject) >= len(reservedPrefix) && string(m.subject[:len(reservedPrefix)]) == reservedPrefix {
-		return c.denyPublish(m.subject, st)
+	if v := c.mayPublish(m.subject, o.repeat); !v.allowed() {
+		return c.denyPublish(m.subject, v, st)
 	}
 	if c.pedantic && !sublist.ValidLiteral(string(m.subject)) {
 		c.refuse(st, wireInvalidPublish)
@@ -175,9 +184,25 @@ func (c *client) pub(o *op, st *stage) closeReason {
 // reservedPrefix opens the subjects that no client may publish to.
 const reservedPrefix = "_SYS."
 
-func (c *client) denyPublish(subject []byte, st *stage) closeReason {
-	c.refuse(st, fmt.Sprintf(wirePublishDenied, subject))
-	c.errorf("Publish Violation - User %q, Subject %q", c.opts.Username, subject)
+// mayPublish judges a publication. repeated says that the one before had the
+// same subject. Without permissions it costs no call.
+func (c *client) mayPublish(subject []byte, repeated bool) verdict {
+	p := c.permits.Load()
+	if p == nil {
+		if len(subject) >= len(reservedPrefix) && string(subject[:len(reservedPrefix)]) == reservedPrefix {
+			return verdict{how: refusedReserved}
+		}
+		return verdict{}
+	}
+	if repeated && c.last.permits == p && len(subject) <= verdictMaxSubject {
+		return c.last.verdict
+	}
+	return c.last.canPublish(p, subject)
+}
+
+func (c *client) denyPublish(subject []byte, v verdict, st *stage) closeReason {
+	c.refuse(st, publishRefusal(string(subject)))
+	c.errorf("%s", publishViolation(c.user(), string(subject), v))
 	return goOn
 }
 
@@ -188,6 +213,10 @@ func (c *client) sub(o *op, st *stage) closeReason {
 		queue = o.word[1]
 	}
 	c.active()
+	p := c.permits.Load()
+	if p != nil && !c.maySubscribe(p, o, st) {
+		return goOn
+	}
 	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
 		c.refuse(st, wireMaxSubscriptions)
 		c.errorf("%s", wireMaxSubscriptions)
@@ -198,10 +227,30 @@ func (c *client) sub(o *op, st *stage) closeReason {
 			c.refuse(st, wireInvalidSubject)
 			return goOn
 		}
-		c.subscribe(newSubscription(&c.conn, subject, queue, sid))
+		sub := newSubscription(&c.conn, subject, queue, sid)
+		sub.filter.Store(p.filter(sub.subject, sub.queue))
+		c.subscribe(sub)
+		if c.permits.Load() != p {
+			c.review(st.reply) // a reload may have missed it
+		}
 	}
 	c.ok(st)
 	return goOn
+}
+
+// maySubscribe judges a SUB and answers one that is refused.
+func (c *client) maySubscribe(p *permits, o *op, st *stage) bool {
+	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
+	if o.words == 3 {
+		queue = string(o.word[1])
+	}
+	v := p.canSubscribe(subject, queue)
+	if v.allowed() {
+		return true
+	}
+	c.refuse(st, subscribeRefusal(subject, queue, v))
+	c.errorf("%s", subscribeViolation(c.user(), subject, queue, printable(sid), v))
+	return false
 }
 
 // unsub handles UNSUB. A limit that is no positive number means now.

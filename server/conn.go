@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +28,7 @@ type conn struct {
 	slot    uint32 // index in the registry; free for another after teardown
 	role    role
 	ops     operator // what this role does with operations
+	nc      net.Conn // the socket; what goes over it, TLS included, is link's
 	link    link
 	start   int64 // UnixNano
 	tracing bool  // sampled when the connection was made
@@ -36,6 +39,8 @@ type conn struct {
 	cursor    *sublist.Cursor[*subscription] // nil until it publishes
 	noEcho    bool                           // its own messages do not come back
 	moving    bool                           // set up: the reader moves to a small stack
+	locked    bool                           // nothing but CONNECT is listened to
+	mute      bool                           // it ends without a word
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -44,7 +49,8 @@ type conn struct {
 	ping pinger
 
 	// Atomic.
-	ending     atomic.Uint32 // closeReason; 0 while it lives
+	ending     atomic.Uint32                      // closeReason; 0 while it lives
+	abort      atomic.Pointer[context.CancelFunc] // what the reader waits for, if not the socket
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
@@ -76,13 +82,13 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.lastActive.Store(c.start)
 	c.tracing = s.log.tracing()
 	c.readLimit = readSize
-	c.link = newLink(nc)
+	c.nc, c.link = nc, newLink(nc)
 	c.out.link, c.out.owner, c.out.total, c.out.lim = c.link, c, &s.pending, s.outLimits.Load()
 }
 
 // peer returns the address of the peer, without brackets; "" if it has none.
 func (c *conn) peer() (host string, port int) {
-	tcp, ok := c.link.conn().RemoteAddr().(*net.TCPAddr)
+	tcp, ok := c.nc.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return "", 0
 	}
@@ -137,6 +143,11 @@ func (c *conn) work() closeReason {
 	st := c.srv.stage(c)
 	defer c.srv.unstage(st)
 	for !c.in.short() {
+		if c.locked {
+			if r := c.knock(c.in.unread()[0]); r != goOn {
+				return r
+			}
+		}
 		n, want, keep, err := st.limits.next(c.in.unread(), &st.op)
 		if err != frameOK {
 			return c.badFrame(err, &st.op)
@@ -156,6 +167,15 @@ func (c *conn) work() closeReason {
 	return goOn
 }
 
+// withoutJSON returns what precedes an opening brace in what looks like a
+// misspelled CONNECT: what follows may be a password.
+func withoutJSON(text []byte) []byte {
+	if at := bytes.IndexByte(text, '{'); at > 0 && upper(text[0]) == 'C' {
+		return text[:at]
+	}
+	return text
+}
+
 // frameEnds says how each framing error ends a connection.
 var frameEnds = [...]closeReason{
 	frameUnknown:   endUnknownOp,
@@ -169,7 +189,7 @@ var frameEnds = [...]closeReason{
 func (c *conn) badFrame(err frameError, o *op) closeReason {
 	switch err {
 	case frameUnknown:
-		text := c.in.unread()
+		text := withoutJSON(c.in.unread())
 		c.errorf("%s parser ERROR, state=%d, i=%d: proto='%q...'", c.ops.label(), 0, 0, text[:min(len(text), 32)])
 	case frameArgs:
 		c.errorf("%s Parse Error: '%s'", parserNames[o.verb], printable(o.args))
@@ -229,7 +249,15 @@ func (c *conn) active() { c.lastActive.Store(time.Now().UnixNano()) }
 // from anywhere and does not wait.
 func (c *conn) close(r closeReason) {
 	if c.ending.CompareAndSwap(0, uint32(r)) {
-		c.link.conn().SetReadDeadline(aLongTimeAgo)
+		c.wake()
+	}
+}
+
+// wake ends whatever the reader waits for.
+func (c *conn) wake() {
+	c.nc.SetReadDeadline(aLongTimeAgo)
+	if cancel := c.abort.Load(); cancel != nil {
+		(*cancel)()
 	}
 }
 
@@ -253,12 +281,16 @@ func (c *conn) teardown() {
 	if r == endSlowPending || r == endSlowDeadline || r == endSlowTotal || r == endWriteError {
 		wait = 0
 	}
-	if row.wire != "" {
+	words := row.wire != "" && !c.mute
+	if words {
 		c.sendErr(row.wire)
 	}
 	c.out.finish(wait)
-	if row.wire != "" {
+	if words {
 		c.linger()
+	}
+	if wait == 0 {
+		c.nc.Close() // TLS would want to say goodbye, to a peer that does not listen
 	}
 	c.link.conn().Close()
 	c.in.drop()
@@ -324,7 +356,7 @@ func (c *conn) slowConsumer(r closeReason) {
 	}
 	c.srv.counters.slow(r)
 	c.logSlow(r)
-	c.link.conn().SetReadDeadline(aLongTimeAgo)
+	c.wake()
 }
 
 // writeFailed ends a connection whose socket is broken.

@@ -94,4 +94,5 @@ const (
 	wireMaxSubscriptions = "maximum subscriptions exceeded"
 	wirePublishDenied    = "Permissions Violation for Publish to %q"
 	wireSubscribeDenied  = "Permissions Violation for Subscription to %q"
+	wireLostSid          = " (sid %s)" // follows when a permission is lost
 )

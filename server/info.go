@@ -62,6 +62,14 @@ func (s *Server) infoFor(c *client) string {
 	return t.head + strconv.FormatUint(c.id, 10) + t.tail
 }
 
+// renewInfo puts into INFO what the settings of now say.
+func (s *Server) renewInfo() {
+	info := *s.info.Load().info
+	info.MaxPayload = s.options().MaxPayload
+	s.guard.Load().describe(&info)
+	s.setInfo(&info)
+}
+
 // setInfo replaces what INFO says.
 func (s *Server) setInfo(info *Info) { s.info.Store(newInfoText(info)) }
 

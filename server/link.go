@@ -57,6 +57,43 @@ func (l *plainLink) recv(in *inbuf, limit int) (int, error) {
 	return 0, err
 }
 
+// tlsLink is a plainLink over TLS, where every write is a record of its own.
+type tlsLink struct{ plainLink }
+
+// tlsRecord is the most that one record holds.
+const tlsRecord = 16 << 10
+
+// send gathers segments into full records.
+func (l *tlsLink) send(segs []seg, deadline time.Time) (total int, err error) {
+	if err := l.nc.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer l.nc.SetWriteDeadline(time.Time{})
+	ck := newChunk(tlsRecord)
+	defer ck.release()
+	for _, s := range segs {
+		for text := s.bytes(); len(text) > 0; {
+			k := min(len(text), tlsRecord-len(ck.b))
+			ck.b = append(ck.b, text[:k]...)
+			text = text[k:]
+			if len(ck.b) < tlsRecord {
+				continue
+			}
+			n, err := l.nc.Write(ck.b)
+			total += n
+			if err != nil {
+				return total, err
+			}
+			ck.b = ck.b[:0]
+		}
+	}
+	if len(ck.b) == 0 {
+		return total, nil
+	}
+	n, err := l.nc.Write(ck.b)
+	return total + n, err
+}
+
 func (l *plainLink) trySend([]seg) (int, error) { return 0, errWouldBlock }
 
 func (l *plainLink) send(segs []seg, deadline time.Time) (int, error) {

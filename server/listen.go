@@ -44,6 +44,9 @@ func (s *Server) listen() error {
 		return nil
 	}
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
+	if s.guard.Load().tls != nil {
+		s.Noticef("TLS required for client connections")
+	}
 	s.Debugf("Server id is %s", s.id)
 	s.Noticef("Server is ready")
 	if err := s.cluster.listen(); err != nil {
@@ -109,12 +112,12 @@ func (s *Server) serveClient(nc net.Conn) {
 	s.counters.connections.Add(1)
 	refused := s.clients.add(c)
 	c.debugf("Client connection created")
-	c.send(s.infoFor(c))
-	if refused != goOn {
-		c.close(refused)
+	if r := c.greet(refused); r != goOn {
+		c.close(r)
 		c.teardown()
 		return
 	}
+	c.awaitCredentials()
 	c.startPing()
 	c.serve()
 }

@@ -100,7 +100,7 @@ func (st *stage) accepts(sub *subscription, m *message) bool {
 	if c == st.from && c.noEcho {
 		return false
 	}
-	if sub.filter != nil && sub.filter.blocks(m.subject) {
+	if f := sub.filter.Load(); f != nil && f.blocks(m.subject) {
 		return false
 	}
 	if c.role == roleRoute && !st.crosses(sub) {

@@ -162,6 +162,7 @@ func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
 	r.serve()
 }
 
+// seconds converts what settings and the monitoring pages have as a number.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // abandon ends a route that never began.
@@ -336,7 +337,7 @@ func (r *route) sub(o *op, st *stage) closeReason {
 		st.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return goOn
 	case permits.canExport(s.subject, s.queue).allowed():
-		s.filter = permits.exportFilter(s.subject, s.queue)
+		s.filter.Store(permits.exportFilter(s.subject, s.queue))
 		r.subscribe(s)
 	}
 	r.ok(st)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -26,13 +27,18 @@ type Server struct {
 	stages sync.Pool
 
 	// Set before Run.
-	notify notifier // tells nobody unless the server is the process
-	exit   func(code int)
+	notify     notifier // tells nobody unless the server is the process
+	exit       func(code int)
+	life       context.Context // ends when the end begins
+	die        context.CancelFunc
+	verifier   *verifier  // of passwords; remembers over reloads
+	handshakes *admission // TLS handshakes of all ports
 
 	// Snapshots.
 	opts      atomic.Pointer[Options]
 	outLimits atomic.Pointer[outLimits] // of clients
 	info      atomic.Pointer[infoText]
+	guard     atomic.Pointer[guard]
 	log       logging
 
 	// Safe for concurrent use.
@@ -77,16 +83,25 @@ func New(opts *Options) (*Server, error) {
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
 		exit:  os.Exit,
+
+		verifier:   newVerifier(sparePlaces()),
+		handshakes: newAdmission(sparePlaces()),
 	}
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}
+	s.life, s.die = context.WithCancel(context.Background())
 	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
 	s.opts.Store(&o)
 	s.outLimits.Store(newOutLimits(&o))
+	g, err := s.newGuard(&o)
+	if err != nil {
+		return nil, err
+	}
+	s.setGuard(g)
 	s.setInfo(newInfo(s.id, &o))
+	s.renewInfo()
 	s.clients.limit = o.MaxConn
-	var err error
 	if s.cluster, err = newCluster(s, &o); err != nil {
 		return nil, err
 	}
@@ -136,6 +151,7 @@ func (s *Server) Start() { _ = s.Run() }
 func (s *Server) Run() error {
 	s.trapSignals()
 	s.announce()
+	s.watchGuard(s.guard.Load())
 	if err := s.open(); err != nil {
 		s.Shutdown()
 		return err
@@ -165,10 +181,16 @@ func (s *Server) announce() {
 		commit = "not set"
 	}
 	s.Noticef("Git commit [%s]", commit)
+	g := s.guard.Load()
+	warnings := g.warnings
 	if loaded := s.options().loaded; loaded != nil {
-		for _, w := range loaded.warnings {
-			s.Warnf("%s", w)
-		}
+		warnings = append(warnings, loaded.warnings...)
+	}
+	for _, w := range warnings {
+		s.Warnf("%s", w)
+	}
+	if w := g.certExpiry(time.Now()); w != "" {
+		s.Warnf("%s", w)
 	}
 }
 
@@ -212,6 +234,7 @@ func (s *Server) Shutdown() {
 	s.Noticef("Initiating Shutdown...")
 	s.notified(s.notify.stopping())
 	close(s.quit)
+	s.die()
 	if listener != nil {
 		listener.Close()
 	}

@@ -14,11 +14,11 @@ type subscription struct {
 	subject string
 	queue   string
 	sid     string
-	filter  *filter // withholds messages; nil = none
 
 	// Atomic.
-	delivered atomic.Int64 // messages since SUB
-	limit     atomic.Int64 // end after so many; 0 = never
+	filter    atomic.Pointer[filter] // messages not to be delivered; nil = none
+	delivered atomic.Int64           // messages since SUB
+	limit     atomic.Int64           // end after so many; 0 = never
 }
 
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {

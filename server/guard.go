@@ -1,0 +1,170 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// guard is who may come in by the client port, and how: the part of the options
+// that is compiled before it is used. It does not change; a reload makes
+// another, and setGuard puts it in the place of the old one.
+type guard struct {
+	auth        *authSet
+	authTimeout time.Duration // for CONNECT, once INFO and TLS are done
+
+	tls         *tlsHolder // of the client port; nil without TLS
+	monitorTLS  *tlsHolder // the same for HTTPS
+	tlsTimeout  time.Duration
+	tlsFirst    bool // INFO is sent inside TLS
+	tlsVerify   bool // certificates are demanded
+	tlsFiles    *TLSConfigOpts
+	warnings    []string // for the log at start
+	stopWatches context.CancelFunc
+}
+
+// newGuard checks and compiles what o says about who may come in. It has no
+// effect before setGuard.
+func (s *Server) newGuard(o *Options) (*guard, error) {
+	auth, warnings, err := compileAuth(clientAuth(o), s.verifier)
+	if err != nil {
+		return nil, err
+	}
+	g := &guard{
+		auth:        auth,
+		authTimeout: seconds(o.AuthTimeout),
+		tlsTimeout:  seconds(o.TLSTimeout),
+		tlsFirst:    o.TLSHandshakeFirst,
+		warnings:    warnings,
+		stopWatches: func() {},
+	}
+	if err := g.prepareTLS(o); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// prepareTLS makes the holders of certificates, from the configuration of an
+// embedder or from files.
+func (g *guard) prepareTLS(o *Options) error {
+	config := o.TLSConfig
+	files := o.tlsFiles
+	if config == nil && o.wantsTLS() {
+		block := TLSConfigOpts{}.withFlags(o)
+		files = &block
+		made, err := GenTLSConfig(files)
+		if err != nil {
+			return err
+		}
+		config = made
+	}
+	if config == nil {
+		if o.TLSMap {
+			return errors.New("verify_and_map needs TLS on the client port")
+		}
+		if o.TLSHandshakeFirst {
+			return errors.New("handshake_first needs TLS on the client port")
+		}
+		return nil
+	}
+	if o.TLSMap {
+		config = config.Clone()
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if files != nil {
+			mapped := *files
+			mapped.Verify, files = true, &mapped
+		}
+	}
+	g.tls, g.monitorTLS = newTLSHolder(config, tlsClients), newTLSHolder(config, tlsMonitoring)
+	g.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert
+	g.tlsFiles = files
+	return nil
+}
+
+// wantsTLS reports whether flags ask for TLS.
+func (o *Options) wantsTLS() bool {
+	return o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
+}
+
+// describe puts into INFO what the guard asks of clients.
+func (g *guard) describe(info *Info) {
+	info.AuthRequired = g.auth.required()
+	info.TLSRequired = g.tls != nil
+	info.TLSVerify = g.tls != nil && g.tlsVerify
+}
+
+// setGuard puts g in the place of the guard before. INFO must be renewed too.
+// Clients that g does not know are closed, what it forbids others ends.
+func (s *Server) setGuard(g *guard) {
+	before := s.guard.Swap(g)
+	if before == nil {
+		return // nobody is connected, and nothing runs
+	}
+	before.stopWatches()
+	s.watchGuard(g)
+	for _, c := range s.clients.all() {
+		c.reauthorize(g)
+	}
+}
+
+// watchGuard looks after the certificate files of g until it is replaced or the
+// server ends.
+func (s *Server) watchGuard(g *guard) {
+	if g.tls == nil || g.tlsFiles == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.life)
+	g.stopWatches = cancel
+	s.watchFiles(ctx, watchCerts(*g.tlsFiles, g.tls, g.monitorTLS))
+}
+
+// watchFiles runs w until ctx ends, which is made from the server's life.
+func (s *Server) watchFiles(ctx context.Context, w *certWatcher) {
+	s.conns.Add(1)
+	go func() { // ends with ctx; Shutdown waits for it
+		defer s.conns.Done()
+		ticker := time.NewTicker(certWatch)
+		defer ticker.Stop()
+		w.run(ctx, ticker.C, s.reportCerts)
+	}()
+}
+
+// reportCerts logs what a watcher of certificates says.
+func (s *Server) reportCerts(message string, err error) {
+	if err != nil {
+		s.Errorf("%v", err)
+		return
+	}
+	s.Noticef("%s", message)
+}
+
+// notAfter is when the certificate in use expires; the zero time if an embedder
+// chooses it.
+func (h *tlsHolder) notAfter() time.Time {
+	c := h.current.Load()
+	if len(c.Certificates) == 0 || c.Certificates[0].Leaf == nil {
+		return time.Time{}
+	}
+	return c.Certificates[0].Leaf.NotAfter
+}
+
+// certExpiry warns of a certificate of which little is left.
+func (g *guard) certExpiry(now time.Time) string {
+	if g.tls == nil {
+		return ""
+	}
+	end := g.tls.notAfter()
+	switch left := end.Sub(now); {
+	case end.IsZero() || left > certNotice:
+		return ""
+	case left <= 0:
+		return fmt.Sprintf("The TLS certificate has expired on %s: clients will refuse it", end.UTC().Format(time.DateOnly))
+	default:
+		return fmt.Sprintf("The TLS certificate expires on %s", end.UTC().Format(time.DateOnly))
+	}
+}
+
+// certNotice is how long before its end a certificate is warned of at start.
+const certNotice = 14 * 24 * time.Hour

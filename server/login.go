@@ -1,0 +1,361 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// This file is the way in for clients: INFO, TLS, CONNECT, and what becomes of
+// them when the rules change.
+
+// greet says INFO and makes the TLS handshake, in the order that the settings
+// ask for. refused is why the client cannot stay, if it cannot: it is told
+// after INFO and before TLS, but never in clear where TLS comes first.
+func (c *client) greet(refused closeReason) closeReason {
+	g := c.srv.guard.Load()
+	if g.tls == nil {
+		c.send(c.srv.infoFor(c))
+		return refused
+	}
+	if !g.tlsFirst {
+		if err := c.writeClear(c.srv.infoFor(c)); err != nil {
+			return endWriteError
+		}
+	}
+	if refused != goOn {
+		c.mute = g.tlsFirst
+		return refused
+	}
+	if r := c.secure(g); r != goOn {
+		return r
+	}
+	if g.tlsFirst {
+		c.send(c.srv.infoFor(c))
+	}
+	return goOn
+}
+
+// writeClear writes text before TLS begins. It waits until the text is written:
+// the way out changes next.
+func (c *conn) writeClear(text string) error {
+	c.nc.SetWriteDeadline(time.Now().Add(c.srv.options().WriteDeadline))
+	defer c.nc.SetWriteDeadline(time.Time{})
+	_, err := c.nc.Write([]byte(text))
+	return err
+}
+
+// secure makes the TLS handshake. Until it is complete nothing else is written:
+// a connection that ends before goes without a word.
+func (c *client) secure(g *guard) closeReason {
+	c.mute = true
+	c.debugf("Starting TLS client connection handshake")
+	ctx, done := c.abortable()
+	defer done()
+	tc, _, err := serveTLS(ctx, c.nc, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
+	switch {
+	case err == nil:
+	case c.ended():
+		return endTLSFailure // the reason it was ended for counts
+	case isTimeout(err):
+		c.errorf("TLS handshake timeout")
+		return endTLSFailure
+	default:
+		c.errorf("TLS handshake error: %v", err)
+		return endTLSFailure
+	}
+	c.mute = false
+	c.mu.Lock()
+	c.tls = tc
+	c.mu.Unlock()
+	c.link = &tlsLink{plainLink{nc: tc}}
+	c.out.link = c.link
+	state := tc.ConnectionState()
+	c.debugf("TLS handshake complete")
+	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
+	return goOn
+}
+
+// abortable returns a context that ends when the connection is closed, for
+// waiting on something else than its socket. done must be called.
+func (c *conn) abortable() (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.abort.Store(&cancel)
+	if c.ended() {
+		cancel()
+	}
+	return ctx, func() {
+		c.abort.Store(nil)
+		cancel()
+	}
+}
+
+// awaitCredentials begins the time in which a client must show who it is.
+// Before that it may cost little: one small buffer, the bytes of one control
+// line and no other operation than CONNECT.
+func (c *client) awaitCredentials() {
+	for {
+		g := c.srv.guard.Load()
+		c.mu.Lock()
+		c.locked = g.auth.required()
+		c.account = nil
+		if !c.locked {
+			c.account = g.auth.one
+		}
+		c.mu.Unlock()
+		if c.srv.guard.Load() == g {
+			break // or else a reload may have missed us
+		}
+	}
+	if !c.locked {
+		return
+	}
+	c.readLimit = smallChunk
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.authTimer = time.AfterFunc(c.srv.guard.Load().authTimeout, func() { c.close(endAuthTimeout) })
+}
+
+// knock judges the first byte of an operation of a peer that has yet to show
+// its credentials. Nothing but a CONNECT is listened to.
+func (c *conn) knock(first byte) closeReason {
+	if first == 'C' || first == 'c' {
+		return goOn
+	}
+	c.errorf("authorization error")
+	return endAuthFailure
+}
+
+// authenticate decides whether a client with these options may come in, and as
+// whom. It waits for bcrypt, but not for longer than the connection lives.
+func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
+	for {
+		g, before := c.srv.guard.Load(), c.owner()
+		acc, err := c.admit(g, opts, st)
+		if err != nil {
+			return endAuthFailure // it was closed meanwhile, and that reason counts
+		}
+		if acc == nil {
+			c.refuseLogin(g, opts)
+			return endAuthFailure
+		}
+		if c.adopt(before, acc, st.reply) && c.srv.guard.Load() == g {
+			break // or else a reload came in between, and knows better
+		}
+	}
+	c.locked = false
+	c.readLimit = readSize
+	return goOn
+}
+
+// admit asks the guard, or the embedder.
+func (c *client) admit(g *guard, opts *ConnectOptions, st *stage) (*account, error) {
+	switch g.auth.mode {
+	case authNone:
+		return g.auth.one, nil
+	case authHook:
+		return c.askEmbedder(opts), nil
+	}
+	st.flush() // the answer may take a while
+	ctx, done := c.abortable()
+	defer done()
+	r := g.auth.check(ctx, c.credentials(opts))
+	return r.account, r.err
+}
+
+// credentials are what the client showed, in CONNECT and in TLS.
+func (c *client) credentials(opts *ConnectOptions) *credentials {
+	return &credentials{
+		user:        opts.Username,
+		pass:        opts.Password,
+		token:       opts.Authorization,
+		certificate: c.certificate(),
+	}
+}
+
+// certificate is that of the peer, nil unless TLS has verified it.
+func (c *client) certificate() *x509.Certificate {
+	if c.tls == nil {
+		return nil
+	}
+	if chains := c.tls.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0]
+	}
+	return nil
+}
+
+// refuseLogin logs a login that failed, with the user if there are several.
+func (c *client) refuseLogin(g *guard, opts *ConnectOptions) {
+	if g.auth.mode == authUsers {
+		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.Username)))
+		return
+	}
+	c.errorf("authorization error")
+}
+
+// adopt makes acc the owner of the connection, unless it is not before's any
+// more. Subscriptions that acc may not have end, and tell is given the texts.
+func (c *client) adopt(before, acc *account, tell func(text string)) bool {
+	c.mu.Lock()
+	same := c.account == before
+	if same {
+		c.account = acc
+		c.permits.Store(acc.permits)
+	}
+	c.mu.Unlock()
+	if same {
+		c.review(tell)
+	}
+	return same
+}
+
+// review ends the subscriptions that the permissions of now forbid, and gives
+// the others the filters that belong to them.
+func (c *client) review(tell func(text string)) {
+	c.mu.Lock()
+	ended := c.reviewLocked()
+	c.mu.Unlock()
+	for _, e := range ended {
+		sid := printable([]byte(e.sub.sid))
+		c.errorf("%s", subscribeViolation(c.user(), e.sub.subject, e.sub.queue, sid, e.verdict))
+		tell("-ERR '" + subscribeRefusal(e.sub.subject, e.sub.queue, e.verdict) + fmt.Sprintf(wireLostSid, e.sub.sid) + "'\r\n")
+	}
+}
+
+// lostSub is a subscription that was taken away, and why.
+type lostSub struct {
+	sub     *subscription
+	verdict verdict
+}
+
+// reviewLocked judges all subscriptions by the permissions of now.
+func (c *client) reviewLocked() (ended []lostSub) {
+	p := c.permits.Load()
+	for sid, sub := range c.subs {
+		if v := p.canSubscribe(sub.subject, sub.queue); !v.allowed() {
+			delete(c.subs, sid)
+			c.srv.subs.Remove(sub.subject, sub.queue, sub)
+			ended = append(ended, lostSub{sub, v})
+			continue
+		}
+		sub.filter.Store(p.filter(sub.subject, sub.queue))
+	}
+	return ended
+}
+
+// reauthorize judges a client by a new guard. It runs on the goroutine of a
+// reload; a check that takes long goes on behind it.
+func (c *client) reauthorize(g *guard) {
+	c.mu.Lock()
+	acc, opts := c.account, c.opts
+	c.mu.Unlock()
+	if acc == nil || g.auth.mode == authHook {
+		return // it has yet to come in, or only the embedder can tell
+	}
+	shown := c.credentials(opts)
+	next, sure := g.auth.renewed(acc, shown)
+	if sure {
+		c.readmit(g, acc, next)
+		return
+	}
+	c.srv.conns.Add(1)
+	go func() { // ends with the check, or when the server does, which waits for it
+		defer c.srv.conns.Done()
+		if r := g.auth.check(c.srv.life, shown); r.err == nil {
+			c.readmit(g, acc, r.account)
+		}
+	}()
+}
+
+// readmit puts next in the place of acc, nil for nobody, unless the client has
+// shown other credentials meanwhile.
+func (c *client) readmit(g *guard, acc, next *account) {
+	switch {
+	case c.owner() != acc || c.srv.guard.Load() != g:
+	case next == nil:
+		c.refuseLogin(g, c.options())
+		c.close(endAuthFailure)
+	default:
+		c.adopt(acc, next, c.send)
+	}
+}
+
+// options are what the client said in CONNECT.
+func (c *client) options() *ConnectOptions {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opts
+}
+
+// owner is whose connection it is; nil until that is known.
+func (c *client) owner() *account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.account
+}
+
+// user is the name that logs and pages show for the client.
+func (c *client) user() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.account != nil && c.account.name != "" {
+		return c.account.name
+	}
+	return c.opts.Username
+}
+
+// connectError is an error in the JSON of CONNECT, without the value that caused
+// it: that may be a password.
+func connectError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		kind, _, _ := strings.Cut(wrong.Value, " ")
+		return fmt.Errorf("json: cannot unmarshal %s into field %q of CONNECT", kind, wrong.Field)
+	}
+	return err
+}
+
+// askEmbedder lets the hook of the options decide.
+func (c *client) askEmbedder(opts *ConnectOptions) *account {
+	v := &visitorView{c: c, opts: opts, account: &account{}}
+	if !c.srv.options().CustomClientAuthentication.Check(v) || v.broken {
+		return nil
+	}
+	return v.account
+}
+
+// visitorView is the [ClientAuthentication] that a hook sees.
+type visitorView struct {
+	c       *client
+	opts    *ConnectOptions
+	account *account
+	broken  bool // permissions that cannot be compiled
+}
+
+func (v *visitorView) GetOpts() *ConnectOptions { return v.opts }
+
+func (v *visitorView) GetTLSConnectionState() *tls.ConnectionState {
+	if v.c.tls == nil {
+		return nil
+	}
+	state := v.c.tls.ConnectionState()
+	return &state
+}
+
+func (v *visitorView) RegisterUser(u *User) {
+	p, err := compile(u.Permissions)
+	if err != nil {
+		v.c.errorf("permissions of user %q: %v", u.Username, err)
+		v.broken = true
+		return
+	}
+	v.account = &account{name: u.Username, user: u, permits: p}
+}
+
+func (v *visitorView) RemoteAddress() net.Addr { return v.c.nc.RemoteAddr() }
