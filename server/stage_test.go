@@ -1,0 +1,289 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"gnatsd/sublist"
+)
+
+// onFake returns a client of s whose socket is a script and which reads only
+// what deliverTo gives it.
+func onFake(t *testing.T, s *Server, l *fakeLink) *client {
+	t.Helper()
+	near, far := net.Pipe()
+	t.Cleanup(func() { near.Close(); far.Close() })
+	c := newClient(s, near)
+	c.link = fakeConn{l, near}
+	c.out.link = c.link
+	c.verbose, c.pedantic = false, false
+	return c
+}
+
+// fakeConn is a fakeLink over something that can be closed.
+type fakeConn struct {
+	*fakeLink
+	nc net.Conn
+}
+
+func (f fakeConn) conn() net.Conn { return f.nc }
+
+// deliverTo gives a client bytes as if it had read them in one go, and lets it work.
+func deliverTo(t *testing.T, c *client, text string) {
+	t.Helper()
+	n := copy(c.in.space(len(text)), text)
+	if n < len(text) {
+		t.Fatalf("room for %d bytes of %d", n, len(text))
+	}
+	c.in.filled(n)
+	if r := c.work(); r != goOn {
+		t.Fatalf("the connection ends: %v", r)
+	}
+}
+
+// TestStageAgreesWithTheObviousWay publishes random batches to random
+// subscribers whose sockets are moody, and compares what each subscription gets
+// with the frames that the obvious way makes. Connections come and go, so that
+// slots are used again.
+func TestStageAgreesWithTheObviousWay(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			newStageModel(t, seed).run()
+		})
+	}
+}
+
+// stageModel is a server whose connections are driven by hand, and what each
+// subscription should have received.
+type stageModel struct {
+	t    *testing.T
+	r    *rand.Rand
+	srv  *Server
+	pub  *client
+	subs []*modelClient
+}
+
+type modelClient struct {
+	c        *client
+	link     *fakeLink
+	patterns map[string]string   // by sid
+	want     map[string][]string // payloads by sid
+}
+
+func newStageModel(t *testing.T, seed uint64) *stageModel {
+	s, err := New(&Options{MaxPending: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &stageModel{t: t, r: rand.New(rand.NewPCG(seed, 3)), srv: s}
+	m.pub = onFake(t, s, new(fakeLink))
+	return m
+}
+
+func (m *stageModel) run() {
+	for range 12 {
+		m.join()
+	}
+	for round := range 30 {
+		deliverTo(m.t, m.pub, m.batch(round))
+		if m.r.IntN(3) == 0 {
+			m.leave(m.r.IntN(len(m.subs)))
+			m.join()
+		}
+	}
+	for len(m.subs) > 0 {
+		m.leave(0)
+	}
+	if got := m.srv.pending.Load(); got != 0 {
+		m.t.Errorf("%d bytes pending when all have left", got)
+	}
+	if got, most := m.srv.slots.next, uint32(14); got > most {
+		m.t.Errorf("%d slots were handed out, want %d at most", got, most)
+	}
+}
+
+// join adds a client with some subscriptions. Sids are often those of others.
+func (m *stageModel) join() {
+	seed := m.r.Uint64()
+	l := &fakeLink{try: moody(seed, false), wait: moody(seed+1, true)}
+	mc := &modelClient{c: onFake(m.t, m.srv, l), link: l, patterns: map[string]string{}, want: map[string][]string{}}
+	var text strings.Builder
+	for range 1 + m.r.IntN(4) {
+		sid := fmt.Sprint(m.r.IntN(30))
+		if m.r.IntN(2) == 0 {
+			sid = fmt.Sprint(m.r.IntN(2))
+		}
+		if mc.patterns[sid] == "" {
+			mc.patterns[sid] = []string{"a.x", "a.y", "a.*", ">", "b.>", "b.z"}[m.r.IntN(6)]
+			fmt.Fprintf(&text, "SUB %s %s\r\n", mc.patterns[sid], sid)
+		}
+	}
+	deliverTo(m.t, mc.c, text.String())
+	m.subs = append(m.subs, mc)
+}
+
+// batch returns publications, many of which repeat the line before.
+func (m *stageModel) batch(round int) string {
+	var b strings.Builder
+	subject, size := "", 0
+	for i := range 1 + m.r.IntN(80) {
+		if i == 0 || m.r.IntN(3) == 0 {
+			subject = []string{"a.x", "a.y", "b.z", "c"}[m.r.IntN(4)]
+			size = []int{10, 11, 200, 5000, 9000, 30000}[m.r.IntN(6)]
+			if size > 200 && m.r.IntN(3) > 0 {
+				size = 12
+			}
+		}
+		payload := fmt.Sprintf("%d.%d.", round, i)
+		payload += strings.Repeat("p", size-len(payload))
+		fmt.Fprintf(&b, "PUB %s %d\r\n%s\r\n", subject, size, payload)
+		for _, mc := range m.subs {
+			for sid, pattern := range mc.patterns {
+				if sublist.Matches(pattern, subject) {
+					mc.want[sid] = append(mc.want[sid], subject+" "+payload)
+				}
+			}
+		}
+	}
+	return b.String()
+}
+
+// leave ends a client and checks what it got.
+func (m *stageModel) leave(i int) {
+	m.t.Helper()
+	mc := m.subs[i]
+	m.subs = slices.Delete(m.subs, i, i+1)
+	ended(m.t, &mc.c.out)
+	mc.c.dropSubs()
+	mc.c.out.finish(0)
+	m.srv.slots.give(mc.c.slot)
+	out, overlap := mc.link.taken()
+	if overlap {
+		m.t.Error("two wrote to one socket at a time")
+	}
+	got := map[string][]string{}
+	for w := (&wire{r: bufio.NewReader(bytes.NewReader(out))}); ; {
+		d, err := w.next()
+		if err != nil {
+			break
+		}
+		got[d.sid] = append(got[d.sid], d.subject+" "+string(d.payload))
+	}
+	if !maps.EqualFunc(got, mc.want, slices.Equal) {
+		for sid, want := range mc.want {
+			if !slices.Equal(got[sid], want) {
+				m.t.Errorf("slot %d, SUB %s %s: got %d messages, want %d, or their bytes differ", mc.c.slot, mc.patterns[sid], sid, len(got[sid]), len(want))
+			}
+		}
+	}
+}
+
+// checkSubjects reads n messages and checks that each has the subject that its
+// publisher gave it.
+func checkSubjects(t *testing.T, w *wire, n int) {
+	t.Helper()
+	for range n {
+		d, err := w.next()
+		okay(t, err)
+		if d == nil {
+			t.Fatal("got a PONG, want a message")
+		}
+		if d.subject != string(d.payload) {
+			t.Fatalf("a message published on %q arrived on %q", d.payload, d.subject)
+		}
+	}
+}
+
+// inTurn is publications on two subjects, the second one repeated, whose
+// payloads are their subjects.
+func inTurn(n int) string {
+	return strings.Repeat("PUB q.a 3\r\nq.a\r\nPUB q.b 3\r\nq.b\r\nPUB q.b 3\r\nq.b\r\n", n)
+}
+
+func TestHeadsAreCopiedForTheirOwnLineOnly(t *testing.T) {
+	t.Parallel()
+	const n = 2000
+	s := broker(t, nil)
+	a, b, p := dialWire(t, s), dialWire(t, s), dialWire(t, s)
+	for _, w := range []*wire{a, b} {
+		okay(t, w.send("SUB q.* group 1\r\n"))
+		mustFence(t, w)
+	}
+	okay(t, p.send(inTurn(n)))
+	mustFence(t, p)
+	total := 0
+	for _, w := range []*wire{a, b} {
+		for _, d := range mustFence(t, w) {
+			total++
+			if d.subject != string(d.payload) {
+				t.Fatalf("a message published on %q arrived on %q", d.payload, d.subject)
+			}
+		}
+	}
+	if total != 3*n {
+		t.Errorf("got %d messages, want %d", total, 3*n)
+	}
+}
+
+func TestHeadsAreRightAcrossARoute(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	far := startServer(t, nil)
+	near := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, far)} })
+	meshed(t, near, far)
+	sub, p := dialWire(t, far), dialWire(t, near)
+	okay(t, sub.send("SUB q.* group 1\r\n")) // a group: one target, no stream
+	mustFence(t, sub)
+	eventually(t, "interest is known", func() bool { return near.NumSubscriptions() > 0 })
+	okay(t, p.send(inTurn(n)))
+	checkSubjects(t, sub, 3*n)
+}
+
+func TestInfoComesAfterTheFirstPong(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := new(fakeLink)
+	c := onFake(t, s, l)
+	c.opts = &ConnectOptions{Protocol: 1}
+	c.infoChanged() // before the PING: to be sent later
+	st := s.stage(&c.conn)
+	c.answerPing(st)
+	c.infoChanged() // while the batch of the PING is still worked on
+	s.unstage(st)
+	out, _ := l.taken()
+	if lines := strings.SplitAfter(string(out), "\n"); len(lines) != 4 || lines[0] != "PONG\r\n" {
+		t.Errorf("got %.100q, want PONG and two INFO", out)
+	}
+}
+
+func TestStageMemoryOfOneBatchIsBounded(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := new(fakeLink)
+	largest := 0
+	l.try = func(n int) (int, error) { largest = max(largest, n); return n, nil }
+	c, p := onFake(t, s, l), onFake(t, s, new(fakeLink))
+	for i := range 20 {
+		deliverTo(t, c, fmt.Sprintf("SUB foo %d\r\n", i))
+	}
+	deliverTo(t, p, strings.Repeat("PUB foo 10000\r\n"+strings.Repeat("x", 10000)+"\r\n", 90))
+	if want := stageBytes + 20*11000; largest > want {
+		t.Errorf("a target got %d bytes in one push, want %d at most", largest, want)
+	}
+}
