@@ -19,7 +19,7 @@ import (
 func broker(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
 	o := Defaults()
-	o.Host, o.Port = "127.0.0.1", RandomPort
+	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
 	if change != nil {
 		change(o)
 	}
