@@ -114,6 +114,7 @@ func (c *client) connect(o *op, st *stage) closeReason {
 		return endBadArgs
 	}
 	c.stopAuthTimer()
+	opts = c.srv.shareOptions(opts)
 	if r := c.authenticate(opts, st); r != goOn {
 		return r
 	}
@@ -124,10 +125,6 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	c.moving = first
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
-	opts = c.srv.shareOptions(opts)
-	c.mu.Lock()
-	c.opts = opts
-	c.mu.Unlock()
 	c.active()
 	c.ok(st)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {

@@ -145,7 +145,7 @@ func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
 			c.refuseLogin(g, opts)
 			return endAuthFailure
 		}
-		if c.adopt(before, acc, st.reply) && c.srv.guard.Load() == g {
+		if c.adopt(before, acc, opts, st.reply) && c.srv.guard.Load() == g {
 			break // or else a reload came in between, and knows better
 		}
 	}
@@ -200,12 +200,13 @@ func (c *client) refuseLogin(g *guard, opts *ConnectOptions) {
 }
 
 // adopt makes acc the owner of the connection, unless it is not before's any
-// more. Subscriptions that acc may not have end, and tell is given the texts.
-func (c *client) adopt(before, acc *account, tell func(text string)) bool {
+// more. opts are what it showed. Subscriptions that acc may not have end, and
+// tell is given the texts.
+func (c *client) adopt(before, acc *account, opts *ConnectOptions, tell func(text string)) bool {
 	c.mu.Lock()
 	same := c.account == before
 	if same {
-		c.account = acc
+		c.account, c.opts = acc, opts
 		c.permits.Store(acc.permits)
 	}
 	c.mu.Unlock()
@@ -261,28 +262,28 @@ func (c *client) reauthorize(g *guard) {
 	shown := c.credentials(opts)
 	next, sure := g.auth.renewed(acc, shown)
 	if sure {
-		c.readmit(g, acc, next)
+		c.readmit(g, acc, next, opts)
 		return
 	}
 	c.srv.conns.Add(1)
 	go func() { // ends with the check, or when the server does, which waits for it
 		defer c.srv.conns.Done()
 		if r := g.auth.check(c.srv.life, shown); r.err == nil {
-			c.readmit(g, acc, r.account)
+			c.readmit(g, acc, r.account, opts)
 		}
 	}()
 }
 
 // readmit puts next in the place of acc, nil for nobody, unless the client has
-// shown other credentials meanwhile.
-func (c *client) readmit(g *guard, acc, next *account) {
+// shown other credentials than those in opts meanwhile.
+func (c *client) readmit(g *guard, acc, next *account, opts *ConnectOptions) {
 	switch {
 	case c.owner() != acc || c.srv.guard.Load() != g:
 	case next == nil:
-		c.refuseLogin(g, c.options())
+		c.refuseLogin(g, opts)
 		c.close(endAuthFailure)
 	default:
-		c.adopt(acc, next, c.send)
+		c.adopt(acc, next, opts, c.send)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *Server) newGuard(o *Options) (*guard, error) {
 func (g *guard) prepareTLS(o *Options) error {
 	config := o.TLSConfig
 	files := o.tlsFiles
-	if config == nil && o.wantsTLS() {
+	if config == nil && o.loaded == nil && o.wantsTLS() {
 		block := TLSConfigOpts{}.withFlags(o)
 		files = &block
 		made, err := GenTLSConfig(files)
@@ -83,7 +83,8 @@ func (g *guard) prepareTLS(o *Options) error {
 	return nil
 }
 
-// wantsTLS reports whether flags ask for TLS.
+// wantsTLS reports whether a program asks for TLS by the names of files. Settings
+// that were loaded come with the configuration made.
 func (o *Options) wantsTLS() bool {
 	return o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
 }

@@ -64,10 +64,10 @@ func (s *Server) infoFor(c *client) string {
 
 // renewInfo puts into INFO what the settings of now say.
 func (s *Server) renewInfo() {
-	info := *s.info.Load().info
-	info.MaxPayload = s.options().MaxPayload
-	s.guard.Load().describe(&info)
-	s.setInfo(&info)
+	s.changeInfo(func(info *Info) {
+		info.MaxPayload = s.options().MaxPayload
+		s.guard.Load().describe(info)
+	})
 }
 
 // setInfo replaces what INFO says.

@@ -26,13 +26,15 @@ type Server struct {
 	done   chan struct{} // closed when everything has ended
 	stages sync.Pool
 
-	// Set before Run.
-	notify     notifier // tells nobody unless the server is the process
-	exit       func(code int)
+	// Set once, too: what outlives reloads.
 	life       context.Context // ends when the end begins
 	die        context.CancelFunc
-	verifier   *verifier  // of passwords; remembers over reloads
+	verifier   *verifier  // of passwords
 	handshakes *admission // TLS handshakes of all ports
+
+	// Set before Run.
+	notify notifier // tells nobody unless the server is the process
+	exit   func(code int)
 
 	// Snapshots.
 	opts      atomic.Pointer[Options]
@@ -182,12 +184,13 @@ func (s *Server) announce() {
 	}
 	s.Noticef("Git commit [%s]", commit)
 	g := s.guard.Load()
-	warnings := g.warnings
-	if loaded := s.options().loaded; loaded != nil {
-		warnings = append(warnings, loaded.warnings...)
-	}
-	for _, w := range warnings {
+	for _, w := range g.warnings {
 		s.Warnf("%s", w)
+	}
+	if loaded := s.options().loaded; loaded != nil {
+		for _, w := range loaded.warnings {
+			s.Warnf("%s", w)
+		}
 	}
 	if w := g.certExpiry(time.Now()); w != "" {
 		s.Warnf("%s", w)
