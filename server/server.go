@@ -204,10 +204,18 @@ func (s *Server) ReadyForConnections(d time.Duration) bool {
 	defer timer.Stop()
 	select {
 	case <-s.quit:
-		return false
+	case <-s.ready:
+	case <-timer.C:
+	}
+	return s.accepting()
+}
+
+// accepting reports whether clients can connect now.
+func (s *Server) accepting() bool {
+	select {
 	case <-s.ready:
 		return !s.ended() && !s.lameDuck.Load()
-	case <-timer.C:
+	default:
 		return false
 	}
 }
