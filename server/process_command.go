@@ -48,6 +48,15 @@ func parseSignalArg(arg string) (cmd Command, target string, err error) {
 	return Command(parts[0]), target, nil
 }
 
+// ProcessSignalArg does what the argument of `-sl` says, `command` or `command=target`: see [ProcessSignal].
+func ProcessSignalArg(arg string) error {
+	cmd, target, err := parseSignalArg(arg)
+	if err != nil {
+		return err
+	}
+	return ProcessSignal(cmd, target)
+}
+
 // errUnknownCommand is the answer to a command that is not in the platform's table.
 func errUnknownCommand(cmd Command) error {
 	return fmt.Errorf("unknown signal %q", string(cmd))
