@@ -320,8 +320,9 @@ func (c *client) stopAuthTimer() {
 	}
 }
 
-// leave takes the client out of the registry.
-func (c *client) leave(closeReason) {
+// leave takes the client out of the registry, into the memory of closed ones.
+func (c *client) leave(r closeReason, had map[string]*subscription) {
 	c.stopAuthTimer()
+	c.fileClosed(r, had)
 	c.srv.clients.remove(c)
 }

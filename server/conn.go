@@ -47,10 +47,13 @@ type conn struct {
 	subs map[string]*subscription // by sid
 	gone bool                     // subscriptions were dropped, none may come
 	ping pinger
+	// What TLS agreed on, 0 without it.
+	tlsVersion, tlsCipher uint16
 
 	// Atomic.
 	ending     atomic.Uint32                      // closeReason; 0 while it lives
 	abort      atomic.Pointer[context.CancelFunc] // what the reader waits for, if not the socket
+	lag        atomic.Pointer[outStats]           // how far behind a slow consumer was
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
@@ -62,8 +65,9 @@ type conn struct {
 type operator interface {
 	// do acts on one operation. Any other result than goOn closes the connection.
 	do(o *op, st *stage) closeReason
-	// leave is called once, by the reader, when the connection has ended.
-	leave(reason closeReason)
+	// leave is called once, by the reader, when the connection has ended. had are
+	// the subscriptions it had until then.
+	leave(reason closeReason, had map[string]*subscription)
 	// identity says who the peer is, for the log: name and user.
 	identity() string
 	// label is the word for the role's connections in the log.
@@ -273,10 +277,10 @@ func (c *conn) teardown() {
 	r := c.reason()
 	row := &closeRows[r]
 	c.stopPing()
-	c.dropSubs()
+	had := c.dropSubs()
 	c.flushCursor()
 	c.logEnd(row)
-	c.ops.leave(r)
+	c.ops.leave(r, had)
 	wait := finishWait
 	if r == endSlowPending || r == endSlowDeadline || r == endSlowTotal || r == endWriteError {
 		wait = 0
@@ -351,11 +355,16 @@ func (c *conn) sendErr(text string) {
 
 // slowConsumer ends a connection that does not take what it subscribed to.
 func (c *conn) slowConsumer(r closeReason) {
+	if c.ended() {
+		return
+	}
+	stats := c.out.stats()
+	c.lag.CompareAndSwap(nil, &stats) // before the end: the closed record tells it
 	if !c.ending.CompareAndSwap(0, uint32(r)) {
 		return
 	}
-	c.srv.counters.slow(r)
-	c.logSlow(r)
+	c.srv.counters.slow(c.role, r)
+	c.logSlow(r, &stats)
 	c.wake()
 }
 

@@ -7,6 +7,7 @@ type counters struct {
 	inMsgs, inBytes   atomic.Int64
 	outMsgs, outBytes atomic.Int64
 	slowConsumers     atomic.Int64
+	slowRoutes        atomic.Int64           // of slowConsumers
 	slowBy            [endCount]atomic.Int64 // by reason
 	connections       atomic.Uint64          // accepted, refused ones included
 }
@@ -23,7 +24,10 @@ func (n *counters) out(msgs, bytes int64) {
 	}
 }
 
-func (n *counters) slow(r closeReason) {
+func (n *counters) slow(of role, r closeReason) {
 	n.slowConsumers.Add(1)
+	if of == roleRoute {
+		n.slowRoutes.Add(1)
+	}
 	n.slowBy[r].Add(1)
 }

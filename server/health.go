@@ -37,7 +37,7 @@ func (p *probe) do(o *op, st *stage) closeReason {
 }
 
 // leave implements operator.
-func (p *probe) leave(closeReason) { p.peer.Close() }
+func (p *probe) leave(closeReason, map[string]*subscription) { p.peer.Close() }
 
 // identity implements operator.
 func (p *probe) identity() string { return "watchdog" }

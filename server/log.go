@@ -171,8 +171,7 @@ func (c *conn) traceOut(verb string, m *message, sid string) {
 
 // logSlow says which connection was cut for not keeping up, by which limit, and
 // what filled its queue.
-func (c *conn) logSlow(r closeReason) {
-	stats := c.out.stats()
+func (c *conn) logSlow(r closeReason, stats *outStats) {
 	opts := c.srv.options()
 	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
 	switch r {

@@ -80,7 +80,21 @@ type Options struct {
 	HTTPPort     int    `json:"http_port"`
 	HTTPSPort    int    `json:"https_port"`
 	HTTPBasePath string `json:"http_base_path,omitempty"`
-	ProfPort     int    `json:"-"`
+	// HTTPSocket is the path of a Unix socket that serves the monitoring pages, "" for none.
+	HTTPSocket string `json:"-"`
+	// HTTPUsername and HTTPPassword are the login of the monitoring pages, /healthz excepted;
+	// without a name there is none. The password may be a bcrypt hash.
+	HTTPUsername string `json:"-"`
+	HTTPPassword string `json:"-"`
+	// HTTPVerify demands of the clients of the HTTPS port a certificate that the authorities of
+	// the client port's TLS have signed.
+	HTTPVerify bool `json:"-"`
+	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no JSONP,
+	// and no CORS header.
+	HTTPSameOrigin bool `json:"-"`
+	// MetricsPrefix begins the names of the metrics of /metrics.
+	MetricsPrefix string `json:"-"`
+	ProfPort      int    `json:"-"`
 
 	Cluster   ClusterOpts `json:"cluster"`
 	Routes    []*url.URL  `json:"-"`

@@ -49,7 +49,7 @@ type row = conf.Row[Options]
 // optionTable is all settings. It is made once and does not change.
 var optionTable = sync.OnceValue(func() *conf.Table[Options] {
 	return conf.NewTable(slices.Concat(
-		serverRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
+		serverRows(), monitorRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
 	), foreignKeys())
 })
 

@@ -148,7 +148,7 @@ func TestDefaultsAreThoseOf14(t *testing.T) {
 	want := &Options{
 		Host: "0.0.0.0", Port: 4222, MaxConn: 65536, MaxControlLine: 4096, MaxPayload: 1 << 20, MaxPending: 64 << 20,
 		MaxPendingTotal: 1 << 30, AuthTimeout: 1, TLSTimeout: .5, PingInterval: 120e9, MaxPingsOut: 2, WriteDeadline: 2e9,
-		HTTPHost: "0.0.0.0", LogFormat: "text", MaxClosedClients: 10000, LameDuckDuration: 30e9, LameDuckGracePeriod: 1e9,
+		HTTPHost: "0.0.0.0", LogFormat: "text", MetricsPrefix: "gnatsd", MaxClosedClients: 10000, LameDuckDuration: 30e9, LameDuckGracePeriod: 1e9,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -34,8 +34,8 @@ type Permissions struct {
 // Subscribe or Export list an entry may be "subject queue": it then speaks of
 // the queue groups that match queue, which may hold wildcards too.
 type SubjectPermission struct {
-	Allow []string
-	Deny  []string
+	Allow []string `json:"allow,omitempty"`
+	Deny  []string `json:"deny,omitempty"`
 
 	// Where the entries of Allow and Deny were written, by index; shorter or nil
 	// when they come from a program.

@@ -396,7 +396,7 @@ func (r *route) stopTimer() {
 }
 
 // leave tells the cluster that the route has ended.
-func (r *route) leave(reason closeReason) {
+func (r *route) leave(reason closeReason, _ map[string]*subscription) {
 	r.stopTimer()
 	r.mu.Lock()
 	if r.watching != nil {

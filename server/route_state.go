@@ -36,7 +36,9 @@ type routeState struct {
 	configured         bool // as one of our configured routes
 	host               string
 	port               int
-	start              int64           // UnixNano
+	start              int64 // UnixNano
+	active             time.Time
+	rtt                time.Duration   // 0 = unknown
 	imports, exports   *peerPermission // the remote's
 	pending            int64           // bytes
 	inMsgs, inBytes    int64
@@ -63,7 +65,7 @@ func (r *route) state(subs bool) routeState {
 		id: r.id, host: r.host, port: r.port, start: r.start,
 		solicited: r.order != nil, configured: r.order != nil && r.order.explicit,
 		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
-		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(),
+		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
 		waitingForInterest: r.feed.waiting.Load(),
 	}
 	r.mu.Lock()
@@ -72,7 +74,7 @@ func (r *route) state(subs bool) routeState {
 		s.remoteID, s.remoteVersion = r.remote.ID, r.remote.Version
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
-	s.subscriptions = len(r.subs)
+	s.subscriptions, s.rtt = len(r.subs), r.ping.rtt
 	if subs {
 		for _, sub := range r.subs {
 			s.subscriptionsList = append(s.subscriptionsList, sub.subject)

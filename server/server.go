@@ -37,11 +37,12 @@ type Server struct {
 	exit   func(code int)
 
 	// Snapshots.
-	opts      atomic.Pointer[Options]
-	outLimits atomic.Pointer[outLimits] // of clients
-	info      atomic.Pointer[infoText]
-	guard     atomic.Pointer[guard]
-	log       logging
+	opts       atomic.Pointer[Options]
+	outLimits  atomic.Pointer[outLimits] // of clients
+	info       atomic.Pointer[infoText]
+	guard      atomic.Pointer[guard]
+	log        logging
+	configTime atomic.Int64 // UnixNano of the moment opts were loaded
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
@@ -54,6 +55,8 @@ type Server struct {
 	shedding atomic.Bool   // somebody looks for the largest queue
 	lameDuck atomic.Bool   // clients are sent away, none may come
 	files    processFiles
+	closed   closedConns
+	mon      monitor
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
@@ -85,6 +88,7 @@ func New(opts *Options) (*Server, error) {
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
 		exit:  os.Exit,
+		mon:   newMonitor(),
 
 		verifier:   newVerifier(sparePlaces()),
 		handshakes: newAdmission(sparePlaces()),
@@ -93,6 +97,8 @@ func New(opts *Options) (*Server, error) {
 		s.id = nuid.New().Next()
 	}
 	s.life, s.die = context.WithCancel(context.Background())
+	s.configTime.Store(s.start.UnixNano())
+	s.closed.limit(o.MaxClosedClients)
 	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
 	s.opts.Store(&o)
 	s.outLimits.Store(newOutLimits(&o))
@@ -165,6 +171,9 @@ func (s *Server) Run() error {
 // open makes the server reachable, and says so to whoever waits for it.
 func (s *Server) open() error {
 	if err := s.writePidFile(); err != nil {
+		return err
+	}
+	if err := s.openMonitoring(); err != nil {
 		return err
 	}
 	if err := s.listen(); err != nil {
@@ -255,6 +264,7 @@ func (s *Server) Shutdown() {
 	}
 	s.endWatchdog()
 	s.conns.Wait()
+	s.stopMonitoring()
 	s.removeFiles()
 	s.releaseSignals()
 	s.Noticef("Server Exiting..")

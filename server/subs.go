@@ -124,23 +124,24 @@ func (c *conn) subCount() int {
 	return len(c.subs)
 }
 
-// dropSubs ends all subscriptions in one batch.
-func (c *conn) dropSubs() {
+// dropSubs ends all subscriptions in one batch and returns them.
+func (c *conn) dropSubs() (had map[string]*subscription) {
 	c.mu.Lock()
 	c.gone = true
-	subs := c.subs
+	had = c.subs
 	c.subs = nil
 	if c.role == roleClient {
-		c.srv.cluster.interestDropped(subs)
+		c.srv.cluster.interestDropped(had)
 	}
 	c.mu.Unlock()
-	if len(subs) == 0 {
-		return
+	if len(had) == 0 {
+		return nil
 	}
-	batch := make([]sublist.Entry[*subscription], 0, len(subs))
-	for _, sub := range subs {
+	batch := make([]sublist.Entry[*subscription], 0, len(had))
+	for _, sub := range had {
 		batch = append(batch, sub.entry())
 	}
 	c.srv.subs.RemoveBatch(batch)
 	c.srv.cluster.pushInterest()
+	return had
 }

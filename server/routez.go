@@ -1,0 +1,122 @@
+package server
+
+import (
+	"net/http"
+	"time"
+)
+
+// Routez is the page /routez.
+type Routez struct {
+	ID         string             `json:"server_id"`
+	Now        time.Time          `json:"now"`
+	Import     *SubjectPermission `json:"import,omitempty"`
+	Export     *SubjectPermission `json:"export,omitempty"`
+	NumRoutes  int                `json:"num_routes"`
+	Routes     []*RouteInfo       `json:"routes"`
+	ServerName string             `json:"server_name"`
+}
+
+func (z *Routez) encode() ([]byte, error) { return indented(z) }
+
+// RoutezOptions say what [Server.Routez] is to tell.
+type RoutezOptions struct {
+	Subscriptions bool // the subjects that each route wants
+}
+
+// RouteInfo is one route on the page /routez.
+type RouteInfo struct {
+	Rid          uint64             `json:"rid"`
+	RemoteID     string             `json:"remote_id"`
+	DidSolicit   bool               `json:"did_solicit"`
+	IsConfigured bool               `json:"is_configured"`
+	IP           string             `json:"ip"`
+	Port         int                `json:"port"`
+	Import       *SubjectPermission `json:"import,omitempty"` // of the remote
+	Export       *SubjectPermission `json:"export,omitempty"` // of the remote
+	Pending      int                `json:"pending_size"`
+	InMsgs       int64              `json:"in_msgs"`
+	OutMsgs      int64              `json:"out_msgs"`
+	InBytes      int64              `json:"in_bytes"`
+	OutBytes     int64              `json:"out_bytes"`
+	NumSubs      uint32             `json:"subscriptions"`
+	Subs         []string           `json:"subscriptions_list,omitempty"`
+
+	RemoteName         string    `json:"remote_name"` // other servers do not tell their names: the id
+	RemoteVersion      string    `json:"remote_version,omitempty"`
+	Start              time.Time `json:"start"`
+	LastActivity       time.Time `json:"last_activity"`
+	RTT                string    `json:"rtt,omitempty"`
+	Uptime             string    `json:"uptime"`
+	Idle               string    `json:"idle"`
+	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // lines of interest on their way to it
+}
+
+// Routez returns the page /routez. Nil options are fine.
+func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
+	o := s.options()
+	z := &Routez{
+		ID:         s.id,
+		Now:        time.Now().UTC(),
+		Routes:     s.routeInfos(opts != nil && opts.Subscriptions),
+		ServerName: s.name(),
+	}
+	if p := o.Cluster.Permissions; p != nil {
+		z.Import, z.Export = shownPermission(newPeerPermission(p.Import)), shownPermission(newPeerPermission(p.Export))
+	}
+	if z.Routes == nil {
+		z.Routes = []*RouteInfo{}
+	}
+	z.NumRoutes = len(z.Routes)
+	return z, nil
+}
+
+// HandleRoutez answers /routez.
+func (s *Server) HandleRoutez(w http.ResponseWriter, r *http.Request) {
+	p := params{values: r.URL.Query()}
+	opts := RoutezOptions{Subscriptions: p.flag("subs")}
+	if p.err != nil {
+		badRequest(w, p.err)
+		return
+	}
+	s.mon.count("/routez")
+	var z *Routez
+	if s.largePage(r, func() { z, _ = s.Routez(&opts) }) {
+		s.answerJSON(w, r, z)
+	}
+}
+
+// routeInfos returns the routes that are up, with the subjects they want if subs
+// is set.
+func (s *Server) routeInfos(subs bool) []*RouteInfo {
+	now := time.Now()
+	states := s.cluster.routeStates(subs)
+	list := make([]*RouteInfo, 0, len(states))
+	for i := range states {
+		list = append(list, states[i].info(now))
+	}
+	return list
+}
+
+// info returns the route as the page shows it.
+func (r *routeState) info(now time.Time) *RouteInfo {
+	start := time.Unix(0, r.start)
+	return &RouteInfo{
+		Rid: r.id, RemoteID: r.remoteID, DidSolicit: r.solicited, IsConfigured: r.configured,
+		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
+		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
+		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList,
+		RemoteName: r.remoteID, RemoteVersion: r.remoteVersion,
+		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
+		Uptime: span(now.Sub(start)), Idle: span(now.Sub(r.active)),
+		WaitingForInterest: r.waitingForInterest,
+	}
+}
+
+// shownPermission returns one side of permissions as the page shows it, nil if
+// it says nothing.
+func shownPermission(p *peerPermission) *SubjectPermission {
+	if p == nil {
+		return nil
+	}
+	return &SubjectPermission{Allow: p.Allow, Deny: p.Deny}
+}

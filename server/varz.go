@@ -1,0 +1,231 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Varz is the page /varz: what the server is, how it is set and what it did.
+// The fields down to ConfigLoadTime are those of gnatsd 1.4, in its order; what
+// follows came with later servers, or is our own.
+type Varz struct {
+	*Info    `json:"-"`
+	*Options `json:"-"` // without secrets
+
+	ID             string            `json:"server_id"`
+	Version        string            `json:"version"`
+	Proto          int               `json:"proto"`
+	GitCommit      string            `json:"git_commit,omitempty"`
+	GoVersion      string            `json:"go"`
+	Host           string            `json:"host"`
+	AuthRequired   bool              `json:"auth_required,omitempty"`
+	TLSRequired    bool              `json:"tls_required,omitempty"`
+	TLSVerify      bool              `json:"tls_verify,omitempty"`
+	IP             string            `json:"ip,omitempty"`
+	ClientID       uint64            `json:"client_id,omitempty"`
+	ConnectURLs    []string          `json:"connect_urls,omitempty"`
+	Addr           string            `json:"addr"`
+	MaxConn        int               `json:"max_connections"`
+	MaxSubs        int               `json:"max_subscriptions,omitempty"`
+	PingInterval   time.Duration     `json:"ping_interval"`
+	MaxPingsOut    int               `json:"ping_max"`
+	HTTPHost       string            `json:"http_host"`
+	HTTPPort       int               `json:"http_port"`
+	HTTPSPort      int               `json:"https_port"`
+	AuthTimeout    float64           `json:"auth_timeout"`
+	MaxControlLine int               `json:"max_control_line"`
+	Cluster        ClusterOpts       `json:"cluster"`
+	TLSTimeout     float64           `json:"tls_timeout"`
+	Port           int               `json:"port"`
+	MaxPayload     int               `json:"max_payload"`
+	Start          time.Time         `json:"start"`
+	Now            time.Time         `json:"now"`
+	Uptime         string            `json:"uptime"`
+	Mem            int64             `json:"mem"`
+	Cores          int               `json:"cores"`
+	CPU            float64           `json:"cpu"`
+	Connections    int               `json:"connections"`
+	TotalConns     uint64            `json:"total_connections"`
+	Routes         int               `json:"routes"`
+	Remotes        int               `json:"remotes"`
+	InMsgs         int64             `json:"in_msgs"`
+	OutMsgs        int64             `json:"out_msgs"`
+	InBytes        int64             `json:"in_bytes"`
+	OutBytes       int64             `json:"out_bytes"`
+	SlowConsumers  int64             `json:"slow_consumers"`
+	MaxPending     int64             `json:"max_pending"`
+	WriteDeadline  time.Duration     `json:"write_deadline"`
+	Subscriptions  uint32            `json:"subscriptions"`
+	HTTPReqStats   map[string]uint64 `json:"http_req_stats"`
+	ConfigLoadTime time.Time         `json:"config_load_time"`
+
+	ServerName       string            `json:"server_name"`
+	GoMaxProcs       int               `json:"gomaxprocs"`
+	HTTPBasePath     string            `json:"http_base_path,omitempty"`
+	TLSCertNotAfter  time.Time         `json:"tls_cert_not_after,omitzero"`
+	SlowStats        SlowConsumerStats `json:"slow_consumer_stats"`
+	StaleConnections int64             `json:"stale_connections"`
+	PendingBytes     int64             `json:"pending_bytes"`     // queued for all connections
+	MaxPendingTotal  int64             `json:"max_pending_total"` // more cuts the one that is furthest behind
+	LameDuck         bool              `json:"lame_duck_mode,omitempty"`
+}
+
+func (v *Varz) encode() ([]byte, error) { return indented(v) }
+
+// SlowConsumerStats says which kinds of connections were cut for not keeping
+// up. This server has no gateways and leaf nodes.
+type SlowConsumerStats struct {
+	Clients  int64 `json:"clients"`
+	Routes   int64 `json:"routes"`
+	Gateways int64 `json:"gateways"`
+	Leafs    int64 `json:"leafs"`
+}
+
+// VarzOptions is empty: the page has no parameters.
+type VarzOptions struct{}
+
+// Varz returns the page /varz. Nil options are fine.
+func (s *Server) Varz(*VarzOptions) (*Varz, error) {
+	info, o := s.info.Load().info, s.options()
+	v := &Varz{Info: info, Options: o.withoutSecrets()}
+	v.identify(info)
+	v.configure(info, o)
+	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
+	v.ServerName = s.name()
+	s.count(v)
+	return v, nil
+}
+
+// identify fills in what INFO says too.
+func (v *Varz) identify(info *Info) {
+	v.ID, v.Version, v.Proto = info.ID, info.Version, info.Proto
+	v.GitCommit, v.GoVersion = info.GitCommit, info.GoVersion
+	v.Host, v.Port, v.IP = info.Host, info.Port, info.IP
+	v.AuthRequired, v.TLSRequired, v.TLSVerify = info.AuthRequired, info.TLSRequired, info.TLSVerify
+	v.ConnectURLs = info.ConnectURLs
+}
+
+// configure fills in settings.
+func (v *Varz) configure(info *Info, o *Options) {
+	v.Addr, v.HTTPHost, v.HTTPBasePath = o.Host, o.HTTPHost, o.HTTPBasePath
+	v.MaxConn, v.MaxSubs = o.MaxConn, o.MaxSubs
+	v.PingInterval, v.MaxPingsOut = o.PingInterval, o.MaxPingsOut
+	v.AuthTimeout, v.TLSTimeout = o.AuthTimeout, o.TLSTimeout
+	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, info.MaxPayload
+	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
+	v.WriteDeadline = o.WriteDeadline
+	v.Cluster = v.Options.Cluster
+	v.TLSCertNotAfter = certNotAfter(o.TLSConfig)
+}
+
+// count fills in what changes by itself.
+func (s *Server) count(v *Varz) {
+	n := &s.counters
+	v.Start, v.Now = s.start.UTC(), time.Now().UTC()
+	v.Uptime = span(v.Now.Sub(v.Start))
+	v.ConfigLoadTime = s.ConfigTime().UTC()
+	v.CPU, v.Mem, _ = s.mon.usage.usage() // zero where the system does not tell
+	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
+	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
+	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
+	v.InMsgs, v.InBytes = n.inMsgs.Load(), n.inBytes.Load()
+	v.OutMsgs, v.OutBytes = n.outMsgs.Load(), n.outBytes.Load()
+	v.SlowStats.Routes = n.slowRoutes.Load()
+	v.SlowConsumers = n.slowConsumers.Load()
+	v.SlowStats.Clients = max(0, v.SlowConsumers-v.SlowStats.Routes)
+	v.StaleConnections = s.closed.count(endStale)
+	v.Subscriptions = uint32(s.subs.Count())
+	v.PendingBytes = s.pending.Load()
+	v.HTTPReqStats = s.mon.counts()
+	v.LameDuck = s.lameDuck.Load()
+}
+
+// HandleVarz answers /varz.
+func (s *Server) HandleVarz(w http.ResponseWriter, r *http.Request) {
+	s.mon.count("/varz")
+	v, _ := s.Varz(nil)
+	s.answerJSON(w, r, v)
+}
+
+// monitorPorts returns the ports of the settings; one that was left to the
+// system is the real one.
+func (s *Server) monitorPorts(o *Options) (http, https int) {
+	http, https = o.HTTPPort, o.HTTPSPort
+	if http >= 0 && https >= 0 {
+		return http, https
+	}
+	if addr := s.MonitorAddr(); addr != nil && http < 0 {
+		http = addr.Port
+	} else if addr != nil {
+		https = addr.Port
+	}
+	return http, https
+}
+
+// name is what people call the server: its name or, without one, its id.
+func (s *Server) name() string {
+	if name := s.options().ServerName; name != "" {
+		return name
+	}
+	return s.id
+}
+
+// ConfigTime returns when the settings were loaded last.
+func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.configTime.Load()) }
+
+// withoutSecrets returns a copy of the settings that anybody may see.
+func (o *Options) withoutSecrets() *Options {
+	c := *o
+	c.Users, c.Username, c.Password, c.Authorization = nil, "", "", ""
+	c.HTTPUsername, c.HTTPPassword = "", ""
+	c.Cluster.Username, c.Cluster.Password = "", ""
+	c.Routes, c.RoutesStr = nil, "" // their URLs have passwords
+	c.Cluster.ListenStr = ""
+	c.TLSConfig, c.Cluster.TLSConfig = nil, nil // keys
+	return &c
+}
+
+// certNotAfter returns when the first certificate to expire does so, zero
+// without one.
+func certNotAfter(config *tls.Config) (first time.Time) {
+	if config == nil {
+		return first
+	}
+	for _, c := range config.Certificates {
+		leaf := c.Leaf
+		if leaf == nil && len(c.Certificate) > 0 {
+			leaf, _ = x509.ParseCertificate(c.Certificate[0])
+		}
+		if leaf != nil && (first.IsZero() || leaf.NotAfter.Before(first)) {
+			first = leaf.NotAfter.UTC()
+		}
+	}
+	return first
+}
+
+// units are those of span, largest first. A year has 365 days.
+var units = []struct {
+	letter  byte
+	seconds int64
+}{{'y', 365 * 24 * 3600}, {'d', 24 * 3600}, {'h', 3600}, {'m', 60}, {'s', 1}}
+
+// span returns a duration as uptime and idle are shown: 4d3h2m5s, from the first
+// unit that is not zero.
+func span(d time.Duration) string {
+	left := max(0, int64(d/time.Second))
+	var b strings.Builder
+	for _, u := range units {
+		n := left / u.seconds
+		left %= u.seconds
+		if n > 0 || b.Len() > 0 || u.letter == 's' {
+			b.WriteString(strconv.FormatInt(n, 10))
+			b.WriteByte(u.letter)
+		}
+	}
+	return b.String()
+}
