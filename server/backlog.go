@@ -11,6 +11,7 @@ type backlog struct {
 	bytes  int64  // in queue, or taken from it and not yet written
 	top    topSubject
 	since  time.Time     // when it began
+	moved  time.Time     // when bytes of it were written last, or it began
 	relief []chan<- bool // publishers who wait until it is short
 }
 

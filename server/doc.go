@@ -45,7 +45,9 @@
 // backlogs together may hold max_pending_total; above that the longest is cut.
 // A publisher is held back, for at most 100 ms at a time, only while every
 // connection that receives from its batch is far behind: one slow reader never
-// slows the others, and a fast publisher does not kill its only subscriber.
+// slows the others, and a fast publisher does not kill its only subscriber. While
+// all of them are half full and read on it is held again, for write_deadline at
+// most.
 //
 // # The order of locks
 //

@@ -53,6 +53,10 @@ const (
 	highWater = 1 << 20
 	lowShare  = 4
 
+	// stallTime is how long a backlog may not move before nobody waits for it
+	// longer than once: a reader of 2 MB/s moves a whole writeBatch in it.
+	stallTime = 500 * time.Millisecond
+
 	// writeBatch bounds the bytes of one write with a deadline.
 	writeBatch = 1 << 20
 	// pushRounds is how often a pusher writes what others pushed meanwhile
@@ -160,7 +164,8 @@ func (o *outbound) requeue(t *target, n int) (lagging, over bool) {
 // queueLocked appends segments of a batch to the backlog.
 func (o *outbound) queueLocked(segs []seg, t *target) {
 	if o.back == nil {
-		o.back = &backlog{since: time.Now()}
+		now := time.Now()
+		o.back = &backlog{since: now, moved: now}
 	}
 	var n int64
 	for _, s := range segs {
@@ -251,6 +256,9 @@ func (o *outbound) sent(n int) {
 	}
 	o.pending -= int64(n)
 	o.back.bytes -= int64(n)
+	if n > 0 {
+		o.back.moved = time.Now()
+	}
 	o.total.Add(-int64(n))
 	if o.pending <= o.lim.high/lowShare {
 		o.back.relieve()
@@ -315,6 +323,14 @@ func (o *outbound) await(ch chan<- bool) bool {
 	}
 	o.back.relief = append(o.back.relief, ch)
 	return true
+}
+
+// crowded reports whether the connection has more pending than half of what
+// makes it a slow consumer, and is getting on with it.
+func (o *outbound) crowded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pending > o.lim.max/2 && o.back != nil && time.Since(o.back.moved) < stallTime
 }
 
 // forget takes ch back from await.

@@ -65,8 +65,9 @@ func (st *stage) fanOut(res *sublist.Result[*subscription], m *message) {
 
 // randomTries is how many members of a queue group are drawn at random before
 // the rest is tried in order; more than one draw is needed only when members
-// refuse.
-const randomTries = 8
+// refuse. It is so large that which member comes next in order hardly matters,
+// even where most refuse.
+const randomTries = 64
 
 // toGroup stages a message for one member of a queue group, each with the same
 // chance. A member that cannot take it (it has reached its limit, or is the

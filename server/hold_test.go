@@ -1,0 +1,93 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestPublisherIsHeld runs publishers against sockets that stand still for a
+// while, on a clock of its own, and looks how long they were held and whether
+// anybody was cut.
+func TestPublisherIsHeld(t *testing.T) {
+	const size, maxPending, deadline = 900_000, 16 << 20, 4 * time.Second
+	const quick, slow, stuck = 0, 5 << 20, -1 // bytes per second; 0 is as fast as you like
+	cases := []struct {
+		name        string
+		rates       []int // of the subscribers
+		messages    int
+		least, most time.Duration // that publishing takes
+		cut         int
+	}{
+		{"not at all if it is read at once", []int{quick}, 100, 0, 0, 0},
+		{"as much as its only subscriber needs", []int{slow}, 100, 10 * time.Second, 20 * time.Second, 0},
+		{"not if one of two keeps up, and the other is cut", []int{slow, quick}, 100, 0, 0, 1},
+		{"as much as two slow ones need", []int{slow, slow}, 100, 10 * time.Second, 20 * time.Second, 0},
+		{"but never long by one who reads nothing", []int{stuck}, 100, 0, deadline + time.Second, 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := New(&Options{MaxPending: maxPending, WriteDeadline: deadline})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var subs []*client
+				var links []*fakeLink
+				for _, rate := range c.rates {
+					l := atRate(rate, deadline)
+					sub := onFake(t, s, l)
+					deliverTo(t, sub, "SUB foo 1\r\n")
+					subs, links = append(subs, sub), append(links, l)
+				}
+				p := onFake(t, s, new(fakeLink))
+				start := time.Now()
+				for range c.messages {
+					deliverTo(t, p, fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)))
+				}
+				if took := time.Since(start); took < c.least || took > c.most {
+					t.Errorf("publishing took %v, want %v to %v", took, c.least, c.most)
+				}
+				cut := 0
+				for i, sub := range subs {
+					if sub.ended() {
+						cut++
+						sub.out.finish(0)
+						ended(t, &sub.out)
+						continue
+					}
+					ended(t, &sub.out)
+					want := c.messages * (len(fmt.Sprintf("MSG foo 1 %d\r\n", size)) + size + 2)
+					if out, _ := links[i].taken(); len(out) != want {
+						t.Errorf("subscriber %d: got %d bytes, want %d", i, len(out), want)
+					}
+				}
+				if cut != c.cut {
+					t.Errorf("%d were cut, want %d", cut, c.cut)
+				}
+			})
+		})
+	}
+}
+
+// atRate returns a link whose peer reads so many bytes per second: 0 is all at
+// once, less is nothing.
+func atRate(rate int, deadline time.Duration) *fakeLink {
+	if rate == 0 {
+		return new(fakeLink)
+	}
+	return &fakeLink{
+		try: func(int) (int, error) { return 0, errWouldBlock },
+		wait: func(n int) (int, error) {
+			if rate < 0 {
+				time.Sleep(deadline)
+				return 0, os.ErrDeadlineExceeded
+			}
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+			return n, nil
+		},
+	}
+}
