@@ -46,8 +46,21 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	case flags.Asked("print-config"):
 		fmt.Fprint(stdout, opts.describe())
 		return nil, 0
+	case opts.loaded.explain != nil:
+		return nil, answer(opts, stdout, stderr)
 	}
 	return opts, 0
+}
+
+// answer is --explain.
+func answer(o *Options, stdout, stderr io.Writer) (status int) {
+	text, err := Explain(o, o.loaded.explain)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	fmt.Fprintln(stdout, text)
+	return 0
 }
 
 // checkOnly is -t: it reports what a start would report, without starting.

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"gnatsd/conf"
@@ -18,6 +19,7 @@ type loading struct {
 	flags    *conf.Flags[Options]
 	values   *conf.Values[Options] // nil for options that no file or flag set
 	warnings []string              // for the log at start
+	explain  []string              // what --explain asks; nil if nothing
 }
 
 // loadOptions lays a file and flags over o, which it changes. Either may be
@@ -206,6 +208,10 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
+	words, err := explainWords(fs, flags)
+	if err != nil {
+		return nil, err
+	}
 	if inform.read != nil {
 		inform.read()
 	}
@@ -237,7 +243,34 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 	if err := loadOptions(o, file, flags); err != nil {
 		return nil, err
 	}
+	o.loaded.explain = words
 	return o, nil
+}
+
+// explainWords returns the arguments of --explain, which stand behind it; flags
+// may follow them. They are none if it was not typed.
+func explainWords(fs *flag.FlagSet, flags *conf.Flags[Options]) (words []string, err error) {
+	for {
+		if _, asked := flags.Typed("explain"); !asked || fs.NArg() == 0 {
+			break
+		}
+		rest := fs.Args()
+		n := slices.IndexFunc(rest, func(w string) bool { return strings.HasPrefix(w, "-") })
+		switch n {
+		case -1:
+			n = len(rest)
+		case 0:
+			n = 1 // a lone dash, which is no flag
+		}
+		words = append(words, rest[:n]...)
+		if err := fs.Parse(rest[n:]); err != nil {
+			return nil, err
+		}
+	}
+	if first, asked := flags.Typed("explain"); asked {
+		words = append([]string{first}, words...)
+	}
+	return words, nil
 }
 
 // ProcessCommandLineArgs looks at the words behind the flags: version and help

@@ -237,6 +237,9 @@ func commonRows() []row {
 		command("Show version", "v", "version"),
 		command("Check the configuration and exit", "t"),
 		command("Show the settings in force, where each came from, and exit", "print-config"),
+		{Type: conf.Command[Options](false), Doc: "Say whether a user may publish or subscribe, and which rule decides.",
+			Flags: []conf.Flag{{Names: []string{"explain"}, Arg: "<what>", Group: commonGroup,
+				Usage: "Judge user=<name> pub=<subject> (or sub=, queue=) and exit"}}},
 		command("TLS help", "help_tls"),
 	}
 }

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"strings"
+	"testing"
+)
+
+const explainedFile = `authorization {
+  default_permissions = { publish = "SANDBOX.*", subscribe = "_INBOX.>" }
+  users = [
+    {user: bob, password: bar, permissions: {
+      publish: { allow: ["req.foo", "req.bar"],
+                 deny: "req.bar" }
+      subscribe: { allow: ["_INBOX.>", "q.* workers", "q.a"], deny: "_INBOX.secret" }
+    }}
+    {user: susan, password: baz}
+    {user: guest, password: g, permissions: { publish: "hello" }}
+  ]
+}
+no_auth_user: guest
+`
+
+func TestExplainNamesTheRuleThatDecides(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, explainedFile)
+	for _, tc := range []struct{ question, want string }{
+		{"user=bob pub=req.foo", `user "bob", publish to "req.foo": allowed: allow "req.foo" (F:5:26)`},
+		{"user=bob pub=req.bar", `user "bob", publish to "req.bar": refused: deny "req.bar" (F:6:24)`},
+		{"user=bob pub=other", `user "bob", publish to "other": refused: no allow entry covers it`},
+		{"user=bob sub=_INBOX.>", `user "bob", subscribe to "_INBOX.>": allowed: allow "_INBOX.>" (F:7:28); messages are withheld that match deny "_INBOX.secret" (F:7:69)`},
+		{"user=bob sub=q.a queue=workers", `user "bob", subscribe to "q.a" in queue "workers": allowed: allow "q.* workers" (F:7:40)`},
+		{"user=bob sub=q.a queue=others", `user "bob", subscribe to "q.a" in queue "others": refused: allow "q.* workers" (F:7:40) admits other queue groups only`},
+		{"user=bob sub=q.b", `user "bob", subscribe to "q.b": refused: no allow entry covers it`},
+		{"user=bob sub=a..b", `user "bob", subscribe to "a..b": refused: not a valid subject to subscribe to`},
+		{"user=susan pub=SANDBOX.x", `user "susan", publish to "SANDBOX.x": allowed: allow "SANDBOX.*" (F:2:37)`},
+		{"pub=hello", `anybody, publish to "hello": allowed: allow "hello" (F:10:56)`},
+		{"user=susan pub=_SYS.x", `user "susan", publish to "_SYS.x": refused: subjects that begin with _SYS. are reserved`},
+		{"user=zed pub=x", `explain: no user "zed" in the list of users`},
+		{"user=bob", "explain: " + explainUsage},
+		{"user=bob pub=x sub=y", "explain: " + explainUsage},
+		{"user=bob pub=x queue=y", "explain: " + explainUsage},
+		{"user=bob pub=x pub=y", `explain: cannot use "pub=y": ` + explainUsage},
+		{"user=bob pud=x", `explain: cannot use "pud=x": ` + explainUsage},
+		{"user=bob pub=x -", `explain: cannot use "-": ` + explainUsage},
+	} {
+		words := strings.Fields(tc.question)
+		for name, args := range map[string][]string{
+			"file first": append([]string{"-c", file, "--explain"}, words...),
+			"file last":  append(append([]string{"--explain"}, words...), "-c", file),
+		} {
+			stdout, stderr, status := runLine(t, args...)
+			got := strings.ReplaceAll(strings.TrimSuffix(stdout+stderr, "\n"), file, "F")
+			if got != tc.want || (status == 0) != (stderr == "") {
+				t.Errorf("%s, %s: status %d\n got %s\nwant %s", tc.question, name, status, got, tc.want)
+			}
+		}
+	}
+}
+
+func TestExplainWithoutAList(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		opts *Options
+		args []string
+		want string
+	}{
+		{"nobody is asked", &Options{}, []string{"pub=x"}, `anybody, publish to "x": allowed: nothing forbids it`},
+		{"a single user", &Options{Username: "bob", Password: "x"}, []string{"user=bob", "sub=>"}, `user "bob", subscribe to ">": allowed: nothing forbids it`},
+		{"another than the single user", &Options{Username: "bob", Password: "x"}, []string{"user=eve", "sub=>"}, `explain: the only user is "bob"`},
+		{"a program decides", &Options{CustomClientAuthentication: hookFunc(nil)}, []string{"user=eve", "sub=>"}, "explain: a program decides about users, not the configuration"},
+	} {
+		got, err := Explain(tc.opts, tc.args)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// hookFunc is an [Authentication].
+type hookFunc func(ClientAuthentication) bool
+
+func (f hookFunc) Check(c ClientAuthentication) bool { return f(c) }
