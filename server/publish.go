@@ -17,16 +17,26 @@ func (st *stage) publish(m *message) {
 	}
 	st.mark++
 	st.sids = 0
-	if len(res.Plain) == 1 {
-		if sub := res.Plain[0]; st.accepts(sub, m) {
-			st.toOne(sub, m)
-		}
-	} else {
-		st.fanOut(res, m)
-	}
+	st.toPlain(res, m)
 	for i := range res.Queues {
 		st.toGroup(res.Queues[i].Members, m)
 	}
+	st.staged(m)
+}
+
+// toPlain stages a message for the plain subscriptions that take it.
+func (st *stage) toPlain(res *sublist.Result[*subscription], m *message) {
+	if len(res.Plain) != 1 {
+		st.fanOut(res, m)
+		return
+	}
+	if sub := res.Plain[0]; st.accepts(sub, m) {
+		st.toOne(sub, m)
+	}
+}
+
+// staged pushes what is staged if a message made it enough.
+func (st *stage) staged(m *message) {
 	if int64(m.size) > st.maxPending {
 		st.tooLarge()
 	}

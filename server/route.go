@@ -362,13 +362,18 @@ func (r *route) unsub(o *op, st *stage) closeReason {
 // msg delivers a message of the peer.
 func (r *route) msg(o *op, st *stage) closeReason {
 	st.lines++
-	m := message{subject: o.word[0], size: o.size, payload: o.payload, line: st.lines}
-	if o.words == 4 {
-		m.reply = o.word[2]
+	m := &st.msg
+	m.payload = o.payload
+	if !o.repeat {
+		st.lines++
+		m.subject, m.reply, m.size, m.line = o.word[0], nil, o.size, st.lines
+		if o.words == 4 {
+			m.reply = o.word[2]
+		}
 	}
 	st.inMsgs++
 	st.inBytes += int64(o.size)
-	st.publishRouted(&m, o.word[1])
+	st.publishRouted(m, o.word[1])
 	return goOn
 }
 

@@ -79,12 +79,10 @@ func (st *stage) publishRouted(m *message, sid []byte) {
 	st.sids = 0
 	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {
 		st.publishQueued(m, sid)
-	} else if res := st.from.match(m.subject); len(res.Plain) > 0 {
-		st.fanOut(res, m)
+	} else {
+		st.toPlain(st.from.match(m.subject), m)
 	}
-	if st.encoded >= st.limit {
-		st.flush()
-	}
+	st.staged(m)
 }
 
 // publishQueued stages a message for the queue subscription that the sender

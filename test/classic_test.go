@@ -385,6 +385,15 @@ func TestMessagesFromAServer(t *testing.T) {
 		client.silent()
 		r.silent()
 		o.silent()
+		// Several subjects for one subscription keep their own.
+		client.say("SUB w.* 9\r\n")
+		client.silent()
+		r.hear("SUB w.* ")
+		o.hear("SUB w.* ")
+		r.say("MSG w.a RSID:1:9 1\r\nx\r\nMSG w.b RSID:1:9 2\r\nyy\r\nMSG w.b RSID:1:9 2\r\nyy\r\nMSG w.a RSID:1:9 re 1\r\nz\r\n")
+		for _, l := range []string{"MSG w.a 9 1\r\n", "x\r\n", "MSG w.b 9 2\r\n", "yy\r\n", "MSG w.b 9 2\r\n", "yy\r\n", "MSG w.a 9 re 1\r\n", "z\r\n"} {
+			client.hear(l)
+		}
 		// A queue id names the one subscription that gets it.
 		r.say(fmt.Sprintf("MSG foo QRSID:%d:3 reply 1\r\nq\r\nMSG bar QRSID:%d:a:b:c 1\r\nr\r\n", cid, cid))
 		client.hear("MSG foo 3 reply 1\r\n")
