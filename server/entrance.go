@@ -77,6 +77,7 @@ func (c *client) secure(g *guard) closeReason {
 	c.link = &tlsLink{plainLink{nc: tc}}
 	c.out.link = c.link
 	state := tc.ConnectionState()
+	c.secured(state)
 	c.debugf("TLS handshake complete")
 	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
 	return goOn

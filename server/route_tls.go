@@ -48,6 +48,7 @@ func (r *route) handshake() bool {
 		return false
 	}
 	state := tc.ConnectionState()
+	r.secured(state)
 	r.debugf("TLS handshake complete")
 	r.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
 	return true

@@ -14,6 +14,19 @@ type Routez struct {
 	NumRoutes  int                `json:"num_routes"`
 	Routes     []*RouteInfo       `json:"routes"`
 	ServerName string             `json:"server_name"`
+	Expected   []RouteTarget      `json:"expected,omitempty"`
+}
+
+// RouteTarget is an address that this server should have a route to.
+type RouteTarget struct {
+	URL          string     `json:"url"` // without password
+	IsConfigured bool       `json:"is_configured"`
+	RemoteID     string     `json:"remote_id,omitempty"` // server it leads to, if known
+	Connected    bool       `json:"connected"`
+	Self         bool       `json:"self,omitempty"`       // it leads to this server
+	Failures     int        `json:"failures,omitempty"`   // attempts in a row that led nowhere
+	LastError    string     `json:"last_error,omitempty"` // of the last of them
+	Next         *time.Time `json:"next,omitempty"`       // attempt, if one is planned
 }
 
 func (z *Routez) encode() ([]byte, error) { return indented(z) }
@@ -67,7 +80,26 @@ func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 		z.Routes = []*RouteInfo{}
 	}
 	z.NumRoutes = len(z.Routes)
+	z.Expected = s.routeTargets()
 	return z, nil
+}
+
+// routeTargets returns what should be connected, and how far that is.
+func (s *Server) routeTargets() []RouteTarget {
+	if s.cluster == nil {
+		return nil
+	}
+	var list []RouteTarget
+	for _, t := range s.cluster.targetStates() {
+		r := RouteTarget{URL: t.url, IsConfigured: t.configured, RemoteID: t.remoteID, Connected: t.connected,
+			Self: t.self, Failures: t.failures, LastError: t.lastErr}
+		if !t.next.IsZero() && !t.connected {
+			next := t.next.UTC()
+			r.Next = &next
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 // HandleRoutez answers /routez.

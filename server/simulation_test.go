@@ -70,7 +70,6 @@ type simNode struct {
 	ip     string
 	moves  int
 	routes []*url.URL
-	host   string // what it gives as its address for routes
 	srv    *Server
 	subs   *simClient
 }
