@@ -38,4 +38,6 @@ type ConnectOptions struct {
 	Lang          string `json:"lang"`
 	Version       string `json:"version"`
 	Protocol      int    `json:"protocol"`
+	Headers       bool   `json:"headers"`
+	NoResponders  bool   `json:"no_responders"`
 }

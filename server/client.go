@@ -67,6 +67,11 @@ func (c *client) do(o *op, st *stage) closeReason {
 		return c.pub(o, st)
 	}
 	switch o.verb {
+	case verbHpub:
+		if !c.opts.Headers {
+			return endNoHeaders
+		}
+		return c.pub(o, st)
 	case verbConnect:
 		return c.connect(o, st)
 	case verbSub:
@@ -121,10 +126,14 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	if opts.Protocol != 0 && opts.Protocol != 1 {
 		return endBadProtocol
 	}
+	if opts.NoResponders && !opts.Headers {
+		return endNeedsHeaders
+	}
 	first := !c.connected
 	c.moving = first
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
+	c.headers.Store(opts.Headers)
 	c.active()
 	c.ok(st)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
@@ -152,14 +161,14 @@ func (s *Server) shareOptions(opts *ConnectOptions) *ConnectOptions {
 	return opts
 }
 
-// pub publishes a message.
+// pub publishes a message, of PUB or HPUB.
 func (c *client) pub(o *op, st *stage) closeReason {
 	m := &st.msg
 	m.payload = o.payload
 	if !o.repeat {
-		st.lines++
-		m.subject, m.reply, m.size, m.line = o.word[0], nil, o.size, st.lines
-		if o.words == 3 {
+		st.lines += 2
+		*m = message{subject: o.word[0], size: o.size, header: o.header, payload: o.payload, line: st.lines}
+		if o.words == verbRows[o.verb].max {
 			m.reply = o.word[1]
 		}
 	}
@@ -174,7 +183,9 @@ func (c *client) pub(o *op, st *stage) closeReason {
 	if c.verbose {
 		c.ok(st)
 	}
-	st.publish(m)
+	if !st.publish(m) && len(m.reply) > 0 && c.opts.NoResponders {
+		st.noResponders(m)
+	}
 	return goOn
 }
 

@@ -51,6 +51,7 @@ type conn struct {
 	tlsVersion, tlsCipher uint16
 
 	// Atomic.
+	headers    atomic.Bool                        // the peer takes HMSG
 	ending     atomic.Uint32                      // closeReason; 0 while it lives
 	abort      atomic.Pointer[context.CancelFunc] // what the reader waits for, if not the socket
 	lag        atomic.Pointer[outStats]           // how far behind a slow consumer was
@@ -185,6 +186,7 @@ var frameEnds = [...]closeReason{
 	frameUnknown:   endUnknownOp,
 	frameArgs:      endBadArgs,
 	frameSize:      endBadArgs,
+	frameHeader:    endBadArgs,
 	frameLineLimit: endMaxControlLine,
 	framePayload:   endMaxPayload,
 }
@@ -199,6 +201,8 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 		c.errorf("%s Parse Error: '%s'", parserNames[o.verb], printable(o.args))
 	case frameSize:
 		c.errorf("%s Bad or Missing Size: '%s'", parserNames[o.verb], printable(o.args))
+	case frameHeader:
+		c.errorf("%s Bad Headers: '%s'", parserNames[o.verb], printable(o.args))
 	case framePayload:
 		c.errorf("maximum payload exceeded: %s vs %d", printable(o.word[o.words-1]), c.srv.options().MaxPayload)
 	}
@@ -207,6 +211,8 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 
 // parserNames are what the classic broker calls its argument parsers in logs.
 var parserNames = [verbCount]string{
+	verbHmsg:  "processRoutedHeaderMsgArgs",
+	verbHpub:  "processHeaderPub",
 	verbMsg:   "processMsgArgs",
 	verbPub:   "processPub",
 	verbSub:   "processSub",

@@ -9,6 +9,7 @@ type counters struct {
 	slowConsumers     atomic.Int64
 	slowRoutes        atomic.Int64           // of slowConsumers
 	slowBy            [endCount]atomic.Int64 // by reason
+	lostHeaders       atomic.Int64           // messages to 1.x servers that had headers
 	connections       atomic.Uint64          // accepted, refused ones included
 }
 

@@ -28,6 +28,8 @@ const (
 	endMaxConnections
 	endMaxPayload
 	endMaxControlLine
+	endNoHeaders
+	endNeedsHeaders
 	endDuplicateRoute
 	endRouteRemoved
 	endShutdown
@@ -78,6 +80,8 @@ var closeRows = [endCount]closeRow{
 	endMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError},
 	endMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
 	endMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
+	endNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
+	endNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
 	endDuplicateRoute: {name: "Duplicate Route"},
 	endRouteRemoved:   {name: "Route Removed"},
 	endShutdown:       {name: "Server Shutdown"},

@@ -8,40 +8,57 @@ import (
 )
 
 // Info is what a server says of itself when a connection opens. The order of
-// the fields is that of the JSON text, which is a fact of the protocol.
+// the fields is that of the JSON text, which is a fact of the protocol: that of
+// 1.4, with the fields that today's clients know where nats-server has them.
 type Info struct {
 	ID           string   `json:"server_id"`
+	Name         string   `json:"server_name,omitempty"`
 	Version      string   `json:"version"`
 	Proto        int      `json:"proto"`
 	GitCommit    string   `json:"git_commit,omitempty"`
 	GoVersion    string   `json:"go"`
 	Host         string   `json:"host"`
 	Port         int      `json:"port"`
+	Headers      bool     `json:"headers,omitempty"`
 	AuthRequired bool     `json:"auth_required,omitempty"`
 	TLSRequired  bool     `json:"tls_required,omitempty"`
 	TLSVerify    bool     `json:"tls_verify,omitempty"`
+	TLSAvailable bool     `json:"tls_available,omitempty"`
 	MaxPayload   int      `json:"max_payload"`
 	IP           string   `json:"ip,omitempty"`
 	ClientID     uint64   `json:"client_id,omitempty"`
+	ClientIP     string   `json:"client_ip,omitempty"`
+	Nonce        string   `json:"nonce,omitempty"`
+	Cluster      string   `json:"cluster,omitempty"`
 	ConnectURLs  []string `json:"connect_urls,omitempty"`
 	LameDuck     bool     `json:"ldm,omitempty"` // leave soon, this server goes
 }
 
 // newInfo returns the part of INFO that all clients have in common.
 func newInfo(id string, o *Options) *Info {
-	return &Info{
+	info := &Info{
 		ID:         id,
+		Name:       o.ServerName,
 		Version:    Version,
 		Proto:      protoVersion,
 		GitCommit:  Commit(),
 		GoVersion:  runtime.Version(),
 		Host:       o.Host,
 		Port:       o.Port,
+		Headers:    true,
 		MaxPayload: o.MaxPayload,
 	}
+	if info.Name == "" {
+		info.Name = id
+	}
+	if o.Cluster.Port != 0 {
+		info.Cluster = o.Cluster.Name
+	}
+	return info
 }
 
-// infoText is an encoded INFO line for clients, cut where each has its id.
+// infoText is an encoded INFO line for clients, cut where each has its own
+// fields: id, address and nonce.
 type infoText struct {
 	info       *Info
 	head, tail string
@@ -59,7 +76,11 @@ func newInfoText(info *Info) *infoText {
 // infoFor returns the INFO line of one client.
 func (s *Server) infoFor(c *client) string {
 	t := s.info.Load()
-	return t.head + strconv.FormatUint(c.id, 10) + t.tail
+	own := strconv.FormatUint(c.id, 10)
+	if host, _ := c.peer(); host != "" {
+		own += `,"client_ip":"` + host + `"`
+	}
+	return t.head + own + t.tail
 }
 
 // renewInfo puts into INFO what the settings of now say.

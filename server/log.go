@@ -158,15 +158,15 @@ func (s *Server) cutTrace(payload []byte) []byte {
 }
 
 // traceOut traces a message that is delivered.
-func (c *conn) traceOut(verb string, m *message, sid string) {
+func (c *conn) traceOut(m *message, sid string) {
 	if !c.tracing {
 		return
 	}
-	if len(m.reply) > 0 {
-		c.tracef("<<- [%s %s %s %s %d]", verb, m.subject, sid, m.reply, m.size)
-		return
+	if m.header > 0 && !c.headers.Load() {
+		m = &message{subject: m.subject, reply: m.reply, size: m.size - m.header}
 	}
-	c.tracef("<<- [%s %s %s %d]", verb, m.subject, sid, m.size)
+	head := appendHead(nil, m, sid)
+	c.tracef("<<- [%s]", head[:len(head)-len("\r\n")])
 }
 
 // logSlow says which connection was cut for not keeping up, by which limit, and

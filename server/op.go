@@ -17,6 +17,8 @@ const (
 	verbNone verb = iota
 	verbConnect
 	verbErr
+	verbHmsg
+	verbHpub
 	verbInfo
 	verbMsg
 	verbOK
@@ -47,7 +49,8 @@ const (
 )
 
 // verbRow describes one verb: how it is written, who may send it, how its
-// arguments are split and whether a payload follows.
+// arguments are split and whether a payload follows, with headers in front of it
+// or without.
 type verbRow struct {
 	name    string // upper case
 	from    role
@@ -55,11 +58,14 @@ type verbRow struct {
 	min     int // words
 	max     int // words
 	payload bool
+	headers bool
 }
 
 var verbRows = [verbCount]verbRow{
 	verbConnect: {name: "CONNECT", from: roleClient | roleRoute, form: argsText},
 	verbErr:     {name: "-ERR", from: roleClient | roleRoute, form: argsError},
+	verbHmsg:    {name: "HMSG", from: roleRoute, form: argsWords, min: 4, max: 5, payload: true, headers: true},
+	verbHpub:    {name: "HPUB", from: roleClient, form: argsWords, min: 3, max: 4, payload: true, headers: true},
 	verbInfo:    {name: "INFO", from: roleClient | roleRoute, form: argsText},
 	verbMsg:     {name: "MSG", from: roleRoute, form: argsWords, min: 3, max: 4, payload: true},
 	verbOK:      {name: "+OK", from: roleClient | roleRoute, form: argsJunk},
@@ -90,7 +96,8 @@ const (
 	frameOK        frameError = iota
 	frameUnknown              // no such verb for this role, or a payload without its line end
 	frameArgs                 // the verb is known, its arguments are wrong
-	frameSize                 // the size of a payload is not a number
+	frameSize                 // the size of a payload or of its headers is not a number
+	frameHeader               // headers that are none, or larger than the whole payload
 	frameLineLimit            // arguments longer than the limit
 	framePayload              // payload larger than the limit
 )
@@ -101,7 +108,7 @@ const maxSizeDigits = 9
 
 // maxWords is the largest number of words any verb takes, plus one to notice
 // one too many.
-const maxWords = 5
+const maxWords = 6
 
 // frameLimits are what the framing of one connection depends on.
 type frameLimits struct {
@@ -117,8 +124,9 @@ type op struct {
 	args    []byte           // argument text without its line end
 	word    [maxWords][]byte // args split at blanks
 	words   int
-	size    int    // of the payload
-	payload []byte // with its CRLF, so len(payload) == size+2
+	size    int    // of the payload, headers included
+	header  int    // bytes of headers in front of the payload; 0 = none
+	payload []byte // headers and payload with its CRLF, so len(payload) == size+2
 
 	line   []byte // the whole control line, if a payload follows it; else nil
 	repeat bool   // the line is the same as that of the operation before
@@ -307,7 +315,12 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 	if l.payload >= 0 && size > l.payload {
 		return 0, 0, 0, framePayload
 	}
-	o.size = size
+	o.size, o.header = size, 0
+	if verbRows[o.verb].headers {
+		if o.header, err = headerSize(o.word[o.words-2], size); err != frameOK {
+			return 0, 0, 0, err
+		}
+	}
 	o.line = buf[:at]
 	return o.takePayload(buf, at)
 }
@@ -320,6 +333,9 @@ func (o *op) takePayload(buf []byte, at int) (n, want, keep int, err frameError)
 			return 0, 0, 0, frameUnknown
 		}
 		o.payload = buf[at : end+2]
+		if o.header > 0 && !isHeader(o.payload[:o.header]) {
+			return 0, 0, 0, frameHeader
+		}
 		return end + 2, 0, 0, frameOK
 	}
 	if len(buf) > end && buf[end] != '\r' {
@@ -344,4 +360,29 @@ func payloadSize(text []byte) (int, frameError) {
 		n = n*10 + int(b-'0')
 	}
 	return n, frameOK
+}
+
+// How a block of headers begins and ends. In between it is the business of the
+// clients: a status, and lines of a name and a value.
+const (
+	headerStart = "NATS/1.0"
+	headerEnd   = "\r\n\r\n"
+)
+
+// headerSize reads the size of the headers in front of a payload; size is that
+// of both together.
+func headerSize(text []byte, size int) (int, frameError) {
+	n, err := payloadSize(text)
+	switch {
+	case err == frameSize:
+		return 0, frameSize
+	case err != frameOK || n > size || n < len(headerStart)+len(headerEnd):
+		return 0, frameHeader
+	}
+	return n, frameOK
+}
+
+// isHeader reports whether b, which is long enough, is a block of headers.
+func isHeader(b []byte) bool {
+	return string(b[:len(headerStart)]) == headerStart && string(b[len(b)-len(headerEnd):]) == headerEnd
 }

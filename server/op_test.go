@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,6 +61,9 @@ func event(o *op) string {
 		}
 		if row.payload {
 			fmt.Fprintf(&b, " %d %q", o.size, o.payload)
+		}
+		if row.headers {
+			fmt.Fprintf(&b, " %d", o.header)
 		}
 	} else if row.form != argsJunk {
 		fmt.Fprintf(&b, " %q", o.args)
@@ -173,6 +177,17 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 		if l.payload >= 0 && size > l.payload {
 			return append(events, fmt.Sprintf("error %d", framePayload))
 		}
+		header := 0
+		if row.headers {
+			digits := words[len(words)-2]
+			if strings.Trim(digits, "0123456789") != "" {
+				return append(events, fmt.Sprintf("error %d", frameSize))
+			}
+			fmt.Sscanf(digits, "%d", &header) // what does not fit is 0
+			if len(digits) > 9 || header < len("NATS/1.0\r\n\r\n") || header > size {
+				return append(events, fmt.Sprintf("error %d", frameHeader))
+			}
+		}
 		if len(stream) < size+2 {
 			if len(stream) > size && stream[size] != '\r' {
 				return append(events, fmt.Sprintf("error %d", frameUnknown))
@@ -182,10 +197,57 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 		if stream[size:size+2] != "\r\n" {
 			return append(events, fmt.Sprintf("error %d", frameUnknown))
 		}
-		events = append(events, fmt.Sprintf("%s %d %q", e, size, stream[:size+2]))
+		e = fmt.Sprintf("%s %d %q", e, size, stream[:size+2])
+		if row.headers {
+			if block := stream[:header]; !strings.HasPrefix(block, "NATS/1.0") || !strings.HasSuffix(block, "\r\n\r\n") {
+				return append(events, fmt.Sprintf("error %d", frameHeader))
+			}
+			e = fmt.Sprintf("%s %d", e, header)
+		}
+		events = append(events, e)
 		stream = stream[size+2:]
 	}
 	return events
+}
+
+func TestFramingHeaders(t *testing.T) {
+	t.Parallel()
+	const block = "NATS/1.0\r\n\r\n"
+	refused := func(err frameError) []string { return []string{fmt.Sprintf("error %d", err)} }
+	cases := []struct {
+		name, input string
+		role        role
+		want        []string
+	}{
+		{"HPUB without a reply", "HPUB a 12 14\r\n" + block + "hi\r\n", roleClient,
+			[]string{`HPUB "a" "12" "14" 14 "NATS/1.0\r\n\r\nhi\r\n" 12`}},
+		{"HPUB with a reply, blanks and a zero in front", "hPub a  r\t12 012 \r\n" + block + "\r\n", roleClient,
+			[]string{`HPUB "a" "r" "12" "012" 12 "NATS/1.0\r\n\r\n\r\n" 12`}},
+		{"HMSG on a route", "HMSG a s r 12 12\r\n" + block + "\r\n", roleRoute,
+			[]string{`HMSG "a" "s" "r" "12" "12" 12 "NATS/1.0\r\n\r\n\r\n" 12`}},
+		{"HMSG from a client", "HMSG a s r 12 12\r\n", roleClient, refused(frameUnknown)},
+		{"HPUB on a route", "HPUB a 12 12\r\n", roleRoute, refused(frameUnknown)},
+		{"too few arguments", "HPUB a 12\r\n", roleClient, refused(frameArgs)},
+		{"too many arguments", "HPUB a b c 12 12\r\n", roleClient, refused(frameArgs)},
+		{"far too many arguments", "HPUB a b c d e f 12 12\r\n", roleClient, refused(frameArgs)},
+		{"headers larger than the whole", "HPUB a 13 12\r\n", roleClient, refused(frameHeader)},
+		{"headers too short to be any", "HPUB a 11 12\r\n", roleClient, refused(frameHeader)},
+		{"a header size that overflows", "HPUB a 18446744073709551628 20\r\n", roleClient, refused(frameHeader)},
+		{"a header size that is no number", "HPUB a 1x 20\r\n", roleClient, refused(frameSize)},
+		{"a total above the limit", "HPUB a 12 101\r\n", roleClient, refused(framePayload)},
+		{"headers of another protocol", "HPUB a 12 12\r\nHTTP/1.0\r\n\r\n\r\n", roleClient, refused(frameHeader)},
+		{"headers without their end", "HPUB a 12 14\r\nNATS/1.0\r\nhi\r\n\r\n", roleClient, refused(frameHeader)},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			l := &frameLimits{role: c.role, line: 64, payload: 100}
+			for _, step := range []int{len(c.input), 1} {
+				if got := frameAll(l, []byte(c.input), step); !slices.Equal(got, c.want) {
+					t.Errorf("%d bytes at a time: got %q, want %q", step, got, c.want)
+				}
+			}
+		})
+	}
 }
 
 // FuzzFrame compares framings of the same stream: whole, a byte at a time, in
@@ -201,6 +263,10 @@ func FuzzFrame(f *testing.F) {
 		"PUB a -1\r\nPUB a 2\r\nhiX\n",
 		"MSG a RSID:1:1 r 2\r\nhi\r\nMSG a RSID:1:1 2\r\nhi\r\n",
 		"PUB   a\t1\r\nx\r\nPUB   a\t1\r\ny\rz",
+		"HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB a 12 14\r\nNATS/1.0\r\n\r\nho\r\nPUB a 0\r\n\r\n",
+		"HPUB a r 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\nHPUB a 12 12\r\nNATS/1.1\r\n\r\n\r\n",
+		"HPUB a 13 12\r\nNATS/1.0\r\n\r\n\r\n",
+		"HMSG a RSID:1:1 r 12 12\r\nNATS/1.0\r\n\r\n\r\nMSG a RSID:1:1 0\r\n\r\n",
 		"SUB " + strings.Repeat("a", 70) + " 1\r\n",
 	} {
 		f.Add([]byte(seed), uint8(3), false)

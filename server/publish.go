@@ -9,30 +9,37 @@ import (
 // This file chooses who receives a published message: every plain
 // subscription, and of each queue group one member.
 
-// publish stages a message that a client published for everyone it matches.
-func (st *stage) publish(m *message) {
+// publish stages a message that a client published for everyone it matches. It
+// reports whether there was anyone.
+func (st *stage) publish(m *message) (taken bool) {
 	res := st.from.match(m.subject)
 	if len(res.Plain)+len(res.Queues) == 0 {
-		return
+		return false
 	}
 	st.mark++
 	st.sids = 0
-	st.toPlain(res, m)
+	taken = st.toPlain(res, m)
 	for i := range res.Queues {
-		st.toGroup(res.Queues[i].Members, m)
+		if st.toGroup(res.Queues[i].Members, m) {
+			taken = true
+		}
 	}
 	st.staged(m)
+	return taken
 }
 
-// toPlain stages a message for the plain subscriptions that take it.
-func (st *stage) toPlain(res *sublist.Result[*subscription], m *message) {
+// toPlain stages a message for the plain subscriptions that take it. It reports
+// whether any did.
+func (st *stage) toPlain(res *sublist.Result[*subscription], m *message) bool {
 	if len(res.Plain) != 1 {
-		st.fanOut(res, m)
-		return
+		return st.fanOut(res, m)
 	}
-	if sub := res.Plain[0]; st.accepts(sub, m) {
-		st.toOne(sub, m)
+	sub := res.Plain[0]
+	if !st.accepts(sub, m) {
+		return false
 	}
+	st.toOne(sub, m)
+	return true
 }
 
 // staged pushes what is staged if a message made it enough.
@@ -57,20 +64,22 @@ func (st *stage) tooLarge() {
 }
 
 // fanOut stages a message for several plain subscriptions, encoding it once for
-// all that share a sid.
-func (st *stage) fanOut(res *sublist.Result[*subscription], m *message) {
+// all that share a sid. It reports whether any took it.
+func (st *stage) fanOut(res *sublist.Result[*subscription], m *message) (taken bool) {
 	byRef := m.size >= refPayload
 	var f frame
 	for _, sub := range res.Plain {
 		if !st.accepts(sub, m) {
 			continue
 		}
+		taken = true
 		if byRef {
 			st.toOne(sub, m)
 			continue
 		}
 		f = st.toStream(res, sub, m, f)
 	}
+	return taken
 }
 
 // randomTries is how many members of a queue group are drawn at random before
@@ -81,28 +90,29 @@ const randomTries = 64
 
 // toGroup stages a message for one member of a queue group, each with the same
 // chance. A member that cannot take it (it has reached its limit, or is the
-// publisher that wants no echo) is passed over.
-func (st *stage) toGroup(members []*subscription, m *message) {
+// publisher that wants no echo) is passed over. It reports whether any could.
+func (st *stage) toGroup(members []*subscription, m *message) bool {
 	if st.preferLocal && st.toLocalMember(members, m) {
-		return
+		return true
 	}
 	n := uint32(len(members))
 	for range randomTries {
 		if sub := members[rand.Uint32N(n)]; st.accepts(sub, m) {
 			st.toOne(sub, m)
-			return
+			return true
 		}
 		if n == 1 {
-			return
+			return false
 		}
 	}
 	at := int(rand.Uint32N(n))
 	for i := range members {
 		if sub := members[(at+i)%len(members)]; st.accepts(sub, m) {
 			st.toOne(sub, m)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // accepts reports whether a subscription takes a message, and counts it if so.
@@ -124,7 +134,7 @@ func (st *stage) accepts(sub *subscription, m *message) bool {
 		st.crossed(sub)
 	}
 	if st.tracing {
-		c.traceOut("MSG", m, sub.sid)
+		c.traceOut(m, sub.sid)
 	}
 	return true
 }

@@ -38,7 +38,8 @@ type route struct {
 	silent   int   // ticks without anything received
 
 	// Atomic.
-	heard atomic.Int64 // UnixNano when something was received last
+	heard    atomic.Int64 // UnixNano when something was received last
+	stripped atomic.Int64 // messages that lost their headers on the way to the peer
 
 	settled chan struct{} // closed when it is known whether this is the route
 	settle  sync.Once
@@ -202,7 +203,7 @@ func (r *route) do(o *op, st *stage) closeReason {
 		return endAuthFailure
 	}
 	switch o.verb {
-	case verbMsg:
+	case verbMsg, verbHmsg:
 		return r.msg(o, st)
 	case verbSub:
 		return r.sub(o, st)
@@ -293,6 +294,7 @@ func (r *route) introduced(info *peerInfo) bool {
 			return false
 		}
 		r.remote = info
+		r.headers.Store(info.Headers)
 		return true
 	}
 	if info.ID == r.remote.ID && info.ClientID == 0 { // 1.4 also sends one meant for clients
@@ -359,15 +361,23 @@ func (r *route) unsub(o *op, st *stage) closeReason {
 	return goOn
 }
 
+// lostHeaders notes that a message went to the peer without its headers, which
+// 1.x does not know.
+func (r *route) lostHeaders() {
+	if r.stripped.Add(1) == 1 {
+		r.noticef("Headers of messages are dropped on the way to server %q, which does not support them", r.remoteID())
+	}
+	r.srv.counters.lostHeaders.Add(1)
+}
+
 // msg delivers a message of the peer.
 func (r *route) msg(o *op, st *stage) closeReason {
-	st.lines++
 	m := &st.msg
 	m.payload = o.payload
 	if !o.repeat {
-		st.lines++
-		m.subject, m.reply, m.size, m.line = o.word[0], nil, o.size, st.lines
-		if o.words == 4 {
+		st.lines += 2
+		*m = message{subject: o.word[0], size: o.size, header: o.header, payload: o.payload, line: st.lines}
+		if o.words == verbRows[o.verb].max {
 			m.reply = o.word[2]
 		}
 	}

@@ -41,7 +41,8 @@ type stage struct {
 
 	op      op
 	msg     message // of op, if it is a publication
-	lines   uint64  // control lines of publications that differ from the one before
+	bare    message // msg without its headers, for who does not take them
+	lines   uint64  // control lines of publications, counted twice each (see message.line)
 	limits  frameLimits
 	lagging []*outbound
 	relief  chan bool
@@ -66,11 +67,12 @@ type target struct {
 }
 
 // stream is a run of messages encoded once for all subscriptions of one result
-// that have the same sid: their bytes are equal, so every such target refers to
+// that have the same sid, and take headers alike: their bytes are equal, so every such target refers to
 // the same chunk.
 type stream struct {
 	res  *sublist.Result[*subscription]
 	sid  string
+	bare bool // without the headers that others receive
 	ck   *chunk
 	mark uint64 // the message encoded last
 	last frame
@@ -96,9 +98,11 @@ const (
 type message struct {
 	subject []byte
 	reply   []byte
-	size    int
-	payload []byte // with CRLF
+	size    int    // headers included
+	header  int    // bytes of headers in front of the payload; 0 = none
+	payload []byte // headers and payload with CRLF
 	line    uint64 // of the batch: equal means that all but the payload is equal
+	bare    bool   // had headers, but the subscriber does not take them
 }
 
 // begin prepares for a batch of c.
@@ -153,6 +157,9 @@ func (st *stage) reply(text string) {
 
 // toOne stages a message for a single subscription.
 func (st *stage) toOne(sub *subscription, m *message) {
+	if m.header > 0 && !sub.conn.headers.Load() {
+		m = st.withoutHeaders(sub.conn, m)
+	}
 	t := st.target(sub.conn)
 	if m.size >= refPayload {
 		st.byReference(t, sub, m)
@@ -173,6 +180,19 @@ func (st *stage) toOne(sub *subscription, m *message) {
 	}
 	t.msgs++
 	t.payload += int64(m.size)
+}
+
+// withoutHeaders returns m as c receives it, which does not take headers. It is
+// valid until the next message.
+func (st *stage) withoutHeaders(c *conn, m *message) *message {
+	if r, ok := c.ops.(*route); ok {
+		r.lostHeaders()
+	}
+	st.bare = *m
+	b := &st.bare
+	b.header, b.bare, b.line = 0, true, m.line|1
+	b.size, b.payload = m.size-m.header, m.payload[m.header:]
+	return b
 }
 
 // byReference stages a large message: its head is encoded, its payload stays
@@ -200,8 +220,11 @@ func (st *stage) byReference(t *target, sub *subscription, m *message) {
 // toStream stages a message for one of several subscriptions, which are likely
 // to share a sid. It returns the frame it used, for the next one to try.
 func (st *stage) toStream(res *sublist.Result[*subscription], sub *subscription, m *message, f frame) frame {
-	if f.sid != sub.sid || f.ck == nil {
-		s := st.stream(res, sub.sid)
+	if m.header > 0 && !sub.conn.headers.Load() {
+		m = st.withoutHeaders(sub.conn, m)
+	}
+	if f.sid != sub.sid || f.ck == nil || f.bare != m.bare {
+		s := st.stream(res, sub.sid, m.bare)
 		if s == nil {
 			st.toOne(sub, m)
 			return f
@@ -223,6 +246,7 @@ func (st *stage) toStream(res *sublist.Result[*subscription], sub *subscription,
 // frame is an encoded message in the chunk of a stream.
 type frame struct {
 	sid      string
+	bare     bool
 	ck       *chunk
 	from, to int
 }
@@ -261,18 +285,18 @@ func (st *stage) encode(s *stream, m *message) frame {
 	s.ck.b = appendFrame(s.ck.b, m, s.sid)
 	st.encoded += n
 	s.mark = st.mark
-	s.last = frame{sid: s.sid, ck: s.ck, from: from, to: len(s.ck.b)}
+	s.last = frame{sid: s.sid, bare: s.bare, ck: s.ck, from: from, to: len(s.ck.b)}
 	return s.last
 }
 
-// stream finds the stream of a result and a sid, or starts one. It returns nil
-// if the message has too many different sids for that to pay.
-func (st *stage) stream(res *sublist.Result[*subscription], sid string) *stream {
-	if s := &st.streams[st.recent]; s.res == res && s.sid == sid {
+// stream finds the stream of a result, a sid and a form, or starts one. It
+// returns nil if the message has too many different sids for that to pay.
+func (st *stage) stream(res *sublist.Result[*subscription], sid string, bare bool) *stream {
+	if s := &st.streams[st.recent]; s.res == res && s.sid == sid && s.bare == bare {
 		return s
 	}
 	for i := range st.streams {
-		if s := &st.streams[i]; s.res == res && s.sid == sid {
+		if s := &st.streams[i]; s.res == res && s.sid == sid && s.bare == bare {
 			st.recent = i
 			return s
 		}
@@ -287,7 +311,7 @@ func (st *stage) stream(res *sublist.Result[*subscription], sid string) *stream 
 	if s.ck != nil {
 		s.ck.release()
 	}
-	*s = stream{res: res, sid: sid}
+	*s = stream{res: res, sid: sid, bare: bare}
 	return s
 }
 
@@ -316,11 +340,14 @@ func (t *target) grown(ck *chunk, n int) {
 
 // frameLen is an upper bound of the bytes of a message for a sid.
 func frameLen(m *message, sid string) int {
-	return len("MSG ") + len(m.subject) + 1 + len(sid) + 1 + len(m.reply) + 1 + maxSizeDigits + 2 + len(m.payload)
+	return len("HMSG ") + len(m.subject) + 1 + len(sid) + 1 + len(m.reply) + 1 + 2*maxSizeDigits + 1 + 2 + len(m.payload)
 }
 
 // appendHead appends the control line of a message.
 func appendHead(b []byte, m *message, sid string) []byte {
+	if m.header > 0 {
+		b = append(b, 'H')
+	}
 	b = append(b, "MSG "...)
 	b = append(b, m.subject...)
 	b = append(b, ' ')
@@ -328,6 +355,10 @@ func appendHead(b []byte, m *message, sid string) []byte {
 	b = append(b, ' ')
 	if len(m.reply) > 0 {
 		b = append(b, m.reply...)
+		b = append(b, ' ')
+	}
+	if m.header > 0 {
+		b = strconv.AppendInt(b, int64(m.header), 10)
 		b = append(b, ' ')
 	}
 	b = strconv.AppendInt(b, int64(m.size), 10)
@@ -472,5 +503,5 @@ func (st *stage) end() {
 		st.inMsgs, st.inBytes = 0, 0
 	}
 	st.from, st.now = nil, 0
-	st.op, st.msg = op{}, message{}
+	st.op, st.msg, st.bare = op{}, message{}, message{}
 }

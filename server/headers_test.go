@@ -1,0 +1,171 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// dialModern connects a client that takes headers and asks for the 503.
+func dialModern(t *testing.T, s *Server) *talker {
+	t.Helper()
+	c := talk(t, s.Addr())
+	c.want("INFO ")
+	c.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n")
+	return c
+}
+
+// wantText reads exactly text.
+func (c *talker) wantText(text string) {
+	c.t.Helper()
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		if line == "" {
+			return
+		}
+		if got := c.line(); got != line {
+			c.t.Fatalf("got %q, want %q of %q", got, line, text)
+		}
+	}
+}
+
+func TestHeadersCrossARoute(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	pub, sub, old, member := dialModern(t, a), dialModern(t, b), dialClient(t, b), dialModern(t, b)
+	sub.send("SUB foo 1\r\n")
+	old.send("SUB foo 1\r\n")
+	member.send("SUB foo q 7\r\n")
+	for _, c := range []*talker{sub, old, member} {
+		c.sync()
+	}
+	interested(t, a, 3)
+	pub.send("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB foo r 12 14\r\nNATS/1.0\r\n\r\nho\r\nPUB foo 2\r\nha\r\n")
+	pub.sync()
+	sub.wantText("HMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 1 2\r\nha\r\n")
+	old.wantText("MSG foo 1 r 2\r\nhi\r\nMSG foo 1 r 2\r\nho\r\nMSG foo 1 2\r\nha\r\n")
+	member.wantText("HMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 7 2\r\nha\r\n")
+}
+
+func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	heard := new(notices)
+	s.SetLogger(heard, false, false)
+	peer := talk(t, s.ClusterAddr())
+	if info := peer.want("INFO "); !strings.Contains(info, `"headers":true`) {
+		t.Fatalf("got %s; want headers announced to servers", info)
+	}
+	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
+		"SUB foo  RSID:5:1\r\nSUB foo q QRSID:5:2\r\n")
+	interested(t, s, 2)
+	pub := dialModern(t, s)
+	for range 2 {
+		pub.send("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n")
+		peer.wantText("MSG foo RSID:5:1 r 2\r\nhi\r\nMSG foo QRSID:5:2 r 2\r\nhi\r\n")
+	}
+	pub.sync()
+	if got := s.counters.lostHeaders.Load(); got != 4 {
+		t.Errorf("got %d messages counted that lost their headers, want 4", got)
+	}
+	if got := heard.with("Headers of messages are dropped"); len(got) != 1 {
+		t.Errorf("got the lines %q, want one", got)
+	}
+}
+
+// notices keeps the lines of the log.
+type notices struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (n *notices) note(format string, v ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, fmt.Sprintf(format, v...))
+}
+
+func (n *notices) with(text string) (found []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, line := range n.lines {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func (n *notices) Noticef(format string, v ...any) { n.note(format, v...) }
+func (n *notices) Warnf(format string, v ...any)   { n.note(format, v...) }
+func (n *notices) Errorf(format string, v ...any)  { n.note(format, v...) }
+func (n *notices) Fatalf(format string, v ...any)  { n.note(format, v...) }
+func (n *notices) Debugf(string, ...any)           {}
+func (n *notices) Tracef(string, ...any)           {}
+
+func TestRemoteResponderAnswersTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	responder := dialModern(t, b)
+	responder.send("SUB service workers 1\r\n")
+	responder.sync()
+	interested(t, a, 1)
+	requester := dialModern(t, a)
+	requester.send("SUB _INBOX.1 1\r\nPUB service _INBOX.1 4\r\nhelp\r\n")
+	responder.wantText("MSG service 1 _INBOX.1 4\r\nhelp\r\n")
+	responder.send("PUB _INBOX.1 4\r\nhere\r\n")
+	requester.wantText("MSG _INBOX.1 1 4\r\nhere\r\n")
+	responder.send("UNSUB 1\r\n")
+	interested(t, a, 1) // the inbox
+	requester.send("PUB service _INBOX.1 4\r\nhelp\r\n")
+	requester.wantText("HMSG _INBOX.1 1 39 39\r\nNATS/1.0 503\r\nNats-Subject: service\r\n\r\n\r\n")
+}
+
+func TestQueueMemberGetsTheHeadOfItsOwnMessage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	const rounds = 200
+	var members [2]*talker
+	for i := range members {
+		members[i] = dialModern(t, s)
+		members[i].send("SUB q workers 1\r\nSUB end 2\r\n")
+		members[i].sync()
+	}
+	pub := dialModern(t, s)
+	pub.send(strings.Repeat("PUB q 1\r\na\r\nPUB q reply 2\r\nbb\r\nPUB q reply 2\r\nbb\r\n", rounds) + "PUB end 0\r\n\r\n")
+	bodies := map[string]string{"MSG q 1 1\r\n": "a\r\n", "MSG q 1 reply 2\r\n": "bb\r\n"}
+	got := 0
+	for _, m := range members {
+		for head := m.line(); head != "MSG end 2 0\r\n"; head = m.line() {
+			if body := m.line(); bodies[head] != body {
+				t.Fatalf("got %q with %q", head, body)
+			}
+			got++
+		}
+	}
+	if got != 3*rounds {
+		t.Errorf("got %d messages, want %d", got, 3*rounds)
+	}
+}
+
+func TestInfoLine(t *testing.T) {
+	t.Parallel()
+	info := &Info{
+		ID: "id", Name: "name", Version: "1.5.0", Proto: 1, GitCommit: "abc", GoVersion: "go1", Host: "h", Port: 1,
+		Headers: true, AuthRequired: true, TLSRequired: true, TLSVerify: true, TLSAvailable: true, MaxPayload: 2,
+		IP: "ip", ClientID: 3, ClientIP: "::1", Nonce: "n", Cluster: "c", ConnectURLs: []string{"u"}, LameDuck: true,
+	}
+	want := `INFO {"server_id":"id","server_name":"name","version":"1.5.0","proto":1,"git_commit":"abc","go":"go1",` +
+		`"host":"h","port":1,"headers":true,"auth_required":true,"tls_required":true,"tls_verify":true,` +
+		`"tls_available":true,"max_payload":2,"ip":"ip","client_id":3,"client_ip":"::1","nonce":"n","cluster":"c",` +
+		`"connect_urls":["u"],"ldm":true} ` + "\r\n"
+	if got := infoLine(info); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
