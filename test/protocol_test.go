@@ -22,6 +22,18 @@ var settings = map[string]func(*server.Options, string) error{
 	"ping_interval":     durationSetting(func(o *server.Options, d time.Duration) { o.PingInterval = d }),
 	"ping_max":          intSetting(func(o *server.Options, n int) { o.MaxPingsOut = n }),
 	"write_deadline":    durationSetting(func(o *server.Options, d time.Duration) { o.WriteDeadline = d }),
+	"config":            useConfig,
+}
+
+// useConfig takes the settings of a file in testdata. It comes first among the options of a transcript.
+func useConfig(o *server.Options, name string) error {
+	loaded, err := server.ProcessConfigFile(filepath.Join("testdata", name))
+	if err != nil {
+		return err
+	}
+	loaded.Host, loaded.Port, loaded.NoLog, loaded.NoSigs = o.Host, o.Port, o.NoLog, o.NoSigs
+	*o = *loaded
+	return nil
 }
 
 func intSetting(set func(*server.Options, int)) func(*server.Options, string) error {
