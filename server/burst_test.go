@@ -19,7 +19,7 @@ func TestLastMessageOfABurstArrives(t *testing.T) {
 		change func(*Options)
 		bursts int
 	}{
-		{"over direct links", func(o *Options) { o.network = smallSockets{} }, 400},
+		{"over direct links", func(o *Options) { o.network = smallSockets{} }, 150},
 		{"over plain links", func(o *Options) { o.network = newPipeNet() }, 600},
 	}
 	for _, c := range cases {

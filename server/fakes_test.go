@@ -27,6 +27,8 @@ type fakeLink struct {
 	busy    bool
 	overlap bool
 	out     []byte
+	sum     int  // bytes that were taken
+	forgets bool // out is not kept
 	// try says how many of n bytes a direct write takes, and with what error.
 	try func(n int) (int, error)
 	// wait is the same for a write that waits.
@@ -61,7 +63,11 @@ func (f *fakeLink) write(segs []seg, script func(int) (int, error)) (int, error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	left := n
+	f.sum += n
 	for _, s := range segs {
+		if f.forgets {
+			break
+		}
 		k := min(left, s.len())
 		f.out = append(f.out, s.bytes()[:k]...)
 		left -= k

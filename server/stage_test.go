@@ -140,7 +140,7 @@ func (m *stageModel) batch(round int) string {
 		if i == 0 || m.r.IntN(3) == 0 {
 			subject = []string{"a.x", "a.y", "b.z", "c"}[m.r.IntN(4)]
 			size = []int{10, 11, 200, 5000, 9000, 30000}[m.r.IntN(6)]
-			if size > 200 && m.r.IntN(3) > 0 {
+			if size > 200 && m.r.IntN(5) > 0 {
 				size = 12
 			}
 		}
