@@ -1,0 +1,180 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLargeInterestNeitherBlocksPublishersNorFloods(t *testing.T) { largeInterest(t, 60_000, 20_000) }
+
+func TestSpeedHalfAMillionSubscriptions(t *testing.T) {
+	if raceEnabled {
+		t.Skip("needs real speed")
+	}
+	largeInterest(t, 500_000, 100_000)
+}
+
+// largeInterest lets a server join another that has all subscriptions, and then a client leave that has some of them.
+func largeInterest(t *testing.T, all, leaving int) {
+	t.Helper()
+	a := startServer(t, nil)
+	var clients []*talker
+	for n := 0; n < all; n += leaving {
+		c := dialClient(t, a)
+		subscribeMany(c, len(clients), leaving)
+		clients = append(clients, c)
+	}
+	interested(t, a, all)
+	pub := dialClient(t, a)
+	pub.send("CONNECT {\"protocol\":0}\r\n") // takes no INFO in between
+	slowest := time.Duration(0)
+	during := func(what string, done func() bool) {
+		t.Helper()
+		start := time.Now()
+		slowest = 0
+		for !done() {
+			if time.Since(start) > 2*patience {
+				t.Fatalf("%s: not done after %v", what, 2*patience)
+			}
+			at := time.Now()
+			pub.send("PUB other 1\r\nx\r\n")
+			pub.sync()
+			slowest = max(slowest, time.Since(at))
+			time.Sleep(time.Millisecond)
+		}
+		t.Logf("%s: %v, slowest publication %v", what, time.Since(start).Round(time.Millisecond), slowest)
+		if limit := time.Second; slowest > limit {
+			t.Errorf("%s: a publication took %v, want less than %v", what, slowest, limit)
+		}
+	}
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	during(fmt.Sprintf("a server joins one with %d subscriptions", all), func() bool { return b.NumSubscriptions() == uint32(all) })
+	clients[0].nc.Close()
+	during(fmt.Sprintf("a client leaves with %d subscriptions", leaving), func() bool {
+		return b.NumSubscriptions() == uint32(all-leaving) && a.NumSubscriptions() == uint32(all-leaving)
+	})
+	if n := a.NumSlowConsumers() + b.NumSlowConsumers(); n > 0 {
+		t.Errorf("%d slow consumers", n)
+	}
+}
+
+// subscribeMany makes n subscriptions on subjects of their own.
+func subscribeMany(c *talker, group, n int) {
+	c.t.Helper()
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "SUB many.%d.%d %d\r\n", group, i, i)
+		if b.Len() > 1<<16 {
+			c.send(b.String())
+			b.Reset()
+		}
+	}
+	c.send(b.String())
+	c.sync()
+}
+
+func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	steady := dialClient(t, a)
+	subscribeMany(steady, 0, 5000)
+	stop := make(chan bool)
+	done := make(chan bool)
+	busy := dialClient(t, a)
+	go func() { // ends with stop
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			busy.send(fmt.Sprintf("SUB busy.%d %d\r\nUNSUB %d\r\nSUB keep.%d k%d\r\n", i, i, i, i%100, i%100))
+		}
+	}()
+	for range 5 {
+		b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+		eventually(t, "interest", func() bool { return b.NumSubscriptions() >= 5000 })
+		b.Shutdown()
+	}
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	close(stop)
+	<-done
+	busy.sync()
+	interested(t, a, 5100)
+	interested(t, b, 5100)
+}
+
+func TestLineOfInterest(t *testing.T) {
+	t.Parallel()
+	c := &conn{id: 12}
+	for _, tt := range []struct {
+		subject, queue, sid string
+		gone                bool
+		want                string
+	}{
+		{"foo", "", "1", false, "SUB foo  RSID:12:1\r\n"},
+		{"foo.*", "g", "a:b", false, "SUB foo.* g QRSID:12:a:b\r\n"},
+		{"foo", "", "1", true, "UNSUB RSID:12:1\r\n"},
+		{"foo", "g", "1", true, "UNSUB QRSID:12:1\r\n"},
+	} {
+		sub := newSubscription(c, []byte(tt.subject), []byte(tt.queue), []byte(tt.sid))
+		got := appendInterest(nil, sub, tt.gone)
+		if string(got) != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+		if len(got) > interestLen(sub) {
+			t.Errorf("%q is longer than %d", got, interestLen(sub))
+		}
+	}
+}
+
+func TestQueueIDs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		id  string
+		cid uint64
+		sid string
+		ok  bool
+	}{
+		{"QRSID:1:2", 1, "2", true},
+		{"QRSID:17:a:b:c", 17, "a:b:c", true},
+		{"QRSID:1:", 0, "", false},
+		{"QRSID:1", 0, "", false},
+		{"QRSID::2", 0, "", false},
+		{"QRSID:x:2", 0, "", false},
+		{"QRSID:-1:2", 0, "", false},
+		{"QRSID:99999999999999999999:2", 0, "", false},
+		{"RSID:1:2", 0, "", false},
+	} {
+		cid, sid, ok := parseQueueID([]byte(tt.id))
+		if ok != tt.ok || ok && (cid != tt.cid || string(sid) != tt.sid) {
+			t.Errorf("%q: got %d, %q, %v", tt.id, cid, sid, ok)
+		}
+	}
+}
+
+func TestEndedQueueSubscriptionsAreRememberedForAWhile(t *testing.T) {
+	t.Parallel()
+	var o orphans
+	sub := newSubscription(&conn{id: 1}, []byte("foo"), []byte("g"), []byte("2"))
+	o.remember(sub)
+	if g, ok := o.group([]byte("QRSID:1:2")); !ok || g != "g" {
+		t.Errorf("got %q, %v", g, ok)
+	}
+	if _, ok := o.group([]byte("QRSID:1:3")); ok {
+		t.Error("one that never was is known")
+	}
+	o.turned = o.turned.Add(-orphanLife)
+	if _, ok := o.group([]byte("QRSID:1:2")); !ok {
+		t.Error("forgotten too early")
+	}
+	o.turned = o.turned.Add(-orphanLife)
+	if _, ok := o.group([]byte("QRSID:1:2")); ok {
+		t.Error("remembered for ever")
+	}
+}
