@@ -8,7 +8,9 @@ import (
 	"time"
 )
 
-func TestLargeInterestNeitherBlocksPublishersNorFloods(t *testing.T) { largeInterest(t, 60_000, 20_000) }
+func TestLargeInterestNeitherBlocksPublishersNorFloods(t *testing.T) {
+	largeInterest(t, 60_000, 20_000)
+}
 
 func TestSpeedHalfAMillionSubscriptions(t *testing.T) {
 	if raceEnabled {
