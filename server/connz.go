@@ -120,7 +120,7 @@ func (c *client) row() *connRow {
 	defer c.mu.Unlock()
 	r.subs, r.rtt = len(c.subs), c.ping.rtt
 	r.tlsVersion, r.tlsCipher = c.tlsVersion, c.tlsCipher
-	r.name, r.lang, r.version, r.user = c.opts.Name, c.opts.Lang, c.opts.Version, c.opts.Username
+	r.name, r.lang, r.version, r.user = c.opts.Name, c.opts.Lang, c.opts.Version, c.userLocked()
 	return r
 }
 

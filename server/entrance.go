@@ -74,7 +74,7 @@ func (c *client) secure(g *guard) closeReason {
 	c.mu.Lock()
 	c.tls = tc
 	c.mu.Unlock()
-	c.link = &tlsLink{plainLink{nc: tc}}
+	c.link = newPlainLink(tc)
 	c.out.link = c.link
 	state := tc.ConnectionState()
 	c.secured(state)
@@ -306,6 +306,10 @@ func (c *client) owner() *account {
 func (c *client) user() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.userLocked()
+}
+
+func (c *client) userLocked() string {
 	if c.account != nil && c.account.name != "" {
 		return c.account.name
 	}

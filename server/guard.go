@@ -141,29 +141,16 @@ func (s *Server) reportCerts(message string, err error) {
 	s.Noticef("%s", message)
 }
 
-// notAfter is when the certificate in use expires; the zero time if an embedder
-// chooses it.
-func (h *tlsHolder) notAfter() time.Time {
-	c := h.current.Load()
-	if len(c.Certificates) == 0 || c.Certificates[0].Leaf == nil {
-		return time.Time{}
-	}
-	return c.Certificates[0].Leaf.NotAfter
-}
-
 // certExpiry warns of a certificate of which little is left.
 func (g *guard) certExpiry(now time.Time) string {
-	if g.tls == nil {
-		return ""
-	}
-	end := g.tls.notAfter()
+	end := certNotAfter(g.tls.inUse())
 	switch left := end.Sub(now); {
 	case end.IsZero() || left > certNotice:
 		return ""
 	case left <= 0:
-		return fmt.Sprintf("The TLS certificate has expired on %s: clients will refuse it", end.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("The TLS certificate has expired on %s: clients will refuse it", end.Format(time.DateOnly))
 	default:
-		return fmt.Sprintf("The TLS certificate expires on %s", end.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("The TLS certificate expires on %s", end.Format(time.DateOnly))
 	}
 }
 

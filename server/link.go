@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -30,6 +31,14 @@ type link interface {
 type plainLink struct {
 	nc   net.Conn
 	size int // of the next buffer; 0 = plainRead
+}
+
+// newPlainLink returns the link that fits any connection.
+func newPlainLink(nc net.Conn) link {
+	if _, secure := nc.(*tls.Conn); secure {
+		return &tlsLink{plainLink{nc: nc}}
+	}
+	return &plainLink{nc: nc}
 }
 
 func (l *plainLink) conn() net.Conn { return l.nc }

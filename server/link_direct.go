@@ -43,11 +43,11 @@ var writeOps = sync.Pool{New: func() any {
 func newLink(nc net.Conn) link {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
-		return &plainLink{nc: nc}
+		return newPlainLink(nc)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return &plainLink{nc: nc}
+		return newPlainLink(nc)
 	}
 	l := &directLink{tcp: tcp, raw: raw}
 	l.readFn = l.readReady

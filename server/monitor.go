@@ -32,7 +32,6 @@ type monitor struct {
 	requests [len(countedPaths)]atomic.Uint64
 	large    *admission // to the making of a large page
 	usage    *usageSampler
-	tls      *tlsHolder // nil without HTTPS
 	logins   *verifier
 
 	mu       sync.Mutex // guards what follows
@@ -201,7 +200,7 @@ func (s *Server) monitorListeners(o *Options) (all []net.Listener, err error) {
 			port = tcp.Port
 		}
 		if config != nil {
-			all[0] = tls.NewListener(l, config)
+			all[0] = tls.NewListener(&gatedListener{l, s.handshakes}, config)
 		}
 		s.Noticef("Starting %s monitor on %s", scheme, net.JoinHostPort(o.HTTPHost, strconv.Itoa(port)))
 	}
@@ -226,22 +225,19 @@ func (s *Server) monitorTLS(o *Options) (*tls.Config, error) {
 	if o.HTTPVerify && o.TLSConfig.ClientCAs == nil {
 		return nil, errors.New("verifying clients of the monitoring port needs ca_file in the tls section")
 	}
-	s.mon.tls = newTLSHolder(o.TLSConfig, tlsMonitoring)
-	config := s.mon.tls.accepting()
-	if !o.HTTPVerify {
-		return config, nil
-	}
-	choose := config.GetConfigForClient
-	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		c, err := choose(hello)
-		if err != nil {
-			return nil, err
+	choose := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		holder := s.guard.Load().monitorTLS
+		if holder == nil {
+			return nil, errors.New("TLS was turned off")
 		}
-		c = c.Clone()
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-		return c, nil
+		c, err := holder.accepting().GetConfigForClient(hello)
+		if err == nil && o.HTTPVerify {
+			c = c.Clone()
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		return c, err
 	}
-	return config, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: choose}, nil
 }
 
 // listenSocket listens on a Unix socket, in place of one that nobody listens

@@ -138,6 +138,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 	r.noticef("Route connection created")
 	r.send(s.cluster.info())
 	if r.mustAuth {
+		r.locked, r.readLimit = true, smallChunk
 		r.setTimer(seconds(s.options().Cluster.AuthTimeout), endAuthTimeout)
 	}
 	r.startPing()
@@ -238,7 +239,7 @@ func (r *route) ok(st *stage) {
 func (r *route) connect(o *op, st *stage) closeReason {
 	var opts ConnectOptions
 	if err := json.Unmarshal(o.args, &opts); err != nil {
-		r.errorf("CONNECT: %v", err)
+		r.errorf("CONNECT: %v", connectError(err))
 		return endBadArgs
 	}
 	if opts.Lang != "" {
@@ -251,6 +252,7 @@ func (r *route) connect(o *op, st *stage) closeReason {
 		}
 	}
 	r.connected, r.mustAuth = true, false
+	r.locked, r.readLimit = false, readSize
 	r.verbose, r.name = opts.Verbose, opts.Name
 	r.active()
 	r.ok(st)

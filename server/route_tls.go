@@ -16,7 +16,7 @@ func (k *cluster) wrapRoute(nc net.Conn, addr string) net.Conn {
 	case k.tls == nil:
 		return nc
 	case addr == "":
-		return tls.Server(nc, k.tls.accepting())
+		return tls.Server(&gatedConn{Conn: nc, places: k.srv.handshakes}, k.tls.accepting())
 	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -37,9 +37,7 @@ func (r *route) handshake() bool {
 		side = "server"
 	}
 	r.debugf("Starting TLS route %s handshake", side)
-	ctx, cancel := context.WithTimeout(context.Background(), seconds(r.srv.options().Cluster.TLSTimeout))
-	defer cancel()
-	if err := tc.HandshakeContext(ctx); err != nil {
+	if err := r.shake(tc); err != nil {
 		if !r.ended() {
 			r.errorf("TLS route handshake error: %v", err)
 			r.fail("TLS route handshake error: " + err.Error())
@@ -52,4 +50,18 @@ func (r *route) handshake() bool {
 	r.debugf("TLS handshake complete")
 	r.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
 	return true
+}
+
+// shake makes the handshake as the side that it is. Who accepts waits for a
+// place first, and that does not count.
+func (r *route) shake(tc *tls.Conn) error {
+	ctx, done := r.abortable()
+	defer done()
+	timeout := seconds(r.srv.options().Cluster.TLSTimeout)
+	if g, ok := tc.NetConn().(*gatedConn); ok {
+		return g.shake(ctx, tc, timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return tc.HandshakeContext(ctx)
 }

@@ -145,6 +145,14 @@ func newTLSHolder(config *tls.Config, role tlsRole) *tlsHolder {
 // swap replaces the configuration.
 func (h *tlsHolder) swap(config *tls.Config) { h.current.Store(forRole(config, h.role)) }
 
+// inUse returns the configuration of now, nil of a nil holder.
+func (h *tlsHolder) inUse() *tls.Config {
+	if h == nil {
+		return nil
+	}
+	return h.current.Load()
+}
+
 // accepting returns the configuration to give to tls.Server once: it asks for
 // the current one at each handshake. Session tickets die with the
 // configuration that issued them.

@@ -26,7 +26,7 @@ type gatedConn struct {
 	inside atomic.Bool // has a place
 
 	// owned by the handshake
-	deadline time.Time
+	deadline time.Time // zero: it has none that this knows of
 	waited   time.Duration
 }
 
@@ -35,21 +35,26 @@ type gatedConn struct {
 // [tlsHolder.accepting]. ctx ends it early. The deadline of the connection
 // returned is none; after an error conn is closed.
 func serveTLS(ctx context.Context, conn net.Conn, config *tls.Config, places *admission, timeout time.Duration) (*tls.Conn, time.Duration, error) {
-	g := &gatedConn{Conn: conn, places: places, deadline: time.Now().Add(timeout)}
-	defer g.leave()
+	g := &gatedConn{Conn: conn, places: places}
 	c := tls.Server(g, config)
-	err := conn.SetDeadline(g.deadline)
-	if err == nil {
-		err = c.HandshakeContext(ctx)
-	}
-	if err == nil {
-		err = conn.SetDeadline(time.Time{})
-	}
-	if err != nil {
+	if err := g.shake(ctx, c, timeout); err != nil {
 		conn.Close()
 		return nil, g.waited, err
 	}
 	return c, g.waited, nil
+}
+
+// shake makes the handshake of c, which is around g.
+func (g *gatedConn) shake(ctx context.Context, c *tls.Conn, timeout time.Duration) error {
+	defer g.leave()
+	g.deadline = time.Now().Add(timeout)
+	if err := g.SetDeadline(g.deadline); err != nil {
+		return err
+	}
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	return g.SetDeadline(time.Time{})
 }
 
 // enter waits for a place and moves the deadline by the time that took.
@@ -60,8 +65,17 @@ func (g *gatedConn) enter(ctx context.Context) error {
 		return err
 	}
 	g.inside.Store(true)
+	if g.deadline.IsZero() {
+		return nil
+	}
 	g.deadline = g.deadline.Add(waited)
 	return g.SetDeadline(g.deadline)
+}
+
+// Close leaves the place and closes.
+func (g *gatedConn) Close() error {
+	g.leave()
+	return g.Conn.Close()
 }
 
 // leave gives up the place, if there is one.
@@ -75,4 +89,20 @@ func (g *gatedConn) leave() {
 func (g *gatedConn) Write(b []byte) (int, error) {
 	g.leave()
 	return g.Conn.Write(b)
+}
+
+// gatedListener makes those it accepts wait for a place in their handshakes,
+// which others make: the HTTP server.
+type gatedListener struct {
+	net.Listener
+	places *admission
+}
+
+// Accept waits for the next connection.
+func (l *gatedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &gatedConn{Conn: c, places: l.places}, nil
 }

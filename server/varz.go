@@ -97,6 +97,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
 	v.ServerName = s.name()
+	v.TLSCertNotAfter = certNotAfter(s.guard.Load().tls.inUse())
 	s.count(v)
 	return v, nil
 }
@@ -120,7 +121,6 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
 	v.WriteDeadline = o.WriteDeadline
 	v.Cluster = v.Options.Cluster
-	v.TLSCertNotAfter = certNotAfter(o.TLSConfig)
 }
 
 // count fills in what changes by itself.
