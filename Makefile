@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
 BENCHARGS   ?=
 
-.PHONY: help build test check fmt vet staticcheck cross bench faults fuzz
+.PHONY: help build test check fmt vet staticcheck cross bench clients faults fuzz
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ cross: ## compile for every platform the broker supports
 
 bench: build ## compare with other brokers: make bench BENCHARGS='-peer /usr/sbin/nats-server'
 	$(GO) run ./test/bench -broker ./gnatsd $(BENCHARGS)
+
+clients: build ## today's clients in JavaScript, C and the NATS CLI: installs them, runs them
+	$(GO) run ./test/clients -broker ./gnatsd
 
 faults: ## real faults on real processes in network namespaces, 30 s each (Linux, root)
 	$(GO) test -count=1 -v -timeout 20m ./test/faults -faults.long

@@ -118,6 +118,7 @@ func (k *cluster) solicit(urls []*url.URL) {
 // describe returns what routes are told of this server.
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
+	own.Name, own.Cluster = "", "" // for clients
 	own.Host, own.Port = o.Cluster.Host, port
 	own.AuthRequired = k.auth.required()
 	own.TLSRequired, own.TLSVerify = k.tls != nil, k.tls != nil

@@ -227,7 +227,7 @@ func TestGreetingOfADialingServer(t *testing.T) {
 		p := newClassic(t, "peer"+strconv.FormatBool(old), old)
 		r := p.dial(s)
 		want := regexp.MustCompile(`^INFO \{"server_id":"` + idPattern + `","version":"[0-9.]+","proto":1,("git_commit":"\w+",)?"go":"[^"]+",` +
-			`"host":"127.0.0.1","port":\d+,"max_payload":1048576,"connect_urls":\["127.0.0.1:\d+"\]\} \r\n$`)
+			`"host":"127.0.0.1","port":\d+,"headers":true,"max_payload":1048576,"connect_urls":\["127.0.0.1:\d+"\]\} \r\n$`)
 		if !want.MatchString(r.info) {
 			t.Errorf("got %q, want %v", r.info, want)
 		}

@@ -1,0 +1,181 @@
+// Command clients runs small programs, written with the clients that people use
+// today, against a broker: publish, subscribe, queue groups, requests, headers,
+// no responders, drain, reconnect. `make clients` calls it.
+//
+// Each client is a row of clientRows: how it is installed, into a directory that
+// is removed afterwards, and how it is run. A program finds the broker at
+// NATS_URL. When it prints a line "restart" the broker is killed and started
+// again on the same port.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// limit bounds one client, its installation included.
+const limit = 5 * time.Minute
+
+func main() {
+	binary := flag.String("broker", "./gnatsd", "binary under test")
+	sources := flag.String("sources", "test/clients", "directory of the programs")
+	only := flag.String("only", "", "run only the client of this name")
+	flag.Parse()
+	failed := false
+	for _, row := range clientRows {
+		if *only != "" && row.name != *only {
+			continue
+		}
+		if err := runClient(row, *binary, *sources); err != nil {
+			fmt.Printf("FAIL %s: %v\n", row.name, err)
+			failed = true
+			continue
+		}
+		fmt.Printf("PASS %s\n", row.name)
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
+
+// runClient installs a client and runs it against a broker of its own.
+func runClient(row clientRow, binary, sources string) error {
+	dir, err := os.MkdirTemp("", "gnatsd-clients-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	w := &work{ctx: ctx, dir: dir, sources: filepath.Join(sources, row.name)}
+	if err := row.install(w); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	if w.broker, err = startBroker(ctx, binary); err != nil {
+		return err
+	}
+	defer w.broker.stop()
+	return row.run(w)
+}
+
+// work is one client being tried.
+type work struct {
+	ctx     context.Context
+	dir     string // for what is installed
+	sources string
+	broker  *broker
+}
+
+// command prepares a program that finds the broker in its environment.
+func (w *work) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(w.ctx, name, args...)
+	cmd.Env = os.Environ()
+	if w.broker != nil {
+		cmd.Env = append(cmd.Env, "NATS_URL="+w.broker.url())
+	}
+	return cmd
+}
+
+// output runs a program to its end and returns all that it wrote.
+func (w *work) output(name string, args ...string) (string, error) {
+	text, err := w.command(name, args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w\n%s", name, err, text)
+	}
+	return string(text), err
+}
+
+// follow runs a program that says when the broker is to be restarted.
+func (w *work) follow(name string, args ...string) error {
+	cmd := w.command(name, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	restarts := 0
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if lines.Text() != "restart" {
+			fmt.Printf("  %s\n", lines.Text())
+			continue
+		}
+		restarts++
+		if err := w.broker.restart(w.ctx); err != nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+			return err
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		return err
+	}
+	if restarts == 0 {
+		return errors.New("it never had the broker restarted")
+	}
+	return nil
+}
+
+// broker is a broker as a process.
+type broker struct {
+	binary string
+	port   int
+	cmd    *exec.Cmd
+}
+
+// startBroker runs the binary on a free port and waits until it answers.
+func startBroker(ctx context.Context, binary string) (*broker, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	b := &broker{binary: binary, port: l.Addr().(*net.TCPAddr).Port}
+	l.Close()
+	return b, b.start(ctx)
+}
+
+func (b *broker) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)) }
+
+func (b *broker) url() string { return "nats://" + b.addr() }
+
+func (b *broker) start(ctx context.Context) error {
+	b.cmd = exec.CommandContext(ctx, b.binary, "-a", "127.0.0.1", "-p", strconv.Itoa(b.port))
+	b.cmd.Stdout, b.cmd.Stderr = io.Discard, io.Discard
+	if err := b.cmd.Start(); err != nil {
+		return fmt.Errorf("start the broker: %w", err)
+	}
+	for ctx.Err() == nil {
+		nc, err := net.Dial("tcp", b.addr())
+		if err == nil {
+			nc.Close()
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.stop()
+	return fmt.Errorf("the broker does not listen on %s: %w", b.addr(), ctx.Err())
+}
+
+// stop kills the broker: clients must cope with that.
+func (b *broker) stop() {
+	b.cmd.Process.Kill()
+	b.cmd.Wait()
+}
+
+func (b *broker) restart(ctx context.Context) error {
+	b.stop()
+	return b.start(ctx)
+}
