@@ -304,7 +304,14 @@ func TestInterestOverARoute(t *testing.T) {
 		hears(id("SUB x  RSID:%d:5"))
 		hears(id("SUB y  RSID:%d:6"))
 		client.nc.Close()
-		got := map[string]bool{mine(): true, mine(): true}
+		ended := func() string { // interest that began while the route joined may be told twice
+			for {
+				if l := mine(); !strings.HasPrefix(l, "SUB ") {
+					return l
+				}
+			}
+		}
+		got := map[string]bool{ended(): true, ended(): true}
 		if !got[id("UNSUB RSID:%d:5")] || !got[id("UNSUB RSID:%d:6")] {
 			t.Errorf("got %v when the client left", got)
 		}
