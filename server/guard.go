@@ -46,20 +46,9 @@ func (s *Server) newGuard(o *Options) (*guard, error) {
 	return g, nil
 }
 
-// prepareTLS makes the holders of certificates, from the configuration of an
-// embedder or from files.
+// prepareTLS makes the holders of certificates.
 func (g *guard) prepareTLS(o *Options) error {
-	config := o.TLSConfig
-	files := o.tlsFiles
-	if config == nil && o.loaded == nil && o.wantsTLS() {
-		block := TLSConfigOpts{}.withFlags(o)
-		files = &block
-		made, err := GenTLSConfig(files)
-		if err != nil {
-			return err
-		}
-		config = made
-	}
+	config, files := o.TLSConfig, o.tlsFiles
 	if config == nil {
 		if o.TLSMap {
 			return errors.New("verify_and_map needs TLS on the client port")
@@ -83,10 +72,17 @@ func (g *guard) prepareTLS(o *Options) error {
 	return nil
 }
 
-// wantsTLS reports whether a program asks for TLS by the names of files. Settings
-// that were loaded come with the configuration made.
-func (o *Options) wantsTLS() bool {
-	return o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
+// readTLS makes the TLS configuration if a program asks for TLS by the names of
+// files. Settings that were loaded come with it made.
+func (o *Options) readTLS() (err error) {
+	asked := o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
+	if o.TLSConfig != nil || o.loaded != nil || !asked {
+		return nil
+	}
+	files := TLSConfigOpts{}.withFlags(o)
+	o.tlsFiles = &files
+	o.TLSConfig, err = GenTLSConfig(o.tlsFiles)
+	return err
 }
 
 // describe puts into INFO what the guard asks of clients.

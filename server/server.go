@@ -80,6 +80,9 @@ func New(opts *Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if err := o.readTLS(); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		id:    o.identity,
 		start: time.Now(),

@@ -1,0 +1,286 @@
+package test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gnatsd/server"
+	"gnatsd/test/certs"
+)
+
+// certFiles makes the certificates of certs.WriteAll in a directory of the test.
+func certFiles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, certs.WriteAll(dir))
+	return dir
+}
+
+// tlsOptions are those of a broker with the server certificate of dir.
+func tlsOptions(dir string) *server.Options {
+	o := quietOptions()
+	o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
+	o.TLSCaCert = filepath.Join(dir, "ca.pem")
+	o.TLSTimeout = patience.Seconds()
+	return o
+}
+
+// clientTLS is what a client needs: the authority, and a certificate of its own if it has a name in dir.
+func clientTLS(t *testing.T, dir, name string) *tls.Config {
+	t.Helper()
+	pem, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	must(t, err)
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+	c.RootCAs.AppendCertsFromPEM(pem)
+	if name != "" {
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+"-cert.pem"), filepath.Join(dir, name+"-key.pem"))
+		must(t, err)
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c
+}
+
+func TestGoClientLogsIn(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	secure := func(change func(o *server.Options)) *server.Options {
+		o := tlsOptions(dir)
+		change(o)
+		return o
+	}
+	mapped := []*server.User{{Username: "client@example.com", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"mine"}}}}}
+	for _, tc := range []struct {
+		name    string
+		broker  *server.Options
+		client  []nats.Option
+		refused bool
+	}{
+		{"user", &server.Options{Username: "u", Password: "p"}, []nats.Option{nats.UserInfo("u", "p")}, false},
+		{"wrong password", &server.Options{Username: "u", Password: "p"}, []nats.Option{nats.UserInfo("u", "q")}, true},
+		{"nobody", &server.Options{Username: "u", Password: "p"}, nil, true},
+		{"token", &server.Options{Authorization: "t"}, []nats.Option{nats.Token("t")}, false},
+		{"wrong token", &server.Options{Authorization: "t"}, []nats.Option{nats.Token("x")}, true},
+		{"one of the users", &server.Options{Users: []*server.User{{Username: "a", Password: "1"}, {Username: "b", Password: "2"}}},
+			[]nats.Option{nats.UserInfo("b", "2")}, false},
+		{"list of nobody", &server.Options{Users: []*server.User{}}, nil, true},
+		{"TLS", tlsOptions(dir), []nats.Option{nats.Secure(clientTLS(t, dir, ""))}, false},
+		{"TLS that INFO asks for", tlsOptions(dir), []nats.Option{nats.RootCAs(filepath.Join(dir, "ca.pem"))}, false},
+		{"TLS of an unknown authority", tlsOptions(dir), []nats.Option{nats.Secure(&tls.Config{ServerName: "localhost"})}, true},
+		{"TLS and user", secure(func(o *server.Options) { o.Username, o.Password = "u", "p" }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.UserInfo("u", "p")}, false},
+		{"mutual TLS", secure(func(o *server.Options) { o.TLSVerify = true }), []nats.Option{nats.Secure(clientTLS(t, dir, "client"))}, false},
+		{"mutual TLS without a certificate", secure(func(o *server.Options) { o.TLSVerify = true }), []nats.Option{nats.Secure(clientTLS(t, dir, ""))}, true},
+		{"mutual TLS with a stranger's", secure(func(o *server.Options) { o.TLSVerify = true }),
+			[]nats.Option{nats.Secure(stranger(t, clientTLS(t, dir, "")))}, true},
+		{"TLS first", secure(func(o *server.Options) { o.TLSHandshakeFirst = true }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst()}, false},
+		{"user by certificate", secure(func(o *server.Options) { o.TLSMap, o.Users = true, mapped }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, "client"))}, false},
+		{"certificate of no user", secure(func(o *server.Options) { o.TLSMap, o.Users = true, mapped }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, "srva"))}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := Start(t, tc.broker)
+			nc, err := nats.Connect(strings.Replace(s.ClientURL(), "127.0.0.1", "localhost", 1), append(tc.client, nats.Timeout(patience), nats.NoReconnect())...)
+			if err != nil {
+				if !tc.refused {
+					t.Fatal(err)
+				}
+				return
+			}
+			defer nc.Close()
+			err = nc.FlushTimeout(patience)
+			if tc.refused {
+				if err == nil {
+					t.Error("it was let in")
+				}
+				return
+			}
+			must(t, err)
+			sub := subscribe(t, nc, "mine")
+			must(t, nc.Publish("mine", []byte("hello")))
+			if m := next(t, sub); string(m.Data) != "hello" {
+				t.Errorf("got %q", m.Data)
+			}
+		})
+	}
+}
+
+// stranger adds to c a certificate of an authority that nobody knows.
+func stranger(t *testing.T, c *tls.Config) *tls.Config {
+	c.Certificates = clientTLS(t, certFiles(t), "client").Certificates
+	return c
+}
+
+func TestPermissionsOfACertificate(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	o := tlsOptions(dir)
+	o.TLSMap = true
+	o.Users = []*server.User{{Username: "client@example.com", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{"mine"}}}}}
+	s := Start(t, o)
+	refused := make(chan error, 1)
+	nc := natsConnect(t, s, nats.Secure(clientTLS(t, dir, "client")),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	must(t, nc.Publish("other", nil))
+	if err := await(t, refused, "refusal"); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// rawTLS is what a client at a TLS port sees before the handshake.
+func rawTLS(t *testing.T, s *server.Server) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	return c, bufio.NewReader(c)
+}
+
+func TestNothingInClearAfterTLSBegan(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	for _, tc := range []struct {
+		name   string
+		change func(o *server.Options)
+		send   string
+		info   bool
+	}{
+		{"a client that speaks in clear", nil, "CONNECT {}\r\nPING\r\n", true},
+		{"a client that speaks in clear before credentials", func(o *server.Options) { o.Username = "u" }, "PING\r\n", true},
+		{"junk that begins like TLS", nil, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", true},
+		{"junk where TLS comes first", func(o *server.Options) { o.TLSHandshakeFirst = true }, "CONNECT {}\r\n", false},
+		{"silence", func(o *server.Options) { o.TLSTimeout = .05 }, "", true},
+		{"silence where TLS comes first", func(o *server.Options) { o.TLSTimeout, o.TLSHandshakeFirst = .05, true }, "", false},
+		{"half a greeting", func(o *server.Options) { o.TLSTimeout = .05 }, "\x16\x03\x01\x02\x00\x01", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			o := tlsOptions(dir)
+			o.TLSTimeout = 1
+			if tc.change != nil {
+				tc.change(o)
+			}
+			s := Start(t, o)
+			c, r := rawTLS(t, s)
+			if tc.info {
+				line, err := r.ReadString('\n')
+				if err != nil || !strings.Contains(line, `"tls_required":true`) {
+					t.Fatalf("got %q, %v, want INFO", line, err)
+				}
+			}
+			_, err := c.Write([]byte(tc.send))
+			must(t, err)
+			rest, err := io.ReadAll(r)
+			if err != nil && !isEnd(err) {
+				t.Fatal(err)
+			}
+			if len(rest) > 0 && rest[0] != 0x15 { // an alert
+				t.Errorf("got %q", rest)
+			}
+		})
+	}
+}
+
+func TestTooManyClientsAreToldInClearBeforeTLS(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	o := tlsOptions(dir)
+	o.MaxConn = 1
+	s := Start(t, o)
+	natsConnect(t, s, nats.Secure(clientTLS(t, dir, "")))
+	_, r := rawTLS(t, s)
+	text, err := io.ReadAll(r)
+	if _, after, _ := strings.Cut(string(text), " \r\n"); err != nil || after != "-ERR 'maximum connections exceeded'\r\n" {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	o := tlsOptions(dir)
+	o.MaxConn, o.TLSHandshakeFirst = 1, true
+	s := Start(t, o)
+	natsConnect(t, s, nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst())
+	_, r := rawTLS(t, s)
+	if text, err := io.ReadAll(r); err != nil || len(text) > 0 {
+		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// tool runs a program, or skips the test where it is not installed.
+func tool(t *testing.T, stdin, name string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	return string(out)
+}
+
+func TestOpensslSpeaksWithTheTLSPort(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"TLS 1.3", []string{"-tls1_3"}, "Verify return code: 0 (ok)"},
+		{"TLS 1.2", []string{"-tls1_2"}, "Verify return code: 0 (ok)"},
+		{"TLS 1.2 with a suite of today", []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"}, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+		{"not TLS 1.1", []string{"-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"}, "no peer certificate available"},
+		{"not CBC", []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"}, "no peer certificate available"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			o := tlsOptions(dir)
+			o.TLSHandshakeFirst = true // s_client knows no INFO
+			s := Start(t, o)
+			args := append([]string{"s_client", "-connect", s.Addr().String(), "-CAfile", filepath.Join(dir, "ca.pem"),
+				"-verify_hostname", "localhost"}, tc.args...)
+			if out := tool(t, "", "openssl", args...); !strings.Contains(out, tc.want) {
+				t.Errorf("want %q", tc.want)
+			}
+		})
+	}
+}
+
+func TestCurlReadsTheHTTPSPort(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	o := tlsOptions(dir)
+	o.TLSVerify = true // of clients; the monitoring port asks nobody for a certificate
+	o.HTTPHost, o.HTTPSPort = "127.0.0.1", anyPort
+	s := Start(t, o)
+	url := fmt.Sprintf("https://localhost:%d/varz", s.MonitorAddr().Port)
+	for _, args := range [][]string{{"--tlsv1.2", "--tls-max", "1.2"}, {"--tlsv1.3"}} {
+		out := tool(t, "", "curl", append([]string{"-sS", "--cacert", filepath.Join(dir, "ca.pem"), url}, args...)...)
+		if !strings.Contains(out, `"tls_required": true`) || !strings.Contains(out, `"tls_cert_not_after"`) {
+			t.Error("no /varz")
+		}
+	}
+	if out := tool(t, "", "curl", "-sS", url); !strings.Contains(out, "curl: (60)") {
+		t.Error("an unknown authority was trusted")
+	}
+}
