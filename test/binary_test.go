@@ -67,7 +67,12 @@ type process struct {
 // spawn starts the binary, on loopback and a free port unless args say otherwise, and stops it when the test ends.
 func spawn(t *testing.T, args ...string) *process {
 	t.Helper()
-	cmd := command(t, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
+	return launch(t, command(t, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...))
+}
+
+// launch starts a run of the binary and stops it when the test ends.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
