@@ -1,0 +1,155 @@
+//go:build unix
+
+package test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// member starts a broker of a cluster that leaves in 1 s at most, and returns where clients and routes connect.
+func member(t *testing.T, routes string) (p *process, clients, peers string) {
+	t.Helper()
+	p = spawn(t, "-c", writeConfig(t, `
+lame_duck_duration: "1s"
+lame_duck_grace_period: "200ms"
+cluster { listen: "127.0.0.1:-1", routes: [`+routes+`] }`))
+	clients = p.addr(t)
+	return p, clients, p.await(t, `Listening for route connections on (\S+)$`)[1]
+}
+
+// moved is a Go client that is told to leave and finds another broker.
+type moved struct {
+	nc     *nats.Conn
+	sub    *nats.Subscription
+	warned atomic.Bool
+	back   chan string // the broker it came back to
+	errs   chan error  // what it was told besides
+}
+
+func newMoved(t *testing.T, url string) *moved {
+	t.Helper()
+	m := &moved{back: make(chan string, 8), errs: make(chan error, 8)}
+	nc, err := nats.Connect(url,
+		nats.LameDuckModeHandler(func(*nats.Conn) { m.warned.Store(true) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { m.back <- nc.ConnectedAddr() }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { m.errs <- err }),
+		nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
+	must(t, err)
+	t.Cleanup(nc.Close)
+	m.nc = nc
+	m.sub = subscribe(t, nc, "news")
+	return m
+}
+
+// TestLameDuckSendsGoClientsElsewhere has clients that know one broker only, and learn of the other from it.
+func TestLameDuckSendsGoClientsElsewhere(t *testing.T) {
+	t.Parallel()
+	stays, staysAt, routes := member(t, "")
+	leaves, leavesAt, _ := member(t, fmt.Sprintf("%q", "nats-route://"+routes))
+	stays.await(t, `Route connection created$`)
+	leaves.await(t, `Route connection created$`)
+	eventually(t, "an INFO with the other address", func() bool {
+		nc, err := nats.Connect("nats://" + leavesAt)
+		must(t, err)
+		defer nc.Close()
+		return len(nc.DiscoveredServers()) > 0
+	})
+	const n = 10
+	clients := make([]*moved, n)
+	for i := range clients {
+		clients[i] = newMoved(t, "nats://"+leavesAt)
+	}
+	begin := time.Now()
+	leaves.signal(t, syscall.SIGUSR2)
+	leaves.await(t, `\[INF\] Entering lame duck mode, stop accepting new clients$`)
+	eventually(t, "refusal of new clients", func() bool {
+		c, err := net.Dial("tcp", leavesAt)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	leaves.await(t, `\[INF\] Closing existing clients$`)
+	for i, c := range clients {
+		if at := await(t, c.back, "reconnect"); at != staysAt {
+			t.Errorf("client %d: got back to %s, want %s", i, at, staysAt)
+		}
+		if !c.warned.Load() {
+			t.Errorf("client %d: closed without warning", i)
+		}
+		if len(c.errs) > 0 {
+			t.Errorf("client %d: got error %v", i, <-c.errs)
+		}
+		flush(t, c.nc) // its subscription has moved
+	}
+	// Nine pauses of 50 to 100 ms, after the grace period.
+	if took := time.Since(begin); took < 200*time.Millisecond+9*50*time.Millisecond {
+		t.Errorf("got all clients back after %v, want them spread", took)
+	}
+	if code, log := leaves.finish(); code != 0 || !strings.HasSuffix(log[len(log)-1], "Server Exiting..") {
+		t.Errorf("got exit %d and %q, want 0 and the end", code, log)
+	}
+	must(t, clients[0].nc.Publish("news", []byte("hello")))
+	for _, c := range clients {
+		next(t, c.sub)
+	}
+}
+
+func TestLameDuckTellsOthersOfTheRestOnly(t *testing.T) {
+	t.Parallel()
+	stays, staysAt, routes := member(t, "")
+	leaves, leavesAt, _ := member(t, fmt.Sprintf("%q", "nats-route://"+routes))
+	stays.await(t, `Route connection created$`)
+	leaves.await(t, `Route connection created$`)
+	old, young := dialRaw(t, leavesAt), dialRaw(t, leavesAt)
+	old.say(`CONNECT {"verbose":false}`, "PING")
+	old.hear(t, "PONG")
+	young.say(`CONNECT {"verbose":false,"protocol":1}`, "PING")
+	young.hear(t, "PONG")
+	leaves.signal(t, syscall.SIGUSR2)
+	var last string
+	for {
+		line, err := young.line()
+		if err != nil {
+			break
+		}
+		last = string(line)
+	}
+	want := `^INFO \{.*"client_id":\d+,"connect_urls":\["` + regexp.QuoteMeta(staysAt) + `"\],"ldm":true\} \r\n$`
+	if !regexp.MustCompile(want).MatchString(last) {
+		t.Errorf("got %q last, want a match of %s", last, want)
+	}
+	if rest, err := io.ReadAll(old.in); len(rest) > 0 || err != nil {
+		t.Errorf("client of protocol 0: got %q, %v; want the end only", rest, err)
+	}
+	if code, _ := leaves.finish(); code != 0 {
+		t.Errorf("got exit %d, want 0", code)
+	}
+}
+
+func TestInterruptEndsLameDuck(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1h"`+"\n"+`lame_duck_grace_period: "10ms"`))
+	addr := p.addr(t)
+	for range 3 {
+		c := dialRaw(t, addr)
+		c.say("PING")
+		c.hear(t, "PONG")
+	}
+	p.signal(t, syscall.SIGUSR2)
+	p.await(t, `Closing existing clients$`)
+	code, log := p.stop(t, syscall.SIGINT)
+	if code != 0 || len(log) != 2 || !strings.HasSuffix(log[1], "Server Exiting..") {
+		t.Errorf("got exit %d and %q, want 0 and the two lines of a stop", code, log)
+	}
+}
