@@ -70,6 +70,9 @@ func (s *Server) writePidFile() error {
 // opened tells that all listeners are open: by the ports file and to the service
 // manager, which hears signs of life from here on.
 func (s *Server) opened() {
+	if s.ended() {
+		return
+	}
 	if dir := s.options().PortsFileDir; dir != "" {
 		if path, err := s.files.writePorts(dir, s.ports()); err != nil {
 			s.Errorf(msgPortsNotWritten, path, err)
@@ -126,7 +129,9 @@ func (s *Server) ports() Ports {
 		addr   net.Addr
 	}{
 		{&ports.Nats, clientScheme(o.TLSConfig != nil), s.Addr()},
+		{&ports.Monitoring, monitoringScheme(o), s.MonitorAddr()},
 		{&ports.Cluster, clientScheme(o.Cluster.TLSConfig != nil), s.ClusterAddr()},
+		{&ports.Profile, "http", s.ProfilerAddr()},
 	} {
 		urls, err := portURLs(l.scheme, l.addr, net.InterfaceAddrs)
 		if err != nil {
@@ -143,6 +148,14 @@ func clientScheme(tls bool) string {
 		return "tls"
 	}
 	return "nats"
+}
+
+// monitoringScheme is the scheme of the URL of the monitoring port.
+func monitoringScheme(o *Options) string {
+	if o.HTTPSPort != 0 {
+		return "https"
+	}
+	return "http"
 }
 
 // processFiles are the files that tell others of this process. They go at its

@@ -107,7 +107,7 @@ func TestShutdownBeforeTheStart(t *testing.T) {
 
 func TestHealthy(t *testing.T) {
 	t.Parallel()
-	s := broker(t, nil)
+	s := broker(t, func(o *Options) { o.Username, o.Password = "me", "canary" })
 	p := newProbe(s)
 	for range 3 {
 		if !s.healthy(p) {

@@ -158,17 +158,27 @@ func TestPidAndPortsFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pid := filepath.Join(dir, "broker.pid")
-	p := spawn(t, "-P", pid, "--ports_file_dir", dir, "-c", writeConfig(t, `cluster { listen: "127.0.0.1:-1" }`))
-	addr := p.addr(t)
+	p := spawn(t, "-P", pid, "--ports_file_dir", dir, "-c", writeConfig(t, `
+http: "127.0.0.1:-1"
+prof_port: -1
+cluster { listen: "127.0.0.1:-1" }`))
+	monitor := p.await(t, `\[INF\] Starting http monitor on (\S+)$`)[1]
 	text, err := os.ReadFile(pid)
 	if want := strconv.Itoa(p.cmd.Process.Pid); err != nil || string(text) != want {
-		t.Errorf("pid file: got %q, %v; want %q", text, err, want)
+		t.Errorf("pid file before the first port is open: got %q, %v; want %q", text, err, want)
 	}
-	routes := p.await(t, `Listening for route connections on (\S+)$`)[1]
+	profiler := p.await(t, `\[INF\] profiling port: (\d+)$`)[1]
+	clients := p.await(t, `\[INF\] Listening for client connections on (\S+)$`)[1]
+	p.await(t, `\[INF\] Server is ready$`)
+	routes := p.await(t, `\[INF\] Listening for route connections on (\S+)$`)[1]
 	var ports server.Ports
 	must(t, json.Unmarshal([]byte(portsFile(t, p, dir)), &ports))
-	if got, want := fmt.Sprint(ports.Nats, ports.Cluster), fmt.Sprintf("[nats://%s] [nats://%s]", addr, routes); got != want {
+	got := fmt.Sprint(ports.Nats, ports.Monitoring, ports.Cluster)
+	if want := fmt.Sprintf("[nats://%s] [http://%s] [nats://%s]", clients, monitor, routes); got != want {
 		t.Errorf("ports file: got %s, want %s", got, want)
+	}
+	if len(ports.Profile) == 0 || !strings.HasSuffix(ports.Profile[0], ":"+profiler) {
+		t.Errorf("ports file: got %v, want the profiling port %s", ports.Profile, profiler)
 	}
 }
 
