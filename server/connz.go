@@ -80,7 +80,8 @@ type ConnzOptions struct {
 	Limit               int    // 0 or less = 1024
 	CID                 uint64 // list only this client; 0 = all
 	State               ConnState
-	Search              string // list only clients with this text in cid, address, name, language or version; "" = all
+	Search              string // list only clients with this text in cid, address, name, user, language or version; "" = all
+	Reason              string // list only clients that are gone for a reason that begins like this; "" = all
 }
 
 // connRow is what is copied of a client to sort and to show it.
@@ -165,12 +166,19 @@ func (r *connRow) uptime(now time.Time) time.Duration {
 
 // contains reports whether text is in what people know a client by.
 func (r *connRow) contains(text string) bool {
-	for _, field := range []string{r.name, r.host + ":" + strconv.Itoa(r.port), strconv.FormatUint(r.cid, 10), r.lang, r.version} {
+	for _, field := range []string{r.name, r.host + ":" + strconv.Itoa(r.port), strconv.FormatUint(r.cid, 10), r.user, r.lang, r.version} {
 		if strings.Contains(strings.ToLower(field), text) {
 			return true
 		}
 	}
 	return false
+}
+
+// endedFor reports whether the client is gone for a reason that begins like
+// this, in any case.
+func (r *connRow) endedFor(reason string) bool {
+	name := r.reason.String()
+	return !r.stop.IsZero() && len(name) >= len(reason) && strings.EqualFold(name[:len(reason)], reason)
 }
 
 // info returns the row as the page shows it.
@@ -278,8 +286,8 @@ func (s *Server) connRows(state ConnState) []*connRow {
 	return rows
 }
 
-// choose keeps the rows that cid or search ask for. Looking for a cid does not
-// change the total, as it never did; searching does.
+// choose keeps the rows that cid, search and reason ask for. Looking for a cid
+// does not change the total, as it never did; the others do.
 func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
 	if o.CID != 0 {
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return r.cid != o.CID })
@@ -288,6 +296,10 @@ func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int
 	if o.Search != "" {
 		text := strings.ToLower(o.Search)
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.contains(text) })
+		total = len(rows)
+	}
+	if o.Reason != "" {
+		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.endedFor(o.Reason) })
 		total = len(rows)
 	}
 	return rows, limit, total
@@ -383,7 +395,7 @@ func connzOptions(p *params) *ConnzOptions {
 	}
 	o.Offset, o.Limit = p.number("offset"), p.number("limit")
 	o.CID = p.id("cid")
-	o.Search = p.values.Get("search")
+	o.Search, o.Reason = p.values.Get("search"), p.values.Get("reason")
 	state, err := parseConnState(p.values.Get("state"))
 	if err != nil && p.err == nil {
 		p.err = err

@@ -163,7 +163,7 @@ func TestPagesAnswerExtremesOfOffsetAndLimit(t *testing.T) {
 func TestConnzFindsOneClientInEveryState(t *testing.T) {
 	s := monitored(t, Options{})
 	a := speak(t, s, hello("gone"), "SUB foo 1", "SUB bar 2")
-	speak(t, s, hello("here"))
+	speak(t, s, `CONNECT {"verbose":false,"name":"here","user":"anna"}`)
 	a.nc.Close()
 	eventually(t, "one client is left", func() bool { return s.NumClients() == 1 })
 	for _, c := range []struct {
@@ -179,6 +179,10 @@ func TestConnzFindsOneClientInEveryState(t *testing.T) {
 		{"state=any", "[1 2]", 2},
 		{"state=all&search=HERE", "[2]", 1},
 		{"state=all&search=nobody", "[]", 0},
+		{"state=all&search=ANNA", "[2]", 1},
+		{"state=all&reason=client", "[1]", 1},
+		{"state=all&reason=Slow+Consumer", "[]", 0},
+		{"state=open&reason=Unknown", "[]", 0},
 	} {
 		z := decode[Connz](t, s, "/connz?"+c.query)
 		cids := []uint64{}
@@ -357,7 +361,7 @@ func TestDurationsAreShownAsTheyAlwaysWere(t *testing.T) {
 }
 
 func FuzzConnzQuery(f *testing.F) {
-	for _, seed := range []string{"sort=idle&offset=1&limit=2", "cid=18446744073709551615&state=ALL", "subs=detail&auth=T", "offset=-9223372036854775808", "search=%00"} {
+	for _, seed := range []string{"sort=idle&offset=1&limit=2", "cid=18446744073709551615&state=ALL", "subs=detail&auth=T", "offset=-9223372036854775808", "search=%00", "state=any&reason=%C5%BF"} {
 		f.Add(seed)
 	}
 	s, err := New(nil)
