@@ -26,6 +26,7 @@ type client struct {
 	verbose   bool
 	pedantic  bool
 	last      lastVerdict // on what it published last
+	gaveUp    bool        // a subscription, since the last PING
 
 	// Atomic.
 	permits atomic.Pointer[permits] // what it may do; nil without permissions
@@ -272,6 +273,7 @@ func (c *client) unsub(o *op, st *stage) closeReason {
 			}
 		}
 		c.unsubscribeAfter(sub, limit)
+		c.gaveUp = true
 		if c.tracing {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
@@ -280,9 +282,15 @@ func (c *client) unsub(o *op, st *stage) closeReason {
 	return goOn
 }
 
-// answerPing answers PING. After the first one the client takes asynchronous
-// INFO, if it said so.
+// answerPing answers PING. A PONG after UNSUB means that no message of the
+// subscription follows. After the first one the client takes asynchronous INFO,
+// if it said so.
 func (c *client) answerPing(st *stage) closeReason {
+	if c.gaveUp {
+		c.gaveUp = false
+		st.flush() // others may be waiting for this batch
+		c.srv.grace.wait()
+	}
 	if c.tracing {
 		c.tracef("<<- [PONG]")
 	}

@@ -24,6 +24,10 @@
 // that writes it. The reader's own connection comes last, so that a PONG means:
 // everything before the PING is in the queues of its subscribers.
 //
+// Who unsubscribes may still be staged in batches of others. The PONG that
+// follows an UNSUB waits for them (grace.go): after it no message of that
+// subscription comes, so a client that drains loses none.
+//
 // # Who owns what
 //
 //   - The reader alone reads, acts and tears down (conn.teardown). Others may

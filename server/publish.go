@@ -12,6 +12,7 @@ import (
 // publish stages a message that a client published for everyone it matches. It
 // reports whether there was anyone.
 func (st *stage) publish(m *message) (taken bool) {
+	st.enter()
 	res := st.from.match(m.subject)
 	if len(res.Plain)+len(res.Queues) == 0 {
 		return false

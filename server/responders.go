@@ -12,6 +12,7 @@ const statusNoResponders = headerStart + " 503\r\nNats-Subject: "
 // goes to the plain subscriptions of the requester only, whatever they say about
 // echo.
 func (st *stage) noResponders(m *message) {
+	st.enter()
 	res := st.from.match(m.reply)
 	if len(res.Plain) == 0 {
 		return

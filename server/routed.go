@@ -75,6 +75,7 @@ func (st *stage) publishRouted(m *message, sid []byte) {
 	if !k.permits.canImportMessage(m.subject).allowed() {
 		return
 	}
+	st.enter()
 	st.mark++
 	st.sids = 0
 	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {

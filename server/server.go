@@ -46,6 +46,7 @@ type Server struct {
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
+	grace    *grace
 	clients  registry
 	cluster  *cluster
 	slots    slots
@@ -90,6 +91,7 @@ func New(opts *Options) (*Server, error) {
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
+		grace: newGrace(),
 		exit:  os.Exit,
 		mon:   newMonitor(),
 

@@ -46,6 +46,7 @@ type stage struct {
 	limits  frameLimits
 	lagging []*outbound
 	relief  chan bool
+	inside  graceKey // what was matched and is not pushed
 }
 
 // target is one connection that receives something in this batch.
@@ -117,6 +118,22 @@ func (st *stage) begin(c *conn) {
 	}
 	st.preferLocal = opts.Cluster.PreferLocal
 	st.tracing = c.srv.log.tracing()
+}
+
+// enter precedes the choice of subscriptions: from here to the flush, those who
+// unsubscribe wait for the batch before they answer a PING.
+func (st *stage) enter() {
+	if st.inside.shard == nil {
+		st.inside = st.srv.grace.enter(st.from.slot)
+	}
+}
+
+// leave says that everything that was staged is pushed.
+func (st *stage) leave() {
+	if st.inside.shard != nil {
+		st.srv.grace.leave(st.inside)
+		st.inside = graceKey{}
+	}
 }
 
 // target returns the entry of c, adding it if need be. It is valid until the
@@ -376,6 +393,7 @@ func appendFrame(b []byte, m *message, sid string) []byte {
 func (st *stage) flush() {
 	st.srv.cluster.pushInterest()
 	if len(st.targets) == 0 {
+		st.leave()
 		return
 	}
 	for i := range st.streams {
@@ -406,6 +424,7 @@ func (st *stage) flush() {
 		}
 		st.push(own)
 	}
+	st.leave()
 	st.srv.counters.out(msgs, bytes)
 	for i := range st.targets {
 		t := &st.targets[i]

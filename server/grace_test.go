@@ -1,0 +1,113 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrace()
+		g.wait() // nobody is inside
+		a, b := g.enter(1), g.enter(2)
+		var over atomic.Int32
+		for range 3 {
+			go func() { g.wait(); over.Add(1) }()
+		}
+		synctest.Wait()
+		late := g.enter(1)
+		g.leave(a)
+		synctest.Wait()
+		if n := over.Load(); n != 0 {
+			t.Errorf("%d waits are over while one is inside, want 0", n)
+		}
+		g.leave(b)
+		synctest.Wait()
+		// The two that came while the first was waiting need a period that begins after they came.
+		if n := over.Load(); n != 1 {
+			t.Errorf("%d waits are over while one is inside who came after the first, want 1", n)
+		}
+		g.leave(late)
+		synctest.Wait()
+		if n := over.Load(); n != 3 {
+			t.Errorf("%d waits are over when nobody is inside, want 3", n)
+		}
+	})
+}
+
+// TestGraceAgainstPublication has readers use what was published before a wait
+// began, and wants none to use it once the wait is over.
+func TestGraceAgainstPublication(t *testing.T) {
+	t.Parallel()
+	type thing struct{ dead atomic.Bool }
+	g := newGrace()
+	var current atomic.Pointer[thing]
+	current.Store(new(thing))
+	stop := make(chan bool)
+	var readers, writers sync.WaitGroup
+	for n := range uint32(3) {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				k := g.enter(n)
+				for th, i := current.Load(), 0; i < 20; i++ {
+					if th.dead.Load() {
+						t.Error("used after the wait was over")
+						i = 20
+					}
+				}
+				g.leave(k)
+			}
+		})
+	}
+	for range 2 {
+		writers.Go(func() {
+			for range 200 {
+				old := current.Swap(new(thing))
+				g.wait()
+				old.dead.Store(true)
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+}
+
+// TestNoMessageAfterThePongThatFollowsUnsub holds a batch that has chosen a queue
+// member between choice and push, while the member drains.
+func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
+	for _, words := range []string{"UNSUB 1\r\nPING\r\n", "UNSUB 1 1\r\nPING\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := broker(t, func(o *Options) { o.network = newPipeNet() })
+			member := dialWire(t, s)
+			okay(t, member.send("SUB work q 1\r\n"))
+			mustFence(t, member)
+
+			st := s.stage(&conn{srv: s, role: roleClient, slot: s.slots.take()})
+			if !st.publish(&message{subject: []byte("work"), size: 2, payload: []byte("hi\r\n"), line: 2}) {
+				t.Fatal("the member was not chosen")
+			}
+			okay(t, member.send(words))
+			got := make(chan []*delivery, 1)
+			go func() { // ends with the PONG
+				before, err := member.untilPong()
+				if err != nil {
+					t.Error(err)
+				}
+				got <- before
+			}()
+			synctest.Wait()
+			s.unstage(st)
+			if before := <-got; len(before) != 1 {
+				t.Errorf("%q: %d messages came before the PONG, want 1", words, len(before))
+			}
+		})
+	}
+}
