@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -63,6 +64,7 @@ type account struct {
 	user    *User    // nil if not from the list
 	permits *permits // nil without permissions
 	secret  secret
+	nkey    nkeyVerifier // in the place of the secret, of those in authSet.keys
 }
 
 // authSet is [authSettings] compiled, once per snapshot of the options. It does
@@ -70,6 +72,7 @@ type account struct {
 type authSet struct {
 	mode     authMode
 	accounts map[string]*account // by name; authUsers only
+	keys     map[string]*account // those with an nkey, by its public key; never among the others
 	subjects map[string]*account // those named by a distinguished name, by its canonical form
 	one      *account            // of authNone, authToken and authSingle
 	name     digest              // of the single user's name
@@ -116,18 +119,18 @@ func compileAuth(s authSettings, v *verifier) (set *authSet, warnings []string, 
 	return set, warnings, nil
 }
 
-// plaintextWarning is what 1.4 logs when a configured password is no hash. (It
-// knew no nkeys either.)
+// plaintextWarning is what 1.4 logs when a configured password is no hash.
 const plaintextWarning = "Plaintext passwords detected. Use Nkeys or Bcrypt passwords in config files."
 
 // addUsers fills the accounts; of two with one name the last counts.
 func (a *authSet) addUsers(users []*User) (warnings []string, err error) {
 	a.accounts = make(map[string]*account, len(users))
+	a.keys = map[string]*account{}
 	a.subjects = map[string]*account{}
 	compiled := map[*Permissions]*permits{} // defaults are shared
 	plaintext := false
 	for _, u := range users {
-		who := fmt.Sprintf("user %q", u.Username)
+		who := fmt.Sprintf("user %q", u.id())
 		p, ok := compiled[u.Permissions]
 		if !ok {
 			if p, err = compile(u.Permissions); err != nil {
@@ -135,25 +138,59 @@ func (a *authSet) addUsers(users []*User) (warnings []string, err error) {
 			}
 			compiled[u.Permissions] = p
 		}
-		if a.accounts[u.Username] != nil {
+		if a.accounts[u.id()] != nil || a.keys[u.id()] != nil {
 			warnings = append(warnings, fmt.Sprintf("%s is listed more than once: the last entry counts", who))
 		}
-		acc := &account{u.Username, u, p, a.verify.secret(u.Password)}
-		a.accounts[u.Username] = acc
-		if subject, ok := canonicalDN(u.Username); ok {
-			a.subjects[subject] = acc
-		}
 		warnings = append(warnings, openSides(who, u.Permissions)...)
-		if !a.mapCert {
-			warnings = append(warnings, secretWarnings(who, u.Password)...)
-			plaintext = plaintext || !isBcrypt(u.Password)
+		acc := &account{name: u.id(), user: u, permits: p}
+		if u.Nkey != "" {
+			own, err := a.addSigner(acc)
+			if err != nil {
+				return nil, err
+			}
+			warnings = append(warnings, own...)
+			continue
 		}
+		warnings = append(warnings, a.addNamed(acc)...)
+		plaintext = plaintext || !a.mapCert && !isBcrypt(u.Password)
 	}
 	if plaintext {
 		warnings = append([]string{plaintextWarning}, warnings...)
 	}
 	return warnings, nil
 }
+
+// addNamed adds a user with a name, and mostly a password.
+func (a *authSet) addNamed(acc *account) (warnings []string) {
+	acc.secret = a.verify.secret(acc.user.Password)
+	a.accounts[acc.name] = acc
+	if subject, ok := canonicalDN(acc.name); ok {
+		a.subjects[subject] = acc
+	}
+	if a.mapCert {
+		return nil
+	}
+	return secretWarnings(fmt.Sprintf("user %q", acc.name), acc.user.Password)
+}
+
+// addSigner adds a user with an nkey.
+func (a *authSet) addSigner(acc *account) (warnings []string, err error) {
+	if acc.user.Username != "" || acc.user.Password != "" {
+		return nil, fmt.Errorf("user %q: %w", acc.user.Username, errNkeyMixed)
+	}
+	if acc.nkey, err = newNkeyVerifier(acc.user.Nkey); err != nil {
+		return nil, fmt.Errorf("nkey of a user: %w", err)
+	}
+	a.keys[acc.name] = acc
+	if a.mapCert {
+		warnings = []string{fmt.Sprintf("The nkey %s has no effect: verify_and_map lets certificates name the users", acc.name)}
+	}
+	return warnings, nil
+}
+
+// listed returns the account of a name or a public key in the list of users, nil
+// if there is none.
+func (a *authSet) listed(id string) *account { return cmp.Or(a.accounts[id], a.keys[id]) }
 
 // secretWarnings tells what is wrong with a configured secret, without it.
 func secretWarnings(whose, configured string) []string {
@@ -190,7 +227,7 @@ func (a *authSet) admitVisitors(name string) error {
 	if name == "" || a.mode == authHook {
 		return nil
 	}
-	if a.visitor = a.accounts[name]; a.visitor == nil {
+	if a.visitor = a.listed(name); a.visitor == nil {
 		return fmt.Errorf("no_auth_user %q is not in the list of users", name)
 	}
 	return nil
@@ -199,6 +236,12 @@ func (a *authSet) admitVisitors(name string) error {
 // required reports whether peers must show credentials, as INFO announces it.
 // It stays true with a no_auth_user: CONNECT must still come first.
 func (a *authSet) required() bool { return a.mode != authNone }
+
+// challenges reports whether INFO must give peers a nonce to sign.
+func (a *authSet) challenges() bool { return len(a.keys) > 0 && !a.mapCert }
+
+// signs reports whether a peer is to be judged by its signature.
+func (a *authSet) signs(c *credentials) bool { return c.nkey != "" && a.challenges() }
 
 // authResult is the answer to credentials.
 type authResult struct {
@@ -232,6 +275,13 @@ func (a *authSet) checkUser(ctx context.Context, c *credentials) authResult {
 	}
 	if a.visitor != nil && c.none() {
 		return authResult{account: a.visitor}
+	}
+	if a.signs(c) {
+		acc := a.keys[c.nkey]
+		if acc == nil || !acc.nkey.signed(c.nonce, c.signature) {
+			return authResult{}
+		}
+		return authResult{account: acc}
 	}
 	acc := a.accounts[c.user]
 	if acc == nil {
@@ -281,6 +331,10 @@ func (a *authSet) renewed(acc *account, c *credentials) (next *account, sure boo
 		}
 		if a.visitor != nil && c.none() {
 			return a.visitor, true
+		}
+		if a.signs(c) {
+			next = a.keys[c.nkey]
+			return next, next == nil || acc.user != nil && acc.user.Nkey == c.nkey
 		}
 		next = a.accounts[c.user]
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 )
@@ -34,6 +35,8 @@ type ConnectOptions struct {
 	Authorization string `json:"auth_token"`
 	Username      string `json:"user"`
 	Password      string `json:"pass"`
+	Nkey          string `json:"nkey"` // public key
+	Signature     string `json:"sig"`  // of the nonce in INFO, by the private key; base64
 	Name          string `json:"name"`
 	Lang          string `json:"lang"`
 	Version       string `json:"version"`
@@ -41,3 +44,6 @@ type ConnectOptions struct {
 	Headers       bool   `json:"headers"`
 	NoResponders  bool   `json:"no_responders"`
 }
+
+// who is the name that the client gave itself, "" if none.
+func (o *ConnectOptions) who() string { return cmp.Or(o.Nkey, o.Username) }

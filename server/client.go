@@ -17,6 +17,9 @@ import (
 type client struct {
 	conn
 
+	// Set once, before the reader starts.
+	nonce string // what INFO challenged it with; "" if no user has an nkey
+
 	// Changed by the reader, which alone may read it without conn.mu; what it
 	// points to never changes.
 	opts *ConnectOptions
@@ -46,6 +49,9 @@ var unconnected = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
 func newClient(s *Server, nc net.Conn) *client {
 	c := &client{opts: &unconnected, verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
+	if s.guard.Load().auth.challenges() {
+		c.nonce = newNonce()
+	}
 	return c
 }
 

@@ -20,11 +20,15 @@ import (
 // credentials are what a peer shows to be let in.
 type credentials struct {
 	user, pass, token string
+	nkey, signature   string            // the public key, and what shows that the private one is there
+	nonce             string            // that the signature is about; "" if INFO had none
 	certificate       *x509.Certificate // verified by TLS; nil without
 }
 
 // none reports whether CONNECT named nobody.
-func (c *credentials) none() bool { return c.user == "" && c.pass == "" && c.token == "" }
+func (c *credentials) none() bool {
+	return c.user == "" && c.pass == "" && c.token == "" && c.nkey == ""
+}
 
 // digest is a keyed hash: equal digests mean equal inputs, and neither the
 // digest nor the time to compare two of them tells anything about the input.

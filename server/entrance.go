@@ -176,6 +176,9 @@ func (c *client) credentials(opts *ConnectOptions) *credentials {
 		user:        opts.Username,
 		pass:        opts.Password,
 		token:       opts.Authorization,
+		nkey:        opts.Nkey,
+		signature:   opts.Signature,
+		nonce:       c.nonce,
 		certificate: c.certificate(),
 	}
 }
@@ -194,7 +197,7 @@ func (c *client) certificate() *x509.Certificate {
 // refuseLogin logs a login that failed, with the user if there are several.
 func (c *client) refuseLogin(g *guard, opts *ConnectOptions) {
 	if g.auth.mode == authUsers {
-		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.Username)))
+		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.who())))
 		return
 	}
 	c.errorf("authorization error")
@@ -313,7 +316,7 @@ func (c *client) userLocked() string {
 	if c.account != nil && c.account.name != "" {
 		return c.account.name
 	}
-	return c.opts.Username
+	return c.opts.who()
 }
 
 // connectError is an error in the JSON of CONNECT, without the value that caused

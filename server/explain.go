@@ -67,7 +67,7 @@ func (a *authSet) named(user string) (*account, error) {
 		if user == "" && a.visitor != nil {
 			return a.visitor, nil
 		}
-		if acc := a.accounts[user]; acc != nil {
+		if acc := a.listed(user); acc != nil {
 			return acc, nil
 		}
 		return nil, fmt.Errorf("explain: no user %q in the list of users", user)

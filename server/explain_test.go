@@ -14,6 +14,7 @@ const explainedFile = `authorization {
       subscribe: { allow: ["_INBOX.>", "q.* workers", "q.a"], deny: "_INBOX.secret" }
     }}
     {user: susan, password: baz}
+    {nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: { publish: "keyed.>" }}
     {user: guest, password: g, permissions: { publish: "hello" }}
   ]
 }
@@ -33,7 +34,8 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 		{"user=bob sub=q.b", `user "bob", subscribe to "q.b": refused: no allow entry covers it`},
 		{"user=bob sub=a..b", `user "bob", subscribe to "a..b": refused: not a valid subject to subscribe to`},
 		{"user=susan pub=SANDBOX.x", `user "susan", publish to "SANDBOX.x": allowed: allow "SANDBOX.*" (F:2:37)`},
-		{"pub=hello", `anybody, publish to "hello": allowed: allow "hello" (F:10:56)`},
+		{"pub=hello", `anybody, publish to "hello": allowed: allow "hello" (F:11:56)`},
+		{"user=UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT pub=keyed.x", `user "UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT", publish to "keyed.x": allowed: allow "keyed.>" (F:10:94)`},
 		{"user=susan pub=_SYS.x", `user "susan", publish to "_SYS.x": refused: subjects that begin with _SYS. are reserved`},
 		{"user=zed pub=x", `explain: no user "zed" in the list of users`},
 		{"user=bob", "explain: " + explainUsage},

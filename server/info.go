@@ -80,6 +80,9 @@ func (s *Server) infoFor(c *client) string {
 	if host, _ := c.peer(); host != "" {
 		own += `,"client_ip":"` + host + `"`
 	}
+	if c.nonce != "" {
+		own += `,"nonce":"` + c.nonce + `"`
+	}
 	return t.head + own + t.tail
 }
 

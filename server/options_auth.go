@@ -31,7 +31,7 @@ func authRows() []row {
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
 			Doc:  "What users may do who have no permissions of their own."},
 		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
-			Doc: "List of `{ user, password, permissions }`. An empty list lets nobody in."},
+			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. An empty list lets nobody in."},
 		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "The user that clients without credentials are."},
 	}
@@ -65,7 +65,7 @@ func usersType() conf.CustomType[Options] {
 }
 
 // userKeys are all spellings of the keys of a user.
-var userKeys = []string{"user", "username", "pass", "password", "permissions", "permission", "authorization"}
+var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization"}
 
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	if n.Kind != conf.Map {
@@ -85,13 +85,25 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			text(c, p.Value, &u.Username)
 		case "pass", "password":
 			text(c.Hush(), p.Value, &u.Password)
+		case "nkey":
+			text(c.Hush(), p.Value, &u.Nkey)
+			if err := checkNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
+				c.Errorf(p.Value.Pos, "%v", err)
+				wrong = true
+			}
 		case "permissions", "permission", "authorization":
 			u.Permissions = readPermissions(c, p.Value, "expected user permissions to be a map/struct")
 		default:
 			c.Out().Unknown(p, userKeys)
 		}
 	}
-	if !wrong && (u.Username == "" || u.Password == "") {
+	switch {
+	case wrong:
+	case u.Nkey != "":
+		if u.Username != "" || u.Password != "" {
+			c.Errorf(n.Pos, "%v", errNkeyMixed)
+		}
+	case u.Username == "" || u.Password == "":
 		o.incomplete = append(o.incomplete, &conf.Error{Pos: n.Pos, Key: "authorization.users", Msg: "user entry requires a user and a password"})
 	}
 	return u
@@ -223,6 +235,9 @@ func usersText(o *Options, show bool) string {
 			password = redacted
 		}
 		entry := "user: " + conf.Quote(u.Username) + ", password: " + conf.Quote(password)
+		if u.Nkey != "" {
+			entry = "nkey: " + conf.Quote(u.Nkey)
+		}
 		if u.Permissions != nil && u.Permissions != o.defaultPermissions {
 			entry += ", permissions: " + permissionsText(u.Permissions)
 		}
@@ -279,7 +294,7 @@ func cloneUsers(o *Options) []*User {
 			p = u.Permissions.clone()
 			shared[u.Permissions] = p
 		}
-		out[i] = &User{Username: u.Username, Password: u.Password, Permissions: p}
+		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p}
 	}
 	return out
 }

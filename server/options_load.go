@@ -98,7 +98,7 @@ func (o *Options) checkFile(v *conf.Values[Options]) {
 
 func (o *Options) hasUser(name string) bool {
 	for _, u := range o.Users {
-		if u.Username == name {
+		if u.id() == name {
 			return true
 		}
 	}

@@ -183,20 +183,22 @@ func TestUsersAndTheirPermissions(t *testing.T) {
 		want       []*User
 	}{
 		{"all spellings", `users: [{user: a, pass: 1p, permission: {pub: x, sub: y}}, {username: b, password: 2p, authorization: {import: x, export: y}}]`, []*User{
-			{"a", "1p", &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}},
-			{"b", "2p", &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}}}},
+			{Username: "a", Password: "1p", Permissions: &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}},
+			{Username: "b", Password: "2p", Permissions: &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}}}},
 		{"arrays, and maps of allow and deny", `users: [{user: a, password: p, permissions: {publish: [x, "y.>"], subscribe: {allow: "s.>", deny: [s.a, "s.b q"]}}}]`, []*User{
-			{"a", "p", &Permissions{allowed([]string{"x", "y.>"}), allowed([]string{"s.>"}, "s.a", "s.b q")}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{allowed([]string{"x", "y.>"}), allowed([]string{"s.>"}, "s.a", "s.b q")}}}},
 		{"a side left out", `users: [{user: a, password: p, permissions: {publish: x}}, {user: b, password: p, permissions: {}}]`, []*User{
-			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}, {"b", "p", &Permissions{}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"})}}, {Username: "b", Password: "p", Permissions: &Permissions{}}}},
 		{"an empty list", `users: [{user: a, password: p, permissions: {publish: []}}]`, []*User{
-			{"a", "p", &Permissions{Publish: allowed(nil)}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed(nil)}}}},
 		{"defaults written last", `users: [{user: a, password: p}, {user: b, password: p, permissions: {sub: z}}], default_permissions: {publish: x}`, []*User{
-			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}, {"b", "p", &Permissions{Subscribe: allowed([]string{"z"})}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"})}}, {Username: "b", Password: "p", Permissions: &Permissions{Subscribe: allowed([]string{"z"})}}}},
 		{"defaults as permissions", `permissions: {publish: x}, users: [{user: a, password: p}]`, []*User{
-			{"a", "p", &Permissions{Publish: allowed([]string{"x"})}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"})}}}},
+		{"an nkey beside a password", `users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: {pub: x}}, {user: a, password: p}]`, []*User{
+			{Nkey: "UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT", Permissions: &Permissions{Publish: allowed([]string{"x"})}}, {Username: "a", Password: "p"}}},
 		{"variables", `ADMIN = {publish: ">"}, PASS: secret, users: [{user: a, password: $PASS, permissions: $ADMIN}]`, []*User{
-			{"a", "secret", &Permissions{Publish: allowed([]string{">"})}}}},
+			{Username: "a", Password: "secret", Permissions: &Permissions{Publish: allowed([]string{">"})}}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -246,6 +248,11 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"a user without password", "authorization { users: [{user: a}] }", `x.conf:1:25: authorization.users: user entry requires a user and a password`},
 		{"a password that is a number", "authorization { users: [{user: a, pass: 1234}] }", `x.conf:1:41: authorization.users.pass: want a string, have integer (put it in quotes)`},
 		{"a single password that is a number", "authorization { user: a, pass: 1234 }", `x.conf:1:32: authorization.pass: want a string, have integer (put it in quotes)`},
+		{"an nkey that is none", "authorization { users: [{nkey: UXYZ}] }", `x.conf:1:32: authorization.users.nkey: ` + errNkeyUser.Error()},
+		{"an nkey that is empty", `authorization { users: [{nkey: ""}] }`, `x.conf:1:32: authorization.users.nkey: ` + errNkeyUser.Error()},
+		{"an nkey that is a number", "authorization { users: [{nkey: 5}] }", `x.conf:1:32: authorization.users.nkey: want a string, have integer (put it in quotes)`},
+		{"the seed of an nkey", "authorization { users: [{nkey: SUAIOOCRKRAPYK5ZAYMB4C7W5VZYWGIBHRAK67NEQSQSP43QPEHXCLNYAA}] }", `x.conf:1:32: authorization.users.nkey: ` + errNkeySeed.Error()},
+		{"an nkey with a password", "authorization { users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, pass: x}] }", `x.conf:1:25: authorization.users: ` + errNkeyMixed.Error()},
 		{"a timeout that is no number", "authorization { timeout: x }", `x.conf:1:26: authorization.timeout: want a number of seconds from 0s to 1000h, have string "x"`},
 		{"default permissions that are no map", "authorization { default_permissions: x }", `x.conf:1:38: authorization.default_permissions: expected default permissions to be a map/struct, got string "x"`},
 		{"user permissions that are no map", "authorization { users: [{user: a, pass: b, permissions: x}] }", `x.conf:1:57: authorization.users.permissions: expected user permissions to be a map/struct, got string "x"`},
@@ -581,7 +588,7 @@ func TestPrintedSettingsLoadAsTheSame(t *testing.T) {
 	t.Parallel()
 	o := mustConfigure(t, `listen: h:1, http: m:2, max_payload: 3000, write_deadline: "1m", logtime: false, log_file: "a \"b\""
 		cluster { listen: c:3, routes: ["nats://h:1"], permissions { import: {deny: x} } }
-		authorization { timeout: 3, users: [] }`)
+		authorization { timeout: 3, users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: {pub: x}}] }`)
 	printed := o.describe()
 	again := mustConfigure(t, printed, "-t")
 	o.fill()

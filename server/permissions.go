@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -19,8 +20,12 @@ import (
 type User struct {
 	Username    string
 	Password    string // plain, or a bcrypt hash
+	Nkey        string // public key, instead of a name and a password
 	Permissions *Permissions
 }
+
+// id is what the user is known by.
+func (u *User) id() string { return cmp.Or(u.Nkey, u.Username) }
 
 // Permissions say what a user may publish and subscribe to. A nil side allows
 // everything on that side.

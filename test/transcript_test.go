@@ -71,6 +71,7 @@ var infoPlaceholders = map[string]string{
 	"<version>": `[0-9]+\.[0-9]+\.[0-9]+`,
 	"<go>":      `go[0-9][^"]*`,
 	"<port>":    `[1-9][0-9]{0,4}`,
+	"<nonce>":   `[0-9A-Za-z_-]{15}`,
 	"<commit?>": `(?:"git_commit":"[^"]+",)?`,
 }
 
