@@ -178,11 +178,6 @@ func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error
 	}
 }
 
-// Mask hides the user and password of URLs in a text.
-func Mask(s string) string {
-	return userInfo.ReplaceAllString(s, "//"+redacted+"@")
-}
-
 // NonEmpty makes a list refuse to be empty, with this message.
 func NonEmpty[T any](ty Type[T], message string) Type[T] {
 	read := ty.read

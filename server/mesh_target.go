@@ -57,7 +57,7 @@ const (
 // name is how the log calls the target.
 func (t *meshTarget) name() string {
 	if t.url != nil {
-		return t.url.Redacted()
+		return redactURL(t.url)
 	}
 	return routeScheme + t.addr + "/"
 }

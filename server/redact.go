@@ -162,31 +162,3 @@ func redactURL(u *url.URL) string {
 	}
 	return strings.Replace(text, "//", "//"+who+"@", 1)
 }
-
-// redactURLText is redactURL for text that need not parse, such as the URL of a
-// configuration error: all between the scheme and the last '@' of each word is
-// replaced.
-func redactURLText(text string) string {
-	var out strings.Builder
-	for text != "" {
-		n := strings.IndexAny(text, " ,\t\r\n")
-		word, rest := text, ""
-		if n >= 0 {
-			word, rest = text[:n], text[n:]
-		}
-		if at := strings.LastIndexByte(word, '@'); at >= 0 {
-			start := 0
-			if s := strings.Index(word, "://"); s >= 0 && s < at {
-				start = s + len("://")
-			}
-			word = word[:start] + redacted + word[at:]
-		}
-		out.WriteString(word)
-		if n < 0 {
-			break
-		}
-		out.WriteByte(rest[0])
-		text = rest[1:]
-	}
-	return out.String()
-}

@@ -94,19 +94,3 @@ func TestRedactURL(t *testing.T) {
 		t.Errorf("nil URL is %q", got)
 	}
 }
-
-func TestRedactURLText(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ name, in, want string }{
-		{"plain text", "nothing here", "nothing here"},
-		{"a URL in a sentence", `cannot parse "nats://bob:CANARY@h:1", sorry`, `cannot parse "nats://[REDACTED]@h:1", sorry`},
-		{"several", "nats://a:CANARY@h,nats://CANARY@i", "nats://[REDACTED]@h,nats://[REDACTED]@i"},
-		{"an @ in the password", "nats://a:CAN@ARY@h", "nats://[REDACTED]@h"},
-		{"without a scheme", "bob:CANARY@h", "[REDACTED]@h"},
-		{"a scheme behind the @", "bob:CANARY@h://x", "[REDACTED]@h://x"},
-	} {
-		if got := redactURLText(tt.in); got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
-		}
-	}
-}
