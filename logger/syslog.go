@@ -2,6 +2,7 @@ package logger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,21 +52,40 @@ func DialSyslog(remote string, o Options) (*SysLogger, error) {
 	if !strings.Contains(remote, "://") {
 		return openSystem(remote, o)
 	}
+	place, err := remoteEndpoint(remote)
+	if err != nil {
+		return nil, err
+	}
+	return dialSyslog([]endpoint{place}, facilityKernel, o)
+}
+
+// CheckSyslog says why DialSyslog cannot even try to connect, nil if it can.
+func CheckSyslog(remote string) error {
+	if !strings.Contains(remote, "://") {
+		return checkSystem(remote)
+	}
+	_, err := remoteEndpoint(remote)
+	return err
+}
+
+// remoteEndpoint is the place that a URL names.
+func remoteEndpoint(remote string) (endpoint, error) {
 	u, err := url.Parse(remote)
 	if err != nil {
-		return nil, errors.New("remote syslog is not a valid URL") // the cause may hold a password
+		return endpoint{}, errors.New("error parsing remote syslog: not a valid URL") // the cause may hold a password
 	}
 	switch u.Scheme {
 	case "udp", "tcp":
-		return dialSyslog([]endpoint{{u.Scheme, u.Host}}, facilityKernel, o)
+		return endpoint{u.Scheme, u.Host}, nil
 	case "unix":
-		return dialSyslog([]endpoint{{u.Scheme, u.Path}}, facilityKernel, o)
+		return endpoint{u.Scheme, u.Path}, nil
 	}
-	return nil, badNetwork(u.Scheme)
+	return endpoint{}, badNetwork(u.Scheme)
 }
 
+// badNetwork is the classic broker's text, which begins with error.
 func badNetwork(scheme string) error {
-	return fmt.Errorf("invalid network type: %q", scheme)
+	return fmt.Errorf("error invalid network type: %q", scheme)
 }
 
 // endpoint is a place where syslog may listen, in the terms of net.Dial.
@@ -78,13 +98,7 @@ func (e endpoint) datagram() bool { return e.network == "udp" || e.network == "u
 func dialSyslog(places []endpoint, facility int, o Options) (*Logger, error) {
 	s := &syslog{ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	var err error
-	for _, s.place = range places {
-		if err = s.dial(); err == nil {
-			break
-		}
-	}
-	if err != nil {
+	if err := s.connect(places); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("error connecting to syslog: \"%w\"", err)
 	}
@@ -146,6 +160,19 @@ type syslog struct {
 	// owned by the queue's goroutine
 	conn    net.Conn    // nil while there is none
 	release func() bool // forgets that the end of ctx closes conn
+}
+
+// connect dials the places in turn. The error is that of the first, the usual one.
+func (s *syslog) connect(places []endpoint) error {
+	var first error
+	for _, s.place = range places {
+		err := s.dial()
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
 }
 
 func (s *syslog) dial() error {

@@ -160,13 +160,38 @@ func TestSyslogLocalTakesTheFirstPlaceThatAnswers(t *testing.T) {
 	checkRecords(t, next, wantRecords(shortTime, "daemon", "\n"))
 }
 
+func TestSyslogErrorIsThatOfTheUsualPlace(t *testing.T) {
+	t.Parallel()
+	_, err := dialSyslog([]endpoint{{"unixgram", "/nonexistent/usual"}, {"unix", "/nonexistent/other"}}, facilityDaemon, Options{})
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/usual") {
+		t.Errorf("got %v, want the error of the first place", err)
+	}
+}
+
+func TestCheckSyslogConnectsToNothing(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"udp://127.0.0.1:1": "", "tcp://127.0.0.1:1": "", "unix:///nonexistent/socket": "",
+		"http://127.0.0.1:1":  `error invalid network type: "http"`,
+		"tcp://u:s3cret@[::1": `error parsing remote syslog: not a valid URL`,
+	} {
+		got := ""
+		if err := CheckSyslog(url); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", url, got, want)
+		}
+	}
+}
+
 func TestSyslogErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, url, want string }{
-		{"another scheme", "http://127.0.0.1:1", `invalid network type: "http"`},
+		{"another scheme", "http://127.0.0.1:1", `error invalid network type: "http"`},
 		{"nobody listens", "unix:///nonexistent/socket", `error connecting to syslog: "dial unix /nonexistent/socket: `},
 		{"no port", "tcp://127.0.0.1", `error connecting to syslog: "dial tcp: address 127.0.0.1: missing port in address"`},
-		{"not a URL, with a secret", "tcp://u:s3cret@[::1", `remote syslog is not a valid URL`},
+		{"not a URL, with a secret", "tcp://u:s3cret@[::1", `error parsing remote syslog: not a valid URL`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -5,10 +5,18 @@ package logger
 // SetSyslogName names the source of events in the Windows event log. Elsewhere it does nothing.
 func SetSyslogName(string) {}
 
-// openSystem opens the syslog of this machine, in the places where the systems have it. There is no host without a scheme.
-func openSystem(host string, o Options) (*Logger, error) {
+// checkSystem refuses a host without a scheme: only Windows has event logs.
+func checkSystem(host string) error {
 	if host != "" {
-		return nil, badNetwork("")
+		return badNetwork("")
+	}
+	return nil
+}
+
+// openSystem opens the syslog of this machine, in the places where the systems have it.
+func openSystem(host string, o Options) (*Logger, error) {
+	if err := checkSystem(host); err != nil {
+		return nil, err
 	}
 	return dialSyslog([]endpoint{
 		{"unixgram", "/dev/log"}, {"unixgram", "/var/run/syslog"}, {"unixgram", "/var/run/log"},

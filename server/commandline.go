@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gnatsd/conf"
+	"gnatsd/logger"
 )
 
 // CommandLine reads the arguments of the program. It returns the options to run
@@ -98,11 +99,11 @@ func (o *Options) startProblems() (problems []error) {
 	if _, _, err := hostAndPort(o.Cluster.Advertise, DefaultPort); err != nil && o.Cluster.Advertise != "" {
 		add("cluster.cluster_advertise", "Error setting route INFO with Cluster.Advertise value of %s, err=%w", o.Cluster.Advertise, err)
 	}
-	switch {
-	case o.HTTPPort != 0 && o.HTTPSPort != 0:
-		add("https_port", "Can't start monitoring: can't specify both HTTP (%d) and HTTPs (%d) ports", o.HTTPPort, o.HTTPSPort)
-	case o.HTTPSPort != 0 && o.TLSConfig == nil:
-		add("https_port", "Can't start monitoring: TLS cert and key required for HTTPS")
+	if err := logger.CheckSyslog(o.RemoteSyslog); err != nil && logDestination(o, false) == toRemoteSyslog {
+		add("remote_syslog", "%w", err)
+	}
+	if err := o.checkMonitoring(); err != nil {
+		add("https_port", msgNoMonitoring, err)
 	}
 	return problems
 }

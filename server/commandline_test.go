@@ -84,6 +84,7 @@ func TestCheckFindsWhatAStartWouldRunInto(t *testing.T) {
 		{"client_advertise: \"h:x\"", nil, `x.conf:1:1: client_advertise: Error setting server INFO with ClientAdvertise value of h:x, err=`},
 		{"cluster { port: 1, advertise: \"h:x\" }", nil, `x.conf:1:20: cluster.cluster_advertise: Error setting route INFO with Cluster.Advertise value of h:x, err=`},
 		{"http: 1\nhttps: 2", nil, `x.conf:2:1: https_port: Can't start monitoring: can't specify both HTTP (1) and HTTPs (2) ports`},
+		{"remote_syslog: \"http://h:1\"", nil, `x.conf:1:1: remote_syslog: error invalid network type: "http"`},
 		{"https_port: 2", nil, `x.conf:1:1: https_port: Can't start monitoring: TLS cert and key required for HTTPS`},
 		{"debug: true", []string{"-ms", "5"}, `Can't start monitoring: TLS cert and key required for HTTPS`},
 	} {

@@ -44,7 +44,7 @@ func TestConfigureLoggerSaysWhatIsWrong(t *testing.T) {
 		want string // a pattern
 	}{
 		{"a file that cannot be opened", Options{LogFile: dir}, `^error opening file: open .*: is a directory$`},
-		{"a scheme that is none", Options{RemoteSyslog: "http://127.0.0.1:1"}, `^invalid network type: "http"$`},
+		{"a scheme that is none", Options{RemoteSyslog: "http://127.0.0.1:1"}, `^error invalid network type: "http"$`},
 		{"a syslog that does not answer", Options{RemoteSyslog: "unix://" + dir + "/none"}, `^error connecting to syslog: ".*no such file or directory"$`},
 		{"nothing with NoLog", Options{LogFile: dir, NoLog: true}, ``},
 	} {

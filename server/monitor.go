@@ -27,6 +27,9 @@ import (
 // copy a few fields, and one large page is made at a time, so that whoever asks
 // for many of them waits rather than the messages.
 
+// msgNoMonitoring is logged when the monitoring port cannot be opened.
+const msgNoMonitoring = "Can't start monitoring: %v"
+
 // monitor is the state of the monitoring port.
 type monitor struct {
 	requests [len(countedPaths)]atomic.Uint64
@@ -131,8 +134,8 @@ func httpBase(o *Options) string {
 // it; calling it again changes nothing.
 func (s *Server) StartMonitoring() error {
 	o := s.options()
-	if o.HTTPPort != 0 && o.HTTPSPort != 0 {
-		return fmt.Errorf("can't specify both HTTP (%d) and HTTPs (%d) ports", o.HTTPPort, o.HTTPSPort)
+	if err := o.checkMonitoring(); err != nil {
+		return err
 	}
 	if o.HTTPPort == 0 && o.HTTPSPort == 0 && o.HTTPSocket == "" {
 		return nil
@@ -151,6 +154,19 @@ func (s *Server) StartMonitoring() error {
 	return nil
 }
 
+// checkMonitoring refuses settings with which there cannot be a monitoring port.
+func (o *Options) checkMonitoring() error {
+	switch {
+	case o.HTTPPort != 0 && o.HTTPSPort != 0:
+		return fmt.Errorf("can't specify both HTTP (%d) and HTTPs (%d) ports", o.HTTPPort, o.HTTPSPort)
+	case o.HTTPSPort != 0 && o.TLSConfig == nil:
+		return errors.New("TLS cert and key required for HTTPS")
+	case o.HTTPSPort != 0 && o.HTTPVerify && o.TLSConfig.ClientCAs == nil:
+		return errors.New("verifying clients of the monitoring port needs ca_file in the tls section")
+	}
+	return nil
+}
+
 // StartHTTPMonitoring is [Server.StartMonitoring].
 //
 // Deprecated: the name of gnatsd 1.0.
@@ -165,7 +181,7 @@ func (s *Server) StartHTTPSMonitoring() { _ = s.StartMonitoring() }
 // cannot.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
-		s.Fatalf("Can't start monitoring: %v", err)
+		s.Fatalf(msgNoMonitoring, err)
 		return fmt.Errorf("start monitoring: %w", err)
 	}
 	if err := s.startProfiler(); err != nil {
@@ -186,9 +202,7 @@ func (s *Server) monitorListeners(o *Options) (all []net.Listener, err error) {
 	var config *tls.Config
 	if o.HTTPSPort != 0 {
 		scheme, port = "https", o.HTTPSPort
-		if config, err = s.monitorTLS(o); err != nil {
-			return nil, err
-		}
+		config = s.monitorTLS(o)
 	}
 	if port != 0 {
 		l, err := o.network.Listen(net.JoinHostPort(o.HTTPHost, strconv.Itoa(max(port, 0))))
@@ -218,13 +232,7 @@ func (s *Server) monitorListeners(o *Options) (all []net.Listener, err error) {
 // monitorTLS returns the configuration of the HTTPS port: the certificate of
 // the client port, and certificates of its clients only if HTTPVerify asks for
 // them.
-func (s *Server) monitorTLS(o *Options) (*tls.Config, error) {
-	if o.TLSConfig == nil {
-		return nil, errors.New("https needs a certificate: set cert_file and key_file in the tls section")
-	}
-	if o.HTTPVerify && o.TLSConfig.ClientCAs == nil {
-		return nil, errors.New("verifying clients of the monitoring port needs ca_file in the tls section")
-	}
+func (s *Server) monitorTLS(o *Options) *tls.Config {
 	choose := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		holder := s.guard.Load().monitorTLS
 		if holder == nil {
@@ -237,7 +245,7 @@ func (s *Server) monitorTLS(o *Options) (*tls.Config, error) {
 		}
 		return c, err
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: choose}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: choose}
 }
 
 // listenSocket listens on a Unix socket, in place of one that nobody listens

@@ -298,7 +298,7 @@ func TestMonitorRefusesSettingsThatCannotWork(t *testing.T) {
 		want string
 	}{
 		{"both ports", Options{HTTPPort: 1, HTTPSPort: 2}, "can't specify both HTTP (1) and HTTPs (2) ports"},
-		{"https without a certificate", Options{HTTPSPort: -1}, "https needs a certificate"},
+		{"https without a certificate", Options{HTTPSPort: -1}, "TLS cert and key required for HTTPS"},
 		{"a port in use", Options{HTTPPort: port}, "can't listen to the monitor port: "},
 		{"a profiling port in use", Options{ProfPort: port}, "can't listen to the profiling port: "},
 	} {

@@ -113,7 +113,7 @@ func TestLogFileThatCannotBeOpened(t *testing.T) {
 		want string
 	}{
 		{"a directory", []string{"-l", dir}, `error opening file: open .*: is a directory`},
-		{"a syslog of no kind", []string{"-r", "http://127.0.0.1:1"}, `invalid network type: "http"`},
+		{"a syslog of no kind", []string{"-r", "http://127.0.0.1:1"}, `error invalid network type: "http"`},
 		{"a syslog that is not there", []string{"-r", "unix://" + dir + "/none"}, `error connecting to syslog: ".*no such file or directory"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
