@@ -113,6 +113,9 @@ func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
 		r := &rows[i]
 		tb.rows = append(tb.rows, r)
 		tb.addID(r)
+		if r.Secret && r.Type.early {
+			panic("conf: an error about a flag may show the secret of " + r.id())
+		}
 		if r.Key == "" {
 			continue
 		}
@@ -125,6 +128,11 @@ func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
 		}
 		if s := r.section(); s != "" && (tb.byKey[s] == nil || !tb.byKey[s].Type.isSection()) {
 			panic("conf: no section for key " + r.Key)
+		}
+	}
+	for key := range foreign {
+		if tb.byKey[key] != nil {
+			panic("conf: a foreign key that is known: " + key)
 		}
 	}
 	for _, r := range rows {

@@ -437,6 +437,7 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 		{"a key without its section", []Row[lamp]{{Key: "a.b", Type: on}}},
 		{"a row that stands for nothing", []Row[lamp]{{Key: "a", Of: []string{"b"}, Type: on}}},
 		{"a row without a name", []Row[lamp]{{Type: on}}},
+		{"a secret that an error may show", []Row[lamp]{{Key: "a", Secret: true, Type: on}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,7 @@ package conf
 // the command line, what its bounds are, and how it is written.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -183,8 +184,8 @@ func ParseSwitch(s string) (bool, error) {
 	return v, err
 }
 
-// Text is a string. The checks are asked in turn whether it will do; their
-// errors must not hold the text.
+// Text is a string. The checks are asked in turn whether it will do. With them,
+// the row must not be secret.
 func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 	check := func(s string) error {
 		for _, f := range checks {
@@ -194,7 +195,7 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 		}
 		return nil
 	}
-	return field("string", get,
+	ty := field("string", get,
 		func(c *Check, n *Node) (string, bool) {
 			s, ok := c.String(n)
 			if !ok {
@@ -208,6 +209,8 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 		},
 		func(s string) (string, error) { return s, check(s) },
 		Quote)
+	ty.early = len(checks) > 0
+	return ty
 }
 
 // Enum is one of a few words, without regard to case.
@@ -222,7 +225,7 @@ func Enum[T any](get func(*T) *string, words ...string) Type[T] {
 	}
 	ty := field(want, get,
 		func(c *Check, n *Node) (string, bool) {
-			s, err := find(n.Str)
+			s, err := find(cmp.Or(n.Str, n.Raw)) // a word may look like a number
 			if err != nil {
 				c.Want(n, want)
 			}
@@ -263,7 +266,8 @@ type SectionType[T any] struct {
 	On func(*T) bool
 	// Bare sections leave their rows without defaults while they are off.
 	Bare bool
-	// Strict, if not nil, makes the error for a key that is in no row.
+	// Strict, if not nil, makes the error for a key that is neither in a row nor
+	// known from related programs.
 	Strict func(name string) string
 }
 

@@ -83,7 +83,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		r := v.table.byKey[key]
 		switch {
 		case r == nil && p.Used: // a variable
-		case r == nil && section != nil && section.Strict != nil:
+		case r == nil && section != nil && section.Strict != nil && v.table.foreign[key] == "":
 			e := v.table.unknown(p, key)
 			e.Msg = section.Strict(p.Key)
 			v.Errors = append(v.Errors, e)

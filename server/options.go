@@ -128,6 +128,7 @@ type Options struct {
 	defaultPermissions *Permissions // of users without their own
 	tlsCiphers         []uint16
 	tlsCurves          []tls.CurveID
+	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
 
 	loaded *loading // how these options came about; nil if a program made them

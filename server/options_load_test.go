@@ -273,6 +273,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"a route that does not parse", `cluster { routes: ["nats://u:secret@h:x"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
 		{"a route without port", `cluster { routes: ["nats://h"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://h"]: the port is missing`},
 		{"an unknown key of tls", `tls { cert: x }`, `x.conf:1:7: tls.cert: error parsing tls config, unknown field ["cert"]`},
+		{"a key of tls of 2.x that restricts who gets in", `tls { pinned_certs: [x] }`, `x.conf:1:7: tls.pinned_certs: error parsing tls config, unknown field ["pinned_certs"]`},
+		{"a version of TLS that is too old", `tls { min_version: 1.1 }`, `x.conf:1:20: tls.min_version: want "1.2" or "1.3", have float 1.1`},
 		{"a file name that is a number", `tls { cert_file: 5 }`, `x.conf:1:18: tls.cert_file: error parsing tls config, expected 'cert_file' to be filename: want a string, have integer 5 (put it in quotes)`},
 		{"verify that is no boolean", `tls { verify: maybe }`, `x.conf:1:15: tls.verify: error parsing tls config, expected 'verify' to be a boolean: want a boolean (true or false), have string "maybe"`},
 		{"no ciphers", `tls { cipher_suites: [] }`, `x.conf:1:22: tls.cipher_suites: error parsing tls config, 'cipher_suites' cannot be empty`},
@@ -348,6 +350,9 @@ func TestFlagsAndFileCombine(t *testing.T) {
 		{"a cluster URL brings its user", cluster, []string{"--cluster_listen", "x://a:b@x:2"}, func(o *Options) bool {
 			return o.Cluster.Username == "a" && o.Cluster.Password == "b" && o.Cluster.ListenStr == "x://a:b@x:2"
 		}},
+		{"a cluster URL takes any free port", "", []string{"--cluster", "nats://a:b@x:-1"}, func(o *Options) bool {
+			return o.Cluster.Host == "x" && o.Cluster.Port == -1 && o.Cluster.Password == "b"
+		}},
 		{"an empty cluster URL turns clustering off", cluster, []string{"--cluster", ""}, func(o *Options) bool { return o.Cluster.Port == 0 }},
 		{"routes replace those of the file", cluster, []string{"--routes", "nats://a:1, nats://b:2"}, func(o *Options) bool {
 			return len(o.Routes) == 2 && o.Routes[1].Host == "b:2" && o.RoutesStr == "nats://a:1, nats://b:2"
@@ -398,6 +403,7 @@ func TestFlagsThatAreRefused(t *testing.T) {
 		{[]string{"foo"}, `unrecognized command: "foo"`},
 		{[]string{"-T", "false"}, `unrecognized command: "false"`},
 		{[]string{"-p", "70000"}, `invalid value "70000" for flag -p: want an integer from -1 to 65535`},
+		{[]string{"-n", "a b"}, `invalid value "a b" for flag -n: a name cannot contain white space`},
 		{[]string{"-c", "/no/such.conf"}, "error opening config file: open /no/such.conf: no such file or directory"},
 		{[]string{"-sl", "a=b=c=d"}, "invalid signal parameters: [c d]"},
 	} {
@@ -437,6 +443,7 @@ func TestTLSFromFileAndFlags(t *testing.T) {
 		{"a flag turns a block off", block, []string{"--tls=false", "--tlsverify"}, func(o *Options) bool { return !o.TLS && o.TLSConfig == nil }},
 		{"certificates that name users are demanded", strings.Replace(block, "timeout: 3", "verify_and_map: true", 1) + "\nauthorization { users: [{user: \"CN=x\"}] }", nil,
 			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
+		{"the oldest version", strings.Replace(block, "timeout: 3", "min_version: 1.3", 1), nil, func(o *Options) bool { return o.TLSConfig.MinVersion == tls.VersionTLS13 }},
 		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst }},
 		{"routes always verify", "cluster { port: 1\n" + strings.Replace(block, "}", `, ca_file: "`+path("ca.pem")+`" }`, 1) + "}", nil, func(o *Options) bool {
 			c := o.Cluster.TLSConfig

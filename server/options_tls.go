@@ -21,6 +21,7 @@ func tlsRows() []row {
 		timeout: func(o *Options) *float64 { return &o.TLSTimeout },
 		ciphers: func(o *Options) *[]uint16 { return &o.tlsCiphers },
 		curves:  func(o *Options) *[]tls.CurveID { return &o.tlsCurves },
+		least:   func(o *Options) *string { return &o.tlsMinVersion },
 		on:      func(o *Options) *bool { return &o.TLS },
 	})
 	flags := map[string]conf.Flag{
@@ -61,6 +62,7 @@ func clusterTLSRows() []row {
 		timeout: func(o *Options) *float64 { return &o.Cluster.TLSTimeout },
 		ciphers: func(o *Options) *[]uint16 { return &o.Cluster.tls.Ciphers },
 		curves:  func(o *Options) *[]tls.CurveID { return &o.Cluster.tls.CurvePreferences },
+		least:   func(o *Options) *string { return &o.Cluster.tls.MinVersion },
 		on:      func(o *Options) *bool { return &o.Cluster.tlsOn },
 	})
 }
@@ -72,6 +74,7 @@ type tlsFields struct {
 	timeout       func(*Options) *float64
 	ciphers       func(*Options) *[]uint16
 	curves        func(*Options) *[]tls.CurveID
+	least         func(*Options) *string
 }
 
 // tlsBlock is the rows that both blocks have.
@@ -103,6 +106,8 @@ func tlsBlock(section string, effect conf.Effect, f tlsFields) []row {
 			Type: conf.NonEmpty(conf.List("list of names", f.curves, parseCurve, func(id tls.CurveID, _ bool) string { return conf.Quote(tlsCurveName(id)) }),
 				"error parsing tls config, 'curve_preferences' cannot be empty"),
 			Doc: "Curves in order of preference; `--help_tls` lists them."},
+		{Key: section + ".min_version", Type: conf.Enum(f.least, tls12, tls13), Reload: effect,
+			Doc: "The oldest version of TLS that peers may speak; 1.2 if not given."},
 	}
 	if section == "tls" {
 		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {
@@ -134,6 +139,7 @@ func (o *Options) makeTLS(at func(key string) conf.Pos) error {
 		o.tlsFiles = &TLSConfigOpts{
 			CertFile: o.TLSCert, KeyFile: o.TLSKey, CaFile: o.TLSCaCert, Verify: o.TLSVerify,
 			Timeout: o.TLSTimeout, Ciphers: o.tlsCiphers, CurvePreferences: o.tlsCurves,
+			MinVersion: o.tlsMinVersion,
 		}
 		config, err := GenTLSConfig(o.tlsFiles)
 		if err != nil {

@@ -19,6 +19,7 @@ type TLSConfigOpts struct {
 	Timeout          float64       // seconds; 0 = the default. Not part of the tls.Config
 	Ciphers          []uint16      // of TLS 1.2; nil = the default
 	CurvePreferences []tls.CurveID // nil = the default
+	MinVersion       string        // "1.2" or "1.3"; "" = 1.2
 }
 
 // GenTLSConfig reads the files of tc and returns the configuration for accepting
@@ -35,6 +36,9 @@ func GenTLSConfig(tc *TLSConfigOpts) (*tls.Config, error) {
 	}
 	if tc.CurvePreferences != nil {
 		config.CurvePreferences = tc.CurvePreferences
+	}
+	if tc.MinVersion == tls13 {
+		config.MinVersion = tls.VersionTLS13
 	}
 	for _, id := range config.CipherSuites {
 		if err := checkCipher(id); err != nil {

@@ -100,6 +100,12 @@ func parseCurve(name string) (tls.CurveID, error) {
 	return 0, fmt.Errorf("unrecognized curve preference %s", name)
 }
 
+// The versions that min_version takes.
+const (
+	tls12 = "1.2"
+	tls13 = "1.3"
+)
+
 // tlsVersionName returns a protocol version as logs and /connz show it: "1.3".
 func tlsVersionName(version uint16) string {
 	switch version {
@@ -108,9 +114,9 @@ func tlsVersionName(version uint16) string {
 	case tls.VersionTLS11:
 		return "1.1"
 	case tls.VersionTLS12:
-		return "1.2"
+		return tls12
 	case tls.VersionTLS13:
-		return "1.3"
+		return tls13
 	}
 	return fmt.Sprintf("Unknown [%x]", version)
 }
