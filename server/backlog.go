@@ -10,8 +10,9 @@ type backlog struct {
 	fill   *chunk // the backlog's own, to copy short segments to; nil = none yet
 	bytes  int64  // in queue, or taken from it and not yet written
 	top    topSubject
-	since  time.Time     // when it began
-	moved  time.Time     // when bytes of it were written last, or it began
+	since  time.Time // when it began
+	moved  time.Time // when bytes of it were written last, or it began
+	sample sample
 	relief []chan<- bool // publishers who wait until it is short
 }
 
@@ -21,6 +22,31 @@ const (
 	compactBelow = 4 << 10 // bytes: shorter segments are copied unless they fill their chunk
 	compactShare = 8       // longer ones are if they are below 1/8 of their chunk
 )
+
+// sample is a place in a backlog. How long the bytes before it take is measured.
+type sample struct {
+	born int64 // UnixNano of the moment they were read; 0 = there is no sample
+	left int64 // bytes up to it
+}
+
+// follow makes a sample of bytes that were read at born, if that is not 0 and
+// there is none yet. They end after the first left bytes of the backlog.
+func (b *backlog) follow(born, left int64) {
+	if born != 0 && b.sample.born == 0 {
+		b.sample = sample{born: born, left: left}
+	}
+}
+
+// sent says that n bytes of the backlog were written. When they reach the
+// sample it ends, and sent returns when its bytes were read, else 0.
+func (s *sample) sent(n int64) (born int64) {
+	if s.left -= n; s.left > 0 {
+		return 0
+	}
+	born = s.born
+	*s = sample{}
+	return born
+}
 
 // add queues a segment and takes over its reference.
 func (b *backlog) add(s seg) {

@@ -1,6 +1,9 @@
 package server
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // counters are the sums over all connections since the server started.
 type counters struct {
@@ -11,6 +14,25 @@ type counters struct {
 	slowBy            [endCount]atomic.Int64 // by reason
 	lostHeaders       atomic.Int64           // messages to 1.x servers that had headers
 	connections       atomic.Uint64          // accepted, refused ones included
+	reloads           reloads
+}
+
+// reloads says what became of attempts to reload.
+type reloads struct {
+	done, failed atomic.Int64
+	lastFailed   atomic.Bool
+	last         atomic.Int64 // UnixNano of the end of the last one; 0 = there was none
+}
+
+// ended notes the end of a reload.
+func (r *reloads) ended(err error) {
+	r.lastFailed.Store(err != nil)
+	r.last.Store(time.Now().UnixNano())
+	if err != nil {
+		r.failed.Add(1)
+	} else {
+		r.done.Add(1)
+	}
 }
 
 func (n *counters) in(msgs, bytes int64) {

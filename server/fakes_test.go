@@ -87,12 +87,19 @@ type fakeOwner struct {
 	mu     sync.Mutex
 	slow   []closeReason
 	failed []error
+	born   []int64
 }
 
 func (f *fakeOwner) slowConsumer(r closeReason) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.slow = append(f.slow, r)
+}
+
+func (f *fakeOwner) written(born int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.born = append(f.born, born)
 }
 
 func (f *fakeOwner) writeFailed(err error) {

@@ -32,6 +32,8 @@ type outbound struct {
 type outboundOwner interface {
 	// slowConsumer is told that a limit was hit.
 	slowConsumer(r closeReason)
+	// written is told that the socket took bytes that were read at born (UnixNano).
+	written(born int64)
 	// writeFailed is told that the socket is broken.
 	writeFailed(err error)
 }
@@ -78,6 +80,7 @@ func (o *outbound) push(t *target) (lagging bool) {
 	o.pending += int64(t.bytes)
 	if o.busy || t.over {
 		o.queueLocked(t.segs, t)
+		o.back.follow(t.born, o.back.bytes)
 		lagging, over := o.levelLocked()
 		o.mu.Unlock()
 		if over || t.over {
@@ -89,9 +92,14 @@ func (o *outbound) push(t *target) (lagging bool) {
 	o.mu.Unlock()
 
 	n, err := o.link.trySend(t.segs)
-	if n == t.bytes && o.settle(n) {
-		releaseAll(t.segs)
-		return false
+	if n == t.bytes {
+		if t.born != 0 {
+			o.owner.written(t.born)
+		}
+		if o.settle(n) {
+			releaseAll(t.segs)
+			return false
+		}
 	}
 	return o.pushed(t, n, err)
 }
@@ -155,8 +163,10 @@ func (o *outbound) requeue(t *target, n int) (lagging, over bool) {
 	var later []seg
 	if o.back != nil {
 		later, o.back.queue = o.back.queue, nil
+		o.back.sample.left += int64(t.bytes - n)
 	}
 	o.queueLocked(rest, t)
+	o.back.follow(t.born, int64(t.bytes-n))
 	o.back.queue = append(o.back.queue, later...)
 	return o.levelLocked()
 }
@@ -249,10 +259,18 @@ func (o *outbound) next() (segs []seg, bytes int, ok bool) {
 // sent accounts bytes of the backlog that were written, and lets publishers go
 // on if it is short now.
 func (o *outbound) sent(n int) {
+	if born := o.account(n); born != 0 {
+		o.owner.written(born)
+	}
+}
+
+// account is sent, without the message about a sample: it returns when that was
+// read, 0 if there is none.
+func (o *outbound) account(n int) (born int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead {
-		return
+		return 0
 	}
 	o.pending -= int64(n)
 	o.back.bytes -= int64(n)
@@ -263,6 +281,7 @@ func (o *outbound) sent(n int) {
 	if o.pending <= o.lim.high/lowShare {
 		o.back.relieve()
 	}
+	return o.back.sample.sent(int64(n))
 }
 
 // unsent puts what is left of segs after n bytes back to the front.

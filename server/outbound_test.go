@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,10 +116,14 @@ func TestPushTakesEveryPath(t *testing.T) {
 			l := &fakeLink{try: play(c.try), wait: play(c.wait)}
 			o, owner, total := newTestOut(l, outLimits{})
 			b := newBatch("0123456789", big, "abcdefghij")
+			b.t.born = 42
 			o.push(&b.t)
 			ended(t, o)
 			settled(t, o, total, b)
 			out, _ := l.taken()
+			if want := []int64{42}; c.dead && len(owner.born) > 0 || !c.dead && !slices.Equal(owner.born, want) {
+				t.Errorf("the end of the sample: got %v, want %v if the socket took everything", owner.born, want)
+			}
 			if want := "0123456789" + big + "abcdefghij"; !c.dead && string(out) != want {
 				t.Errorf("got %d bytes, want %d", len(out), len(want))
 			}

@@ -101,6 +101,7 @@ func (s *Server) notified(err error) {
 func (s *Server) Reload() error {
 	s.notified(s.notify.reloading())
 	err := s.reload()
+	s.counters.reloads.ended(err)
 	status := "Server is ready"
 	if err != nil {
 		status = "Server is ready; the last reload failed"

@@ -51,10 +51,11 @@ type Server struct {
 	cluster  *cluster
 	slots    slots
 	counters counters
-	nextID   atomic.Uint64 // last connection id; clients and routes share it
-	pending  atomic.Int64  // bytes queued over all connections
-	shedding atomic.Bool   // somebody looks for the largest queue
-	lameDuck atomic.Bool   // clients are sent away, none may come
+	latency  struct{ clients, routes latencies } // of messages, to whom
+	nextID   atomic.Uint64                       // last connection id; clients and routes share it
+	pending  atomic.Int64                        // bytes queued over all connections
+	shedding atomic.Bool                         // somebody looks for the largest queue
+	lameDuck atomic.Bool                         // clients are sent away, none may come
 	files    processFiles
 	closed   closedConns
 	mon      monitor

@@ -33,6 +33,8 @@ type stage struct {
 	tracing     bool
 	preferLocal bool  // queue members of this server come first
 	now         int64 // UnixNano of the last flush, 0 if there was none
+	born        int64 // UnixNano of the moment the batch was read, 0 unless it is a sample
+	sampler     sampler
 
 	op      op
 	msg     message // of op, if it is a publication
@@ -55,6 +57,7 @@ type target struct {
 	payload int64
 	mark    uint64 // message that was staged last (routes take one copy)
 	subject []byte // of a recent message
+	born    int64  // UnixNano of the moment the batch was read, 0 = not measured
 
 	// The head encoded last into own, to be copied for a message of the same line.
 	headSub  *subscription
@@ -77,6 +80,7 @@ func (st *stage) begin(c *conn) {
 	}
 	st.preferLocal = opts.Cluster.PreferLocal
 	st.tracing = c.srv.log.tracing()
+	st.arrival()
 }
 
 // enter precedes the choice of subscriptions: from here to the flush, those who
@@ -148,6 +152,7 @@ func (st *stage) flush() {
 		*s = stream{}
 	}
 	st.now = time.Now().UnixNano()
+	st.measured()
 	var own *target
 	var msgs, bytes int64
 	reached := 0

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLatenciesFallIntoTheirBuckets(t *testing.T) {
+	t.Parallel()
+	var l latencies
+	for _, d := range []time.Duration{0, 10 * time.Microsecond, 10*time.Microsecond + 1, time.Second, 10 * time.Second, time.Hour} {
+		l.observe(d)
+	}
+	count, sum, upTo := l.read()
+	if want := time.Hour + 11*time.Second + 20*time.Microsecond + 1; count != 6 || sum != want {
+		t.Errorf("got %d, %v, want 6, %v", count, sum, want)
+	}
+	for bound, want := range map[float64]uint64{10e-6: 2, 25e-6: 3, 0.5: 3, 1: 4, 5: 4, 10: 5} {
+		if got := upTo[bound]; got != want {
+			t.Errorf("up to %v s: got %d, want %d", bound, got, want)
+		}
+	}
+	if len(upTo) != len(latencyBounds) {
+		t.Errorf("got %d bounds, want %d", len(upTo), len(latencyBounds))
+	}
+}
+
+func TestSamplerBoundsSamplesAndKeepsThemWhenTheyAreFew(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		apart     time.Duration // batches
+		batches   int
+		most, few int // samples
+	}{
+		{"rare batches are all measured", time.Second, 100, 100, 100},
+		{"a hundred thousand a second: between 10 and 200 a second", 10 * time.Microsecond, 1_000_000, 2000, 100},
+		{"two thousand a second", 500 * time.Microsecond, 20_000, 2000, 100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var s sampler
+			now, got := time.Now().UnixNano(), 0
+			for range c.batches {
+				now += int64(c.apart)
+				if s.due() {
+					s.took(now)
+					got++
+				}
+			}
+			if got > c.most || got < c.few {
+				t.Errorf("got %d samples, want %d to %d", got, c.few, c.most)
+			}
+		})
+	}
+}
+
+func TestSamplesOfABacklogEndWithTheirBytes(t *testing.T) {
+	t.Parallel()
+	b := &backlog{}
+	b.follow(0, 5)
+	b.follow(7, 10)
+	b.follow(8, 20) // there is one already
+	for i, step := range []struct{ n, want int64 }{{9, 0}, {0, 0}, {1, 7}, {10, 0}} {
+		if got := b.sample.sent(step.n); got != step.want {
+			t.Errorf("step %d: got %d, want %d", i, got, step.want)
+		}
+	}
+	b.follow(9, 1)
+	if got := b.sample.sent(100); got != 9 {
+		t.Errorf("got %d, want 9", got)
+	}
+}
+
+func TestDeliveriesAreMeasured(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	sub, pub := dialWire(t, s), dialWire(t, s)
+	okay(t, sub.send("SUB foo 1\r\nPING\r\n"))
+	if d, err := sub.next(); d != nil || err != nil {
+		t.Fatalf("got %v, %v, want PONG", d, err)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		okay(t, pub.send("PUB foo 5\r\nhello\r\n"))
+		if d, err := sub.next(); d == nil || err != nil {
+			t.Fatalf("got %v, %v, want a message", d, err)
+		}
+		count, sum, _ := s.latency.clients.read()
+		if count >= 3 && sum > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("measured: %d messages, %v", count, sum)
+		}
+	}
+	if count, _, _ := s.latency.routes.read(); count != 0 {
+		t.Errorf("routes: got %d, there are none", count)
+	}
+}
+
+// TestMeasuringFollowsWhatWaits has a subscriber that does not read for a while:
+// what was queued for it is measured to the end of its waiting.
+func TestMeasuringFollowsWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	sub, pub := dialWire(t, s), dialWire(t, s)
+	okay(t, sub.send("SUB foo 1\r\nPING\r\n"))
+	if d, err := sub.next(); d != nil || err != nil {
+		t.Fatalf("got %v, %v, want PONG", d, err)
+	}
+	frame := fmt.Sprintf("PUB foo %d\r\n%s\r\n", 64<<10, strings.Repeat("x", 64<<10))
+	for deadline := time.Now().Add(patience); ; {
+		sent := 0
+		for ; s.pending.Load() < 1<<20; sent++ {
+			okay(t, pub.send(frame))
+		}
+		eventually(t, "the backlog is old", func() bool {
+			return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.stats().lag > 60*time.Millisecond })
+		})
+		for range sent {
+			if d, err := sub.next(); d == nil || err != nil {
+				t.Fatalf("got %v, %v, want a message", d, err)
+			}
+		}
+		// Not each round has a sample among what waited.
+		if count, _, upTo := s.latency.clients.read(); count > upTo[(50*time.Millisecond).Seconds()] {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing that waited was measured")
+		}
+	}
+}
