@@ -95,5 +95,14 @@ func (z *closedConns) records() []*closedConn {
 	return append(append(make([]*closedConn, 0, len(z.rest.all)+len(z.slow.all)), z.rest.all...), z.slow.all...)
 }
 
+// byName returns how many clients were closed, by the name of the reason.
+func (z *closedConns) byName() map[string]int64 {
+	sums := make(map[string]int64, len(z.reasons))
+	for r := endClient; r < endCount; r++ {
+		sums[r.String()] += z.count(r)
+	}
+	return sums
+}
+
 // count returns how many clients were closed for a reason.
 func (z *closedConns) count(r closeReason) int64 { return z.reasons[r].Load() }

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // This file is the monitoring port: its listeners, its table of pages and how
@@ -36,6 +38,7 @@ type monitor struct {
 	large    *admission // to the making of a large page
 	usage    *usageSampler
 	logins   *verifier
+	metrics  func() prometheus.Gatherer // made when it is first asked for
 
 	mu       sync.Mutex // guards what follows
 	stopped  bool
@@ -67,6 +70,7 @@ var pages = []page{
 	{path: "/subsz", serve: (*Server).HandleSubsz},
 	{path: "/subscriptionsz", serve: (*Server).HandleSubsz},
 	{path: "/stacksz", serve: (*Server).HandleStacksz},
+	{path: "/metrics", serve: (*Server).HandleMetrics},
 	{path: "/healthz", serve: (*Server).HandleHealthz, open: true},
 }
 
@@ -92,8 +96,9 @@ func (m *monitor) counts() map[string]uint64 {
 	return all
 }
 
-func newMonitor() monitor {
-	return monitor{large: newAdmission(1), usage: newUsageSampler(), logins: newVerifier(1)}
+// newMonitor prepares the monitoring of s.
+func newMonitor(s *Server) monitor {
+	return monitor{metrics: sync.OnceValue(func() prometheus.Gatherer { return newMetrics(s) }), large: newAdmission(1), usage: newUsageSampler(), logins: newVerifier(1)}
 }
 
 // handler finds the page of a request.

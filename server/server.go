@@ -94,7 +94,6 @@ func New(opts *Options) (*Server, error) {
 		subs:  sublist.New[*subscription](),
 		grace: newGrace(),
 		exit:  os.Exit,
-		mon:   newMonitor(),
 
 		verifier:   newVerifier(sparePlaces()),
 		handshakes: newAdmission(sparePlaces()),
@@ -102,6 +101,7 @@ func New(opts *Options) (*Server, error) {
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}
+	s.mon = newMonitor(s)
 	s.life, s.die = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scraped is what a scrape says: values by series, as "name{label="value",…}".
+type scraped map[string]float64
+
+// scrapeOf decodes the text format of Prometheus. The label server_id, which all
+// metrics of a server have, is taken out.
+func scrapeOf(t testing.TB, s *Server) scraped {
+	t.Helper()
+	r := ask(t, s, "/metrics")
+	if r.status != 200 {
+		t.Fatalf("/metrics: status %d: %s", r.status, r.body)
+	}
+	id := fmt.Sprintf("server_id=%q", s.id)
+	z := scraped{}
+	for line := range strings.Lines(r.body) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		at := strings.LastIndexByte(line, ' ')
+		series := line[:at]
+		if own := !strings.HasPrefix(series, "go_") && !strings.HasPrefix(series, "process_"); own != strings.Contains(series, id) {
+			t.Errorf("%s: whether it has the id of the server is wrong", series)
+		}
+		series = strings.Replace(series, id+",", "", 1)
+		series = strings.Replace(series, ","+id, "", 1)
+		series = strings.Replace(series, "{"+id+"}", "", 1)
+		v, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if _, twice := z[series]; twice {
+			t.Errorf("%s is there twice", series)
+		}
+		z[series] = v
+	}
+	return z
+}
+
+// want compares one value.
+func (z scraped) want(t testing.TB, series string, want float64) {
+	t.Helper()
+	if got, ok := z[series]; !ok || got != want {
+		t.Errorf("%s: got %v (there: %v), want %v", series, got, ok, want)
+	}
+}
+
+// numbers returns the numbers of a page as the exporter names them: nested ones
+// joined by _.
+func numbers(prefix string, page map[string]any, into map[string]float64) {
+	for key, value := range page {
+		switch v := value.(type) {
+		case float64:
+			into[prefix+"_"+key] = v
+		case map[string]any:
+			numbers(prefix+"_"+key, v, into)
+		}
+	}
+}
+
+// TestMetricsHaveEveryNumberOfThePages compares /metrics with what the exporter
+// makes of the other pages.
+func TestMetricsHaveEveryNumberOfThePages(t *testing.T) {
+	t.Parallel()
+	a := clusteredMonitor(t)
+	b := clusteredMonitor(t, routeTo(t, a))
+	meshed(t, a, b)
+	w := speak(t, a, hello("one"), "SUB foo 1", "SUB foo 2", "PUB foo 5", "hello")
+	w.say()
+	want := map[string]float64{}
+	for _, page := range []string{"varz", "subsz"} {
+		numbers("gnatsd_"+page, decode[map[string]any](t, a, "/"+page), want)
+	}
+	got := scrapeOf(t, a)
+	for name, v := range want {
+		if strings.HasPrefix(name, "gnatsd_varz_http_req_stats_") || strings.HasPrefix(name, "gnatsd_varz_cluster_") {
+			continue // by path, below; settings that the exporter leaves out
+		}
+		have, ok := got[name]
+		moves := name == "gnatsd_varz_mem" || name == "gnatsd_varz_cpu"
+		if !ok || have != v && !moves {
+			t.Errorf("%s: got %v (there: %v), want %v", name, have, ok, v)
+		}
+	}
+	if len(want) < 40 {
+		t.Errorf("the pages have %d numbers: they were not read", len(want))
+	}
+	got.want(t, `gnatsd_varz_http_req_stats{path="/varz"}`, 1)
+	got.want(t, `gnatsd_varz_server_name{value="`+a.id+`"}`, 1)
+	got.want(t, `gnatsd_varz_version{value="`+Version+`"}`, 1)
+	got.want(t, "gnatsd_varz_start", float64(a.start.UnixMilli()))
+	for name, v := range map[string]float64{
+		"num_connections": 1, "total": 1, "offset": 0, "limit": 1024, "pending_bytes": 0, "subscriptions": 2,
+		"in_msgs": 1, "in_bytes": 5, "out_msgs": 2, "out_bytes": 10,
+	} {
+		got.want(t, "gnatsd_connz_"+name, v)
+	}
+	got.want(t, "gnatsd_routez_num_routes", 1)
+	route := decode[map[string]any](t, a, "/routez")["routes"].([]any)[0].(map[string]any)
+	labels := fmt.Sprintf(`{ip="127.0.0.1",remote_id=%q,rid="%v"}`, b.id, route["rid"])
+	for _, field := range []string{"in_msgs", "out_msgs", "in_bytes", "out_bytes", "subscriptions", "pending_size"} {
+		got.want(t, "gnatsd_routez_"+field+labels, route[field].(float64))
+	}
+}
+
+// clusteredMonitor runs a server with a cluster and a monitoring port.
+func clusteredMonitor(t *testing.T, routes ...*url.URL) *Server {
+	return startServer(t, func(o *Options) { o.HTTPHost, o.HTTPPort, o.Routes = "127.0.0.1", RandomPort, routes })
+}
+
+func TestMetricsTellTheStateOfTheServer(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	config := mustTLS(t, certOpts(dir, "server"))
+	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute, TLSConfig: nil})
+	before := scrapeOf(t, s)
+	before.want(t, "gnatsd_healthz_status", 1)
+	before.want(t, "gnatsd_config_last_reload_successful", 1)
+	before.want(t, `gnatsd_slow_consumers_total{cause="max_pending"}`, 0)
+	if _, ok := before["go_goroutines"]; !ok {
+		t.Error("nothing about the Go runtime")
+	}
+	if _, ok := before["process_start_time_seconds"]; !ok {
+		t.Error("nothing about the process")
+	}
+
+	speak(t, s, hello("sleeper"), "SUB flood.> 1")
+	p := speak(t, s, hello("publisher"))
+	payload := strings.Repeat("x", 32<<10)
+	for s.NumSlowConsumers() == 0 {
+		p.say(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
+	}
+	eventually(t, "the slow consumer is filed", func() bool { return s.closed.count(endSlowPending) == 1 })
+	s.counters.reloads.ended(nil)
+	s.counters.reloads.ended(errors.New("refused"))
+	s.lameDuck.Store(true)
+	g := *s.guard.Load()
+	g.tls = newTLSHolder(config, tlsClients)
+	s.guard.Store(&g)
+
+	after := scrapeOf(t, s)
+	after.want(t, `gnatsd_slow_consumers_total{cause="max_pending"}`, 1)
+	after.want(t, `gnatsd_closed_connections_total{reason="Slow Consumer (Pending Bytes)"}`, 1)
+	after.want(t, "gnatsd_varz_slow_consumer_stats_clients", 1)
+	after.want(t, `gnatsd_config_reloads_total{outcome="done"}`, 1)
+	after.want(t, `gnatsd_config_reloads_total{outcome="failed"}`, 1)
+	after.want(t, "gnatsd_config_last_reload_successful", 0)
+	after.want(t, "gnatsd_healthz_status", 0)
+	after.want(t, "gnatsd_lame_duck_mode", 1)
+	after.want(t, `gnatsd_tls_certificate_expiry_timestamp_seconds{port="client"}`, float64(config.Certificates[0].Leaf.NotAfter.Unix()))
+	if n := after[`gnatsd_delivery_latency_seconds_count{to="client"}`]; n == 0 || n != after[`gnatsd_delivery_latency_seconds_bucket{to="client",le="+Inf"}`] {
+		t.Errorf("latency of deliveries: got %v", n)
+	}
+}
+
+func TestMetricsTellOfPendingBytes(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{WriteDeadline: time.Minute})
+	stuck(t, s, "flood")
+	p := speak(t, s, hello("publisher"))
+	payload := strings.Repeat("x", 64<<10)
+	for s.pending.Load() < 1<<20 {
+		p.say(fmt.Sprintf("PUB flood %d", len(payload)), payload)
+	}
+	eventually(t, "pending bytes are told", func() bool {
+		z := scrapeOf(t, s)
+		most := z["gnatsd_connz_pending_bytes_max"]
+		return z["gnatsd_connz_lagging"] == 1 && most >= 1<<20 && z["gnatsd_connz_pending_bytes"] >= most &&
+			z["gnatsd_varz_pending_bytes"] > 0 && z["gnatsd_connz_pending_seconds_max"] > 0
+	})
+}
+
+func TestMetricsTellWhatIsMissingInTheMesh(t *testing.T) {
+	t.Parallel()
+	nobody := &url.URL{Scheme: "nats-route", Host: "127.0.0.1:1", User: url.UserPassword("me", "canary")}
+	s := clusteredMonitor(t, nobody)
+	eventually(t, "an attempt has failed", func() bool {
+		return scrapeOf(t, s)[`gnatsd_mesh_target_failures{configured="true",url="nats-route://me:xxxxx@127.0.0.1:1"}`] > 0
+	})
+	z := scrapeOf(t, s)
+	z.want(t, `gnatsd_mesh_target_connected{configured="true",url="nats-route://me:xxxxx@127.0.0.1:1"}`, 0)
+	z.want(t, "gnatsd_mesh_targets", 1)
+	z.want(t, "gnatsd_mesh_targets_missing", 1)
+	z.want(t, "gnatsd_mesh_headers_lost_total", 0)
+}
+
+func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{})
+	for _, c := range []struct{ accept, kind, end string }{
+		{"", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\n"},
+		{"text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\n"},
+		{"application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores", "\n# EOF\n"},
+	} {
+		got := ask(t, s, "/metrics", "Accept", c.accept)
+		if got.status != 200 || got.contentType != c.kind || !strings.HasSuffix(got.body, c.end) {
+			t.Errorf("%q: got %d %q, ends with %q", c.accept, got.status, got.contentType, got.body[len(got.body)-20:])
+		}
+		for _, line := range []string{"# TYPE gnatsd_varz_in_msgs gauge\n", "# TYPE gnatsd_slow_consumers", "# TYPE gnatsd_delivery_latency_seconds histogram\n"} {
+			if !strings.Contains(got.body, line) {
+				t.Errorf("%q: no %q", c.accept, line)
+			}
+		}
+	}
+}
+
+func TestMetricsBeginWithTheirPrefix(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{MetricsPrefix: "nats"})
+	own := 0
+	for series := range scrapeOf(t, s) {
+		switch prefix, _, _ := strings.Cut(series, "_"); prefix {
+		case "nats":
+			own++
+		case "go", "process":
+		default:
+			t.Errorf("%s begins with something else", series)
+		}
+	}
+	if own < 80 {
+		t.Errorf("got %d metrics", own)
+	}
+}
+
+func TestMetricsAreATableWithoutRepetitions(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, row := range metricRows {
+		if seen[row.name] || !metricName.MatchString(row.name) || !strings.HasSuffix(row.help, ".") {
+			t.Errorf("%q: it is there twice, or no name, or %q is no sentence", row.name, row.help)
+		}
+		seen[row.name] = true
+	}
+}
+
+// TestMetricsSurviveNamesThatAreNoText has a server with a name that is not
+// valid UTF-8, as labels must be.
+func TestMetricsSurviveNamesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{ServerName: "a\xff\"b\n"})
+	scrapeOf(t, s).want(t, `gnatsd_varz_server_name{value="a�\"b\n"}`, 1)
+	if _, err := json.Marshal(s.name()); err != nil {
+		t.Error(err)
+	}
+}
