@@ -31,14 +31,20 @@ gnatsd=$1; cd $2
 exec $gnatsd -a 127.0.0.1 -p -1 2>init
 `
 
+// namespaces skips the test where nobody may make such name spaces.
+func namespaces(t *testing.T, kinds ...string) {
+	t.Helper()
+	if out, err := exec.Command("unshare", append(kinds, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no name spaces with %v here: %v: %s", kinds, err, out)
+	}
+}
+
 // isolated runs a script as the only processes there are, with the binary and an empty directory as arguments.
 func isolated(t *testing.T, script string) string {
 	t.Helper()
 	gnatsd, err := program()
 	must(t, err)
-	if out, err := exec.Command("unshare", "--fork", "--pid", "--mount-proc", "true").CombinedOutput(); err != nil {
-		t.Skipf("no name spaces of processes here: %v: %s", err, out)
-	}
+	namespaces(t, "--fork", "--pid", "--mount-proc")
 	late, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	out, err := exec.CommandContext(late, "unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", gnatsd, t.TempDir()).CombinedOutput()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +66,79 @@ func TestHelpFlag(t *testing.T) {
 				t.Errorf("%v: %q is missing in\n%s", args, want, stdout)
 			}
 		}
+	}
+}
+
+// classicSuites and classicCurves are the names that --help_tls has always listed.
+var (
+	classicSuites = strings.Fields(`
+		TLS_RSA_WITH_RC4_128_SHA TLS_RSA_WITH_3DES_EDE_CBC_SHA TLS_RSA_WITH_AES_128_CBC_SHA TLS_RSA_WITH_AES_128_CBC_SHA256
+		TLS_RSA_WITH_AES_256_CBC_SHA TLS_RSA_WITH_AES_256_GCM_SHA384
+		TLS_ECDHE_ECDSA_WITH_RC4_128_SHA TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA
+		TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+		TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305
+		TLS_ECDHE_RSA_WITH_RC4_128_SHA TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA
+		TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+		TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305`)
+	classicCurves = []string{"X25519", "CurveP256", "CurveP384", "CurveP521"}
+)
+
+func TestTLSHelpFlag(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"-help_tls", "--help_tls"} {
+		stdout, stderr, code := run(t, flag)
+		if stderr != "" || code != 0 {
+			t.Errorf("%s: got %q on stderr, exit %d, want none and 0", flag, stderr, code)
+		}
+		sample, lists, ok := strings.Cut(stdout, "\nAvailable cipher suites include:\n")
+		suites, curves, ok2 := strings.Cut(lists, "\nAvailable curve preferences include:\n")
+		if !ok || !ok2 || !regexp.MustCompile(`^\n[^\n]*\btls\b[^\n]*\ne\.g\.\n\n    tls \{\n`).MatchString(sample) {
+			t.Fatalf("%s: got another layout:\n%s", flag, stdout)
+		}
+		for _, key := range []string{"cert_file", "key_file", "ca_file", "verify", "cipher_suites", "curve_preferences"} {
+			if !strings.Contains(sample, "\n        "+key+":") {
+				t.Errorf("%s: the example lacks %s", flag, key)
+			}
+		}
+		for _, list := range []struct {
+			text  string
+			names []string
+		}{{suites, classicSuites}, {curves, classicCurves}} {
+			var got []string
+			for line := range strings.Lines(list.text) {
+				name, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " (insecure: refused)")
+				got = append(got, strings.TrimPrefix(name, "    "))
+			}
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(list.names))
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", flag, got, want)
+			}
+		}
+	}
+}
+
+func TestExplainFlag(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "x.conf")
+	text := "authorization { users: [ {user: bob, password: b, permissions: {publish: \"req.*\"}} ] }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		subject string
+		want    string
+	}{
+		{"req.foo", `^user "bob", publish to "req\.foo": allowed: allow "req\.\*" \(.*:1:74\)\n$`},
+		{"other", `^user "bob", publish to "other": refused: no allow entry covers it\n$`},
+	} {
+		stdout, stderr, code := run(t, "-c", file, "--explain", "user=bob", "pub="+test.subject)
+		if code != 0 || stderr != "" || !regexp.MustCompile(test.want).MatchString(stdout) {
+			t.Errorf("%s: got exit %d, %q, %q, want a match of %s", test.subject, code, stdout, stderr, test.want)
+		}
+	}
+	if _, stderr, code := run(t, "-c", file, "--explain", "user=nobody", "pub=x"); code != 1 || !strings.Contains(stderr, "nobody") {
+		t.Errorf("got exit %d, %q", code, stderr)
 	}
 }
 

@@ -1,0 +1,75 @@
+//go:build unix
+
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// This file shows what the settings of who may connect, and what they may do, do.
+
+// hashOfSecret is a bcrypt hash of "secret" that takes little time.
+const hashOfSecret = "$2a$04$iC7qGs6KA77q0DOyfWXgXOjUROOX5gwBgqFn6q34aPHA4hy/vJePy"
+
+// guarded starts a broker with an authorization block.
+func guarded(t *testing.T, block, outside string) string {
+	t.Helper()
+	_, addr := configured(t, "authorization {\n"+block+"\n}\n"+outside)
+	return addr
+}
+
+// wantLogins fails the test unless just those CONNECTs are taken that should be.
+func wantLogins(t *testing.T, addr string, taken, refused []string) {
+	t.Helper()
+	for _, connect := range taken {
+		c := dialRaw(t, addr)
+		c.say(`CONNECT {"verbose":false`+connect+`}`, "PING")
+		c.hear(t, "PONG")
+	}
+	for _, connect := range refused {
+		c := dialRaw(t, addr)
+		c.say(`CONNECT {"verbose":false` + connect + `}`)
+		c.ends(t, "-ERR 'Authorization Violation'")
+	}
+}
+
+var loginEffects = map[string]func(*testing.T){
+	"authorization.user":     singleUser,
+	"authorization.password": singleUser,
+	"authorization.token": func(t *testing.T) {
+		wantLogins(t, guarded(t, "token: secret", ""), []string{`,"auth_token":"secret"`}, []string{"", `,"auth_token":"x"`})
+	},
+	"authorization.timeout": func(t *testing.T) {
+		begin := time.Now()
+		dialRaw(t, guarded(t, "user: me\npassword: p\ntimeout: 0.3", "")).ends(t, "-ERR 'authorization timeout'")
+		if took := time.Since(begin); took < 300*time.Millisecond {
+			t.Errorf("a silent client was cut within %v", took)
+		}
+	},
+	"authorization.users": func(t *testing.T) {
+		wantLogins(t, guarded(t, "users: [ {user: anna, password: a}, {user: bert, password: b} ]", ""),
+			[]string{`,"user":"anna","pass":"a"`, `,"user":"bert","pass":"b"`}, []string{"", `,"user":"anna","pass":"b"`})
+	},
+	"authorization.default_permissions": func(t *testing.T) {
+		addr := guarded(t, "users: [ {user: anna, password: a}, {user: bert, password: b, permissions: {publish: \">\"}} ]\ndefault_permissions: { publish: open }", "")
+		for user, want := range map[string]string{"anna": `-ERR 'Permissions Violation for Publish to "shut"'`, "bert": "PONG"} {
+			c := dialRaw(t, addr)
+			c.say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, user, user[:1]), "PUB open 0", "", "PUB shut 0", "", "PING")
+			c.hear(t, want)
+		}
+	},
+	"no_auth_user": func(t *testing.T) {
+		addr := guarded(t, "users: [ {user: anna, password: a}, {user: visitor, password: v, permissions: {publish: open}} ]", "no_auth_user: visitor")
+		c := quiet(t, addr)
+		c.say("PUB shut 0", "")
+		c.hear(t, `-ERR 'Permissions Violation for Publish to "shut"'`)
+	},
+}
+
+// singleUser has the README's user, with a hash for a password.
+func singleUser(t *testing.T) {
+	addr := guarded(t, "user: derek\npassword: "+hashOfSecret, "")
+	wantLogins(t, addr, []string{`,"user":"derek","pass":"secret"`}, []string{"", `,"user":"derek","pass":"x"`, `,"user":"x","pass":"secret"`})
+}
