@@ -2,10 +2,13 @@ package server
 
 import (
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // dialModern connects a client that takes headers and asks for the 503.
@@ -75,6 +78,85 @@ func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 	if got := heard.with("Headers of messages are dropped"); len(got) != 1 {
 		t.Errorf("got the lines %q, want one", got)
 	}
+	if z, err := s.Routez(nil); err != nil || len(z.Routes) != 1 || z.Routes[0].HeadersDropped != 4 {
+		t.Errorf("got %+v, %v; want a route that says of four messages that they lost their headers", z, err)
+	}
+}
+
+// TestHeadersArriveAsTheyWereSent publishes messages of all kinds and sizes, and
+// compares what everybody receives with what is obvious.
+func TestHeadersArriveAsTheyWereSent(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	classic := talk(t, a.ClusterAddr())
+	classic.want("INFO ")
+	classic.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
+		"SUB foo  RSID:5:1\r\n")
+	receivers := []*struct {
+		name    string
+		from    *talker
+		sid     string
+		headers bool
+		want    strings.Builder
+	}{
+		{name: "client", from: dialModern(t, a), sid: "1", headers: true},
+		{name: "old client", from: dialClient(t, a), sid: "1"},
+		{name: "client with another sid", from: dialModern(t, a), sid: "22", headers: true},
+		{name: "client of another server", from: dialModern(t, b), sid: "1", headers: true},
+		{name: "old client of another server", from: dialClient(t, b), sid: "1"},
+		{name: "classic server", from: classic, sid: "RSID:5:1"},
+	}
+	for _, r := range receivers[:5] {
+		r.from.send("SUB foo " + r.sid + "\r\n")
+		r.from.sync()
+	}
+	interested(t, a, 6)
+	for range 3 {
+		classic.want("SUB foo  RSID:")
+	}
+	random := rand.New(rand.NewPCG(7, 7))
+	var sent strings.Builder
+	for i := range 600 {
+		block, reply := "", ""
+		if random.IntN(3) > 0 {
+			block = "NATS/1.0\r\nA: " + strings.Repeat("v", []int{1, 50, 9000}[random.IntN(3)]) + "\r\n\r\n"
+		}
+		if random.IntN(2) > 0 {
+			reply = "r "
+		}
+		body := fmt.Sprint(i) + strings.Repeat("x", []int{0, 3, 100, 20_000}[random.IntN(4)]) + "\r\n"
+		for range 1 + random.IntN(3) { // equal control lines in a row
+			plain, headed := fmt.Sprintf("%s%d\r\n%s", reply, len(body)-2, body), fmt.Sprintf("%s%d %d\r\n%s%s", reply, len(block), len(block)+len(body)-2, block, body)
+			if block == "" {
+				sent.WriteString("PUB foo " + plain)
+			} else {
+				sent.WriteString("HPUB foo " + headed)
+			}
+			for _, r := range receivers {
+				if block != "" && r.headers {
+					r.want.WriteString("HMSG foo " + r.sid + " " + headed)
+				} else {
+					r.want.WriteString("MSG foo " + r.sid + " " + plain)
+				}
+			}
+		}
+	}
+	pub := dialModern(t, a)
+	var reading sync.WaitGroup
+	for _, r := range receivers {
+		reading.Go(func() {
+			got := make([]byte, r.want.Len())
+			r.from.nc.SetReadDeadline(time.Now().Add(patience))
+			if n, err := io.ReadFull(r.from.r, got); err != nil || string(got) != r.want.String() {
+				t.Errorf("%s: got %d bytes, %v; want %d, or they differ", r.name, n, err, r.want.Len())
+			}
+		})
+	}
+	pub.send(sent.String())
+	reading.Wait()
 }
 
 // notices keeps the lines of the log.

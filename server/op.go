@@ -382,7 +382,10 @@ func headerSize(text []byte, size int) (int, frameError) {
 	return n, frameOK
 }
 
-// isHeader reports whether b, which is long enough, is a block of headers.
+// isHeader reports whether b, which is long enough, is a block of headers: behind
+// its version comes a status or the end of the line.
 func isHeader(b []byte) bool {
-	return string(b[:len(headerStart)]) == headerStart && string(b[len(b)-len(headerEnd):]) == headerEnd
+	next := b[len(headerStart)]
+	return string(b[:len(headerStart)]) == headerStart && (next == ' ' || next == '\r') &&
+		string(b[len(b)-len(headerEnd):]) == headerEnd
 }

@@ -199,7 +199,7 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 		}
 		e = fmt.Sprintf("%s %d %q", e, size, stream[:size+2])
 		if row.headers {
-			if block := stream[:header]; !strings.HasPrefix(block, "NATS/1.0") || !strings.HasSuffix(block, "\r\n\r\n") {
+			if block := stream[:header]; !strings.HasPrefix(block, "NATS/1.0 ") && !strings.HasPrefix(block, "NATS/1.0\r") || !strings.HasSuffix(block, "\r\n\r\n") {
 				return append(events, fmt.Sprintf("error %d", frameHeader))
 			}
 			e = fmt.Sprintf("%s %d", e, header)
@@ -236,6 +236,9 @@ func TestFramingHeaders(t *testing.T) {
 		{"a header size that is no number", "HPUB a 1x 20\r\n", roleClient, refused(frameSize)},
 		{"a total above the limit", "HPUB a 12 101\r\n", roleClient, refused(framePayload)},
 		{"headers of another protocol", "HPUB a 12 12\r\nHTTP/1.0\r\n\r\n\r\n", roleClient, refused(frameHeader)},
+		{"headers of a later version", "HPUB a 13 13\r\nNATS/1.01\r\n\r\n\r\n", roleClient, refused(frameHeader)},
+		{"headers with a status", "HPUB a 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", roleClient,
+			[]string{`HPUB "a" "16" "16" 16 "NATS/1.0 503\r\n\r\n\r\n" 16`}},
 		{"headers without their end", "HPUB a 12 14\r\nNATS/1.0\r\nhi\r\n\r\n", roleClient, refused(frameHeader)},
 	}
 	for _, c := range cases {
@@ -296,6 +299,8 @@ func FuzzFrame(f *testing.F) {
 func FuzzConnectionMemory(f *testing.F) {
 	f.Add([]byte("PUB a 99999999\r\nabc"), uint8(1))
 	f.Add([]byte("PUB a 1000000\r\n"+strings.Repeat("x", 3000)), uint8(200))
+	f.Add([]byte("HPUB a 12 1000000\r\nNATS/1.0\r\n\r\n"+strings.Repeat("x", 3000)), uint8(50))
+	f.Add([]byte("HPUB a 999999 1000000\r\nNATS/1.0\r\n"), uint8(0))
 	f.Fuzz(func(t *testing.T, stream []byte, step uint8) {
 		const limit = 1 << 10
 		l := &frameLimits{role: roleClient, line: 64, payload: 1 << 20}

@@ -46,6 +46,7 @@ type routeState struct {
 	subscriptions      int
 	subscriptionsList  []string // subjects, if asked for
 	waitingForInterest int64    // lines of interest on their way to it
+	headersDropped     int64    // messages to it that lost their headers
 }
 
 // routeStates returns the routes, oldest first, with the subjects they
@@ -66,7 +67,7 @@ func (r *route) state(subs bool) routeState {
 		solicited: r.order != nil, configured: r.order != nil && r.order.explicit,
 		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
-		waitingForInterest: r.feed.waiting.Load(),
+		waitingForInterest: r.feed.waiting.Load(), headersDropped: r.stripped.Load(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

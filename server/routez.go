@@ -62,6 +62,7 @@ type RouteInfo struct {
 	Uptime             string    `json:"uptime"`
 	Idle               string    `json:"idle"`
 	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // lines of interest on their way to it
+	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages to it that lost their headers: it knows none
 }
 
 // Routez returns the page /routez. Nil options are fine.
@@ -140,7 +141,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		RemoteName: r.remoteID, RemoteVersion: r.remoteVersion,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
 		Uptime: span(now.Sub(start)), Idle: span(now.Sub(r.active)),
-		WaitingForInterest: r.waitingForInterest,
+		WaitingForInterest: r.waitingForInterest, HeadersDropped: r.headersDropped,
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,20 +25,39 @@ func (l sinkLink) trySend(segs []seg) (n int, err error) {
 
 func (l sinkLink) send(segs []seg, _ time.Time) (int, error) { return l.trySend(segs) }
 
-// sunk returns a client of s that writes nowhere and reads nothing by itself.
-func sunk(t testing.TB, s *Server) *client {
-	t.Helper()
-	near, far := net.Pipe()
-	t.Cleanup(func() { near.Close(); far.Close() })
-	c := newClient(s, near)
-	c.link = sinkLink{near}
+// sink makes a connection of s write nowhere and read nothing by itself.
+func sink(c *conn) *conn {
+	c.link = sinkLink{c.nc}
 	c.out.link = c.link
-	c.verbose, c.pedantic = false, false
 	return c
 }
 
-// handle gives a client bytes as if it had read them, and lets it work.
-func handle(t testing.TB, c *client, text string) {
+// deadPipe is a connection to nobody.
+func deadPipe(t testing.TB) net.Conn {
+	near, far := net.Pipe()
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near
+}
+
+// sunk returns a client of s without a socket.
+func sunk(t testing.TB, s *Server) *conn {
+	t.Helper()
+	c := newClient(s, deadPipe(t))
+	c.verbose, c.pedantic = false, false
+	return sink(&c.conn)
+}
+
+// sunkRoute returns a route of s without a socket, to a server that takes headers
+// or not.
+func sunkRoute(t testing.TB, s *Server, headers bool) *conn {
+	t.Helper()
+	r := newRoute(s, deadPipe(t), nil)
+	r.headers.Store(headers)
+	return sink(&r.conn)
+}
+
+// handle gives a connection bytes as if it had read them, and lets it work.
+func handle(t testing.TB, c *conn, text string) {
 	t.Helper()
 	for len(text) > 0 {
 		n := copy(c.in.space(readSize), text)
@@ -49,6 +69,15 @@ func handle(t testing.TB, c *client, text string) {
 	}
 }
 
+// takesHeaders is the CONNECT of a client that does.
+const takesHeaders = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n"
+
+// withHeaders is a publication with headers and so many bytes of payload.
+func withHeaders(size int) string {
+	const block = "NATS/1.0\r\nTrace: 0af7651916cd43dd8448eb211c80319c\r\n\r\n"
+	return fmt.Sprintf("HPUB foo %d %d\r\n%s%s\r\n", len(block), len(block)+size, block, strings.Repeat("x", size))
+}
+
 // TestSpeedNoAllocations runs the walk of a message, from bytes that were read to
 // bytes that are handed to the socket, and wants no memory taken on the way.
 func TestSpeedNoAllocations(t *testing.T) {
@@ -57,7 +86,7 @@ func TestSpeedNoAllocations(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		subs func(i int) string // the SUB of client i
+		subs func(i int) string // what client i sends first
 		n    int
 		pub  string
 	}{
@@ -66,6 +95,15 @@ func TestSpeedNoAllocations(t *testing.T) {
 		{"one hundred subscribers with the same sid", func(int) string { return "SUB foo 1\r\n" }, 100, "PUB foo 2\r\nhi\r\n"},
 		{"a queue group of eight", func(i int) string { return fmt.Sprintf("SUB foo g %d\r\n", i) }, 8, "PUB foo 2\r\nhi\r\n"},
 		{"two subjects in turn", func(i int) string { return fmt.Sprintf("SUB foo.%d 1\r\n", i) }, 2, "PUB foo.0 2\r\nhi\r\nPUB foo.1 2\r\nhi\r\n"},
+		{"headers to one subscriber", func(int) string { return takesHeaders + "SUB foo 1\r\n" }, 1, withHeaders(2)},
+		{"headers to one hundred subscribers, half of which take them", func(i int) string {
+			if i%2 == 0 {
+				return "SUB foo 1\r\n"
+			}
+			return takesHeaders + "SUB foo 1\r\n"
+		}, 100, withHeaders(2)},
+		{"headers to a queue group of eight", func(i int) string { return takesHeaders + fmt.Sprintf("SUB foo g %d\r\n", i) }, 8, withHeaders(2)},
+		{"headers and a large payload by reference", func(i int) string { return takesHeaders + "SUB foo 1\r\n" }, 2, withHeaders(16384)},
 		{"a large payload by reference", func(int) string { return "SUB foo 1\r\n" }, 2, "PUB foo 16384\r\n" + strings.Repeat("x", 16384) + "\r\n"},
 	}
 	for _, tt := range tests {
@@ -78,12 +116,97 @@ func TestSpeedNoAllocations(t *testing.T) {
 				handle(t, sunk(t, s), tt.subs(i))
 			}
 			p := sunk(t, s)
+			handle(t, p, takesHeaders)
 			batch := strings.Repeat(tt.pub, max(1, 8192/len(tt.pub)))
 			handle(t, p, batch)
 			// Pools may be emptied by a collection meanwhile: a few are allowed
 			// per batch of thousands of messages, none per message.
 			if got := testing.AllocsPerRun(100, func() { handle(t, p, batch) }); got > 2 {
 				t.Errorf("got %v allocations per batch, want none", got)
+			}
+		})
+	}
+}
+
+// TestSpeedHeadersCostNoMore publishes the same bytes as PUB and as HPUB, in turn.
+func TestSpeedHeadersCostNoMore(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has its own speed; make test runs this again without it")
+	}
+	const rounds, most = 41, 1.25
+	for _, size := range []int{16, 128, 1024, 16384} {
+		for _, subs := range []int{1, 10} {
+			t.Run(fmt.Sprintf("size=%d/subs=%d", size, subs), func(t *testing.T) {
+				s, err := New(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range subs {
+					handle(t, sunk(t, s), takesHeaders+"SUB foo 1\r\n")
+				}
+				p := sunk(t, s)
+				handle(t, p, takesHeaders)
+				headed := withHeaders(size)
+				_, body, _ := strings.Cut(headed, "\r\n")
+				plain := fmt.Sprintf("PUB foo %d\r\n%s", len(body)-2, body)
+				per := max(1, 256<<10/len(plain))
+				took := func(msg string) time.Duration {
+					batch := strings.Repeat(msg, per)
+					begin := time.Now()
+					handle(t, p, batch)
+					return time.Since(begin)
+				}
+				var ratios []float64
+				for range rounds {
+					ratios = append(ratios, float64(took(headed))/float64(took(plain)))
+				}
+				slices.Sort(ratios)
+				t.Logf("headers cost %.2f times as much", ratios[rounds/2])
+				if got := ratios[rounds/2]; got > most {
+					t.Errorf("headers cost %.2f times as much, want at most %v", got, most)
+				}
+			})
+		}
+	}
+}
+
+// TestSpeedNoAllocationsAcrossRoutes is TestSpeedNoAllocations for messages to and
+// from other servers.
+func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates; make test runs this again without it")
+	}
+	const block = "NATS/1.0\r\n\r\n"
+	for _, tt := range []struct {
+		name     string
+		from, to func(s *Server) *conn
+		sub, pub string
+	}{
+		{"to a server of ours", func(s *Server) *conn { return sunk(t, s) }, func(s *Server) *conn { return sunkRoute(t, s, true) },
+			"SUB foo  RSID:1:1\r\n", "HPUB foo 12 14\r\n" + block + "hi\r\n"},
+		{"to a classic server", func(s *Server) *conn { return sunk(t, s) }, func(s *Server) *conn { return sunkRoute(t, s, false) },
+			"SUB foo  RSID:1:1\r\n", "HPUB foo 12 14\r\n" + block + "hi\r\n"},
+		{"from a server of ours", func(s *Server) *conn { return sunkRoute(t, s, true) }, func(s *Server) *conn { return sunk(t, s) },
+			takesHeaders + "SUB foo 1\r\n", "HMSG foo RSID:1:1 12 14\r\n" + block + "hi\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := New(&Options{Cluster: ClusterOpts{Port: RandomPort}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to, from := tt.to(s), tt.from(s)
+			handle(t, to, tt.sub)
+			if from.role == roleClient {
+				handle(t, from, takesHeaders)
+			}
+			batch := strings.Repeat(tt.pub, 8192/len(tt.pub))
+			handle(t, from, batch)
+			before := to.out.stats().msgs
+			if got := testing.AllocsPerRun(100, func() { handle(t, from, batch) }); got > 2 {
+				t.Errorf("got %v allocations per batch, want none", got)
+			}
+			if got, want := to.out.stats().msgs-before, int64(101*(8192/len(tt.pub))); got != want {
+				t.Errorf("got %d messages, want %d", got, want)
 			}
 		})
 	}
