@@ -32,8 +32,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// builtProgram names the environment variable that holds the path of the binary for a test within a test.
+const builtProgram = "GNATSD_TEST_PROGRAM"
+
 // program is the path of the broker's binary, built when it is first asked for.
 var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(builtProgram); path != "" {
+		return path, nil
+	}
 	path := filepath.Join(os.Getenv(buildDir), "gnatsd")
 	if runtime.GOOS == "windows" {
 		path += ".exe"

@@ -1,0 +1,632 @@
+package test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
+
+	"gnatsd/test/certs"
+)
+
+// The tests here type every command line and every configuration of the classic README as it stands there, ports and paths
+// included, and look whether what happens is what it says. They run in a network of their own, where all ports are free.
+
+// TestClassicReadme runs TestInReadmeNetwork in a network of its own.
+func TestClassicReadme(t *testing.T) {
+	t.Parallel()
+	namespaces(t, "--net")
+	path, err := program()
+	must(t, err)
+	self, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--kill-child", self, "-test.run=^TestInReadmeNetwork$", "-test.v")
+	cmd.Env = append(os.Environ(), builtProgram+"="+path)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestInReadmeNetwork") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// TestInReadmeNetwork is what TestClassicReadme runs. Its parts follow each other, for they share ports, but those of a part do not.
+func TestInReadmeNetwork(t *testing.T) {
+	if os.Getenv(builtProgram) == "" {
+		t.Skip("for TestClassicReadme")
+	}
+	bringUpLoopback(t)
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, *readmeDesk)
+	}{
+		{"running", readmeRunning},
+		{"process signaling", readmeSignals},
+		{"configuration file", readmeFile},
+		{"variables", readmeVariables},
+		{"clustering", readmeCluster},
+		{"one command line for every host", readmeSameLine},
+		{"single user authentication", readmeSingleUser},
+		{"multi-user authentication", readmeUsers},
+		{"authorization", readmePermissions},
+		{"TLS", readmeTLS},
+		{"TLS for routes", readmeRouteTLS},
+		{"monitoring", readmeMonitoring},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.run(t, newReadmeDesk(t)) })
+	}
+}
+
+// bringUpLoopback turns on the only interface of a new network.
+func bringUpLoopback(t *testing.T) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	must(t, err)
+	must(t, unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, lo))
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	must(t, unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
+}
+
+// readmeDesk is where somebody sits who follows the README: a directory with its files.
+type readmeDesk struct{ dir string }
+
+func newReadmeDesk(t *testing.T) *readmeDesk {
+	t.Helper()
+	d := &readmeDesk{t.TempDir()}
+	for _, dir := range []string{"configs/certs", "test/configs/certs"} {
+		must(t, certs.WriteAll(filepath.Join(d.dir, dir)))
+	}
+	return d
+}
+
+// write puts a file on the desk.
+func (d *readmeDesk) write(t *testing.T, name, text string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600))
+}
+
+// shell types a line as a person does, with gnatsd in the path, and starts what it says.
+func (d *readmeDesk) shell(t *testing.T, line string) *process {
+	t.Helper()
+	path, err := program()
+	must(t, err)
+	cmd := exec.Command("sh", "-c", "exec "+line)
+	cmd.Dir = d.dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+	return launch(t, cmd)
+}
+
+// do types a line and waits for its end.
+func (d *readmeDesk) do(t *testing.T, line string) {
+	t.Helper()
+	if code, log := d.shell(t, line).finish(); code != 0 || len(log) > 0 {
+		t.Errorf("%s: got exit %d, %q", line, code, log)
+	}
+}
+
+// tells waits for lines in any order.
+func (p *process) tells(t *testing.T, patterns ...string) {
+	t.Helper()
+	for len(patterns) > 0 {
+		got := p.await(t, "(?:"+strings.Join(patterns, ")|(?:")+")")[0]
+		for i, pattern := range patterns {
+			if regexp.MustCompile(pattern).MatchString(got) {
+				patterns = append(patterns[:i:i], patterns[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// stops ends a broker in order, which frees its ports for the next.
+func (p *process) stops(t *testing.T) {
+	t.Helper()
+	if code, log := p.stop(t, syscall.SIGINT); code != 0 {
+		t.Errorf("got exit %d, %q", code, log)
+	}
+}
+
+// wantConnect fails the test unless a client gets in, or is refused.
+func wantConnect(t *testing.T, url string, admitted bool) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err == nil {
+		nc.Close()
+	}
+	if (err == nil) != admitted {
+		t.Errorf("%s: got %v, want admission %v", url, err, admitted)
+	}
+}
+
+func readmeRunning(t *testing.T, d *readmeDesk) {
+	p := d.shell(t, "gnatsd")
+	p.await(t, stamp+`\[INF\] Starting nats-server version \d+\.\d+\.\d+$`)
+	p.await(t, stamp+`\[INF\] Git commit \[[^\]]+\]$`)
+	p.await(t, stamp+`\[INF\] Listening for client connections on 0\.0\.0\.0:4222$`)
+	p.await(t, stamp+`\[INF\] Server is ready$`)
+	wantConnect(t, "nats://localhost:4222", true)
+	c := dialRaw(t, "127.0.0.1:4222")
+	c.say("SUB foo 1", "PUB foo 11", "Hello World")
+	c.hear(t, "+OK", "+OK", "MSG foo 1 11", "Hello World")
+	p.stops(t)
+}
+
+func readmeSignals(t *testing.T, d *readmeDesk) {
+	d.write(t, "some.conf", "debug: false")
+	begin := func() *process {
+		p := d.shell(t, "gnatsd -c some.conf -l log")
+		fileHas(t, filepath.Join(d.dir, "log"), `Server is ready$`)
+		must(t, os.Rename(filepath.Join(d.dir, "log"), filepath.Join(d.dir, "log.old")))
+		return p
+	}
+	p := begin()
+	target := fmt.Sprint(p.cmd.Process.Pid)
+	d.do(t, "gnatsd -sl reopen="+target)
+	fileHas(t, filepath.Join(d.dir, "log"), `File log re-opened$`)
+	d.write(t, "some.conf", "debug: true")
+	d.do(t, "gnatsd -sl reload="+target)
+	fileHas(t, filepath.Join(d.dir, "log"), `(Reloaded|Failed to reload) server configuration`)
+	d.do(t, "gnatsd -sl stop="+target)
+	if code, _ := p.finish(); code != -1 {
+		t.Errorf("stop: got exit %d, want a process that was killed", code)
+	}
+	p = begin()
+	p.stops(t)
+}
+
+const readmeConfiguration = `
+listen: localhost:4242 # host/port to listen for client connections
+
+http: localhost:8222 # HTTP monitoring port
+
+# Authorization for client connections
+authorization {
+  user:     derek
+  # ./util/mkpasswd -p T0pS3cr3t
+  password: $2a$11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG
+  timeout:  1
+}
+
+# Cluster definition
+cluster {
+
+  listen: localhost:4244 # host/port for inbound route connections
+
+  # Authorization for route connections
+  authorization {
+    user: route_user
+    # ./util/mkpasswd -p T0pS3cr3tT00!
+    password: $2a$11$xH8dkGrty1cBNtZjhPeWJewu/YPbSU.rXJWmS6SFilOBXzmZoMk9m
+    timeout: 0.5
+  }
+
+  # Routes are actively solicited and connected to from this server.
+  # Other servers can connect to us if they supply the correct credentials
+  # in their routes definitions from above.
+
+  routes = [
+    nats-route://user1:pass1@127.0.0.1:4245
+    nats-route://user2:pass2@127.0.0.1:4246
+  ]
+}
+
+# logging options
+debug:   false
+trace:   true
+logtime: false
+log_file: "DIR/nats-server.log"
+
+# pid file
+pid_file: "DIR/nats-server.pid"
+
+# Some system overides
+
+# max_connections
+max_connections: 100
+
+# maximum protocol control line
+max_control_line: 512
+
+# maximum payload
+max_payload: 65536
+
+# Duration the server can block on a socket write to a client.  Exceeding the
+# deadline will designate a client as a slow consumer.
+write_deadline: "2s"
+`
+
+func readmeFile(t *testing.T, d *readmeDesk) {
+	d.write(t, "gnatsd.conf", strings.ReplaceAll(readmeConfiguration, "DIR", d.dir))
+	p := d.shell(t, "gnatsd -c gnatsd.conf")
+	log := filepath.Join(d.dir, "nats-server.log")
+	fileHas(t, log, `^\[\d+\] \[INF\] Server is ready$`) // logtime: false
+	fileHas(t, log, `Listening for route connections on localhost:4244$`)
+	for _, route := range []string{"4245", "4246"} {
+		fileHas(t, log, `Error trying to connect to route: dial tcp 127\.0\.0\.1:`+route)
+	}
+	pid, err := os.ReadFile(filepath.Join(d.dir, "nats-server.pid"))
+	if string(pid) != fmt.Sprint(p.cmd.Process.Pid) {
+		t.Errorf("pid file: got %q, %v", pid, err)
+	}
+	wantConnect(t, "nats://derek:T0pS3cr3t@localhost:4242", true)
+	wantConnect(t, "nats://derek:wrong@localhost:4242", false)
+	fileHas(t, log, `\[TRC\] .* ->> \[CONNECT \{.*\}\]$`) // trace: true
+	_, varz := get(t, "http://localhost:8222/varz")
+	for _, want := range []string{
+		`"max_connections": 100,`, `"max_control_line": 512,`, `"max_payload": 65536,`, `"write_deadline": 2000000000,`,
+		`"auth_timeout": 1,`, `"cluster_port": 4244,`, `"auth_timeout": 0.5`,
+	} {
+		if !strings.Contains(varz, want) {
+			t.Errorf("got no %s in %s", want, varz)
+		}
+	}
+	d.write(t, "other.conf", "cluster { listen: localhost:4245, routes: [ \"nats-route://route_user:T0pS3cr3tT00!@localhost:4244\" ] }")
+	other := d.shell(t, "gnatsd -p 5222 -c other.conf -D")
+	other.await(t, `Registering remote route`)
+	other.stops(t)
+	p.stops(t)
+	if text, err := os.ReadFile(log); err != nil || strings.Contains(string(text), "[DBG]") {
+		t.Errorf("debug: false, but %v, %s", err, text)
+	}
+	// Paths of Windows.
+	for _, path := range []string{`c:\\logging\\log.txt`, `c:/logging/log.txt`} {
+		got := printedConfig(t, "-c", writeConfig(t, `log_file: "`+path+`"`))
+		if want := "\nlog_file: \"" + path + "\" "; !strings.Contains(got, want) {
+			t.Errorf("got no %s in\n%s", want, got)
+		}
+	}
+}
+
+func readmeVariables(t *testing.T, d *readmeDesk) {
+	d.write(t, "x.conf", "authorization {\n  PASS: abc\n  user: $NAME_OF_USER\n  password: $pass\n}")
+	p := d.shell(t, "env NAME_OF_USER=anna gnatsd -c x.conf")
+	p.await(t, `Server is ready$`)
+	wantConnect(t, "nats://anna:abc@localhost:4222", true)
+	p.stops(t)
+}
+
+// readmeCluster is the three nodes of the README, the seed by flags and by either file.
+func readmeCluster(t *testing.T, d *readmeDesk) {
+	d.write(t, "seed.conf", "# Cluster Seed Node\n\nlisten: 127.0.0.1:4222\nhttp: 8222\n\ncluster {\n  listen: 127.0.0.1:4248\n}\n")
+	d.write(t, "ports.conf", "cluster {\n  host: 127.0.0.1\n  port: 4248\n}\n")
+	for _, seedLine := range []string{"gnatsd -p 4222 -cluster nats://localhost:4248 -D", "gnatsd -config ./seed.conf -D", "gnatsd -c ports.conf -D"} {
+		seed := d.shell(t, seedLine)
+		seed.await(t, `\[INF\] Listening for client connections on \S+:4222$`)
+		id := seed.await(t, `\[DBG\] Server id is (\w+)$`)[1]
+		seed.tells(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on (127\.0\.0\.1|localhost):4248$`)
+
+		second := d.shell(t, "gnatsd -p 5222 -cluster nats://localhost:5248 -routes nats://localhost:4248 -D")
+		second.await(t, `\[INF\] Listening for client connections on 0\.0\.0\.0:5222$`)
+		secondID := second.await(t, `\[DBG\] Server id is (\w+)$`)[1]
+		second.tells(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on localhost:5248$`,
+			`\[DBG\] Trying to connect to route on localhost:4248$`,
+			`:4248 - rid:1 - Route connection created$`, `\[DBG\] \S+:4248 - rid:1 - Route connect msg sent$`,
+			`\[DBG\] \S+:4248 - rid:1 - Registering remote route "`+id+`"$`, `\[DBG\] \S+:4248 - rid:1 - Sent local subscriptions to route$`)
+		seed.tells(t, `rid:1 - Route connection created$`, `\[DBG\] \S+ - rid:1 - Registering remote route "`+secondID+`"$`, `\[DBG\] \S+ - rid:1 - Sent local subscriptions to route$`)
+
+		third := d.shell(t, "gnatsd -p 6222 -cluster nats://localhost:6248 -routes nats://localhost:4248 -D")
+		thirdID := third.await(t, `\[DBG\] Server id is (\w+)$`)[1]
+		third.tells(t, `Registering remote route "`+id+`"$`, `Registering remote route "`+secondID+`"$`)
+		seed.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
+		second.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
+		for _, p := range []*process{third, second, seed} {
+			p.stops(t)
+		}
+	}
+	refused := d.shell(t, "gnatsd --routes nats://localhost:4248")
+	if code, log := refused.finish(); code != 1 || len(log) != 1 || log[0] != "solicited routes require cluster capabilities, e.g. --cluster" {
+		t.Errorf("routes without a cluster: got exit %d, %q", code, log)
+	}
+}
+
+func readmeSameLine(t *testing.T, d *readmeDesk) {
+	env := "env HOSTNAME=localhost NATS_CLUSTER_PORT=4248 NATS_SEED_HOST=localhost "
+	p := d.shell(t, env+`sh -c 'exec gnatsd --cluster nats://$HOSTNAME:$NATS_CLUSTER_PORT --routes nats://$NATS_SEED_HOST:$NATS_CLUSTER_PORT -D'`)
+	p.await(t, `\[DBG\] .*Detected route to self, ignoring "nats://localhost:4248/?"$`)
+	wantConnect(t, "nats://localhost:4222", true)
+	p.stops(t)
+}
+
+func readmeSingleUser(t *testing.T, d *readmeDesk) {
+	d.write(t, "plain.conf", "authorization {\n  user:     derek\n  password: T0pS3cr3t\n  timeout:  1\n}")
+	d.write(t, "token.conf", "authorization {\n  # You can generate the token using /util/mkpasswd.go\n  token: $2a$11$bXz1Mi5xM.rRUnYRT0Vb2el6sSzVrqA0DJKdt.5Itj1C1K4HT9FDG\n  timeout: 1\n}")
+	d.write(t, "made.conf", "authorization {\n  user: derek\n  password: $2a$11$3kIDaCxw.Glsl1.u5nKa6eUnNDLV5HV9tIuUp7EHhMt6Nm9myW1aS\n}")
+	for _, tc := range []struct {
+		line    string
+		good    nats.Option
+		bad     nats.Option
+		goodURL string
+	}{
+		{"gnatsd --user foo --pass bar", nil, nats.UserInfo("foo", "baz"), "nats://foo:bar@localhost:4222"},
+		{"gnatsd -auth 'S3Cr3T0k3n!'", nil, nats.Token("x"), "nats://S3Cr3T0k3n!@localhost:4222"},
+		{"gnatsd -c plain.conf", nats.UserInfo("derek", "T0pS3cr3t"), nats.UserInfo("derek", "x"), ""},
+		{"gnatsd -c token.conf", nats.Token("D#6)e0ht^@61kU5!^!owrX"), nats.Token("$2a$11$bXz1Mi5xM.rRUnYRT0Vb2el6sSzVrqA0DJKdt.5Itj1C1K4HT9FDG"), ""},
+		{"gnatsd -c made.conf", nats.UserInfo("derek", "#IclkRPHUpsTmACWzmIGXr"), nats.UserInfo("derek", "x"), ""},
+	} {
+		p := d.shell(t, tc.line)
+		p.await(t, `Server is ready$`)
+		if tc.goodURL != "" {
+			wantConnect(t, tc.goodURL, true)
+		} else if nc, err := nats.Connect("nats://localhost:4222", tc.good); err != nil {
+			t.Errorf("%s: %v", tc.line, err)
+		} else {
+			nc.Close()
+		}
+		if nc, err := nats.Connect("nats://localhost:4222", tc.bad); err == nil {
+			nc.Close()
+			t.Errorf("%s: wrong credentials were taken", tc.line)
+		}
+		wantConnect(t, "nats://localhost:4222", false)
+		p.stops(t)
+	}
+}
+
+func readmeUsers(t *testing.T, d *readmeDesk) {
+	d.write(t, "users.conf", `
+ADMIN = { publish = ">", subscribe = ">" }
+REQUESTOR = { publish = ["req.foo", "req.bar"], subscribe = "_INBOX.*" }
+authorization {
+  PASS: abcdefghijklmnopqrstuvwxwz0123456789
+  users = [
+    {user: alice, password: foo, permissions: $ADMIN}
+    {user: bob,   password: bar, permissions: $REQUESTOR}
+    {user: joe,   password: $PASS}
+  ]
+}`)
+	p := d.shell(t, "gnatsd -c users.conf")
+	p.await(t, `Server is ready$`)
+	wantConnect(t, "nats://alice:foo@localhost:4222", true)
+	wantConnect(t, "nats://bob:bar@localhost:4222", true)
+	wantConnect(t, "nats://joe:abcdefghijklmnopqrstuvwxwz0123456789@localhost:4222", true)
+	wantConnect(t, "nats://alice:bar@localhost:4222", false)
+	p.stops(t)
+}
+
+func readmePermissions(t *testing.T, d *readmeDesk) {
+	d.write(t, "permissions.conf", `
+authorization {
+  ADMIN = {
+    publish = ">"
+    subscribe = ">"
+  }
+  REQUESTOR = {
+    publish = ["req.foo", "req.bar"]
+    subscribe = "_INBOX.*"
+  }
+  DEFAULT_PERMISSIONS = {
+    publish = "SANDBOX.*"
+    subscribe = ["PUBLIC.>", "_INBOX.>"]
+  }
+
+  PASS: abcdefghijklmnopqrstuvwxwz0123456789
+  users = [
+    {user: alice, password: foo, permissions: $ADMIN}
+    {user: bob,   password: bar, permissions: $REQUESTOR}
+    {user: joe,   password: $PASS}
+  ]
+}`)
+	p := d.shell(t, "gnatsd -c permissions.conf")
+	p.await(t, `Server is ready$`)
+	for _, tc := range []struct{ user, pass, say, want, logged string }{
+		{"alice", "foo", "PUB any.thing 0", "", ""},
+		{"alice", "foo", "SUB > 1", "", ""},
+		{"bob", "bar", "PUB req.foo 0", "", ""},
+		{"bob", "bar", "PUB req.bar 0", "", ""},
+		{"bob", "bar", "SUB _INBOX.x 1", "", ""},
+		{"bob", "bar", "PUB req.x 0", `-ERR 'Permissions Violation for Publish to "req.x"'`, `Publish Violation - User "bob", Subject "req\.x"`},
+		{"bob", "bar", "SUB req.foo 1", `-ERR 'Permissions Violation for Subscription to "req.foo"'`, `Subscription Violation - User "bob", Subject "req\.foo", SID 1`},
+		{"joe", "abcdefghijklmnopqrstuvwxwz0123456789", "PUB SANDBOX.x 0", "", ""},
+		{"joe", "abcdefghijklmnopqrstuvwxwz0123456789", "SUB PUBLIC.x.y 1", "", ""},
+		{"joe", "abcdefghijklmnopqrstuvwxwz0123456789", "PUB PUBLIC.x 0", `-ERR 'Permissions Violation for Publish to "PUBLIC.x"'`, `Publish Violation - User "joe", Subject "PUBLIC\.x"`},
+	} {
+		c := dialRaw(t, "127.0.0.1:4222")
+		c.say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, tc.user, tc.pass), tc.say)
+		if strings.HasPrefix(tc.say, "PUB") {
+			c.say("")
+		}
+		c.say("PING")
+		if tc.want != "" {
+			c.hear(t, tc.want)
+			p.await(t, `\[ERR\] .*`+tc.logged)
+		}
+		c.hear(t, "PONG")
+	}
+	p.stops(t)
+}
+
+func readmeTLS(t *testing.T, d *readmeDesk) {
+	const user = `
+authorization {
+  user:     derek
+  password: $2a$11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG
+  timeout:  1
+}`
+	d.write(t, "tls.conf", `
+# Simple TLS config file
+
+listen: 127.0.0.1:4443
+
+tls {
+  cert_file:  "./configs/certs/server-cert.pem"
+  key_file:   "./configs/certs/server-key.pem"
+  timeout:    2
+}
+`+user)
+	d.write(t, "verify.conf", `
+listen: 127.0.0.1:4443
+
+tls {
+  cert_file: "./configs/certs/server-cert.pem"
+  key_file:  "./configs/certs/server-key.pem"
+  ca_file:   "./configs/certs/ca.pem"
+  verify:    true
+}
+`+user)
+	flags := " --tlscert=./test/configs/certs/server-cert.pem --tlskey=./test/configs/certs/server-key.pem"
+	for _, tc := range []struct {
+		line, port, certs string
+		verify            bool
+	}{
+		{"gnatsd -c tls.conf", "4443", "configs/certs", false},
+		{"gnatsd -c verify.conf", "4443", "configs/certs", true},
+		{"gnatsd --tls" + flags, "4222", "test/configs/certs", false},
+		{"gnatsd --tlsverify" + flags + " --tlscacert=./test/configs/certs/ca.pem", "4222", "test/configs/certs", true},
+	} {
+		p := d.shell(t, tc.line+" -D")
+		p.await(t, `\[INF\] Listening for client connections on \S+:`+tc.port+`$`)
+		p.await(t, `\[INF\] TLS required for client connections$`)
+		p.await(t, `\[INF\] Server is ready$`)
+		dir := filepath.Join(d.dir, tc.certs)
+		login := nats.UserInfo("derek", "T0pS3cr3t")
+		for name, admitted := range map[string]bool{"client": true, "": !tc.verify} {
+			nc, err := nats.Connect("tls://localhost:"+tc.port, nats.Secure(clientTLS(t, dir, name)), login)
+			if (err == nil) != admitted {
+				t.Errorf("%s: certificate %q: got %v, want admission %v", tc.line, name, err, admitted)
+			}
+			if err == nil {
+				nc.Close()
+			}
+		}
+		p.tells(t, `\[DBG\] \S+ - cid:\d+ - Client connection created$`, `\[DBG\] \S+ - cid:\d+ - Starting TLS client connection handshake$`,
+			`\[DBG\] \S+ - cid:\d+ - TLS handshake complete$`, `\[DBG\] \S+ - cid:\d+ - TLS version 1\.3, cipher suite TLS_\w+$`)
+		p.stops(t)
+	}
+}
+
+func readmeRouteTLS(t *testing.T, d *readmeDesk) {
+	block := `
+cluster {
+  listen: 127.0.0.1:%d
+
+  tls {
+    # Route cert
+    cert_file: "./configs/certs/srv%[2]s-cert.pem"
+    # Private key
+    key_file:  "./configs/certs/srv%[2]s-key.pem"
+    # Optional certificate authority verifying connected routes
+    # Required when we have self-signed CA, etc.
+    ca_file:   "./configs/certs/ca.pem"
+  }
+  # Routes are actively solicited and connected to from this server.
+  # Other servers can connect to us if they supply the correct credentials
+  # in their routes definitions from above.
+  routes = [
+    nats-route://127.0.0.1:%d
+  ]
+}
+`
+	d.write(t, "a.conf", fmt.Sprintf(block, 4244, "a", 4246))
+	d.write(t, "b.conf", fmt.Sprintf(block, 4246, "b", 4244))
+	a, b := d.shell(t, "gnatsd -c a.conf -D"), d.shell(t, "gnatsd -p 5222 -c b.conf -D")
+	a.await(t, `Registering remote route "\w+"$`)
+	b.await(t, `Registering remote route "\w+"$`)
+	a.stops(t)
+	b.stops(t)
+}
+
+func readmeMonitoring(t *testing.T, d *readmeDesk) {
+	p := d.shell(t, "gnatsd -m 8222")
+	p.await(t, stamp+`\[INF\] Starting nats-server version`)
+	p.await(t, stamp+`\[INF\] Git commit \[[^\]]+\]$`)
+	p.await(t, stamp+`\[INF\] Starting http monitor on 0\.0\.0\.0:8222$`)
+	p.await(t, stamp+`\[INF\] Listening for client connections on 0\.0\.0\.0:4222$`)
+	p.await(t, stamp+`\[INF\] Server is ready$`)
+	for _, page := range []string{"varz", "connz", "routez", "subsz"} {
+		wantPage(t, "http://localhost:8222/"+page, http.StatusOK, "{\n")
+	}
+	wantPage(t, "http://localhost:8222/", http.StatusOK, "<html")
+	p.stops(t)
+	p = d.shell(t, "gnatsd -ms 8222 --tlscert=./test/configs/certs/server-cert.pem --tlskey=./test/configs/certs/server-key.pem")
+	p.await(t, `\[INF\] Starting https monitor on 0\.0\.0\.0:8222$`)
+	must(t, securePage(t, overTLS(t, filepath.Join(d.dir, "test/configs/certs"), ""), "localhost:8222"))
+	p.stops(t)
+}
+
+// readmeUsage are the lines of the README's "Command line arguments", with one space where the columns are.
+const readmeUsage = `
+Server Options:
+-a, --addr <host> Bind to host address (default: 0.0.0.0)
+-p, --port <port> Use port for clients (default: 4222)
+-P, --pid <file> File to store PID
+-m, --http_port <port> Use port for http monitoring
+-ms,--https_port <port> Use port for https monitoring
+-c, --config <file> Configuration file
+-sl,--signal <signal>[=<pid>] Send signal to gnatsd process (stop, quit, reopen, reload)
+--client_advertise <string> Client URL to advertise to other servers
+
+Logging Options:
+-l, --log <file> File to redirect log output
+-T, --logtime Timestamp log entries (default: true)
+-s, --syslog Log to syslog or windows event log
+-r, --remote_syslog <addr> Syslog server addr (udp://localhost:514)
+-D, --debug Enable debugging output
+-V, --trace Trace the raw protocol
+-DV Debug and trace
+
+Authorization Options:
+--user <user> User required for connections
+--pass <password> Password required for connections
+--auth <token> Authorization token required for connections
+
+TLS Options:
+--tls Enable TLS, do not verify clients (default: false)
+--tlscert <file> Server certificate file
+--tlskey <file> Private key for server certificate
+--tlsverify Enable TLS, verify client certificates
+--tlscacert <file> Client certificate CA for verification
+
+Cluster Options:
+--routes <rurl-1, rurl-2> Routes to solicit and connect
+--cluster <cluster-url> Cluster URL for solicited routes
+--no_advertise <bool> Advertise known cluster IPs to clients
+--cluster_advertise <string> Cluster URL to advertise to other servers
+--connect_retries <number> For implicit routes, number of connect retries
+
+
+Common Options:
+-h, --help Show this message
+-v, --version Show version
+--help_tls TLS help
+`
+
+// usageLine is how the usage text lays out a line of the README: long flags below each other, descriptions from column 38 on.
+var usageLine = regexp.MustCompile(`^(-\S+,? ?(?:--\w+)?(?: <[^>]*>)?(?:\[=<pid>\])?) (.*)$`)
+
+// TestUsageHasTheLinesOfTheClassicReadme allows lines between them, for flags that are newer.
+func TestUsageHasTheLinesOfTheClassicReadme(t *testing.T) {
+	t.Parallel()
+	want := []string{"", "Usage: gnatsd [options]"}
+	for line := range strings.Lines(readmeUsage) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := usageLine.FindStringSubmatch(line); m != nil {
+			indent := "    "
+			if strings.HasPrefix(line, "--") {
+				indent = "        "
+			}
+			line = fmt.Sprintf("%-37s%s", indent+m[1], m[2])
+		}
+		want = append(want, line)
+	}
+	want = append(want, "")
+	usage, _, _ := run(t, "-h")
+	for scan := bufio.NewScanner(strings.NewReader(usage)); scan.Scan(); {
+		switch line := scan.Text(); {
+		case len(want) > 0 && line == want[0]:
+			want = want[1:]
+		case line == "" || len(line) < 38 || line[36] != ' ' || line[37] == ' ':
+			t.Errorf("got a line that is laid out otherwise: %q, want %q", line, want[0])
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("the usage lacks %q", want)
+	}
+}
