@@ -52,6 +52,13 @@ func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) T
 	return ty
 }
 
+// ReadDuration reads a length of time as [Duration] does, for types that take other
+// values too.
+func ReadDuration(n *Node) (time.Duration, error) {
+	d, _, err := readDuration(n)
+	return d, err
+}
+
 // readDuration reads a duration: text, or a number of seconds. An integer with a
 // suffix is a duration where it reads as one: 2m is two minutes, not two million
 // seconds.

@@ -24,19 +24,26 @@ func (c *client) greet(refused closeReason) closeReason {
 		c.send(c.srv.infoFor(c))
 		return refused
 	}
-	if !g.tlsFirst {
+	tlsFirst, begun := c.beginsTLS(g)
+	if !tlsFirst {
 		if err := c.writeClear(c.srv.infoFor(c)); err != nil {
 			return endWriteError
 		}
 	}
 	if refused != goOn {
-		c.mute = g.tlsFirst
+		c.mute = tlsFirst
 		return refused
 	}
-	if r := c.secure(g); r != goOn {
+	if !tlsFirst && g.tlsOptional {
+		if begun = c.firstByte(g.tlsTimeout); !opensTLS(begun) {
+			c.putBack(begun)
+			return goOn
+		}
+	}
+	if r := c.secure(g, begun); r != goOn {
 		return r
 	}
-	if g.tlsFirst {
+	if tlsFirst {
 		c.send(c.srv.infoFor(c))
 	}
 	return goOn
@@ -52,13 +59,14 @@ func (c *conn) writeClear(text string) error {
 }
 
 // secure makes the TLS handshake. Until it is complete nothing else is written:
-// a connection that ends before goes without a word.
-func (c *client) secure(g *guard) closeReason {
+// a connection that ends before goes without a word. begun is what the client has
+// sent of it.
+func (c *client) secure(g *guard, begun []byte) closeReason {
 	c.mute = true
 	c.debugf("Starting TLS client connection handshake")
 	ctx, done := c.abortable()
 	defer done()
-	tc, _, err := serveTLS(ctx, c.nc, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
+	tc, _, err := serveTLS(ctx, &unreadConn{c.nc, begun}, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
 	switch {
 	case err == nil:
 	case c.ended():

@@ -18,8 +18,10 @@ type guard struct {
 	tls         *tlsHolder // of the client port; nil without TLS
 	monitorTLS  *tlsHolder // the same for HTTPS
 	tlsTimeout  time.Duration
-	tlsFirst    bool // INFO is sent inside TLS
-	tlsVerify   bool // certificates are demanded
+	tlsFirst    bool          // INFO is sent inside TLS
+	tlsFallback time.Duration // unless the client does not begin for so long; 0 = in any case
+	tlsOptional bool          // a client may do without
+	tlsVerify   bool          // certificates are demanded
 	tlsFiles    *TLSConfigOpts
 	warnings    []string // for the log at start
 	stopWatches context.CancelFunc
@@ -37,6 +39,8 @@ func (s *Server) newGuard(o *Options) (*guard, error) {
 		authTimeout: seconds(o.AuthTimeout),
 		tlsTimeout:  seconds(o.TLSTimeout),
 		tlsFirst:    o.TLSHandshakeFirst,
+		tlsFallback: o.TLSHandshakeFirstFallback,
+		tlsOptional: o.AllowNonTLS,
 		warnings:    warnings,
 		stopWatches: func() {},
 	}
@@ -56,6 +60,9 @@ func (g *guard) prepareTLS(o *Options) error {
 		if o.TLSHandshakeFirst {
 			return errors.New("handshake_first needs TLS on the client port")
 		}
+		if o.AllowNonTLS {
+			return errors.New("allow_non_tls needs TLS on the client port")
+		}
 		return nil
 	}
 	if o.TLSMap {
@@ -65,6 +72,9 @@ func (g *guard) prepareTLS(o *Options) error {
 			mapped := *files
 			mapped.Verify, files = true, &mapped
 		}
+	}
+	if o.AllowNonTLS && (o.TLSMap || config.ClientAuth >= tls.RequireAnyClientCert || o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0) {
+		return errors.New("allow_non_tls lets clients in without TLS: it cannot go with verify, verify_and_map or handshake_first: true")
 	}
 	g.tls, g.monitorTLS = newTLSHolder(config, tlsClients), newTLSHolder(config, tlsMonitoring)
 	g.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert
@@ -88,7 +98,8 @@ func (o *Options) readTLS() (err error) {
 // describe puts into INFO what the guard asks of clients.
 func (g *guard) describe(info *Info) {
 	info.AuthRequired = g.auth.required()
-	info.TLSRequired = g.tls != nil
+	info.TLSRequired = g.tls != nil && !g.tlsOptional
+	info.TLSAvailable = g.tls != nil && g.tlsOptional
 	info.TLSVerify = g.tls != nil && g.tlsVerify
 }
 

@@ -44,7 +44,7 @@ func (s *Server) listen() error {
 		return nil
 	}
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
-	if s.guard.Load().tls != nil {
+	if g := s.guard.Load(); g.tls != nil && !g.tlsOptional {
 		s.Noticef("TLS required for client connections")
 	}
 	s.Debugf("Server id is %s", s.id)

@@ -103,15 +103,20 @@ type Options struct {
 	PidFile      string `json:"-"`
 	PortsFileDir string `json:"-"`
 
-	TLS               bool        `json:"-"`
-	TLSVerify         bool        `json:"-"`
-	TLSMap            bool        `json:"-"` // the certificate names the user
-	TLSHandshakeFirst bool        `json:"-"` // INFO is sent inside TLS
-	TLSCert           string      `json:"-"`
-	TLSKey            string      `json:"-"`
-	TLSCaCert         string      `json:"-"`
-	TLSTimeout        float64     `json:"tls_timeout"` // seconds
-	TLSConfig         *tls.Config `json:"-"`
+	TLS               bool `json:"-"`
+	TLSVerify         bool `json:"-"`
+	TLSMap            bool `json:"-"` // the certificate names the user
+	TLSHandshakeFirst bool `json:"-"` // INFO is sent inside TLS
+	// TLSHandshakeFirstFallback is how long clients may take to begin TLS before INFO is sent in
+	// clear after all; 0 = for ever.
+	TLSHandshakeFirstFallback time.Duration `json:"-"`
+	// AllowNonTLS lets clients choose whether they use TLS.
+	AllowNonTLS bool        `json:"-"`
+	TLSCert     string      `json:"-"`
+	TLSKey      string      `json:"-"`
+	TLSCaCert   string      `json:"-"`
+	TLSTimeout  float64     `json:"tls_timeout"` // seconds
+	TLSConfig   *tls.Config `json:"-"`
 
 	MaxClosedClients    int           `json:"-"`
 	LameDuckDuration    time.Duration `json:"-"`

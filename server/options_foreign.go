@@ -18,7 +18,7 @@ const foreignUsers = `accounts operator resolver resolver_preload resolver_pinne
 // gets in who should not; the rest, as pinned_certs, is refused as ever.
 const foreignFeatures = `jetstream store_dir default_js_domain websocket mqtt leafnodes leaf gateway gateways
 	system_account system no_sys_acc no_system_account resolver_tls default_sentinel proxies proxy_protocol feature_flags
-	mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache allow_non_tls
+	mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache
 	trace_verbose trace_headers logtime_utc prof_block_rate write_timeout connect_error_reports reconnect_error_reports
 	no_header_support disable_sublist_cache no_fast_producer_stall
 	authorization.account authorization.proxy_required

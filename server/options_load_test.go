@@ -276,6 +276,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"a key of tls of 2.x that restricts who gets in", `tls { pinned_certs: [x] }`, `x.conf:1:7: tls.pinned_certs: error parsing tls config, unknown field ["pinned_certs"]`},
 		{"a version of TLS that is too old", `tls { min_version: 1.1 }`, `x.conf:1:20: tls.min_version: want "1.2" or "1.3", have float 1.1`},
 		{"a file name that is a number", `tls { cert_file: 5 }`, `x.conf:1:18: tls.cert_file: error parsing tls config, expected 'cert_file' to be filename: want a string, have integer 5 (put it in quotes)`},
+		{"handshake_first that is no time", `tls { handshake_first: never }`, `x.conf:1:24: tls.handshake_first: want true, false, "auto" or a duration such as "300ms", have string "never"`},
+		{"handshake_first of no time", `tls { handshake_first: 0s }`, `x.conf:1:24: tls.handshake_first: want true, false, "auto" or a duration such as "300ms", have string "0s"`},
 		{"verify that is no boolean", `tls { verify: maybe }`, `x.conf:1:15: tls.verify: error parsing tls config, expected 'verify' to be a boolean: want a boolean (true or false), have string "maybe"`},
 		{"no ciphers", `tls { cipher_suites: [] }`, `x.conf:1:22: tls.cipher_suites: error parsing tls config, 'cipher_suites' cannot be empty`},
 		{"an unknown cipher", `tls { cipher_suites: [X] }`, `x.conf:1:23: tls.cipher_suites: unrecognized cipher X`},
@@ -444,7 +446,17 @@ func TestTLSFromFileAndFlags(t *testing.T) {
 		{"certificates that name users are demanded", strings.Replace(block, "timeout: 3", "verify_and_map: true", 1) + "\nauthorization { users: [{user: \"CN=x\"}] }", nil,
 			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
 		{"the oldest version", strings.Replace(block, "timeout: 3", "min_version: 1.3", 1), nil, func(o *Options) bool { return o.TLSConfig.MinVersion == tls.VersionTLS13 }},
-		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst }},
+		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0 }},
+		{"TLS before INFO for those who begin it", strings.Replace(block, "timeout: 3", "handshake_first: auto", 1), nil,
+			func(o *Options) bool {
+				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 50*time.Millisecond
+			}},
+		{"TLS before INFO for those who begin it in time", strings.Replace(block, "timeout: 3", `handshake_first: "300ms"`, 1), nil,
+			func(o *Options) bool {
+				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 300*time.Millisecond
+			}},
+		{"INFO before TLS", strings.Replace(block, "timeout: 3", "handshake_first: no", 1), nil, func(o *Options) bool { return !o.TLSHandshakeFirst }},
+		{"TLS for those who want it", "allow_non_tls: true\n" + block, nil, func(o *Options) bool { return o.TLS && o.AllowNonTLS }},
 		{"routes always verify", "cluster { port: 1\n" + strings.Replace(block, "}", `, ca_file: "`+path("ca.pem")+`" }`, 1) + "}", nil, func(o *Options) bool {
 			c := o.Cluster.TLSConfig
 			return o.TLSConfig == nil && c.ClientAuth == tls.RequireAndVerifyClientCert && c.RootCAs != nil && c.ClientCAs != nil && o.Cluster.TLSTimeout == 3

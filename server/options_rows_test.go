@@ -19,6 +19,7 @@ var programOnly = map[string]string{
 	"RoutesStr":                  "the text of --routes",
 	"TLS":                        "a tls block or flag",
 	"TLSConfig":                  "made of the rows of tls",
+	"TLSHandshakeFirstFallback":  "a value of tls.handshake_first",
 	"CustomClientAuthentication": "for programs",
 	"CustomRouterAuthentication": "for programs",
 	"Cluster.ListenStr":          "the text of --cluster",
@@ -102,7 +103,7 @@ const classicKeys = `listen client_advertise port host net debug trace logtime a
 	cluster.tls.cert_file cluster.tls.key_file cluster.tls.ca_file cluster.tls.verify cluster.tls.timeout
 	cluster.tls.cipher_suites cluster.tls.curve_preferences
 	server_name cluster.name lame_duck_grace_period logfile_size_limit log_size_limit logfile_max_num max_traced_msg_len
-	no_auth_user http_base_path log_format cluster.prefer_local tls.handshake_first tls.verify_and_map max_closed_clients`
+	no_auth_user http_base_path log_format cluster.prefer_local tls.handshake_first tls.verify_and_map max_closed_clients allow_non_tls`
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()

@@ -47,8 +47,10 @@ func tlsRows() []row {
 	return slices.Concat([]row{on}, rows, []row{
 		{Key: "tls.verify_and_map", Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
 			Doc: "Whether the certificate of a client names its user; implies `verify`."},
-		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: conf.Bool(func(o *Options) *bool { return &o.TLSHandshakeFirst }),
-			Doc: "Whether the TLS handshake comes before INFO."},
+		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: handshakeFirstType(),
+			Doc: "Whether the TLS handshake comes before INFO; with a duration (`auto` is 50 ms), INFO comes first for clients that wait for it so long."},
+		{Key: "allow_non_tls", Field: "AllowNonTLS", Reload: onTLS, Type: conf.Bool(func(o *Options) *bool { return &o.AllowNonTLS }),
+			Doc: "Whether clients may do without TLS."},
 	})
 }
 

@@ -87,6 +87,18 @@ func TestGoClientLogsIn(t *testing.T) {
 			[]nats.Option{nats.Secure(stranger(t, clientTLS(t, dir, "")))}, true},
 		{"TLS first", secure(func(o *server.Options) { o.TLSHandshakeFirst = true }),
 			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst()}, false},
+		{"TLS first where INFO may come first", secure(func(o *server.Options) { o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, patience }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst()}, false},
+		{"INFO first where TLS may come first", secure(func(o *server.Options) { o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, time.Millisecond }),
+			[]nats.Option{nats.Secure(clientTLS(t, dir, ""))}, false},
+		{"TLS where it is optional", secure(func(o *server.Options) { o.AllowNonTLS = true }), []nats.Option{nats.Secure(clientTLS(t, dir, ""))}, false},
+		{"no TLS where it is optional", secure(func(o *server.Options) { o.AllowNonTLS, o.Username = true, "u" }), []nats.Option{nats.UserInfo("u", "")}, false},
+		{"TLS first where it is optional", secure(func(o *server.Options) {
+			o.AllowNonTLS, o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, true, patience
+		}), []nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst()}, false},
+		{"no TLS where it may come first", secure(func(o *server.Options) {
+			o.AllowNonTLS, o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, true, time.Millisecond
+		}), nil, false},
 		{"user by certificate", secure(func(o *server.Options) { o.TLSMap, o.Users = true, mapped }),
 			[]nats.Option{nats.Secure(clientTLS(t, dir, "client"))}, false},
 		{"certificate of no user", secure(func(o *server.Options) { o.TLSMap, o.Users = true, mapped }),
@@ -167,6 +179,9 @@ func TestNothingInClearAfterTLSBegan(t *testing.T) {
 		{"junk where TLS comes first", func(o *server.Options) { o.TLSHandshakeFirst = true }, "CONNECT {}\r\n", false},
 		{"silence", func(o *server.Options) { o.TLSTimeout = .05 }, "", true},
 		{"silence where TLS comes first", func(o *server.Options) { o.TLSTimeout, o.TLSHandshakeFirst = .05, true }, "", false},
+		{"silence where TLS may come first", func(o *server.Options) {
+			o.TLSTimeout, o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = .05, true, time.Millisecond
+		}, "", true},
 		{"half a greeting", func(o *server.Options) { o.TLSTimeout = .05 }, "\x16\x03\x01\x02\x00\x01", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -195,6 +210,42 @@ func TestNothingInClearAfterTLSBegan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestClientsThatMayDoWithoutTLS(t *testing.T) {
+	t.Parallel()
+	o := tlsOptions(certFiles(t))
+	o.AllowNonTLS, o.TLSTimeout = true, .05
+	s := Start(t, o)
+	for name, send := range map[string][]string{
+		"at once":            {"CONNECT {\"verbose\":false}\r\nPING\r\n"},
+		"a byte at a time":   strings.Split("PING\r\n", ""),
+		"one byte, and then": {"C", "ONNECT {\"verbose\":false}\r\nPING\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, r := rawTLS(t, s)
+			line, err := r.ReadString('\n')
+			if err != nil || !strings.Contains(line, `"tls_available":true`) || strings.Contains(line, "tls_required") {
+				t.Fatalf("got %q, %v, want INFO of a server with TLS for those who want it", line, err)
+			}
+			for _, text := range send {
+				_, err := c.Write([]byte(text))
+				must(t, err)
+			}
+			if line, err := r.ReadString('\n'); err != nil || line != "PONG\r\n" {
+				t.Errorf("got %q, %v, want PONG", line, err)
+			}
+		})
+	}
+	t.Run("who is silent speaks no TLS", func(t *testing.T) {
+		quiet := *o
+		quiet.Username, quiet.AuthTimeout = "u", .05
+		_, r := rawTLS(t, Start(t, &quiet))
+		text, err := io.ReadAll(r)
+		if _, after, _ := strings.Cut(string(text), " \r\n"); err != nil || after != "-ERR 'authorization timeout'\r\n" {
+			t.Errorf("got %q, %v, want to be told in clear that it took too long", text, err)
+		}
+	})
 }
 
 func TestTooManyClientsAreToldInClearBeforeTLS(t *testing.T) {
