@@ -3,8 +3,10 @@ package conf
 // This file holds places, the errors that carry them, and how both are shown.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -116,6 +118,25 @@ func (es Errors) Error() string {
 		lines[i] = e.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Sorted returns the errors file by file, as first met, and in the order of the
+// lines of each.
+func (es Errors) Sorted() Errors {
+	files := make(map[string]int)
+	for _, e := range es {
+		if _, met := files[e.Pos.File]; !met {
+			files[e.Pos.File] = len(files)
+		}
+	}
+	sorted := slices.Clone(es)
+	slices.SortStableFunc(sorted, func(a, b *Error) int {
+		return cmp.Or(
+			cmp.Compare(files[a.Pos.File], files[b.Pos.File]),
+			cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+	return sorted
 }
 
 // Unwrap lets errors.As and errors.Is see each error.

@@ -64,7 +64,8 @@ func lampTable() *Table[lamp] {
 		{Key: "wait", Default: "0.5", Type: Seconds(func(l *lamp) *float64 { return &l.Wait }, AtLeast(0)), Flags: []Flag{{Names: []string{"wait"}}}},
 		{Key: "colour", Default: "red", Type: Enum(func(l *lamp) *string { return &l.Colour }, "red", "green"), Flags: []Flag{{Names: []string{"colour"}}}},
 		{Key: "code", Secret: true, Type: Text(func(l *lamp) *string { return &l.Code }), Flags: []Flag{{Names: []string{"code"}}}},
-		{Key: "friends", Type: Strings(func(l *lamp) *[]string { return &l.Friends })},
+		{Key: "friends", Type: List("list of strings", func(l *lamp) *[]string { return &l.Friends },
+			func(s string) (string, error) { return s, nil }, func(s string, _ bool) string { return Quote(s) })},
 		{Key: "links", Type: URLs(func(l *lamp) *[]*url.URL { return &l.Links }, "link", func(u *url.URL) error {
 			if u.Port() == "" {
 				return fmt.Errorf("the port is missing")
@@ -448,6 +449,16 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 			}()
 			NewTable(tc.rows, nil)
 		})
+	}
+}
+
+func TestErrorsAreSortedByFileAndPlace(t *testing.T) {
+	t.Parallel()
+	at := func(file string, line, col int) *Error { return &Error{Pos: Pos{File: file, Line: line, Col: col}, Msg: "x"} }
+	es := Errors{at("a", 3, 1), at("b", 2, 1), at("a", 1, 9), at("b", 1, 1), at("a", 1, 2)}
+	want := "a:1:2: x\na:1:9: x\na:3:1: x\nb:1:1: x\nb:2:1: x"
+	if got := es.Sorted().Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -62,20 +62,6 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 	}
 }
 
-// Strings is a list of strings; a single one may stand alone.
-func Strings[T any](get func(*T) *[]string, checks ...func(string) error) Type[T] {
-	return List("list of strings", get,
-		func(s string) (string, error) {
-			for _, f := range checks {
-				if err := f(s); err != nil {
-					return "", err
-				}
-			}
-			return s, nil
-		},
-		func(s string, _ bool) string { return Quote(s) })
-}
-
 // URLs is a list of URLs. what says in errors what they are for. Passwords in
 // them are not shown.
 func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) error) Type[T] {
@@ -119,49 +105,21 @@ func ParseURL(s string) (*url.URL, error) {
 // Errors of parse must not hold secrets. text writes one as in a file, secrets
 // within it only if show.
 func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error), text func(v V, show bool) string) Type[T] {
-	elem := func(c *Check, n *Node) (v V, ok bool) {
-		s, ok := c.String(n)
-		if !ok {
-			return v, false
-		}
-		v, err := parse(s)
-		if err != nil {
-			c.Errorf(n.Pos, "%v", err)
-		}
-		return v, err == nil
-	}
 	return Type[T]{
 		name: name,
 		read: func(c *Check, n *Node, t *T) {
-			nodes := []*Node{n}
-			if n.Kind == Array {
-				nodes = n.Elems
-			} else if n.Kind != String {
+			if n.Kind != Array && n.Kind != String {
 				c.Want(n, "an array of strings")
 				return
 			}
-			out := []V{}
-			for _, e := range nodes {
-				if v, ok := elem(c, e); ok {
-					out = append(out, v)
-				}
-			}
-			*get(t) = out
+			*get(t) = readList(c, n, parse)
 		},
 		parse: func(s string, t *T) error {
-			var out []V
-			for part := range strings.SplitSeq(s, ",") {
-				if s == "" {
-					break
-				}
-				v, err := parse(strings.TrimSpace(part))
-				if err != nil {
-					return err
-				}
-				out = append(out, v)
+			list, err := parseList(s, parse)
+			if err == nil {
+				*get(t) = list
 			}
-			*get(t) = out
-			return nil
+			return err
 		},
 		text: func(t *T, show bool) string {
 			var parts []string
@@ -176,6 +134,44 @@ func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error
 		zero: func(t *T) bool { return len(*get(t)) == 0 },
 		copy: func(dst, src *T) { *get(dst) = slices.Clone(*get(src)) },
 	}
+}
+
+// readList reads the elements of an array, or a string for the only one. What is
+// wrong is reported, and left out.
+func readList[V any](c *Check, n *Node, parse func(string) (V, error)) []V {
+	nodes := []*Node{n}
+	if n.Kind == Array {
+		nodes = n.Elems
+	}
+	list := []V{}
+	for _, e := range nodes {
+		s, ok := c.String(e)
+		if !ok {
+			continue
+		}
+		v, err := parse(s)
+		if err != nil {
+			c.Errorf(e.Pos, "%v", err)
+			continue
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// parseList reads elements with commas between them. Empty text is no element.
+func parseList[V any](s string, parse func(string) (V, error)) (list []V, err error) {
+	if s == "" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		v, err := parse(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
 }
 
 // NonEmpty makes a list refuse to be empty, with this message.

@@ -48,8 +48,8 @@ func TestCommandLineStreamsAndStatus(t *testing.T) {
 		{[]string{"-c", bad}, "", bad + ":1:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: x\n          ^\n", 1},
 		{[]string{"-t", "-c", good}, "", "gnatsd: configuration file " + good + " is valid\n", 0},
 		{[]string{"-t"}, "", "gnatsd: the command line is valid; it names no configuration file\n", 0},
-		{[]string{"-t", "-c", odd}, "", odd + ":2:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: x\n          ^\n" +
-			odd + ":1:1: prot: unknown field \"prot\" (did you mean \"port\"?)\n    prot: 1\n    ^\n", 1},
+		{[]string{"-t", "-c", odd}, "", odd + ":1:1: prot: unknown field \"prot\" (did you mean \"port\"?)\n    prot: 1\n    ^\n" +
+			odd + ":2:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: x\n          ^\n", 1},
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			t.Parallel()

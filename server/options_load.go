@@ -62,7 +62,7 @@ func loadFile(v *conf.Values[Options], file string, strict bool) error {
 		all = append(all, v.Unknown...)
 	}
 	if len(all) > 0 {
-		return all
+		return all.Sorted()
 	}
 	v.Target.settleFile(v)
 	return nil

@@ -234,8 +234,9 @@ func TestFilesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, want string }{
 		{"a wrong kind", "debug: 1", "x.conf:1:8: debug: want a boolean (true or false), have integer 1"},
-		{"all errors at once", "port: x\nhost: 5\na=1 2\n", "x.conf:3:5: a: Expected a top-level value to end with a new line, comment or EOF, but got '2' instead.\n" +
-			"x.conf:1:7: port: want an integer from -1 to 65535, have string \"x\"\nx.conf:2:7: host: want a string, have integer 5 (put it in quotes)"},
+		{"all errors at once", "port: x\nhost: 5\na=1 2\n", "x.conf:1:7: port: want an integer from -1 to 65535, have string \"x\"\n" +
+			"x.conf:2:7: host: want a string, have integer 5 (put it in quotes)\n" +
+			"x.conf:3:5: a: Expected a top-level value to end with a new line, comment or EOF, but got '2' instead."},
 		{"an address without port", "listen: localhost", `x.conf:1:9: listen: could not parse address string "localhost"`},
 		{"an address with a bad port", `listen: "h:x"`, `x.conf:1:9: listen: could not parse port "x"`},
 		{"a write_deadline that does not read", "write_deadline: soon", `x.conf:1:17: write_deadline: error parsing write_deadline: time: invalid duration "soon"`},

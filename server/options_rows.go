@@ -105,7 +105,7 @@ func serverRows() []row {
 			Flags: []conf.Flag{{Names: []string{"c", "config"}, Arg: "<file>", Group: serverGroup, Usage: "Configuration file"}}},
 		{Type: conf.Command[Options](false), Doc: "Send a signal to another process and exit.",
 			Flags: []conf.Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: serverGroup,
-				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it"}}},
+				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it;\nother signals are term and ldm (lame duck mode)"}}},
 		{Key: "client_advertise", Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }), Field: "ClientAdvertise", Reload: onInfo,
 			Doc:   "Address of this server as clients and other servers should know it: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},
