@@ -454,7 +454,9 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 
 func TestErrorsAreSortedByFileAndPlace(t *testing.T) {
 	t.Parallel()
-	at := func(file string, line, col int) *Error { return &Error{Pos: Pos{File: file, Line: line, Col: col}, Msg: "x"} }
+	at := func(file string, line, col int) *Error {
+		return &Error{Pos: Pos{File: file, Line: line, Col: col}, Msg: "x"}
+	}
 	es := Errors{at("a", 3, 1), at("b", 2, 1), at("a", 1, 9), at("b", 1, 1), at("a", 1, 2)}
 	want := "a:1:2: x\na:1:9: x\na:3:1: x\nb:1:1: x\nb:2:1: x"
 	if got := es.Sorted().Error(); got != want {
