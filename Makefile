@@ -6,8 +6,9 @@ LDFLAGS     := -X gnatsd/server.gitCommit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 1m
 BENCHARGS   ?=
+BROWSERARGS ?=
 
-.PHONY: help build test check fmt vet staticcheck cross bench clients faults fuzz
+.PHONY: help build test check fmt vet staticcheck cross bench clients browser faults fuzz
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -40,6 +41,9 @@ bench: build ## compare with other brokers: make bench BENCHARGS='-peer /usr/sbi
 
 clients: build ## today's clients in JavaScript, C and the NATS CLI: installs them, runs them
 	$(GO) run ./test/clients -broker ./gnatsd
+
+browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-shots /tmp'
+	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... $(if $(BROWSERARGS),-args $(BROWSERARGS))
 
 faults: ## real faults on real processes in network namespaces, 30 s each (Linux, root)
 	$(GO) test -count=1 -v -timeout 20m ./test/faults -faults.long

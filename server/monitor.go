@@ -61,7 +61,8 @@ type page struct {
 	serve func(*Server, http.ResponseWriter, *http.Request)
 }
 
-// pages is every path there is. Others are 404, also with a slash at the end.
+// pages is every path there is but for the files of the dashboard. Others are
+// 404, also with a slash at the end.
 var pages = []page{
 	{path: "/", serve: (*Server).HandleRoot},
 	{path: "/varz", serve: (*Server).HandleVarz},
@@ -104,9 +105,12 @@ func newMonitor(s *Server) monitor {
 // handler finds the page of a request.
 func (s *Server) handler() http.Handler {
 	base := httpBase(s.options())
-	byPath := make(map[string]*page, len(pages)+1)
+	byPath := make(map[string]*page)
 	for i := range pages {
 		byPath[base+pages[i].path] = &pages[i]
+	}
+	for _, f := range readUI() {
+		byPath[base+"/"+f.path] = &page{path: "/" + f.path, serve: f.serve}
 	}
 	if base != "" {
 		byPath[base] = &pages[0]

@@ -1,0 +1,130 @@
+// The table of clients, connected or gone, which the server searches, sorts and
+// cuts into pages: it may have tens of thousands.
+
+import { page } from './api.js';
+import { clientAddress, clientButton, clientLibrary } from './client.js';
+import { announce, byId, el, narrow, setText, show } from './dom.js';
+import { bytes, count, duration, short, span, time } from './format.js';
+import { Pager, Table, where } from './table.js';
+
+const number = 'number';
+
+// Columns of clients that are connected, and of those that are gone. "To" and
+// "from" are seen from the client, as in the server's words for sorting.
+const first = (open) => [
+  { title: 'Id', sort: 'cid', ascending: true, kind: 'number id', text: (c) => String(c.cid) },
+  { title: 'Client', kind: 'main', cell: (td) => clientButton(td, open) },
+  { title: 'Address', kind: 'address', text: clientAddress },
+  { title: 'Library', kind: 'library', text: clientLibrary },
+];
+const traffic = [
+  { title: 'Subs', sort: 'subs', kind: number, text: (c) => count(c.subscriptions) },
+  { title: 'Waiting', sort: 'pending', kind: number, text: (c) => bytes(c.pending_bytes) },
+  { title: 'Msgs to', sort: 'msgs_to', kind: number, text: (c) => short(c.out_msgs) },
+  { title: 'Msgs from', sort: 'msgs_from', kind: number, text: (c) => short(c.in_msgs) },
+  { title: 'Bytes to', sort: 'bytes_to', kind: number, text: (c) => bytes(c.out_bytes) },
+  { title: 'Bytes from', sort: 'bytes_from', kind: number, text: (c) => bytes(c.in_bytes) },
+];
+const columns = {
+  open: (open) => [
+    ...first(open),
+    { title: 'Uptime', sort: 'uptime', ascending: true, kind: number, text: (c) => span(c.uptime) },
+    { title: 'Idle', sort: 'idle', kind: number, text: (c) => span(c.idle) },
+    { title: 'RTT', sort: 'rtt', kind: number, text: (c) => duration(c.rtt) || '–' },
+    ...traffic,
+  ],
+  closed: (open) => [
+    ...first(open),
+    { title: 'Ended', sort: 'stop', kind: number, text: (c) => time(new Date(c.stop)) },
+    { title: 'Reason', sort: 'reason', ascending: true, kind: 'reason', text: (c) => c.reason },
+    ...traffic,
+  ],
+};
+
+// defaults are the order that a state is shown in first.
+const defaults = { open: 'cid', closed: 'stop' };
+
+// typing is how long to wait for the next letter, in milliseconds.
+const typing = 250;
+
+// Connections is the panel.
+export class Connections {
+  #ask = { state: 'open', sort: 'cid', search: '', offset: 0, limit: narrow() ? 10 : 25 };
+  #table = new Table(byId('conn-table'));
+  #pager = new Pager(byId('conn-pager'), (offset) => this.#change({ offset }));
+  #loop;
+  #open;
+  #say = false; // the user has asked for something and waits for the outcome
+
+  constructor(poller, open) {
+    this.#open = open;
+    this.#loop = poller.panel(byId('connections'), 3000, (signal) => this.#load(signal), (text) => this.#trouble(text));
+    byId('conn-state').addEventListener('change', (e) => this.#setState(e.target.value));
+    byId('conn-sort').addEventListener('change', (e) => this.#change({ sort: e.target.value, offset: 0 }));
+    byId('conn-limit').addEventListener('change', (e) => this.#change({ limit: Number(e.target.value), offset: 0 }));
+    byId('conn-limit').value = this.#ask.limit;
+    let timer = 0;
+    byId('conn-search').addEventListener('input', (e) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.#change({ search: e.target.value.trim(), offset: 0 }), typing);
+    });
+    this.#build();
+  }
+
+  #setState(state) {
+    Object.assign(this.#ask, { state, sort: defaults[state], offset: 0 });
+    this.#build();
+    this.#change({});
+  }
+
+  // build makes the columns of the state, and the list of orders.
+  #build() {
+    const list = columns[this.#ask.state](this.#open);
+    this.#table.columns(list, (sort) => this.#change({ sort, offset: 0 }));
+    byId('conn-sort').replaceChildren(...list.filter((c) => c.sort).map((c) => el('option', { value: c.sort }, c.title)));
+    this.#mark();
+  }
+
+  #mark() {
+    this.#table.sorted(this.#ask.sort);
+    byId('conn-sort').value = this.#ask.sort;
+  }
+
+  #change(what) {
+    Object.assign(this.#ask, what);
+    this.#say = true;
+    this.#mark();
+    this.#loop.refresh();
+  }
+
+  async #load(signal) {
+    const { state, sort, search, offset, limit } = this.#ask;
+    const z = await page('connz', { state, sort, search, offset, limit }, signal);
+    const shown = z.connections.length;
+    if (shown === 0 && z.total > 0 && offset > 0) { // so many have gone
+      this.#ask.offset = Math.floor((z.total - 1) / limit) * limit;
+      return this.#load(signal);
+    }
+    this.#table.draw(z.connections, (c) => c.cid);
+    this.#pager.draw({ offset, limit, shown, total: z.total, more: offset + shown < z.total });
+    this.#empty(shown === 0);
+    if (this.#say) {
+      this.#say = false;
+      const order = byId('conn-sort').selectedOptions[0]?.text;
+      announce(shown === 0 ? byId('conn-empty').textContent : `${where(offset, shown, z.total)} connections, sorted by ${order}`);
+    }
+    return undefined;
+  }
+
+  #empty(on) {
+    const { state, search } = this.#ask;
+    const none = state === 'open' ? 'No client is connected.' : 'No client has gone since the server started.';
+    setText(byId('conn-empty'), search ? `Nothing matches “${search}”.` : none);
+    show(byId('conn-empty'), on);
+  }
+
+  #trouble(text) {
+    setText(byId('conn-trouble'), text ?? '');
+    show(byId('conn-trouble'), text !== null);
+  }
+}

@@ -1,0 +1,112 @@
+// The subscriptions of all clients, or those that a message on a subject reaches.
+
+import { page } from './api.js';
+import { announce, byId, el, narrow, setAttribute, setText, show } from './dom.js';
+import { Figures } from './figures.js';
+import { count, percent, short, visible } from './format.js';
+import { Pager, Table, where } from './table.js';
+
+// limit is how many are shown on a page.
+const limit = narrow() ? 10 : 25;
+
+// typing is how long to wait for the next letter, in milliseconds.
+const typing = 250;
+
+const columns = (open) => [
+  { title: 'Subject', kind: 'main', cell: code((s) => s.subject) },
+  { title: 'Queue group', cell: code((s) => s.qgroup ?? '') },
+  { title: 'Client', kind: 'number', cell: (td) => client(td, open) },
+  { title: 'Sid', kind: 'number', text: (s) => visible(s.sid) },
+  { title: 'Delivered', kind: 'number', text: (s) => short(s.msgs) },
+  { title: 'At most', kind: 'number', text: (s) => (s.max ? count(s.max) : '–') },
+];
+
+// code prepares a cell for a subject or the like.
+function code(of) {
+  return (td) => {
+    const node = td.appendChild(el('code'));
+    return (s) => setText(node, visible(of(s)));
+  };
+}
+
+// client prepares a cell with a button that opens the client of a subscription.
+function client(td, open) {
+  let cid = 0;
+  const button = td.appendChild(el('button', { type: 'button', class: 'link', onclick: () => open(cid) }));
+  return (s) => {
+    cid = s.cid;
+    setText(button, String(s.cid));
+    setAttribute(button, 'aria-label', `Client ${s.cid}`);
+  };
+}
+
+// figures are the numbers of the routing table.
+const figures = [
+  { title: 'In the routing table', show: (z) => count(z.num_subscriptions) },
+  { title: 'Receivers, on average', show: (z) => z.avg_fanout.toFixed(1) },
+  { title: 'Receivers, at most', show: (z) => count(z.max_fanout) },
+  { title: 'Lookups in total', show: (z) => short(z.num_matches) },
+  { title: 'Answered by the cache', show: (z) => (z.num_matches ? percent(z.cache_hit_rate * 100) : '–') },
+];
+
+// Subscriptions is the panel.
+export class Subscriptions {
+  #test = '';
+  #offset = 0;
+  #say = false;
+  #figures = new Figures('sub-figures', figures);
+  #table = new Table(byId('sub-table'));
+  #pager = new Pager(byId('sub-pager'), (offset) => this.#change(this.#test, offset));
+  #loop;
+
+  constructor(poller, open) {
+    this.#table.columns(columns(open));
+    this.#loop = poller.panel(byId('subscriptions'), 4000, (signal) => this.#load(signal), (text) => this.#trouble(text));
+    let timer = 0;
+    const field = byId('sub-test');
+    field.addEventListener('input', () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.#change(field.value.trim(), 0), typing);
+    });
+    byId('sub-form').addEventListener('submit', (e) => {
+      e.preventDefault();
+      this.#change(field.value.trim(), 0);
+    });
+  }
+
+  #change(test, offset) {
+    this.#test = test;
+    this.#offset = offset;
+    this.#say = true;
+    this.#loop.refresh();
+  }
+
+  // load asks for one more than is shown: the server does not tell how many
+  // there are.
+  async #load(signal) {
+    const offset = this.#offset;
+    const z = await page('subsz', { subs: 1, test: this.#test, offset, limit: limit + 1 }, signal);
+    const list = z.subscriptions_list ?? [];
+    if (list.length === 0 && offset > 0) { // so many have ended
+      this.#offset = Math.max(0, offset - limit);
+      return this.#load(signal);
+    }
+    const rows = list.slice(0, limit);
+    this.#figures.draw(z);
+    this.#table.draw(rows, (s) => `${s.cid} ${s.sid}`);
+    this.#pager.draw({ offset, limit, shown: rows.length, total: null, more: list.length > limit });
+    setText(byId('sub-empty'), this.#test ? `Nobody: a message on “${visible(this.#test)}” reaches no client here.` : 'No client has subscribed to anything.');
+    show(byId('sub-empty'), rows.length === 0);
+    if (this.#say) {
+      this.#say = false;
+      announce(rows.length === 0 ? byId('sub-empty').textContent : `${where(offset, rows.length, null)} subscriptions`);
+    }
+    return undefined;
+  }
+
+  #trouble(text) {
+    setAttribute(byId('sub-test'), 'aria-invalid', text === null ? null : 'true');
+    setText(byId('sub-trouble'), text ?? '');
+    show(byId('sub-trouble'), text !== null);
+  }
+}
