@@ -172,10 +172,11 @@ func (c *conn) work() closeReason {
 	return goOn
 }
 
-// withoutJSON returns what precedes an opening brace in what looks like a
-// misspelled CONNECT: what follows may be a password.
+// withoutJSON returns what precedes an opening brace or quote in what looks like
+// a misspelled CONNECT, or its JSON alone: what follows may be a password.
 func withoutJSON(text []byte) []byte {
-	if at := bytes.IndexByte(text, '{'); at > 0 && upper(text[0]) == 'C' {
+	at := bytes.IndexAny(text, `{"`)
+	if at >= 0 && (at == 0 || upper(text[0]) == 'C') {
 		return text[:at]
 	}
 	return text

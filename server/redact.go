@@ -40,9 +40,10 @@ func isSecretKey(key string) bool {
 
 // redactConnect returns the arguments of a CONNECT for a trace, with the values
 // of secret keys replaced, however they are spelled, escaped, nested or typed.
-// Of arguments that are not JSON nothing but an opening brace is shown.
+// Of what is not JSON, or only a string, number or list, nothing but an opening
+// brace is shown.
 func redactConnect(arg []byte) []byte {
-	if !json.Valid(arg) {
+	if !json.Valid(arg) || strings.IndexByte("{ntf", arg[skipBlanks(arg, 0)]) < 0 {
 		return redactBroken(arg)
 	}
 	out := make([]byte, 0, len(arg)+len(redacted))

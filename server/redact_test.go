@@ -28,6 +28,8 @@ func TestRedactConnect(t *testing.T) {
 		{"empty", `{"pass":""}`, `{"pass":"[REDACTED]"}`},
 		{"null document", `null`, `null`},
 		{"nothing", ``, ``},
+		{"a string alone", `"CANARY"`, `[REDACTED] (malformed JSON)`},
+		{"a list alone", ` ["CANARY"]`, ` [REDACTED] (malformed JSON)`},
 		{"cut short", `{"pass":"CANARY`, `{[REDACTED] (malformed JSON)`},
 		{"unquoted", `{pass: CANARY}`, `{[REDACTED] (malformed JSON)`},
 		{"single quotes", `{'pass':'CANARY'}`, `{[REDACTED] (malformed JSON)`},
@@ -56,7 +58,7 @@ func FuzzRedactConnect(f *testing.F) {
 		}
 		in := before + `"` + key + `":` + string(quoted) + after
 		out := redactConnect([]byte(in))
-		if !json.Valid([]byte(in)) {
+		if !json.Valid([]byte(in)) || strings.TrimLeft(in, " \t\r\n")[0] != '{' {
 			if strings.Contains(string(out), canary) {
 				t.Errorf("%s shows a secret", out)
 			}

@@ -165,6 +165,19 @@ func dialRaw(t *testing.T, addr string) *peer {
 	return p
 }
 
+// eventually waits for something that no event tells of, as a file.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	for !happened() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-late:
+			t.Fatalf("no %s in %v", strings.TrimPrefix(what, "a "), patience)
+		}
+	}
+}
+
 // joinLines ends each line with CR LF.
 func joinLines(lines []string) string { return strings.Join(lines, "\r\n") + "\r\n" }
 

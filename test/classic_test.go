@@ -176,24 +176,14 @@ func clusterURL(s *server.Server) *url.URL {
 	return &url.URL{Scheme: "nats-route", Host: s.ClusterAddr().String()}
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v still not: %s", patience, what)
-		}
-	}
-}
-
 func known(t *testing.T, s *server.Server, subs int) {
 	t.Helper()
-	until(t, fmt.Sprintf("%d subscriptions", subs), func() bool { return s.NumSubscriptions() == uint32(subs) })
+	eventually(t, fmt.Sprintf("%d subscriptions", subs), func() bool { return s.NumSubscriptions() == uint32(subs) })
 }
 
 func routed(t *testing.T, s *server.Server, routes int) {
 	t.Helper()
-	until(t, fmt.Sprintf("%d routes", routes), func() bool { return s.NumRoutes() == routes })
+	eventually(t, fmt.Sprintf("%d routes", routes), func() bool { return s.NumRoutes() == routes })
 }
 
 // rawClient connects a client that speaks bytes; its cid is the one in its INFO.

@@ -37,7 +37,7 @@ func mesh(t *testing.T, n int, change func(i int, o *server.Options)) []*server.
 
 func full(t *testing.T, list []*server.Server) {
 	t.Helper()
-	until(t, "a full mesh", func() bool {
+	eventually(t, "a full mesh", func() bool {
 		return !slices.ContainsFunc(list, func(s *server.Server) bool { return s.NumRoutes() != len(list)-1 })
 	})
 }
@@ -184,7 +184,7 @@ func TestClientsFailOverToAServerTheyLearned(t *testing.T) {
 	list := mesh(t, 3, nil)
 	back := make(chan string, 1)
 	nc := natsConnect(t, list[1], nats.ReconnectWait(10*time.Millisecond), nats.ReconnectHandler(func(nc *nats.Conn) { back <- nc.ConnectedUrl() }))
-	until(t, "the client knows all servers", func() bool { return len(nc.Servers()) == 3 })
+	eventually(t, "the client knows all servers", func() bool { return len(nc.Servers()) == 3 })
 	sub := subscribe(t, nc, "foo")
 	list[1].Shutdown()
 	select {
@@ -409,7 +409,7 @@ func TestMixedCluster(t *testing.T) {
 func youngWithB(t *testing.T, young *classic, b *server.Server) *classicRoute {
 	t.Helper()
 	r := young.join(b)
-	until(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
+	eventually(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
 	return r
 }
 

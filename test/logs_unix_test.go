@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -286,11 +287,30 @@ func TestTracedPayloadIsCut(t *testing.T) {
 // TestStalledLogLosesLinesNotMessages traces many messages to a pipe that nobody reads until they have all arrived.
 func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 	t.Parallel()
+	t.Run("standard error", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "--ports_file_dir", dir)
+		log, err := cmd.StderrPipe()
+		must(t, err)
+		stall(t, cmd, dir, log)
+	})
+	t.Run("a log file", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		path := filepath.Join(dir, "log")
+		must(t, syscall.Mkfifo(path, 0o600))
+		log, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		must(t, err)
+		t.Cleanup(func() { log.Close() })
+		stall(t, command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "-l", path, "--ports_file_dir", dir), dir, log)
+	})
+}
+
+// stall runs a broker whose log goes where nobody reads for a while.
+func stall(t *testing.T, cmd *exec.Cmd, dir string, log io.Reader) {
+	t.Helper()
 	const n = 200_000
-	dir := t.TempDir()
-	cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "--ports_file_dir", dir)
-	log, err := cmd.StderrPipe()
-	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	var ports struct{ Nats []string }
@@ -314,7 +334,7 @@ func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 	flush(t, nc)
 	await(t, arrived, "all messages")
 
-	// Somebody looks at the terminal again, and is told.
+	// Somebody looks again, and is told.
 	text := make(chan string, 1)
 	go func() { // ends with the program
 		all, _ := io.ReadAll(log)
@@ -327,6 +347,56 @@ func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 		if !regexp.MustCompile(want).MatchString(all) {
 			t.Errorf("got no %s in the log, which ends in %q", want, all[max(0, len(all)-500):])
 		}
+	}
+}
+
+// TestFullDiskStopsNothing logs to a disk that takes nothing.
+func TestFullDiskStopsNothing(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	p := spawn(t, "-DV", "-l", "/dev/full", "--ports_file_dir", dir)
+	var ports struct{ Nats []string }
+	must(t, json.Unmarshal([]byte(portsFile(t, p, dir)), &ports))
+	alive(t, strings.TrimPrefix(ports.Nats[0], "nats://"))
+	if code, onStderr := p.stop(t, syscall.SIGTERM); code != 0 || len(onStderr) > 0 {
+		t.Errorf("got exit %d and %q on stderr, want 0 and nothing", code, onStderr)
+	}
+}
+
+// TestRepeatedLinesAreCounted has many clients make the same mistake.
+func TestRepeatedLinesAreCounted(t *testing.T) {
+	t.Parallel()
+	p := spawn(t)
+	addr := p.addr(t)
+	begin := time.Now()
+	quit := make(chan struct{})
+	defer close(quit)
+	go func() { // ends with the test
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			if nc, err := net.Dial("tcp", addr); err == nil {
+				io.WriteString(nc, "NONSENSE\r\n")
+				io.Copy(io.Discard, nc)
+				nc.Close()
+			}
+		}
+	}()
+	p.await(t, `\[ERR\] Client parser ERROR, .*NONSENSE.* repeated [0-9]+ times$`)
+	shown := 0
+	for _, line := range p.seen {
+		if strings.Contains(line, "cid:") {
+			shown++
+		}
+	}
+	if windows := 2 + int(time.Since(begin)/time.Second); shown > 10*windows {
+		t.Errorf("got %d lines before the count, want 10 a second", shown)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"gnatsd/server"
 )
@@ -31,19 +30,6 @@ func (p *process) finish() (code int, log []string) {
 	}
 	p.cmd.Wait()
 	return p.cmd.ProcessState.ExitCode(), log
-}
-
-// eventually waits for something that no event tells of, as a file.
-func eventually(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	late := time.After(patience)
-	for !happened() {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-late:
-			t.Fatalf("no %s in %v", strings.TrimPrefix(what, "a "), patience)
-		}
-	}
 }
 
 // writeConfig writes a configuration file and returns its path.

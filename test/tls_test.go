@@ -279,6 +279,9 @@ func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
 func tool(t *testing.T, stdin, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed", name)
+	}
 	if err != nil {
 		t.Skip(err)
 	}
