@@ -30,8 +30,10 @@ type Type[T any] struct {
 	// text writes the value as in a file; secrets within it only if show. Empty
 	// means there is nothing to write.
 	text func(t *T, show bool) string
-	zero func(t *T) bool
-	copy func(dst, src *T)
+	// plain writes the value as Go prints it; nil means as text does.
+	plain func(t *T) string
+	zero  func(t *T) bool
+	copy  func(dst, src *T)
 	// section is set for sections, and then alone.
 	section *SectionType[T]
 }
@@ -84,9 +86,10 @@ func field[T any, V comparable](name string, get func(*T) *V, read func(*Check, 
 			}
 			return err
 		},
-		text: func(t *T, _ bool) string { return text(*get(t)) },
-		zero: func(t *T) bool { var zero V; return *get(t) == zero },
-		copy: func(dst, src *T) { *get(dst) = *get(src) },
+		text:  func(t *T, _ bool) string { return text(*get(t)) },
+		plain: func(t *T) string { return fmt.Sprint(*get(t)) },
+		zero:  func(t *T) bool { var zero V; return *get(t) == zero },
+		copy:  func(dst, src *T) { *get(dst) = *get(src) },
 	}
 }
 

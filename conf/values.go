@@ -191,6 +191,23 @@ func (tb *Table[T]) Copy(dst, src *T) {
 	}
 }
 
+// CopyRows copies some rows of src to dst.
+func (tb *Table[T]) CopyRows(rows []*Row[T], dst, src *T) {
+	for _, r := range rows {
+		r.Type.copy(dst, src)
+	}
+}
+
+// Set lists the rows of t that are not zero.
+func (tb *Table[T]) Set(t *T) (rows []*Row[T]) {
+	for _, r := range tb.rows {
+		if r.holdsValue() && !r.Type.zero(t) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
 // holdsValue says whether the row is a value of its own, not a section, a
 // command or a short way to set others.
 func (r *Row[T]) holdsValue() bool {
@@ -213,6 +230,14 @@ func (tb *Table[T]) Compare(older, newer *T) []Change[T] {
 		}
 	}
 	return out
+}
+
+// Plain is the value of the row as Go prints it, secrets hidden.
+func (r *Row[T]) Plain(t *T) string {
+	if r.Secret || r.Type.plain == nil {
+		return r.shown(t)
+	}
+	return r.Type.plain(t)
 }
 
 // shown is the value as in a file, secrets hidden.

@@ -12,9 +12,9 @@ import (
 // those that other servers give for themselves, counted by how many do.
 type advertiser struct {
 	srv *Server
-	own []string // set once, when the port is known
 
 	mu     sync.Mutex // guards what follows
+	own    []string   // empty until the port is known
 	given  map[*route][]string
 	counts map[string]int
 	shown  bool // a peer gave an address once
@@ -163,6 +163,28 @@ func (a *advertiser) advertise(port int) error {
 	if err != nil {
 		return err
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.own = urls
 	return nil
+}
+
+// readvertise works out again what advertise did, for changed settings.
+func (s *Server) readvertise() error {
+	addr, ok := s.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil // the start is yet to come, or the end has begun
+	}
+	if err := s.cluster.adverts.advertise(addr.Port); err != nil {
+		return err
+	}
+	s.changeInfo(func(i *Info) { i.ConnectURLs = s.cluster.adverts.urls() })
+	return nil
+}
+
+// ownURLs returns the addresses under which clients reach this server.
+func (a *advertiser) ownURLs() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.own
 }

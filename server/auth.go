@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -114,7 +115,7 @@ func compileAuth(s authSettings, v *verifier) (set *authSet, warnings []string, 
 		return nil, nil, err
 	}
 	if s.mapCert && set.mode != authUsers {
-		return nil, nil, fmt.Errorf("verify_and_map needs a list of users to map certificates to")
+		return nil, nil, &settingError{"tls.verify_and_map", errors.New("verify_and_map needs a list of users to map certificates to")}
 	}
 	return set, warnings, nil
 }
@@ -228,7 +229,7 @@ func (a *authSet) admitVisitors(name string) error {
 		return nil
 	}
 	if a.visitor = a.listed(name); a.visitor == nil {
-		return fmt.Errorf("no_auth_user %q is not in the list of users", name)
+		return &settingError{"no_auth_user", fmt.Errorf("no_auth_user %q is not in the list of users", name)}
 	}
 	return nil
 }

@@ -21,13 +21,16 @@ import (
 type cluster struct {
 	// Set once.
 	srv      *Server
-	on       bool // there is a listener for routes
-	auth     *authSet
-	permits  *routePermits
-	tls      *tlsHolder // nil without TLS
-	adverts  advertiser
-	orphans  orphans
+	on       bool      // there is a listener for routes
+	verifier *verifier // of passwords
+
+	// Snapshots.
+	rules    atomic.Pointer[routeRules]
 	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
+
+	// Safe for concurrent use.
+	adverts advertiser
+	orphans orphans
 
 	mu       sync.Mutex // guards what follows
 	mesh     *mesh
@@ -40,25 +43,17 @@ type cluster struct {
 
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
-	k := &cluster{srv: s, adverts: advertiser{srv: s}, on: o.Cluster.Port != 0, routes: make(map[uint64]*route)}
+	k := &cluster{
+		srv: s, on: o.Cluster.Port != 0, verifier: newVerifier(routeChecks),
+		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
+	}
 	k.interest.Store(new([]*route))
 	k.mesh = newMesh(s.id, o.Cluster.ConnectRetries, rand.New(rand.NewPCG(seedOf(s.id))), k.quiet)
-	if !k.on {
-		if len(o.Routes) > 0 {
-			return nil, fmt.Errorf("solicited routes require cluster capabilities, e.g. --cluster")
-		}
-		return k, nil
-	}
-	var err error
-	if k.auth, _, err = compileAuth(routeAuth(o), newVerifier(routeChecks)); err != nil {
-		return nil, fmt.Errorf("cluster authorization: %w", err)
-	}
-	if k.permits, err = compileRoute(o.Cluster.Permissions); err != nil {
+	rules, err := k.newRules(o)
+	if err != nil {
 		return nil, err
 	}
-	if o.Cluster.TLSConfig != nil {
-		k.tls = newTLSHolder(o.Cluster.TLSConfig, tlsRoutes)
-	}
+	k.rules.Store(rules)
 	return k, nil
 }
 
@@ -120,8 +115,9 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.Name, own.Cluster = "", "" // for clients
 	own.Host, own.Port = o.Cluster.Host, port
-	own.AuthRequired = k.auth.required()
-	own.TLSRequired, own.TLSVerify = k.tls != nil, k.tls != nil
+	rules := k.rules.Load()
+	own.AuthRequired = rules.auth.required()
+	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
 	if o.Cluster.Advertise != "" {
 		host, p, err := hostAndPort(o.Cluster.Advertise, port)
 		if err != nil {
@@ -130,7 +126,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 		own.Host, own.Port, own.IP = host, p, routeURL(host, p)
 	}
 	if !o.Cluster.NoAdvertise {
-		own.ConnectURLs = k.adverts.own
+		own.ConnectURLs = k.adverts.ownURLs()
 	}
 	if p := o.Cluster.Permissions; p != nil {
 		own.Import, own.Export = newPeerPermission(p.Import), newPeerPermission(p.Export)
@@ -224,6 +220,8 @@ func (k *cluster) perform(a *meshAction, r *route) {
 		r.forward(&peerInfo{Info: Info{ID: a.about.ID}, Lost: true})
 	case doNote:
 		r.debugf("%s", a.text)
+	case doTell:
+		k.srv.Noticef("%s", a.text)
 	}
 }
 

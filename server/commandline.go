@@ -90,22 +90,41 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 // startProblems are what a start would run into after New, each with its place
 // if a file is to blame.
 func (o *Options) startProblems() (problems []error) {
-	add := func(key, format string, args ...any) {
-		problems = append(problems, placed(fmt.Errorf(format, args...), o.loaded.values.Origin(key).Pos, key))
-	}
-	if _, _, err := hostAndPort(strings.TrimSpace(o.ClientAdvertise), DefaultPort); err != nil && o.ClientAdvertise != "" {
-		add("client_advertise", "Error setting server INFO with ClientAdvertise value of %s, err=%w", o.ClientAdvertise, err)
-	}
-	if _, _, err := hostAndPort(o.Cluster.Advertise, DefaultPort); err != nil && o.Cluster.Advertise != "" {
-		add("cluster.cluster_advertise", "Error setting route INFO with Cluster.Advertise value of %s, err=%w", o.Cluster.Advertise, err)
+	for _, a := range o.advertised() {
+		if a.err != nil {
+			err := fmt.Errorf("Error setting %s INFO with %s value of %s, err=%w", a.whose, a.field, a.text, a.err)
+			problems = append(problems, o.place(&settingError{a.key, err}))
+		}
 	}
 	if err := logger.CheckSyslog(o.RemoteSyslog); err != nil && logDestination(o, false) == toRemoteSyslog {
-		add("remote_syslog", "%w", err)
+		problems = append(problems, o.place(&settingError{"remote_syslog", err}))
 	}
 	if err := o.checkMonitoring(); err != nil {
-		add("https_port", msgNoMonitoring, err)
+		problems = append(problems, o.place(&settingError{"https_port", fmt.Errorf(msgNoMonitoring, err)}))
 	}
 	return problems
+}
+
+// advertisedAddress is an address that others are told.
+type advertisedAddress struct {
+	key, field string // of the setting
+	whose      string // INFO it stands in
+	text       string
+	err        error // it cannot be used
+}
+
+// advertised are the addresses that the settings name.
+func (o *Options) advertised() []advertisedAddress {
+	list := []advertisedAddress{
+		{key: "client_advertise", field: "ClientAdvertise", whose: "server", text: o.ClientAdvertise},
+		{key: "cluster.cluster_advertise", field: "Cluster.Advertise", whose: "route", text: o.Cluster.Advertise},
+	}
+	for i, a := range list {
+		if a.text != "" {
+			_, _, list[i].err = hostAndPort(strings.TrimSpace(a.text), DefaultPort)
+		}
+	}
+	return list
 }
 
 // describe is --print-config: the settings in force, defaults included.

@@ -234,9 +234,9 @@ func (c *client) review(tell func(text string)) {
 	c.mu.Lock()
 	ended := c.reviewLocked()
 	c.mu.Unlock()
+	c.srv.cluster.pushInterest()
 	for _, e := range ended {
-		sid := printable([]byte(e.sub.sid))
-		c.errorf("%s", subscribeViolation(c.user(), e.sub.subject, e.sub.queue, sid, e.verdict))
+		c.noticef("Removed sub %q for user %q - not authorized", e.sub.subject, c.user())
 		tell("-ERR '" + subscribeRefusal(e.sub.subject, e.sub.queue, e.verdict) + fmt.Sprintf(wireLostSid, e.sub.sid) + "'\r\n")
 	}
 }
@@ -254,6 +254,7 @@ func (c *client) reviewLocked() (ended []lostSub) {
 		if v := p.canSubscribe(sub.subject, sub.queue); !v.allowed() {
 			delete(c.subs, sid)
 			c.srv.subs.Remove(sub.subject, sub.queue, sub)
+			c.srv.cluster.interestChanged(sub, true)
 			ended = append(ended, lostSub{sub, v})
 			continue
 		}

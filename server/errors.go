@@ -32,6 +32,7 @@ const (
 	endNeedsHeaders
 	endDuplicateRoute
 	endRouteRemoved
+	endRouteRenewed
 	endShutdown
 	endLameDuck
 	endCount
@@ -84,6 +85,7 @@ var closeRows = [endCount]closeRow{
 	endNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
 	endDuplicateRoute: {name: "Duplicate Route"},
 	endRouteRemoved:   {name: "Route Removed"},
+	endRouteRenewed:   {name: "Duplicate Route"},
 	endShutdown:       {name: "Server Shutdown"},
 	endLameDuck:       {name: "Server Shutdown"},
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -23,8 +24,8 @@ type guard struct {
 	tlsOptional bool          // a client may do without
 	tlsVerify   bool          // certificates are demanded
 	tlsFiles    *TLSConfigOpts
-	warnings    []string // for the log at start
-	stopWatches context.CancelFunc
+	warnings    []string           // for the log at start
+	stopWatches context.CancelFunc // nil until the server runs; guarded by the reload lock
 }
 
 // newGuard checks and compiles what o says about who may come in. It has no
@@ -42,7 +43,6 @@ func (s *Server) newGuard(o *Options) (*guard, error) {
 		tlsFallback: o.TLSHandshakeFirstFallback,
 		tlsOptional: o.AllowNonTLS,
 		warnings:    warnings,
-		stopWatches: func() {},
 	}
 	if err := g.prepareTLS(o); err != nil {
 		return nil, err
@@ -55,10 +55,10 @@ func (g *guard) prepareTLS(o *Options) error {
 	config, files := o.TLSConfig, o.tlsFiles
 	if config == nil {
 		if o.TLSMap {
-			return errors.New("verify_and_map needs TLS on the client port")
+			return &settingError{"tls.verify_and_map", errors.New("verify_and_map needs TLS on the client port")}
 		}
 		if o.TLSHandshakeFirst {
-			return errors.New("handshake_first needs TLS on the client port")
+			return &settingError{"tls.handshake_first", errors.New("handshake_first needs TLS on the client port")}
 		}
 		if o.AllowNonTLS {
 			return errors.New("allow_non_tls needs TLS on the client port")
@@ -90,7 +90,7 @@ func (o *Options) readTLS() (err error) {
 		return nil
 	}
 	files := TLSConfigOpts{}.withFlags(o)
-	o.tlsFiles = &files
+	o.TLS, o.tlsFiles = true, &files
 	o.TLSConfig, err = GenTLSConfig(o.tlsFiles)
 	return err
 }
@@ -110,8 +110,18 @@ func (s *Server) setGuard(g *guard) {
 	if before == nil {
 		return // nobody is connected, and nothing runs
 	}
-	before.stopWatches()
-	s.watchGuard(g)
+	if before.stopWatches != nil {
+		before.stopWatches()
+		s.watchGuard(g)
+	}
+	for _, w := range g.warnings {
+		if !slices.Contains(before.warnings, w) {
+			s.Warnf("%s", w)
+		}
+	}
+	if g.auth == before.auth {
+		return
+	}
 	for _, c := range s.clients.all() {
 		c.reauthorize(g)
 	}
@@ -120,12 +130,11 @@ func (s *Server) setGuard(g *guard) {
 // watchGuard looks after the certificate files of g until it is replaced or the
 // server ends.
 func (s *Server) watchGuard(g *guard) {
-	if g.tls == nil || g.tlsFiles == nil {
-		return
-	}
 	ctx, cancel := context.WithCancel(s.life)
 	g.stopWatches = cancel
-	s.watchFiles(ctx, watchCerts(*g.tlsFiles, g.tls, g.monitorTLS))
+	if g.tls != nil && g.tlsFiles != nil {
+		s.watchFiles(ctx, watchCerts(*g.tlsFiles, g.tls, g.monitorTLS))
+	}
 }
 
 // watchFiles runs w until ctx ends, which is made from the server's life.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -30,14 +29,14 @@ type feed struct {
 	pushing sync.Mutex // held while lines are encoded and pushed
 
 	mu    sync.Mutex // guards what follows
-	queue []change
+	queue []interestChange
 	pump  bool // a goroutine works on the queue
 	ended bool
 }
 
-// change is interest that comes or goes: of one subscription, or of all that a
+// interestChange is interest that comes or goes: of one subscription, or of all that a
 // client had.
-type change struct {
+type interestChange struct {
 	sub  *subscription
 	all  []*subscription // if sub is nil
 	gone bool
@@ -59,11 +58,11 @@ const (
 // The caller holds the lock of the client's conn.
 func (k *cluster) interestChanged(sub *subscription, gone bool) {
 	routes := k.active()
-	if len(routes) == 0 || !k.announced(sub) {
+	if len(routes) == 0 || !k.rules.Load().announces(sub, gone) {
 		return
 	}
 	for _, r := range routes {
-		r.feed.add(change{sub: sub, gone: gone}, 1)
+		r.feed.add(interestChange{sub: sub, gone: gone}, 1)
 	}
 	if gone && sub.queue != "" {
 		k.orphans.remember(sub)
@@ -78,19 +77,15 @@ func (k *cluster) interestDropped(subs map[string]*subscription) {
 		return
 	}
 	all := make([]*subscription, 0, len(subs))
+	rules := k.rules.Load()
 	for _, sub := range subs {
-		if k.announced(sub) {
+		if rules.announces(sub, true) {
 			all = append(all, sub)
 		}
 	}
 	for _, r := range routes {
-		r.feed.add(change{all: all, gone: true}, len(all))
+		r.feed.add(interestChange{all: all, gone: true}, len(all))
 	}
-}
-
-// announced reports whether routes are told of a subscription.
-func (k *cluster) announced(sub *subscription) bool {
-	return !strings.HasPrefix(sub.subject, reservedPrefix) && k.permits.canImport(sub.subject).allowed()
 }
 
 // pushInterest pushes what is queued, if the routes keep up. When it returns,
@@ -104,7 +99,7 @@ func (k *cluster) pushInterest() {
 }
 
 // add queues a change that stands for n lines.
-func (f *feed) add(ch change, n int) {
+func (f *feed) add(ch interestChange, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended || n == 0 {
@@ -177,7 +172,7 @@ func (f *feed) await() {
 }
 
 // take returns changes for about feedBytes of lines.
-func (f *feed) take() []change {
+func (f *feed) take() []interestChange {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := min(len(f.queue), feedBytes/lineGuess)
@@ -246,7 +241,7 @@ func (f *feed) sendAll() {
 	n := 0
 	for e := range f.to.srv.subs.All {
 		sub := e.Value
-		if sub.conn.role != roleClient || !k.announced(sub) {
+		if sub.conn.role != roleClient || !k.rules.Load().announces(sub, false) {
 			continue
 		}
 		f.addLiving(sub)
@@ -262,13 +257,15 @@ func (f *feed) sendAll() {
 	f.to.debugf("Sent local subscriptions to route")
 }
 
-// addLiving queues a subscription if it is still there.
+// addLiving queues a subscription if it is still there, and to be announced. That
+// is judged under the lock of its client: a reload that forbids it comes before
+// or withdraws it afterwards.
 func (f *feed) addLiving(sub *subscription) {
 	c := sub.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[sub.sid] == sub {
-		f.add(change{sub: sub, bulk: true}, 1)
+	if c.subs[sub.sid] == sub && f.to.srv.cluster.rules.Load().announces(sub, false) {
+		f.add(interestChange{sub: sub, bulk: true}, 1)
 	}
 }
 

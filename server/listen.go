@@ -55,8 +55,18 @@ func (s *Server) listen() error {
 	}
 	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l, which waits for it
 	close(s.ready)
-	s.cluster.solicit(opts.Routes)
+	s.cluster.solicit(s.options().Routes)
 	return nil
+}
+
+// opening reports whether the client port has been opened.
+func (s *Server) opening() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // changeInfo replaces INFO by a changed copy.
@@ -111,6 +121,7 @@ func (s *Server) serveClient(nc net.Conn) {
 	c := newClient(s, nc)
 	s.counters.connections.Add(1)
 	refused := s.clients.add(c)
+	c.out.setLimits(s.outLimits.Load()) // a reload sees it from here on
 	c.debugf("Client connection created")
 	if r := c.greet(refused); r != goOn {
 		c.close(r)

@@ -22,6 +22,15 @@ type Logger interface {
 type logSink struct {
 	to           Logger
 	debug, trace bool
+	opened       bool // by a reload that may yet be refused, or has been applied
+}
+
+// close closes the logger if it is an io.Closer. What is lost with it, it has
+// counted.
+func (s *logSink) close() {
+	if closer, ok := s.to.(io.Closer); ok {
+		_ = closer.Close()
+	}
 }
 
 // logging is the server's seam to its logger. Without one it is silent.
@@ -70,12 +79,8 @@ func (s *Server) SetLogger(l Logger, debug, trace bool) {
 	if l != nil {
 		sink = &logSink{to: l, debug: debug, trace: trace}
 	}
-	old := s.log.sink.Swap(sink)
-	if old == nil {
-		return
-	}
-	if closer, ok := old.to.(io.Closer); ok {
-		_ = closer.Close() // what is lost with it, it has counted
+	if old := s.log.sink.Swap(sink); old != nil {
+		old.close()
 	}
 }
 

@@ -43,8 +43,8 @@ func openLog(o *Options) (*logger.Logger, error) {
 		Time:      o.Logtime,
 		PID:       true,
 		JSON:      o.LogFormat == "json",
-		Debug:     o.Debug,
-		Trace:     o.Trace,
+		Debug:     true, // what of it is wanted, the sink knows, and a reload may change
+		Trace:     true,
 		SizeLimit: o.LogSizeLimit,
 		MaxFiles:  o.LogMaxNum,
 	}
@@ -99,6 +99,8 @@ func (s *Server) ConfigureLogger() error {
 // ReOpenLogFile opens the log file by its name again, after somebody has
 // renamed it. If it cannot be opened, the log goes on where it is.
 func (s *Server) ReOpenLogFile() {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	sink := s.log.sink.Load()
 	if sink == nil {
 		return // and nobody could be told

@@ -63,6 +63,7 @@ type meshPeer struct {
 	info    *peerInfo // the latest, with its address filled in
 	active  *meshLink // the registered route; nil if there is none
 	standby []*meshLink
+	remake  bool                 // its route is closed only to be made again
 	adverts map[string]time.Time // servers that told us of it, and when
 	heard   string               // host:port they gave
 	auth    bool                 // they said it wants credentials
@@ -79,6 +80,7 @@ const (
 	doForward                    // to link: about
 	doWithdraw                   // to link: about.ID is lost
 	doNote                       // text, a line for the log, concerning link
+	doTell                       // text, a line for the operator
 )
 
 // meshAction is one thing the shell is to do.
@@ -308,6 +310,19 @@ func (m *mesh) lost(now time.Time, p *meshPeer, l *meshLink) {
 			t.failures, t.left = 0, m.retries
 			m.emit(meshAction{kind: doNote, link: l.id, text: noteReconnect(t.name())})
 		}
+	}
+	if p.remake {
+		p.remake = false
+		m.dialAgain(now, p)
+	}
+}
+
+// remake closes the route over a link, which is then made again, by us if the
+// peer does not.
+func (m *mesh) remake(link uint64) {
+	if l := m.links[link]; l != nil && l.state == linkRegistered {
+		m.peers[l.peer].remake = true
+		m.close(l, endRouteRenewed)
 	}
 }
 

@@ -111,6 +111,7 @@ func (m *mesh) configured(now time.Time, urls []*url.URL) {
 	m.targets = kept
 	for _, l := range m.links {
 		if slices.Contains(removed, l.target) && l.state != linkClosing {
+			m.emit(meshAction{kind: doTell, link: l.id, text: noteRemoved(l.target.name())})
 			m.close(l, endRouteRemoved)
 		}
 	}
@@ -121,6 +122,19 @@ func (m *mesh) configured(now time.Time, urls []*url.URL) {
 func (m *mesh) addImplicit(now time.Time, p *meshPeer, wait time.Duration) {
 	t := &meshTarget{addr: p.heard, remote: p.id, left: 1 + m.retries, due: now.Add(wait + m.jitter(lossJitter))}
 	m.targets = append(m.targets, t)
+}
+
+// dialAgain sees to it that a server is dialed whose route has ended.
+func (m *mesh) dialAgain(now time.Time, p *meshPeer) {
+	for _, t := range m.targets {
+		if t.remote == p.id {
+			t.left = 1 + m.retries
+			return
+		}
+	}
+	if p.heard = p.info.routeAddr(); p.heard != "" {
+		m.addImplicit(now, p, lossDelay)
+	}
 }
 
 // dialDue dials what is due.
@@ -214,6 +228,8 @@ func (m *mesh) targeted(id string) bool {
 }
 
 // Lines of the log, facts of the classic broker.
+
+func noteRemoved(name string) string { return fmt.Sprintf("Removed route %s", name) }
 
 func noteDuplicate(id string) string { return fmt.Sprintf("Detected duplicate remote route %q", id) }
 

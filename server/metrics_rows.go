@@ -217,7 +217,7 @@ var stateMetrics = []metricRow{
 	ofServer("lame_duck_mode", "Whether clients are sent away.", func(z *scrape) float64 { return truth(z.varz.LameDuck) }),
 	{name: "tls_certificate_expiry_timestamp_seconds", help: "Time when the certificate in use expires, in seconds since 1970.", kind: prometheus.GaugeValue, labels: []string{"port"},
 		read: func(z *scrape, emit func(float64, ...string)) {
-			for port, config := range map[string]*tls.Config{"client": z.s.guard.Load().tls.inUse(), "cluster": z.s.cluster.tls.inUse()} {
+			for port, config := range map[string]*tls.Config{"client": z.s.guard.Load().tls.inUse(), "cluster": z.s.cluster.rules.Load().tls.inUse()} {
 				if end := certNotAfter(config); !end.IsZero() {
 					emit(float64(end.Unix()), port)
 				}

@@ -137,6 +137,7 @@ type Options struct {
 	incomplete         []*conf.Error // users without name or password
 
 	loaded *loading // how these options came about; nil if a program made them
+	own    []*row   // those that a program has set since; they stay over a reload
 }
 
 // ClusterOpts are the settings of the listener for other servers and of the

@@ -16,6 +16,9 @@ import (
 
 // loading is what is remembered of how Options came about. It does not change.
 type loading struct {
+	base     *Options // what a program had set before
+	result   *Options // what came out; a program may have changed it since
+	files    *readFiles
 	flags    *conf.Flags[Options]
 	values   *conf.Values[Options] // nil for options that no file or flag set
 	warnings []string              // for the log at start
@@ -25,31 +28,44 @@ type loading struct {
 // loadOptions lays a file and flags over o, which it changes. Either may be
 // missing. The error is of type conf.Errors if it is about the file.
 func loadOptions(o *Options, file string, flags *conf.Flags[Options]) error {
+	l := &loading{base: o.Clone(), files: &readFiles{}, flags: flags}
+	l.base.loaded = nil
+	if err := o.lay(l, file, l.files.source(conf.System())); err != nil {
+		return err
+	}
+	if err := o.makeTLS(func(key string) conf.Pos { return l.values.Origin(key).Pos }); err != nil {
+		return err
+	}
+	l.result = o.Clone()
+	l.result.loaded = nil
+	o.loaded = l
+	return nil
+}
+
+// lay lays a file and the flags of l over o, and notes in l what was found.
+func (o *Options) lay(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
 	o.incomplete, o.Cluster.authPermissions = nil, nil
 	if file != "" {
-		if err := loadFile(v, file, flags.Asked("t")); err != nil {
+		if err := loadFile(v, file, source, l.flags.Asked("t")); err != nil {
 			return err
 		}
 		o.ConfigFile = file
 	}
-	if err := v.Flags(flags); err != nil {
+	if err := v.Flags(l.flags); err != nil {
 		return err
 	}
-	if err := o.settleFlags(flags); err != nil {
+	if err := o.settleFlags(l.flags); err != nil {
 		return err
 	}
-	if err := o.makeTLS(func(key string) conf.Pos { return v.Origin(key).Pos }); err != nil {
-		return err
-	}
-	o.loaded = &loading{flags: flags, values: v, warnings: loadWarnings(v)}
+	l.values, l.warnings = v, loadWarnings(v)
 	return nil
 }
 
 // loadFile lays a file over the values, and reports everything that is wrong
 // with it together. To a strict reader that includes keys that nothing uses.
-func loadFile(v *conf.Values[Options], file string, strict bool) error {
-	root, err := conf.System().File(file)
+func loadFile(v *conf.Values[Options], file string, source conf.Source, strict bool) error {
+	root, err := source.File(file)
 	if root == nil {
 		return err
 	}

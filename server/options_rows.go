@@ -14,22 +14,6 @@ import (
 	"gnatsd/conf"
 )
 
-// What a reload has to do about a row that changed. Rows marked conf.Fixed
-// cannot change.
-const (
-	onSnapshot    conf.Effect = "snapshot"    // nothing: whoever needs it reads the options
-	onLogger      conf.Effect = "logger"      // open the new log
-	onAuth        conf.Effect = "auth"        // check every client again
-	onTLS         conf.Effect = "tls"         // new handshakes
-	onLimits      conf.Effect = "limits"      // close connections that are too many
-	onInfo        conf.Effect = "info"        // encode INFO anew
-	onPidFile     conf.Effect = "pid file"    // write it
-	onPortsFile   conf.Effect = "ports file"  // move it
-	onCluster     conf.Effect = "cluster"     // encode route INFO anew, check routes again
-	onRoutes      conf.Effect = "routes"      // dial the new ones, close the removed
-	onPermissions conf.Effect = "permissions" // re-announce interest
-)
-
 // The headings of the usage text, in its order.
 const (
 	serverGroup  = "Server Options"
@@ -158,13 +142,13 @@ func limitRows() []row {
 		{Key: "max_pending_total", Field: "MaxPendingTotal", Reload: conf.Fixed,
 			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPendingTotal }, conf.AtLeast(0)),
 			Doc:  "Bytes queued for all clients together before the slowest is closed; 0 is 16 times `max_pending`."},
-		{Key: "ping_interval", Default: `"2m"`, Field: "PingInterval", Reload: onSnapshot,
+		{Key: "ping_interval", Default: `"2m"`, Field: "PingInterval", Reload: onPing,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.PingInterval }, upTo(longest), ""),
 			Doc:  "Time between pings, as a duration or in seconds."},
 		{Key: "ping_max", Default: "2", Field: "MaxPingsOut", Reload: onSnapshot,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxPingsOut }, positive()),
 			Doc:  "Pings without an answer before a connection is closed."},
-		{Key: "write_deadline", Default: `"2s"`, Field: "WriteDeadline", Reload: onSnapshot,
+		{Key: "write_deadline", Default: `"2s"`, Field: "WriteDeadline", Reload: onDeadline,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.WriteDeadline }, upTo(longest), plainWriteDeadline),
 			Doc:  "Time a write to a client may make no progress before it is closed as a slow consumer."},
 		{Key: "max_closed_clients", Default: "10000", Field: "MaxClosedClients", Reload: conf.Fixed,

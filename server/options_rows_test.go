@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"gnatsd/conf"
 )
 
 // programOnly are the fields of Options that no row sets, with the reason.
@@ -78,7 +76,7 @@ func TestEveryRowIsDocumentedAndSaysWhatAReloadDoes(t *testing.T) {
 		if r.Doc == "" {
 			t.Errorf("%s has no documentation", name)
 		}
-		if r.Field != "" && r.Of == nil && r.Reload == "" && r.Key != "cluster.authorization.permissions" {
+		if r.Field != "" && r.Of == nil && r.Reload == "" {
 			t.Errorf("%s does not say what a reload does", name)
 		}
 		for _, word := range []string{"password", "token"} {
@@ -153,16 +151,6 @@ func TestDefaultsAreThoseOf14(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
-
-func TestEffectsAreDeclared(t *testing.T) {
-	t.Parallel()
-	effects := []conf.Effect{conf.Fixed, onSnapshot, onLogger, onAuth, onTLS, onLimits, onInfo, onPidFile, onPortsFile, onCluster, onRoutes, onPermissions}
-	for _, r := range optionTable().Rows() {
-		if r.Reload != "" && !slices.Contains(effects, r.Reload) {
-			t.Errorf("%s has unknown effect %q", r.Key, r.Reload)
-		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // tlsRows are those of the block for clients.
 func tlsRows() []row {
-	rows := tlsBlock("tls", onTLS, tlsFields{
+	rows := tlsBlock("tls", onTLS, onGuard, tlsFields{
 		cert:    func(o *Options) *string { return &o.TLSCert },
 		key:     func(o *Options) *string { return &o.TLSKey },
 		ca:      func(o *Options) *string { return &o.TLSCaCert },
@@ -56,7 +56,7 @@ func tlsRows() []row {
 
 // clusterTLSRows are those of the block for routes.
 func clusterTLSRows() []row {
-	return tlsBlock("cluster.tls", onCluster, tlsFields{
+	return tlsBlock("cluster.tls", onRouteTLS, onSnapshot, tlsFields{
 		cert:    func(o *Options) *string { return &o.Cluster.tls.CertFile },
 		key:     func(o *Options) *string { return &o.Cluster.tls.KeyFile },
 		ca:      func(o *Options) *string { return &o.Cluster.tls.CaFile },
@@ -79,8 +79,9 @@ type tlsFields struct {
 	least         func(*Options) *string
 }
 
-// tlsBlock is the rows that both blocks have.
-func tlsBlock(section string, effect conf.Effect, f tlsFields) []row {
+// tlsBlock is the rows that both blocks have. A changed timeout has an effect of
+// its own.
+func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 	wrong := func(key, want string) string {
 		return fmt.Sprintf("error parsing tls config, expected '%s' to be %s", key, want)
 	}
@@ -98,7 +99,7 @@ func tlsBlock(section string, effect conf.Effect, f tlsFields) []row {
 		{Key: section + ".verify", Type: conf.Bool(f.verify), Wrong: wrong("verify", "a boolean"), Reload: effect,
 			Doc: "Whether peers must show a certificate; routes always must."},
 		file("ca_file", "Authorities that sign the certificates of peers.", f.ca),
-		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: onSnapshot,
+		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,
 			Doc: "Seconds the handshake may take."},
 		{Key: section + ".cipher_suites", Reload: effect,
 			Type: conf.NonEmpty(conf.List("list of names", f.ciphers, parseCipher, func(id uint16, _ bool) string { return conf.Quote(tlsCipherName(id)) }),
@@ -132,6 +133,14 @@ func tlsCurveName(id tls.CurveID) string {
 // makeTLS makes the configurations that the blocks and flags ask for. at says
 // where the block of an error was opened.
 func (o *Options) makeTLS(at func(key string) conf.Pos) error {
+	if err := o.makeClientTLS(at); err != nil {
+		return err
+	}
+	return o.makeRouteTLS(at)
+}
+
+// makeClientTLS makes that of the client port.
+func (o *Options) makeClientTLS(at func(key string) conf.Pos) error {
 	if o.TLSMap {
 		o.TLSVerify = true
 	}
@@ -149,6 +158,11 @@ func (o *Options) makeTLS(at func(key string) conf.Pos) error {
 		}
 		o.TLSConfig = config
 	}
+	return nil
+}
+
+// makeRouteTLS makes that of the routes.
+func (o *Options) makeRouteTLS(at func(key string) conf.Pos) error {
 	if !o.Cluster.tlsOn {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,6 +32,22 @@ func newPeerPermission(p *SubjectPermission) *peerPermission {
 		return nil
 	}
 	return &peerPermission{Allow: p.Allow, Deny: p.Deny}
+}
+
+// same reports whether two are written alike.
+func (p *peerPermission) same(q *peerPermission) bool {
+	if p == nil || q == nil {
+		return p == q
+	}
+	return slices.Equal(p.Allow, q.Allow) && slices.Equal(p.Deny, q.Deny)
+}
+
+// compile makes rules of what a peer says; nil allows everything.
+func (p *peerPermission) compile() (side, error) {
+	if p == nil {
+		return side{}, nil
+	}
+	return compileSide(&SubjectPermission{Allow: p.Allow, Deny: p.Deny}, true)
 }
 
 // routeScheme opens the URLs of routes.

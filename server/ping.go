@@ -38,6 +38,16 @@ func (c *conn) measureRTT() {
 	}
 }
 
+// resetPing makes the next tick come after d, unless the first one, which is for
+// the round-trip time, is due.
+func (c *conn) resetPing(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ping.timer != nil && !c.ping.first {
+		c.ping.timer.Reset(d)
+	}
+}
+
 func (c *conn) stopPing() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

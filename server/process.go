@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -73,13 +74,21 @@ func (s *Server) opened() {
 	if s.ended() {
 		return
 	}
-	if dir := s.options().PortsFileDir; dir != "" {
-		if path, err := s.files.writePorts(dir, s.ports()); err != nil {
-			s.Errorf(msgPortsNotWritten, path, err)
-		}
-	}
+	s.writePortsFile()
 	s.startWatchdog()
 	s.notified(s.notify.ready("Server is ready"))
+}
+
+// writePortsFile writes the ports file that the options ask for, once there are
+// ports to write of.
+func (s *Server) writePortsFile() {
+	dir := s.options().PortsFileDir
+	if dir == "" || !s.opening() {
+		return
+	}
+	if path, err := s.files.writePorts(dir, s.ports()); err != nil {
+		s.Errorf(msgPortsNotWritten, path, err)
+	}
 }
 
 // removeFiles removes what writePidFile and opened have written.
@@ -94,20 +103,6 @@ func (s *Server) notified(err error) {
 	if err != nil {
 		s.Warnf("%v", err)
 	}
-}
-
-// Reload reads the configuration file again and applies what has changed. The
-// error says what is wrong, and that nothing has changed.
-func (s *Server) Reload() error {
-	s.notified(s.notify.reloading())
-	err := s.reload()
-	s.counters.reloads.ended(err)
-	status := "Server is ready"
-	if err != nil {
-		status = "Server is ready; the last reload failed"
-	}
-	s.notified(s.notify.ready(status))
-	return err
 }
 
 // PortsInfo waits at most maxWait until all listeners are open, and returns where
@@ -180,7 +175,9 @@ func (f *processFiles) writePid(path string) error {
 	if err := writePidFile(path); err != nil {
 		return err
 	}
-	f.pids = append(f.pids, path)
+	if !slices.Contains(f.pids, path) {
+		f.pids = append(f.pids, path)
+	}
 	return nil
 }
 
@@ -196,6 +193,21 @@ func (f *processFiles) writePorts(dir string, ports Ports) (path string, err err
 		f.ports = path
 	}
 	return path, err
+}
+
+// removePorts removes the ports file before another is written.
+func (f *processFiles) removePorts() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended || f.ports == "" {
+		return nil
+	}
+	path := f.ports
+	f.ports = ""
+	if err := removePortsFile(path); err != nil {
+		return fmt.Errorf(msgPortsNotRemoved, path, err)
+	}
+	return nil
 }
 
 // remove removes the files, for good. It returns what to log.

@@ -1,6 +1,9 @@
 package server
 
-import "sync"
+import (
+	"math/rand/v2"
+	"sync"
+)
 
 // registry holds the clients that are connected.
 type registry struct {
@@ -51,6 +54,25 @@ func (r *registry) add(c *client) closeReason {
 	}
 	r.byID[c.id] = c
 	return goOn
+}
+
+// setLimit changes how many clients there may be, and returns those that are too
+// many, chosen at random.
+func (r *registry) setLimit(limit int) (excess []*client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit = limit
+	var staying []*client
+	for _, c := range r.byID {
+		if !c.ended() {
+			staying = append(staying, c)
+		}
+	}
+	if limit < 0 || len(staying) <= limit {
+		return nil
+	}
+	rand.Shuffle(len(staying), func(i, j int) { staying[i], staying[j] = staying[j], staying[i] })
+	return staying[limit:]
 }
 
 func (r *registry) remove(c *client) {

@@ -19,19 +19,21 @@ type route struct {
 	feed feed // interest on its way to the peer
 
 	// Set once, before the reader starts.
-	order    *dialOrder // what was dialed; nil if the peer did
-	host     string     // of the peer, without brackets
-	port     int
-	mustAuth bool // nothing counts before the peer has shown credentials
+	order *dialOrder // what was dialed; nil if the peer did
+	host  string     // of the peer, without brackets
+	port  int
 
 	// Owned by the reader.
+	mustAuth  bool // nothing counts before the peer has shown credentials
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	name      string // server id that CONNECT gave
 
 	// Guarded by conn.mu.
-	remote   *peerInfo // latest INFO of the peer; nil before
-	why      string    // it ends, if closeReason does not tell
+	remote   *peerInfo       // latest INFO of the peer; nil before
+	why      string          // it ends, if closeReason does not tell
+	admitted bool            // it may stay, as far as credentials go
+	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
 	timer    *time.Timer
 	watching *time.Timer
 	seen     int64 // heard at the last tick of watching
@@ -126,7 +128,6 @@ func (r *route) remoteID() string {
 // serveRoute runs a route that another server opened.
 func (s *Server) serveRoute(nc net.Conn) {
 	r := newRoute(s, s.cluster.wrapRoute(nc, ""), nil)
-	r.mustAuth = s.cluster.auth.required()
 	if !s.cluster.join(r, nil, "") {
 		r.abandon()
 		return
@@ -137,10 +138,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 	}
 	r.noticef("Route connection created")
 	r.send(s.cluster.info())
-	if r.mustAuth {
-		r.locked, r.readLimit = true, smallChunk
-		r.setTimer(seconds(s.options().Cluster.AuthTimeout), endAuthTimeout)
-	}
+	r.awaitCredentials()
 	r.startPing()
 	r.serve()
 }
@@ -186,7 +184,7 @@ type routeConnect struct {
 
 // connectLine returns the CONNECT for what was dialed.
 func (r *route) connectLine() string {
-	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.tls != nil, Name: r.srv.id}
+	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
 	if o := r.srv.options(); r.order.own {
 		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
 	}
@@ -272,12 +270,15 @@ func (r *route) info(o *op, st *stage) closeReason {
 		return endBadArgs
 	}
 	r.active()
-	own := r.introduced(info)
+	own, before := r.introduced(info)
 	if own && info.IP == "" {
 		info.IP = routeURL(r.host, info.Port)
 	}
 	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
 	if !own {
+		if before != nil && !before.Export.same(info.Export) {
+			r.exportsChanged(before.Export, info.Export)
+		}
 		return goOn
 	}
 	r.stopTimer()
@@ -287,24 +288,26 @@ func (r *route) info(o *op, st *stage) closeReason {
 }
 
 // introduced notes the first INFO by which the peer says who it is, and reports
-// whether this is it.
-func (r *route) introduced(info *peerInfo) bool {
+// whether this is it. Of a later one about itself it notes the permissions, and
+// returns what it was before.
+func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.remote == nil {
 		if r.name != "" && r.name != info.ID {
-			return false
+			return false, nil
 		}
 		r.remote = info
 		r.headers.Store(info.Headers)
-		return true
+		return true, nil
 	}
 	if info.ID == r.remote.ID && info.ClientID == 0 { // 1.4 also sends one meant for clients
-		known := *r.remote
+		before = r.remote
+		known := *before
 		known.Import, known.Export = info.Import, info.Export
 		r.remote = &known
 	}
-	return false
+	return false, before
 }
 
 // decided lets the reader go on, which then finds out what was decided.
@@ -335,14 +338,17 @@ func (r *route) sub(o *op, st *stage) closeReason {
 	}
 	r.active()
 	s := newSubscription(&r.conn, subject, queue, sid)
-	permits := r.srv.cluster.permits
+	rules := r.srv.cluster.rules.Load()
 	switch {
 	case !sublist.ValidSubject(s.subject):
 		st.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return goOn
-	case permits.canExport(s.subject, s.queue).allowed():
-		s.filter.Store(permits.exportFilter(s.subject, s.queue))
+	case rules.permits.canExport(s.subject, s.queue).allowed():
+		s.filter.Store(rules.permits.exportFilter(s.subject, s.queue))
 		r.subscribe(s)
+		if r.srv.cluster.rules.Load() != rules {
+			r.review() // a reload may have missed it
+		}
 	}
 	r.ok(st)
 	return goOn

@@ -6,7 +6,35 @@ import (
 	"net"
 )
 
-// This file decides about the credentials that a server shows when it dials us.
+// This file decides about the credentials that a server shows when it dials us,
+// and about those it has shown when a reload changes what is asked for.
+
+// awaitCredentials begins the time in which a server that dialed us must show
+// who it is, if routes are asked for that.
+func (r *route) awaitCredentials() {
+	k := r.srv.cluster
+	for {
+		rules := k.rules.Load()
+		r.mustAuth = rules.auth.required()
+		if !r.mustAuth {
+			r.admit(nil)
+		}
+		if k.rules.Load() == rules {
+			break // or else a reload may have missed us
+		}
+	}
+	if r.mustAuth {
+		r.locked, r.readLimit = true, smallChunk
+		r.setTimer(seconds(r.srv.options().Cluster.AuthTimeout), endAuthTimeout)
+	}
+}
+
+// admit notes for what credentials the route may stay.
+func (r *route) admit(shown *ConnectOptions) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.admitted, r.shown = true, shown
+}
 
 // authenticate judges a CONNECT.
 func (r *route) authenticate(opts *ConnectOptions) closeReason {
@@ -16,18 +44,51 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 		}
 		return goOn
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), seconds(r.srv.options().Cluster.AuthTimeout))
-	defer cancel()
-	given := credentials{user: opts.Username, pass: opts.Password, token: opts.Authorization}
-	if r.srv.cluster.auth.check(ctx, &given).account == nil {
-		return r.unauthorized()
+	for {
+		rules := r.srv.cluster.rules.Load()
+		if !r.passes(rules, opts) {
+			return r.unauthorized()
+		}
+		r.admit(opts)
+		if r.srv.cluster.rules.Load() == rules {
+			return goOn // or else a reload came in between
+		}
 	}
-	return goOn
+}
+
+// passes reports whether rules admit a server that has shown opts, nil for
+// nothing. It waits for bcrypt, for the time of an authentication at most.
+func (r *route) passes(rules *routeRules, opts *ConnectOptions) bool {
+	ctx, cancel := context.WithTimeout(r.srv.life, seconds(r.srv.options().Cluster.AuthTimeout))
+	defer cancel()
+	var given credentials
+	if opts != nil {
+		given = credentials{user: opts.Username, pass: opts.Password, token: opts.Authorization}
+	}
+	return rules.auth.check(ctx, &given).account != nil
 }
 
 func (r *route) unauthorized() closeReason {
 	r.errorf("authorization error")
 	return endAuthFailure
+}
+
+// reauthorize judges a server that dialed us by new rules, on a goroutine of its
+// own: that may take a while. One that has yet to come in will meet them anyway.
+func (r *route) reauthorize(rules *routeRules) {
+	r.mu.Lock()
+	admitted, shown := r.admitted, r.shown
+	r.mu.Unlock()
+	if r.order != nil || !admitted {
+		return
+	}
+	r.srv.conns.Add(1)
+	go func() { // ends with the check, which takes a bounded time; Shutdown waits for it
+		defer r.srv.conns.Done()
+		if !r.passes(rules, shown) && !r.srv.ended() {
+			r.close(r.unauthorized())
+		}
+	}()
 }
 
 // routeVisitor is a route as an embedder's [Authentication] sees it.

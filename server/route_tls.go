@@ -12,17 +12,18 @@ import (
 // wrapRoute puts TLS around the connection of a route, if routes use it. addr is
 // what was dialed, "" if the peer did. The handshake is still to be made.
 func (k *cluster) wrapRoute(nc net.Conn, addr string) net.Conn {
+	holder := k.rules.Load().tls
 	switch {
-	case k.tls == nil:
+	case holder == nil:
 		return nc
 	case addr == "":
-		return tls.Server(&gatedConn{Conn: nc, places: k.srv.handshakes}, k.tls.accepting())
+		return tls.Server(&gatedConn{Conn: nc, places: k.srv.handshakes}, holder.accepting())
 	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		host = addr
 	}
-	return tls.Client(nc, k.tls.dialing(host))
+	return tls.Client(nc, holder.dialing(host))
 }
 
 // handshake makes the TLS handshake, if there is one to be made. It reports

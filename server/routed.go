@@ -72,7 +72,7 @@ func (st *stage) toLocalMember(members []*subscription, m *message) bool {
 // queue group if the id says so, else for every plain local subscription.
 func (st *stage) publishRouted(m *message, sid []byte) {
 	k := st.srv.cluster
-	if !k.permits.canImportMessage(m.subject).allowed() {
+	if !k.rules.Load().permits.canImportMessage(m.subject).allowed() {
 		return
 	}
 	st.enter()

@@ -42,7 +42,8 @@ type Server struct {
 	info       atomic.Pointer[infoText]
 	guard      atomic.Pointer[guard]
 	log        logging
-	configTime atomic.Int64 // UnixNano of the moment opts were loaded
+	configTime atomic.Int64              // UnixNano of the moment opts were loaded
+	attempted  atomic.Pointer[readFiles] // by the last reload; nil before the first
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
@@ -63,6 +64,8 @@ type Server struct {
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
 
+	reloading sync.Mutex // held during a reload, the opening of ports and of the log
+
 	infoMu sync.Mutex // held while info is replaced
 
 	mu       sync.Mutex // guards what follows
@@ -78,6 +81,7 @@ func New(opts *Options) (*Server, error) {
 	if opts != nil {
 		o = *opts
 	}
+	o.remember()
 	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err
@@ -165,7 +169,6 @@ func (s *Server) Start() { _ = s.Run() }
 func (s *Server) Run() error {
 	s.trapSignals()
 	s.announce()
-	s.watchGuard(s.guard.Load())
 	if err := s.open(); err != nil {
 		s.Shutdown()
 		return err
@@ -174,8 +177,16 @@ func (s *Server) Run() error {
 	return nil
 }
 
-// open makes the server reachable, and says so to whoever waits for it.
+// open makes the server reachable, and says so to whoever waits for it. A reload
+// waits until that is done.
 func (s *Server) open() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.ended() {
+		return nil
+	}
+	s.watchGuard(s.guard.Load())
+	s.cluster.watchCerts()
 	if err := s.writePidFile(); err != nil {
 		return err
 	}
@@ -261,6 +272,7 @@ func (s *Server) Shutdown() {
 	s.notified(s.notify.stopping())
 	close(s.quit)
 	s.die()
+	s.awaitReload()
 	if listener != nil {
 		listener.Close()
 	}

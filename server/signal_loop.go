@@ -162,7 +162,11 @@ func (l *signalLoop) perform(effect signalEffect) {
 
 // reload reads the configuration again, on demand of a signal or a service control.
 func reload(actions signalActions) {
-	if err := actions.Reload(); err != nil {
-		actions.Errorf(msgReloadFailed, err)
+	err := actions.Reload()
+	if err == nil {
+		return
+	}
+	for _, reason := range reasons(err) {
+		actions.Errorf(msgReloadFailed, reason)
 	}
 }

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 )
 
@@ -105,6 +107,17 @@ func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
 	}
 	tc.Verify = tc.Verify || flags.TLSVerify
 	return tc
+}
+
+// sameCertificates reports whether two configurations, nil without TLS, show the
+// same certificates and trust the same authorities.
+func sameCertificates(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ClientCAs.Equal(b.ClientCAs) && slices.EqualFunc(a.Certificates, b.Certificates, func(x, y tls.Certificate) bool {
+		return slices.EqualFunc(x.Certificate, y.Certificate, bytes.Equal)
+	})
 }
 
 // tlsRole says what a configuration is for.

@@ -15,18 +15,16 @@ const certWatch = 10 * time.Second
 // written, change nothing: the old ones stay in use.
 type certWatcher struct {
 	opts    TLSConfigOpts
-	holders []*tlsHolder
+	holders []*tlsHolder // at least one
 
 	// owned by the caller of poll
-	seen     []os.FileInfo // of the files in use
+	seen     []os.FileInfo // of the files in use; nil before the first poll
 	reported string        // the trouble told last, "" for none
 }
 
 // watchCerts returns a watcher of the files of opts, which the holders use now.
 func watchCerts(opts TLSConfigOpts, holders ...*tlsHolder) *certWatcher {
-	w := &certWatcher{opts: opts, holders: holders}
-	w.seen = w.stat()
-	return w
+	return &certWatcher{opts: opts, holders: holders}
 }
 
 // run polls at every tick until ctx ends or tick is closed, and reports what
@@ -63,10 +61,13 @@ func (w *certWatcher) poll() (message string, err error) {
 		w.reported = err.Error()
 		return "", fmt.Errorf("TLS files changed but cannot be used, keeping the old ones: %w", err)
 	}
+	w.seen, w.reported = now, ""
+	if sameCertificates(config, w.holders[0].inUse()) {
+		return "", nil // as at the first poll, or when they were written again
+	}
 	for _, h := range w.holders {
 		h.swap(config)
 	}
-	w.seen, w.reported = now, ""
 	return fmt.Sprintf("Reloaded TLS certificate %s, valid until %s",
 		w.opts.CertFile, config.Certificates[0].Leaf.NotAfter.UTC().Format(time.DateOnly)), nil
 }
@@ -87,6 +88,9 @@ func (w *certWatcher) stat() []os.FileInfo {
 
 // same reports whether the files are those in use.
 func (w *certWatcher) same(now []os.FileInfo) bool {
+	if w.seen == nil {
+		return false
+	}
 	for i, old := range w.seen {
 		n := now[i]
 		if (old == nil) != (n == nil) {

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gnatsd/conf"
+)
+
+// This file is what stands in the way of a reload although the file can be read.
+
+// place gives an error about a setting the place where the setting was made.
+func (o *Options) place(err error) error {
+	s, ok := errors.AsType[*settingError](err)
+	if !ok || o.loaded == nil {
+		return err
+	}
+	return placed(err, o.loaded.values.Origin(s.key).Pos, s.key)
+}
+
+// fixed are the changes that need a restart.
+func (c *change) fixed() (problems []error) {
+	for _, row := range c.rows {
+		if row.Row.Reload == conf.Fixed {
+			problems = append(problems, fmt.Errorf("config reload not supported for %s: old=%s, new=%s (%s)",
+				fixedName(row.Row), row.Row.Plain(c.old), row.Row.Plain(c.new), c.new.loaded.values.Origin(row.Row.Key)))
+		}
+	}
+	return problems
+}
+
+// fixedName is what a refusal calls a row: by the name of its field.
+func fixedName(r *row) string {
+	if name, of := strings.CutPrefix(r.Field, "Cluster."); of {
+		return "cluster " + strings.ToLower(name)
+	}
+	if r.Field == "" {
+		return r.Key
+	}
+	return r.Field
+}
+
+// conflicts are settings that a running server cannot take on. A start would find
+// most of them when it opens its ports.
+func (o *Options) conflicts() (problems []error) {
+	for _, a := range o.advertised() {
+		if a.err != nil {
+			err := fmt.Errorf("invalid %s value of %s, err=%w", a.field, a.text, a.err)
+			problems = append(problems, o.place(&settingError{a.key, err}))
+		}
+	}
+	if err := o.checkMonitoring(); err != nil {
+		problems = append(problems, o.place(&settingError{"https_port", fmt.Errorf(msgNoMonitoring, err)}))
+	}
+	return problems
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// routeRules say which servers may connect, how, and what interest crosses the
+// routes: the part of the options about routes that is compiled before it is
+// used. They do not change; a reload makes others.
+type routeRules struct {
+	auth     *authSet
+	permits  *routePermits
+	tls      *tlsHolder     // nil without TLS
+	tlsFiles *TLSConfigOpts // nil if a program made the configuration
+
+	// former is what was announced until a moment ago, while that which is not any
+	// more is being withdrawn; nil otherwise.
+	former *routeRules
+
+	stopWatch context.CancelFunc // nil until the server runs; guarded by the reload lock
+}
+
+// newRules checks and compiles what o says about routes.
+func (k *cluster) newRules(o *Options) (*routeRules, error) {
+	rules := &routeRules{auth: &authSet{}}
+	err := k.checkRoutes(o)
+	if err != nil || !k.on {
+		return rules, err
+	}
+	if rules.auth, _, err = compileAuth(routeAuth(o), k.verifier); err != nil {
+		return nil, &settingError{"cluster.authorization", fmt.Errorf("cluster authorization: %w", err)}
+	}
+	if rules.permits, err = compileRoute(o.Cluster.Permissions); err != nil {
+		return nil, &settingError{"cluster.permissions", err}
+	}
+	if o.Cluster.TLSConfig != nil {
+		rules.tls = newTLSHolder(o.Cluster.TLSConfig, tlsRoutes)
+	}
+	if o.Cluster.tlsOn {
+		files := o.Cluster.tls
+		rules.tlsFiles = &files
+	}
+	return rules, nil
+}
+
+// checkRoutes reports that there are routes to dial, but no cluster.
+func (k *cluster) checkRoutes(o *Options) error {
+	if !k.on && len(o.Routes) > 0 {
+		return &settingError{"cluster.routes", errors.New("solicited routes require cluster capabilities, e.g. --cluster")}
+	}
+	return nil
+}
+
+// announces reports whether routes are told of a local subscription, or of its
+// end.
+func (r *routeRules) announces(sub *subscription, gone bool) bool {
+	if strings.HasPrefix(sub.subject, reservedPrefix) {
+		return false
+	}
+	if r.permits.canImport(sub.subject).allowed() {
+		return true
+	}
+	return gone && r.former != nil && r.former.permits.canImport(sub.subject).allowed()
+}
+
+// watchCerts looks after the certificate files of the rules in use until they are
+// replaced or the server ends.
+func (k *cluster) watchCerts() {
+	rules := k.rules.Load()
+	ctx, cancel := context.WithCancel(k.srv.life)
+	rules.stopWatch = cancel
+	if rules.tls != nil && rules.tlsFiles != nil {
+		k.srv.watchFiles(ctx, watchCerts(*rules.tlsFiles, rules.tls))
+	}
+}
