@@ -40,6 +40,7 @@ const (
 // those of /varz.
 type Options struct {
 	ConfigFile      string `json:"-"`
+	WatchConfig     bool   `json:"-"` // reload when the file changes, without being told
 	ServerName      string `json:"server_name,omitempty"`
 	Host            string `json:"addr"`
 	Port            int    `json:"port"`

@@ -147,6 +147,9 @@ func (o *Options) exclusiveAuth(v *conf.Values[Options]) {
 
 // settleFlags does what follows from flags that were typed.
 func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
+	if o.WatchConfig && o.ConfigFile == "" {
+		return errors.New("--watch-config needs a configuration file, e.g. -c gnatsd.conf")
+	}
 	if text, typed := flags.Typed("routes"); typed {
 		o.RoutesStr = text
 		if text != "" && o.Cluster.Port == 0 {

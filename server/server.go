@@ -197,6 +197,7 @@ func (s *Server) open() error {
 		return err
 	}
 	s.opened()
+	s.watchConfig()
 	return nil
 }
 

@@ -162,11 +162,14 @@ func (l *signalLoop) perform(effect signalEffect) {
 
 // reload reads the configuration again, on demand of a signal or a service control.
 func reload(actions signalActions) {
-	err := actions.Reload()
-	if err == nil {
-		return
+	if err := actions.Reload(); err != nil {
+		refusedReload(actions, err)
 	}
+}
+
+// refusedReload logs why a reload changed nothing, a line for each reason.
+func refusedReload(log interface{ Errorf(format string, v ...any) }, err error) {
 	for _, reason := range reasons(err) {
-		actions.Errorf(msgReloadFailed, reason)
+		log.Errorf(msgReloadFailed, reason)
 	}
 }

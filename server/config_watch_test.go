@@ -1,0 +1,135 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gnatsd/conf"
+)
+
+// watchedFiles is a configWatcher over a file that includes another, with a count
+// of what it did.
+type watchedFiles struct {
+	configWatcher
+	t        *testing.T
+	dir      string
+	read     *readFiles
+	reloads  int
+	refusals int
+	err      error // of the next reloads
+}
+
+func watchFiles(t *testing.T, dir string) *watchedFiles {
+	w := &watchedFiles{t: t, dir: dir}
+	w.load()
+	w.configWatcher = configWatcher{
+		files:   func() *readFiles { return w.read },
+		reload:  func() error { w.load(); w.reloads++; return w.err },
+		refused: func(error) { w.refusals++ },
+	}
+	return w
+}
+
+func (w *watchedFiles) load() {
+	w.read = &readFiles{}
+	_, _ = w.read.source(onlyRegular(conf.System())).File(filepath.Join(w.dir, "x.conf")) // what is wrong with it does not matter
+}
+
+// want looks so many times and wants so many reloads in all.
+func (w *watchedFiles) want(what string, looks, reloads int) {
+	w.t.Helper()
+	for range looks {
+		w.look()
+	}
+	if w.reloads != reloads {
+		w.t.Errorf("%s: got %d reloads, want %d", what, w.reloads, reloads)
+	}
+}
+
+func put(t *testing.T, dir, name, text string) {
+	t.Helper()
+	okay(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+}
+
+func TestConfigThatChangesIsReloadedOnceItHasSettled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "x.conf", "include y.conf")
+	put(t, dir, "y.conf", "port: 1")
+	w := watchFiles(t, dir)
+	w.want("unchanged", 3, 0)
+	put(t, dir, "x.conf", "include y.conf\n")
+	w.want("first look", 1, 0)
+	put(t, dir, "x.conf", "include y.conf\ndebug: true")
+	w.want("written on", 1, 0)
+	w.want("settled", 1, 1)
+	w.want("loaded", 3, 1)
+	put(t, dir, "x.conf", "include y.conf")
+	w.want("changed", 1, 1)
+	put(t, dir, "x.conf", "include y.conf\ndebug: true")
+	w.want("and changed back", 3, 1)
+
+	put(t, dir, "new", "port: 2")
+	okay(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "y.conf")))
+	w.want("an included file is replaced", 2, 2)
+	okay(t, os.Remove(filepath.Join(dir, "y.conf")))
+	w.want("removed", 2, 3)
+	w.want("still missing", 3, 3)
+	put(t, dir, "y.conf", "port: 2")
+	w.want("there again", 2, 4)
+	put(t, dir, "x.conf", "include z.conf")
+	w.want("another is included, which is not there", 2, 5)
+	put(t, dir, "z.conf", "")
+	w.want("it comes", 2, 6)
+	put(t, dir, "y.conf", "port: 3")
+	w.want("the old one is of no interest", 3, 6)
+}
+
+func TestConfigThatIsRefusedIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "x.conf", "")
+	w := watchFiles(t, dir)
+	w.err = errors.New("no")
+	put(t, dir, "x.conf", "port = {")
+	w.want("broken", 5, 1)
+	if w.refusals != 1 {
+		t.Errorf("got %d refusals, want 1", w.refusals)
+	}
+	w.err = nil
+	put(t, dir, "x.conf", "")
+	w.want("mended", 5, 2)
+}
+
+func TestConfigBehindALinkThatIsTurned(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, v := range []string{"v1", "v2"} {
+		okay(t, os.Mkdir(filepath.Join(root, v), 0o700))
+		put(t, filepath.Join(root, v), "x.conf", "server_name: "+v)
+	}
+	link := filepath.Join(root, "..data")
+	if err := os.Symlink("v1", link); err != nil {
+		t.Skip(err)
+	}
+	okay(t, os.Symlink("..data/x.conf", filepath.Join(root, "x.conf"))) // as in a mounted ConfigMap
+	w := watchFiles(t, root)
+	okay(t, os.Symlink("v2", link+".new"))
+	okay(t, os.Rename(link+".new", link))
+	w.want("turned", 2, 1)
+}
+
+func TestWatchConfigNeedsAFile(t *testing.T) {
+	t.Parallel()
+	if _, err := configured(t, "", "--watch-config"); err == nil || !strings.Contains(err.Error(), "needs a configuration file") {
+		t.Errorf("got %v", err)
+	}
+	s := startReloader(t, "max_payload: 5", "--watch-config")
+	s.write(t, "max_payload: 6")
+	s.log.wait(t, "Reloaded: max_payload = 6")
+	s.write(t, "max_payload: {}")
+	s.log.wait(t, "Failed to reload server configuration: "+s.file+":1:14: max_payload: want a size")
+}
