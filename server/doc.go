@@ -41,6 +41,17 @@
 //   - Options, INFO, limits and permissions are snapshots behind atomic pointers.
 //     Nobody changes one; a reload makes another.
 //
+// # When the settings change
+//
+// A reload (reload.go) has two phases. It reads the file again under the flags,
+// compares the rows of options_rows.go, and prepares all that can fail; any reason
+// against it ends it there. Then it swaps the options and takes the steps of
+// reload_steps.go that the changed rows call for. What is compiled from options is
+// a snapshot of its own: the guard (who comes in as a client), the rules of routes,
+// the limits of the way out, INFO. Whoever acts by one of them and is not yet in a
+// registry looks again afterwards whether it is still the one in force, so that a
+// reload misses nobody.
+//
 // # When a subscriber lags
 //
 // Its backlog may grow to max_pending, and a write may make no progress for
