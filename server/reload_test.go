@@ -175,6 +175,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"tls.timeout":           {block("server", ""), block("server", "timeout: 3"), "Reloaded: tls timeout = 3"},
 		"tls.cipher_suites":     {block("server", ""), block("server", "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]"), "Reloaded: tls = enabled"},
 		"tls.curve_preferences": {block("server", ""), block("server", "curve_preferences: [CurveP256]"), "Reloaded: tls = enabled"},
+		"tls.min_version":       {block("server", ""), block("server", "min_version: \"1.3\""), "Reloaded: tls = enabled"},
 		"tls.verify_and_map":    {block("server", "") + "\n" + users(anna), block("server", "verify_and_map: true") + "\n" + users(anna), "Reloaded: tls = enabled"},
 		"tls.handshake_first":   {block("server", ""), block("server", "handshake_first: true"), "Reloaded: tls = enabled"},
 
@@ -197,6 +198,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"cluster.tls.ca_file":               {cluster(block("server", "")), cluster(""), "Reloaded: cluster"},
 		"cluster.tls.timeout":               {cluster(block("server", "")), cluster(block("server", "timeout: 3")), "Reloaded: cluster"},
 		"cluster.tls.cipher_suites":         {cluster(block("server", "")), cluster(block("server", "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]")), "Reloaded: cluster"},
+		"cluster.tls.min_version":           {cluster(block("server", "")), cluster(block("server", "min_version: \"1.3\"")), "Reloaded: cluster"},
 		"cluster.tls.curve_preferences":     {cluster(block("server", "")), cluster(block("server", "curve_preferences: [CurveP256]")), "Reloaded: cluster"},
 	}
 }
@@ -315,7 +317,7 @@ func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
 			"config reload not supported for cluster host: old=127.0.0.1, new= (default)",
 			"config reload not supported for cluster port: old=-1, new=0 (default)",
 		}},
-		{"a syslog of no kind", "", "remote_syslog: \"http://h\"", []string{`FILE:1:1: remote_syslog: invalid network type: "http"`}},
+		{"a syslog of no kind", "", "remote_syslog: \"http://h\"", []string{`FILE:1:1: remote_syslog: error invalid network type: "http"`}},
 		{"an include that is not there", "", "include missing.conf", []string{"FILE:1:9: error parsing include file 'missing.conf', open "}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
