@@ -87,7 +87,7 @@ func serverRows() []row {
 			Flags: []conf.Flag{{Names: []string{"profile"}}}},
 		{Type: conf.Custom(configFileType()), Doc: "Configuration file.",
 			Flags: []conf.Flag{{Names: []string{"c", "config"}, Arg: "<file>", Group: serverGroup, Usage: "Configuration file"}}},
-		{Type: conf.Bool(func(o *Options) *bool { return &o.WatchConfig }), Field: "WatchConfig", Reload: conf.Fixed,
+		{Key: "watch_config", Type: conf.Bool(func(o *Options) *bool { return &o.WatchConfig }), Field: "WatchConfig", Reload: conf.Fixed,
 			Doc: "Reload the configuration file when it changes, without a signal.",
 			Flags: []conf.Flag{{Names: []string{"watch-config"}, Group: serverGroup,
 				Usage: "Reload the configuration when its files change"}}},

@@ -120,6 +120,7 @@ func reloadCases(dir string) map[string]reloadCase {
 	}
 	const anna, bert = "{user: anna, pass: a}", "{user: bert, pass: b}"
 	return map[string]reloadCase{
+		"watch_config":           {"", "watch_config: true", "config reload not supported for WatchConfig: old=false, new=true (FILE:1:1)"},
 		"host":                   {"", "", ""}, // a flag holds it here; see TestFixedRows
 		"port":                   {"", "", ""},
 		"server_name":            {"", "server_name: x", "config reload not supported for ServerName: old=, new=x (FILE:1:1)"},

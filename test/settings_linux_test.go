@@ -342,6 +342,7 @@ var effectsElsewhere = map[string]func(*testing.T){
 	"pid_file":           TestPidAndPortsFiles,
 	"ports_file_dir":     TestPidAndPortsFiles,
 	"prof_port":          TestPidAndPortsFiles,
+	"watch_config":       TestWatchedConfig,
 	"-c":                 TestEverySpellingOfEveryKey,
 	"log_file":           TestLogFileIsReopened,
 	"logtime":            TestLogtimeFlag,
