@@ -134,3 +134,11 @@ func TestMeasuringFollowsWhatWaits(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkArrival is what measuring costs a batch, when there are many.
+func BenchmarkArrival(b *testing.B) {
+	st := new(stage)
+	for b.Loop() {
+		st.arrival()
+	}
+}

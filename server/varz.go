@@ -96,6 +96,9 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.identify(info)
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
+	if addr := s.ClusterAddr(); addr != nil {
+		v.Cluster.Port = addr.Port // the setting may leave it to the system
+	}
 	v.ServerName = s.name()
 	v.TLSCertNotAfter = certNotAfter(s.guard.Load().tls.inUse())
 	s.count(v)
