@@ -20,9 +20,8 @@ type Ports struct {
 	Profile    []string `json:"profile,omitempty"`    // scheme http
 }
 
-// What is logged, as errors, when a ports file cannot be kept. The first is for listeners that were not all open in time.
+// What is logged, as errors, when a ports file cannot be kept.
 const (
-	msgPortsUnresolved = "Unable to resolve the ports in the specified time"
 	msgPortsNotWritten = "Error writing ports file (%s): %v"
 	msgPortsNotRemoved = "Error cleaning up ports file %s: %v"
 )

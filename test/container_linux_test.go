@@ -2,7 +2,10 @@ package test
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -18,7 +21,7 @@ PATH=/bin:/usr/bin; ready one; PATH=/none
 $gnatsd -sl reopen && PATH=/bin:/usr/bin && until grep -q "re-open ignored" one; do :; done; PATH=/none
 $gnatsd -a 127.0.0.1 -p -1 2>two & two=$!
 PATH=/bin:/usr/bin; ready two; PATH=/none
-echo "several: $($gnatsd -sl quit 2>&1)"
+echo "several: $($gnatsd -sl quit 2>&1)"; echo "pids: $one $two"
 $gnatsd -sl term=$two; wait $two; echo "two ended: $?"
 echo "unknown: $($gnatsd -sl jump 2>&1)"
 $gnatsd -sl quit; wait $one; echo "one ended: $?"
@@ -68,6 +71,10 @@ func TestSignalFlagFindsTheBroker(t *testing.T) {
 			t.Errorf("got no %q in\n%s", want, got)
 		}
 	}
+	m := regexp.MustCompile(`processes running:\n(\d+)\n(\d+)\npids: (\d+) (\d+)\n`).FindStringSubmatch(got)
+	if m == nil || m[1] != m[3] || m[2] != m[4] {
+		t.Errorf("got not the pids of both in\n%s", got)
+	}
 }
 
 func TestSignalFlagFindsTheFirstProcess(t *testing.T) {
@@ -75,5 +82,43 @@ func TestSignalFlagFindsTheFirstProcess(t *testing.T) {
 	script := strings.Replace(asInit, "exec $gnatsd", "exec $gnatsd -P pid", 1)
 	if got := isolated(t, script); got != "" {
 		t.Errorf("got %q, want silence", got)
+	}
+}
+
+// inImage runs the image's command with nothing around it, as docker does, and then a second one beside it, as docker
+// exec does. The arguments are the image's root, its CMD, and a file for the log.
+const inImage = `
+chroot "$1" /gnatsd $2 2>"$3" & broker=$!
+until grep -qs "Server is ready" "$3"; do :; done
+chroot "$1" /gnatsd -sl quit
+wait $broker; echo "ended: $?"
+`
+
+// TestImageStartsFromScratch does what util/Dockerfile does, short of Docker: a static binary and its configuration are all there is.
+func TestImageStartsFromScratch(t *testing.T) {
+	t.Parallel()
+	namespaces(t, "--fork", "--pid", "--net", "--mount-proc")
+	root := t.TempDir()
+	gnatsd, err := program()
+	must(t, err)
+	must(t, os.Link(gnatsd, filepath.Join(root, "gnatsd")))
+	text, err := os.ReadFile("../util/docker/gnatsd.conf")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(root, "gnatsd.conf"), text, 0o600))
+	must(t, os.Mkdir(filepath.Join(root, "proc"), 0o755)) // docker mounts it
+	script := `mount -t proc proc "$1/proc"` + "\ncd /\n" + inImage
+	late, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	log := filepath.Join(t.TempDir(), "log")
+	out, err := exec.CommandContext(late, "unshare", "--fork", "--pid", "--net", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", root, "-c gnatsd.conf", log).CombinedOutput()
+	if err != nil || string(out) != "ended: 0\n" {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	logged, err := os.ReadFile(log)
+	must(t, err)
+	for _, want := range []string{"Starting http monitor on 0.0.0.0:8222", "Listening for client connections on 0.0.0.0:4222", "Listening for route connections on 0.0.0.0:6222"} {
+		if !strings.Contains(string(logged), want) {
+			t.Errorf("got no %q in\n%s", want, logged)
+		}
 	}
 }

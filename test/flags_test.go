@@ -142,25 +142,81 @@ func TestExplainFlag(t *testing.T) {
 	}
 }
 
-func TestBadArgumentsExitNonZero(t *testing.T) {
+// TestMisuse has the classic texts on the classic streams, but never exit 0.
+func TestMisuse(t *testing.T) {
 	t.Parallel()
+	usage, _, _ := run(t, "-h")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x.conf")
+	if err := os.WriteFile(file, []byte("port: \"x\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
-		name   string
-		args   []string
-		stderr string
+		args           []string
+		stdout, stderr string
 	}{
-		{"an unknown flag", []string{"--nosuch"}, "flag provided but not defined: -nosuch"},
-		{"a flag without its value", []string{"-p"}, "flag needs an argument: -p"},
-		{"a number that is none", []string{"-p", "abc"}, `invalid value "abc" for flag -p: parse error`},
-		{"a boolean that is none", []string{"-D=maybe"}, `invalid boolean value "maybe" for -D: parse error`},
-		{"an extra word", []string{"foo"}, `unrecognized command: "foo"`},
+		{[]string{"--nosuch"}, usage, "flag provided but not defined: -nosuch"},
+		{[]string{"-js"}, usage, "flag provided but not defined: -js"},
+		{[]string{"-p"}, usage, "flag needs an argument: -p"},
+		{[]string{"--config"}, usage, "flag needs an argument: -config"},
+		{[]string{"-p", "abc"}, usage, `invalid value "abc" for flag -p: parse error`},
+		{[]string{"--port=1e3"}, usage, `invalid value "1e3" for flag -port: parse error`},
+		{[]string{"-p", "99999999999999999999"}, usage, `invalid value "99999999999999999999" for flag -p: value out of range`},
+		{[]string{"-m", "65536"}, usage, `invalid value "65536" for flag -m: want an integer from -1 to 65535`},
+		{[]string{"-D=maybe"}, usage, `invalid boolean value "maybe" for -D: parse error`},
+		{[]string{"-v", "-D=maybe"}, usage, `invalid boolean value "maybe" for -D: parse error`},
+		{[]string{"---D"}, usage, "bad flag syntax: ---D"},
+		{[]string{"-=1"}, usage, "bad flag syntax: -=1"},
+		{[]string{"foo"}, "", `unrecognized command: "foo"`},
+		{[]string{"-T", "false"}, "", `unrecognized command: "false"`},
+		{[]string{"--no_advertise", "true"}, "", `unrecognized command: "true"`},
+		{[]string{"-D", "--", "-V"}, "", `unrecognized command: "-V"`},
+		{[]string{"-sl", "quit", "foo"}, "", `unrecognized command: "foo"`},
+		{[]string{"-sl", "a=b=c=d"}, "", "invalid signal parameters: [c d]"},
+		{[]string{"-c", "/no/such.conf"}, "", "error opening config file: open /no/such.conf: no such file or directory"},
+		{[]string{"-c", file}, "", file + ":1:7: port: want an integer from -1 to 65535, have string \"x\"\n    port: \"x\"\n          ^"},
+		{[]string{"--cluster", "nats://u@h:1"}, "", "expected cluster password to be set"},
+		{[]string{"--cluster", "nats://127.0.0.1"}, "", "address 127.0.0.1: missing port in address"},
+		{[]string{"--cluster", "127.0.0.1:22103"}, "", `parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
+		{[]string{"--routes", "nats://h:1"}, "", "solicited routes require cluster capabilities, e.g. --cluster"},
+		{[]string{"--tls"}, "", "TLS Server certificate must be present and valid"},
+		{[]string{"--tlscert", "c"}, "", "TLS Server private key must be present and valid"},
+		{[]string{"--tlscert", "c", "--tlskey", "k"}, "", "error parsing X509 certificate/key pair: open c: no such file or directory"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			_, stderr, code := run(t, test.args...)
-			if !strings.Contains(stderr, test.stderr) || code == 0 {
-				t.Errorf("got %q, exit %d; want %q and not 0", stderr, code, test.stderr)
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := run(t, test.args...)
+			if stdout != test.stdout || stderr != test.stderr+"\n" || code != 1 {
+				t.Errorf("got %q, %q on stderr, exit %d; want %q, %q and 1", stdout, stderr, code, test.stdout, test.stderr)
 			}
 		})
+	}
+}
+
+// TestFlagsThatAskComeInTheirOrder has command lines that ask for several things.
+func TestFlagsThatAskComeInTheirOrder(t *testing.T) {
+	t.Parallel()
+	usage, _, _ := run(t, "-h")
+	version, _, _ := run(t, "-v")
+	help, _, _ := run(t, "--help_tls")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-v", "-h"}, version},
+		{[]string{"-h", "-v"}, version},
+		{[]string{"--help_tls", "-h"}, usage},
+		{[]string{"--help_tls", "foo"}, help},
+		{[]string{"HELP"}, usage},
+		{[]string{"Version"}, version},
+		{[]string{"version", "foo"}, version},
+		{[]string{"-sl", "quit", "help"}, usage},
+		{[]string{"-c", "/no/such.conf", "-v"}, version},
+		{[]string{"-v=false", "-h"}, usage},
+	} {
+		if stdout, stderr, code := run(t, test.args...); stdout != test.want || stderr != "" || code != 0 {
+			t.Errorf("%q: got %.40q, %q on stderr, exit %d", test.args, stdout, stderr, code)
+		}
 	}
 }
 

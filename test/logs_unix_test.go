@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // fileHas waits until a file has a line that matches.
@@ -284,88 +281,6 @@ func TestTracedPayloadIsCut(t *testing.T) {
 	p.await(t, `->> MSG_PAYLOAD: \[0123456789\]$`)
 }
 
-// TestStalledLogLosesLinesNotMessages traces many messages to a pipe that nobody reads until they have all arrived.
-func TestStalledLogLosesLinesNotMessages(t *testing.T) {
-	t.Parallel()
-	t.Run("standard error", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "--ports_file_dir", dir)
-		log, err := cmd.StderrPipe()
-		must(t, err)
-		stall(t, cmd, dir, log)
-	})
-	t.Run("a log file", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		path := filepath.Join(dir, "log")
-		must(t, syscall.Mkfifo(path, 0o600))
-		log, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-		must(t, err)
-		t.Cleanup(func() { log.Close() })
-		stall(t, command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "-l", path, "--ports_file_dir", dir), dir, log)
-	})
-}
-
-// stall runs a broker whose log goes where nobody reads for a while.
-func stall(t *testing.T, cmd *exec.Cmd, dir string, log io.Reader) {
-	t.Helper()
-	const n = 200_000
-	must(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	var ports struct{ Nats []string }
-	must(t, json.Unmarshal([]byte(portsFile(t, &process{cmd: cmd}, dir)), &ports))
-
-	nc, err := nats.Connect(ports.Nats[0])
-	must(t, err)
-	t.Cleanup(nc.Close)
-	arrived := make(chan struct{})
-	got := 0
-	sub, err := nc.Subscribe("load", func(*nats.Msg) {
-		if got++; got == n {
-			close(arrived)
-		}
-	})
-	must(t, err)
-	must(t, sub.SetPendingLimits(-1, -1))
-	for range n {
-		must(t, nc.Publish("load", []byte("0123456789abcdef")))
-	}
-	flush(t, nc)
-	await(t, arrived, "all messages")
-
-	// Somebody looks again, and is told.
-	text := make(chan string, 1)
-	go func() { // ends with the program
-		all, _ := io.ReadAll(log)
-		text <- string(all)
-	}()
-	nc.Close()
-	must(t, cmd.Process.Signal(syscall.SIGTERM))
-	all := await(t, text, "the log")
-	for _, want := range []string{`\[WRN\] [0-9]+ log lines lost: the log destination did not keep up\n`, `\[INF\] Server Exiting\.\.\n$`} {
-		if !regexp.MustCompile(want).MatchString(all) {
-			t.Errorf("got no %s in the log, which ends in %q", want, all[max(0, len(all)-500):])
-		}
-	}
-}
-
-// TestFullDiskStopsNothing logs to a disk that takes nothing.
-func TestFullDiskStopsNothing(t *testing.T) {
-	t.Parallel()
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	p := spawn(t, "-DV", "-l", "/dev/full", "--ports_file_dir", dir)
-	var ports struct{ Nats []string }
-	must(t, json.Unmarshal([]byte(portsFile(t, p, dir)), &ports))
-	alive(t, strings.TrimPrefix(ports.Nats[0], "nats://"))
-	if code, onStderr := p.stop(t, syscall.SIGTERM); code != 0 || len(onStderr) > 0 {
-		t.Errorf("got exit %d and %q on stderr, want 0 and nothing", code, onStderr)
-	}
-}
-
 // TestRepeatedLinesAreCounted has many clients make the same mistake.
 func TestRepeatedLinesAreCounted(t *testing.T) {
 	t.Parallel()
@@ -397,33 +312,5 @@ func TestRepeatedLinesAreCounted(t *testing.T) {
 	}
 	if windows := 2 + int(time.Since(begin)/time.Second); shown > 10*windows {
 		t.Errorf("got %d lines before the count, want 10 a second", shown)
-	}
-}
-
-// TestStalledLogDelaysTheEndALittle leaves the pipe unread for good.
-func TestStalledLogDelaysTheEndALittle(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-DV", "--ports_file_dir", dir)
-	log, err := cmd.StderrPipe()
-	must(t, err)
-	defer log.Close()
-	must(t, cmd.Start())
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	var ports struct{ Nats []string }
-	must(t, json.Unmarshal([]byte(portsFile(t, &process{cmd: cmd}, dir)), &ports))
-	c := dialRaw(t, strings.TrimPrefix(ports.Nats[0], "nats://"))
-	c.say(`CONNECT {"verbose":false}`)
-	for range 2000 {
-		c.say("PUB foo 50", strings.Repeat("x", 50))
-	}
-	c.say("PING")
-	c.hear(t, "PONG")
-	must(t, cmd.Process.Signal(syscall.SIGTERM))
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-	state, err := cmd.Process.Wait()
-	must(t, err)
-	if !late.Stop() || state.ExitCode() != 0 {
-		t.Errorf("got exit %d, want 0 in time", state.ExitCode())
 	}
 }

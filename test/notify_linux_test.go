@@ -68,6 +68,19 @@ func TestServiceManagerIsNotified(t *testing.T) {
 	}
 }
 
+func TestServiceManagerIsToldOfLameDuckMode(t *testing.T) {
+	t.Parallel()
+	p, next, _ := supervised(t, time.Hour)
+	next()
+	p.addr(t)
+	p.signal(t, syscall.SIGUSR2)
+	for _, want := range []string{"STATUS=Lame duck mode", "STOPPING=1"} {
+		if got := next(); !strings.HasPrefix(got, want) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+}
+
 // TestStoppedBrokerGivesNoSignOfLife stops the process as a hang would.
 func TestStoppedBrokerGivesNoSignOfLife(t *testing.T) {
 	t.Parallel()
