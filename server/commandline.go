@@ -100,7 +100,7 @@ func (o *Options) startProblems() (problems []error) {
 		problems = append(problems, o.place(&settingError{"remote_syslog", err}))
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", fmt.Errorf(msgNoMonitoring, err)}))
+		problems = append(problems, o.place(&settingError{"https_port", noMonitoring(err)}))
 	}
 	return problems
 }

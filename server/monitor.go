@@ -29,8 +29,10 @@ import (
 // copy a few fields, and one large page is made at a time, so that whoever asks
 // for many of them waits rather than the messages.
 
-// msgNoMonitoring is logged when the monitoring port cannot be opened.
-const msgNoMonitoring = "Can't start monitoring: %v"
+// noMonitoring says that the monitoring port cannot be opened.
+func noMonitoring(err error) error {
+	return fmt.Errorf("Can't start monitoring: %w", err) //lint:ignore ST1005 a text of the classic broker
+}
 
 // monitor is the state of the monitoring port.
 type monitor struct {
@@ -190,7 +192,7 @@ func (s *Server) StartHTTPSMonitoring() { _ = s.StartMonitoring() }
 // cannot.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
-		s.Fatalf(msgNoMonitoring, err)
+		s.Fatalf("%v", noMonitoring(err))
 		return fmt.Errorf("start monitoring: %w", err)
 	}
 	if err := s.startProfiler(); err != nil {

@@ -51,7 +51,7 @@ func (o *Options) conflicts() (problems []error) {
 		}
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", fmt.Errorf(msgNoMonitoring, err)}))
+		problems = append(problems, o.place(&settingError{"https_port", noMonitoring(err)}))
 	}
 	return problems
 }

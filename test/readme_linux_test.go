@@ -173,7 +173,7 @@ func readmeSignals(t *testing.T, d *readmeDesk) {
 	fileHas(t, filepath.Join(d.dir, "log"), `File log re-opened$`)
 	d.write(t, "some.conf", "debug: true")
 	d.do(t, "gnatsd -sl reload="+target)
-	fileHas(t, filepath.Join(d.dir, "log"), `(Reloaded|Failed to reload) server configuration`)
+	fileHas(t, filepath.Join(d.dir, "log"), `\[INF\] Reloaded: debug = true$`)
 	d.do(t, "gnatsd -sl stop="+target)
 	if code, _ := p.finish(); code != -1 {
 		t.Errorf("stop: got exit %d, want a process that was killed", code)

@@ -88,6 +88,8 @@ var kindSamples = map[string]sample{
 	"port or host:port": {file: `"127.0.0.1:7"`},
 	`"text" or "json"`:  {file: "json", printed: `"json"`},
 	`"1.2" or "1.3"`:    {file: `"1.3"`},
+
+	`boolean, "auto" or duration`: {file: "true"},
 }
 
 // ownSamples are values for settings that need one of their own. CERTS is a directory of certificates.

@@ -147,6 +147,13 @@ var tlsEffects = map[string]func(*testing.T){
 			t.Error("TLS 1.2 was spoken")
 		}
 	},
+	"allow_non_tls": func(t *testing.T) {
+		_, addr, dir := secured(t, "", "allow_non_tls: true")
+		quiet(t, addr)
+		if _, err := upgrade(addr, clientTLS(t, dir, "")); err != nil {
+			t.Error(err)
+		}
+	},
 	"--tls": func(t *testing.T) {
 		dir := certFiles(t)
 		p := spawn(t, "--tls", "--tlscert="+filepath.Join(dir, "server-cert.pem"), "--tlskey="+filepath.Join(dir, "server-key.pem"))
