@@ -169,6 +169,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"authorization.default_permissions": {users(anna), "authorization { default_permissions: {publish: x}, users: [" + anna + "] }", "Reloaded: authorization users"},
 		"authorization.users":               {users(anna), users(bert), "Reloaded: authorization users"},
 
+		"allow_non_tls":         {block("server", ""), "allow_non_tls: true\n" + block("server", ""), "Reloaded: tls = enabled"},
 		"tls.cert_file":         {block("server", ""), block("srva", ""), "Reloaded: tls = enabled"},
 		"tls.key_file":          {"", block("server", ""), "Reloaded: tls = enabled"},
 		"tls.verify":            {block("server", ""), block("server", "verify: true"), "Reloaded: tls = enabled"},
