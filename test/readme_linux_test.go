@@ -56,6 +56,7 @@ func TestInReadmeNetwork(t *testing.T) {
 		{"authorization", readmePermissions},
 		{"TLS", readmeTLS},
 		{"TLS for routes", readmeRouteTLS},
+		{"bcrypt", readmeBcrypt},
 		{"monitoring", readmeMonitoring},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, newReadmeDesk(t)) })

@@ -2,7 +2,9 @@ package test
 
 import (
 	"fmt"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -206,4 +208,21 @@ cluster {
 	b.await(t, `Registering remote route "\w+"$`)
 	a.stops(t)
 	b.stops(t)
+}
+
+// readmeBcrypt makes a password as "Bcrypt" says, and logs in with it.
+func readmeBcrypt(t *testing.T, d *readmeDesk) {
+	out, err := exec.Command("go", "run", "gnatsd/util/mkpasswd").Output()
+	must(t, err)
+	made := regexp.MustCompile(`^pass: (\S{22})\nbcrypt hash: (\$2a\$11\$\S{53})\n$`).FindStringSubmatch(string(out))
+	if made == nil {
+		t.Fatalf("got %q", out)
+	}
+	d.write(t, "made.conf", "authorization {\n  user: derek\n  password: "+made[2]+"\n}")
+	p := d.shell(t, "gnatsd -c made.conf")
+	p.await(t, `Server is ready$`)
+	nc, err := nats.Connect("nats://localhost:4222", nats.UserInfo("derek", made[1]))
+	must(t, err)
+	nc.Close()
+	p.stops(t)
 }
