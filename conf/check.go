@@ -51,7 +51,11 @@ func (c *Check) Want(n *Node, want string) {
 	if c.wrong != "" {
 		e.Msg = c.wrong + ": " + e.Msg
 	}
-	if n.Raw != "" && n.Kind != String && strings.HasPrefix(want, "a string") {
+	switch {
+	case n.Raw == "" || n.Kind == String || !strings.HasPrefix(want, "a string"):
+	case n.Var != "":
+		e.Hint = "put it in quotes where the variable is set"
+	default:
 		e.Hint = "put it in quotes"
 	}
 	c.report.Errors = append(c.report.Errors, e)

@@ -130,6 +130,7 @@ x.conf:3:6: max: want an integer of at least -1, have integer -2`, "", ""},
 		{"a scalar for a map", `shade: 1`, `x.conf:1:8: shade: want a map, have integer 1`, "", ""},
 		{"a secret is not shown", `code: 12345`, `x.conf:1:7: code: want a string, have integer (put it in quotes)`, "", ""},
 		{"a value from a variable", "v=abc\nport: $v", `x.conf:2:7: port: want an integer from -1 to 65535, have string "abc" from $v`, "", ""},
+		{"a number from a variable", "v=5\nnet: $v", `x.conf:2:6: net: want a string, have integer 5 from $v (put it in quotes where the variable is set)`, "", ""},
 		{"a wrong element", `friends: [a, 5, [b]]`, `x.conf:1:14: friends: want a string, have integer 5 (put it in quotes)
 x.conf:1:17: friends: want a string, have array`, "", ""},
 		{"wrong URLs without their secrets", `links: ["n://u:p@h", "n://u:p%zz@h:1", "n://u:p@h:x"]`,

@@ -78,7 +78,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, strict b
 		all = append(all, v.Unknown...)
 	}
 	if len(all) > 0 {
-		return all.Sorted()
+		return append(all, v.Target.tlsErrors(v)...).Sorted()
 	}
 	v.Target.settleFile(v)
 	return nil

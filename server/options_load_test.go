@@ -287,6 +287,13 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"a certificate that is not named", "port: 1\ntls { key_file: k }", `x.conf:2:1: tls: TLS Server certificate must be present and valid`},
 		{"a key that is not named", "cluster { port: 1, tls { cert_file: c } }", `x.conf:1:20: cluster.tls: TLS Server private key must be present and valid`},
 		{"a certificate that is missing", `tls { cert_file: "no/c", key_file: "no/k" }`, `x.conf:1:1: tls: error parsing X509 certificate/key pair: open no/c: no such file or directory`},
+		{"certificates that are missing, and other mistakes", "tls { cert_file: no1, key_file: k }\ncluster { port: 1, tls { cert_file: no2, key_file: k } }\nport: x",
+			"x.conf:1:1: tls: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
+				"x.conf:2:20: cluster.tls: error parsing X509 certificate/key pair: open no2: no such file or directory\n" +
+				`x.conf:3:7: port: want an integer from -1 to 65535, have string "x"`},
+		{"certificates that are missing for clients and routes", "tls { cert_file: no1, key_file: k }\ncluster { port: 1, tls { cert_file: no2, key_file: k } }",
+			"x.conf:1:1: tls: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
+				"x.conf:2:20: cluster.tls: error parsing X509 certificate/key pair: open no2: no such file or directory"},
 		{"a port beyond all ports", "port: 65536", `x.conf:1:7: port: want an integer from -1 to 65535, have integer 65536`},
 		{"a payload beyond nine digits", "max_payload: 1gb", `x.conf:1:14: max_payload: want a size from -2GB to 999999999, have integer 1gb`},
 		{"a name with a blank", `server_name: "a b"`, `x.conf:1:14: server_name: a name cannot contain white space`},

@@ -4,9 +4,12 @@ package server
 // of crypto/tls from what they and the flags say.
 
 import (
+	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"gnatsd/conf"
 )
@@ -133,10 +136,34 @@ func tlsCurveName(id tls.CurveID) string {
 // makeTLS makes the configurations that the blocks and flags ask for. at says
 // where the block of an error was opened.
 func (o *Options) makeTLS(at func(key string) conf.Pos) error {
-	if err := o.makeClientTLS(at); err != nil {
-		return err
+	clients, routes := o.makeClientTLS(at), o.makeRouteTLS(at)
+	if both := append(placedIn(clients), placedIn(routes)...); len(both) == 2 {
+		return both
 	}
-	return o.makeRouteTLS(at)
+	return cmp.Or(clients, routes)
+}
+
+// tlsErrors are those that blocks of a file lead to which are without error so far.
+func (o *Options) tlsErrors(v *conf.Values[Options]) (all conf.Errors) {
+	at := func(key string) conf.Pos { return v.Origin(key).Pos }
+	for _, block := range []struct {
+		key  string
+		make func(func(string) conf.Pos) error
+	}{{"tls", o.makeClientTLS}, {"cluster.tls", o.makeRouteTLS}} {
+		wrong := func(e *conf.Error) bool { return strings.HasPrefix(e.Key, block.key+".") }
+		if !slices.ContainsFunc(v.Errors, wrong) {
+			all = append(all, placedIn(block.make(at))...)
+		}
+	}
+	return all
+}
+
+// placedIn is err if it has a place in a file.
+func placedIn(err error) conf.Errors {
+	if e, ok := errors.AsType[*conf.Error](err); ok {
+		return conf.Errors{e}
+	}
+	return nil
 }
 
 // makeClientTLS makes that of the client port.
