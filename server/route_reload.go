@@ -112,9 +112,11 @@ func (k *cluster) learnAgain() {
 // be told are: first by INFO, then the interest that has become theirs to know,
 // then what is withdrawn. 1.1 cannot be: its route is closed and made again.
 func (k *cluster) announceAgain(rules *routeRules) {
+	var told []*route // those that come later get all interest, by the new rules
 	for _, r := range k.active() {
 		if r.takesInfo() {
 			r.send(k.info())
+			told = append(told, r)
 		} else {
 			k.event(func(m *mesh, now time.Time) { m.remake(r.id) })
 		}
@@ -129,13 +131,13 @@ func (k *cluster) announceAgain(rules *routeRules) {
 		now, before := rules.announces(sub, false), rules.former.announces(sub, false)
 		switch {
 		case now && !before:
-			k.announceTo(k.active(), sub, false)
+			k.announceTo(told, sub, false)
 		case before && !now:
 			gone = append(gone, sub)
 		}
 	}
 	for _, sub := range gone {
-		k.announceTo(k.active(), sub, true)
+		k.announceTo(told, sub, true)
 	}
 	settled := *rules
 	settled.former = nil
