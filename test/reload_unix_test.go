@@ -48,13 +48,19 @@ func (r *reloadable) reload(t *testing.T, text string, lines ...string) {
 // refuses rewrites the file, sends the signal, and wants these reasons and a broker that answers.
 func (r *reloadable) refuses(t *testing.T, text string, reasons ...string) {
 	t.Helper()
+	r.tellsWhyNot(t, text, reasons...)
+	alive(t, r.addr)
+}
+
+// tellsWhyNot is refuses for a broker that does not answer everybody.
+func (r *reloadable) tellsWhyNot(t *testing.T, text string, reasons ...string) {
+	t.Helper()
 	r.rewrite(t, text)
 	r.signal(t, syscall.SIGHUP)
 	for _, reason := range reasons {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(reason), "FILE", regexp.QuoteMeta(r.file))
 		r.await(t, `\[ERR\] Failed to reload server configuration: .*`+pattern)
 	}
-	alive(t, r.addr)
 }
 
 func TestWatchedConfig(t *testing.T) {

@@ -20,6 +20,7 @@ type setting struct {
 	section     string   // "" for the top level
 	keys, flags []string // all spellings; flags with their dashes
 	kind        string
+	reload      string // "yes" or "no"; empty for what is no value of its own
 }
 
 // name is the path of the setting or, if it is a flag only, the flag.
@@ -56,7 +57,7 @@ func documentedSettings(t *testing.T) (all []setting) {
 		if len(cells) < 6 || !strings.Contains(cells[0]+cells[1], "`") {
 			continue
 		}
-		s := setting{section: section, kind: strings.TrimSpace(cells[2])}
+		s := setting{section: section, kind: strings.TrimSpace(cells[2]), reload: strings.TrimSpace(cells[4])}
 		for _, m := range code.FindAllStringSubmatch(cells[0], -1) {
 			s.keys = append(s.keys, m[1])
 		}

@@ -1,0 +1,230 @@
+//go:build unix
+
+package test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// This file shows what reloads of the settings of the cluster do, with the binary. What they do to live routes of every kind is in
+// reload_cluster_test.go.
+
+// clusterText is a file with a cluster and more in its block.
+func clusterText(more string) string {
+	return "cluster {\nlisten: \"127.0.0.1:-1\"\n" + more + "\n}"
+}
+
+// spawnClustered starts the binary with a cluster, and returns where routes connect.
+func spawnClustered(t *testing.T, more string) (r *reloadable, routes string) {
+	t.Helper()
+	r = spawnReloadable(t, clusterText(more))
+	return r, r.await(t, `Listening for route connections on (\S+)$`)[1]
+}
+
+// recluster reloads with other settings in the block.
+func (r *reloadable) recluster(t *testing.T, more string, lines ...string) {
+	t.Helper()
+	r.reload(t, clusterText(more), append([]string{"Reloaded: cluster"}, lines...)...)
+}
+
+// routeOf14 dials the broker as a server of 1.4 does, and is not registered yet.
+func routeOf14(t *testing.T, routes, id string) (c *classic, r *classicRoute) {
+	t.Helper()
+	r = dialPlain(t, routes)
+	r.info = r.hear("INFO ")
+	return newClassic(t, id, false), r
+}
+
+var reloadedCluster = map[string]func(*testing.T){
+	"cluster.routes": func(t *testing.T) {
+		r, _ := spawnClustered(t, "")
+		one, two := newClassic(t, "one", false), newClassic(t, "two", false)
+		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", one.url())), "Reloaded: cluster routes")
+		first, _ := one.accept()
+		first.silent()
+		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", two.url())), "Removed route "+one.url().String(), "Reloaded: cluster routes")
+		first.closed()
+		two.accept()
+		one.ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(1500 * time.Millisecond))
+		if _, err := one.ln.Accept(); err == nil {
+			t.Error("the removed route is dialed again")
+		}
+	},
+	"cluster.no_advertise": func(t *testing.T) {
+		r, routes := spawnClustered(t, "")
+		if len(greeting(t, routes).ConnectURLs) == 0 {
+			t.Error("no addresses of clients before")
+		}
+		r.recluster(t, "no_advertise: true")
+		if got := greeting(t, routes).ConnectURLs; len(got) > 0 {
+			t.Errorf("got %q after", got)
+		}
+	},
+	"cluster.cluster_advertise": func(t *testing.T) {
+		r, routes := spawnClustered(t, "")
+		r.recluster(t, `advertise: "r.example:77"`)
+		if info := greeting(t, routes); info.Host != "r.example" || info.Port != 77 || info.IP != "nats-route://r.example:77/" {
+			t.Errorf("got %+v", info)
+		}
+		r.refuses(t, clusterText(`advertise: "r:x"`), "FILE:3:1: cluster.cluster_advertise: invalid Cluster.Advertise value of r:x, err=")
+	},
+	"cluster.connect_retries": func(t *testing.T) {
+		r, routes := spawnClustered(t, "")
+		r.recluster(t, "connect_retries: 2")
+		c, route := routeOf14(t, routes, "teller")
+		route.say(c.connect() + c.info())
+		gone := newClassic(t, "gone", false)
+		gone.ln.Close()
+		route.say(strings.Replace(gone.info(), `"max_payload"`, fmt.Sprintf(`"ip":"nats-route://127.0.0.1:%d/","max_payload"`, gone.port()), 1))
+		for range 3 {
+			r.await(t, `Error trying to connect to route: `)
+		}
+	},
+	"cluster.prefer_local": func(t *testing.T) {
+		r, routes := spawnClustered(t, "")
+		r.recluster(t, "prefer_local: true")
+		c, route := routeOf14(t, routes, "far")
+		route.say(c.connect() + c.info() + "SUB work q QRSID:1:1\r\nPING\r\n")
+		route.hear("PONG")
+		near := quiet(t, r.addr)
+		near.say("SUB work q 1", "PING")
+		near.hear(t, "PONG")
+		for range 50 {
+			near.say("PUB work 0", "")
+			near.hear(t, "MSG work 1 0", "")
+		}
+	},
+	"cluster.permissions": func(t *testing.T) {
+		reloadedExports(t, "permissions { export: { deny: shut } }")
+	},
+	"cluster.authorization.permissions": func(t *testing.T) {
+		reloadedExports(t, "authorization { permissions { export: { deny: shut } } }")
+	},
+	"cluster.authorization.user":     reloadedRouteLogin,
+	"cluster.authorization.password": reloadedRouteLogin,
+	"cluster.authorization.timeout": func(t *testing.T) {
+		r, routes := spawnClustered(t, "authorization { user: u, password: p, timeout: 600 }")
+		r.recluster(t, "authorization { user: u, password: p, timeout: 0.05 }")
+		route := dialPlain(t, routes)
+		route.hear("INFO ")
+		route.closed("-ERR 'authorization timeout'")
+	},
+	"cluster.tls.cert_file": reloadedRouteTLS,
+	"cluster.tls.key_file":  reloadedRouteTLS,
+	"cluster.tls.ca_file":   reloadedRouteTLS,
+	"cluster.tls.verify":    reloadedRouteTLS,
+	"cluster.tls.timeout": func(t *testing.T) {
+		dir := certFiles(t)
+		block := func(timeout string) string {
+			return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, timeout: %s }", dir+"/srva-cert.pem", dir+"/srva-key.pem", dir+"/ca.pem", timeout)
+		}
+		r, routes := spawnClustered(t, block("600"))
+		r.recluster(t, block("0.01"))
+		dialConn(t, routes)
+		r.await(t, `\[ERR\] .* TLS route handshake error: .* i/o timeout$`)
+	},
+	"cluster.tls.cipher_suites": func(t *testing.T) {
+		r, routes, dir := spawnSecuredRoutes(t)
+		r.recluster(t, routeBlock(dir, "srva", `cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]`))
+		c := clientTLS(t, dir, "srvb")
+		c.MaxVersion = tls.VersionTLS12
+		state, err := handshake(routes, c)
+		if got := tls.CipherSuiteName(state.CipherSuite); err != nil || got != "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" {
+			t.Errorf("got %s, %v", got, err)
+		}
+	},
+	"cluster.tls.curve_preferences": func(t *testing.T) {
+		r, routes, dir := spawnSecuredRoutes(t)
+		r.recluster(t, routeBlock(dir, "srva", "curve_preferences: [CurveP384]"))
+		if state, err := handshake(routes, clientTLS(t, dir, "srvb")); err != nil || state.CurveID != tls.CurveP384 {
+			t.Errorf("got %v, %v", state.CurveID, err)
+		}
+	},
+	"cluster.tls.min_version": func(t *testing.T) {
+		r, routes, dir := spawnSecuredRoutes(t)
+		r.recluster(t, routeBlock(dir, "srva", `min_version: "1.3"`))
+		c := clientTLS(t, dir, "srvb")
+		c.MaxVersion = tls.VersionTLS12
+		if _, err := handshake(routes, c); err == nil {
+			t.Error("TLS 1.2 was spoken")
+		}
+	},
+}
+
+// routeBlock is a tls block for routes.
+func routeBlock(dir, name, more string) string {
+	return tlsBlock(dir, name, fmt.Sprintf("ca_file: %q\n%s", dir+"/ca.pem", more))
+}
+
+func spawnSecuredRoutes(t *testing.T) (r *reloadable, routes, dir string) {
+	t.Helper()
+	dir = certFiles(t)
+	r, routes = spawnClustered(t, routeBlock(dir, "srva", ""))
+	return r, routes, dir
+}
+
+// reloadedRouteTLS turns TLS of routes on, changes the certificate and the authorities, and turns it off; the first route stays.
+func reloadedRouteTLS(t *testing.T) {
+	dir := certFiles(t)
+	r, routes := spawnClustered(t, "")
+	c, plain := routeOf14(t, routes, "plain")
+	plain.say(c.connect() + c.info())
+	plain.silent()
+	for _, name := range []string{"srva", "server"} {
+		r.recluster(t, routeBlock(dir, name, ""))
+		state, err := handshake(routes, clientTLS(t, dir, "srvb"))
+		if err != nil || state.PeerCertificates[0].Subject.CommonName != name {
+			t.Errorf("got %v, want the certificate of %s", err, name)
+		}
+		if _, err := handshake(routes, clientTLS(t, dir, "")); err == nil {
+			t.Error("a server without a certificate was let in")
+		}
+	}
+	r.recluster(t, routeBlock(dir, "server", "verify: true"))
+	r.recluster(t, tlsBlock(dir, "server", fmt.Sprintf("ca_file: %q", certFiles(t)+"/ca.pem")))
+	if _, err := handshake(routes, clientTLS(t, dir, "srvb")); err == nil {
+		t.Error("the certificate of another authority was taken")
+	}
+	must(t, os.WriteFile(dir+"/server-key.pem", nil, 0o600))
+	r.refuses(t, clusterText(routeBlock(dir, "server", "")), "FILE:3:1: cluster.tls: error parsing X509 certificate/key pair: ")
+	r.recluster(t, "")
+	greeting(t, routes)
+	plain.silent()
+}
+
+// reloadedRouteLogin has a server that knows the password until it changes.
+func reloadedRouteLogin(t *testing.T) {
+	r, routes := spawnClustered(t, "authorization { user: u, password: p }")
+	right, _, _ := clusteredProcess(t, "debug: true", routeTo("u:p@", routes))
+	right.await(t, `Registering remote route "\w+"$`)
+	r.recluster(t, "authorization { user: u, password: x }")
+	r.told(t, `rid:\d+ - authorization error$`)
+	right.await(t, `Route Error 'Authorization Violation'$`)
+	r.recluster(t, "authorization { user: v, password: p }")
+	other, _, _ := clusteredProcess(t, "debug: true", routeTo("v:p@", routes))
+	other.await(t, `Registering remote route "\w+"$`)
+}
+
+// reloadedExports keeps a subject to itself that went over the route before.
+func reloadedExports(t *testing.T, block string) {
+	r, routes := spawnClustered(t, "")
+	c, route := routeOf14(t, routes, "peer")
+	route.say(c.connect() + c.info() + "SUB shut  RSID:1:1\r\nSUB open  RSID:1:2\r\n")
+	route.silent()
+	pub := quiet(t, r.addr)
+	publish := func() {
+		pub.say("PUB shut 0", "", "PUB open 0", "")
+	}
+	publish()
+	route.hears("MSG shut RSID:1:1 0\r\n", "\r\n", "MSG open RSID:1:2 0\r\n", "\r\n")
+	r.recluster(t, block)
+	route.hear("INFO ")
+	publish()
+	route.hears("MSG open RSID:1:2 0\r\n", "\r\n")
+	route.silent()
+}
