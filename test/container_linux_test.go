@@ -34,12 +34,18 @@ gnatsd=$1; cd $2
 exec $gnatsd -a 127.0.0.1 -p -1 2>init
 `
 
-// namespaces skips the test where nobody may make such name spaces.
-func namespaces(t *testing.T, kinds ...string) {
+// inNamespaces is a command in name spaces of its own, of these kinds. It skips the test where nobody may make them.
+func inNamespaces(t *testing.T, kinds []string, words ...string) *exec.Cmd {
 	t.Helper()
-	if out, err := exec.Command("unshare", append(kinds, "true")...).CombinedOutput(); err != nil {
+	if os.Getuid() != 0 {
+		kinds = append([]string{"--map-root-user"}, kinds...)
+	}
+	if out, err := exec.Command("unshare", append(kinds[:len(kinds):len(kinds)], "true")...).CombinedOutput(); err != nil {
 		t.Skipf("no name spaces with %v here: %v: %s", kinds, err, out)
 	}
+	late, cancel := context.WithTimeout(t.Context(), 4*patience)
+	t.Cleanup(cancel)
+	return exec.CommandContext(late, "unshare", append(kinds, words...)...)
 }
 
 // isolated runs a script as the only processes there are, with the binary and an empty directory as arguments.
@@ -47,10 +53,7 @@ func isolated(t *testing.T, script string) string {
 	t.Helper()
 	gnatsd, err := program()
 	must(t, err)
-	namespaces(t, "--fork", "--pid", "--mount-proc")
-	late, cancel := context.WithTimeout(t.Context(), 4*patience)
-	defer cancel()
-	out, err := exec.CommandContext(late, "unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", gnatsd, t.TempDir()).CombinedOutput()
+	out, err := inNamespaces(t, []string{"--fork", "--pid", "--mount-proc", "--kill-child"}, "sh", "-c", script, "sh", gnatsd, t.TempDir()).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v:\n%s", err, out)
 	}
@@ -97,7 +100,6 @@ wait $broker; echo "ended: $?"
 // TestImageStartsFromScratch does what util/Dockerfile does, short of Docker: a static binary and its configuration are all there is.
 func TestImageStartsFromScratch(t *testing.T) {
 	t.Parallel()
-	namespaces(t, "--fork", "--pid", "--net", "--mount-proc")
 	root := t.TempDir()
 	gnatsd, err := program()
 	must(t, err)
@@ -107,10 +109,8 @@ func TestImageStartsFromScratch(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(root, "gnatsd.conf"), text, 0o600))
 	must(t, os.Mkdir(filepath.Join(root, "proc"), 0o755)) // docker mounts it
 	script := `mount -t proc proc "$1/proc"` + "\ncd /\n" + inImage
-	late, cancel := context.WithTimeout(t.Context(), 4*patience)
-	defer cancel()
 	log := filepath.Join(t.TempDir(), "log")
-	out, err := exec.CommandContext(late, "unshare", "--fork", "--pid", "--net", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", root, "-c gnatsd.conf", log).CombinedOutput()
+	out, err := inNamespaces(t, []string{"--fork", "--pid", "--net", "--mount-proc", "--kill-child"}, "sh", "-c", script, "sh", root, "-c gnatsd.conf", log).CombinedOutput()
 	if err != nil || string(out) != "ended: 0\n" {
 		t.Errorf("%v:\n%s", err, out)
 	}

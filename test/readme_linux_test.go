@@ -23,12 +23,11 @@ import (
 // TestClassicReadme runs TestInReadmeNetwork in a network of its own.
 func TestClassicReadme(t *testing.T) {
 	t.Parallel()
-	namespaces(t, "--net")
 	path, err := program()
 	must(t, err)
 	self, err := os.Executable()
 	must(t, err)
-	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--kill-child", self, "-test.run=^TestInReadmeNetwork$", "-test.v")
+	cmd := inNamespaces(t, []string{"--net", "--kill-child"}, self, "-test.run=^TestInReadmeNetwork$", "-test.v")
 	cmd.Env = append(os.Environ(), builtProgram+"="+path)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestInReadmeNetwork") {
 		t.Errorf("%v:\n%s", err, out)

@@ -3,7 +3,6 @@ package test
 import (
 	"fmt"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"syscall"
@@ -16,7 +15,6 @@ const inDev = `mount --bind "$1" /dev && shift && exec "$@"`
 // TestLocalSyslog has a daemon at /dev/log, with the permission of a namespace of its own to put one there.
 func TestLocalSyslog(t *testing.T) {
 	t.Parallel()
-	namespaces(t, "--mount")
 	dir := shortDir(t)
 	daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "log"), Net: "unixgram"})
 	must(t, err)
@@ -33,7 +31,7 @@ func TestLocalSyslog(t *testing.T) {
 	}()
 	gnatsd, err := program()
 	must(t, err)
-	p := launch(t, exec.Command("unshare", "--mount", "sh", "-c", inDev, "sh", dir, gnatsd, "-a", "127.0.0.1", "-p", "-1", "-D", "-c", writeConfig(t, "syslog: true")))
+	p := launch(t, inNamespaces(t, []string{"--mount"}, "sh", "-c", inDev, "sh", dir, gnatsd, "-a", "127.0.0.1", "-p", "-1", "-D", "-c", writeConfig(t, "syslog: true")))
 	for _, want := range []string{`<29>%s: Starting nats-server version 1\.5\.0`, `<31>%s: Go build version go.*`, `<29>%s: Server is ready`} {
 		re := regexp.MustCompile(fmt.Sprintf("^"+want+"\n$", fmt.Sprintf(`[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} gnatsd\[%d\]`, p.cmd.Process.Pid)))
 		for !re.MatchString(await(t, records, "record "+re.String())) {
