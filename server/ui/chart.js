@@ -8,11 +8,11 @@ const width = 600;
 const height = 100;
 
 // roundCount returns a round number that is not below n, for the top of a scale:
-// 1, 2, 4 or 6 times a power of ten.
+// one that halves to a round number, too.
 export function roundCount(n) {
   if (!(n > 1)) return 1;
   const power = 10 ** Math.floor(Math.log10(n));
-  return [1, 2, 4, 6, 10].map((f) => f * power).find((c) => c >= n * 0.999);
+  return [1, 1.6, 2, 3, 4, 6, 8, 10].map((f) => f * power).find((c) => c >= n * 0.999);
 }
 
 // roundBytes is the same for sizes: a power of two.

@@ -59,10 +59,15 @@ export class Mesh {
       const to = { x: box.left - frame.left, y: box.top + box.height / 2 - frame.top };
       return { p, d: beside ? curve(self, frame, to) : branch(self, frame, to) };
     });
-    keep(this.#wires, paths, ({ p }) => p.key, () => {
-      const node = svg(this.#wires, 'path');
-      return { node, update: (w) => drawWire(node, w) };
-    });
+    keep(this.#wires, paths, ({ p }) => p.key, () => this.#newWire());
+  }
+
+  // newWire makes a wire and the beads that move on it while messages do.
+  #newWire() {
+    const node = svg(this.#wires, 'g');
+    const wire = node.appendChild(svg(node, 'path'));
+    const flow = node.appendChild(svg(node, 'path', { class: 'flow' }));
+    return { node, update: (w) => drawWire(wire, flow, w) };
   }
 
   #trouble(text) {
@@ -87,11 +92,12 @@ function branch(self, frame, to) {
 }
 
 // drawWire makes a wire thicker the more goes over it.
-function drawWire(node, { p, d }) {
+function drawWire(wire, flow, { p, d }) {
   const rate = p.rates ? p.rates.in + p.rates.out : 0;
-  setAttribute(node, 'd', d);
-  setAttribute(node, 'class', `wire ${p.state}${rate > 0 ? ' busy' : ''}`);
-  node.style.strokeWidth = `${(1.5 + 0.6 * Math.log10(1 + rate)).toFixed(1)}px`;
+  setAttribute(wire, 'd', d);
+  setAttribute(wire, 'class', `wire ${p.state}`);
+  wire.style.strokeWidth = `${(1.5 + 0.7 * Math.log10(1 + rate)).toFixed(1)}px`;
+  setAttribute(flow, 'd', rate > 0 ? d : 'M0 0');
 }
 
 // peersOf joins the routes that there are and those that are expected.

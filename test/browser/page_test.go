@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -191,11 +192,11 @@ func TestMeshShowsWhatIsUpAndWhatIsNot(t *testing.T) {
 	p := open(t, b.page(), desktop)
 	p.loaded("mesh")
 	const peer = `[...document.querySelectorAll("#mesh-peers .node")].find((n) => n.innerText.includes(%q))`
-	p.await("three servers", `document.querySelectorAll("#mesh-peers .node").length === 3 && document.querySelectorAll("#mesh-wires path").length === 3`)
+	p.await("three servers", `document.querySelectorAll("#mesh-peers .node").length === 3 && document.querySelectorAll("#mesh-wires .wire").length === 3`)
 	p.await("one is connected", fmt.Sprintf(peer+`.dataset.state === "up"`, up.routes))
 	p.await("one is not, with the reason", fmt.Sprintf(peer+`.dataset.state === "down" && `+peer+`.innerText.includes("connection refused")`, down.routes, down.routes))
 	p.await("one connected to us", fmt.Sprintf(peer+`.dataset.state === "up"`, "it connected to us"))
-	p.await("wires lead to them", `[...document.querySelectorAll("#mesh-wires path")].map((w) => w.getAttribute("class").split(" ")[1]).sort().join() === "down,up,up"`)
+	p.await("wires lead to them", `[...document.querySelectorAll("#mesh-wires .wire")].map((w) => w.getAttribute("class").split(" ")[1]).sort().join() === "down,up,up"`)
 	p.await("the summary says so", `document.querySelector("#mesh-summary").innerText === "2 of 3 other servers connected."`)
 	if got := value[string](p, "document.documentElement.innerHTML"); strings.Contains(got, "secret") {
 		t.Error("the page has the password of a route")
@@ -229,6 +230,33 @@ func TestServerMayGoAndComeBack(t *testing.T) {
 	p.await("and shows the new server", `document.querySelector("#conn-table").innerText.includes("new")`)
 	p.do(`document.querySelector("#notices button").click()`)
 	p.await("the notice is dismissed", `document.querySelector("#notices").innerText === ""`)
+}
+
+func TestPageSaysThatALoginIsNeededNow(t *testing.T) {
+	t.Parallel()
+	p := open(t, startBroker(t, "").page(), desktop)
+	p.await("the page is live", `document.querySelector("#state-text").innerText === "Live"`)
+	// What the page sees after somebody dismissed the browser's question for a login.
+	p.do(`window.asked = 0; window.fetch = async () => { window.asked++; return new Response("login required", { status: 401 }) }`)
+	p.await("it says so", `document.querySelector("#state-text").innerText === "Login needed" && document.querySelector("#notices").innerText.includes("asks for a login")`)
+	before := value[int](p, "window.asked")
+	if after := value[int](p, "new Promise((done) => setTimeout(() => done(window.asked), 2500))"); after > before {
+		t.Errorf("it asks on, %d times, and the browser would ask the user each time", after-before)
+	}
+}
+
+func TestPageSaysThatTheServerIsLeaving(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, `lame_duck_duration: "2m"`)
+	for range 3 { // who stay for a while
+		b.connect("", "").say("SUB foo 1")
+	}
+	p := open(t, b.page(), desktop)
+	p.await("the page is live", `document.querySelector("#state-text").innerText === "Live"`)
+	if err := b.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	p.await("it says so", `document.querySelector("#notices").innerText.startsWith("Lame duck mode")`)
 }
 
 func TestPausedOrHiddenThePageAsksNothing(t *testing.T) {
