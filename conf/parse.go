@@ -1,7 +1,6 @@
 package conf
 
-// This file reads pairs, maps and arrays, and finds its way back to the next
-// pair after an error, so that all errors of a file are reported together.
+// This file reads pairs, maps and arrays.
 
 import (
 	"strings"
@@ -359,48 +358,4 @@ func (p *parser) terminator(where place) *Error {
 		return errorAt(p.pos(), `Expected a map value terminator "," or a map terminator "}", but got '%s' instead.`, char(r))
 	}
 	return errorAt(p.pos(), "Expected a top-level value to end with a new line, comment or EOF, but got '%s' instead.", char(r))
-}
-
-// skipPair goes to where the next pair may start: behind the line, or behind
-// the brackets that are open. A brace that closes the map is left.
-func (p *parser) skipPair(where place) {
-	open := []byte(strings.Repeat("[", p.arrays))
-	for {
-		if p.atComment() {
-			p.skipComment()
-		}
-		r := p.peek()
-		switch {
-		case r == endOfText || isNewline(r) && len(open) == 0:
-			return
-		case r == '[' || r == '{':
-			open = append(open, byte(r))
-		case r == ']' && len(open) > 0 && open[len(open)-1] == '[':
-			open = open[:len(open)-1]
-		case r == '}':
-			for len(open) > 0 && open[len(open)-1] == '[' {
-				open = open[:len(open)-1]
-			}
-			if len(open) == 0 {
-				if where == inFile {
-					p.next()
-				}
-				return
-			}
-			open = open[:len(open)-1]
-		case r == '"' || r == '\'':
-			p.skipQuotes(r)
-			continue
-		}
-		p.next()
-	}
-}
-
-// skipQuotes skips a quoted string that ends in its line, else just the quote.
-func (p *parser) skipQuotes(quote rune) {
-	p.next()
-	i := strings.IndexAny(p.text[p.off:], string(quote)+"\r\n")
-	if i >= 0 && p.text[p.off+i] == byte(quote) {
-		p.off += i + 1
-	}
 }

@@ -1,0 +1,88 @@
+package server
+
+// This file copies options: as a whole, and those that are set over others.
+
+import "net/url"
+
+// MergeOptions returns fileOpts with the settings of flagOpts that are not zero
+// in their place. Either may be nil.
+func MergeOptions(fileOpts, flagOpts *Options) *Options {
+	switch {
+	case fileOpts == nil:
+		return flagOpts
+	case flagOpts == nil:
+		return fileOpts
+	}
+	o := fileOpts.Clone()
+	optionTable().Merge(o, flagOpts)
+	override(&o.ConfigFile, flagOpts.ConfigFile)
+	override(&o.RoutesStr, flagOpts.RoutesStr)
+	override(&o.NoLog, flagOpts.NoLog)
+	override(&o.NoSigs, flagOpts.NoSigs)
+	override(&o.TLS, flagOpts.TLS)
+	override(&o.TLSConfig, flagOpts.TLSConfig)
+	override(&o.tlsFiles, flagOpts.tlsFiles)
+	override(&o.Cluster.ListenStr, flagOpts.Cluster.ListenStr)
+	override(&o.Cluster.TLSConfig, flagOpts.Cluster.TLSConfig)
+	override(&o.Cluster.tlsOn, flagOpts.Cluster.tlsOn)
+	override(&o.network, flagOpts.network)
+	override(&o.CustomClientAuthentication, flagOpts.CustomClientAuthentication)
+	override(&o.CustomRouterAuthentication, flagOpts.CustomRouterAuthentication)
+	return o
+}
+
+// override replaces a value by one that is not zero.
+func override[V comparable](to *V, by V) {
+	var zero V
+	if by != zero {
+		*to = by
+	}
+}
+
+// Clone returns a deep copy, nil of nil.
+func (o *Options) Clone() *Options {
+	if o == nil {
+		return nil
+	}
+	c := *o
+	optionTable().Copy(&c, o) // what is shared by assignment: lists, users, permissions
+	for i, u := range o.Routes {
+		c.Routes[i] = cloneURL(u)
+	}
+	if o.defaultPermissions != nil {
+		c.shareDefaults(o)
+	}
+	if o.TLSConfig != nil {
+		c.TLSConfig = o.TLSConfig.Clone()
+	}
+	if o.Cluster.TLSConfig != nil {
+		c.Cluster.TLSConfig = o.Cluster.TLSConfig.Clone()
+	}
+	if o.tlsFiles != nil {
+		files := *o.tlsFiles
+		c.tlsFiles = &files
+	}
+	return &c
+}
+
+// shareDefaults lets the users of c that had the default permissions of o have
+// those of c.
+func (c *Options) shareDefaults(o *Options) {
+	for i, u := range o.Users {
+		if u.Permissions == o.defaultPermissions {
+			c.Users[i].Permissions = c.defaultPermissions
+		}
+	}
+}
+
+func cloneURL(u *url.URL) *url.URL {
+	if u == nil {
+		return nil
+	}
+	c := *u
+	if u.User != nil {
+		user := *u.User
+		c.User = &user
+	}
+	return &c
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"crypto/tls"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFlagsAndFileCombine(t *testing.T) {
+	t.Parallel()
+	const cluster = `cluster { listen: f:1, authorization { user: u, password: p }, routes: ["nats://r:1"], permissions { import: a } }`
+	for _, tc := range []struct {
+		name, text string
+		args       []string
+		want       func(o *Options) bool
+	}{
+		{"the flag wins", "port: 1\ndebug: true", []string{"-p", "2", "-D=false"}, func(o *Options) bool { return o.Port == 2 && !o.Debug }},
+		{"log lines have the time unless somebody says no", "", nil, func(o *Options) bool { return o.Logtime }},
+		{"the file says no", "logtime: false", nil, func(o *Options) bool { return !o.Logtime }},
+		{"the flag says yes", "logtime: false", []string{"-T"}, func(o *Options) bool { return o.Logtime }},
+		{"both letters at once come last", "", []string{"-DV=false", "-D", "-V"}, func(o *Options) bool { return !o.Debug && !o.Trace }},
+		{"a cluster URL leaves the rest of the block", cluster, []string{"--cluster", "nats://x:2"}, func(o *Options) bool {
+			return o.Cluster.Host == "x" && o.Cluster.Port == 2 && o.Cluster.Username == "u" && o.Cluster.Password == "p" && len(o.Routes) == 1 && o.Cluster.Permissions != nil
+		}},
+		{"a cluster URL brings its user", cluster, []string{"--cluster_listen", "x://a:b@x:2"}, func(o *Options) bool {
+			return o.Cluster.Username == "a" && o.Cluster.Password == "b" && o.Cluster.ListenStr == "x://a:b@x:2"
+		}},
+		{"a cluster URL takes any free port", "", []string{"--cluster", "nats://a:b@x:-1"}, func(o *Options) bool {
+			return o.Cluster.Host == "x" && o.Cluster.Port == -1 && o.Cluster.Password == "b"
+		}},
+		{"an empty cluster URL turns clustering off", cluster, []string{"--cluster", ""}, func(o *Options) bool { return o.Cluster.Port == 0 }},
+		{"routes replace those of the file", cluster, []string{"--routes", "nats://a:1, nats://b:2"}, func(o *Options) bool {
+			return len(o.Routes) == 2 && o.Routes[1].Host == "b:2" && o.RoutesStr == "nats://a:1, nats://b:2"
+		}},
+		{"no routes", cluster, []string{"--routes", ""}, func(o *Options) bool { return len(o.Routes) == 0 }},
+		{"a user and a token from flags are no conflict", "", []string{"--user", "u", "--pass", "p", "--auth", "t"}, func(o *Options) bool {
+			return o.Username == "u" && o.Password == "p" && o.Authorization == "t"
+		}},
+		{"a user from a flag beside a list", "authorization { users: [{user: a, password: b}] }", []string{"--user", "u"}, func(o *Options) bool {
+			return o.Username == "u" && len(o.Users) == 1
+		}},
+		{"an empty configuration file", "", []string{"-c", "", "-p", "5"}, func(o *Options) bool { return o.Port == 5 && o.ConfigFile == "" }},
+		{"an empty signal", "", []string{"-sl", ""}, func(o *Options) bool { return o != nil }},
+		{"the rest of the flags", "", strings.Fields("-a h -P p -m 1 -ms 2 -l l -s -r r -profile 3 --client_advertise c --cluster_advertise k --no_advertise --connect_retries 4 --ports_file_dir d -n s --cluster_name n --log_size_limit 5"),
+			func(o *Options) bool {
+				want := &Options{Logtime: true, Host: "h", PidFile: "p", HTTPPort: 1, HTTPSPort: 2, LogFile: "l", Syslog: true, RemoteSyslog: "r", ProfPort: 3,
+					ClientAdvertise: "c", PortsFileDir: "d", ServerName: "s", LogSizeLimit: 5,
+					Cluster: ClusterOpts{Advertise: "k", NoAdvertise: true, ConnectRetries: 4, Name: "n"}}
+				o.loaded = nil
+				return reflect.DeepEqual(o, want)
+			}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if o := mustConfigure(t, tc.text, tc.args...); !tc.want(o) {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
+
+func TestFlagsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--cluster", "nats://u@h:1"}, "expected cluster password to be set"},
+		{[]string{"--cluster", "nats://127.0.0.1"}, "address 127.0.0.1: missing port in address"},
+		{[]string{"--cluster", "127.0.0.1:22103"}, `parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
+		{[]string{"--cluster", "nats://u:secret@h:x"}, `parse "nats://[REDACTED]@h:x": invalid port ":x" after host`},
+		{[]string{"--routes", "nats://h:1"}, "solicited routes require cluster capabilities, e.g. --cluster"},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://h:1,"}, `error parsing route url [""]: the host is missing`},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://u:secret@h:1x"}, `error parsing route url ["nats://[REDACTED]@h:1x"]: invalid port ":1x" after host`},
+		{[]string{"--tls"}, "TLS Server certificate must be present and valid"},
+		{[]string{"--tlscert", "c"}, "TLS Server private key must be present and valid"},
+		{[]string{"--tlsverify"}, "TLS Server certificate must be present and valid"},
+		{[]string{"foo"}, `unrecognized command: "foo"`},
+		{[]string{"-T", "false"}, `unrecognized command: "false"`},
+		{[]string{"-p", "70000"}, `invalid value "70000" for flag -p: want an integer from -1 to 65535`},
+		{[]string{"-n", "a b"}, `invalid value "a b" for flag -n: a name cannot contain white space`},
+		{[]string{"-c", "/no/such.conf"}, "error opening config file: open /no/such.conf: no such file or directory"},
+		{[]string{"-sl", "a=b=c=d"}, "invalid signal parameters: [c d]"},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			t.Parallel()
+			_, err := configured(t, "", tc.args...)
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestTLSFromFileAndFlags(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	path := func(name string) string { return filepath.ToSlash(filepath.Join(dir, name)) }
+	block := `tls { cert_file: "` + path("server-cert.pem") + `", key_file: "` + path("server-key.pem") + `", timeout: 3
+		cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"], curve_preferences: [CurveP256] }`
+	flags := []string{"--tlscert", path("server-cert.pem"), "--tlskey", path("server-key.pem")}
+	for _, tc := range []struct {
+		name, text string
+		args       []string
+		want       func(o *Options) bool
+	}{
+		{"none", "", nil, func(o *Options) bool { return o.TLSConfig == nil && o.tlsFiles == nil && !o.TLS }},
+		{"a block", block, nil, func(o *Options) bool {
+			return o.TLS && o.TLSConfig != nil && o.TLSTimeout == 3 && o.TLSConfig.CurvePreferences[0] == tls.CurveP256 && o.tlsFiles.CertFile == path("server-cert.pem")
+		}},
+		{"flags alone", "", flags, func(o *Options) bool { return o.TLS && o.TLSConfig.ClientAuth == tls.NoClientCert }},
+		{"flags that verify", "", append(flags, "--tlsverify", "--tlscacert", path("ca.pem")), func(o *Options) bool {
+			return o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert && o.TLSConfig.ClientCAs != nil
+		}},
+		{"a flag beside a block keeps its ciphers and curves", block, []string{"--tlsverify", "--tlscacert", path("ca.pem")}, func(o *Options) bool {
+			return o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert && len(o.TLSConfig.CipherSuites) == 1 && len(o.TLSConfig.CurvePreferences) == 1
+		}},
+		{"a flag turns a block off", block, []string{"--tls=false", "--tlsverify"}, func(o *Options) bool { return !o.TLS && o.TLSConfig == nil }},
+		{"certificates that name users are demanded", strings.Replace(block, "timeout: 3", "verify_and_map: true", 1) + "\nauthorization { users: [{user: \"CN=x\"}] }", nil,
+			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
+		{"the oldest version", strings.Replace(block, "timeout: 3", "min_version: 1.3", 1), nil, func(o *Options) bool { return o.TLSConfig.MinVersion == tls.VersionTLS13 }},
+		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0 }},
+		{"TLS before INFO for those who begin it", strings.Replace(block, "timeout: 3", "handshake_first: auto", 1), nil,
+			func(o *Options) bool {
+				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 50*time.Millisecond
+			}},
+		{"TLS before INFO for those who begin it in time", strings.Replace(block, "timeout: 3", `handshake_first: "300ms"`, 1), nil,
+			func(o *Options) bool {
+				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 300*time.Millisecond
+			}},
+		{"INFO before TLS", strings.Replace(block, "timeout: 3", "handshake_first: no", 1), nil, func(o *Options) bool { return !o.TLSHandshakeFirst }},
+		{"TLS for those who want it", "allow_non_tls: true\n" + block, nil, func(o *Options) bool { return o.TLS && o.AllowNonTLS }},
+		{"routes always verify", "cluster { port: 1\n" + strings.Replace(block, "}", `, ca_file: "`+path("ca.pem")+`" }`, 1) + "}", nil, func(o *Options) bool {
+			c := o.Cluster.TLSConfig
+			return o.TLSConfig == nil && c.ClientAuth == tls.RequireAndVerifyClientCert && c.RootCAs != nil && c.ClientCAs != nil && o.Cluster.TLSTimeout == 3
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if o := mustConfigure(t, tc.text, tc.args...); !tc.want(o) {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
