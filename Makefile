@@ -4,11 +4,12 @@ GO          ?= go
 COMMIT      := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 LDFLAGS     := -X gnatsd/server.gitCommit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    ?= 1m
 BENCHARGS   ?=
 BROWSERARGS ?=
 
-.PHONY: help build test check fmt vet staticcheck cross bench clients browser faults fuzz
+.PHONY: help build test check fmt vet staticcheck cross bench clients browser faults fuzz storm vuln
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -47,6 +48,15 @@ browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-sho
 
 faults: ## real faults on real processes in network namespaces, 30 s each (Linux, root)
 	$(GO) test -count=1 -v -timeout 20m ./test/faults -faults.long
+
+storm: ## 5 000 clients connect at once over TLS with bcrypt, while others work
+	$(GO) test -count=1 -v -timeout 10m ./test/storm -storm.long
+
+vuln: ## known vulnerabilities in what the binary calls, where their database can be reached
+	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \
+	if echo "$$out" | grep -q 'fetching vulnerabilities'; then \
+		echo "make vuln: NOTHING WAS CHECKED, the database cannot be reached: allow https://vuln.go.dev, or set GOVULNDB to a copy"; \
+	else exit $$status; fi
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for p in $$($(GO) list ./...); do \

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -9,9 +10,14 @@ import (
 // admission lets a bounded number of expensive pieces of work run at a time,
 // TLS handshakes or bcrypt checks; the others wait in the order they came.
 type admission struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	free    int
 	waiters []*waiter // in order of arrival
+
+	onTheirWay int           // peers with an [allowance]
+	crowded    bool          // now
+	since      time.Time     // when that began, if crowded
+	crowds     time.Duration // how long it was crowded before that
 }
 
 // waiter is one caller of enter that must wait.
@@ -35,6 +41,7 @@ func (a *admission) enter(ctx context.Context) (waited time.Duration, err error)
 	start := time.Now()
 	select {
 	case <-w.admitted:
+		runtime.Gosched() // messages first: who leaves a place wakes the next, which would run at once
 		return time.Since(start), nil
 	case <-ctx.Done():
 		if !a.abandon(w) { // admitted at the same moment: pass the place on
@@ -55,7 +62,42 @@ func (a *admission) leave() {
 	first := a.waiters[0]
 	a.waiters[0] = nil
 	a.waiters = a.waiters[1:]
+	a.countedLocked()
 	close(first.admitted)
+}
+
+// crowd is how many peers may be on their way in before it is a crowd.
+const crowd = 256
+
+// countedLocked notes the beginning or the end of a crowd: somebody waits for a
+// place, or many are on their way in.
+func (a *admission) countedLocked() {
+	crowded := len(a.waiters) > 0 || a.onTheirWay > crowd
+	switch {
+	case crowded && !a.crowded:
+		a.since = time.Now()
+	case !crowded && a.crowded:
+		a.crowds += time.Since(a.since)
+	}
+	a.crowded = crowded
+}
+
+// crowdTime returns for how long it has been crowded since the beginning.
+func (a *admission) crowdTime() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.crowded {
+		return a.crowds
+	}
+	return a.crowds + time.Since(a.since)
+}
+
+// comes notes that a peer begins its way in, or with -1 that it ends.
+func (a *admission) comes(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.onTheirWay += n
+	a.countedLocked()
 }
 
 // waiting returns how many wait for a place.
@@ -76,6 +118,7 @@ func (a *admission) queue() *waiter {
 	}
 	w := &waiter{make(chan struct{})}
 	a.waiters = append(a.waiters, w)
+	a.countedLocked()
 	return w
 }
 
@@ -86,6 +129,7 @@ func (a *admission) abandon(w *waiter) bool {
 	for i, other := range a.waiters {
 		if other == w {
 			a.waiters = append(a.waiters[:i], a.waiters[i+1:]...)
+			a.countedLocked()
 			return true
 		}
 	}

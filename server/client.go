@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"gnatsd/sublist"
 )
@@ -37,9 +36,8 @@ type client struct {
 	// Guarded by conn.mu.
 	account    *account  // who it is; nil until that is known
 	tls        *tls.Conn // nil without TLS; the reader sets it once, before it reads
-	authTimer  *time.Timer
-	pinged     bool // the first PING has been answered
-	infoMissed bool // INFO changed before that
+	pinged     bool      // the first PING has been answered
+	infoMissed bool      // INFO changed before that
 }
 
 // unconnected are the options of a client that has sent no CONNECT.
@@ -125,7 +123,7 @@ func (c *client) connect(o *op, st *stage) closeReason {
 		c.errorf("%v", connectError(err))
 		return endBadArgs
 	}
-	c.stopAuthTimer()
+	c.endLimit()
 	opts = c.srv.shareOptions(opts)
 	if r := c.authenticate(opts, st); r != goOn {
 		return r
@@ -336,18 +334,9 @@ func (c *client) infoChanged() {
 	}
 }
 
-func (c *client) stopAuthTimer() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.authTimer != nil {
-		c.authTimer.Stop()
-		c.authTimer = nil
-	}
-}
-
 // leave takes the client out of the registry, into the memory of closed ones.
 func (c *client) leave(r closeReason, had map[string]*subscription) {
-	c.stopAuthTimer()
+	c.endLimit()
 	c.fileClosed(r, had)
 	c.srv.clients.remove(c)
 }

@@ -41,6 +41,7 @@ type conn struct {
 	moving    bool                           // set up: the reader moves to a small stack
 	locked    bool                           // nothing but CONNECT is listened to
 	mute      bool                           // it ends without a word
+	limit     *allowance                     // of the step of its way in that it is at; nil if there is none
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -269,6 +270,19 @@ func (c *conn) wake() {
 	c.nc.SetReadDeadline(aLongTimeAgo)
 	if cancel := c.abort.Load(); cancel != nil {
 		(*cancel)()
+	}
+}
+
+// setLimit ends the connection for a reason unless endLimit is called in time.
+func (c *conn) setLimit(d time.Duration, r closeReason) {
+	c.limit = c.srv.handshakes.allow(d, func() { c.close(r) })
+}
+
+// endLimit ends what setLimit began, if anything.
+func (c *conn) endLimit() {
+	if c.limit != nil {
+		c.limit.stop()
+		c.limit = nil
 	}
 }
 

@@ -66,7 +66,7 @@ func (c *client) secure(g *guard, begun []byte) closeReason {
 	c.debugf("Starting TLS client connection handshake")
 	ctx, done := c.abortable()
 	defer done()
-	tc, _, err := serveTLS(ctx, &unreadConn{c.nc, begun}, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
+	tc, err := serveTLS(ctx, &unreadConn{c.nc, begun}, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
 	switch {
 	case err == nil:
 	case c.ended():
@@ -126,9 +126,7 @@ func (c *client) awaitCredentials() {
 		return
 	}
 	c.readLimit = smallChunk
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.authTimer = time.AfterFunc(c.srv.guard.Load().authTimeout, func() { c.close(endAuthTimeout) })
+	c.setLimit(c.srv.guard.Load().authTimeout, endAuthTimeout)
 }
 
 // knock judges the first byte of an operation of a peer that has yet to show

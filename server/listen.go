@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -89,7 +90,8 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 		if err == nil {
 			pause = acceptMinPause
 			s.conns.Add(1)
-			go serve(nc) // its teardown says Done; Shutdown closes it and waits
+			go serve(nc)      // its teardown says Done; Shutdown closes it and waits
+			runtime.Gosched() // a crowd waits in the kernel rather than in front of the messages
 			continue
 		}
 		if s.ended() || errors.Is(err, net.ErrClosed) {

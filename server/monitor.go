@@ -225,7 +225,7 @@ func (s *Server) monitorListeners(o *Options) (all []net.Listener, err error) {
 			port = tcp.Port
 		}
 		if config != nil {
-			all[0] = tls.NewListener(&gatedListener{l, s.handshakes}, config)
+			all[0] = tls.NewListener(&gatedListener{l, s.life, s.handshakes}, config)
 		}
 		s.Noticef("Starting %s monitor on %s", scheme, net.JoinHostPort(o.HTTPHost, strconv.Itoa(port)))
 	}

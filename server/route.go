@@ -34,7 +34,6 @@ type route struct {
 	why      string          // it ends, if closeReason does not tell
 	admitted bool            // it may stay, as far as credentials go
 	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
-	timer    *time.Timer
 	watching *time.Timer
 	seen     int64 // heard at the last tick of watching
 	silent   int   // ticks without anything received
@@ -157,7 +156,7 @@ func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
 	r.send(r.connectLine() + s.cluster.info())
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
-	r.setTimer(greetingWait, endStale)
+	r.setLimit(greetingWait, endStale)
 	r.startPing()
 	r.serve()
 }
@@ -244,7 +243,7 @@ func (r *route) connect(o *op, st *stage) closeReason {
 		return endWrongPort
 	}
 	if r.order == nil {
-		r.stopTimer()
+		r.endLimit()
 		if end := r.authenticate(&opts); end != goOn {
 			return end
 		}
@@ -281,7 +280,7 @@ func (r *route) info(o *op, st *stage) closeReason {
 		}
 		return goOn
 	}
-	r.stopTimer()
+	r.endLimit()
 	st.flush()
 	<-r.settled // shutdown, or the mesh within seconds, closes it
 	return r.reason()
@@ -402,25 +401,9 @@ func (r *route) fail(why string) {
 	r.why = why
 }
 
-// setTimer ends the route for a reason unless stopTimer is called in time.
-func (r *route) setTimer(d time.Duration, reason closeReason) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.timer = time.AfterFunc(d, func() { r.close(reason) })
-}
-
-func (r *route) stopTimer() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.timer != nil {
-		r.timer.Stop()
-		r.timer = nil
-	}
-}
-
 // leave tells the cluster that the route has ended.
 func (r *route) leave(reason closeReason, _ map[string]*subscription) {
-	r.stopTimer()
+	r.endLimit()
 	r.mu.Lock()
 	if r.watching != nil {
 		r.watching.Stop()

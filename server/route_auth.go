@@ -25,7 +25,7 @@ func (r *route) awaitCredentials() {
 	}
 	if r.mustAuth {
 		r.locked, r.readLimit = true, smallChunk
-		r.setTimer(seconds(r.srv.options().Cluster.AuthTimeout), endAuthTimeout)
+		r.setLimit(seconds(r.srv.options().Cluster.AuthTimeout), endAuthTimeout)
 	}
 }
 
@@ -44,9 +44,11 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 		}
 		return goOn
 	}
+	ctx, done := r.abortable()
+	defer done()
 	for {
 		rules := r.srv.cluster.rules.Load()
-		if !r.passes(rules, opts) {
+		if !r.passes(ctx, rules, opts) {
 			return r.unauthorized()
 		}
 		r.admit(opts)
@@ -57,10 +59,8 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 }
 
 // passes reports whether rules admit a server that has shown opts, nil for
-// nothing. It waits for bcrypt, for the time of an authentication at most.
-func (r *route) passes(rules *routeRules, opts *ConnectOptions) bool {
-	ctx, cancel := context.WithTimeout(r.srv.life, seconds(r.srv.options().Cluster.AuthTimeout))
-	defer cancel()
+// nothing. It waits for bcrypt, however many ask before it, until ctx ends.
+func (r *route) passes(ctx context.Context, rules *routeRules, opts *ConnectOptions) bool {
 	var given credentials
 	if opts != nil {
 		given = credentials{user: opts.Username, pass: opts.Password, token: opts.Authorization}
@@ -83,9 +83,9 @@ func (r *route) reauthorize(rules *routeRules) {
 		return
 	}
 	r.srv.conns.Add(1)
-	go func() { // ends with the check, which takes a bounded time; Shutdown waits for it
+	go func() { // ends with the check, or with the server, which waits for it
 		defer r.srv.conns.Done()
-		if !r.passes(rules, shown) && !r.srv.ended() {
+		if !r.passes(r.srv.life, rules, shown) && !r.srv.ended() {
 			r.close(r.unauthorized())
 		}
 	}()

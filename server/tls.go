@@ -177,11 +177,6 @@ func (h *tlsHolder) accepting() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			if g, ok := hello.Conn.(*gatedConn); ok {
-				if err := g.enter(hello.Context()); err != nil {
-					return nil, err
-				}
-			}
 			c := h.current.Load()
 			if c.GetConfigForClient == nil {
 				return c, nil
