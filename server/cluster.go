@@ -65,7 +65,7 @@ func seedOf(id string) (uint64, uint64) {
 }
 
 // routeChecks is how many passwords of routes are checked at a time.
-const routeChecks = 2
+const routeChecks = 1
 
 // listen opens the port for routes and dials the configured ones.
 func (k *cluster) listen() error {
