@@ -208,6 +208,9 @@ func (k *cluster) perform(a *meshAction, r *route) {
 	case doRegister:
 		r.registered()
 	case doClose:
+		if a.reason == endDuplicateRoute {
+			r.tellDuplicate()
+		}
 		r.close(a.reason)
 		r.decided()
 	case doProbe:
@@ -233,14 +236,11 @@ func (k *cluster) quiet(link uint64) time.Duration {
 	return 0
 }
 
-// dialWait is how long one address may take to answer.
-const dialWait = time.Second
-
 // dial connects to a target, trying every address behind its name.
 func (k *cluster) dial(order *dialOrder) {
 	defer k.srv.conns.Done()
 	k.srv.Debugf("Trying to connect to route on %s", order.addr)
-	addrs, err := k.resolve(order.addr)
+	addrs, err := k.resolve(order)
 	if err == nil && len(addrs) > 0 {
 		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(order.avoid, a) })
 		if len(usable) == 0 {
@@ -250,31 +250,46 @@ func (k *cluster) dial(order *dialOrder) {
 		addrs = usable
 	}
 	var nc net.Conn
+	shared := false
 	for _, a := range addrs {
 		if k.srv.ended() {
 			return
 		}
-		if nc, err = k.srv.options().network.Dial(a, dialWait); err == nil {
+		if !k.claim(order.target, a) {
+			shared = true
+			continue
+		}
+		if nc, err = k.srv.options().network.Dial(a, order.wait); err == nil {
 			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
 			go k.srv.serveDialed(nc, order, a)
 			return
 		}
 	}
+	if shared && err == nil {
+		k.event(func(m *mesh, now time.Time) { m.covered(now, order.target, addrs) })
+		return
+	}
 	k.srv.Errorf("Error trying to connect to route: %v", err)
 	k.event(func(m *mesh, now time.Time) { m.dialFailed(now, order.target, err.Error()) })
+}
+
+// claim reports whether a target may dial an address.
+func (k *cluster) claim(t *meshTarget, addr string) (free bool) {
+	k.event(func(m *mesh, _ time.Time) { free = m.claim(t, addr) })
+	return free
 }
 
 // lookupWait bounds how long the addresses of a name are looked for.
 const lookupWait = 2 * time.Second
 
-// resolve returns the addresses of host:port, in random order.
-func (k *cluster) resolve(addr string) ([]string, error) {
-	host, port, err := net.SplitHostPort(addr)
+// resolve returns the addresses of what is to be dialed, in random order.
+func (k *cluster) resolve(order *dialOrder) ([]string, error) {
+	host, port, err := net.SplitHostPort(order.addr)
 	if err != nil {
 		return nil, err
 	}
 	if net.ParseIP(host) != nil {
-		return []string{addr}, nil
+		return []string{order.addr}, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
 	defer cancel()
@@ -282,7 +297,7 @@ func (k *cluster) resolve(addr string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rand.Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
+	rand.New(rand.NewPCG(order.order, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
 	for i, ip := range ips {
 		ips[i] = net.JoinHostPort(ip, port)
 	}

@@ -311,7 +311,7 @@ func (c *conn) teardown() {
 		c.sendErr(row.wire)
 	}
 	c.out.finish(wait)
-	if words {
+	if words || row.linger {
 		c.linger()
 	}
 	if wait == 0 {

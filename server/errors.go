@@ -59,6 +59,10 @@ type closeRow struct {
 	wire  string
 	log   string
 	level logLevel
+
+	// linger says that the peer gets a moment to read what it was sent last,
+	// besides wire.
+	linger bool
 }
 
 var closeRows = [endCount]closeRow{
@@ -83,7 +87,7 @@ var closeRows = [endCount]closeRow{
 	endMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
 	endNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
 	endNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
-	endDuplicateRoute: {name: "Duplicate Route"},
+	endDuplicateRoute: {name: "Duplicate Route", linger: true},
 	endRouteRemoved:   {name: "Route Removed"},
 	endRouteRenewed:   {name: "Duplicate Route"},
 	endShutdown:       {name: "Server Shutdown"},

@@ -22,6 +22,11 @@ import (
 // id decides which stays and the other waits for that; 1.x servers always close
 // the one that they see later, so towards them we wait too. Either way no two
 // ends ever close opposite connections.
+//
+// Between two servers that come up there is one duplicate at most: each dials
+// the other only while it has no connection to it, and who is told that a
+// connection was a duplicate waits for the other one, which it has accepted
+// already, instead of dialing again.
 
 // mesh is what one server knows of its cluster.
 type mesh struct {
@@ -43,6 +48,7 @@ type meshLink struct {
 	addr   string      // that was dialed
 	peer   string      // server id, once INFO has come
 	state  linkState
+	since  time.Time // of standby: when it began
 	until  time.Time // of standby: when a decision is due
 	probed bool      // of standby: the older route has been asked whether it lives
 }
@@ -67,6 +73,7 @@ type meshPeer struct {
 	adverts map[string]time.Time // servers that told us of it, and when
 	heard   string               // host:port they gave
 	auth    bool                 // they said it wants credentials
+	expect  time.Time            // not to be dialed before: it has a connection to us
 }
 
 // actionKind says what the shell is to do.
@@ -94,10 +101,15 @@ type meshAction struct {
 }
 
 const (
-	// duplicateGrace is how long a 1.x server gets to close one of two routes,
-	// and decideGrace how long one of ours does.
+	// duplicateGrace is how long a 1.x server gets to close one of two routes.
 	duplicateGrace = 500 * time.Millisecond
-	decideGrace    = 3 * time.Second
+	// decideGrace is how long one of ours gets before we ask whether the older
+	// route lives, and standbyLimit how long it gets if that does.
+	decideGrace  = 3 * time.Second
+	standbyLimit = 30 * time.Second
+	// expectGrace is how long a connection that was accepted, and that its peer
+	// says is the route, may take to turn out to be that.
+	expectGrace = 10 * time.Second
 	// quietLimit is how long a route may be silent before a second one to the
 	// same server makes us doubt it; probeGrace is then its time to answer.
 	quietLimit = 3 * time.Second
@@ -167,9 +179,13 @@ func (m *mesh) learned(now time.Time, link uint64, name string, info *peerInfo) 
 	}
 	switch {
 	case l.state == linkRegistered && info.ID != l.peer:
-		m.advertised(now, l.peer, info)
+		if !m.advertised(now, l.peer, info) {
+			return
+		}
+	case l.state == linkRegistered && info.Duplicate:
+		m.replaced(now, l)
 	case l.state == linkRegistered:
-		m.peers[l.peer].info.Import, m.peers[l.peer].info.Export = info.Import, info.Export
+		m.peers[l.peer].update(info)
 	case l.state != linkGreeting:
 	case name != "" && name != info.ID:
 		m.advertised(now, name, info)
@@ -179,6 +195,17 @@ func (m *mesh) learned(now time.Time, link uint64, name string, info *peerInfo) 
 		m.arrived(now, l, info)
 	}
 	m.plan(now)
+}
+
+// update takes what a server says anew of itself. 1.4 also sends an INFO that is
+// meant for clients.
+func (p *meshPeer) update(info *peerInfo) {
+	if info.ClientID != 0 {
+		return
+	}
+	known := *p.info // others read the old one
+	known.Import, known.Export = info.Import, info.Export
+	p.info = &known
 }
 
 // arrived gives a link, over which its peer has introduced itself, its place.
@@ -192,6 +219,7 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 			l.target = nil
 		}
 		t.led(p.id)
+		t.reached = l.addr
 	}
 	if p.active == nil {
 		p.info = info
@@ -200,7 +228,7 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 	}
 	l.state = linkStandby
 	p.standby = append(p.standby, l)
-	m.emit(meshAction{kind: doNote, link: l.id, text: noteDuplicate(p.id)})
+	l.since = now
 	switch {
 	case p.active.state == linkClosing: // register follows when it is gone
 	case m.quiet(p.active.id) >= quietLimit:
@@ -208,9 +236,20 @@ func (m *mesh) arrived(now time.Time, l *meshLink, info *peerInfo) {
 	case !info.ours():
 		l.until = now.Add(duplicateGrace)
 	case m.self < p.id:
-		m.close(l, endDuplicateRoute)
+		m.closeDuplicate(l)
 	default:
 		l.until = now.Add(decideGrace)
+	}
+}
+
+// replaced is the event that the peer of a route is about to close it, because
+// it has another one to us: one that we have accepted and not yet read from, or
+// it is mistaken.
+func (m *mesh) replaced(now time.Time, l *meshLink) {
+	for _, o := range m.links {
+		if o.target == nil && o.state == linkGreeting {
+			m.peers[l.peer].expect = now.Add(expectGrace)
+		}
 	}
 }
 
@@ -224,7 +263,7 @@ func (m *mesh) probe(now time.Time, p *meshPeer, s *meshLink) {
 // register makes a link the route to its peer, and tells others of it.
 func (m *mesh) register(p *meshPeer, l *meshLink) {
 	others := m.registered()
-	p.active = l
+	p.active, p.expect = l, time.Time{}
 	l.state = linkRegistered
 	m.emit(meshAction{kind: doRegister, link: l.id})
 	for _, t := range m.targets {
@@ -244,6 +283,13 @@ func (m *mesh) register(p *meshPeer, l *meshLink) {
 func (m *mesh) close(l *meshLink, reason closeReason) {
 	l.state = linkClosing
 	m.emit(meshAction{kind: doClose, link: l.id, reason: reason})
+}
+
+// closeDuplicate asks for the end of a link to a server to which there is
+// another one.
+func (m *mesh) closeDuplicate(l *meshLink) {
+	m.emit(meshAction{kind: doNote, link: l.id, text: noteDuplicate(l.peer)})
+	m.close(l, endDuplicateRoute)
 }
 
 // closed is the event that a link has ended. why is for the operator.
@@ -326,34 +372,37 @@ func (m *mesh) remake(link uint64) {
 	}
 }
 
-// advertised is what a server tells us of a third one.
-func (m *mesh) advertised(now time.Time, from string, info *peerInfo) {
+// advertised is what a server tells us of a third one. It reports whether that
+// changes anything beyond what is known.
+func (m *mesh) advertised(now time.Time, from string, info *peerInfo) (news bool) {
 	if info.ID == m.self {
-		return
+		return false
 	}
 	p := m.peer(info.ID)
 	if info.Lost {
 		delete(p.adverts, from)
-		return
+		return true
 	}
 	addr := info.routeAddr()
 	if addr == "" {
-		return // 1.x would dial nowhere
+		return true // 1.x would dial nowhere
 	}
 	p.adverts[from] = now
 	p.heard, p.auth = addr, info.AuthRequired
+	if p.active != nil {
+		return false
+	}
 	for _, t := range m.targets {
 		if t.remote == p.id || t.explicit && strings.EqualFold(t.addr, info.addr()) {
-			return
+			return true
 		}
 	}
-	if p.active == nil {
-		wait := m.jitter(gossipSpread)
-		if info.ours() && m.self > p.id {
-			wait += gossipYield // the other one may be dialing us
-		}
-		m.addImplicit(now, p, wait)
+	wait := m.jitter(gossipSpread)
+	if info.ours() && m.self > p.id {
+		wait += gossipYield // the other one may be dialing us
 	}
+	m.addImplicit(now, p, wait)
+	return true
 }
 
 // wanted reports whether somebody still says that p is there.
@@ -380,8 +429,8 @@ func (m *mesh) decide(now time.Time) {
 			}
 			switch {
 			case m.quiet(p.active.id) < quietLimit:
-				m.close(s, endDuplicateRoute)
-			case !s.probed:
+				m.outlived(now, p, s)
+			case !s.probed, now.Sub(s.until) > probeGrace: // not asked, or we had no time to hear the answer
 				m.probe(now, p, s)
 			default:
 				m.close(p.active, endStale)
@@ -391,6 +440,16 @@ func (m *mesh) decide(now time.Time) {
 			}
 		}
 	}
+}
+
+// outlived deals with a link in standby when the older route has proved to be
+// alive: the peer closes one of them, unless it takes too long.
+func (m *mesh) outlived(now time.Time, p *meshPeer, s *meshLink) {
+	if p.info.ours() && m.self > p.id && now.Sub(s.since) < standbyLimit {
+		s.until, s.probed = now.Add(decideGrace), false
+		return
+	}
+	m.closeDuplicate(s)
 }
 
 // wake is the event that the time next asked for has come.

@@ -17,6 +17,8 @@ type meshTarget struct {
 	remote   string // server id it led to last, or is said to lead to
 
 	busy     bool      // being dialed, or a link came of it and lives
+	claimed  string    // while busy: the address that is dialed or connected to
+	reached  string    // the address that led to remote
 	due      time.Time // next attempt; zero = none is planned
 	failures int       // attempts in a row that led nowhere
 	left     int       // attempts of one that nobody advertises
@@ -34,6 +36,8 @@ type dialOrder struct {
 	explicit bool // configured
 	own      bool // show our own credentials: the peer is said to want some
 	avoid    []string
+	wait     time.Duration // for one address to answer
+	order    uint64        // in which they are tried: a random number
 }
 
 const (
@@ -45,10 +49,15 @@ const (
 	// time after the first few.
 	maxDelay  = 3 * time.Second
 	fastTries = 3
+	// dialWait is how long one address may take to answer, at first; it grows as
+	// the delay does, for machines that are slow because there is too much to do.
+	dialWait = time.Second
 	// gossipSpread spreads the dialing of servers that others told us of;
-	// gossipYield is how much longer the one with the larger id waits.
+	// gossipYield is how much longer the one with the larger id waits, as
+	// lossYield is after a loss.
 	gossipSpread = 30 * time.Millisecond
 	gossipYield  = 300 * time.Millisecond
+	lossYield    = 500 * time.Millisecond
 	// selfRecheck is how often a name that led to ourselves is looked up again:
 	// others may be behind it by then.
 	selfRecheck = 30 * time.Second
@@ -81,13 +90,24 @@ func (t *meshTarget) failed(why string) {
 // jitter returns a random duration below d.
 func (m *mesh) jitter(d time.Duration) time.Duration { return time.Duration(m.rand.Int64N(int64(d))) }
 
-// delay returns the wait before the next attempt.
+// delay returns the wait before the next attempt. Of two servers that have lost
+// each other both may try again at that time: the one with the larger id waits
+// for the other.
 func (m *mesh) delay(t *meshTarget) time.Duration {
-	d := lossDelay
-	for i := fastTries; i < t.failures && d < maxDelay; i++ {
+	d := t.grown(lossDelay, maxDelay) + m.jitter(lossJitter)
+	if p := m.peers[t.remote]; p != nil && p.info != nil && p.info.ours() && m.self > p.id {
+		d += lossYield
+	}
+	return d
+}
+
+// grown returns d, by half longer for every failure after the first few, up to a
+// limit.
+func (t *meshTarget) grown(d, limit time.Duration) time.Duration {
+	for i := fastTries; i < t.failures && d < limit; i++ {
 		d += d / 2
 	}
-	return min(d, maxDelay) + m.jitter(lossJitter)
+	return min(d, limit)
 }
 
 // configured is the event that the list of routes was set or has changed.
@@ -98,7 +118,7 @@ func (m *mesh) configured(now time.Time, urls []*url.URL) {
 		switch {
 		case i >= 0 && !slices.Contains(kept, m.targets[i]):
 			kept = append(kept, m.targets[i])
-		case i < 0:
+		case i < 0 && !slices.ContainsFunc(kept, func(t *meshTarget) bool { return t.url.String() == u.String() }):
 			kept = append(kept, &meshTarget{addr: u.Host, url: u, explicit: true, due: now})
 		}
 	}
@@ -120,7 +140,7 @@ func (m *mesh) configured(now time.Time, urls []*url.URL) {
 
 // addImplicit adds a target for a server that others told us of.
 func (m *mesh) addImplicit(now time.Time, p *meshPeer, wait time.Duration) {
-	t := &meshTarget{addr: p.heard, remote: p.id, left: 1 + m.retries, due: now.Add(wait + m.jitter(lossJitter))}
+	t := &meshTarget{addr: p.heard, remote: p.id, left: 1 + m.retries, due: later(now.Add(wait+m.jitter(lossJitter)), p.expect)}
 	m.targets = append(m.targets, t)
 }
 
@@ -154,6 +174,8 @@ func (m *mesh) dialDue(now time.Time) {
 			target: t, addr: t.addr, user: user, pass: pass, explicit: t.explicit,
 			own:   !t.explicit && p != nil && p.auth,
 			avoid: slices.Clone(t.avoid),
+			wait:  t.grown(dialWait, maxDelay),
+			order: m.rand.Uint64(),
 		}})
 	}
 }
@@ -168,6 +190,40 @@ func (m *mesh) dialed(t *meshTarget, link uint64, addr string) bool {
 	return true
 }
 
+// claim reports whether a target may dial an address: not while another one
+// does, or when it is known to lead to a server that we are connected to. Names
+// may share addresses.
+func (m *mesh) claim(t *meshTarget, addr string) bool {
+	for _, o := range m.targets {
+		if o != t && (o.busy && o.claimed == addr || m.at(o, addr)) {
+			return false
+		}
+	}
+	t.claimed = addr
+	return true
+}
+
+// at reports whether there is a route to the server that a target has found at
+// an address, and that is still there.
+func (m *mesh) at(t *meshTarget, addr string) bool {
+	p := m.peers[t.remote]
+	return p != nil && p.active != nil && t.reached == addr && (p.active.addr == addr || p.info.routeAddr() == addr)
+}
+
+// covered is the event that addresses behind a target are those of others: it
+// leads where they do, once that is known.
+func (m *mesh) covered(now time.Time, t *meshTarget, addrs []string) {
+	t.busy = false
+	for _, o := range m.targets {
+		if o != t && slices.Contains(addrs, o.reached) && m.at(o, o.reached) {
+			t.led(o.remote)
+			t.reached = o.reached
+			return
+		}
+	}
+	t.due = now.Add(lossDelay + m.jitter(lossJitter))
+}
+
 // dialFailed is the event that a target could not be reached.
 func (m *mesh) dialFailed(now time.Time, t *meshTarget, why string) {
 	t.busy = false
@@ -177,7 +233,8 @@ func (m *mesh) dialFailed(now time.Time, t *meshTarget, why string) {
 
 // onlySelf is the event that all addresses behind a target are to be avoided.
 func (m *mesh) onlySelf(now time.Time, t *meshTarget) {
-	t.busy, t.self = false, true
+	t.busy = false
+	t.self = true
 	t.due = now.Add(selfRecheck)
 }
 
@@ -207,7 +264,7 @@ func (m *mesh) plan(now time.Time) {
 			return true
 		}
 		if t.due.IsZero() && !t.self {
-			t.due = now.Add(m.delay(t))
+			t.due = later(now.Add(m.delay(t)), m.expected(t.remote))
 		}
 		return false
 	})
@@ -220,6 +277,22 @@ func (m *mesh) plan(now time.Time) {
 			delete(m.peers, id)
 		}
 	}
+}
+
+// expected returns the time before which a server is not to be dialed, because
+// a connection of it is expected to turn out to be the route.
+func (m *mesh) expected(id string) time.Time {
+	if p := m.peers[id]; p != nil {
+		return p.expect
+	}
+	return time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // targeted reports whether a target is said to lead to a server.

@@ -19,6 +19,10 @@ type peerInfo struct {
 	// Lost says that the sender has no route any more to the server that the
 	// INFO is about. It is never sent to 1.x servers.
 	Lost bool `json:"lost,omitempty"`
+
+	// Duplicate says that the sender closes this connection because it has
+	// another one to the receiver. It is never sent to 1.x servers.
+	Duplicate bool `json:"duplicate,omitempty"`
 }
 
 // peerPermission is one side of the permissions of a cluster in INFO.

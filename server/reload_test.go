@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -421,7 +420,7 @@ func TestFlagsNeverBlockAReload(t *testing.T) {
 			o := mustConfigure(t, "max_payload: 100\n", append([]string{"-a", "127.0.0.1", "-p", "-1"}, tc.args...)...)
 			o.NoSigs = true
 			if o.Cluster.Port != 0 { // no port is free for sure in the machine's network
-				o.network = &simHost{newSimNet(rand.New(rand.NewPCG(1, 2))), "127.0.0.1"}
+				o.network = &simHost{newSimNet(1), "127.0.0.1"}
 			}
 			s := runReloader(t, o)
 			old := s.options()

@@ -35,8 +35,9 @@ type route struct {
 	admitted bool            // it may stay, as far as credentials go
 	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
 	watching *time.Timer
-	seen     int64 // heard at the last tick of watching
-	silent   int   // ticks without anything received
+	due      time.Time // of the next tick of watching
+	seen     int64     // heard at the last tick
+	silent   int       // ticks without anything received
 
 	// Atomic.
 	heard    atomic.Int64 // UnixNano when something was received last
@@ -58,10 +59,11 @@ const (
 	// routePendingShare is how much more than a client a route may have pending:
 	// it carries the messages of many.
 	routePendingShare = 4
+	// greetingWait is how long a server that we dialed may take to send INFO: it
+	// may be stopped, or have too much to do, and go on with this connection.
+	greetingWait = 10 * time.Second
 	// routeDeadline is the shortest time without progress of a write.
 	routeDeadline = 5 * time.Second
-	// greetingWait is how long a server that we dialed may take to send INFO.
-	greetingWait = 3 * time.Second
 )
 
 // newRoute prepares a route over nc.
@@ -270,8 +272,11 @@ func (r *route) info(o *op, st *stage) closeReason {
 	}
 	r.active()
 	own, before := r.introduced(info)
-	if own && info.IP == "" {
-		info.IP = routeURL(r.host, info.Port)
+	if own {
+		r.endLimit()
+		if info.IP == "" {
+			info.IP = routeURL(r.host, info.Port)
+		}
 	}
 	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
 	if !own {
@@ -280,7 +285,6 @@ func (r *route) info(o *op, st *stage) closeReason {
 		}
 		return goOn
 	}
-	r.endLimit()
 	st.flush()
 	<-r.settled // shutdown, or the mesh within seconds, closes it
 	return r.reason()
@@ -300,7 +304,7 @@ func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 		r.headers.Store(info.Headers)
 		return true, nil
 	}
-	if info.ID == r.remote.ID && info.ClientID == 0 { // 1.4 also sends one meant for clients
+	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
 		before = r.remote
 		known := *before
 		known.Import, known.Export = info.Import, info.Export
@@ -318,12 +322,23 @@ func (r *route) registered() {
 	r.mu.Lock()
 	peer := r.remote
 	if !r.gone && peer.ours() {
+		r.due = time.Now().Add(watchTick)
 		r.watching = time.AfterFunc(watchTick, r.watch)
 	}
 	r.mu.Unlock()
 	r.srv.cluster.adverts.learn(r, peer.ConnectURLs)
 	go r.feed.sendAll() // Shutdown waits for it; it ends when all is sent, or with the route
 	r.decided()
+}
+
+// tellDuplicate tells the peer, if it understands, why this connection ends.
+func (r *route) tellDuplicate() {
+	r.mu.Lock()
+	peer := r.remote
+	r.mu.Unlock()
+	if peer != nil && peer.ours() {
+		r.send((&peerInfo{Info: Info{ID: r.srv.id}, Duplicate: true}).line(false))
+	}
 }
 
 // forward tells the peer of a third server.
@@ -420,7 +435,9 @@ func (r *route) leave(reason closeReason, _ map[string]*subscription) {
 
 // Between servers of this kind silence is noticed early: a PING goes out after
 // a tick in which nothing came, and a route that stays silent for watchLimit
-// ticks is given up. Towards 1.x there is only the ping timer of clients.
+// ticks is given up. A tick that comes late does not count: this server was
+// stopped, or has too much to do, and may have had no time to read. Towards 1.x
+// there is only the ping timer of clients.
 const (
 	watchTick  = 2 * time.Second
 	watchLimit = 3
@@ -428,14 +445,17 @@ const (
 
 // watch runs at every tick, on the timer's goroutine.
 func (r *route) watch() {
-	heard := r.heard.Load()
+	heard, now := r.heard.Load(), time.Now()
 	r.mu.Lock()
-	r.silent++
-	if heard != r.seen {
+	switch {
+	case heard != r.seen:
 		r.silent, r.seen = 0, heard
+	case r.silent == 0 || now.Sub(r.due) < watchTick/2:
+		r.silent++
 	}
 	silent := r.silent
 	if !r.gone {
+		r.due = now.Add(watchTick)
 		r.watching.Reset(watchTick)
 	}
 	r.mu.Unlock()

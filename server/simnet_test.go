@@ -17,25 +17,30 @@ import (
 // hosts. While two hosts are cut off, nothing arrives; what was on its way
 // arrives afterwards, as TCP would have it. It is meant for a synctest bubble.
 type simNet struct {
+	seed uint64
+
 	mu        sync.Mutex
-	rand      *rand.Rand
+	rands     map[string]*rand.Rand   // by who is delayed, so that the order among them does not matter
+	ports     map[string]int          // last one that a host dialed from
+	made      map[[2]string]int       // connections between two hosts
 	listeners map[string]*simListener // by ip:port
 	names     map[string][]string
 	cuts      map[[2]string]bool
 	conns     map[*simConn]bool
 	maxDelay  time.Duration
-	nextPort  int
 }
 
-func newSimNet(rnd *rand.Rand) *simNet {
+func newSimNet(seed uint64) *simNet {
 	return &simNet{
-		rand:      rnd,
+		seed:      seed,
+		rands:     make(map[string]*rand.Rand),
+		ports:     make(map[string]int),
+		made:      make(map[[2]string]int),
 		listeners: make(map[string]*simListener),
 		names:     make(map[string][]string),
 		cuts:      make(map[[2]string]bool),
 		conns:     make(map[*simConn]bool),
 		maxDelay:  time.Millisecond,
-		nextPort:  40000,
 	}
 }
 
@@ -52,10 +57,24 @@ func (n *simNet) isCut(a, b string) bool {
 	return n.cuts[pairOf(a, b)]
 }
 
-func (n *simNet) delay() time.Duration {
+// delay returns how long the next thing takes that who does.
+func (n *simNet) delay(who string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return time.Duration(n.rand.Int64N(int64(n.maxDelay)) + 1)
+	r := n.rands[who]
+	if r == nil {
+		h, _ := seedOf(who)
+		r = rand.New(rand.NewPCG(n.seed, h))
+		n.rands[who] = r
+	}
+	return time.Duration(r.Int64N(int64(n.maxDelay)) + 1)
+}
+
+// connections returns how many two hosts have made between them.
+func (n *simNet) connections(a, b string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.made[pairOf(a, b)]
 }
 
 func (n *simNet) cut(a, b string) {
@@ -119,7 +138,7 @@ func (h *simHost) Listen(addr string) (net.Listener, error) {
 }
 
 func (h *simHost) LookupHost(_ context.Context, host string) ([]string, error) {
-	time.Sleep(h.net.delay())
+	time.Sleep(h.net.delay(h.ip + " looks up " + host))
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	if ips := h.net.names[host]; len(ips) > 0 {
@@ -137,11 +156,11 @@ func (h *simHost) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 		time.Sleep(timeout)
 		return nil, fmt.Errorf("dial %s: i/o timeout", addr)
 	}
-	time.Sleep(h.net.delay())
+	time.Sleep(h.net.delay(h.ip + " dials " + addr))
 	h.net.mu.Lock()
 	l := h.net.listeners[addr]
-	h.net.nextPort++
-	local := &net.TCPAddr{IP: net.ParseIP(h.ip), Port: h.net.nextPort}
+	h.net.ports[h.ip]++
+	local := &net.TCPAddr{IP: net.ParseIP(h.ip), Port: 40000 + h.net.ports[h.ip]}
 	h.net.mu.Unlock()
 	if l == nil {
 		return nil, fmt.Errorf("dial %s: connection refused", addr)
@@ -225,6 +244,7 @@ func (n *simNet) pipe(a, b *net.TCPAddr) (*simConn, *simConn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.conns[near], n.conns[far] = true, true
+	n.made[pairOf(a.IP.String(), b.IP.String())]++
 	return near, far
 }
 
@@ -256,6 +276,7 @@ const simCapacity = 1 << 20
 type simPipe struct {
 	net  *simNet
 	a, b string // hosts, from and to
+	name string
 	rd   simDeadline
 	wd   simDeadline
 
@@ -270,7 +291,7 @@ type simPipe struct {
 }
 
 func newSimPipe(n *simNet, a, b *net.TCPAddr) *simPipe {
-	p := &simPipe{net: n, a: a.IP.String(), b: b.IP.String()}
+	p := &simPipe{net: n, a: a.IP.String(), b: b.IP.String(), name: a.String() + " to " + b.String()}
 	p.cond = sync.NewCond(&p.mu)
 	p.rd.pipe, p.wd.pipe = p, p
 	return p
@@ -327,7 +348,7 @@ func (p *simPipe) write(b []byte) (n int, err error) {
 func (p *simPipe) launchLocked() {
 	if !p.timer {
 		p.timer = true
-		time.AfterFunc(p.net.delay(), p.deliver)
+		time.AfterFunc(p.net.delay(p.name), p.deliver)
 	}
 }
 

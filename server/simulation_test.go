@@ -78,7 +78,7 @@ const simRoutePort, simClientPort = 6222, 4222
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), start: time.Now()}
-	s.net = newSimNet(rand.New(rand.NewPCG(seed, 1)))
+	s.net = newSimNet(seed)
 	for i := range 2 + s.rand.IntN(4) {
 		n := &simNode{sim: s, name: fmt.Sprintf("n%d", i)}
 		n.place()
@@ -168,7 +168,7 @@ func (n *simNode) boot() {
 		n.sim.t.Fatal(err)
 	}
 	if *simSeed >= 0 {
-		srv.SetLogger(&simLogger{n}, true, false)
+		srv.SetLogger(&simLogger{n}, true, true)
 	}
 	n.srv = srv
 	go srv.Start()
@@ -196,11 +196,19 @@ func (n *simNode) stop(crash bool) {
 func (s *simulation) run() {
 	defer s.end()
 	together := s.rand.IntN(3) == 0
+	if s.rand.IntN(3) == 0 {
+		s.net.maxDelay = time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
+		s.say("delays up to %v", s.net.maxDelay)
+	}
 	for _, n := range s.nodes {
 		n.boot()
 		if !together {
 			s.pause(200 * time.Millisecond)
 		}
+	}
+	if s.rand.IntN(2) == 0 {
+		s.await("a first mesh", 10*time.Second, s.meshed)
+		s.fewDuplicates()
 	}
 	for range 3 + s.rand.IntN(12) {
 		s.step()
@@ -221,6 +229,18 @@ func (s *simulation) run() {
 	s.settle()
 	s.await("all interest and no more", time.Second, s.interested)
 	s.deliver()
+}
+
+// fewDuplicates checks how many connections two servers made that came together:
+// the route, and one that was a duplicate.
+func (s *simulation) fewDuplicates() {
+	for i, n := range s.nodes {
+		for _, o := range s.nodes[:i] {
+			if k := s.net.connections(n.ip, o.ip); k > 2 {
+				s.fail("%s and %s made %d connections, want 2 at most", n.name, o.name, k)
+			}
+		}
+	}
 }
 
 func (s *simulation) end() {
@@ -300,7 +320,16 @@ func (s *simulation) settle() {
 		for i := range 20 {
 			n.subs.send(fmt.Sprintf("UNSUB %d\r\n", 100+i))
 		}
+		n.subs.send("PING\r\n")
 	}
+	s.await("all clients heard", time.Second, func() string {
+		for _, n := range s.nodes {
+			if n.subs.counts()["PONG"] < 2 { // the first is from its boot
+				return n.name + " did not answer its client"
+			}
+		}
+		return ""
+	})
 }
 
 // await waits until ok returns "".
@@ -424,12 +453,20 @@ func (c *simClient) read() {
 		if err != nil {
 			return
 		}
-		if f := strings.Fields(line); len(f) == 4 && f[0] == "MSG" {
-			c.mu.Lock()
-			c.got[f[2]]++
-			c.mu.Unlock()
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 4 && f[0] == "MSG":
+			c.note(f[2])
+		case line == "PONG\r\n":
+			c.note("PONG")
 		}
 	}
+}
+
+func (c *simClient) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got[what]++
 }
 
 func (c *simClient) reset() {

@@ -497,6 +497,24 @@ func TestDuplicateRouteIsClosedAndTheFirstStays(t *testing.T) {
 	})
 }
 
+func TestDuplicateIsExplainedToServersOfOurKind(t *testing.T) {
+	t.Parallel()
+	s := clustered(t, nil)
+	p := newClassic(t, "~young", false) // a larger id than that of s, which decides
+	greeting := p.connect() + strings.Replace(p.info(), "1.4.1", "1.5.0", 1)
+	first := p.dial(s)
+	first.say(greeting)
+	routed(t, s, 1)
+	second := p.dial(s)
+	second.say(greeting)
+	if l := second.hear("INFO "); !strings.Contains(l, fmt.Sprintf(`"server_id":%q`, s.ID())) || !strings.Contains(l, `"duplicate":true`) {
+		t.Errorf("got %q, want to be told that this is a duplicate", l)
+	}
+	second.closed()
+	first.silent()
+	routed(t, s, 1)
+}
+
 func TestRouteThatTheOtherEndPrefersSurvives(t *testing.T) {
 	t.Parallel()
 	profiles(t, func(t *testing.T, old bool) {

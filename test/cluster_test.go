@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -208,80 +207,6 @@ func TestClientsFailOverToAServerTheyLearned(t *testing.T) {
 	}
 	if n := len(nc.DiscoveredServers()); n == 0 {
 		t.Errorf("%d discovered servers", n)
-	}
-}
-
-// duplicateCounter counts the duplicates that a broker logs.
-type duplicateCounter struct {
-	silentLog
-	mu    sync.Mutex
-	pairs map[string]int
-	id    string
-}
-
-func (l *duplicateCounter) Debugf(format string, v ...any) {
-	text := fmt.Sprintf(format, v...)
-	_, id, ok := strings.Cut(text, "Detected duplicate remote route ")
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pairs[strings.Trim(id, `"`)]++
-}
-
-// silentLog is a logger that writes nothing.
-type silentLog struct{}
-
-func (silentLog) Noticef(string, ...any) {}
-func (silentLog) Warnf(string, ...any)   {}
-func (silentLog) Errorf(string, ...any)  {}
-func (silentLog) Fatalf(string, ...any)  {}
-func (silentLog) Debugf(string, ...any)  {}
-func (silentLog) Tracef(string, ...any)  {}
-
-func TestThirtyServersAtOnce(t *testing.T) {
-	const n = 30
-	seed := clustered(t, nil)
-	list := []*server.Server{seed}
-	var logs []*duplicateCounter
-	for range n - 1 {
-		o := quietOptions()
-		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", anyPort
-		o.Routes = []*url.URL{clusterURL(seed)}
-		s, err := server.New(o)
-		must(t, err)
-		l := &duplicateCounter{pairs: map[string]int{}, id: s.ID()}
-		s.SetLogger(l, true, false)
-		list, logs = append(list, s), append(logs, l)
-	}
-	start := time.Now()
-	for _, s := range list[1:] {
-		go s.Start()
-		t.Cleanup(s.Shutdown)
-	}
-	full(t, list)
-	t.Logf("%d servers in a full mesh after %v", n, time.Since(start))
-	pairs := map[string]int{}
-	total := 0
-	for _, l := range logs {
-		l.mu.Lock()
-		for other, k := range l.pairs {
-			ids := []string{l.id, other}
-			slices.Sort(ids)
-			pairs[ids[0]+ids[1]] += k
-			total += k
-		}
-		l.mu.Unlock()
-	}
-	t.Logf("%d lines about duplicates, each is noticed at both ends", total)
-	if most := 2 * 2 * n * (n - 1) / 2; total >= most { // both ends say so
-		t.Errorf("%d lines about duplicates, want fewer than %d: two a pair", total, most)
-	}
-	for pair, k := range pairs {
-		if k >= 4 { // a slow machine lets both ends give up and dial again
-			t.Logf("%d lines about duplicates of %s", k, pair)
-		}
 	}
 }
 
