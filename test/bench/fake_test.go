@@ -35,6 +35,7 @@ type fake struct {
 	mu   sync.Mutex
 	subs []fakeSub // guarded by mu
 	turn int       // of queue members; guarded by mu
+	seed net.Conn  // what --routes names: another fake, of which this is a client; nil without
 }
 
 // fakeSub is a subscription of a fake.
@@ -43,7 +44,7 @@ type fakeSub struct {
 	subject, queue, sid string
 }
 
-// serveFake runs a fake as a process of its own would: `-a HOST -p PORT`, until it is killed.
+// serveFake runs a fake as a process of its own would: `-a HOST -p PORT [--cluster URL] [--routes URL]`, until it is killed.
 func serveFake(fault string, args []string) error {
 	port, err := strconv.Atoi(args[3])
 	if err != nil {
@@ -54,6 +55,9 @@ func serveFake(fault string, args []string) error {
 		return err
 	}
 	f := &fake{fault: fault, port: port}
+	if err := f.cluster(args[4:]); err != nil {
+		return err
+	}
 	fmt.Fprintln(os.Stderr, "the fake is listening")
 	for {
 		conn, err := l.Accept()
@@ -61,6 +65,62 @@ func serveFake(fault string, args []string) error {
 			return err
 		}
 		go f.serve(conn) // ends with the connection or the process
+	}
+}
+
+// cluster opens a port for another fake, or connects to one: its route is a client that subscribes to what its own clients do.
+func (f *fake) cluster(args []string) error {
+	for len(args) > 1 {
+		addr := strings.TrimPrefix(args[1], "nats://")
+		switch args[0] {
+		case "--cluster":
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				return err
+			}
+			go func() { // ends with the process
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go f.serve(conn) // ends with the connection
+				}
+			}()
+		case "--routes":
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				return err
+			}
+			f.seed = conn
+			go f.follow(conn) // ends with the connection
+		}
+		args = args[2:]
+	}
+	return nil
+}
+
+// follow hands on the messages of the other fake. They are for one subscription each, which the sid numbers.
+func (f *fake) follow(conn net.Conn) {
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		words := strings.Fields(line)
+		if words[0] != "MSG" {
+			continue
+		}
+		payload, err := readPayload(in, words[len(words)-1])
+		if err != nil {
+			return
+		}
+		f.mu.Lock()
+		if i, err := strconv.Atoi(words[2]); err == nil && i < len(f.subs) {
+			deliverFake(f.subs[i], append(words[:2:2], words[3:]...), payload, 1)
+		}
+		f.mu.Unlock()
 	}
 }
 
@@ -130,6 +190,9 @@ func (f *fake) subscribe(conn net.Conn, args []string) {
 	s := fakeSub{conn: conn, subject: args[0], sid: args[len(args)-1]}
 	if len(args) == 3 {
 		s.queue = args[1]
+	}
+	if f.seed != nil {
+		_, _ = fmt.Fprintf(f.seed, "SUB %s %s %d\r\n", s.subject, s.queue, len(f.subs)) // see write
 	}
 	f.subs = append(f.subs, s)
 }

@@ -43,6 +43,9 @@ func (f *flow) run(r *round) (measures, error) {
 			return nil, err
 		}
 	}
+	if err := r.interestKnown(); err != nil {
+		return nil, err
+	}
 	if err := publishAll(lanes, r.warmUp, 0); err != nil {
 		return nil, err
 	}
@@ -51,7 +54,7 @@ func (f *flow) run(r *round) (measures, error) {
 		lap = int64(f.streams[0].messages)
 	}
 	before := total(lanes)
-	span := beginSpan(r.broker)
+	span := beginSpan(r.servers()...)
 	if err := publishAll(lanes, r.duration, lap); err != nil {
 		return nil, err
 	}
@@ -88,7 +91,7 @@ func (f *flow) open(r *round, i int, s *stream) (*lane, error) {
 	}
 	for j := range f.subscribers {
 		name := fmt.Sprintf("subscriber %d of publisher %d", j+1, i+1)
-		c, err := dial(r.broker.addr, name, r.deadline, []byte(setup))
+		c, err := dial(r.subscribersAt().addr, name, r.deadline, []byte(setup))
 		if err != nil {
 			return l, err
 		}

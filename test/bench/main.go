@@ -1,7 +1,7 @@
 // Command bench compares brokers: the one under test and any number of peers, each a binary of its own.
 //
 // Every round starts one broker as a fresh process on a free loopback port, with the two flags all of them understand
-// (-a, -p), drives it with pre-formatted traffic and stops it; rounds alternate between the brokers. What is printed is
+// (-a, -p; for routes also --cluster, --routes), drives it with pre-formatted traffic and stops it; rounds alternate between the brokers. What is printed is
 // the median over the rounds, and the median of the ratios of the rounds. Nothing that is delivered goes unchecked: the
 // bytes a subscriber reads are compared with the frames it must receive, in their order, to the last one.
 //

@@ -15,20 +15,20 @@ type usage struct {
 
 // span is a measured window: what the clocks showed when it began.
 type span struct {
-	broker *process
+	broker []*process
 	start  time.Time
-	server usage
+	server usage // of all of them together
 	driver usage
 	busy   time.Duration // of the whole machine
 	known  bool          // the operating system told
 }
 
 // beginSpan reads the clocks. Garbage of the driver is collected first, so that its collector rests in the window.
-func beginSpan(p *process) span {
+func beginSpan(broker ...*process) span {
 	runtime.GC()
-	s := span{broker: p, known: true}
+	s := span{broker: broker, known: true}
 	var err error
-	if s.server, err = readUsage(p.pid()); err != nil {
+	if s.server, err = usageOf(broker); err != nil {
 		s.known = false
 	}
 	if s.driver, err = readUsage(os.Getpid()); err != nil {
@@ -48,7 +48,7 @@ func (s span) end(n int64) measures {
 	if !s.known {
 		return m
 	}
-	server, err := readUsage(s.broker.pid())
+	server, err := usageOf(s.broker)
 	if err != nil {
 		return m
 	}
@@ -66,6 +66,20 @@ func (s span) end(n int64) measures {
 	m[driverCPU] = float64(driver.cpu-s.driver.cpu) / float64(n)
 	m[peakMemory] = float64(server.peak) / (1 << 20)
 	return m
+}
+
+// usageOf adds up what processes have used.
+func usageOf(list []*process) (sum usage, err error) {
+	for _, p := range list {
+		u, err := readUsage(p.pid())
+		if err != nil {
+			return sum, err
+		}
+		sum.cpu += u.cpu
+		sum.rss += u.rss
+		sum.peak += u.peak
+	}
+	return sum, nil
 }
 
 // Bounds of settledMemory: how often it looks, how many looks must agree, how much they may differ, and how long it

@@ -23,6 +23,7 @@ const (
 
 // process is a running broker, started here and stopped here.
 type process struct {
+	path    string
 	addr    string
 	version string // as its INFO says
 
@@ -31,15 +32,17 @@ type process struct {
 	exited chan struct{} // closed when the process has ended; state is valid then
 }
 
-// startProcess runs the broker at path on a free loopback port and returns once it has greeted a connection.
-func startProcess(path string) (*process, error) {
+// startProcess runs the broker at path on a free loopback port, with more arguments if need be, and returns once it has
+// greeted a connection.
+func startProcess(path string, args ...string) (*process, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	p := &process{
+		path:   path,
 		addr:   net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		cmd:    exec.Command(path, "-a", "127.0.0.1", "-p", strconv.Itoa(port)),
+		cmd:    exec.Command(path, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...),
 		log:    &tail{},
 		exited: make(chan struct{}),
 	}

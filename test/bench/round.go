@@ -4,7 +4,8 @@ import "time"
 
 // round is one measurement of one scenario with one fresh broker.
 type round struct {
-	broker   *process
+	broker   *process      // under test
+	far      *process      // the other end of a route, nil if there is none
 	duration time.Duration // of the measured window
 	warmUp   time.Duration // before it
 	window   int64         // bytes in flight to one subscriber
@@ -20,6 +21,22 @@ func newRound(p *process, s *settings) *round {
 		broker: p, duration: s.duration, warmUp: s.duration / warmUpShare, window: s.window,
 		deadline: time.Now().Add(s.timeout),
 	}
+}
+
+// servers are all processes of the broker.
+func (r *round) servers() []*process {
+	if r.far == nil {
+		return []*process{r.broker}
+	}
+	return []*process{r.broker, r.far}
+}
+
+// subscribersAt is where the subscribers of a flow connect; its publishers connect to the broker.
+func (r *round) subscribersAt() *process {
+	if r.far == nil {
+		return r.broker
+	}
+	return r.far
 }
 
 // runner measures once.

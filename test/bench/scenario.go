@@ -33,6 +33,10 @@ func scenarios() []scenario {
 		{"idle-5000", "5 000 connections that do nothing", true, func() runner { return idle(5000) }},
 		{"subs-500k", "500 000 literal subscriptions on ten connections", true,
 			func() runner { return subscriptions(500_000, 10) }},
+		{"route/128", "one publisher to one subscriber over a route, 128 bytes", false, overRoute(fanOut(1, 128))},
+		{"route-100/128", "one publisher to 100 subscribers over a route, 128 bytes", false, overRoute(fanOut(100, 128))},
+		{"route-queue-8/128", "one publisher to a queue group of 8 over a route, 128 bytes", false, overRoute(queueGroup(8, 128))},
+		{"route-10-10/128", "ten publishers, each to a subscriber of its own, over one route, 128 bytes", false, overRoute(pairs(10, 128))},
 	}
 }
 

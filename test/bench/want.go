@@ -24,6 +24,8 @@ func thresholds() []threshold {
 		{"request/16", latency50, 0.6},
 		{"idle-5000", bytesEach, 0.25},
 		{"subs-500k", bytesEach, 0.4},
+		{"route/128", throughput, 2.5},
+		{"route/128", serverCPU, 0.4}, // of both servers
 	}
 }
 
