@@ -27,6 +27,7 @@ type cluster struct {
 	// Snapshots.
 	rules    atomic.Pointer[routeRules]
 	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
+	changes  atomic.Int64             // of interest so far; each has its number
 
 	// Safe for concurrent use.
 	adverts advertiser

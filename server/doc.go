@@ -62,7 +62,9 @@
 // connection that receives from its batch is far behind: one slow reader never
 // slows the others, and a fast publisher does not kill its only subscriber. While
 // all of them are half full and read on it is held again, for write_deadline at
-// most.
+// most. A client that has subscribed and publishes to another server is held, within
+// the same bounds, until that server has been told of its subscriptions (interest.go):
+// a request must not overtake its inbox.
 //
 // # The order of locks
 //

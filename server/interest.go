@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // This file is how the interest of local clients reaches routes: one line per
@@ -19,6 +20,11 @@ import (
 // all subscriptions: each is queued under the lock of its client, if it is still
 // there. So a line may be repeated, which the protocol permits, and none is
 // missing, nor does one come after its withdrawal.
+//
+// A message must not overtake the interest of its own publisher: what it asks for
+// may be answered at once, to an inbox that the other server must know. So changes
+// are numbered, a client remembers its last one, and its messages to a route wait
+// until that has gone ahead, as long as it moves.
 
 // feed is the interest on its way to one route.
 type feed struct {
@@ -26,12 +32,16 @@ type feed struct {
 
 	waiting atomic.Int64 // changes queued and not pushed yet
 
-	pushing sync.Mutex // held while lines are encoded and pushed
+	told atomic.Int64 // changes with a number up to this have been pushed
 
-	mu    sync.Mutex // guards what follows
-	queue []interestChange
-	pump  bool // a goroutine works on the queue
-	ended bool
+	walked  atomic.Bool // what was there when the route came is queued
+	pushing sync.Mutex  // held while lines are encoded and pushed
+
+	mu       sync.Mutex // guards what follows
+	queue    []interestChange
+	pump     bool          // a goroutine works on the queue
+	progress chan struct{} // closed when more has been pushed; nil if nobody waits
+	ended    bool
 }
 
 // interestChange is interest that comes or goes: of one subscription, or of all that a
@@ -41,6 +51,9 @@ type interestChange struct {
 	all  []*subscription // if sub is nil
 	gone bool
 	bulk bool // told to a new route, which is not traced
+	// When it has been pushed, so has everything with a number up to this. It is 0
+	// while a new route walks through what there is: the rest may be behind it.
+	seq int64
 }
 
 const (
@@ -57,12 +70,18 @@ const (
 // interestChanged queues a change of a client's subscription for all routes.
 // The caller holds the lock of the client's conn.
 func (k *cluster) interestChanged(sub *subscription, gone bool) {
-	routes := k.active()
-	if len(routes) == 0 || !k.rules.Load().announces(sub, gone) {
+	if !k.on || !k.rules.Load().announces(sub, gone) {
 		return
 	}
+	routes := k.active()
 	for _, r := range routes {
 		r.feed.add(interestChange{sub: sub, gone: gone}, 1)
+	}
+	if !gone {
+		sub.conn.announced = k.changes.Add(1)
+	}
+	if len(routes) == 0 {
+		return
 	}
 	if gone && sub.queue != "" {
 		k.orphans.remember(sub)
@@ -104,6 +123,9 @@ func (f *feed) add(ch interestChange, n int) {
 	defer f.mu.Unlock()
 	if f.ended || n == 0 {
 		return
+	}
+	if f.walked.Load() {
+		ch.seq = f.to.srv.cluster.changes.Load()
 	}
 	f.queue = append(f.queue, ch)
 	if f.waiting.Add(int64(n)) > feedLimit && !ch.gone {
@@ -171,17 +193,80 @@ func (f *feed) await() {
 	}
 }
 
-// take returns changes for about feedBytes of lines.
-func (f *feed) take() []interestChange {
+// take returns changes for about feedBytes of lines, and up to which number all
+// will have been pushed with them.
+func (f *feed) take() (list []interestChange, upTo int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := min(len(f.queue), feedBytes/lineGuess)
-	list := f.queue[:n:n]
+	list = f.queue[:n:n]
 	f.queue = f.queue[n:]
 	if len(f.queue) == 0 {
 		f.queue = nil
+		return list, f.to.srv.cluster.changes.Load()
 	}
-	return list
+	return list, list[n-1].seq
+}
+
+// pushed says that changes were pushed: all up to a number, if the walk through
+// what was there is over.
+func (f *feed) pushed(upTo int64) {
+	if f.walked.Load() {
+		f.told.Store(max(upTo, f.told.Load()))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.progressedLocked()
+}
+
+func (f *feed) progressedLocked() {
+	if f.progress != nil {
+		close(f.progress)
+		f.progress = nil
+	}
+}
+
+// behind reports whether changes up to a number may still have to be pushed.
+func (f *feed) behind(number int64) bool {
+	return number > f.told.Load() && (f.waiting.Load() > 0 || !f.walked.Load())
+}
+
+// next returns a channel that is closed when more has been pushed or the route has
+// ended; nil if it has.
+func (f *feed) next() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return nil
+	}
+	if f.progress == nil {
+		f.progress = make(chan struct{})
+	}
+	return f.progress
+}
+
+// awaitTold waits until changes up to a number have been pushed, for as long as the
+// peer takes what it is sent, but not longer than limit. It reports false if they
+// have not.
+func (f *feed) awaitTold(number int64, limit time.Duration) bool {
+	end, look := time.NewTimer(limit), time.NewTicker(holdTime)
+	defer end.Stop()
+	defer look.Stop()
+	for {
+		next := f.next() // before looking, so that no progress is missed
+		if next == nil || !f.behind(number) {
+			return true
+		}
+		select {
+		case <-next:
+		case <-look.C:
+			if f.to.out.stalled() {
+				return false
+			}
+		case <-end.C:
+			return false
+		}
+	}
 }
 
 // lineGuess is a guess of the length of a line.
@@ -190,10 +275,8 @@ const lineGuess = 64
 // pushSome encodes and pushes a part of the queue. It reports whether the peer
 // lags behind. The caller holds pushing.
 func (f *feed) pushSome() (lagging bool) {
-	list := f.take()
-	if len(list) == 0 {
-		return false
-	}
+	list, upTo := f.take()
+	defer f.pushed(upTo)
 	t := target{c: &f.to.conn}
 	lines := 0
 	for _, ch := range list {
@@ -220,6 +303,9 @@ func (f *feed) pushSome() (lagging bool) {
 	if t.bytes > 0 {
 		lagging = f.to.out.push(&t)
 	}
+	if lines == 0 {
+		return false
+	}
 	f.to.active()
 	f.waiting.Add(int64(-lines))
 	return lagging
@@ -231,6 +317,7 @@ func (f *feed) end() {
 	defer f.mu.Unlock()
 	f.ended = true
 	f.queue = nil
+	f.progressedLocked()
 }
 
 // sendAll queues all interest of local clients for a new route, and sends it at
@@ -253,8 +340,17 @@ func (f *feed) sendAll() {
 			return
 		}
 	}
+	f.endWalk()
 	f.push()
 	f.to.debugf("Sent local subscriptions to route")
+}
+
+// endWalk says that all there was is queued.
+func (f *feed) endWalk() {
+	f.pushing.Lock()
+	defer f.pushing.Unlock()
+	f.walked.Store(true)
+	f.pushSome()
 }
 
 // addLiving queues a subscription if it is still there, and to be announced. That

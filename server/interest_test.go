@@ -180,3 +180,80 @@ func TestEndedQueueSubscriptionsAreRememberedForAWhile(t *testing.T) {
 		t.Error("remembered for ever")
 	}
 }
+
+// TestARequestDoesNotOvertakeItsInbox has a requester subscribe and publish while
+// the interest of others is on its way: a responder elsewhere must find the inbox.
+func TestARequestDoesNotOvertakeItsInbox(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
+	many, requester := dialModern(t, s), dialModern(t, s)
+	peer := talk(t, s.ClusterAddr())
+	peer.want("INFO ")
+	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
+		"SUB service  RSID:5:1\r\n")
+	interested(t, s, 1)
+	const subjects = 50_000
+	var subs strings.Builder
+	for i := range subjects {
+		fmt.Fprintf(&subs, "SUB some.subject.of.many.%d %d\r\n", i, i)
+	}
+	go many.nc.Write([]byte(subs.String())) // ends with the connection
+	go func() {                             // ends with the connection
+		for i := range 20 {
+			inbox := fmt.Sprintf("_INBOX.%d", i)
+			fmt.Fprintf(requester.nc, "SUB %s %d\r\nPUB service %s 0\r\n\r\nPING\r\n", inbox, i, inbox)
+			requester.r.ReadString('\n')
+		}
+	}()
+	told := map[string]bool{}
+	for requests := 0; requests < 20; {
+		line := strings.Fields(peer.line())
+		switch line[0] {
+		case "SUB":
+			told[line[1]] = true
+		case "MSG":
+			peer.line()
+			requests++
+			if inbox := line[3]; !told[inbox] {
+				t.Errorf("the request came before its inbox, %s", inbox)
+			}
+		}
+	}
+}
+
+// TestARequestDoesNotOvertakeItsInboxToANewRoute is the same for a route that
+// joins a server with much interest.
+func TestARequestDoesNotOvertakeItsInboxToANewRoute(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
+	many, requester := dialModern(t, s), dialModern(t, s)
+	const subjects = 20_000
+	var subs strings.Builder
+	for i := range subjects {
+		fmt.Fprintf(&subs, "SUB some.subject.of.many.%d %d\r\n", i, i)
+	}
+	many.send(subs.String())
+	many.sync()
+	requester.send("SUB _INBOX.* 1\r\n")
+	requester.sync()
+	peer := talk(t, s.ClusterAddr())
+	peer.want("INFO ")
+	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
+		"SUB service  RSID:5:1\r\n")
+	interested(t, s, subjects+2)
+	requester.send("PUB service _INBOX.1 0\r\n\r\n")
+	for told := false; ; {
+		line := strings.Fields(peer.line())
+		if line[0] == "SUB" && line[1] == "_INBOX.*" {
+			told = true
+		}
+		if line[0] == "MSG" {
+			if !told {
+				t.Error("the request came before its inbox")
+			}
+			return
+		}
+	}
+}

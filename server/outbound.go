@@ -344,6 +344,13 @@ func (o *outbound) await(ch chan<- bool) bool {
 	return true
 }
 
+// stalled reports whether the peer takes nothing of what is pending.
+func (o *outbound) stalled() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.back != nil && time.Since(o.back.moved) >= stallTime
+}
+
 // crowded reports whether the connection has more pending than half of what
 // makes it a slow consumer, and is getting on with it.
 func (o *outbound) crowded() bool {

@@ -29,6 +29,33 @@ func (st *stage) crossed(sub *subscription) {
 	}
 }
 
+// overtakes reports whether what is staged for t would come there before the
+// interest of its publisher, which may be what it is to be answered to.
+func (st *stage) overtakes(t *target) bool {
+	if t.msgs == 0 || st.from.announced == 0 || t.c.role != roleRoute {
+		return false
+	}
+	r, ok := t.c.ops.(*route)
+	return ok && r.feed.behind(st.from.announced)
+}
+
+// pushLate pushes what waits for interest, when that is on its way. A publisher is
+// kept for as long as a write may take, and only while the interest moves on: then
+// its messages overtake it after all.
+func (st *stage) pushLate() {
+	for i := range st.targets {
+		t := &st.targets[i]
+		if !t.late {
+			continue
+		}
+		r := t.c.ops.(*route)
+		if st.from.announced > 0 && !r.feed.awaitTold(st.from.announced, st.srv.options().WriteDeadline) {
+			st.from.announced = 0
+		}
+		st.push(t)
+	}
+}
+
 // toLocalMember stages a message for a random member of a queue group that is
 // a client of this server. It reports false if there is none that takes it.
 func (st *stage) toLocalMember(members []*subscription, m *message) bool {

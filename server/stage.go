@@ -55,6 +55,7 @@ type target struct {
 	over    bool   // one message alone is more than may be pending
 	msgs    int64
 	payload int64
+	late    bool   // it must wait for the interest of the publisher
 	mark    uint64 // message that was staged last (routes take one copy)
 	subject []byte // of a recent message
 	born    int64  // UnixNano of the moment the batch was read, 0 = not measured
@@ -165,8 +166,11 @@ func (st *stage) flush() {
 			continue
 		}
 		reached++
-		st.push(t)
+		if t.late = st.overtakes(t); !t.late {
+			st.push(t)
+		}
 	}
+	st.pushLate()
 	if own != nil {
 		if own.msgs > 0 {
 			reached++
