@@ -31,11 +31,9 @@ type feed struct {
 	to *route
 
 	waiting atomic.Int64 // changes queued and not pushed yet
-
-	told atomic.Int64 // changes with a number up to this have been pushed
-
-	walked  atomic.Bool // what was there when the route came is queued
-	pushing sync.Mutex  // held while lines are encoded and pushed
+	told    atomic.Int64 // changes with a number up to this have been pushed
+	walked  atomic.Bool  // what was there when the route came is queued
+	pushing sync.Mutex   // held while lines are encoded and pushed
 
 	mu       sync.Mutex // guards what follows
 	queue    []interestChange
