@@ -85,6 +85,14 @@ type wire struct {
 // dialWire connects and reads INFO; CONNECT is sent, without an answer.
 func dialWire(t testing.TB, s *Server) *wire {
 	t.Helper()
+	w := openWire(t, s)
+	okay(t, w.send(`CONNECT {"verbose":false,"pedantic":false}`+"\r\n"))
+	return w
+}
+
+// openWire connects and reads INFO.
+func openWire(t testing.TB, s *Server) *wire {
+	t.Helper()
 	var nc net.Conn
 	var err error
 	if n, ok := s.options().network.(*pipeNet); ok {
@@ -101,7 +109,6 @@ func dialWire(t testing.TB, s *Server) *wire {
 	if line, err := w.line(); err != nil || !strings.HasPrefix(line, "INFO ") {
 		t.Fatalf("got %q, %v, want INFO", line, err)
 	}
-	okay(t, w.send(`CONNECT {"verbose":false,"pedantic":false}`+"\r\n"))
 	return w
 }
 
