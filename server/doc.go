@@ -41,6 +41,16 @@
 //   - Options, INFO, limits and permissions are snapshots behind atomic pointers.
 //     Nobody changes one; a reload makes another.
 //
+// # Where the settings come from
+//
+// A setting is a row (options_rows.go and its neighbours); what a row is, package
+// conf says. The keys of the file, the flags, the usage text, the tables in the
+// README, --print-config and the comparison at a reload all come from the rows.
+// options_load.go lays the file, then the flags that were typed, over one another;
+// what is left takes the defaults. commandline.go is what the program does with its
+// arguments, process.go and its neighbours are the process: signals, the files that
+// tell others of it, the service manager.
+//
 // # When the settings change
 //
 // A reload (reload.go) has two phases. It reads the file again under the flags,
