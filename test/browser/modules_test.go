@@ -34,7 +34,7 @@ func TestModulesMakeTextAsPeopleReadIt(t *testing.T) {
 		{"format", `visible("a\u202eb\nc")`, `a\u{202e}b\u{a}c`},
 		{"format", `visible("naïve 日本 <b>")`, "naïve 日本 <b>"},
 		{"chart", `roundCount(0)`, "1"},
-		{"chart", `roundCount(1500)`, "2000"},
+		{"chart", `roundCount(1500)`, "1600"},
 		{"chart", `roundCount(5999)`, "6000"},
 		{"chart", `roundBytes(1100)`, "2048"},
 		{"table", `where(50, 11, 61)`, "51–61 of 61"},
