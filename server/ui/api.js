@@ -10,6 +10,9 @@ home.password = '';
 // patience is how long an answer may take, in milliseconds.
 const patience = 15_000;
 
+// gateway are the answers of a proxy that does not reach the server.
+const gateway = [502, 503, 504];
+
 // Trouble says why a page is not to be had. Its kind is "lost" if nobody
 // answers, "login" if the server wants one, "refused" if it has an objection.
 export class Trouble extends Error {
@@ -27,7 +30,7 @@ export async function page(name, params, signal) {
   }
   const answer = await ask(url, signal);
   if (answer.status === 401) throw new Trouble('login', 'the server asks for a login');
-  if (answer.status >= 500) throw new Trouble('lost', `status ${answer.status}`);
+  if (gateway.includes(answer.status)) throw new Trouble('lost', `status ${answer.status}`);
   if (!answer.ok) throw new Trouble('refused', answer.text.trim().slice(0, 300) || `status ${answer.status}`);
   try {
     return JSON.parse(answer.text);

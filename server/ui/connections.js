@@ -103,7 +103,8 @@ export class Connections {
     const shown = z.connections.length;
     if (shown === 0 && z.total > 0 && offset > 0) { // so many have gone
       this.#ask.offset = Math.floor((z.total - 1) / limit) * limit;
-      return this.#load(signal);
+      await this.#load(signal);
+      return;
     }
     this.#table.draw(z.connections, (c) => c.cid);
     this.#pager.draw({ offset, limit, shown, total: z.total, more: offset + shown < z.total });
@@ -113,7 +114,6 @@ export class Connections {
       const order = byId('conn-sort').selectedOptions[0]?.text;
       announce(shown === 0 ? byId('conn-empty').textContent : `${where(offset, shown, z.total)} connections, sorted by ${order}`);
     }
-    return undefined;
   }
 
   #empty(on) {

@@ -9,6 +9,7 @@
 //   client.js         how a client is shown
 //   format.js         numbers, sizes, times, names
 //   dom.js            elements, without HTML
+//   notices.js        what the server's state is, beyond figures
 //   overview.js, slow.js, connections.js, subscriptions.js, mesh.js,
 //   details.js        the parts of the page
 //

@@ -97,5 +97,5 @@ function about(node, word, subject) {
 // more says what is not in the list of clients that were cut.
 function more(closed) {
   if (closed.total === 0) return 'No client was cut for being slow.';
-  return `${count(closed.total - most)} more were cut before; they are among the connections that are gone.`;
+  return `${count(closed.total - most)} more were cut before; they are among the closed connections.`;
 }

@@ -14,7 +14,7 @@ const typing = 250;
 
 const columns = (open) => [
   { title: 'Subject', kind: 'main', cell: code((s) => s.subject) },
-  { title: 'Queue group', cell: code((s) => s.qgroup ?? '') },
+  { title: 'Queue group', cell: code((s) => s.qgroup || '–') },
   { title: 'Client', kind: 'number', cell: (td) => client(td, open) },
   { title: 'Sid', kind: 'number', text: (s) => visible(s.sid) },
   { title: 'Delivered', kind: 'number', text: (s) => short(s.msgs) },
@@ -89,7 +89,8 @@ export class Subscriptions {
     const list = z.subscriptions_list ?? [];
     if (list.length === 0 && offset > 0) { // so many have ended
       this.#offset = Math.max(0, offset - limit);
-      return this.#load(signal);
+      await this.#load(signal);
+      return;
     }
     const rows = list.slice(0, limit);
     this.#figures.draw(z);
@@ -101,7 +102,6 @@ export class Subscriptions {
       this.#say = false;
       announce(rows.length === 0 ? byId('sub-empty').textContent : `${where(offset, rows.length, null)} subscriptions`);
     }
-    return undefined;
   }
 
   #trouble(text) {

@@ -30,13 +30,14 @@ type broker struct {
 	ended   chan struct{} // closed when the process has
 	clients string
 	monitor string
-	routes  string // "" without a cluster
+	meshed  bool // it has a cluster
+	routes  string
 }
 
 // startBroker runs a broker with a configuration until the test ends. The ports are any that are free.
 func startBroker(t *testing.T, config string) *broker {
 	t.Helper()
-	b := &broker{t: t, config: filepath.Join(t.TempDir(), "gnatsd.conf")}
+	b := &broker{t: t, config: filepath.Join(t.TempDir(), "gnatsd.conf"), meshed: strings.Contains(config, "cluster {")}
 	if err := os.WriteFile(b.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func port(addr string) string {
 // listening are the lines of the log that tell an address.
 var listening = regexp.MustCompile(`(client connections|http monitor|route connections) on (\S+)`)
 
-// start runs the process and waits until its log says that it is ready.
+// start runs the process and waits until its log says that it is ready, and where it listens.
 func (b *broker) start(args ...string) {
 	b.t.Helper()
 	b.cmd = exec.Command(binary, append([]string{"-c", b.config}, args...)...)
@@ -76,6 +77,7 @@ func (b *broker) start(args ...string) {
 	go func() { // ends with the process
 		defer close(ended)
 		var once sync.Once
+		up := false
 		lines := bufio.NewScanner(log)
 		for lines.Scan() {
 			line := lines.Text()
@@ -83,7 +85,8 @@ func (b *broker) start(args ...string) {
 				*map[string]*string{"client connections": &b.clients, "http monitor": &b.monitor, "route connections": &b.routes}[m[1]] = m[2]
 			}
 			fmt.Fprintln(&said, line)
-			if strings.Contains(line, "Server is ready") {
+			up = up || strings.Contains(line, "Server is ready")
+			if up && (b.routes != "" || !b.meshed) {
 				once.Do(func() { close(ready) })
 			}
 		}
