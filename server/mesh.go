@@ -117,6 +117,9 @@ const (
 	// advertLife is how long an advertisement counts that cannot be withdrawn,
 	// because a 1.x server made it.
 	advertLife = 10 * time.Minute
+	// maxPeers bounds how many servers are known: what others tell of further
+	// ones is ignored.
+	maxPeers = 1000
 )
 
 // newMesh returns the state of a server that knows nobody.
@@ -378,15 +381,19 @@ func (m *mesh) advertised(now time.Time, from string, info *peerInfo) (news bool
 	if info.ID == m.self {
 		return false
 	}
-	p := m.peer(info.ID)
-	if info.Lost {
-		delete(p.adverts, from)
-		return true
-	}
 	addr := info.routeAddr()
-	if addr == "" {
-		return true // 1.x would dial nowhere
+	switch {
+	case info.Lost:
+		if p := m.peers[info.ID]; p != nil {
+			delete(p.adverts, from)
+		}
+		return true
+	case addr == "": // 1.x would dial nowhere
+		return false
+	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers:
+		return false
 	}
+	p := m.peer(info.ID)
 	p.adverts[from] = now
 	p.heard, p.auth = addr, info.AuthRequired
 	if p.active != nil {
@@ -394,7 +401,7 @@ func (m *mesh) advertised(now time.Time, from string, info *peerInfo) (news bool
 	}
 	for _, t := range m.targets {
 		if t.remote == p.id || t.explicit && strings.EqualFold(t.addr, info.addr()) {
-			return true
+			return false
 		}
 	}
 	wait := m.jitter(gossipSpread)

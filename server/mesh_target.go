@@ -49,6 +49,9 @@ const (
 	// time after the first few.
 	maxDelay  = 3 * time.Second
 	fastTries = 3
+	// maxDialing bounds how many servers that others told us of are dialed at a
+	// time.
+	maxDialing = 64
 	// dialWait is how long one address may take to answer, at first; it grows as
 	// the delay does, for machines that are slow because there is too much to do.
 	dialWait = time.Second
@@ -159,8 +162,13 @@ func (m *mesh) dialAgain(now time.Time, p *meshPeer) {
 
 // dialDue dials what is due.
 func (m *mesh) dialDue(now time.Time) {
+	dialing := m.dialing()
 	for _, t := range m.targets {
 		if t.busy || t.due.IsZero() || t.due.After(now) {
+			continue
+		}
+		if !t.explicit && dialing >= maxDialing {
+			t.due = now.Add(lossJitter)
 			continue
 		}
 		t.due = time.Time{}
@@ -168,6 +176,7 @@ func (m *mesh) dialDue(now time.Time) {
 			continue
 		}
 		t.busy = true
+		dialing++
 		user, pass := userOf(t.url)
 		p := m.peers[t.remote]
 		m.emit(meshAction{kind: doDial, dial: dialOrder{
@@ -178,6 +187,16 @@ func (m *mesh) dialDue(now time.Time) {
 			order: m.rand.Uint64(),
 		}})
 	}
+}
+
+// dialing returns how many targets are being dialed or wait for INFO.
+func (m *mesh) dialing() (n int) {
+	for _, t := range m.targets {
+		if t.busy && !m.connected(t.remote) {
+			n++
+		}
+	}
+	return n
 }
 
 // dialed is the event that a target answered: a link has come of it. It reports
@@ -268,12 +287,17 @@ func (m *mesh) plan(now time.Time) {
 		}
 		return false
 	})
+	targeted := make(map[string]bool, len(m.targets)) // by server id
+	for _, t := range m.targets {
+		targeted[t.remote] = true
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.peers)) {
 		p := m.peers[id]
-		if p.active == nil && m.wanted(now, p) && !m.targeted(id) {
+		switch {
+		case p.active != nil || targeted[id]:
+		case m.wanted(now, p):
 			m.addImplicit(now, p, lossDelay)
-		}
-		if p.active == nil && len(p.standby) == 0 && len(p.adverts) == 0 && !m.targeted(id) {
+		case len(p.standby) == 0 && len(p.adverts) == 0:
 			delete(m.peers, id)
 		}
 	}
@@ -293,11 +317,6 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// targeted reports whether a target is said to lead to a server.
-func (m *mesh) targeted(id string) bool {
-	return slices.ContainsFunc(m.targets, func(t *meshTarget) bool { return t.remote == id })
 }
 
 // Lines of the log, facts of the classic broker.

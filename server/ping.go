@@ -106,7 +106,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 		return pingStale
 	}
 	p.timer.Reset(opts.PingInterval)
-	if !first && idle < opts.PingInterval {
+	if !first && 0 <= idle && idle < opts.PingInterval { // below 0 the clock was set back
 		return pingSkip
 	}
 	p.outstanding++

@@ -40,7 +40,7 @@ type route struct {
 	silent   int       // ticks without anything received
 
 	// Atomic.
-	heard    atomic.Int64 // UnixNano when something was received last
+	heard    atomic.Int64 // when something was received last, since the server started
 	stripped atomic.Int64 // messages that lost their headers on the way to the peer
 
 	settled chan struct{} // closed when it is known whether this is the route
@@ -70,9 +70,9 @@ const (
 func newRoute(s *Server, nc net.Conn, order *dialOrder) *route {
 	r := &route{order: order, settled: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
-	r.heard.Store(r.start)
+	r.heard.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
-	r.link = &attentiveLink{link: r.link, heard: &r.heard}
+	r.link = &attentiveLink{link: r.link, start: s.start, heard: &r.heard}
 	r.feed.to = r
 	r.out.setLimits(routeOutLimits(s.options()))
 	return r
@@ -97,19 +97,20 @@ func routeFrameLimits(o *Options) frameLimits {
 // attentiveLink notes when something is received.
 type attentiveLink struct {
 	link
+	start time.Time // of the server: the clock of the machine may be set meanwhile
 	heard *atomic.Int64
 }
 
 func (l *attentiveLink) recv(in *inbuf, limit int) (int, error) {
 	n, err := l.link.recv(in, limit)
 	if n > 0 {
-		l.heard.Store(time.Now().UnixNano())
+		l.heard.Store(int64(time.Since(l.start)))
 	}
 	return n, err
 }
 
 // quiet is how long ago something was received.
-func (r *route) quiet() time.Duration { return time.Since(time.Unix(0, r.heard.Load())) }
+func (r *route) quiet() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
 
 func (r *route) label() string { return "Router" }
 
@@ -269,6 +270,12 @@ func (r *route) info(o *op, st *stage) closeReason {
 	if info.ID == "" {
 		r.errorf("INFO without server_id: '%s'", printable(o.args))
 		return endBadArgs
+	}
+	if r.order != nil && info.ClientID != 0 && r.remoteID() == "" {
+		why := fmt.Sprintf("%s is a port for clients, not for routes", r.order.addr)
+		r.fail(why)
+		r.errorf("Route Error %s", why)
+		return endPeerError
 	}
 	r.active()
 	own, before := r.introduced(info)

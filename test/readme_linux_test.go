@@ -317,6 +317,7 @@ func readmeCluster(t *testing.T, d *readmeDesk) {
 		third.tells(t, `Registering remote route "`+id+`"$`, `Registering remote route "`+secondID+`"$`)
 		seed.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
 		second.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
+		readmeMessages(t, 4222, 5222, 6222)
 		for _, p := range []*process{third, second, seed} {
 			p.stops(t)
 		}
@@ -324,6 +325,51 @@ func readmeCluster(t *testing.T, d *readmeDesk) {
 	refused := d.shell(t, "gnatsd --routes nats://localhost:4248")
 	if code, log := refused.finish(); code != 1 || len(log) != 1 || log[0] != "solicited routes require cluster capabilities, e.g. --cluster" {
 		t.Errorf("routes without a cluster: got exit %d, %q", code, log)
+	}
+}
+
+// readmeMessages publishes on each server, and wants every message on each.
+func readmeMessages(t *testing.T, ports ...int) {
+	t.Helper()
+	var subs []*nats.Subscription
+	var conns []*nats.Conn
+	for _, port := range ports {
+		nc, err := nats.Connect(fmt.Sprintf("nats://localhost:%d", port))
+		must(t, err)
+		defer nc.Close()
+		sub, err := nc.SubscribeSync("greeting.*")
+		must(t, err)
+		flush(t, nc)
+		conns, subs = append(conns, nc), append(subs, sub)
+	}
+	for i, nc := range conns { // a request of each that all answer: then it knows of all
+		eventually(t, "interest of all is known", func() bool {
+			must(t, nc.Publish(fmt.Sprintf("greeting.try%d", i), nil))
+			flush(t, nc)
+			for _, sub := range subs {
+				if n, _, _ := sub.Pending(); n <= i {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	for i, nc := range conns {
+		must(t, nc.Publish(fmt.Sprintf("greeting.%d", i), nil))
+		flush(t, nc)
+	}
+	for i, sub := range subs {
+		got := map[string]int{}
+		for got["greeting.0"]+got["greeting.1"]+got["greeting.2"] < len(ports) {
+			m, err := sub.NextMsg(patience)
+			must(t, err)
+			got[m.Subject]++
+		}
+		for k := range ports {
+			if n := got[fmt.Sprintf("greeting.%d", k)]; n != 1 {
+				t.Errorf("the client of server %d got %d messages of server %d, want 1", i, n, k)
+			}
+		}
 	}
 }
 

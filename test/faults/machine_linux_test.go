@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -54,6 +55,7 @@ type machine struct {
 	args   []string
 	holder *exec.Cmd // keeps the network namespace
 	cmd    *exec.Cmd
+	broker atomic.Int64 // process id of cmd, for who looks on meanwhile
 	killed bool
 }
 
@@ -166,6 +168,7 @@ func (m *machine) boot() {
 	if err := m.cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
+	m.broker.Store(int64(m.cmd.Process.Pid))
 	m.killed = false
 }
 
@@ -198,7 +201,7 @@ func (m *machine) plug(bridge string) {
 
 // memory is what the broker occupies, in MiB.
 func (m *machine) memory() int {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.broker.Load()))
 	if err != nil {
 		return 0
 	}
