@@ -294,6 +294,12 @@ func Command[T any](isSwitch bool) Type[T] {
 	return ty
 }
 
+// Question is the type of flags that ask something, about what is written behind
+// them as in --flag=what, or about what there is if nothing is.
+func Question[T any]() Type[T] {
+	return Type[T]{name: "command", isSwitch: true, parse: func(string, *T) error { return nil }}
+}
+
 // Quote writes a string as in a file.
 func Quote(s string) string {
 	var b strings.Builder

@@ -4,7 +4,11 @@ package conf
 // defaults for what is left), remembers where each value came from, and compares.
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -208,6 +212,10 @@ func (tb *Table[T]) Set(t *T) (rows []*Row[T]) {
 	return rows
 }
 
+// HoldsValue says whether the row is a value of its own, not a section, a
+// command or a short way to set others.
+func (r *Row[T]) HoldsValue() bool { return r.holdsValue() }
+
 // holdsValue says whether the row is a value of its own, not a section, a
 // command or a short way to set others.
 func (r *Row[T]) holdsValue() bool {
@@ -238,6 +246,17 @@ func (r *Row[T]) Plain(t *T) string {
 		return r.shown(t)
 	}
 	return r.Type.plain(t)
+}
+
+// Shown is the value of the row as in a file, secrets hidden.
+func (r *Row[T]) Shown(t *T) string { return r.shown(t) }
+
+// Digest tells values of the row apart, secrets included, and tells nothing of
+// them to whoever does not know key.
+func (r *Row[T]) Digest(t *T, key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	io.WriteString(mac, r.Type.text(t, true)) // never fails
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // shown is the value as in a file, secrets hidden.

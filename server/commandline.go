@@ -41,7 +41,11 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 			fmt.Fprintln(stdout, "WARNING: "+w.Msg) // as 1.x does
 		}
 	}
-	switch flags := opts.loaded.flags; {
+	flags := opts.loaded.flags
+	running, diff := flags.Typed("diff")
+	switch {
+	case diff:
+		return nil, diffOnly(opts, running, stdout, stderr)
 	case flags.Asked("t"):
 		return nil, checkOnly(opts, stderr)
 	case flags.Asked("print-config"):

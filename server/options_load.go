@@ -28,9 +28,14 @@ type loading struct {
 // loadOptions lays a file and flags over o, which it changes. Either may be
 // missing. The error is of type conf.Errors if it is about the file.
 func loadOptions(o *Options, file string, flags *conf.Flags[Options]) error {
+	return loadFrom(o, file, flags, conf.System())
+}
+
+// loadFrom is loadOptions with files and environment from elsewhere.
+func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.Source) error {
 	l := &loading{base: o.Clone(), files: &readFiles{}, flags: flags}
 	l.base.loaded = nil
-	if err := o.lay(l, file, l.files.source(conf.System())); err != nil {
+	if err := o.lay(l, file, l.files.source(source)); err != nil {
 		return err
 	}
 	if err := o.makeTLS(func(key string) conf.Pos { return l.values.Origin(key).Pos }); err != nil {

@@ -17,6 +17,8 @@ import (
 // [Server.Start].
 func Run(s *Server) error {
 	s.notify = newNotifier()
+	s.tell = newSettingsTeller()
+	defer s.tell.close()
 	return runAsProcess(s)
 }
 

@@ -136,6 +136,7 @@ func (s *Server) applyReload(c *change) {
 			s.Warnf("%s", w)
 		}
 	}
+	s.tell.settings(c.new)
 	s.configTime.Store(time.Now().UnixNano())
 	s.Noticef("Reloaded server configuration")
 }

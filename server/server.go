@@ -33,7 +33,8 @@ type Server struct {
 	handshakes *admission // TLS handshakes of all ports
 
 	// Set before Run.
-	notify notifier // tells nobody unless the server is the process
+	notify notifier        // tells nobody unless the server is the process
+	tell   *settingsTeller // the same
 	exit   func(code int)
 
 	// Snapshots.
@@ -197,6 +198,7 @@ func (s *Server) open() error {
 		return err
 	}
 	s.opened()
+	s.tell.settings(s.options())
 	s.watchConfig()
 	return nil
 }

@@ -288,6 +288,7 @@ var commandFlags = map[string]func(*testing.T){
 	"-h": TestHelpFlag, "--help": TestHelpFlag,
 	"-v": TestVersionFlag, "--version": TestVersionFlag,
 	"-t":             TestFilesOfOtherBrokers,
+	"--diff":         TestDiffFlag,
 	"--print-config": TestEverySpellingOfEveryKey,
 	"--explain":      TestExplainFlag,
 	"--help_tls":     TestTLSHelpFlag,
