@@ -1,11 +1,12 @@
 // Command clients runs small programs, written with the clients that people use
 // today, against a broker: publish, subscribe, queue groups, requests, headers,
-// no responders, drain, reconnect. `make clients` calls it.
+// no responders, drain, reconnect, nkeys. `make clients` calls it.
 //
 // Each client is a row of clientRows: how it is installed, into a directory that
 // is removed afterwards, and how it is run. A program finds the broker at
 // NATS_URL. When it prints a line "restart" the broker is killed and started
-// again on the same port.
+// again on the same port. Another broker, at NKEY_URL, lets in who signs with
+// the seed in the file NKEY_SEED, that of the public key NKEY_PUBLIC.
 package main
 
 import (
@@ -21,6 +22,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/nats-io/nkeys"
 )
 
 // limit bounds one client, its installation included.
@@ -65,7 +68,39 @@ func runClient(row clientRow, binary, sources string) error {
 		return err
 	}
 	defer w.broker.stop()
+	if w.nkey, err = newNkeyUser(dir); err != nil {
+		return err
+	}
+	if w.signed, err = startBroker(ctx, binary, "-c", w.nkey.config); err != nil {
+		return err
+	}
+	defer w.signed.stop()
 	return row.run(w)
+}
+
+// nkeyUser is a user who signs.
+type nkeyUser struct {
+	public string
+	seed   string // file
+	config string // file of a broker that knows the user and nobody else
+}
+
+// newNkeyUser makes a user, with files in dir.
+func newNkeyUser(dir string) (nkeyUser, error) {
+	u := nkeyUser{seed: filepath.Join(dir, "user.nk"), config: filepath.Join(dir, "nkey.conf")}
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return u, err
+	}
+	if u.public, err = pair.PublicKey(); err != nil {
+		return u, err
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return u, err
+	}
+	config := fmt.Sprintf("authorization { timeout: 30, users: [ { nkey: %s } ] }\n", u.public)
+	return u, errors.Join(os.WriteFile(u.seed, seed, 0o600), os.WriteFile(u.config, []byte(config), 0o600))
 }
 
 // work is one client being tried.
@@ -74,6 +109,8 @@ type work struct {
 	dir     string // for what is installed
 	sources string
 	broker  *broker
+	signed  *broker // for who has the nkey
+	nkey    nkeyUser
 }
 
 // command prepares a program that finds the broker in its environment.
@@ -81,7 +118,8 @@ func (w *work) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.ctx, name, args...)
 	cmd.Env = os.Environ()
 	if w.broker != nil {
-		cmd.Env = append(cmd.Env, "NATS_URL="+w.broker.url())
+		cmd.Env = append(cmd.Env, "NATS_URL="+w.broker.url(), "NKEY_URL="+w.signed.url(),
+			"NKEY_PUBLIC="+w.nkey.public, "NKEY_SEED="+w.nkey.seed)
 	}
 	return cmd
 }
@@ -132,17 +170,18 @@ func (w *work) follow(name string, args ...string) error {
 // broker is a broker as a process.
 type broker struct {
 	binary string
+	args   []string
 	port   int
 	cmd    *exec.Cmd
 }
 
 // startBroker runs the binary on a free port and waits until it answers.
-func startBroker(ctx context.Context, binary string) (*broker, error) {
+func startBroker(ctx context.Context, binary string, args ...string) (*broker, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{binary: binary, port: l.Addr().(*net.TCPAddr).Port}
+	b := &broker{binary: binary, args: args, port: l.Addr().(*net.TCPAddr).Port}
 	l.Close()
 	return b, b.start(ctx)
 }
@@ -152,7 +191,7 @@ func (b *broker) addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 func (b *broker) url() string { return "nats://" + b.addr() }
 
 func (b *broker) start(ctx context.Context) error {
-	b.cmd = exec.CommandContext(ctx, b.binary, "-a", "127.0.0.1", "-p", strconv.Itoa(b.port))
+	b.cmd = exec.CommandContext(ctx, b.binary, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(b.port)}, b.args...)...)
 	b.cmd.Stdout, b.cmd.Stderr = io.Discard, io.Discard
 	if err := b.cmd.Start(); err != nil {
 		return fmt.Errorf("start the broker: %w", err)

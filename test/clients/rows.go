@@ -95,6 +95,7 @@ func runCLI(w *work) error {
 		{"request to nobody fails at once", (*cli).noResponders},
 		{"bench service", (*cli).benchService},
 		{"comes back after a restart", (*cli).restart},
+		{"signs with an nkey", (*cli).signs},
 	} {
 		if err := step.try(&cli{w}); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
@@ -130,6 +131,23 @@ func contains(got string, texts []string) error {
 }
 
 func (c *cli) rtt() error { return c.wants([]string{c.broker.addr()}, "rtt") }
+
+// signs logs in with an nkey, and is refused with another one.
+func (c *cli) signs() error {
+	if err := c.wants([]string{c.signed.addr()}, "--server", c.signed.url(), "--nkey", c.nkey.seed, "rtt"); err != nil {
+		return err
+	}
+	dir := filepath.Join(c.dir, "stranger")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	stranger, err := newNkeyUser(dir)
+	if err != nil {
+		return err
+	}
+	got, _ := c.nats("--server", c.signed.url(), "--nkey", stranger.seed, "rtt") // which ends well all the same
+	return contains(strings.ToLower(got), []string{"authorization violation"})
+}
 
 // listener is a command that waits for messages.
 type listener struct {
@@ -203,7 +221,7 @@ func (c *cli) requests() error {
 	}
 	defer service.stop()
 	var got string
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err = c.nats("req", "cli.service", "help") // until the service is there
 		if strings.Contains(got, "at your service") {
 			return err
@@ -228,7 +246,7 @@ func (c *cli) benchService() error {
 	}
 	defer service.stop()
 	var got string
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		got, err = c.nats("bench", "service", "request", "cli.bench", "--msgs", "2000", "--clients", "2", "--no-progress", "--size", "16B")
 		if err == nil && !strings.Contains(strings.ToLower(got), "no responders") {
 			return contains(got, []string{"msgs/sec"})

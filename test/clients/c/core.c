@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { patience = 10000 }; // ms
+enum { patience = 30000 }; // ms
 
 #define must(call)                                                                              \
 	do {                                                                                    \
@@ -152,6 +152,24 @@ static void drains(natsConnection *nc) {
 	natsSubscription_Destroy(sub);
 }
 
+static void signs_with_an_nkey(natsConnection *other) {
+	natsOptions *opts = NULL;
+	natsConnection *nc = NULL;
+	must(natsOptions_Create(&opts));
+	must(natsOptions_SetURL(opts, getenv("NKEY_URL")));
+	must(natsOptions_SetTimeout(opts, patience));
+	want(natsConnection_Connect(&nc, opts) != NATS_OK);
+	must(natsOptions_SetNKeyFromSeed(opts, getenv("NKEY_PUBLIC"), getenv("NKEY_SEED")));
+	// Release 3.4 of the client leaves out a signature whose first byte is 0, one
+	// in 256, so it may try again.
+	for (int tries = 0; tries < 4 && nc == NULL; tries++)
+		natsConnection_Connect(&nc, opts);
+	want(nc != NULL);
+	must(natsConnection_FlushTimeout(nc, patience));
+	natsConnection_Destroy(nc);
+	natsOptions_Destroy(opts);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(natsConnection *);
@@ -163,6 +181,7 @@ static const struct {
 	{"fails at once without responders", fails_at_once_without_responders},
 	{"comes back after a restart", comes_back_after_a_restart},
 	{"drains", drains},
+	{"signs with an nkey", signs_with_an_nkey},
 };
 
 int main(void) {
@@ -171,6 +190,7 @@ int main(void) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	must(natsOptions_Create(&opts));
 	must(natsOptions_SetURL(opts, getenv("NATS_URL")));
+	must(natsOptions_SetTimeout(opts, patience));
 	must(natsOptions_SetReconnectWait(opts, 50));
 	must(natsOptions_SetMaxReconnect(opts, 1000));
 	must(natsConnection_Connect(&nc, opts));

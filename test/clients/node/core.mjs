@@ -1,10 +1,11 @@
 // What a program in JavaScript uses of a broker. Run by test/clients: it says
 // "restart" to have the broker restarted, and ends with status 0 if all held.
 import assert from "node:assert/strict";
-import { connect, headers, createInbox, errors } from "@nats-io/transport-node";
+import { readFileSync } from "node:fs";
+import { connect, headers, createInbox, errors, nkeyAuthenticator } from "@nats-io/transport-node";
 
 const servers = process.env.NATS_URL;
-const patience = 10_000;
+const patience = 30_000;
 const text = (m) => m.string();
 
 // take returns the next n messages of a subscription.
@@ -91,7 +92,16 @@ async function comesBackAfterARestart(nc) {
   assert.equal(text(m), "again");
 }
 
-const nc = await connect({ servers, name: "node", reconnectTimeWait: 50, maxReconnectAttempts: -1 });
+async function signsWithAnNkey() {
+  const nkey = { servers: process.env.NKEY_URL, timeout: patience, reconnect: false };
+  await assert.rejects(connect(nkey));
+  const seed = readFileSync(process.env.NKEY_SEED);
+  const nc = await connect({ ...nkey, authenticator: nkeyAuthenticator(seed) });
+  await nc.flush();
+  await nc.close();
+}
+
+const nc = await connect({ servers, name: "node", timeout: patience, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
 assert.equal(nc.info.headers, true);
 await nc.rtt();
 for (const step of [
@@ -101,6 +111,7 @@ for (const step of [
   requests,
   failsAtOnceWithoutResponders,
   comesBackAfterARestart,
+  signsWithAnNkey,
 ]) {
   await step(nc);
   console.log(`ok ${step.name}`);
