@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,6 +114,25 @@ func (b *broker) kill() {
 // page is the address of the dashboard.
 func (b *broker) page() string { return "http://" + b.monitor + "/" }
 
+// mostPending returns how many bytes wait for the client that is furthest behind.
+func (b *broker) mostPending() int {
+	b.t.Helper()
+	resp, err := http.Get(b.page() + "connz?sort=pending&limit=1")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var z struct {
+		Connections []struct {
+			Pending int `json:"pending_bytes"`
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&z); err != nil || len(z.Connections) != 1 {
+		b.t.Fatalf("connz: got %+v, %v", z, err)
+	}
+	return z.Connections[0].Pending
+}
+
 // client is a client that says what a test tells it to.
 type client struct {
 	t  *testing.T
@@ -161,6 +181,25 @@ func (c *client) send(lines ...string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.nc, strings.Join(lines, "\r\n")+"\r\n"); err != nil {
 		c.t.Fatal(err)
+	}
+}
+
+// keepUp connects a client that reads all it is sent on a subject. While one does, the broker does not hold publishers
+// back for others who do not.
+func (b *broker) keepUp(subject string) {
+	b.t.Helper()
+	c := b.connect("reader of "+subject, "")
+	c.say("SUB " + subject + " 1")
+	go drain(c)
+}
+
+// drain reads what a client is sent, until its connection ends.
+func drain(c *client) {
+	buf := make([]byte, 64<<10)
+	for {
+		if _, err := c.nc.Read(buf); err != nil {
+			return
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ func furnished(t *testing.T) *broker {
 		b.connect(fmt.Sprintf("client-%02d", i), "").say("SUB orders.> workers 1")
 	}
 	b.connect("sleeper", "").say("SUB flood 1")
+	b.keepUp("flood")
 	pub := b.connect("publisher", "")
 	for range 45 {
 		pub.publish("flood", 16, 16<<10)

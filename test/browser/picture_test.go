@@ -79,6 +79,8 @@ func busyBroker(t *testing.T) *broker {
 		}
 		go drain(c)
 	}
+	b.keepUp("reports.daily")
+	b.keepUp("exports.all")
 	pub := b.connect("publisher", "")
 	for _, name := range []string{"report-writer", "<img src=x onerror=alert(1)>"} {
 		b.connect(name, "").say("SUB reports.daily 1")
@@ -104,16 +106,6 @@ func publishInWaves(b *broker, stop chan struct{}) {
 			return
 		case <-tick.C:
 			p.publish("orders.eu.new", int(120+60*math.Sin(n/45)+30*math.Sin(n/11)+15*math.Sin(n*1.7)), 300)
-		}
-	}
-}
-
-// drain reads what a client is sent, until its connection ends.
-func drain(c *client) {
-	buf := make([]byte, 64<<10)
-	for {
-		if _, err := c.nc.Read(buf); err != nil {
-			return
 		}
 	}
 }
