@@ -63,7 +63,7 @@ func routeTo(t *testing.T, s *Server) *url.URL {
 }
 
 // eventually waits until ok reports true.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {

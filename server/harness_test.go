@@ -82,6 +82,8 @@ type wire struct {
 	r  *bufio.Reader
 }
 
+func newWire(nc net.Conn) *wire { return &wire{nc: nc, r: bufio.NewReaderSize(nc, 64<<10)} }
+
 // dialWire connects and reads INFO; CONNECT is sent, without an answer.
 func dialWire(t testing.TB, s *Server) *wire {
 	t.Helper()
@@ -104,7 +106,7 @@ func openWire(t testing.TB, s *Server) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	w := &wire{nc: nc, r: bufio.NewReaderSize(nc, 64<<10)}
+	w := newWire(nc)
 	w.nc.SetDeadline(time.Now().Add(2 * patience))
 	if line, err := w.line(); err != nil || !strings.HasPrefix(line, "INFO ") {
 		t.Fatalf("got %q, %v, want INFO", line, err)

@@ -47,6 +47,7 @@ type meshLink struct {
 	target *meshTarget // that led to it; nil if the peer dialed
 	addr   string      // that was dialed
 	peer   string      // server id, once INFO has come
+	gossip string      // server id in whose name it told of others, before that
 	state  linkState
 	since  time.Time // of standby: when it began
 	until  time.Time // of standby: when a decision is due
@@ -191,6 +192,7 @@ func (m *mesh) learned(now time.Time, link uint64, name string, info *peerInfo) 
 		m.peers[l.peer].update(info)
 	case l.state != linkGreeting:
 	case name != "" && name != info.ID:
+		l.gossip = name
 		m.advertised(now, name, info)
 	case info.ID == m.self:
 		m.foundSelf(now, l)
@@ -302,6 +304,9 @@ func (m *mesh) closed(now time.Time, link uint64, why string) {
 		return
 	}
 	delete(m.links, link)
+	if l.gossip != "" && !m.connected(l.gossip) {
+		m.unheard(l.gossip)
+	}
 	if t := l.target; t != nil {
 		t.busy = false
 		if l.peer == "" {
@@ -351,9 +356,7 @@ func (m *mesh) lost(now time.Time, p *meshPeer, l *meshLink) {
 			m.emit(meshAction{kind: doWithdraw, link: o.id, about: &peerInfo{Info: Info{ID: p.id}}})
 		}
 	}
-	for _, q := range m.peers {
-		delete(q.adverts, p.id)
-	}
+	m.unheard(p.id)
 	for _, t := range m.targets {
 		if t.remote == p.id {
 			t.failures, t.left = 0, m.retries
@@ -372,6 +375,13 @@ func (m *mesh) remake(link uint64) {
 	if l := m.links[link]; l != nil && l.state == linkRegistered {
 		m.peers[l.peer].remake = true
 		m.close(l, endRouteRenewed)
+	}
+}
+
+// unheard forgets what a server told of others.
+func (m *mesh) unheard(from string) {
+	for _, q := range m.peers {
+		delete(q.adverts, from)
 	}
 }
 
