@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// TestFloodOfGossipIsBoundedAndForgotten has a peer tell of thousands of servers
-// that are not there.
-func TestFloodOfGossipIsBoundedAndForgotten(t *testing.T) {
+// TestMadeUpServersAreForgotten has a peer tell of servers that are not there.
+func TestMadeUpServersAreForgotten(t *testing.T) {
 	t.Parallel()
+	const madeUp = 100
 	for _, tt := range []struct{ name, before string }{
 		{"by a route", `CONNECT {"name":"FLOOD"}` + "\r\n" + `INFO {"server_id":"FLOOD","host":"127.0.0.1","port":1}` + "\r\n"},
 		{"by one that only says its name", `CONNECT {"name":"FLOOD"}` + "\r\n"},
@@ -26,7 +26,7 @@ func TestFloodOfGossipIsBoundedAndForgotten(t *testing.T) {
 			nc.SetDeadline(time.Now().Add(2 * patience))
 			var flood strings.Builder
 			flood.WriteString(tt.before)
-			for i := range maxPeers + 200 {
+			for i := range madeUp {
 				fmt.Fprintf(&flood, `INFO {"server_id":"S%d","version":"1.5.0","ip":"nats-route://127.0.0.1:1/"}`+"\r\n", i)
 			}
 			flood.WriteString("PING\r\n")
@@ -36,8 +36,8 @@ func TestFloodOfGossipIsBoundedAndForgotten(t *testing.T) {
 				line, err = w.line()
 				okay(t, err)
 			}
-			if peers, targets := known(s); peers > maxPeers || targets > maxPeers {
-				t.Errorf("%d servers are known and %d dialed, want %d at most", peers, targets, maxPeers)
+			if peers, _ := known(s); peers < madeUp {
+				t.Errorf("%d servers are known, want %d", peers, madeUp)
 			}
 			nc.Close()
 			eventually(t, "they are forgotten", func() bool {
