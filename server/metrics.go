@@ -121,7 +121,9 @@ type connTotals struct {
 // connTotals adds up the clients. It takes each one's locks for a moment, as
 // /connz does, but keeps nothing of them.
 func (s *Server) connTotals() (sum connTotals) {
+	var p pace
 	for _, c := range s.clients.all() {
+		p.step()
 		out := c.out.stats()
 		sum.clients++
 		sum.subscriptions += c.subCount()

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -373,93 +370,4 @@ func (s *Server) HTTPHandler() http.Handler {
 	s.mon.mu.Lock()
 	defer s.mon.mu.Unlock()
 	return s.mon.pages
-}
-
-// answerJSON encodes a page. With the parameter callback it is JSONP.
-func (s *Server) answerJSON(w http.ResponseWriter, r *http.Request, v page2JSON) {
-	text, err := v.encode()
-	if err != nil {
-		s.Errorf("Encoding %s: %v", r.URL.Path, err)
-		http.Error(w, "the page cannot be encoded", http.StatusInternalServerError)
-		return
-	}
-	s.answer(w, r, text)
-}
-
-// page2JSON is a page that can be encoded.
-type page2JSON interface{ encode() ([]byte, error) }
-
-// indented encodes v as all pages are: two spaces, no line end.
-func indented[T any](v T) ([]byte, error) { return json.MarshalIndent(v, "", "  ") }
-
-// maxCallback bounds the name of a JSONP function, in bytes.
-const maxCallback = 128
-
-// answer writes an encoded page, as JSON or as a call of the function that
-// callback names.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, text []byte) {
-	o := s.options()
-	contentType := "application/json"
-	if !o.HTTPSameOrigin {
-		if o.HTTPUsername == "" && !o.HTTPVerify {
-			w.Header().Set("Access-Control-Allow-Origin", "*")
-		}
-		if name := r.URL.Query().Get("callback"); name != "" {
-			if !validCallback(name) {
-				http.Error(w, "invalid callback: a name has at most 128 of the characters A-Z a-z 0-9 _ $ . [ ] and no digit first", http.StatusBadRequest)
-				return
-			}
-			contentType = "application/javascript"
-			text = fmt.Appendf(nil, "%s(%s)", name, text)
-		}
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	w.Write(text)
-}
-
-// validCallback reports whether name can be nothing but the name of a function.
-func validCallback(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '$'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '[' || c == ']')) {
-			return false
-		}
-	}
-	return len(name) <= maxCallback
-}
-
-// badRequest answers a request with parameters that make no sense.
-func badRequest(w http.ResponseWriter, err error) {
-	http.Error(w, err.Error(), http.StatusBadRequest)
-}
-
-// largePage runs make when no other large page is being made. It reports false
-// if the client went away first.
-func (s *Server) largePage(r *http.Request, make func()) bool {
-	if _, err := s.mon.large.enter(r.Context()); err != nil {
-		return false
-	}
-	defer s.mon.large.leave()
-	make()
-	return true
-}
-
-// maxFullStacks is how many goroutines /stacksz dumps one by one. The dump stops
-// the whole program, 10 us for each (measured); beyond that, goroutines with
-// the same stack are counted together, which stops nobody.
-const maxFullStacks = 1000
-
-// HandleStacksz answers /stacksz: what every goroutine does.
-func (s *Server) HandleStacksz(w http.ResponseWriter, r *http.Request) {
-	var b bytes.Buffer
-	s.largePage(r, func() {
-		debug := 1
-		if runtime.NumGoroutine() <= maxFullStacks {
-			debug = 2
-		}
-		pprof.Lookup("goroutine").WriteTo(&b, debug)
-	})
-	s.answer(w, r, b.Bytes())
 }

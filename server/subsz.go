@@ -35,7 +35,9 @@ func (z *Subsz) encode() ([]byte, error) {
 	if len(z.Subs) == 0 {
 		return indented(&subszNumbers{SublistStats: z.SublistStats, ID: z.ID, ServerName: z.ServerName, Now: z.Now})
 	}
-	return indented(z)
+	page := *z
+	page.Subs = []SubDetail{}
+	return indentedList(&page, "subscriptions_list", z.Subs)
 }
 
 // SublistStats are the numbers of the routing table, routes included.
@@ -115,7 +117,9 @@ func (c *client) subDetails() (list []SubDetail, ok bool) {
 // addSubscriptions adds to each row the subscriptions of its client.
 func (s *Server) addSubscriptions(rows []*connRow) {
 	large := map[*conn]*connRow{}
+	var p pace
 	for _, r := range rows {
+		p.step()
 		if r.c == nil {
 			continue // gone: they are remembered with it
 		}
