@@ -33,8 +33,8 @@ func inMemory(t testing.TB, s *Server) (net.Conn, *bufio.Reader) {
 	return near, r
 }
 
-// crowd connects clients, each with a few subscriptions, and leaves them alone.
-func crowd(t testing.TB, s *Server, clients, subs int) {
+// crowdOf connects clients, each with a few subscriptions, and leaves them alone.
+func crowdOf(t testing.TB, s *Server, clients, subs int) {
 	t.Helper()
 	for i := range clients {
 		nc, r := inMemory(t, s)
@@ -83,7 +83,7 @@ func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 		t.Skip("speed under the race detector says nothing; make test runs this again without it")
 	}
 	s := monitored(t, Options{})
-	crowd(t, s, crowdSize, 3)
+	crowdOf(t, s, crowdSize, 3)
 	for _, c := range []struct {
 		path  string
 		limit time.Duration
@@ -193,7 +193,7 @@ func TestSpeedPagesDoNotDelayMessages(t *testing.T) {
 		t.Skip("speed under the race detector says nothing; make test runs this again without it")
 	}
 	s := monitored(t, Options{})
-	crowd(t, s, crowdSize, 3)
+	crowdOf(t, s, crowdSize, 3)
 	flood(t, s)
 	w := probing(t, s)
 	url := "http://" + s.MonitorAddr().String() + "/connz?subs=1"
