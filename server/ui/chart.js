@@ -10,14 +10,14 @@ const height = 100;
 // roundCount returns a round number that is not below n, for the top of a scale:
 // one that halves to a round number, too.
 export function roundCount(n) {
-  if (!(n > 1)) return 1;
+  if (!(n > 4)) return 4;
   const power = 10 ** Math.floor(Math.log10(n));
   return [1, 1.6, 2, 3, 4, 6, 8, 10].map((f) => f * power).find((c) => c >= n * 0.999);
 }
 
 // roundBytes is the same for sizes: a power of two.
 export function roundBytes(n) {
-  return n > 2 ? 2 ** Math.ceil(Math.log2(n * 0.999)) : 2;
+  return n > 1024 ? 2 ** Math.ceil(Math.log2(n * 0.999)) : 1024;
 }
 
 // path returns the lines through the pieces of a history, for one key.
@@ -47,8 +47,8 @@ export class Chart {
   #series;
   #show;
   #round;
-  #scale = el('span', { class: 'scale' });
-  #half = el('span', { class: 'scale half' });
+  #top = el('span');
+  #half = el('span');
   #read = el('span', { class: 'read' }, 'now');
   #cursor = el('div', { class: 'cursor', hidden: true });
   #plot;
@@ -68,7 +68,8 @@ export class Chart {
     }));
     const legend = el('dl', { class: 'legend' }, ...this.#series.map((s) => el('div', { class: s.name },
       el('dt', {}, s.name), el('dd', {}, s.value, s.sum))));
-    this.#plot = el('div', { class: 'plot', role: 'img', 'aria-label': 'Nothing yet' }, this.#scale, this.#half, picture, this.#cursor);
+    this.#plot = el('div', { class: 'plot', role: 'img', 'aria-label': 'Nothing yet' },
+      picture, el('div', { class: 'scale' }, this.#top), el('div', { class: 'scale half' }, this.#half), this.#cursor);
     figure.append(legend, this.#plot, el('div', { class: 'axis', 'aria-hidden': 'true' }, el('span', {}, '60 s ago'), this.#read));
     this.#plot.addEventListener('pointermove', (e) => this.#point(e.clientX));
     this.#plot.addEventListener('pointerleave', () => this.#point(null));
@@ -81,7 +82,7 @@ export class Chart {
     const runs = history.runs();
     const points = runs.flat();
     const top = this.#round(Math.max(0, ...points.flatMap((p) => this.#series.map((s) => p[s.key]))));
-    setText(this.#scale, this.#show(top));
+    setText(this.#top, this.#show(top));
     setText(this.#half, this.#show(top / 2));
     const latest = history.latest();
     for (const s of this.#series) {
