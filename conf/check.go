@@ -37,12 +37,12 @@ func (c *Check) In(key string) *Check {
 
 // Errorf reports what is wrong with a value.
 func (c *Check) Errorf(at Pos, format string, args ...any) {
-	c.report.Errors = append(c.report.Errors, &Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
+	c.report.Errors.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
 // Warnf reports what should be changed about a value that works.
 func (c *Check) Warnf(at Pos, format string, args ...any) {
-	c.report.Warnings = append(c.report.Warnings, &Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
+	c.report.Warnings.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
 // Want reports a value of the wrong kind: "want …, have …".
@@ -58,7 +58,7 @@ func (c *Check) Want(n *Node, want string) {
 	default:
 		e.Hint = "put it in quotes"
 	}
-	c.report.Errors = append(c.report.Errors, e)
+	c.report.Errors.add(e)
 }
 
 // Have describes a value, but not the text of a secret.
@@ -76,14 +76,14 @@ func (c *Check) Have(n *Node) string {
 // Unknown reports a key that nothing uses, unless it was used as a variable.
 // known are those that could have been meant.
 func (c *Check) Unknown(p *Pair, known []string) {
-	if p.Used {
+	if p.Used || c.report.Unknown.full() {
 		return
 	}
 	hint := ""
 	if best := nearest(p.Key, known); best != "" {
 		hint = fmt.Sprintf("did you mean %q?", best)
 	}
-	c.report.Unknown = append(c.report.Unknown, unknownKey(p, c.path+"."+p.Key, hint))
+	c.report.Unknown.add(unknownKey(p, c.path+"."+p.Key, hint))
 }
 
 // String reads a string, or reports that there is none.

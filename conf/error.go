@@ -87,7 +87,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Pos.String() + ": ")
 	}
 	if e.Key != "" {
-		b.WriteString(printable(e.Key) + ": ")
+		b.WriteString(cutAt(e.Key, maxShownKey) + ": ")
 	}
 	b.WriteString(e.Msg)
 	if e.Hint != "" {
@@ -120,8 +120,21 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// add appends an error, but not more than anybody would read.
+func (es *Errors) add(e *Error) {
+	switch {
+	case len(*es) < maxErrors:
+		*es = append(*es, e)
+	case !es.full():
+		*es = append(*es, errorAt(e.Pos, "too many of them, the rest is not shown"))
+	}
+}
+
+// full says that add appends nothing more.
+func (es *Errors) full() bool { return len(*es) > maxErrors }
+
 // Sorted returns the errors file by file, as first met, and in the order of the
-// lines of each.
+// lines of each; not more than anybody would read.
 func (es Errors) Sorted() Errors {
 	files := make(map[string]int)
 	for _, e := range es {
@@ -136,6 +149,10 @@ func (es Errors) Sorted() Errors {
 			cmp.Compare(a.Pos.Line, b.Pos.Line),
 			cmp.Compare(a.Pos.Col, b.Pos.Col))
 	})
+	if len(sorted) > maxErrors {
+		last := sorted[maxErrors]
+		sorted = append(sorted[:maxErrors], errorAt(last.Pos, "too many errors, the rest is not shown"))
+	}
 	return sorted
 }
 
@@ -217,9 +234,16 @@ func window(line []rune, col int) (string, int) {
 	return prefix + string(line) + suffix, col
 }
 
+// Bytes of a file that a message shows at most.
+const (
+	maxShownText = 60
+	maxShownKey  = 150 // with the sections it lies in
+)
+
 // cut shortens text from a file for a message, and makes it printable.
-func cut(s string) string {
-	const most = 60
+func cut(s string) string { return cutAt(s, maxShownText) }
+
+func cutAt(s string, most int) string {
 	if len(s) > most {
 		end := most
 		for end > 0 && !utf8.RuneStart(s[end]) {

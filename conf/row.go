@@ -198,7 +198,7 @@ func (tb *Table[T]) unknownHint(path string) string {
 
 // unknownKey is the report of a key nobody knows.
 func unknownKey(p *Pair, path, hint string) *Error {
-	return &Error{Pos: p.Pos, Key: path, Msg: fmt.Sprintf("unknown field %q", cut(p.Key)), Hint: hint}
+	return &Error{Pos: p.Pos, Key: path, Msg: "unknown field " + quote(p.Key), Hint: hint}
 }
 
 // nearest returns the name that s was probably meant to be, or "".

@@ -453,6 +453,28 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 	}
 }
 
+func TestReportsHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	v := read(t, b.String()+"port: x\n"+strings.Repeat("z", 1<<20)+": 1")
+	if len(v.Unknown) != maxErrors+1 || v.Unknown[maxErrors].Msg != "too many of them, the rest is not shown" || len(v.Errors) != 1 {
+		t.Errorf("got %d unknown keys and %d errors", len(v.Unknown), len(v.Errors))
+	}
+	if v := read(t, strings.Repeat("z", 1<<20)+": 1"); len(v.Unknown) != 1 || len(v.Unknown[0].Error()) > 500 {
+		t.Error("a long key is shown as a whole")
+	}
+	many := make(Errors, 1000)
+	for i := range many {
+		many[i] = errorAt(Pos{File: "a", Line: i + 1, Col: 1}, "x")
+	}
+	if got := many.Sorted(); len(got) != maxErrors+1 || got[maxErrors].Pos.Line != maxErrors+1 {
+		t.Errorf("got %d errors", len(got))
+	}
+}
+
 func TestErrorsAreSortedByFileAndPlace(t *testing.T) {
 	t.Parallel()
 	at := func(file string, line, col int) *Error {

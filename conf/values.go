@@ -90,9 +90,10 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		case r == nil && section != nil && section.Strict != nil && v.table.foreign[key] == "":
 			e := v.table.unknown(p, key)
 			e.Msg = section.Strict(p.Key)
-			v.Errors = append(v.Errors, e)
+			v.Errors.add(e)
+		case r == nil && v.Unknown.full():
 		case r == nil:
-			v.Unknown = append(v.Unknown, v.table.unknown(p, key))
+			v.Unknown.add(v.table.unknown(p, key))
 		default:
 			v.pair(r, p)
 		}

@@ -183,7 +183,11 @@ func loadWarnings(v *conf.Values[Options]) []string {
 		out = append(out, e.Error())
 	}
 	for _, e := range v.Unknown {
-		out = append(out, e.Error()+", it has no effect")
+		text := e.Error()
+		if e.Key != "" {
+			text += ", it has no effect"
+		}
+		out = append(out, text)
 	}
 	if o := v.Target; len(o.Routes) > 0 && o.Cluster.Port == 0 {
 		out = append(out, "Routes are configured, but the cluster has no port: clustering is off")
