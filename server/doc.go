@@ -76,6 +76,16 @@
 // the same bounds, until that server has been told of its subscriptions (interest.go):
 // a request must not overtake its inbox.
 //
+// # Looking inside
+//
+// The monitoring port (monitor.go) has one file per page; page.go encodes and
+// answers them. A page is a snapshot: of each connection a few fields are copied
+// under its locks, one after the other. Large pages are made one at a time, and
+// give way to messages as they go (pace). What /metrics says is a table
+// (metrics_rows.go). How long messages stay here is measured on some batches
+// (latency.go): when the bytes were read goes along with one target, as far as
+// the socket, or to its place in the backlog.
+//
 // # The order of locks
 //
 //	lock        guards                                   may take

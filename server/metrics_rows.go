@@ -229,5 +229,6 @@ var stateMetrics = []metricRow{
 			emit(float64(z.s.counters.reloads.failed.Load()), "failed")
 		}},
 	ofServer("config_last_reload_successful", "Whether the last reload worked; 1 if there was none.", func(z *scrape) float64 { return truth(!z.s.counters.reloads.lastFailed.Load()) }),
+	ofServer("config_last_reload_timestamp_seconds", "Time of the last reload, whether it worked or not, in seconds since 1970; 0 if there was none.", func(z *scrape) float64 { return float64(z.s.counters.reloads.last.Load()) / 1e9 }),
 	ofServer("config_last_load_timestamp_seconds", "Time when the settings in use were loaded, in seconds since 1970.", func(z *scrape) float64 { return float64(z.varz.ConfigLoadTime.UnixNano()) / 1e9 }),
 }

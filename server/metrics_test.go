@@ -165,6 +165,32 @@ func TestMetricsTellTheStateOfTheServer(t *testing.T) {
 	}
 }
 
+func TestMetricsTellWhatBecameOfReloads(t *testing.T) {
+	t.Parallel()
+	const base = "http: \"127.0.0.1:-1\"\n"
+	r := startReloader(t, base)
+	scrapeOf(t, r.Server).want(t, "gnatsd_config_last_reload_timestamp_seconds", 0)
+	if err := r.change(t, base+"max_payload: nonsense"); err == nil {
+		t.Fatal("nonsense was taken")
+	}
+	z := scrapeOf(t, r.Server)
+	z.want(t, "gnatsd_config_last_reload_successful", 0)
+	z.want(t, `gnatsd_config_reloads_total{outcome="failed"}`, 1)
+	loaded := z["gnatsd_config_last_load_timestamp_seconds"]
+	okay(t, r.change(t, base+"metrics_prefix: nats\nmax_payload: 1000\nhttp_user: ops\nhttp_password: canary"))
+	if got := ask(t, r.Server, "/metrics"); got.status != 401 {
+		t.Errorf("a login was demanded by the reload: got %d", got.status)
+	}
+	okay(t, r.change(t, base+"metrics_prefix: nats\nmax_payload: 1000"))
+	z = scrapeOf(t, r.Server)
+	z.want(t, "nats_config_last_reload_successful", 1)
+	z.want(t, `nats_config_reloads_total{outcome="done"}`, 2)
+	z.want(t, "nats_varz_max_payload", 1000)
+	if z["nats_config_last_load_timestamp_seconds"] <= loaded || z["nats_config_last_reload_timestamp_seconds"] < loaded {
+		t.Error("the time of the settings in use did not move")
+	}
+}
+
 func TestMetricsTellOfPendingBytes(t *testing.T) {
 	t.Parallel()
 	s := monitored(t, Options{WriteDeadline: time.Minute})
