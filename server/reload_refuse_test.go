@@ -1,0 +1,118 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	missing := filepath.Join(dir, "missing")
+	for _, tc := range []struct {
+		name, before, after string
+		want                []string
+	}{
+		{"mistakes of a file", "", "debug: 5\nport: x\nmax_payload: {}", []string{
+			"FILE:1:8: debug: want a boolean (true or false), have integer 5",
+			`FILE:2:7: port: want an integer from -1 to 65535, have string "x"`,
+			"FILE:3:14: max_payload: want a size from -2GB to 999999999, have map",
+		}},
+		{"no syntax", "", "a=", []string{"FILE:1:3: a: Expected value but found new line"}},
+		{"fixed rows, a certificate, addresses and a log", "max_pending: 1KB, cluster { port: -1 }", fmt.Sprintf(
+			"max_pending: 2KB\nlog_file: %q\nclient_advertise: \"a:b\"\ncluster { port: 6222, advertise: \"a:b:c\" }\ntls { cert_file: %q, key_file: %q }",
+			missing+"/x", dir+"/server-cert.pem", dir+"/srva-key.pem"), []string{
+			"FILE:5:1: tls: error parsing X509 certificate/key pair: ",
+			"config reload not supported for MaxPending: old=1024, new=2048 (FILE:1:1)",
+			"config reload not supported for cluster port: old=-1, new=6222 (FILE:4:11)",
+			"FILE:3:1: client_advertise: invalid ClientAdvertise value of a:b, err=",
+			"FILE:4:23: cluster.cluster_advertise: invalid Cluster.Advertise value of a:b:c, err=",
+			"FILE:2:1: log_file: error opening file: open " + missing + "/x: no such file or directory",
+		}},
+		{"https without a certificate", "", "https_port: 1\nhttp_port: 2", []string{
+			"config reload not supported for HTTPPort: old=0, new=2 (FILE:2:1)",
+			"config reload not supported for HTTPSPort: old=0, new=1 (FILE:1:1)",
+			"FILE:1:1: https_port: Can't start monitoring: can't specify both HTTP (2) and HTTPs (1) ports",
+		}},
+		{"a visitor nobody knows", "", "no_auth_user: x", []string{`FILE:1:1: no_auth_user: no_auth_user "x" is not in the list of users`}},
+		{"mapping without users", "", fmt.Sprintf("tls { cert_file: %q, key_file: %q, verify_and_map: true }", dir+"/server-cert.pem", dir+"/server-key.pem"), []string{
+			"tls.verify_and_map: verify_and_map needs a list of users to map certificates to",
+		}},
+		{"routes without a cluster", "", `cluster { routes: ["nats://127.0.0.1:1"] }`, []string{"FILE:1:11: cluster.routes: solicited routes require cluster capabilities, e.g. --cluster"}},
+		{"clustering turned off", "cluster { listen: 127.0.0.1:-1 }", "", []string{
+			"config reload not supported for cluster host: old=127.0.0.1, new= (default)",
+			"config reload not supported for cluster port: old=-1, new=0 (default)",
+		}},
+		{"a syslog of no kind", "", "remote_syslog: \"http://h\"", []string{`FILE:1:1: remote_syslog: error invalid network type: "http"`}},
+		{"an include that is not there", "", "include missing.conf", []string{"FILE:1:9: error parsing include file 'missing.conf', open "}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := startReloader(t, tc.before)
+			okay(t, s.useRealLog(t))
+			before, guard, rules := s.options(), s.guard.Load(), s.cluster.rules.Load()
+			loaded := s.ConfigTime()
+			err := s.change(t, tc.after)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			var got []string
+			for _, reason := range reasons(err) {
+				got = append(got, strings.ReplaceAll(reason.Error(), s.file, "FILE"))
+			}
+			if len(got) != len(tc.want) {
+				t.Fatalf("got %d reasons, want %d: %q", len(got), len(tc.want), got)
+			}
+			for i, want := range tc.want {
+				if !strings.Contains(got[i], want) {
+					t.Errorf("reason %d: got %q, want %q", i+1, got[i], want)
+				}
+			}
+			if s.options() != before || s.guard.Load() != guard || s.cluster.rules.Load() != rules || s.ConfigTime() != loaded {
+				t.Error("something has changed")
+			}
+			s.must(t, tc.before)
+		})
+	}
+}
+
+// useRealLog makes the server log to a file, as a program would.
+func (r *reloader) useRealLog(t testing.TB) error {
+	t.Helper()
+	o := *r.options()
+	o.LogFile = filepath.Join(t.TempDir(), "log")
+	l, err := openLog(&o)
+	if err == nil {
+		r.SetLogger(l, false, false)
+	}
+	return err
+}
+
+func TestReloadWithoutAFile(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	if err := s.Reload(); err == nil || err.Error() != "can only reload config when a file is provided using -c or --config" {
+		t.Errorf("got %v", err)
+	}
+	r := startReloader(t, "")
+	okay(t, os.Remove(r.file))
+	if err := r.Reload(); err == nil || err.Error() != "error opening config file: open "+r.file+": no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+	okay(t, os.Mkdir(r.file, 0o700))
+	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReloadOfAServerThatHasEnded(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, "")
+	s.Shutdown()
+	if err := s.Reload(); err != errStopping {
+		t.Errorf("got %v, want %v", err, errStopping)
+	}
+}
