@@ -116,21 +116,37 @@ func (st *stage) publishRouted(m *message, sid []byte) {
 // publishQueued stages a message for the queue subscription that the sender
 // chose. If that is gone, another member of its group gets the message.
 func (st *stage) publishQueued(m *message, id []byte) {
-	cid, sid, ok := parseQueueID(id)
-	if !ok {
-		st.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
-		return
-	}
-	if c := st.srv.clients.find(cid); c != nil {
-		sub := c.subOf(sid)
-		if sub != nil && sub.queue != "" && sublist.Matches(sub.subject, string(m.subject)) && st.accepts(sub, m) {
-			st.toOne(sub, m)
+	sub := st.members.find(id)
+	if sub == nil {
+		cid, sid, ok := parseQueueID(id)
+		if !ok {
+			st.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 			return
 		}
+		if sub = st.srv.queueMember(cid, sid); sub != nil {
+			st.members.add(id, sub)
+		}
+	}
+	if sub != nil && (sub.subject == string(m.subject) || sublist.Matches(sub.subject, string(m.subject))) && st.accepts(sub, m) {
+		st.toOne(sub, m)
+		return
 	}
 	if group, known := st.srv.cluster.orphans.group(id); known {
 		st.redeliver(m, group)
 	}
+}
+
+// queueMember returns the queue subscription that a client calls sid, nil if
+// there is none.
+func (s *Server) queueMember(cid uint64, sid []byte) *subscription {
+	c := s.clients.find(cid)
+	if c == nil {
+		return nil
+	}
+	if sub := c.subOf(sid); sub != nil && sub.queue != "" {
+		return sub
+	}
+	return nil
 }
 
 // redeliver stages a message for some member of a queue group: of this server

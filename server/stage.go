@@ -44,6 +44,7 @@ type stage struct {
 	lagging []*outbound
 	relief  chan bool
 	inside  graceKey // what was matched and is not pushed
+	members memberCache
 }
 
 // target is one connection that receives something in this batch.
@@ -97,6 +98,7 @@ func (st *stage) leave() {
 	if st.inside.shard != nil {
 		st.srv.grace.leave(st.inside)
 		st.inside = graceKey{}
+		st.members.clear()
 	}
 }
 
