@@ -71,7 +71,8 @@ type classicRoute struct {
 	t    *testing.T
 	nc   net.Conn
 	r    *bufio.Reader
-	info string // first INFO of the broker
+	info string          // first INFO of the broker
+	subs map[string]bool // SUB lines heard and not withdrawn
 }
 
 // dial connects to the broker and reads its INFO; greet goes on.
@@ -116,16 +117,41 @@ func (r *classicRoute) say(text string) {
 	must(r.t, err)
 }
 
-// line returns the next line; PINGs are answered and left out.
+// line returns the next line; PINGs are answered and left out, and so is interest that is told a second time: a server takes
+// that as told once, and one that joins while interest changes may hear it.
 func (r *classicRoute) line() (string, error) {
 	r.nc.SetReadDeadline(time.Now().Add(patience))
 	for {
 		text, err := r.r.ReadString('\n')
-		if err != nil || text != "PING\r\n" {
+		switch {
+		case err != nil:
 			return text, err
+		case text == "PING\r\n":
+			r.nc.Write([]byte("PONG\r\n"))
+		case !r.repeated(text):
+			return text, nil
 		}
-		r.nc.Write([]byte("PONG\r\n"))
 	}
+}
+
+// repeated reports whether a line tells of interest that is known, and notes what it tells.
+func (r *classicRoute) repeated(text string) bool {
+	if id, ok := strings.CutPrefix(text, "UNSUB "); ok {
+		for l := range r.subs {
+			if strings.HasSuffix(l, " "+id) {
+				delete(r.subs, l)
+			}
+		}
+	}
+	if !strings.HasPrefix(text, "SUB ") {
+		return false
+	}
+	if r.subs == nil {
+		r.subs = map[string]bool{}
+	}
+	known := r.subs[text]
+	r.subs[text] = true
+	return known
 }
 
 // hear reads a line that begins with prefix, and returns it.
@@ -416,6 +442,7 @@ func TestAbsentQueueMember(t *testing.T) {
 	profiles(t, func(t *testing.T, old bool) {
 		s := clustered(t, nil)
 		r := newClassic(t, "absent", old).join(s)
+		routed(t, s, 1)
 		gone, cid := rawClient(t, s)
 		gone.say("SUB foo g 1\r\nSUB foo other 2\r\nUNSUB 1\r\n")
 		gone.silent()
@@ -610,6 +637,7 @@ func TestQueueGroupOverTheCluster(t *testing.T) {
 			t.Parallel()
 			s := clustered(t, func(o *server.Options) { o.Cluster.PreferLocal = local })
 			r := newClassic(t, "group", false).join(s)
+			routed(t, s, 1)
 			r.say("SUB foo g QRSID:1:1\r\nSUB foo g QRSID:1:2\r\n")
 			client, _ := rawClient(t, s)
 			client.say("SUB foo g 1\r\nSUB foo g 2\r\nSUB last 3\r\n")

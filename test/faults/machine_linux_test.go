@@ -69,10 +69,10 @@ const (
 func newLab(t *testing.T, n int) *lab {
 	t.Helper()
 	if os.Getenv(inside) == "" {
-		t.Skip("needs root, to make network namespaces")
+		missing(t, "root, to make network namespaces")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("needs the ip command (package iproute2)")
+		missing(t, "the ip command (package iproute2)")
 	}
 	l := &lab{t: t, dir: t.TempDir()}
 	l.program = filepath.Join(l.dir, "gnatsd")
@@ -95,6 +95,15 @@ func newLab(t *testing.T, n int) *lab {
 		m.wire()
 	}
 	return l
+}
+
+// missing skips a test that cannot run here, but not where all must.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("needs " + what)
+	}
+	t.Skip("needs " + what)
 }
 
 func (l *lab) run(name string, args ...string) {
