@@ -88,9 +88,11 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		switch {
 		case r == nil && p.Used: // a variable
 		case r == nil && section != nil && section.Strict != nil && v.table.foreign[key] == "":
-			e := v.table.unknown(p, key)
-			e.Msg = section.Strict(p.Key)
-			v.Errors.add(e)
+			if !v.Errors.full() { // or a hint for each would take its time
+				e := v.table.unknown(p, key)
+				e.Msg = section.Strict(p.Key)
+				v.Errors.add(e)
+			}
 		case r == nil && v.Unknown.full():
 		case r == nil:
 			v.Unknown.add(v.table.unknown(p, key))
