@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/subtle"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -124,10 +125,10 @@ func (c *client) connect(o *op, st *stage) closeReason {
 		return endBadArgs
 	}
 	c.endLimit()
-	opts = c.srv.shareOptions(opts)
 	if r := c.authenticate(opts, st); r != goOn {
 		return r
 	}
+	c.shareOptions(opts)
 	if opts.Protocol != 0 && opts.Protocol != 1 {
 		return endBadProtocol
 	}
@@ -156,14 +157,30 @@ func (o *ConnectOptions) merge(text []byte) (*ConnectOptions, error) {
 	return &merged, nil
 }
 
-// shareOptions returns opts, or an equal value that another client has: many
-// copies of one program connect with the same options.
-func (s *Server) shareOptions(opts *ConnectOptions) *ConnectOptions {
-	if last := s.lastOptions.Load(); last != nil && *last == *opts {
-		return last
+// shareOptions puts in the place of opts an equal value that another client has:
+// many copies of one program connect with the same options. What strangers
+// showed is never kept or compared.
+func (c *client) shareOptions(opts *ConnectOptions) {
+	last := c.srv.lastOptions.Load()
+	if last == nil || !last.same(opts) {
+		c.srv.lastOptions.Store(opts)
+		return
 	}
-	s.lastOptions.Store(opts)
-	return opts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opts == opts {
+		c.opts = last
+	}
+}
+
+// same reports whether two clients showed the same, in a time that tells nothing
+// of their secrets.
+func (o *ConnectOptions) same(other *ConnectOptions) bool {
+	a, b := *o, *other
+	equal := subtle.ConstantTimeCompare([]byte(a.Password), []byte(b.Password)) &
+		subtle.ConstantTimeCompare([]byte(a.Authorization), []byte(b.Authorization))
+	a.Password, b.Password, a.Authorization, b.Authorization = "", "", "", ""
+	return equal == 1 && a == b
 }
 
 // pub publishes a message, of PUB or HPUB.

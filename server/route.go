@@ -253,6 +253,7 @@ func (r *route) connect(o *op, st *stage) closeReason {
 	}
 	r.connected, r.mustAuth = true, false
 	r.locked, r.readLimit = false, readSize
+	st.limits = routeFrameLimits(r.srv.options())
 	r.verbose, r.name = opts.Verbose, opts.Name
 	r.active()
 	r.ok(st)

@@ -212,6 +212,45 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 	}
 }
 
+// TestSpeedWithPermissions publishes in turn with permissions and without, and
+// compares the best of many rounds of each.
+func TestSpeedWithPermissions(t *testing.T) {
+	if raceEnabled {
+		t.Skip("needs real speed; make test runs this again without the race detector")
+	}
+	const rounds, want = 400, 0.9
+	p := mustCompile(t, &Permissions{Publish: list("req.foo", "req.bar", "orders.*.created", "!orders.secret.>")})
+	for _, tt := range []struct{ name, subjects string }{
+		{"the same subject", "orders.eu.created"},
+		{"subjects in turn", "orders.eu.created orders.us.created req.foo req.bar orders.asia.created"},
+	} {
+		s, err := New(nil)
+		okay(t, err)
+		handle(t, sunk(t, s), "SUB > 1\r\n")
+		var batch strings.Builder
+		for subjects := strings.Fields(tt.subjects); batch.Len() < 16<<10; {
+			for _, subject := range subjects {
+				fmt.Fprintf(&batch, "PUB %s 16\r\n0123456789abcdef\r\n", subject)
+			}
+		}
+		free, limited := sunk(t, s), sunk(t, s)
+		limited.permits.Store(p)
+		fastest := [2]time.Duration{time.Hour, time.Hour}
+		for range rounds {
+			for i, c := range []*client{free, limited} {
+				start := time.Now()
+				handle(t, c, batch.String())
+				fastest[i] = min(fastest[i], time.Since(start))
+			}
+		}
+		got := float64(fastest[0]) / float64(fastest[1])
+		t.Logf("%s: %.1f %% of the throughput without permissions (%v and %v for a batch)", tt.name, 100*got, fastest[1], fastest[0])
+		if got < want {
+			t.Errorf("%s: %.1f %% of the throughput without permissions, want %.0f %%", tt.name, 100*got, 100*want)
+		}
+	}
+}
+
 func BenchmarkWalk(b *testing.B) {
 	for _, size := range []int{16, 128, 1024, 16384} {
 		for _, subs := range []int{0, 1, 10, 100} {

@@ -77,7 +77,7 @@ func (st *stage) begin(c *conn) {
 	st.limit = int(min(stageBytes, max(opts.MaxPending/2, 1)))
 	st.maxPending = opts.MaxPending
 	st.limits = frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
-	if c.role == roleRoute {
+	if c.role == roleRoute && !c.locked { // before the login a route may cost no more than a client
 		st.limits = routeFrameLimits(opts)
 	}
 	st.preferLocal = opts.Cluster.PreferLocal
