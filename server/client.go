@@ -28,8 +28,8 @@ type client struct {
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	pedantic  bool
-	last      lastVerdict // on what it published last
-	gaveUp    bool        // a subscription, since the last PING
+	last      lastVerdicts // on what it published lately
+	gaveUp    bool         // a subscription, since the last PING
 
 	// Atomic.
 	permits atomic.Pointer[permits] // what it may do; nil without permissions
@@ -224,8 +224,10 @@ func (c *client) mayPublish(subject []byte, repeated bool) verdict {
 		}
 		return verdict{}
 	}
-	if repeated && c.last.permits == p && len(subject) <= verdictMaxSubject {
-		return c.last.verdict
+	if repeated {
+		if v, known := c.last.repeated(p); known {
+			return v
+		}
 	}
 	return c.last.canPublish(p, subject)
 }

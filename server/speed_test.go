@@ -234,10 +234,10 @@ func TestSpeedWithPermissions(t *testing.T) {
 			}
 		}
 		free, limited := sunk(t, s), sunk(t, s)
-		limited.permits.Store(p)
+		limited.ops.(*client).permits.Store(p)
 		fastest := [2]time.Duration{time.Hour, time.Hour}
 		for range rounds {
-			for i, c := range []*client{free, limited} {
+			for i, c := range []*conn{free, limited} {
 				start := time.Now()
 				handle(t, c, batch.String())
 				fastest[i] = min(fastest[i], time.Since(start))

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -168,9 +167,19 @@ func (c *verdictCache) get(subject []byte, s *side) verdict {
 	return v
 }
 
-// lastVerdict remembers the verdict on the subject published last, for one
-// connection: most publish the same subject again, and one comparison is cheaper
-// than a hash. It is owned by the connection's reader; the zero value is ready.
+// recentSubjects is how many subjects a connection has verdicts on at hand, a
+// power of two.
+const recentSubjects = 8
+
+// lastVerdicts remember the verdicts on the subjects published lately, for one
+// connection: most publish the same few again, and one comparison is cheaper than
+// a hash. They are owned by the connection's reader; the zero value is ready.
+type lastVerdicts struct {
+	last  *lastVerdict // on the subject published last; nil if it is not at hand
+	known *[recentSubjects]lastVerdict
+}
+
+// lastVerdict is the verdict on one subject.
 type lastVerdict struct {
 	permits *permits // whose verdict it is; after a reload it is another's
 	subject []byte
@@ -178,13 +187,40 @@ type lastVerdict struct {
 }
 
 // canPublish is [permits.canPublish].
-func (l *lastVerdict) canPublish(p *permits, subject []byte) verdict {
-	if l.permits == p && len(subject) > 0 && bytes.Equal(l.subject, subject) {
-		return l.verdict
+func (l *lastVerdicts) canPublish(p *permits, subject []byte) verdict {
+	if e := l.at(subject); e != nil && e.permits == p && string(e.subject) == string(subject) {
+		l.last = e
+		return e.verdict
 	}
-	v := p.canPublish(subject)
-	if len(subject) <= verdictMaxSubject {
-		l.permits, l.subject, l.verdict = p, append(l.subject[:0], subject...), v
+	return l.judge(p, subject)
+}
+
+// at returns the place for the verdict on a subject, nil if there is none.
+func (l *lastVerdicts) at(subject []byte) *lastVerdict {
+	n := len(subject)
+	if n == 0 || n > verdictMaxSubject || l.known == nil {
+		return nil
 	}
-	return v
+	return &l.known[uint(n+int(subject[n-1])+3*int(subject[n/2]))%recentSubjects]
+}
+
+// judge finds a verdict that is not at hand, and keeps it.
+func (l *lastVerdicts) judge(p *permits, subject []byte) verdict {
+	if l.known == nil {
+		l.known = new([recentSubjects]lastVerdict)
+	}
+	l.last = l.at(subject)
+	if l.last == nil {
+		return p.canPublish(subject)
+	}
+	*l.last = lastVerdict{p, append(l.last.subject[:0], subject...), p.canPublish(subject)}
+	return l.last.verdict
+}
+
+// repeated returns the verdict on the subject published last, if it is at hand.
+func (l *lastVerdicts) repeated(p *permits) (v verdict, known bool) {
+	if l.last == nil || l.last.permits != p {
+		return verdict{}, false
+	}
+	return l.last.verdict, true
 }

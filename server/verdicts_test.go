@@ -46,7 +46,7 @@ func TestVerdictCacheKeepsNoLongSubjects(t *testing.T) {
 func TestLastVerdictIsOfTheSameUserAndSubject(t *testing.T) {
 	t.Parallel()
 	some, other := mustCompile(t, &Permissions{Publish: list("a.*")}), mustCompile(t, &Permissions{Publish: list("b.*")})
-	var l lastVerdict
+	var l lastVerdicts
 	buffer := []byte("a.1")
 	for _, tt := range []struct {
 		p       *permits
@@ -69,7 +69,7 @@ func TestSpeedPublishVerdict(t *testing.T) {
 	}
 	p := mustCompile(t, &Permissions{Publish: list("req.foo", "req.bar", "orders.*.created", "!orders.secret.>")})
 	subject := []byte("orders.eu.created")
-	var last lastVerdict
+	var last lastVerdicts
 	for _, tt := range []struct {
 		name   string
 		ask    func()
