@@ -94,6 +94,7 @@ func runCLI(w *work) error {
 		{"requests and replies", (*cli).requests},
 		{"request to nobody fails at once", (*cli).noResponders},
 		{"bench service", (*cli).benchService},
+		{"checks, also behind its exporter", (*cli).checks},
 		{"comes back after a restart", (*cli).restart},
 		{"signs with an nkey", (*cli).signs},
 	} {
@@ -108,8 +109,20 @@ func runCLI(w *work) error {
 // cli is the NATS command line.
 type cli struct{ *work }
 
+// command prepares the command line. What it keeps of itself goes into the
+// directory that is removed afterwards.
+func (c *cli) command(args ...string) *exec.Cmd {
+	cmd := c.work.command(filepath.Join(c.dir, "nats"), args...)
+	cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+c.dir)
+	return cmd
+}
+
 func (c *cli) nats(args ...string) (string, error) {
-	return c.output(filepath.Join(c.dir, "nats"), args...)
+	text, err := c.command(args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("nats: %w\n%s", err, text)
+	}
+	return string(text), err
 }
 
 // wants runs a command that must end well and say every text.
@@ -157,7 +170,7 @@ type listener struct {
 }
 
 func (c *cli) listen(args ...string) (*listener, error) {
-	l := &listener{cmd: c.command(filepath.Join(c.dir, "nats"), args...), done: make(chan error, 1)}
+	l := &listener{cmd: c.command(args...), done: make(chan error, 1)}
 	l.cmd.Stdout, l.cmd.Stderr = &l.text, &l.text
 	if err := l.cmd.Start(); err != nil {
 		return nil, err
