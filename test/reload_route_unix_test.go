@@ -126,7 +126,7 @@ var reloadedCluster = map[string]func(*testing.T){
 		r, routes := spawnClustered(t, block("600"))
 		r.recluster(t, block("0.01"))
 		dialConn(t, routes)
-		r.await(t, `\[ERR\] .* TLS route handshake error: .* i/o timeout$`)
+		r.await(t, `\[ERR\] .* TLS route handshake error: .*i/o timeout$`)
 	},
 	"cluster.tls.cipher_suites": func(t *testing.T) {
 		r, routes, dir := spawnSecuredRoutes(t)

@@ -122,7 +122,7 @@ var tlsEffects = map[string]func(*testing.T){
 	"cluster.tls.timeout": func(t *testing.T) {
 		p, addr, _ := securedRoutes(t, "timeout: 0.01")
 		dialConn(t, addr)
-		p.await(t, `\[ERR\] .* - rid:1 - TLS route handshake error: .* i/o timeout$`)
+		p.await(t, `\[ERR\] .* - rid:1 - TLS route handshake error: .*i/o timeout$`)
 	},
 	"cluster.tls.cipher_suites": func(t *testing.T) {
 		_, addr, dir := securedRoutes(t, `cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]`)
