@@ -86,6 +86,17 @@
 // (latency.go): when the bytes were read goes along with one target, as far as
 // the socket, or to its place in the backlog.
 //
+// # How servers find each other
+//
+// A [mesh] (mesh.go, mesh_target.go) is the state of one server's cluster: who
+// is dialed and when, which of two connections to one server is the route, who is
+// told of whom. It has no goroutines, clocks or sockets; cluster.go is the shell
+// that feeds it events and performs its actions, and simulation_test.go runs
+// whole clusters of it in memory. interest.go brings subscriptions to routes,
+// routed.go takes messages from them. Towards servers of 1.x everything on the
+// wire is as they know it; between servers of this kind INFO says two things more:
+// that a third server was lost, and that a connection is closed as a duplicate.
+//
 // # The order of locks
 //
 //	lock        guards                                   may take

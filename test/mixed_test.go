@@ -1,0 +1,84 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// skipping reads on until a line begins with prefix: in a mesh there is gossip and interest of others in between.
+func (r *classicRoute) skipping(prefix string) string {
+	r.t.Helper()
+	for {
+		if l := r.hear(""); strings.HasPrefix(l, prefix) {
+			return l
+		}
+	}
+}
+
+// TestRequestsAndLimitsInAMixedCluster has two servers of ours, one of 1.1.0 and one of 1.4.1 in one mesh.
+func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
+	t.Parallel()
+	ours := mesh(t, 2, nil)
+	peers := []*classic{newClassic(t, "old", true), newClassic(t, "young", false)}
+	routes := map[*classic][]*classicRoute{}
+	for _, p := range peers {
+		for _, s := range ours {
+			routes[p] = append(routes[p], p.join(s))
+		}
+	}
+	for _, s := range ours {
+		routed(t, s, 3)
+	}
+	for i, p := range peers {
+		for k, r := range routes[p] {
+			r.say(fmt.Sprintf("SUB svc.%d  RSID:7:1\r\nSUB lim.%d  RSID:7:2\r\nUNSUB RSID:7:2 2\r\nPING\r\n", i, i))
+			r.skipping("PONG")
+
+			// A request of a client of ours is answered by a client of theirs.
+			nc := natsConnect(t, ours[k], nats.UseOldRequestStyle())
+			answer := make(chan error, 1)
+			go func() {
+				m, err := nc.Request(fmt.Sprintf("svc.%d", i), []byte("ping"), patience)
+				if err == nil && string(m.Data) != "pong" {
+					err = fmt.Errorf("got %q", m.Data)
+				}
+				answer <- err
+			}()
+			request := strings.Fields(r.skipping(fmt.Sprintf("MSG svc.%d RSID:7:1 ", i)))
+			if r.hear("ping"); len(request) != 5 {
+				t.Fatalf("got %q, want a request with a reply subject", request)
+			}
+			r.say(fmt.Sprintf("MSG %s RSID:1:1 4\r\npong\r\n", request[3]))
+			must(t, <-answer)
+
+			// A limit that they announced is kept, whoever publishes.
+			for range 4 {
+				must(t, nc.Publish(fmt.Sprintf("lim.%d", i), []byte("x")))
+			}
+			flush(t, nc)
+			if n := drained(r)["RSID"]; n != 2 {
+				t.Errorf("%s got %d messages of a subscription that ends after 2", p.id, n)
+			}
+		}
+	}
+	// A limit of a client of ours: they hear of the end when it is reached, with messages of both.
+	c, cid := rawClient(t, ours[1])
+	c.say("SUB once 1\r\nUNSUB 1 2\r\n")
+	c.silent()
+	for _, p := range peers {
+		r := routes[p][1]
+		r.skipping(fmt.Sprintf("SUB once  RSID:%d:1\r\n", cid))
+		r.say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
+		c.hear("MSG once 1 1\r\n")
+		c.hear("x")
+	}
+	for _, p := range peers {
+		routes[p][1].skipping(fmt.Sprintf("UNSUB RSID:%d:1\r\n", cid))
+		routes[p][1].say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
+		drained(routes[p][1])
+	}
+	c.silent()
+}
