@@ -103,7 +103,9 @@
 //	reload      one reload, log reopen or stop at a time any
 //	Server.mu   listeners, life                          none
 //	registry    who is connected                         none
-//	conn.mu     its subscriptions, identity, ping        sublist
+//	cluster.mu  the mesh, which routes there are         none
+//	conn.mu     its subscriptions, identity, ping        sublist, feed
+//	feed.mu     interest on its way to a route           none
 //	sublist     trie and index (inside the package)      none
 //	outbound.mu pending bytes                            none
 //

@@ -93,7 +93,7 @@ func (st *stage) enter() {
 	}
 }
 
-// leave says that everything that was staged is pushed.
+// leave says that everything that was staged is pushed, to other clients at least.
 func (st *stage) leave() {
 	if st.inside.shard != nil {
 		st.srv.grace.leave(st.inside)
@@ -172,6 +172,7 @@ func (st *stage) flush() {
 			st.push(t)
 		}
 	}
+	st.leave() // what is left is for routes and for who reads here: no grace waits for that
 	st.pushLate()
 	if own != nil {
 		if own.msgs > 0 {
@@ -179,7 +180,6 @@ func (st *stage) flush() {
 		}
 		st.push(own)
 	}
-	st.leave()
 	st.srv.counters.out(msgs, bytes)
 	for i := range st.targets {
 		t := &st.targets[i]

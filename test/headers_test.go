@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -113,37 +111,6 @@ func TestGoClientDrainsAQueueSubscription(t *testing.T) {
 	}
 	flush(t, pub)
 	await(t, all, "last message")
-}
-
-func TestReconnectWithManySubscriptions(t *testing.T) {
-	t.Parallel()
-	const many = 10_000
-	s := Start(t, nil)
-	_, port, err := net.SplitHostPort(s.Addr().String())
-	must(t, err)
-	back := make(chan bool, 1)
-	nc := natsConnect(t, s, nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1),
-		nats.ReconnectHandler(func(*nats.Conn) { back <- true }))
-	got := make(chan string, many)
-	for i := range many {
-		_, err := nc.Subscribe(fmt.Sprintf("s.%d", i), func(m *nats.Msg) { got <- m.Subject })
-		must(t, err)
-	}
-	flush(t, nc)
-	s.Shutdown()
-	opts := quietOptions()
-	_, err = fmt.Sscan(port, &opts.Port)
-	must(t, err)
-	again := Start(t, opts)
-	await(t, back, "reconnection")
-	flush(t, nc)
-	if n := again.NumSubscriptions(); n != many {
-		t.Fatalf("got %d subscriptions after the reconnection, want %d", n, many)
-	}
-	must(t, nc.Publish("s.0", nil))
-	must(t, nc.Publish(fmt.Sprintf("s.%d", many-1), nil))
-	await(t, got, "message on the first subscription")
-	await(t, got, "message on the last subscription")
 }
 
 func TestInfoLargerThanARead(t *testing.T) {
