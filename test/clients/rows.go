@@ -113,7 +113,7 @@ type cli struct{ *work }
 // directory that is removed afterwards.
 func (c *cli) command(args ...string) *exec.Cmd {
 	cmd := c.work.command(filepath.Join(c.dir, "nats"), args...)
-	cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+c.dir)
+	cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+filepath.Join(c.dir, "config"))
 	return cmd
 }
 
