@@ -15,12 +15,17 @@ import (
 	"gnatsd/server"
 )
 
+// goClient connects the real Go client, with the patience of a busy machine.
+func goClient(url string, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(url, append([]nats.Option{nats.Timeout(patience)}, opts...)...)
+}
+
 // natsConnect connects the real Go client and closes it when the test ends. Errors the client reports fail the test unless opts
 // set a handler of their own.
 func natsConnect(t *testing.T, s *server.Server, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	report := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("client: %v", err) })
-	nc, err := nats.Connect(s.ClientURL(), append([]nats.Option{report}, opts...)...)
+	nc, err := goClient(s.ClientURL(), append([]nats.Option{report}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type moved struct {
 func newMoved(t *testing.T, url string) *moved {
 	t.Helper()
 	m := &moved{back: make(chan string, 8), errs: make(chan error, 8)}
-	nc, err := nats.Connect(url,
+	nc, err := goClient(url,
 		nats.LameDuckModeHandler(func(*nats.Conn) { m.warned.Store(true) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { m.back <- nc.ConnectedAddr() }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { m.errs <- err }),
@@ -59,7 +59,7 @@ func TestLameDuckSendsGoClientsElsewhere(t *testing.T) {
 	stays.await(t, `Route connection created$`)
 	leaves.await(t, `Route connection created$`)
 	eventually(t, "an INFO with the other address", func() bool {
-		nc, err := nats.Connect("nats://" + leavesAt)
+		nc, err := goClient("nats://" + leavesAt)
 		must(t, err)
 		defer nc.Close()
 		return len(nc.DiscoveredServers()) > 0

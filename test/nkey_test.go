@@ -60,7 +60,7 @@ func TestGoClientWithAnNkey(t *testing.T) {
 		t.Errorf("got %v, want a permissions violation", err)
 	}
 	anna.Close()
-	if nc, err := nats.Connect(s.ClientURL(), withNkey(t, strange)); !errors.Is(err, nats.ErrAuthorization) {
+	if nc, err := goClient(s.ClientURL(), withNkey(t, strange)); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("got %v, %v for a key that is not listed, want %v", nc, err, nats.ErrAuthorization)
 	}
 	again := *opts

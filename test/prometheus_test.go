@@ -333,7 +333,7 @@ func TestPrometheusScrapesALoadedBroker(t *testing.T) {
 // connected is a client of today, until the test ends.
 func connected(t *testing.T, s *server.Server) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := goClient(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}

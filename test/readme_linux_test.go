@@ -137,7 +137,7 @@ func (p *process) stops(t *testing.T) {
 // wantConnect fails the test unless a client gets in, or is refused.
 func wantConnect(t *testing.T, url string, admitted bool) {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := goClient(url)
 	if err == nil {
 		nc.Close()
 	}
@@ -334,7 +334,7 @@ func readmeMessages(t *testing.T, ports ...int) {
 	var subs []*nats.Subscription
 	var conns []*nats.Conn
 	for _, port := range ports {
-		nc, err := nats.Connect(fmt.Sprintf("nats://localhost:%d", port))
+		nc, err := goClient(fmt.Sprintf("nats://localhost:%d", port))
 		must(t, err)
 		defer nc.Close()
 		sub, err := nc.SubscribeSync("greeting.*")

@@ -33,12 +33,12 @@ func readmeSingleUser(t *testing.T, d *readmeDesk) {
 		p.await(t, `Server is ready$`)
 		if tc.goodURL != "" {
 			wantConnect(t, tc.goodURL, true)
-		} else if nc, err := nats.Connect("nats://localhost:4222", tc.good); err != nil {
+		} else if nc, err := goClient("nats://localhost:4222", tc.good); err != nil {
 			t.Errorf("%s: %v", tc.line, err)
 		} else {
 			nc.Close()
 		}
-		if nc, err := nats.Connect("nats://localhost:4222", tc.bad); err == nil {
+		if nc, err := goClient("nats://localhost:4222", tc.bad); err == nil {
 			nc.Close()
 			t.Errorf("%s: wrong credentials were taken", tc.line)
 		}
@@ -165,7 +165,7 @@ tls {
 		dir := filepath.Join(d.dir, tc.certs)
 		login := nats.UserInfo("derek", "T0pS3cr3t")
 		for name, admitted := range map[string]bool{"client": true, "": !tc.verify} {
-			nc, err := nats.Connect("tls://localhost:"+tc.port, nats.Secure(clientTLS(t, dir, name)), login)
+			nc, err := goClient("tls://localhost:"+tc.port, nats.Secure(clientTLS(t, dir, name)), login)
 			if (err == nil) != admitted {
 				t.Errorf("%s: certificate %q: got %v, want admission %v", tc.line, name, err, admitted)
 			}
@@ -221,7 +221,7 @@ func readmeBcrypt(t *testing.T, d *readmeDesk) {
 	d.write(t, "made.conf", "authorization {\n  user: derek\n  password: "+made[2]+"\n}")
 	p := d.shell(t, "gnatsd -c made.conf")
 	p.await(t, `Server is ready$`)
-	nc, err := nats.Connect("nats://localhost:4222", nats.UserInfo("derek", made[1]))
+	nc, err := goClient("nats://localhost:4222", nats.UserInfo("derek", made[1]))
 	must(t, err)
 	nc.Close()
 	p.stops(t)

@@ -113,7 +113,7 @@ func TestReloadsLeakNothing(t *testing.T) {
 func underLoad(t *testing.T, addr string) (stop func()) {
 	t.Helper()
 	connect := func() *nats.Conn {
-		nc, err := nats.Connect("nats://steady:s@"+addr, nats.NoReconnect())
+		nc, err := goClient("nats://steady:s@"+addr, nats.NoReconnect())
 		must(t, err)
 		t.Cleanup(nc.Close)
 		return nc

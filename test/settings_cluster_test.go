@@ -38,7 +38,7 @@ func pairOf(t *testing.T, inFirst string) (first, second string) {
 // subscribed has a client that hears of subjects, and of one called known, once the broker at other knows.
 func subscribed(t *testing.T, addr, other string, subjects ...string) <-chan *nats.Msg {
 	t.Helper()
-	nc, err := nats.Connect("nats://" + addr)
+	nc, err := goClient("nats://" + addr)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	all := make(chan *nats.Msg, 1024)
@@ -47,7 +47,7 @@ func subscribed(t *testing.T, addr, other string, subjects ...string) <-chan *na
 		must(t, err)
 	}
 	flush(t, nc)
-	teller, err := nats.Connect("nats://" + other)
+	teller, err := goClient("nats://" + other)
 	must(t, err)
 	defer teller.Close()
 	eventually(t, "interest", func() bool {
@@ -113,14 +113,14 @@ var clusterEffects = map[string]func(*testing.T){
 	},
 	"cluster.prefer_local": func(t *testing.T) {
 		first, second := pairOf(t, "prefer_local: true")
-		far, err := nats.Connect("nats://" + second)
+		far, err := goClient("nats://" + second)
 		must(t, err)
 		defer far.Close()
 		_, err = far.QueueSubscribe("work", "q", func(*nats.Msg) { t.Error("a member elsewhere got work") })
 		must(t, err)
 		flush(t, far)
 		subscribed(t, second, first)
-		near, err := nats.Connect("nats://" + first)
+		near, err := goClient("nats://" + first)
 		must(t, err)
 		defer near.Close()
 		sub, err := near.QueueSubscribeSync("work", "q")
@@ -165,7 +165,7 @@ func exports(block string) func(*testing.T) {
 	return func(t *testing.T) {
 		first, second := pairOf(t, block)
 		heard := subscribed(t, second, first, "open", "shut")
-		nc, err := nats.Connect("nats://" + first)
+		nc, err := goClient("nats://" + first)
 		must(t, err)
 		defer nc.Close()
 		for _, subject := range []string{"shut", "open"} {

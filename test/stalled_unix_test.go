@@ -51,7 +51,7 @@ func stall(t *testing.T, cmd *exec.Cmd, dir string, log io.Reader) {
 	var ports struct{ Nats []string }
 	must(t, json.Unmarshal([]byte(portsFile(t, &process{cmd: cmd}, dir)), &ports))
 
-	nc, err := nats.Connect(ports.Nats[0])
+	nc, err := goClient(ports.Nats[0])
 	must(t, err)
 	t.Cleanup(nc.Close)
 	arrived := make(chan struct{})

@@ -107,7 +107,7 @@ func TestGoClientLogsIn(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := Start(t, tc.broker)
-			nc, err := nats.Connect(strings.Replace(s.ClientURL(), "127.0.0.1", "localhost", 1), append(tc.client, nats.Timeout(patience), nats.NoReconnect())...)
+			nc, err := goClient(strings.Replace(s.ClientURL(), "127.0.0.1", "localhost", 1), append(tc.client, nats.NoReconnect())...)
 			if err != nil {
 				if !tc.refused {
 					t.Fatal(err)
