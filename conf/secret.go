@@ -1,7 +1,7 @@
 package conf
 
 // This file keeps secrets out of what is shown: the values of keys that look
-// like one, and the users and passwords of URLs.
+// like one, the users and passwords of URLs, and the seeds of nkeys.
 
 import (
 	"regexp"
@@ -18,6 +18,7 @@ var (
 	secretKey  = regexp.MustCompile(`(?i)` + secretWords)
 	secretPair = regexp.MustCompile(`(?i)["']?[\w.$-]*(?:` + secretWords + `)[\w.-]*["']?\s*[:=\s]\s*("[^"]*"?|'[^']*'?|[^\s,;}]+)`)
 	userInfo   = regexp.MustCompile(`//([^\s,"']+)@`)
+	nkeySeed   = regexp.MustCompile(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair, wherever it stands
 	urlWord    = regexp.MustCompile(`[^\s,]+`)
 )
 
@@ -38,7 +39,7 @@ func mask(line string, col int, all bool) ([]rune, int) {
 		col--
 	}
 	hidden := make([]bool, len(line)+1)
-	for _, re := range []*regexp.Regexp{secretPair, userInfo} {
+	for _, re := range []*regexp.Regexp{secretPair, userInfo, nkeySeed} {
 		for _, m := range re.FindAllStringSubmatchIndex(line, -1) {
 			for i := m[2]; i < m[3]; i++ {
 				hidden[i] = true

@@ -3,10 +3,13 @@
 package test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,4 +102,63 @@ func exchange(t *testing.T, addr, line string) string {
 	must(t, nc.(*net.TCPConn).CloseWrite())
 	all, _ := io.ReadAll(nc)
 	return string(all)
+}
+
+// TestNoHashAndNoKeyIsShown does the same with what is no password: hashes, the key of a certificate, the seed of an nkey.
+func TestNoHashAndNoKeyIsShown(t *testing.T) {
+	t.Parallel()
+	dir := certFiles(t)
+	pem, err := os.ReadFile(filepath.Join(dir, "server-key.pem"))
+	must(t, err)
+	key := strings.Split(string(pem), "\n")[2] // of its base64
+	const hash = "$2a$04$CANARYabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTU"
+	const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
+	file := writeConfig(t, fmt.Sprintf(`
+http: "127.0.0.1:-1"
+prof_port: -1
+tls { cert_file: "%s/server-cert.pem", key_file: "%[1]s/server-key.pem", ca_file: "%[1]s/ca.pem" }
+authorization { users: [ { user: me, password: "%s" }, { user: you, password: "%[2]s", permissions: { publish: "a" } } ] }
+cluster { listen: "127.0.0.1:-1", authorization { user: them, password: "%[2]s" }
+  tls { cert_file: "%[1]s/server-cert.pem", key_file: "%[1]s/server-key.pem", ca_file: "%[1]s/ca.pem" } }`, dir, hash))
+	p := spawn(t, "-DV", "-c", file)
+	monitor := p.await(t, `Starting http monitor on (\S+)$`)[1]
+	profiler := p.await(t, `profiling port: (\d+)$`)[1]
+	addr := p.addr(t)
+	routes := p.await(t, `Listening for route connections on (\S+)$`)[1]
+	shown := map[string]string{}
+	for _, line := range []string{"CONNECT {}", `CONNECT {"user":"me","pass":"` + hash + `"}`} {
+		shown["clear "+line[:8]] = exchange(t, addr, line) + exchange(t, routes, line)
+		c, err := tls.Dial("tcp", routes, clientTLS(t, dir, "srva"))
+		must(t, err)
+		io.WriteString(c, line+"\r\n")
+		said, _ := io.ReadAll(c) // the broker hangs up
+		shown["inside TLS "+line[:8]] = string(said)
+		c.Close()
+	}
+	for _, path := range []string{"/", "/varz", "/connz?auth=1&subs=1&state=all", "/connz?state=closed&callback=f", "/routez?subs=1", "/subsz?subs=1", "/subscriptionsz", "/healthz", "/metrics", "/stacksz", "/none"} {
+		_, shown[path] = get(t, "http://"+monitor+path)
+	}
+	for _, path := range []string{"", "cmdline", "goroutine?debug=2", "heap?debug=1", "symbol", "allocs?debug=1"} {
+		_, shown["profiler "+path] = get(t, "http://127.0.0.1:"+profiler+"/debug/pprof/"+path)
+	}
+	_, rest := p.stop(t, syscall.SIGTERM)
+	shown["the log"] = strings.Join(append(p.seen, rest...), "\n")
+	for name, args := range map[string][]string{
+		"-t":             {"-t", "-c", file},
+		"--print-config": {"--print-config", "-c", file},
+		"--explain":      {"-c", file, "--explain", "user=you", "pub=b"},
+		"a stranger":     {"-c", file, "--explain", "user=nobody", "pub=b"},
+		"a seed":         {"-t", "-c", writeConfig(t, "authorization { users: [ { nkey: "+seed+" } ] }")},
+		"a key as cert":  {"-t", "-c", writeConfig(t, fmt.Sprintf(`tls { cert_file: "%s/server-key.pem", key_file: "%[1]s/server-key.pem" }`, dir))},
+	} {
+		stdout, stderr, _ := run(t, args...)
+		shown[name] = stdout + stderr
+	}
+	for where, text := range shown {
+		for _, secret := range []string{canary, key, seed} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows %.10s...", where, secret)
+			}
+		}
+	}
 }
