@@ -97,6 +97,15 @@
 // wire is as they know it; between servers of this kind INFO says two things more:
 // that a third server was lost, and that a connection is closed as a duplicate.
 //
+// # The way in
+//
+// entrance.go and route_auth.go are the ways in for clients and servers: INFO,
+// TLS, CONNECT. What takes long, a piece of a handshake (tls_handshake.go) or a
+// bcrypt check (credentials.go), needs a place of an [admission], which leaves a
+// processor to the messages; others wait in the order of arrival. Each step has
+// an [allowance], a time limit that stands still while there is a crowd. Until
+// its login a connection is locked: knock lets nothing but a CONNECT pass.
+//
 // # The order of locks
 //
 //	lock        guards                                   may take
