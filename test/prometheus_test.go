@@ -277,7 +277,9 @@ func (p *prometheus) ask(query string) (v float64, ok bool) {
 func (p *prometheus) wants(t *testing.T, query string, fine func(float64) bool) {
 	t.Helper()
 	var last float64
-	for end := time.Now().Add(time.Minute); ; {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
 		v, ok := p.ask(query)
 		if ok && fine(v) {
 			return
@@ -286,7 +288,6 @@ func (p *prometheus) wants(t *testing.T, query string, fine func(float64) bool) 
 		if time.Now().After(end) {
 			t.Fatalf("%s: got %v", query, last)
 		}
-		<-time.After(100 * time.Millisecond) // between two questions
 	}
 }
 
