@@ -30,7 +30,7 @@ type Server struct {
 	life       context.Context // ends when the end begins
 	die        context.CancelFunc
 	verifier   *verifier  // of passwords
-	handshakes *admission // TLS handshakes of all ports
+	handshakes *admission // to long arithmetic: TLS handshakes of all ports, passwords of clients
 
 	// Set before Run.
 	notify notifier        // tells nobody unless the server is the process
@@ -103,6 +103,7 @@ func New(opts *Options) (*Server, error) {
 		verifier:   newVerifier(sparePlaces()),
 		handshakes: newAdmission(sparePlaces()),
 	}
+	s.verifier.places = s.handshakes // or else both together would leave no processor to the messages
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}
