@@ -85,7 +85,7 @@ func findRunning(o *Options, running string) (record *settingsRecord, next *Opti
 	if _, err := targetPid(target); err != nil && target != "" {
 		return fileRecord(o, target)
 	}
-	pid, err := resolvePid(target, searchedProcess.get(), findProcesses)
+	pid, err := runningPid(target)
 	if err != nil {
 		return nil, nil, "", err
 	}

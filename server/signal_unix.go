@@ -15,6 +15,11 @@ var searchedProcess overriddenName
 // Server under another name use it.
 func SetProcessName(name string) { searchedProcess.set(name) }
 
+// runningPid is the pid that target names or, if it is empty, that of the only such process.
+func runningPid(target string) (int, error) {
+	return resolvePid(target, searchedProcess.get(), findProcesses)
+}
+
 // commandSignals says which signal carries a command. A Server traps all of them but SIGKILL.
 var commandSignals = map[Command]syscall.Signal{
 	CommandStop:   syscall.SIGKILL,
@@ -34,7 +39,7 @@ func ProcessSignal(command Command, pidStr string) error {
 // sendCommand is ProcessSignal with a kill of the caller's choice. The process is looked for first, so that an unknown
 // command with no process running is answered with the lack of a process, as ever.
 func sendCommand(command Command, target string, kill func(pid int, sig syscall.Signal) error) error {
-	pid, err := resolvePid(target, searchedProcess.get(), findProcesses)
+	pid, err := runningPid(target)
 	if err != nil {
 		return err
 	}

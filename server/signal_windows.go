@@ -24,6 +24,11 @@ func ProcessSignal(command Command, service string) error {
 	return controlService(command, service, openService)
 }
 
+// runningPid is the pid that target names. Processes are not searched for here: services are known by name.
+func runningPid(target string) (int, error) {
+	return resolvePid(target, managedService.get(), func(string) ([]int, error) { return nil, errNoProcessList })
+}
+
 // trappedSignals says what a Server does about ctrl-C and the closing of its console. A service traps nothing, for the
 // service manager tells it, and the signal that Windows sends at the log-off of any user is not meant for it.
 func trappedSignals() map[os.Signal]signalEffect {
