@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,14 +35,14 @@ gnatsd=$1; cd $2
 exec $gnatsd -a 127.0.0.1 -p -1 2>init
 `
 
-// inNamespaces is a command in name spaces of its own, of these kinds. It skips the test where nobody may make them.
+// inNamespaces is a command in name spaces of its own, of these kinds.
 func inNamespaces(t *testing.T, kinds []string, words ...string) *exec.Cmd {
 	t.Helper()
 	if os.Getuid() != 0 {
 		kinds = append([]string{"--map-root-user"}, kinds...)
 	}
 	if out, err := exec.Command("unshare", append(kinds[:len(kinds):len(kinds)], "true")...).CombinedOutput(); err != nil {
-		t.Skipf("no name spaces with %v here: %v: %s", kinds, err, out)
+		missing(t, fmt.Sprintf("name spaces with %v: %v: %s", kinds, err, out))
 	}
 	late, cancel := context.WithTimeout(t.Context(), 4*patience)
 	t.Cleanup(cancel)
