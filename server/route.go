@@ -313,8 +313,8 @@ func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 		return true, nil
 	}
 	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
-		before = r.remote
-		known := *before
+		was, known := *r.remote, *r.remote // copies: the mesh keeps the first one up to date
+		before = &was
 		known.Import, known.Export = info.Import, info.Export
 		r.remote = &known
 	}

@@ -14,7 +14,11 @@ func (*settingsTeller) settings(*Options) {}
 
 func (*settingsTeller) close() {}
 
-// runningSettings cannot ask a process on this system.
+// errNotAsked is the answer where a running server cannot be asked.
+var errNotAsked = errors.New("a running server cannot be asked on this system; compare with the file it runs with, --diff=FILE")
+
+func runningPid(string) (int, error) { return 0, errNotAsked }
+
 func runningSettings(int) (record *settingsRecord, args, env []string, err error) {
-	return nil, nil, nil, errors.New("a running server cannot be asked on this system")
+	return nil, nil, nil, errNotAsked
 }
