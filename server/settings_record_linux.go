@@ -45,11 +45,6 @@ func (s *settingsTeller) close() {
 	}
 }
 
-// runningPid finds the process that target means, as -sl does.
-func runningPid(target string) (int, error) {
-	return resolvePid(target, searchedProcess.get(), findProcesses)
-}
-
 // runningSettings is what the process pid runs with: the record of its settings,
 // its command line and its environment.
 func runningSettings(pid int) (record *settingsRecord, args, env []string, err error) {

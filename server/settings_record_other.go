@@ -14,11 +14,7 @@ func (*settingsTeller) settings(*Options) {}
 
 func (*settingsTeller) close() {}
 
-// errNotAsked is the answer where a running server cannot be asked.
-var errNotAsked = errors.New("a running server cannot be asked on this system; compare with the file it runs with, --diff=FILE")
-
-func runningPid(string) (int, error) { return 0, errNotAsked }
-
+// runningSettings cannot ask a process on this system.
 func runningSettings(int) (record *settingsRecord, args, env []string, err error) {
-	return nil, nil, nil, errNotAsked
+	return nil, nil, nil, errors.New("a running server cannot be asked on this system")
 }
