@@ -13,6 +13,8 @@ import (
 const (
 	acceptMinPause = 10 * time.Millisecond
 	acceptMaxPause = time.Second
+	// acceptRun is how many of a crowd are accepted between two breaths.
+	acceptRun = 4
 )
 
 // listen opens the client port and starts to accept.
@@ -85,13 +87,16 @@ func (s *Server) changeInfo(change func(*Info)) {
 func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 	defer s.conns.Done()
 	pause := acceptMinPause
-	for {
+	for n := 1; ; n++ {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = acceptMinPause
 			s.conns.Add(1)
 			go serve(nc)      // its teardown says Done; Shutdown closes it and waits
 			runtime.Gosched() // a crowd waits in the kernel rather than in front of the messages
+			if n%acceptRun == 0 && s.handshakes.busy() {
+				s.pause(breath)
+			}
 			continue
 		}
 		if s.ended() || errors.Is(err, net.ErrClosed) {
