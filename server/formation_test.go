@@ -162,10 +162,7 @@ func (n *dialCounter) show(t *testing.T, self, other *Server) {
 
 // formed waits for a full mesh for a while, and reports whether it is there.
 func formed(servers []*Server) bool {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if !slices.ContainsFunc(servers, func(s *Server) bool { return s.NumRoutes() != len(servers)-1 }) {
-			return true
-		}
-	}
-	return false
+	return comesTrue(func() bool {
+		return !slices.ContainsFunc(servers, func(s *Server) bool { return s.NumRoutes() != len(servers)-1 })
+	})
 }
