@@ -88,7 +88,7 @@
 //
 // # How servers find each other
 //
-// A [mesh] (mesh.go, mesh_target.go) is the state of one server's cluster: who
+// A [mesh] (mesh.go, mesh_link.go, mesh_target.go) is the state of one server's cluster: who
 // is dialed and when, which of two connections to one server is the route, who is
 // told of whom. It has no goroutines, clocks or sockets; cluster.go is the shell
 // that feeds it events and performs its actions, and simulation_test.go runs

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
@@ -94,24 +93,6 @@ func routeFrameLimits(o *Options) frameLimits {
 	return l
 }
 
-// attentiveLink notes when something is received.
-type attentiveLink struct {
-	link
-	start time.Time // of the server: the clock of the machine may be set meanwhile
-	heard *atomic.Int64
-}
-
-func (l *attentiveLink) recv(in *inbuf, limit int) (int, error) {
-	n, err := l.link.recv(in, limit)
-	if n > 0 {
-		l.heard.Store(int64(time.Since(l.start)))
-	}
-	return n, err
-}
-
-// quiet is how long ago something was received.
-func (r *route) quiet() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
-
 func (r *route) label() string { return "Router" }
 
 // identity is the id of the server at the other end.
@@ -127,75 +108,8 @@ func (r *route) remoteID() string {
 	return r.remote.ID
 }
 
-// serveRoute runs a route that another server opened.
-func (s *Server) serveRoute(nc net.Conn) {
-	r := newRoute(s, s.cluster.wrapRoute(nc, ""), nil)
-	if !s.cluster.join(r, nil, "") {
-		r.abandon()
-		return
-	}
-	if !r.handshake() {
-		r.teardown()
-		return
-	}
-	r.noticef("Route connection created")
-	r.send(s.cluster.info())
-	r.awaitCredentials()
-	r.startPing()
-	r.serve()
-}
-
-// serveDialed runs a route that we opened.
-func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
-	r := newRoute(s, s.cluster.wrapRoute(nc, order.addr), order)
-	if !s.cluster.join(r, order, addr) {
-		r.abandon()
-		return
-	}
-	if !r.handshake() {
-		r.teardown()
-		return
-	}
-	r.send(r.connectLine() + s.cluster.info())
-	r.debugf("Route connect msg sent")
-	r.noticef("Route connection created")
-	r.setLimit(greetingWait, endStale)
-	r.startPing()
-	r.serve()
-}
-
 // seconds converts what settings and the monitoring pages have as a number.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// abandon ends a route that never began.
-func (r *route) abandon() {
-	r.close(endShutdown)
-	r.teardown()
-}
-
-// routeConnect is CONNECT as a server sends it.
-type routeConnect struct {
-	Echo     bool   `json:"echo"`
-	Verbose  bool   `json:"verbose"`
-	Pedantic bool   `json:"pedantic"`
-	User     string `json:"user,omitempty"`
-	Pass     string `json:"pass,omitempty"`
-	TLS      bool   `json:"tls_required"`
-	Name     string `json:"name"`
-}
-
-// connectLine returns the CONNECT for what was dialed.
-func (r *route) connectLine() string {
-	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
-	if o := r.srv.options(); r.order.own {
-		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
-	}
-	text, err := json.Marshal(&c)
-	if err != nil {
-		panic("CONNECT cannot be encoded: " + err.Error()) // no field can fail
-	}
-	return "CONNECT " + string(text) + "\r\n"
-}
 
 // do acts on one operation of a route.
 func (r *route) do(o *op, st *stage) closeReason {
@@ -233,110 +147,6 @@ func (r *route) ok(st *stage) {
 		r.tracef("<<- [OK]")
 		st.reply(answerOK)
 	}
-}
-
-// connect takes the name and the credentials of a server that dialed us.
-func (r *route) connect(o *op, st *stage) closeReason {
-	var opts ConnectOptions
-	if err := json.Unmarshal(o.args, &opts); err != nil {
-		r.errorf("CONNECT: %v", connectError(err))
-		return endBadArgs
-	}
-	if opts.Lang != "" {
-		return endWrongPort
-	}
-	if r.order == nil {
-		r.endLimit()
-		if end := r.authenticate(&opts); end != goOn {
-			return end
-		}
-	}
-	r.connected, r.mustAuth = true, false
-	r.locked, r.readLimit = false, readSize
-	st.limits = routeFrameLimits(r.srv.options())
-	r.verbose, r.name = opts.Verbose, opts.Name
-	r.active()
-	r.ok(st)
-	return goOn
-}
-
-// info takes what the peer says of itself, or of others. When a connection may
-// be a second one to the same server, it waits here until that is decided.
-func (r *route) info(o *op, st *stage) closeReason {
-	info := new(peerInfo)
-	if err := json.Unmarshal(o.args, info); err != nil {
-		r.errorf("INFO: %v", err)
-		return endBadArgs
-	}
-	if info.ID == "" {
-		r.errorf("INFO without server_id: '%s'", printable(o.args))
-		return endBadArgs
-	}
-	if r.order != nil && info.ClientID != 0 && r.remoteID() == "" {
-		why := fmt.Sprintf("%s is a port for clients, not for routes", r.order.addr)
-		r.fail(why)
-		r.errorf("Route Error %s", why)
-		return endPeerError
-	}
-	r.active()
-	own, before := r.introduced(info)
-	if own {
-		r.endLimit()
-		if info.IP == "" {
-			info.IP = routeURL(r.host, info.Port)
-		}
-	}
-	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
-	if !own {
-		if before != nil && !before.Export.same(info.Export) {
-			r.exportsChanged(before.Export, info.Export)
-		}
-		return goOn
-	}
-	st.flush()
-	<-r.settled // shutdown, or the mesh within seconds, closes it
-	return r.reason()
-}
-
-// introduced notes the first INFO by which the peer says who it is, and reports
-// whether this is it. Of a later one about itself it notes the permissions, and
-// returns what it was before.
-func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.remote == nil {
-		if r.name != "" && r.name != info.ID {
-			return false, nil
-		}
-		r.remote = info
-		r.headers.Store(info.Headers)
-		return true, nil
-	}
-	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
-		was, known := *r.remote, *r.remote // copies: the mesh keeps the first one up to date
-		before = &was
-		known.Import, known.Export = info.Import, info.Export
-		r.remote = &known
-	}
-	return false, before
-}
-
-// decided lets the reader go on, which then finds out what was decided.
-func (r *route) decided() { r.settle.Do(func() { close(r.settled) }) }
-
-// registered makes this the route to its peer.
-func (r *route) registered() {
-	r.debugf("Registering remote route %q", r.remoteID())
-	r.mu.Lock()
-	peer := r.remote
-	if !r.gone && peer.ours() {
-		r.due = time.Now().Add(watchTick)
-		r.watching = time.AfterFunc(watchTick, r.watch)
-	}
-	r.mu.Unlock()
-	r.srv.cluster.adverts.learn(r, peer.ConnectURLs)
-	go r.feed.sendAll() // Shutdown waits for it; it ends when all is sent, or with the route
-	r.decided()
 }
 
 // tellDuplicate tells the peer, if it understands, why this connection ends.
@@ -439,39 +249,4 @@ func (r *route) leave(reason closeReason, _ map[string]*subscription) {
 	r.decided()
 	r.feed.end()
 	r.srv.cluster.leave(r, why)
-}
-
-// Between servers of this kind silence is noticed early: a PING goes out after
-// a tick in which nothing came, and a route that stays silent for watchLimit
-// ticks is given up. A tick that comes late does not count: this server was
-// stopped, or has too much to do, and may have had no time to read. Towards 1.x
-// there is only the ping timer of clients.
-const (
-	watchTick  = 2 * time.Second
-	watchLimit = 3
-)
-
-// watch runs at every tick, on the timer's goroutine.
-func (r *route) watch() {
-	heard, now := r.heard.Load(), time.Now()
-	r.mu.Lock()
-	switch {
-	case heard != r.seen:
-		r.silent, r.seen = 0, heard
-	case r.silent == 0 || now.Sub(r.due) < watchTick/2:
-		r.silent++
-	}
-	silent := r.silent
-	if !r.gone {
-		r.due = now.Add(watchTick)
-		r.watching.Reset(watchTick)
-	}
-	r.mu.Unlock()
-	switch {
-	case silent > watchLimit:
-		r.close(endStale)
-	case silent > 0:
-		r.tracef("<<- [PING]")
-		r.send("PING\r\n")
-	}
 }

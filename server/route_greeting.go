@@ -1,0 +1,181 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+)
+
+// This file is the beginning of a route, up to CONNECT and INFO.
+
+// serveRoute runs a route that another server opened.
+func (s *Server) serveRoute(nc net.Conn) {
+	r := newRoute(s, s.cluster.wrapRoute(nc, ""), nil)
+	if !s.cluster.join(r, nil, "") {
+		r.abandon()
+		return
+	}
+	if !r.handshake() {
+		r.teardown()
+		return
+	}
+	r.noticef("Route connection created")
+	r.send(s.cluster.info())
+	r.awaitCredentials()
+	r.startPing()
+	r.serve()
+}
+
+// serveDialed runs a route that we opened.
+func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
+	r := newRoute(s, s.cluster.wrapRoute(nc, order.addr), order)
+	if !s.cluster.join(r, order, addr) {
+		r.abandon()
+		return
+	}
+	if !r.handshake() {
+		r.teardown()
+		return
+	}
+	r.send(r.connectLine() + s.cluster.info())
+	r.debugf("Route connect msg sent")
+	r.noticef("Route connection created")
+	r.setLimit(greetingWait, endStale)
+	r.startPing()
+	r.serve()
+}
+
+// abandon ends a route that never began.
+func (r *route) abandon() {
+	r.close(endShutdown)
+	r.teardown()
+}
+
+// routeConnect is CONNECT as a server sends it.
+type routeConnect struct {
+	Echo     bool   `json:"echo"`
+	Verbose  bool   `json:"verbose"`
+	Pedantic bool   `json:"pedantic"`
+	User     string `json:"user,omitempty"`
+	Pass     string `json:"pass,omitempty"`
+	TLS      bool   `json:"tls_required"`
+	Name     string `json:"name"`
+}
+
+// connectLine returns the CONNECT for what was dialed.
+func (r *route) connectLine() string {
+	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
+	if o := r.srv.options(); r.order.own {
+		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
+	}
+	text, err := json.Marshal(&c)
+	if err != nil {
+		panic("CONNECT cannot be encoded: " + err.Error()) // no field can fail
+	}
+	return "CONNECT " + string(text) + "\r\n"
+}
+
+// connect takes the name and the credentials of a server that dialed us.
+func (r *route) connect(o *op, st *stage) closeReason {
+	var opts ConnectOptions
+	if err := json.Unmarshal(o.args, &opts); err != nil {
+		r.errorf("CONNECT: %v", connectError(err))
+		return endBadArgs
+	}
+	if opts.Lang != "" {
+		return endWrongPort
+	}
+	if r.order == nil {
+		r.endLimit()
+		if end := r.authenticate(&opts); end != goOn {
+			return end
+		}
+	}
+	r.connected, r.mustAuth = true, false
+	r.locked, r.readLimit = false, readSize
+	st.limits = routeFrameLimits(r.srv.options())
+	r.verbose, r.name = opts.Verbose, opts.Name
+	r.active()
+	r.ok(st)
+	return goOn
+}
+
+// info takes what the peer says of itself, or of others. When a connection may
+// be a second one to the same server, it waits here until that is decided.
+func (r *route) info(o *op, st *stage) closeReason {
+	info := new(peerInfo)
+	if err := json.Unmarshal(o.args, info); err != nil {
+		r.errorf("INFO: %v", err)
+		return endBadArgs
+	}
+	if info.ID == "" {
+		r.errorf("INFO without server_id: '%s'", printable(o.args))
+		return endBadArgs
+	}
+	if r.order != nil && info.ClientID != 0 && r.remoteID() == "" {
+		why := fmt.Sprintf("%s is a port for clients, not for routes", r.order.addr)
+		r.fail(why)
+		r.errorf("Route Error %s", why)
+		return endPeerError
+	}
+	r.active()
+	own, before := r.introduced(info)
+	if own {
+		r.endLimit()
+		if info.IP == "" {
+			info.IP = routeURL(r.host, info.Port)
+		}
+	}
+	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
+	if !own {
+		if before != nil && !before.Export.same(info.Export) {
+			r.exportsChanged(before.Export, info.Export)
+		}
+		return goOn
+	}
+	st.flush()
+	<-r.settled // shutdown, or the mesh within seconds, closes it
+	return r.reason()
+}
+
+// introduced notes the first INFO by which the peer says who it is, and reports
+// whether this is it. Of a later one about itself it notes the permissions, and
+// returns what it was before.
+func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote == nil {
+		if r.name != "" && r.name != info.ID {
+			return false, nil
+		}
+		r.remote = info
+		r.headers.Store(info.Headers)
+		return true, nil
+	}
+	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
+		was, known := *r.remote, *r.remote // copies: the mesh keeps the first one up to date
+		before = &was
+		known.Import, known.Export = info.Import, info.Export
+		r.remote = &known
+	}
+	return false, before
+}
+
+// decided lets the reader go on, which then finds out what was decided.
+func (r *route) decided() { r.settle.Do(func() { close(r.settled) }) }
+
+// registered makes this the route to its peer.
+func (r *route) registered() {
+	r.debugf("Registering remote route %q", r.remoteID())
+	r.mu.Lock()
+	peer := r.remote
+	if !r.gone && peer.ours() {
+		r.due = time.Now().Add(watchTick)
+		r.watching = time.AfterFunc(watchTick, r.watch)
+	}
+	r.mu.Unlock()
+	r.srv.cluster.adverts.learn(r, peer.ConnectURLs)
+	go r.feed.sendAll() // Shutdown waits for it; it ends when all is sent, or with the route
+	r.decided()
+}
