@@ -26,13 +26,13 @@ func TestAdmissionIsInOrderOfArrival(t *testing.T) {
 				a.leave()
 			}()
 			synctest.Wait()
-			time.Sleep(time.Millisecond)
+			time.Sleep(2 * time.Millisecond)
 		}
 		if n := a.waiting(); n != 4 {
 			t.Errorf("%d wait, want 4", n)
 		}
 		time.Sleep(time.Minute)
-		for i, want := range []time.Duration{0, 0, 998, 998, 1997, 1996} { // ms; the third place is left for a breath
+		for i, want := range []time.Duration{0, 0, 996, 996, 1993, 1992} { // ms; the third place is left for a breath
 			if n, waited := <-order, <-waits; n != i || waited != want*time.Millisecond {
 				t.Errorf("number %d was admitted in place %d after %v, want %dms", n, i, waited, want)
 			}

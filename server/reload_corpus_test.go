@@ -44,7 +44,8 @@ func TestReloadWithoutAChangeIsFineForEveryConfiguration(t *testing.T) {
 			s := runReloader(t, o)
 			loaded := s.ConfigTime()
 			okay(t, s.Reload())
-			if got := s.lines(); !slices.Equal(got, []string{"Reloaded server configuration"}) {
+			got := slices.DeleteFunc(s.lines(), func(l string) bool { return strings.HasPrefix(l, "Error trying to connect to route: ") })
+			if !slices.Equal(got, []string{"Reloaded server configuration"}) {
 				t.Errorf("got log %q", got)
 			}
 			if !s.ConfigTime().After(loaded) {
