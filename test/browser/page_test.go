@@ -47,7 +47,7 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, config, cause, behind string }{
 		{"max_pending", `max_pending: 8MB, write_deadline: "5m"`, "Too much was waiting for it", "of 8.00 MiB waiting"},
-		{"write_deadline", `write_deadline: "1s"`, "It took nothing for too long", ""},
+		{"write_deadline", `max_pending: 1GB, write_deadline: "1s"`, "It took nothing for too long", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +61,8 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 			b.keepUp("flood.eu")
 			pub := b.connect("publisher", "")
 			waiting := `document.querySelector("#behind").innerText`
-			for c.behind != "" && b.mostPending() < 1<<20 {
+			const cut = `document.querySelector("#cut li") !== null`
+			for b.mostPending() < 1<<20 && !value[bool](p, cut) {
 				pub.publish("flood.eu", 16, 16<<10)
 			}
 			if c.behind != "" {
@@ -71,9 +72,10 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 				}
 				p.shoot("slow-behind", false)
 			}
-			for !value[bool](p, `document.querySelector("#cut li") !== null`) {
+			for c.behind != "" && !value[bool](p, cut) {
 				pub.publish("flood.eu", 16, 16<<10)
 			}
+			p.await("somebody was cut", cut)
 			got := p.text("#cut")
 			for _, want := range []string{"sleeper", c.cause, "MiB waiting", "mostly flood.eu"} {
 				if !strings.Contains(got, want) {
