@@ -194,9 +194,19 @@ func (c *client) pub(o *op, st *stage) closeReason {
 			m.reply = o.word[1]
 		}
 	}
+	if r := c.pubMessage(o.size, o.repeat, st); r != goOn || o.more == 0 {
+		return r
+	}
+	return c.pubRun(o, st)
+}
+
+// pubMessage publishes st.msg, which came with so many bytes. repeated says that the
+// one before had the same line.
+func (c *client) pubMessage(size int, repeated bool, st *stage) closeReason {
+	m := &st.msg
 	st.inMsgs++
-	st.inBytes += int64(o.size)
-	if v := c.mayPublish(m.subject, o.repeat); !v.allowed() {
+	st.inBytes += int64(size)
+	if v := c.mayPublish(m.subject, repeated); !v.allowed() {
 		return c.denyPublish(m.subject, v, st)
 	}
 	if c.pedantic && !sublist.ValidLiteral(string(m.subject)) {

@@ -165,6 +165,8 @@ func (c *conn) work() closeReason {
 		}
 		if c.tracing {
 			c.traceIn(&st.op)
+		} else if st.op.repeat && st.op.verb != verbMsg && st.op.verb != verbHmsg {
+			n = st.op.extend(c.in.unread())
 		}
 		if r := c.ops.do(&st.op, st); r != goOn {
 			return r

@@ -15,7 +15,8 @@
 // comparison away) and staged: a [stage] keeps, for the time of the batch, the
 // bytes that each receiving connection is to get. A message is encoded once for
 // all subscriptions with the same sid, and large payloads stay where they were
-// read. No lock is taken and no shared counter touched per message.
+// read. No lock is taken and no shared counter touched per message. Publications
+// with equal lines that follow each other go the way together (run.go).
 //
 // At the end of the batch the stage is flushed: each target gets one push
 // (outbound.go). If nobody is writing to it, the reader itself makes one attempt

@@ -130,6 +130,7 @@ type op struct {
 
 	line   []byte // the whole control line, if a payload follows it; else nil
 	repeat bool   // the line is the same as that of the operation before
+	more   int    // operations that follow and have the same line; see extend
 }
 
 // next frames the operation at the start of buf. It returns how many bytes the
@@ -141,6 +142,7 @@ type op struct {
 // o must be zero, or hold the operation framed before from bytes that are still
 // there, under the same limits.
 func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError) {
+	o.more = 0
 	if k := len(o.line); k > 0 && k <= len(buf) && string(buf[:k]) == string(o.line) {
 		o.repeat = true
 		return o.takePayload(buf, k)

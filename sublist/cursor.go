@@ -47,6 +47,14 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	return found.result
 }
 
+// Repeat counts n matches in all for the last call of Match, as if it had been
+// called so often.
+func (c *Cursor[T]) Repeat(n int) {
+	if c.last.result != nil {
+		c.repeats += int64(n - 1)
+	}
+}
+
 // Flush adds what the cursor counted since the last time to the statistics of l,
 // the list it is used with. Call it now and then, such as once per batch of
 // messages: until then the calls of Match are not in Stats.
