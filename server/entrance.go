@@ -210,13 +210,17 @@ func (c *client) refuseLogin(g *guard, opts *ConnectOptions) {
 }
 
 // adopt makes acc the owner of the connection, unless it is not before's any
-// more. opts are what it showed. Subscriptions that acc may not have end, and
-// tell is given the texts.
+// more. opts are what it showed; nil leaves those that there are, which only the
+// reader may replace. Subscriptions that acc may not have end, and tell is given
+// the texts.
 func (c *client) adopt(before, acc *account, opts *ConnectOptions, tell func(text string)) bool {
 	c.mu.Lock()
 	same := c.account == before
 	if same {
-		c.account, c.opts = acc, opts
+		c.account = acc
+		if opts != nil {
+			c.opts = opts
+		}
 		c.permits.Store(acc.permits)
 	}
 	c.mu.Unlock()
@@ -294,7 +298,7 @@ func (c *client) readmit(g *guard, acc, next *account, opts *ConnectOptions) {
 		c.refuseLogin(g, opts)
 		c.close(endAuthFailure)
 	default:
-		c.adopt(acc, next, opts, c.send)
+		c.adopt(acc, next, nil, c.send)
 	}
 }
 
