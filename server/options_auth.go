@@ -16,7 +16,7 @@ func authRows() []row {
 		{Key: "authorization", Doc: "Who may connect as a client.",
 			Type: conf.Section(conf.SectionType[Options]{On: authConfigured})},
 		{Key: "authorization.user", Aliases: []string{"username"}, Field: "Username", Reload: onAuth,
-			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "The single user.",
+			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "The single user. As a flag also a URL as clients are given it: nats://user:password@host.",
 			Flags: []conf.Flag{{Names: []string{"user"}, Arg: "<user>", Group: authGroup, Usage: "User required for connections"}}},
 		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Password", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Password }), Doc: "Password of the single user, plain or as a bcrypt hash.",

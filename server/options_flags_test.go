@@ -146,3 +146,22 @@ func TestTLSFromFileAndFlags(t *testing.T) {
 		})
 	}
 }
+
+func TestUserMayBeAURL(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string][2]string{
+		"nats://derek:s%40fe@localhost:4222": {"derek", "s@fe"},
+		"nats://derek@localhost":             {"derek", "other"},
+		"derek:s3cret":                       {"derek:s3cret", "other"},
+	} {
+		o := mustConfigure(t, "", "--user", url, "--pass", "other")
+		if got := [2]string{o.Username, o.Password}; got != want {
+			t.Errorf("%s: got %q, want %q", url, got, want)
+		}
+	}
+	for _, url := range []string{"nats://localhost:4222", "nats://:s3cret@localhost", "nats://a:s3cret%zz@localhost"} {
+		if _, err := configured(t, "", "--user", url); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.HasPrefix(err.Error(), "--user: ") {
+			t.Errorf("%s: got %v, want an error without the password", url, err)
+		}
+	}
+}

@@ -161,6 +161,11 @@ func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
 			return errors.New("solicited routes require cluster capabilities, e.g. --cluster")
 		}
 	}
+	if text, _ := flags.Typed("user"); strings.HasPrefix(text, "nats://") {
+		if err := o.logInLike(text); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"tlscert", "tlskey", "tlscacert"} {
 		if text, _ := flags.Typed(name); text != "" {
 			o.TLS = true
@@ -171,6 +176,23 @@ func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
 	}
 	if _, typed := flags.Typed("tls"); typed && !flags.Asked("tls") {
 		o.TLS = false
+	}
+	return nil
+}
+
+// logInLike makes the single user that of a URL, as clients are given it, and the
+// password too if it has one.
+func (o *Options) logInLike(text string) error {
+	u, err := conf.ParseURL(text)
+	if err != nil {
+		return fmt.Errorf("--user: %w", err)
+	}
+	if u.User.Username() == "" {
+		return fmt.Errorf("--user: %s names no user: want nats://user:password@host, or the name alone", conf.Mask(text))
+	}
+	o.Username = u.User.Username()
+	if password, given := u.User.Password(); given {
+		o.Password = password
 	}
 	return nil
 }
