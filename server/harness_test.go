@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,6 +34,15 @@ func broker(t testing.TB, change func(*Options)) *Server {
 		t.Fatal("the server did not start")
 	}
 	return s
+}
+
+// missing skips a test that cannot run here, but not where all must.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("needs " + what)
+	}
+	t.Skip("needs " + what)
 }
 
 // pipeNet is a network in memory: its connections are plain, never direct.

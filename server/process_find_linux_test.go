@@ -149,15 +149,6 @@ func TestFindSeesLiveProcessesOnly(t *testing.T) {
 	}
 }
 
-// missing skips a test that cannot run here, but not where all must.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal("needs " + what)
-	}
-	t.Skip("needs " + what)
-}
-
 // TestSignalInContainer runs a broker as pid 1 of its own pid namespace, as containers do, and sends it a command from a
 // second process in there that has no other program to ask.
 func TestSignalInContainer(t *testing.T) {

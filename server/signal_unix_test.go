@@ -141,7 +141,7 @@ func startChild(t *testing.T, spec childSpec) *testChild {
 	childIn.Close()
 	childOut.Close()
 	if errors.Is(err, syscall.EPERM) {
-		t.Skip("not allowed here: ", err)
+		missing(t, "the right to start such a process: "+err.Error())
 	}
 	must(t, err)
 	c := &testChild{cmd: cmd, in: in, lines: make(chan string)}
