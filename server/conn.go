@@ -89,7 +89,7 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.lastActive.Store(c.start)
 	c.tracing = s.log.tracing()
 	c.readLimit = readSize
-	c.nc, c.link = nc, newLink(nc)
+	c.nc, c.link = nc, newLink(nc, &s.busyPoll)
 	c.out.link, c.out.owner, c.out.total, c.out.lim = c.link, c, &s.pending, s.outLimits.Load()
 }
 

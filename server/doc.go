@@ -8,15 +8,16 @@
 //	socket → inbuf → frameLimits.next → operator.do → match → stage → outbound.push → socket
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve). The reader
-// waits for bytes without holding memory for them (link.go, inbuf.go). What has
-// arrived is a batch: work frames one operation after the other (op.go), and
-// the role of the connection acts on each (client.go, route.go). A publication
-// is matched (package sublist; the subject of the message before is one
-// comparison away) and staged: a [stage] keeps, for the time of the batch, the
-// bytes that each receiving connection is to get. A message is encoded once for
-// all subscriptions with the same sid, and large payloads stay where they were
-// read. No lock is taken and no shared counter touched per message. Publications
-// with equal lines that follow each other go the way together (run.go).
+// waits for bytes without holding memory for them (link.go, inbuf.go), and may
+// watch for a moment before it sleeps (busypoll.go). What has arrived is a batch:
+// work frames one operation after the other (op.go), and the role of the
+// connection acts on each (client.go, route.go). A publication is matched (package
+// sublist; the subject of the message before is one comparison away) and staged: a
+// [stage] keeps, for the time of the batch, the bytes that each receiving connection
+// is to get. A message is encoded once for all subscriptions with the same sid, and
+// large payloads stay where they were read. No lock is taken and no shared counter
+// touched per message. Publications with equal lines that follow each other go the
+// way together (run.go).
 //
 // At the end of the batch the stage is flushed: each target gets one push
 // (outbound.go). If nobody is writing to it, the reader itself makes one attempt

@@ -12,8 +12,9 @@ import (
 
 // directLink is a link over a TCP socket of a Unix system.
 type directLink struct {
-	tcp *net.TCPConn
-	raw syscall.RawConn
+	tcp  *net.TCPConn
+	raw  syscall.RawConn
+	poll *busyPoll
 
 	// Owned by the reader, for the callback below.
 	in      *inbuf
@@ -21,6 +22,7 @@ type directLink struct {
 	n       int
 	readErr error
 	readFn  func(fd uintptr) bool
+	habit   habit
 }
 
 // writeOp is one write under way. It is borrowed from a pool, so that a
@@ -39,8 +41,8 @@ var writeOps = sync.Pool{New: func() any {
 	return op
 }}
 
-// newLink returns the fastest link that nc can have.
-func newLink(nc net.Conn) link {
+// newLink returns the fastest link that nc can have. Its reader may watch as poll says.
+func newLink(nc net.Conn, poll *busyPoll) link {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return newPlainLink(nc)
@@ -49,7 +51,7 @@ func newLink(nc net.Conn) link {
 	if err != nil {
 		return newPlainLink(nc)
 	}
-	l := &directLink{tcp: tcp, raw: raw}
+	l := &directLink{tcp: tcp, raw: raw, poll: poll}
 	l.readFn = l.readReady
 	return l
 }
@@ -65,7 +67,8 @@ func (l *directLink) recv(in *inbuf, limit int) (int, error) {
 }
 
 // readReady makes one attempt to read. It reports false, holding no memory, if
-// the socket has nothing: the runtime then waits and calls it again.
+// the socket has nothing: the runtime then waits and calls it again. Before that
+// it may watch for a moment.
 func (l *directLink) readReady(fd uintptr) bool {
 	space := l.in.space(l.limit)
 	for {
@@ -79,6 +82,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			l.in.rest()
+			l.poll.watch(int(fd), l.n, &l.habit)
 			return false
 		case err == nil:
 			err = io.EOF

@@ -5,4 +5,4 @@ package server
 import "net"
 
 // newLink returns the fastest link that nc can have.
-func newLink(nc net.Conn) link { return newPlainLink(nc) }
+func newLink(nc net.Conn, _ *busyPoll) link { return newPlainLink(nc) }

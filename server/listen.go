@@ -46,6 +46,7 @@ func (s *Server) listen() error {
 		l.Close()
 		return nil
 	}
+	s.openBusyPoll(l)
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
 	if g := s.guard.Load(); g.tls != nil && !g.tlsOptional {
 		s.Noticef("TLS required for client connections")

@@ -119,6 +119,7 @@ type Options struct {
 	TLSTimeout  float64     `json:"tls_timeout"` // seconds
 	TLSConfig   *tls.Config `json:"-"`
 
+	NoBusyPoll          bool          `json:"-"` // readers go to sleep at once
 	MaxClosedClients    int           `json:"-"`
 	LameDuckDuration    time.Duration `json:"-"`
 	LameDuckGracePeriod time.Duration `json:"-"`

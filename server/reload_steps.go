@@ -18,6 +18,7 @@ const (
 	onTLS         conf.Effect = "tls"         // new handshakes
 	onLimits      conf.Effect = "limits"      // close connections that are too many
 	onDeadline    conf.Effect = "deadline"    // of the next write of every connection
+	onBusyPoll    conf.Effect = "busy poll"   // of everybody's next wait
 	onPing        conf.Effect = "ping"        // set the timer of every connection
 	onInfo        conf.Effect = "info"        // encode INFO anew
 	onPidFile     conf.Effect = "pid file"    // write it
@@ -49,6 +50,7 @@ var reloadSteps = []reloadStep{
 	{of: []conf.Effect{onGuard, onAuth, onTLS}, prepare: (*Server).prepareGuard, apply: (*Server).applyGuard},
 	{of: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
 	{of: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
+	{of: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
 	{of: []conf.Effect{onPing}, apply: (*Server).applyPing},
 	{of: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRules, apply: (*Server).applyRules},
 	{of: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
@@ -113,6 +115,8 @@ func (s *Server) applyInfo(c *change) {
 	}
 	s.renewInfo()
 }
+
+func (s *Server) applyBusyPoll(c *change) { s.setBusyPoll(c.new.NoBusyPoll) }
 
 func (s *Server) applyDeadline(c *change) {
 	l := newOutLimits(c.new)

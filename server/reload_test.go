@@ -159,6 +159,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"debug":                  {"", "debug: true", "Reloaded: debug = true"},
 		"trace":                  {"", "trace: true", "Reloaded: trace = true"},
 		"max_traced_msg_len":     {"", "max_traced_msg_len: 2", "Reloaded: max_traced_msg_len = 2"},
+		"no_busy_poll":           {"", "no_busy_poll: true", "Reloaded: no_busy_poll = true"},
 		"no_auth_user":           {users(anna), "no_auth_user: anna\n" + users(anna), "Reloaded: no_auth_user = anna"},
 
 		"authorization.user":                {"authorization { user: a, pass: x }", "authorization { user: b, pass: x }", "Reloaded: authorization username"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,6 +122,15 @@ var reloadedLogs = map[string]func(*testing.T){
 			if strings.Contains(line, "SUB old") {
 				t.Errorf("a client is traced that was there before: %s", line)
 			}
+		}
+	},
+	"no_busy_poll": func(t *testing.T) {
+		r := spawnReloadable(t, "debug: true")
+		r.reload(t, "debug: true\nno_busy_poll: true", "Reloaded: no_busy_poll = true")
+		r.reload(t, "debug: true", "Reloaded: no_busy_poll = false")
+		log := strings.Join(r.seen, "\n")
+		if want := `(?s) Busy polling is off \(no_busy_poll\)\n.* Busy polling is (on|not possible)`; !regexp.MustCompile(want).MatchString(log) {
+			t.Errorf("got\n%s\nwant %s", log, want)
 		}
 	},
 	"max_traced_msg_len": func(t *testing.T) {

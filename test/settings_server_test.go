@@ -161,6 +161,10 @@ var limitEffects = map[string]func(*testing.T){
 		_, addr := configured(t, `ping_interval: "10ms"`+"\nping_max: 4")
 		dialRaw(t, addr).ends(t, "PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
 	},
+	"no_busy_poll": func(t *testing.T) {
+		p := spawn(t, "-D", "-c", writeConfig(t, "no_busy_poll: true"))
+		p.await(t, `\[DBG\] Busy polling is off \(no_busy_poll\)$`)
+	},
 	"max_closed_clients": func(t *testing.T) {
 		p := spawn(t, "-c", writeConfig(t, "max_closed_clients: 4\nhttp: \"127.0.0.1:-1\""))
 		monitor := p.await(t, `Starting http monitor on (\S+)$`)[1]

@@ -33,7 +33,7 @@ func exchange(r *round) (measures, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- responder.respond() }() // awaited below; ends when its connection does
 	samples, m, err := requester.measure(r)
-	responder.shut()
+	responder.rw.shut()
 	responderErr := <-ended
 	if err != nil {
 		return nil, errors.Join(err, responderErr)
@@ -46,10 +46,10 @@ func exchange(r *round) (measures, error) {
 
 // blocking is a connection that one goroutine reads and writes in turn.
 type blocking struct {
-	client *client
-	rw     io.ReadWriteCloser // the same connection
-	in     *bufio.Reader
-	timer  *time.Timer // ends the connection at the deadline: blocking system calls know none
+	name  string // for error messages
+	rw    blockingSocket
+	in    *bufio.Reader
+	timer *time.Timer // ends the connection at the deadline: blocking system calls know none
 }
 
 // newBlocking connects like dial.
@@ -58,26 +58,21 @@ func newBlocking(r *round, name, setup string) (*blocking, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &blocking{client: c, rw: c.conn}
-	if file, err := c.conn.(*net.TCPConn).File(); err == nil { // not on Windows
-		_ = file.Fd() // from here on the file blocks
-		b.rw = file
+	rw, err := newBlockingSocket(c.conn.(*net.TCPConn))
+	if err != nil {
+		c.conn.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	b := &blocking{name: name, rw: rw}
 	b.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.rest), b.rw), 64<<10)
-	b.timer = time.AfterFunc(time.Until(r.deadline), b.shut)
+	b.timer = time.AfterFunc(time.Until(r.deadline), rw.shut)
 	return b, nil
-}
-
-// shut makes the reader see the end of the connection.
-func (b *blocking) shut() {
-	_ = b.client.conn.(*net.TCPConn).CloseRead() // fails only if it is closed already
 }
 
 // close releases the connection; the reader must have ended.
 func (b *blocking) close() {
 	b.timer.Stop()
 	b.rw.Close()
-	b.client.conn.Close()
 }
 
 // header reads the line a message begins with, without its line end, answering whatever else comes before it. It is
@@ -107,7 +102,7 @@ func (b *blocking) control(line string) error {
 	case strings.HasPrefix(line, "INFO "):
 		return nil
 	default:
-		return fmt.Errorf("%s: the broker says %s", b.client.name, excerpt([]byte(line)))
+		return fmt.Errorf("%s: the broker says %s", b.name, excerpt([]byte(line)))
 	}
 }
 
