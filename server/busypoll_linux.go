@@ -76,8 +76,8 @@ func waitsFor(epoll, socket int) bool {
 	return false
 }
 
-func (s *epollSource) ready(socket int) bool {
-	fds := [...]unix.PollFd{{Fd: s.epoll, Events: unix.POLLIN}, {Fd: int32(socket), Events: unix.POLLIN}}
+func (s *epollSource) ready() bool {
+	fds := [...]unix.PollFd{{Fd: s.epoll, Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds[:], 0)
 	return n > 0
 }
@@ -85,9 +85,3 @@ func (s *epollSource) ready(socket int) bool {
 func (s *epollSource) yield() { syscall.Syscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }
 
 func (s *epollSource) now() time.Duration { return time.Since(s.begin) }
-
-func (s *epollSource) switches() int64 {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u) // fails for bad arguments only
-	return int64(u.Nivcsw) // 32 bits on some
-}

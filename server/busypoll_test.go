@@ -5,84 +5,64 @@ import (
 	"time"
 )
 
-// fakeSource is a system whose clock goes on by look with every look.
+// fakeSource is a system whose clock goes on with every look.
 type fakeSource struct {
 	clock  time.Duration
-	look   time.Duration
 	stirs  time.Duration     // when there is something to read; 0 = never
-	taken  []time.Duration   // when others take the processor for a while, in order
-	away   time.Duration     // for how long
 	during func(*fakeSource) // called with every look, unless nil
-	held   time.Duration     // the machine is held up once at that time, for away
 	looks  int
-	lost   int64
+	yields int
 }
 
-func (f *fakeSource) ready(int) bool {
+func (f *fakeSource) ready() bool {
 	f.looks++
+	f.clock += micro
 	if f.during != nil {
 		f.during(f)
 	}
 	return f.stirs > 0 && f.clock >= f.stirs
 }
 
-func (f *fakeSource) yield() {
-	f.clock += f.look
-	if len(f.taken) > 0 && f.clock >= f.taken[0] {
-		f.taken = f.taken[1:]
-		f.clock += f.away
-		f.lost++
-	}
-	if f.held > 0 && f.clock >= f.held {
-		f.held = 0
-		f.clock += f.away
-	}
-}
+func (f *fakeSource) yield() { f.yields++ }
 
-func (f *fakeSource) now() time.Duration { return f.clock }
-
-func (f *fakeSource) switches() int64 { return f.lost }
+func (f *fakeSource) now() time.Duration { return f.clock + 1 }
 
 const micro = time.Microsecond
 
 func TestHowAWatchEnds(t *testing.T) {
 	t.Parallel()
+	const few = looksInARow
 	for _, c := range []struct {
 		name  string
 		set   func(*busyPoll, *fakeSource)
-		looks int // at least; 0 = none at all
-		ends  time.Duration
-		trust int
+		looks int // and as many more as come between two looks at the clock
 		habit habit
 	}{
-		{"when something stirs", func(_ *busyPoll, f *fakeSource) { f.stirs = 20 * micro }, 20, 20 * micro, 1, habit{}},
-		{"at once if something has stirred already", func(_ *busyPoll, f *fakeSource) { f.clock, f.stirs = 1, 1 }, 1, 1, 1, habit{}},
-		{"when it has been long enough", func(*busyPoll, *fakeSource) {}, 100, watchTime, 0, habit{1, 1}},
+		{"when something stirs", func(_ *busyPoll, f *fakeSource) { f.stirs = 20 * micro }, 20, habit{good: 1}},
+		{"at once if something has stirred already", func(_ *busyPoll, f *fakeSource) { f.stirs = 1 }, 1, habit{good: 1}},
+		{"when it has been long enough", func(*busyPoll, *fakeSource) {}, 100, habit{vain: 1, pass: 1}},
 		{"when another reader is at work", func(p *busyPoll, f *fakeSource) {
 			f.during = func(f *fakeSource) { p.atWork.Store(int32(f.clock / (10 * micro))) }
-		}, 10, 10 * micro, 0, habit{}},
-		{"when somebody else takes the processor", func(_ *busyPoll, f *fakeSource) { f.taken = []time.Duration{5 * micro} },
-			5, 10 * micro, trustNew, habit{}},
-		{"as usual if who took the processor has sent something", func(_ *busyPoll, f *fakeSource) {
-			f.taken, f.stirs = []time.Duration{5 * micro}, 7*micro
-		}, 5, 10 * micro, 1, habit{}},
-		{"as usual if the machine was held up", func(_ *busyPoll, f *fakeSource) { f.held, f.stirs = 5*micro, 20*micro }, 10, 20 * micro, 1, habit{}},
-		{"before it begins, while another reader is at work", func(p *busyPoll, _ *fakeSource) { p.atWork.Store(1) }, 0, 0, 0, habit{}},
-		{"before it begins, while another reader watches", func(p *busyPoll, _ *fakeSource) { p.watching.Store(true) }, 0, 0, 0, habit{}},
-		{"before it begins, when it is off", func(p *busyPoll, _ *fakeSource) { p.off.Store(true) }, 0, 0, 0, habit{}},
-		{"before it begins, where it is impossible", func(p *busyPoll, _ *fakeSource) { p.source = nil }, 0, 0, 0, habit{}},
+		}, 10, habit{}},
+		{"before it begins, while another reader is at work", func(p *busyPoll, _ *fakeSource) { p.atWork.Store(1) }, 0, habit{}},
+		{"before it begins, while another reader watches", func(p *busyPoll, _ *fakeSource) { p.watching.Store(true) }, 0, habit{}},
+		{"before it begins, when it is off", func(p *busyPoll, _ *fakeSource) { p.off.Store(true) }, 0, habit{}},
+		{"before it begins, where it is impossible", func(p *busyPoll, _ *fakeSource) { p.source = nil }, 0, habit{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			f := &fakeSource{look: micro, away: 5 * micro}
+			f := new(fakeSource)
 			p, h := &busyPoll{source: f}, habit{}
 			c.set(p, f)
-			p.watch(0, 10, &h)
-			if f.looks < c.looks || c.looks == 0 && f.looks > 0 || f.clock != c.ends {
-				t.Errorf("got %d looks until %v, want %d until %v", f.looks, f.clock, c.looks, c.ends)
+			p.watch(10, &h)
+			if f.looks < c.looks || f.looks > c.looks+few || c.looks == 0 && f.looks > 0 {
+				t.Errorf("got %d looks, want %d", f.looks, c.looks)
 			}
-			if p.trust != c.trust || h != c.habit {
-				t.Errorf("got trust %d and habit %v, want %d and %v", p.trust, h, c.trust, c.habit)
+			if f.yields < f.looks/few-1 {
+				t.Errorf("others got the processor %d times during %d looks", f.yields, f.looks)
+			}
+			if h != c.habit {
+				t.Errorf("got habit %+v, want %+v", h, c.habit)
 			}
 		})
 	}
@@ -90,63 +70,101 @@ func TestHowAWatchEnds(t *testing.T) {
 
 func TestNobodyWatchesForAStream(t *testing.T) {
 	t.Parallel()
-	f := &fakeSource{look: micro}
+	f := new(fakeSource)
 	p, h := &busyPoll{source: f}, habit{}
-	if p.watch(0, single+1, &h); f.looks > 0 {
+	if p.watch(single+1, &h); f.looks > 0 {
 		t.Error("somebody watches after much was read")
 	}
-	if p.watch(0, single, &h); f.looks == 0 {
+	if p.watch(single, &h); f.looks == 0 {
 		t.Error("nobody watches after little was read")
 	}
 }
 
-func TestWatchesRestWhereOthersWantTheProcessor(t *testing.T) {
+func TestReadersWatchOnlyWhereThatPays(t *testing.T) {
 	t.Parallel()
-	f := &fakeSource{look: micro, away: 10 * micro}
-	p, h := &busyPoll{source: f}, habit{}
-	watch := func() (watched bool) {
-		looks := f.looks
-		p.watch(0, 10, &h)
-		return f.looks > looks
+	for _, c := range []struct {
+		name           string
+		watched, slept time.Duration // how long it takes until work goes on
+		pays           bool
+	}{
+		{"a watch saves nearly half", 20 * micro, 36 * micro, true},
+		{"a watch takes less than twice what it saves", 20 * micro, 31 * micro, true},
+		{"a watch takes more than twice what it saves", 20 * micro, 29 * micro, false},
+		{"a watch saves nothing", 20 * micro, 20 * micro, false},
+		{"a watch is in the way", 90 * micro, 36 * micro, false},
+		{"the rhythm is slow", 110 * micro, 300 * micro, true},
+		{"there is no rhythm", time.Second, time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := new(fakeSource)
+			p := &busyPoll{source: f}
+			// run has batches follow each other, and counts the watches.
+			run := func(watched, slept time.Duration) (watches int) {
+				for range 100 * trial {
+					looks, end := f.looks, f.clock
+					f.stirs = f.clock + watched
+					if p.watch(10, new(habit)); f.looks > looks {
+						watches++
+						f.clock = end + watched
+					} else {
+						f.clock = end + slept
+					}
+					p.begin()
+					p.end()
+				}
+				return watches
+			}
+			run(c.watched, c.slept)
+			want := 100
+			if c.pays {
+				want *= trial - 1
+			}
+			if got := run(c.watched, c.slept); got != want {
+				t.Errorf("got %d watches on %d occasions, want %d", got, 100*trial, want)
+			}
+			for range 5 { // it learns anew
+				run(20*micro, 36*micro)
+			}
+			if got := run(20*micro, 36*micro); got != 100*(trial-1) {
+				t.Errorf("got %d watches on %d occasions after that has become worth while", got, 100*trial)
+			}
+		})
 	}
-	quiet := func(n int) {
-		for range n {
-			f.stirs = f.clock + micro
-			watch()
-		}
-		f.stirs = 0
-	}
-	taken := func() { f.taken = append(f.taken, f.clock+micro) }
+}
 
-	quiet(3 * disturbed)
-	for range 3 {
-		taken()
-		if !watch() {
-			t.Fatal("nobody watches after few disturbances")
-		}
+func TestOnePauseOfManyCountsForLittle(t *testing.T) {
+	t.Parallel()
+	f := &fakeSource{clock: micro}
+	p := &busyPoll{source: f}
+	for range 1000 {
+		p.idle.Store(int64(f.now()))
+		f.clock += 30 * micro
+		p.begin()
+		p.end()
 	}
-	quiet(disturbed - 1) // one too few to make up for the next
-	taken()
-	watch()
-	f.clock += restTime / 2
-	if watch() {
-		t.Error("somebody watches where one watch in 32 and more was disturbed")
+	p.begin() // of a reader that does not follow a pause
+	p.end()
+	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.watched.mean() != 0 {
+		t.Errorf("got means of %v after sleeps and %v after watches", got, p.watched.mean())
 	}
-	f.clock += restTime
-	if !watch() {
-		t.Error("nobody watches after the rest")
+	p.idle.Store(int64(f.now()))
+	f.clock += time.Hour
+	p.begin()
+	if got := p.slept.mean(); got > 34*micro {
+		t.Errorf("got a mean of %v after one long pause", got)
 	}
 }
 
 func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
 	t.Parallel()
-	f := &fakeSource{look: micro}
+	f := new(fakeSource)
 	p, h := &busyPoll{source: f}, habit{}
 	// occasions until the next watch, that one included.
 	occasions := func() int {
 		looks := f.looks
 		for n := 1; ; n++ {
-			p.watch(0, 10, &h)
+			p.watch(10, &h)
 			if f.looks > looks {
 				return n
 			}
@@ -157,11 +175,12 @@ func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
 			t.Errorf("watch %d in vain: got after %d occasions, want %d", i+1, got, want)
 		}
 	}
-	f.stirs = 1
-	occasions()
-	for _, want := range []int{128, 64, 32, 16, 8, 4, 2, 1, 1} {
-		if got := occasions(); got != want {
-			t.Errorf("in time: got after %d occasions, want %d", got, want)
+	f.stirs = 1 // long ago
+	for _, want := range []int{256, 128, 64, 32, 16, 8, 4, 2, 1, 1} {
+		for i := range makesUp {
+			if got := occasions(); got != want {
+				t.Errorf("watch %d in time: got after %d occasions, want %d", i+1, got, want)
+			}
 		}
 	}
 }

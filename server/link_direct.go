@@ -82,7 +82,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			l.in.rest()
-			l.poll.watch(int(fd), l.n, &l.habit)
+			l.poll.watch(l.n, &l.habit)
 			return false
 		case err == nil:
 			err = io.EOF

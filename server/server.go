@@ -141,7 +141,7 @@ func (s *Server) options() *Options { return s.opts.Load() }
 
 // stage borrows the scratch memory for a batch of c.
 func (s *Server) stage(c *conn) *stage {
-	s.busyPoll.atWork.Add(1)
+	s.busyPoll.begin()
 	st := s.stages.Get().(*stage)
 	st.begin(c)
 	return st
@@ -154,7 +154,7 @@ func (s *Server) unstage(st *stage) {
 	s.stages.Put(st)
 	c.flushCursor()
 	s.shed()
-	s.busyPoll.atWork.Add(-1)
+	s.busyPoll.end()
 }
 
 // ID returns the identity of the server: 22 letters and digits, new for each.
