@@ -14,8 +14,9 @@ import (
 // a message. In a rhythm of requests and replies the next bytes come soon, mostly
 // for another connection than the one that has just been served: the reader
 // watches them all, by what the runtime itself waits on, and as soon as anything
-// stirs it goes to sleep, which lets the runtime look. One request at a time,
-// two idle cores: p50 82 → 53 µs, p99 169 → 99 µs.
+// stirs it goes to sleep, which lets the runtime look. One request at a time, two
+// idle cores: p50 83 → 57 µs, p99 173 → 105 µs; with clients that do not sleep,
+// p50 43 → 19 µs.
 //
 // Watching costs processor time, so it is done only where it pays: by one reader
 // at a time, while no other is at work; not in a stream; less and less on

@@ -32,7 +32,8 @@ func smallScenarios() []scenario {
 		{name: "subjects", prepare: distinctSubjects(4000, 16)},
 		{name: "route", prepare: overRoute(fanOut(2, 128))},
 		{name: "route queue", prepare: overRoute(queueGroup(4, 128))},
-		{name: "request", prepare: func() runner { return exchange }},
+		{name: "request", prepare: exchange(false)},
+		{name: "request awake", prepare: exchange(true)},
 		{name: "idle", prepare: func() runner { return idle(20) }},
 		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
 	}
@@ -79,7 +80,7 @@ func checkMeasured(t *testing.T, s *settings, r *report) {
 	for _, sc := range s.selected {
 		wants := []metric{throughput}
 		switch sc.name {
-		case "request":
+		case "request", "request awake":
 			wants = append(wants, latency50, latency99)
 		case "subscriptions":
 			wants = append(wants, timeEach)

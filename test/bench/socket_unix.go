@@ -1,0 +1,81 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// socket is a connection that is read and written by system calls, past the runtime, which would have a thread of its
+// own woken for everything that arrives.
+type socket struct {
+	fd int
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+}
+
+// newSocket takes a connection over. Reads of a socket that is awake ask again and again; others sleep.
+func newSocket(conn *net.TCPConn, awake bool) (*socket, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := new(socket)
+	var failed error
+	if err := raw.Control(func(fd uintptr) { s.fd, failed = syscall.Dup(int(fd)) }); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	if err := syscall.SetNonblock(s.fd, awake); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, conn.Close()
+}
+
+func (s *socket) Read(b []byte) (int, error) {
+	for {
+		n, err := syscall.Read(s.fd, b)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case err != syscall.EAGAIN && err != syscall.EINTR:
+			return 0, err
+		}
+	}
+}
+
+func (s *socket) Write(b []byte) (total int, err error) {
+	for total < len(b) {
+		n, err := syscall.Write(s.fd, b[total:])
+		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+			return total, err
+		}
+		total += max(n, 0)
+	}
+	return total, nil
+}
+
+// shut makes the reader see the end of the connection.
+func (s *socket) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		_ = syscall.Shutdown(s.fd, syscall.SHUT_RD) // fails only if the peer has closed
+	}
+}
+
+func (s *socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return syscall.Close(s.fd)
+}
