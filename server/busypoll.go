@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -18,14 +19,21 @@ import (
 // idle cores: p50 83 → 57 µs, p99 173 → 105 µs; with clients that do not sleep,
 // p50 43 → 19 µs.
 //
+// (The runtime looks by itself only while none of its threads waits for events.
+// If one does, it is woken as ever, and the watch was for nothing.)
+//
 // Watching costs processor time, so it is done only where it pays: by one reader
-// at a time, while no other is at work; not in a stream; less and less on
+// at a time, while nobody is at work; not in a stream; less and less on
 // connections after which nothing comes soon (see [habit]); and only while work
 // goes on that much sooner after a watch than after a sleep (see pays). That is
 // measured all the time, because it depends on what nobody tells: a processor that
 // somebody else wants, or one that is awake anyway, makes watching useless or worse.
 // With 2 000 to 40 000 single messages a second that nobody waits for, it costs
 // nothing that can be measured.
+//
+// Who waits in the middle of work, for a subscriber that lags or for a password to
+// be checked, is at work: a server under pressure does not watch. Servers in one
+// process do not know of each other; each may have a reader that watches.
 type busyPoll struct {
 	// Set before the first reader starts.
 	source    pollSource // nil where it cannot be done
@@ -33,9 +41,9 @@ type busyPoll struct {
 
 	// Atomic.
 	off      atomic.Bool  // by no_busy_poll
-	atWork   atomic.Int32 // readers that work on a batch
+	atWork   atomic.Int32 // readers that work on a batch, and writers
 	watching atomic.Bool  // somebody watches
-	idle     atomic.Int64 // since when nobody is at work, if that is to be measured; negative after a watch
+	idle     atomic.Int64 // when a reader last ran out of bytes, if that pause is to be measured; negative before a watch
 	watched  pause        // from then to the next batch
 	slept    pause        // the same without a watch
 
@@ -45,8 +53,8 @@ type busyPoll struct {
 
 // pollSource is what a watch needs from the system.
 type pollSource interface {
-	// ready reports, without waiting, whether there is something to read that the
-	// runtime would wake somebody for.
+	// ready reports, without waiting, whether the runtime should look: mostly
+	// because there is something to read.
 	ready() bool
 	// yield lets others have the processor, if they want it.
 	yield()
@@ -69,7 +77,7 @@ const (
 	// of so many occasions. It is odd, because occasions mostly come in pairs.
 	trial = 61
 	// longPause is what longer pauses count for.
-	longPause = 2 * watchTime
+	longPause = 5 * watchTime
 )
 
 // begin says that a reader has a batch to work on.
@@ -82,6 +90,16 @@ func (p *busyPoll) begin() {
 
 // end says that the reader has done with it.
 func (p *busyPoll) end() { p.atWork.Add(-1) }
+
+// writing says that a writer begins or ends: it needs the processor that a reader
+// would watch on.
+func (p *busyPoll) writing(begins bool) {
+	if begins {
+		p.atWork.Add(1)
+	} else {
+		p.atWork.Add(-1)
+	}
+}
 
 // measure takes down a pause that ends now.
 func (p *busyPoll) measure(idle time.Duration) {
@@ -110,12 +128,13 @@ func (p *busyPoll) watch(got int, h *habit) {
 	}
 	defer p.watching.Store(false)
 	p.occasions++
+	trying := p.occasions%trial == 0
 	start := p.source.now()
-	if p.pays() == (p.occasions%trial == 0) {
-		p.idle.Store(int64(start))
+	if p.pays() == trying {
+		p.pausing(int64(start))
 		return
 	}
-	p.idle.Store(-int64(start))
+	p.pausing(-int64(start))
 	for looks := 1; !p.source.ready(); looks++ {
 		if looks%looksInARow != 0 {
 			continue
@@ -124,16 +143,27 @@ func (p *busyPoll) watch(got int, h *habit) {
 			return
 		}
 		if p.source.now()-start >= watchTime {
-			h.miss()
-			return
+			break
 		}
 		p.source.yield()
 	}
-	h.hit()
+	if p.source.now()-start < watchTime { // not if it stirred while somebody else had the processor
+		h.hit()
+	} else {
+		h.miss()
+	}
+}
+
+// pausing notes that a pause begins, unless it has ended already.
+func (p *busyPoll) pausing(since int64) {
+	p.idle.Store(since)
+	if p.atWork.Load() > 0 {
+		p.idle.CompareAndSwap(since, 0)
+	}
 }
 
 // pause is the mean length of pauses, of the recent ones mostly. It is safe for
-// concurrent use.
+// concurrent use, but may forget one of two that are added at the same time.
 type pause struct{ ns atomic.Int64 }
 
 // recent is how many pauses the mean is made of, about.
@@ -158,7 +188,8 @@ type habit struct {
 }
 
 const (
-	// rareness bounds how rare watches become: one in 2^rareness occasions.
+	// rareness bounds how rare watches become: one in 2^rareness occasions, and
+	// pass holds 2^8 - 1.
 	rareness = 8
 	// makesUp is how many watches in time make up for one in vain: watching goes on
 	// where three in four are in time.
@@ -178,42 +209,51 @@ func (h *habit) hit() {
 	if h.good++; h.good >= makesUp {
 		h.vain, h.good = max(h.vain, 1)-1, 0
 	}
-	h.pass = 1<<h.vain - 1
+	h.pass = uint8(1<<uint(h.vain) - 1)
 }
 
 func (h *habit) miss() {
 	h.vain, h.good = min(h.vain+1, rareness), 0
-	h.pass = 1<<h.vain - 1
+	h.pass = uint8(1<<uint(h.vain) - 1)
 }
+
+// writing lets nobody watch while the writer of c has something to do.
+func (c *conn) writing(begins bool) { c.srv.busyPoll.writing(begins) }
 
 // openBusyPoll finds out whether readers can watch. l is any listener that the
 // runtime waits for.
 func (s *Server) openBusyPoll(l net.Listener) {
 	p := &s.busyPoll
-	if p.hindrance = enoughProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU()); p.hindrance == nil {
-		p.source, p.hindrance = newPollSource(l)
+	if p.source == nil { // no test has brought one
+		if p.hindrance = scarceProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU(), hasCPUQuota()); p.hindrance == nil {
+			p.source, p.hindrance = newPollSource(l)
+		}
 	}
 	s.setBusyPoll(s.options().NoBusyPoll)
 }
 
 // setBusyPoll lets readers watch, or not.
 func (s *Server) setBusyPoll(off bool) {
-	s.busyPoll.off.Store(off)
-	switch hindrance := s.busyPoll.hindrance; {
+	p := &s.busyPoll
+	p.off.Store(off)
+	switch {
 	case off:
 		s.Debugf("Busy polling is off (no_busy_poll)")
-	case hindrance != nil:
-		s.Debugf("Busy polling is not possible: %v", hindrance)
-	default:
+	case p.hindrance != nil:
+		s.Debugf("Busy polling is not possible: %v", p.hindrance)
+	case p.source != nil: // not before the port is open
 		s.Debugf("Busy polling is on")
 	}
 }
 
-// enoughProcessors refuses to watch where that would take the only processor
-// from the others, or eat up a quota.
-func enoughProcessors(ours, all int) error {
+// scarceProcessors refuses to watch where that would take the only processor from
+// the others, or use up what the process is allowed.
+func scarceProcessors(ours, all int, quota bool) error {
+	if quota {
+		return errors.New("the process has a CPU quota, and watching would use it up")
+	}
 	if ours < 2 || ours < all {
-		return fmt.Errorf("this process may use %d of %d processors, and at least 2 and all are needed", ours, all)
+		return fmt.Errorf("GOMAXPROCS is %d and there are %d processors; it needs all of them, and 2 at least", ours, all)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,27 +50,31 @@ func epollOf(socket int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	var is unix.Stat_t
+	if err := unix.Fstat(socket, &is); err != nil {
+		return 0, fmt.Errorf("listener: %w", err)
+	}
 	for _, f := range files {
 		if link, err := os.Readlink(dir + f.Name()); err != nil || link != "anon_inode:[eventpoll]" {
 			continue
 		}
-		if fd, err := strconv.Atoi(f.Name()); err == nil && waitsFor(fd, socket) {
+		if fd, err := strconv.Atoi(f.Name()); err == nil && waitsFor(fd, socket, uint64(is.Ino)) {
 			return fd, nil
 		}
 	}
 	return 0, errors.New("the runtime's epoll instance is not in /proc/self/fd")
 }
 
-// waitsFor reports whether an epoll instance waits for a socket. It has a line
-// for each, "tfd:  7 events: …".
-func waitsFor(epoll, socket int) bool {
+// waitsFor reports whether an epoll instance waits for a socket with an inode. It
+// has a line for each, "tfd:  7 events: 19 data: … pos:0 ino:3a5f sdev:8".
+func waitsFor(epoll, socket int, inode uint64) bool {
 	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(epoll))
 	if err != nil {
 		return false
 	}
-	want := strconv.Itoa(socket)
+	number, ino := strconv.Itoa(socket), "ino:"+strconv.FormatUint(inode, 16)
 	for line := range strings.Lines(string(text)) {
-		if w := strings.Fields(line); len(w) > 1 && w[0] == "tfd:" && w[1] == want {
+		if w := strings.Fields(line); len(w) > 1 && w[0] == "tfd:" && w[1] == number && slices.Contains(w, ino) {
 			return true
 		}
 	}
@@ -79,7 +84,7 @@ func waitsFor(epoll, socket int) bool {
 func (s *epollSource) ready() bool {
 	fds := [...]unix.PollFd{{Fd: s.epoll, Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds[:], 0)
-	return n > 0
+	return n != 0 // an error ends the watch as well
 }
 
 func (s *epollSource) yield() { syscall.Syscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -2,9 +2,11 @@ package server
 
 import (
 	"net"
-	"runtime"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTheEpollInstanceOfTheRuntimeIsFound(t *testing.T) {
@@ -14,9 +16,13 @@ func TestTheEpollInstanceOfTheRuntimeIsFound(t *testing.T) {
 	defer l.Close()
 	s, err := newPollSource(l)
 	okay(t, err)
-	if waitsFor(int(s.(*epollSource).epoll), 1<<20) {
-		t.Error("it waits for a socket that is not open")
-	}
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	okay(t, err)
+	okay(t, raw.Control(func(fd uintptr) {
+		if waitsFor(int(s.(*epollSource).epoll), int(fd), 0) {
+			t.Error("it waits for something else with the same number")
+		}
+	}))
 	before := s.now()
 	s.yield()
 	if now := s.now(); before <= 0 || now < before {
@@ -38,23 +44,69 @@ func TestASocketThatTheRuntimeDoesNotKnowFindsNothing(t *testing.T) {
 	}
 }
 
+func TestLookingTakesNoEvents(t *testing.T) { // alone: it counts allocations
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	okay(t, err)
+	defer unix.Close(epoll)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	okay(t, err)
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	// As the runtime does it.
+	okay(t, unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fds[0], &unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(fds[0])}))
+	events := make([]unix.EpollEvent, 2)
+	take := func() {
+		t.Helper()
+		if n, err := unix.EpollWait(epoll, events, 0); n != 1 || err != nil {
+			t.Fatalf("got %d events, %v, want 1", n, err)
+		}
+	}
+	take() // it is writable
+	s := &epollSource{int32(epoll), time.Now()}
+	if s.ready() {
+		t.Error("ready before anything has come")
+	}
+	_, err = unix.Write(fds[1], []byte("x"))
+	okay(t, err)
+	if !s.ready() || !s.ready() {
+		t.Error("not ready though something has come")
+	}
+	take()
+	if s.ready() {
+		t.Error("ready after the event was taken")
+	}
+	if n := testing.AllocsPerRun(100, func() { s.ready() }); n != 0 {
+		t.Errorf("a look allocates %v times", n)
+	}
+}
+
 func TestReadersWatchInARhythmOfRequests(t *testing.T) {
 	t.Parallel()
-	if err := enoughProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU()); err != nil {
-		t.Skip(err) // then TestWatchingNeedsProcessorsToSpare says what happens
-	}
-	s := broker(t, nil)
-	if s.busyPoll.hindrance != nil {
-		t.Fatal(s.busyPoll.hindrance)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	defer l.Close()
+	s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true})
+	okay(t, err)
+	s.busyPoll.source, err = newPollSource(l) // whatever processors there are here
+	okay(t, err)
+	go s.Start() // ends with Shutdown, which waits
+	t.Cleanup(s.Shutdown)
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server did not start")
 	}
 	request := rhythm(t, s)
+	for range 500 {
+		request()
+	}
+	s.busyPoll.watched.ns.Store(0) // the first watches, of readers that knew nothing yet, do not count
 	for range 100_000 {
 		request()
 		if s.busyPoll.watched.mean() > 0 {
 			return
 		}
 	}
-	t.Error("nobody ever watched")
+	t.Error("nobody watches, not even to try")
 }
 
 func TestNobodyWatchesIfThatIsOff(t *testing.T) {

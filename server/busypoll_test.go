@@ -10,6 +10,7 @@ type fakeSource struct {
 	clock  time.Duration
 	stirs  time.Duration     // when there is something to read; 0 = never
 	during func(*fakeSource) // called with every look, unless nil
+	away   time.Duration     // for how long others take the processor at the next yield
 	looks  int
 	yields int
 }
@@ -23,7 +24,11 @@ func (f *fakeSource) ready() bool {
 	return f.stirs > 0 && f.clock >= f.stirs
 }
 
-func (f *fakeSource) yield() { f.yields++ }
+func (f *fakeSource) yield() {
+	f.yields++
+	f.clock += f.away
+	f.away = 0
+}
 
 func (f *fakeSource) now() time.Duration { return f.clock + 1 }
 
@@ -41,6 +46,23 @@ func TestHowAWatchEnds(t *testing.T) {
 		{"when something stirs", func(_ *busyPoll, f *fakeSource) { f.stirs = 20 * micro }, 20, habit{good: 1}},
 		{"at once if something has stirred already", func(_ *busyPoll, f *fakeSource) { f.stirs = 1 }, 1, habit{good: 1}},
 		{"when it has been long enough", func(*busyPoll, *fakeSource) {}, 100, habit{vain: 1, pass: 1}},
+		{"in vain if what stirred had to wait for somebody else's turn", func(_ *busyPoll, f *fakeSource) {
+			f.away, f.stirs = 3*time.Millisecond, 20*micro
+		}, looksInARow, habit{vain: 1, pass: 1}},
+		{"in time after somebody else's short turn", func(_ *busyPoll, f *fakeSource) { f.away, f.stirs = 15*micro, 20*micro },
+			looksInARow, habit{good: 1}},
+		{"when a writer is at work", func(p *busyPoll, f *fakeSource) {
+			f.during = func(*fakeSource) {
+				if f.looks == 10 {
+					p.writing(true)
+				}
+			}
+		}, 10, habit{}},
+		{"before it begins, while a writer is at work", func(p *busyPoll, _ *fakeSource) {
+			p.writing(true)
+			p.writing(true)
+			p.writing(false)
+		}, 0, habit{}},
 		{"when another reader is at work", func(p *busyPoll, f *fakeSource) {
 			f.during = func(f *fakeSource) { p.atWork.Store(int32(f.clock / (10 * micro))) }
 		}, 10, habit{}},
@@ -143,7 +165,11 @@ func TestOnePauseOfManyCountsForLittle(t *testing.T) {
 		p.begin()
 		p.end()
 	}
-	p.begin() // of a reader that does not follow a pause
+	p.begin() // after no pause that is measured
+	p.pausing(int64(f.now()))
+	f.clock += 1000 * micro
+	p.end()
+	p.begin() // nor after this, because somebody was at work
 	p.end()
 	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.watched.mean() != 0 {
 		t.Errorf("got means of %v after sleeps and %v after watches", got, p.watched.mean())
@@ -151,7 +177,7 @@ func TestOnePauseOfManyCountsForLittle(t *testing.T) {
 	p.idle.Store(int64(f.now()))
 	f.clock += time.Hour
 	p.begin()
-	if got := p.slept.mean(); got > 34*micro {
+	if got := p.slept.mean(); got > 38*micro {
 		t.Errorf("got a mean of %v after one long pause", got)
 	}
 }
@@ -163,7 +189,9 @@ func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
 	// occasions until the next watch, that one included.
 	occasions := func() int {
 		looks := f.looks
+		p.occasions = 0 // none is a trial
 		for n := 1; ; n++ {
+			p.occasions %= trial - 1
 			p.watch(10, &h)
 			if f.looks > looks {
 				return n
@@ -189,10 +217,10 @@ func TestWatchingNeedsProcessorsToSpare(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		ours, all int
-		ok        bool
-	}{{1, 1, false}, {1, 8, false}, {2, 2, true}, {2, 8, false}, {8, 8, true}, {9, 8, true}} {
-		if err := enoughProcessors(c.ours, c.all); (err == nil) != c.ok {
-			t.Errorf("%d of %d: got %v", c.ours, c.all, err)
+		quota, ok bool
+	}{{1, 1, false, false}, {1, 8, false, false}, {2, 2, false, true}, {2, 8, false, false}, {8, 8, false, true}, {9, 8, false, true}, {8, 8, true, false}} {
+		if err := scarceProcessors(c.ours, c.all, c.quota); (err == nil) != c.ok {
+			t.Errorf("%d of %d, a quota %v: got %v", c.ours, c.all, c.quota, err)
 		}
 	}
 }

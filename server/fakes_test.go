@@ -96,6 +96,8 @@ func (f *fakeOwner) slowConsumer(r closeReason) {
 	f.slow = append(f.slow, r)
 }
 
+func (f *fakeOwner) writing(bool) {}
+
 func (f *fakeOwner) written(born int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -4,5 +4,5 @@ package server
 
 import "net"
 
-// newLink returns the fastest link that nc can have.
+// newLink returns the fastest link that nc can have. No reader watches here.
 func newLink(nc net.Conn, _ *busyPoll) link { return newPlainLink(nc) }

@@ -157,7 +157,7 @@ func limitRows() []row {
 			Doc:  "Time a write to a client may make no progress before it is closed as a slow consumer."},
 		{Key: "no_busy_poll", Field: "NoBusyPoll", Reload: onBusyPoll,
 			Type: conf.Bool(func(o *Options) *bool { return &o.NoBusyPoll }),
-			Doc:  "Whether readers sleep at once when there is nothing to read, instead of watching for 100 µs where that makes replies faster (Linux)."},
+			Doc:  "Whether readers sleep at once when there is nothing to read, instead of watching for up to 100 µs where that makes replies faster (Linux)."},
 		{Key: "max_closed_clients", Default: "10000", Field: "MaxClosedClients", Reload: conf.Fixed,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxClosedClients }, positive()),
 			Doc:  "Closed connections remembered for `/connz?state=closed`."},

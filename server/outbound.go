@@ -34,6 +34,8 @@ type outboundOwner interface {
 	slowConsumer(r closeReason)
 	// written is told that the socket took bytes that were read at born (UnixNano).
 	written(born int64)
+	// writing is told that the writer goroutine begins or ends.
+	writing(begins bool)
 	// writeFailed is told that the socket is broken.
 	writeFailed(err error)
 }
@@ -145,6 +147,7 @@ func (o *outbound) pushed(t *target, n int, err error) (lagging bool) {
 	if err == nil && o.write(pushRounds) {
 		return false
 	}
+	o.owner.writing(true)
 	go o.drain() // ends with the backlog or the socket; finish waits for it
 	return lagging
 }
@@ -213,6 +216,7 @@ func (o *outbound) write(rounds int) (done bool) {
 // drain is the writer goroutine: it writes the backlog, waiting for the
 // socket, until there is none.
 func (o *outbound) drain() {
+	defer o.owner.writing(false)
 	for {
 		segs, bytes, ok := o.next()
 		if !ok {

@@ -16,7 +16,7 @@ import (
 const requestSize = 16
 
 // requestSizeText ends the line of a request and of its reply.
-const requestSizeText = " 16"
+var requestSizeText = fmt.Sprintf(" %d", requestSize)
 
 // exchange measures request and reply: one requester that waits for each reply before the next request, and one
 // responder that stays. Both wait in system calls where the system has them, so that what is measured is the broker and
@@ -116,9 +116,10 @@ func (t *talker) control(line string) error {
 // respond answers requests, until the connection is shut.
 func (t *talker) respond() error {
 	for {
-		if err := t.answer(); errors.Is(err, io.EOF) {
+		switch err := t.answer(); {
+		case errors.Is(err, io.EOF):
 			return nil
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 	}
@@ -183,7 +184,7 @@ func (t *talker) requests(phase int, until time.Time, samples []time.Duration, s
 			return nil, fmt.Errorf("requester: request %d: %w", i, err)
 		}
 		if err := serve(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("request %d: %w", i, err)
 		}
 		var err error
 		if got, err = t.frame(got[:0]); errors.Is(err, io.EOF) {

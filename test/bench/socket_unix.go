@@ -27,7 +27,7 @@ func newSocket(conn *net.TCPConn, awake bool) (*socket, error) {
 	}
 	s := new(socket)
 	var failed error
-	if err := raw.Control(func(fd uintptr) { s.fd, failed = syscall.Dup(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { s.fd, failed = dup(int(fd)) }); err != nil {
 		return nil, err
 	}
 	if failed != nil {
@@ -36,7 +36,21 @@ func newSocket(conn *net.TCPConn, awake bool) (*socket, error) {
 	if err := syscall.SetNonblock(s.fd, awake); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return s, conn.Close()
+	if err := conn.Close(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// dup copies a file descriptor, for this process only.
+func dup(fd int) (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Dup(fd)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	return fd, err
 }
 
 func (s *socket) Read(b []byte) (int, error) {
@@ -64,12 +78,12 @@ func (s *socket) Write(b []byte) (total int, err error) {
 	return total, nil
 }
 
-// shut makes the reader see the end of the connection.
+// shut ends the connection for whoever reads or writes.
 func (s *socket) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		_ = syscall.Shutdown(s.fd, syscall.SHUT_RD) // fails only if the peer has closed
+		_ = syscall.Shutdown(s.fd, syscall.SHUT_RDWR) // fails only if the peer has closed
 	}
 }
 
