@@ -77,7 +77,7 @@ const (
 	// of so many occasions. It is odd, because occasions mostly come in pairs.
 	trial = 61
 	// longPause is what longer pauses count for.
-	longPause = 5 * watchTime
+	longPause = 2 * watchTime
 )
 
 // begin says that a reader has a batch to work on.
