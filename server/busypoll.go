@@ -229,7 +229,9 @@ func (s *Server) openBusyPoll(l net.Listener) {
 			p.source, p.hindrance = newPollSource(l)
 		}
 	}
-	s.setBusyPoll(s.options().NoBusyPoll)
+	if s.options().NoBusyPoll { // otherwise the log begins as in 1.x
+		s.setBusyPoll(true)
+	}
 }
 
 // setBusyPoll lets readers watch, or not.
@@ -241,7 +243,7 @@ func (s *Server) setBusyPoll(off bool) {
 		s.Debugf("Busy polling is off (no_busy_poll)")
 	case p.hindrance != nil:
 		s.Debugf("Busy polling is not possible: %v", p.hindrance)
-	case p.source != nil: // not before the port is open
+	default:
 		s.Debugf("Busy polling is on")
 	}
 }
