@@ -31,6 +31,10 @@ import (
 // With 2 000 to 40 000 single messages a second that nobody waits for, it costs
 // nothing that can be measured.
 //
+// What it does to who else runs here is not measured: on two cores, one of them half
+// taken by another program in turns of 0.5 ms, p50 was 46 µs without and 64 with it;
+// with one core taken wholly, or both, there was no difference.
+//
 // Who waits in the middle of work, for a subscriber that lags or for a password to
 // be checked, is at work: a server under pressure does not watch. Servers in one
 // process do not know of each other; each may have a reader that watches.
