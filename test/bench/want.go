@@ -21,7 +21,7 @@ func thresholds() []threshold {
 		{"1-1/1024", throughput, 1.5},
 		{"1-100/128", throughput, 3},
 		{"10-10/128", throughput, 2},
-		{"request/16", latency50, 0.9}, // most of it is the wake-ups of both clients, the same with every broker
+		{"request/16", latency50, 0.6}, // on a quiet machine; most of it is the wake-ups of both clients
 		{"request-awake/16", latency50, 0.6},
 		{"idle-5000", bytesEach, 0.25},
 		{"subs-500k", bytesEach, 0.4},

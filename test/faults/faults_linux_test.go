@@ -52,8 +52,9 @@ type user struct {
 	load     *load
 	m        *machine
 	nc       *nats.Conn
-	cuts     atomic.Int64 // times it was disconnected
-	moved    atomic.Int64 // times it reconnected
+	cuts     atomic.Int64  // times it was disconnected
+	moved    chan struct{} // has a sign when it reconnected
+	news     chan struct{} // has a sign when a message came
 	mu       sync.Mutex
 	last     map[int]uint64 // number of the last message, by publisher
 	heard    map[int]time.Time
@@ -71,7 +72,8 @@ func startLoad(t *testing.T, l *lab, size int) *load {
 	}
 	t.Cleanup(func() { ld.showLogs() })
 	for _, m := range l.machines {
-		u := &user{load: ld, m: m, last: map[int]uint64{}, heard: map[int]time.Time{}}
+		u := &user{load: ld, m: m, last: map[int]uint64{}, heard: map[int]time.Time{},
+			news: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
 		u.connect()
 		ld.users = append(ld.users, u)
 	}
@@ -105,20 +107,11 @@ func (ld *load) showLogs() {
 func (u *user) connect() {
 	t := u.load.t
 	t.Helper()
-	var err error
-	for end := time.Now().Add(healIn); ; time.Sleep(20 * time.Millisecond) {
-		u.nc, err = nats.Connect(u.m.url(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.Timeout(time.Second),
-			nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(30),
-			nats.DisconnectErrHandler(func(*nats.Conn, error) { u.cuts.Add(1) }),
-			nats.ReconnectHandler(func(*nats.Conn) { u.moved.Add(1) }),
-			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("connect to %s: %v", u.m.name, err)
-		}
-	}
+	u.nc = dial(t, u.m, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.Timeout(time.Second),
+		nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(30),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { u.cuts.Add(1) }),
+		nats.ReconnectHandler(func(*nats.Conn) { signal(u.moved) }),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if _, err := u.nc.Subscribe("load.*", u.take); err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +131,15 @@ func (u *user) take(m *nats.Msg) {
 	u.last[from] = n
 	u.heard[from] = time.Now()
 	u.received++
+	signal(u.news)
+}
+
+// signal leaves a sign in a channel that has room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is there
+	}
 }
 
 // publish sends messages at a steady rate.
@@ -193,49 +195,56 @@ func (ld *load) meshed(when string) {
 			nc.Close()
 		}
 	}()
+	want := len(ld.lab.machines) * len(ld.lab.machines)
 	var mu sync.Mutex
-	heard := map[string]bool{}
+	heard, all := map[string]bool{}, make(chan struct{}, 1)
 	for i, m := range ld.lab.machines {
-		nc := ld.dial(m, start)
+		nc := dial(ld.t, m, nats.NoReconnect(), nats.Timeout(time.Second))
 		conns = append(conns, nc)
 		nc.Subscribe(probe+".*", func(msg *nats.Msg) {
 			mu.Lock()
 			defer mu.Unlock()
-			heard[fmt.Sprintf("%s to %d", msg.Subject[len(probe)+1:], i)] = true
+			if heard[fmt.Sprintf("%s to %d", msg.Subject[len(probe)+1:], i)] = true; len(heard) == want {
+				signal(all)
+			}
 		})
 		nc.Flush()
 	}
-	want := len(conns) * len(conns)
-	for {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(time.Until(start.Add(healIn))); ; {
 		for i, nc := range conns {
 			nc.Publish(fmt.Sprintf("%s.%d", probe, i), nil)
 			nc.FlushTimeout(time.Second)
 		}
-		time.Sleep(20 * time.Millisecond)
-		mu.Lock()
-		got := len(heard)
-		mu.Unlock()
-		if got == want {
+		select {
+		case <-all:
 			ld.t.Logf("full mesh %s after %v", when, time.Since(start).Round(time.Millisecond))
 			return
-		}
-		if time.Since(start) > healIn {
-			ld.t.Fatalf("%s: no full mesh in %v: %d of %d pairs: %v", when, healIn, got, want, heard)
+		case <-late:
+			mu.Lock()
+			defer mu.Unlock()
+			ld.t.Fatalf("%s: no full mesh in %v: %d of %d pairs: %v", when, healIn, len(heard), want, heard)
+		case <-again.C: // no server says when it has heard of the interest of others
 		}
 	}
 }
 
-func (ld *load) dial(m *machine, start time.Time) *nats.Conn {
-	ld.t.Helper()
-	for {
-		nc, err := nats.Connect(m.url(), nats.NoReconnect(), nats.Timeout(time.Second))
+// dial connects to a machine. Nothing tells when its port is open, so it tries again and again.
+func dial(t *testing.T, m *machine, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(healIn); ; {
+		nc, err := nats.Connect(m.url(), opts...)
 		if err == nil {
 			return nc
 		}
-		if time.Since(start) > healIn {
-			ld.t.Fatalf("connect to %s: %v", m.name, err)
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("connect to %s: %v", m.name, err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -271,22 +280,25 @@ func (ld *load) check(broken ...int) {
 func (ld *load) flows() {
 	ld.t.Helper()
 	since := time.Now()
+	late := time.After(healIn)
 	for _, u := range ld.users {
 		for from := range ld.users {
-			for {
-				u.mu.Lock()
-				at := u.heard[from]
-				u.mu.Unlock()
-				if at.After(since) {
-					break
-				}
-				if time.Since(since) > healIn {
+			for !u.hasHeard(from, since) {
+				select {
+				case <-u.news:
+				case <-late:
 					ld.t.Fatalf("the client of %s does not hear that of n%d", u.m.name, from)
 				}
-				time.Sleep(5 * time.Millisecond)
 			}
 		}
 	}
+}
+
+// hasHeard reports whether a message of a publisher has come since then.
+func (u *user) hasHeard(from int, since time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.heard[from].After(since)
 }
 
 // seeded is the configuration of the README: all know the first.
@@ -303,10 +315,10 @@ func TestKilledServerComesBack(t *testing.T) {
 	for _, i := range []int{1, 0} {
 		l.machines[i].kill(syscall.SIGKILL)
 		u := ld.users[i]
-		for end := time.Now().Add(healIn); !u.nc.IsConnected() || u.moved.Load() == 0; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("the client of %s did not find another server among %v", u.m.name, u.nc.Servers())
-			}
+		select {
+		case <-u.moved:
+		case <-time.After(healIn):
+			t.Fatalf("the client of %s did not find another server among %v", u.m.name, u.nc.Servers())
 		}
 		l.machines[i].boot()
 		ld.meshed("after kill -9 of " + l.machines[i].name)
@@ -340,7 +352,7 @@ func TestCutNetworkHeals(t *testing.T) {
 	ld.meshed("after a cut in halves")
 	ld.check()
 	l.machines[0].plug(halfB)
-	time.Sleep(3 * time.Second)
+	time.Sleep(3 * time.Second) // how long the fault lasts, as pause above
 	l.machines[0].plug(halfA)
 	ld.meshed("after a short cut of the seed")
 	ld.check()
