@@ -1,0 +1,148 @@
+package test
+
+import (
+	"go/build"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// importRow says what one package of the module may import beside the standard library: packages of the module, without "gnatsd/"
+// in front, and modules of others.
+type importRow struct {
+	imports string
+	tests   string // what its tests may import in addition
+}
+
+// mayImport has a row for every package of the module.
+var mayImport = map[string]importRow{
+	"": {imports: "server"},
+	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
+		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor
+		golang.org/x/crypto golang.org/x/sys github.com/nats-io/nkeys github.com/nats-io/nuid github.com/prometheus/client_golang`,
+		tests: "test/certs github.com/nats-io/nats.go"},
+	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
+	"server/internal/admission": {},
+	"server/internal/tlsfiles":  {tests: "test/certs"},
+	"server/internal/access": {imports: "sublist server/internal/admission golang.org/x/crypto github.com/nats-io/nkeys",
+		tests: "test/certs"},
+	"server/internal/mesh":  {},
+	"server/internal/netio": {imports: "golang.org/x/sys"},
+	"server/internal/monitor": {imports: "server/internal/admission server/internal/access github.com/prometheus/client_golang",
+		tests: "test/certs"},
+	"sublist":       {},
+	"conf":          {},
+	"logger":        {imports: "golang.org/x/sys"},
+	"util":          {},
+	"util/mkpasswd": {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
+	"test": {imports: "server",
+		tests: "test/certs golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
+	"test/bench":         {imports: "golang.org/x/sys"},
+	"test/certs":         {},
+	"test/certs/mkcerts": {imports: "test/certs"},
+	"test/clients":       {imports: "github.com/nats-io/nkeys"},
+	"test/faults":        {tests: "github.com/nats-io/nats.go"},
+	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
+}
+
+// systems are those whose files of each package are looked at.
+var systems = []string{"linux", "darwin", "freebsd", "windows"}
+
+// TestImportsStayInTheTable compares what every package of the module imports, on every system, with mayImport.
+func TestImportsStayInTheTable(t *testing.T) {
+	t.Parallel()
+	packages := importsOfModule(t)
+	for dir, files := range packages {
+		row, ok := mayImport[dir]
+		if !ok {
+			t.Errorf("package gnatsd/%s has no row in mayImport (imports_test.go): add what it may import", dir)
+			continue
+		}
+		allowed := strings.Fields(row.imports)
+		inTests := append(strings.Fields(row.tests+" "+dir), allowed...) // an external test imports the package itself
+		for _, f := range files {
+			if f.test && !slices.ContainsFunc(inTests, f.isOf) {
+				t.Errorf("gnatsd/%s imports %s: mayImport (imports_test.go) allows its tests only: %s", path.Join(dir, f.file), f.imports, inTests)
+			}
+			if !f.test && !slices.ContainsFunc(allowed, f.isOf) {
+				t.Errorf("gnatsd/%s imports %s: mayImport (imports_test.go) allows only: %s", path.Join(dir, f.file), f.imports, allowed)
+			}
+		}
+	}
+	for dir := range mayImport {
+		if _, ok := packages[dir]; !ok && !strings.HasPrefix(dir, "server/internal/") {
+			t.Errorf("mayImport (imports_test.go) has a row for gnatsd/%s, which does not exist", dir)
+		}
+	}
+}
+
+// importing is one import of one file.
+type importing struct {
+	file    string
+	test    bool
+	imports string
+}
+
+// isOf reports whether what is imported is the package of the module with this path, or belongs to this module of others.
+func (i importing) isOf(allowed string) bool {
+	return i.imports == "gnatsd/"+allowed || strings.HasPrefix(i.imports+"/", allowed+"/")
+}
+
+// importsOfModule returns the imports of each package of the module that are not of the standard library, by directory.
+func importsOfModule(t *testing.T) map[string][]importing {
+	t.Helper()
+	root := os.DirFS("..")
+	dirs := map[string][]importing{}
+	must(t, fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		if base := entry.Name(); base == "testdata" || name != "." && base[0] == '.' {
+			return fs.SkipDir
+		}
+		if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil && name != "." {
+			return fs.SkipDir // a module of its own
+		}
+		if list, ok := importsIn(t, filepath.Join("..", name)); ok {
+			dirs[strings.TrimPrefix(name, ".")] = list
+		}
+		return nil
+	}))
+	return dirs
+}
+
+// importsIn returns the imports of the files in a directory. ok is false if no Go files are there.
+func importsIn(t *testing.T, dir string) (list []importing, ok bool) {
+	t.Helper()
+	found := map[importing]bool{}
+	for _, system := range systems {
+		context := build.Default
+		context.GOOS, context.CgoEnabled = system, false
+		p, err := context.ImportDir(dir, 0)
+		if _, none := err.(*build.NoGoError); none && len(p.IgnoredGoFiles) == 0 {
+			return nil, false
+		} else if err != nil && !none {
+			t.Fatal(err)
+		}
+		note := func(imports map[string][]token.Position, test bool) {
+			for what, places := range imports {
+				if first, _, _ := strings.Cut(what, "/"); !strings.Contains(first, ".") && first != "gnatsd" {
+					continue // of the standard library
+				}
+				for _, at := range places {
+					found[importing{filepath.Base(at.Filename), test, what}] = true
+				}
+			}
+		}
+		note(p.ImportPos, false)
+		note(p.TestImportPos, true)
+		note(p.XTestImportPos, true)
+	}
+	return slices.Collect(maps.Keys(found)), true
+}
