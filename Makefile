@@ -17,9 +17,9 @@ help: ## list the targets
 build: ## the gnatsd binary, stamped with the git commit
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o gnatsd .
 
-test: ## all tests with the race detector, then the ones that need real speed without it
+test: ## all tests with the race detector; then without it those that need real speed, and the mesh simulation with all seeds
 	$(GO) test -race ./...
-	$(GO) test -count=1 -run '^TestSpeed' ./...
+	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation)' ./...
 
 check: fmt vet staticcheck cross test ## everything that must hold before a commit
 

@@ -17,7 +17,7 @@ import (
 
 var (
 	simSeed  = flag.Int64("mesh.seed", -1, "run one seed of the mesh simulation, and log what happens")
-	simSeeds = flag.Int("mesh.seeds", 1000, "how many seeds of the mesh simulation to run")
+	simSeeds = flag.Int("mesh.seeds", 1000, "how many seeds of the mesh simulation to run; with the race detector a tenth")
 )
 
 // TestMeshSimulation runs whole clusters in memory, on a clock of their own,
@@ -31,8 +31,8 @@ func TestMeshSimulation(t *testing.T) {
 	}
 	t.Parallel()
 	seeds := *simSeeds
-	if testing.Short() {
-		seeds = min(seeds, 100)
+	if testing.Short() || raceEnabled { // a race is a matter of the code more than of the schedule, and costs ten times as much
+		seeds = (seeds + 9) / 10
 	}
 	next := make(chan uint64)
 	var workers sync.WaitGroup

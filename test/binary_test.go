@@ -170,9 +170,9 @@ func dialRaw(t *testing.T, addr string) *peer {
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	late := time.After(patience)
-	for !happened() {
+	for pause := 100 * time.Microsecond; !happened(); pause = min(2*pause, 5*time.Millisecond) {
 		select {
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		case <-late:
 			t.Fatalf("no %s in %v", strings.TrimPrefix(what, "a "), patience)
 		}
@@ -184,7 +184,7 @@ func joinLines(lines []string) string { return strings.Join(lines, "\r\n") + "\r
 
 // say sends lines, each with CR LF.
 func (p *peer) say(lines ...string) {
-	p.send(whole([]byte(joinLines(lines))))
+	p.send([][]byte{[]byte(joinLines(lines))})
 }
 
 // hear wants exactly these lines next.

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"bytes"
 	"net"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestReplayNoticesWhatIsWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, cut := range map[string]cutter{"whole": whole, "bytes": singleBytes, "cut": cutAt(3)} {
+			for name, cut := range map[string]cutter{"whole": whole, "bytes": everywhere, "cut": cutAt(3)} {
 				switch err := replay(tr.merged(), dial, cut); {
 				case err == nil && test.want != "":
 					t.Errorf("%s: got no error, want %q", name, test.want)
@@ -109,21 +110,42 @@ func TestParseTranscriptErrors(t *testing.T) {
 	}
 }
 
-func TestCutsCoverEveryByte(t *testing.T) {
+func TestCutPlaces(t *testing.T) {
 	t.Parallel()
-	for n := 2; n <= 300; n++ {
-		data := make([]byte, n)
-		seen := map[int]bool{}
-		for _, p := range cuts(300) {
-			pieces := cutAt(p)(data)
-			if len(pieces) != 2 || len(pieces[0])+len(pieces[1]) != n || len(pieces[1]) == 0 {
-				t.Fatalf("%d bytes cut at %d: got %d pieces", n, p, len(pieces))
+	for _, test := range []struct {
+		name  string
+		sends []string // each place is a |
+	}{
+		{"every byte of a control line", []string{"P|I|N|G|\r|\n"}},
+		{"the ends and the middle of a payload", []string{"P|U|B| |a| |9|\r|\n|1|234|567|8|9|\r|\n|+|O|K|\r|\n"}},
+		{"a payload with headers", []string{"h|p|u|b| |a| |4| |9|\r|\n|1|234|567|8|9|\r|\n"}},
+		{"a payload that looks like a line", []string{"P|U|B| |a| |1|1|\r|\n|P|UB A| 3 9|9|9|9|\r|\n"}},
+		{"a payload in two sends", []string{"P|U|B| |a| |1|4|\r|\n|1|2|3", "4|5678|9abc|d|\r|\n|+|O|K|\r|\n"}},
+		{"what is no size", []string{"P|U|B| |a| |-|1|\r|\n|+|O|K|\r|\n"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			tr := &transcript{}
+			for _, text := range test.sends {
+				tr.steps = append(tr.steps, step{conn: "A", verb: send, data: []byte(strings.ReplaceAll(text, "|", ""))}, step{conn: "A", verb: isOpen})
 			}
-			seen[len(pieces[0])] = true
-		}
-		if len(seen) != n-1 {
-			t.Errorf("%d bytes: cut in %d places, want %d", n, len(seen), n-1)
-		}
+			for i, want := range test.sends {
+				s := tr.merged().steps[2*i]
+				if got := bytes.Join(everywhere(s), []byte("|")); string(got) != want {
+					t.Errorf("send %d: got %q, want %q", i, got, want)
+				}
+				for k, at := range s.cuts {
+					if pieces := cutAt(k + len(s.cuts))(s); len(pieces[0]) != at || string(bytes.Join(pieces, nil)) != string(s.data) {
+						t.Errorf("send %d: cut at place %d: got %q", i, k, pieces)
+					}
+				}
+			}
+		})
+	}
+	long := []byte("SUB " + strings.Repeat("x", 5000) + " 1\r\n")
+	places, _ := cutPlaces(long, 0)
+	if n := len(places); n < 128 || n > 256 || places[0] != 1 || places[n-1] != len(long)-1 {
+		t.Errorf("a line of %d bytes is cut at %d places, from %d to %d", len(long), n, places[0], places[n-1])
 	}
 }
 
@@ -154,7 +176,11 @@ func TestCutsAreReadsOfTheirOwn(t *testing.T) {
 			reads <- string(b[:n])
 		}
 	}()
-	p.send(singleBytes([]byte(want)))
+	var pieces [][]byte
+	for i := range want {
+		pieces = append(pieces, []byte(want[i:i+1]))
+	}
+	p.send(pieces)
 	p.close()
 	n := 0
 	for got := range reads {

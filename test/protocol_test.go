@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,26 +68,48 @@ func serverOptions(tr *transcript) (*server.Options, error) {
 	return opts, nil
 }
 
-// play starts a broker, replays the transcript to it and stops it.
-func play(t *testing.T, tr *transcript, cut cutter) {
+// player plays a transcript, in one way after the other, to a broker with its options.
+type player struct {
+	opts  *server.Options
+	s     *server.Server
+	fresh bool // each replay has a broker of its own
+}
+
+// newPlayer starts the broker. A transcript that expects INFO expects the numbers that clients of a new broker have.
+func newPlayer(t *testing.T, tr *transcript) *player {
 	t.Helper()
 	opts, err := serverOptions(tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := start(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Shutdown()
-	addr := s.Addr().String()
+	must(t, err)
+	p := &player{opts: opts, fresh: slices.ContainsFunc(tr.steps, func(s step) bool { return s.verb == expectInfo })}
+	p.restart(t)
+	t.Cleanup(func() { p.s.Shutdown() })
+	return p
+}
+
+func (p *player) restart(t *testing.T) {
+	t.Helper()
+	s, err := start(p.opts)
+	must(t, err)
+	p.s = s
+}
+
+// play replays the transcript and waits until the broker is as it was before.
+func (p *player) play(t *testing.T, tr *transcript, cut cutter) {
+	t.Helper()
+	addr := p.s.Addr().String()
 	if err := replay(tr, func() (net.Conn, error) { return net.Dial("tcp", addr) }, cut); err != nil {
 		t.Error(err)
 	}
+	if p.fresh {
+		p.s.Shutdown()
+		p.restart(t)
+		return
+	}
+	eventually(t, "end of all connections and subscriptions", func() bool { return p.s.NumClients() == 0 && p.s.NumSubscriptions() == 0 })
 }
 
 // TestTranscripts plays every transcript of testdata line by line, with pipelined lines in one write, one byte at a time, and with
-// every send cut in two at every byte.
+// every send cut in two at every byte of its control lines and around the ends of its payloads.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	all, err := readTranscripts("testdata")
@@ -97,9 +120,10 @@ func TestTranscripts(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(tr.path), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			pipelined := tr.merged()
-			ok := t.Run("line by line", func(t *testing.T) { play(t, tr, whole) }) &&
-				t.Run("pipelined", func(t *testing.T) { play(t, pipelined, whole) }) &&
-				t.Run("one byte at a time", func(t *testing.T) { play(t, pipelined, singleBytes) })
+			p := newPlayer(t, tr)
+			ok := t.Run("line by line", func(t *testing.T) { p.play(t, tr, whole) }) &&
+				t.Run("pipelined", func(t *testing.T) { p.play(t, pipelined, whole) }) &&
+				t.Run("one byte at a time", func(t *testing.T) { p.play(t, pipelined, everywhere) })
 			if !ok {
 				return // the cuts would fail in the same place, each after its wait
 			}
@@ -107,9 +131,9 @@ func TestTranscripts(t *testing.T) {
 				if testing.Short() {
 					t.Skip("slow")
 				}
-				for _, p := range cuts(pipelined.longestSend()) {
-					if play(t, pipelined, cutAt(p)); t.Failed() {
-						t.Fatalf("cut before byte %d", p)
+				for k := range pipelined.mostCuts() {
+					if p.play(t, pipelined, cutAt(k)); t.Failed() {
+						t.Fatalf("cut at place %d", k)
 					}
 				}
 			})

@@ -15,51 +15,30 @@ import (
 const patience = 20 * time.Second
 
 // cutter says into which pieces a send is cut, each of which the broker must have read before the next is written.
-type cutter func(data []byte) [][]byte
+type cutter func(s step) [][]byte
 
 // whole does not cut.
-func whole(data []byte) [][]byte { return [][]byte{data} }
+func whole(s step) [][]byte { return [][]byte{s.data} }
 
-// singleBytes cuts everywhere. The inside of a long send goes in pieces of 997 bytes, a prime to match no buffer.
-func singleBytes(data []byte) [][]byte {
-	const ends, stride = 512, 997
-	var pieces [][]byte
-	for i := 0; i < len(data); {
-		n := 1
-		if i >= ends && i+stride+ends <= len(data) {
-			n = stride
-		}
-		pieces, i = append(pieces, data[i:i+n]), i+n
+// everywhere cuts at all places at once.
+func everywhere(s step) (pieces [][]byte) {
+	from := 0
+	for _, at := range s.cuts {
+		pieces, from = append(pieces, s.data[from:at]), at
 	}
-	return pieces
+	return append(pieces, s.data[from:])
 }
 
-// cutAt cuts once, before the byte p; a shorter send is cut at p modulo its length, so that as p runs through the longest send
-// every send is cut at every byte.
-func cutAt(p int) cutter {
-	return func(data []byte) [][]byte {
-		if len(data) < 2 {
-			return whole(data)
+// cutAt cuts once, at place k. A send with fewer places is cut at k modulo their number, so that as k runs through those of the
+// send with the most, every send is cut at every place.
+func cutAt(k int) cutter {
+	return func(s step) [][]byte {
+		if len(s.cuts) == 0 {
+			return whole(s)
 		}
-		i := 1 + (p-1)%(len(data)-1)
-		return [][]byte{data[:i], data[i:]}
+		at := s.cuts[k%len(s.cuts)]
+		return [][]byte{s.data[:at], s.data[at:]}
 	}
-}
-
-// cuts are the places at which a send of n bytes is cut: everywhere, but only here and there inside a very long one.
-func cuts(n int) []int {
-	const ends = 256
-	stride := max(1, n/ends)
-	var all []int
-	for p := 1; p < n; {
-		all = append(all, p)
-		if p < ends || p+stride > n-ends {
-			p++
-		} else {
-			p += stride
-		}
-	}
-	return all
 }
 
 // replay has the conversation of a transcript with the broker that dial reaches. The error says which line went wrong, and how.
@@ -96,7 +75,7 @@ func (r *conversation) do(steps []step) (int, error) {
 	}
 	switch s.verb {
 	case send:
-		p.send(r.cut(s.data))
+		p.send(r.cut(s))
 		return 1, nil
 	case expect:
 		return 1, p.expect(s.data)
@@ -265,7 +244,7 @@ func (p *peer) expectInfo(s step) error {
 
 // fence sends a PING and wants the PONG, which comes after everything the broker had for this connection before.
 func (p *peer) fence() error {
-	p.send(whole([]byte("PING\r\n")))
+	p.send([][]byte{[]byte("PING\r\n")})
 	if err := p.expect([]byte("PONG\r\n")); err != nil {
 		return fmt.Errorf("after a PING: %w", err)
 	}

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,6 +46,7 @@ type step struct {
 	conn  string
 	verb  verb
 	data  []byte         // of send and expect
+	cuts  []int          // offsets in data of send at which it is worth cutting, see cutPlaces
 	info  *regexp.Regexp // of expectInfo
 }
 
@@ -221,7 +223,8 @@ func infoPattern(line string) (*regexp.Regexp, error) {
 	return regexp.Compile(`^` + pattern.String() + regexp.QuoteMeta(rest) + " \r\n$")
 }
 
-// merged is the transcript with each connection's consecutive sends joined, as a client that pipelines would send them.
+// merged is the transcript with each connection's consecutive sends joined, as a client that pipelines would send them, and with
+// the places where they can be cut.
 func (tr *transcript) merged() *transcript {
 	m := *tr
 	m.steps = nil
@@ -233,16 +236,64 @@ func (tr *transcript) merged() *transcript {
 		}
 		m.steps = append(m.steps, s)
 	}
+	owed := map[string]int{}
+	for i := range m.steps {
+		if s := &m.steps[i]; s.verb == send {
+			s.cuts, owed[s.conn] = cutPlaces(s.data, owed[s.conn])
+		}
+	}
 	return &m
 }
 
-// longestSend is the number of bytes in the longest send.
-func (tr *transcript) longestSend() int {
-	longest := 0
+// mostCuts is the number of places in the send that has the most.
+func (tr *transcript) mostCuts() int {
+	most := 0
 	for _, s := range tr.steps {
-		if s.verb == send {
-			longest = max(longest, len(s.data))
-		}
+		most = max(most, len(s.cuts))
 	}
-	return longest
+	return most
+}
+
+// cutPlaces returns the offsets at which a send is cut in two: every byte of control lines, and payloads at their ends and in the
+// middle, as one of their bytes is like another. Of a very long control line, which is long with filler, the ends are enough, and
+// some bytes between. The first owed bytes of data belong to a payload; stillOwed are those of the next send.
+func cutPlaces(data []byte, owed int) (places []int, stillOwed int) {
+	const ends, most, stride = 64, 256, 97
+	for i := 0; i < len(data); {
+		if owed > 0 {
+			n := min(owed, len(data)-i)
+			for k := range n {
+				if k < 2 || k == n/2 || k >= n-2 {
+					places = append(places, i+k)
+				}
+			}
+			i, owed = i+n, owed-n
+			continue
+		}
+		line, _, complete := bytes.Cut(data[i:], []byte("\n"))
+		n := len(line)
+		if complete {
+			n, owed = n+1, payloadOf(line)
+		}
+		for k := range n {
+			if n <= most || k < ends || k >= n-ends || k%stride == 0 {
+				places = append(places, i+k)
+			}
+		}
+		i += n
+	}
+	return places[1:], owed // a cut before the first byte is none
+}
+
+// payloadOf is the size that a control line announces, or 0.
+func payloadOf(line []byte) int {
+	f := bytes.Fields(bytes.ToUpper(line))
+	if len(f) < 3 || string(f[0]) != "PUB" && string(f[0]) != "HPUB" {
+		return 0
+	}
+	size, err := strconv.Atoi(string(f[len(f)-1]))
+	if err != nil || size < 0 {
+		return 0
+	}
+	return size
 }
