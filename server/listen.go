@@ -63,16 +63,6 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// opening reports whether the client port has been opened.
-func (s *Server) opening() bool {
-	select {
-	case <-s.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 // changeInfo replaces INFO by a changed copy.
 func (s *Server) changeInfo(change func(*Info)) {
 	s.infoMu.Lock()

@@ -314,17 +314,3 @@ func TestMonitorRefusesSettingsThatCannotWork(t *testing.T) {
 		})
 	}
 }
-
-func TestHealthzTellsWhyClientsShouldGoElsewhere(t *testing.T) {
-	s := monitored(t, Options{})
-	s.lameDuck.Store(true)
-	want := `{"status":"unavailable","error":"server is in lame duck mode"}`
-	if got := ask(t, s, "/healthz"); got.status != 503 || got.body != want {
-		t.Errorf("got %d %s, want 503 %s", got.status, got.body, want)
-	}
-	for trouble, made := range map[string]*Server{"server is not ready for connections": {ready: make(chan struct{}), quit: make(chan struct{})}} {
-		if got := made.health(0); got != trouble {
-			t.Errorf("got %q, want %q", got, trouble)
-		}
-	}
-}

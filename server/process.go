@@ -85,7 +85,7 @@ func (s *Server) opened() {
 // ports to write of.
 func (s *Server) writePortsFile() {
 	dir := s.options().PortsFileDir
-	if dir == "" || !s.opening() {
+	if dir == "" || !s.listening() {
 		return
 	}
 	if path, err := s.files.writePorts(dir, s.ports()); err != nil {

@@ -4,14 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,68 +98,6 @@ func TestShutdownBeforeTheStart(t *testing.T) {
 	okay(t, s.Run())
 	if left, _ := os.ReadDir(dir); len(left) > 0 || s.Addr() != nil {
 		t.Errorf("got %v and address %v, want nothing", left, s.Addr())
-	}
-}
-
-func TestHealthy(t *testing.T) {
-	t.Parallel()
-	s := broker(t, func(o *Options) { o.Username, o.Password = "me", "canary" })
-	p := newProbe(s)
-	for range 3 {
-		if !s.healthy(p) {
-			t.Error("got no answer of a server that works")
-		}
-	}
-	if n := s.NumClients(); n != 0 {
-		t.Errorf("got %d clients, want the probe not to count", n)
-	}
-	p.end()
-	<-closedBy(p.peer)
-	if s.healthy(p) {
-		t.Error("got an answer of a probe that has ended")
-	}
-}
-
-// closedBy is closed when the other end of nc is.
-func closedBy(nc net.Conn) <-chan struct{} {
-	closed := make(chan struct{})
-	go func() { // ends with the connection
-		defer close(closed)
-		var b [1]byte
-		for {
-			if _, err := nc.Read(b[:]); err != nil {
-				return
-			}
-		}
-	}()
-	return closed
-}
-
-// TestHealthyHangsWithTheServer holds locks that the server needs. An answer must
-// not come before they are free again.
-func TestHealthyHangsWithTheServer(t *testing.T) {
-	t.Parallel()
-	s := broker(t, nil)
-	p := newProbe(s)
-	defer p.end()
-	for name, lock := range map[string]sync.Locker{
-		"server": &s.mu, "registry": &s.clients.mu, "way out of the probe": &p.out.mu,
-	} {
-		var free atomic.Bool
-		early := make(chan bool, 1)
-		lock.Lock()
-		go func() { // ends when the lock can be had
-			s.healthy(p)
-			early <- !free.Load()
-		}()
-		for range 1000 {
-			runtime.Gosched()
-		}
-		free.Store(true)
-		lock.Unlock()
-		if <-early {
-			t.Errorf("%s: got an answer while its lock was held", name)
-		}
 	}
 }
 

@@ -66,7 +66,8 @@ type Server struct {
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
 
-	reloading sync.Mutex // held during a reload, the opening of ports and of the log
+	reloading    sync.Mutex // held during a reload, the opening of ports and of the log
+	stopWatchdog func()     // set while the ports are opened; nil without a watchdog
 
 	infoMu sync.Mutex // held while info is replaced
 
@@ -74,7 +75,6 @@ type Server struct {
 	stopping bool
 	listener net.Listener
 	signals  *signalLoop // nil while no signal is trapped
-	unwatch  func()      // ends the signs of life, nil if there are none
 }
 
 // New prepares a server. It copies opts; nil means the defaults.
@@ -160,6 +160,17 @@ func (s *Server) unstage(st *stage) {
 // ID returns the identity of the server: 22 letters and digits, new for each.
 func (s *Server) ID() string { return s.id }
 
+// name returns the name of the server or, without one, its id.
+func (s *Server) name() string {
+	if name := s.options().ServerName; name != "" {
+		return name
+	}
+	return s.id
+}
+
+// ConfigTime returns when the settings were loaded last.
+func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.configTime.Load()) }
+
 // Start opens the listeners and serves until Shutdown. It returns early if a
 // listener cannot be opened; the log then says why. Use [Server.Run] for the
 // error, and a goroutine for a server inside a program:
@@ -244,10 +255,13 @@ func (s *Server) ReadyForConnections(d time.Duration) bool {
 }
 
 // accepting reports whether clients can connect now.
-func (s *Server) accepting() bool {
+func (s *Server) accepting() bool { return s.listening() && !s.ended() && !s.lameDuck.Load() }
+
+// listening reports whether the ports for clients and routes have been opened.
+func (s *Server) listening() bool {
 	select {
 	case <-s.ready:
-		return !s.ended() && !s.lameDuck.Load()
+		return true
 	default:
 		return false
 	}
@@ -287,7 +301,9 @@ func (s *Server) Shutdown() {
 	for _, c := range s.clients.shutdown() {
 		c.close(endShutdown)
 	}
-	s.endWatchdog()
+	if s.stopWatchdog != nil {
+		s.stopWatchdog()
+	}
 	s.conns.Wait()
 	s.stopMonitoring()
 	s.removeFiles()

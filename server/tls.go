@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // TLSConfigOpts are the settings of one tls block, or of the --tls flags: both
@@ -196,4 +197,22 @@ func (h *tlsHolder) dialing(host string) *tls.Config {
 	c := h.current.Load().Clone()
 	c.ServerName = host
 	return c
+}
+
+// certNotAfter returns when the first certificate to expire does so, zero
+// without one.
+func certNotAfter(config *tls.Config) (first time.Time) {
+	if config == nil {
+		return first
+	}
+	for _, c := range config.Certificates {
+		leaf := c.Leaf
+		if leaf == nil && len(c.Certificate) > 0 {
+			leaf, _ = x509.ParseCertificate(c.Certificate[0])
+		}
+		if leaf != nil && (first.IsZero() || leaf.NotAfter.Before(first)) {
+			first = leaf.NotAfter.UTC()
+		}
+	}
+	return first
 }

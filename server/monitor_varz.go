@@ -1,8 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -170,17 +168,6 @@ func (s *Server) monitorPorts(o *Options) (http, https int) {
 	return http, https
 }
 
-// name is what people call the server: its name or, without one, its id.
-func (s *Server) name() string {
-	if name := s.options().ServerName; name != "" {
-		return name
-	}
-	return s.id
-}
-
-// ConfigTime returns when the settings were loaded last.
-func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.configTime.Load()) }
-
 // withoutSecrets returns a copy of the settings that anybody may see.
 func (o *Options) withoutSecrets() *Options {
 	c := *o
@@ -191,24 +178,6 @@ func (o *Options) withoutSecrets() *Options {
 	c.Cluster.ListenStr = ""
 	c.TLSConfig, c.Cluster.TLSConfig = nil, nil // keys
 	return &c
-}
-
-// certNotAfter returns when the first certificate to expire does so, zero
-// without one.
-func certNotAfter(config *tls.Config) (first time.Time) {
-	if config == nil {
-		return first
-	}
-	for _, c := range config.Certificates {
-		leaf := c.Leaf
-		if leaf == nil && len(c.Certificate) > 0 {
-			leaf, _ = x509.ParseCertificate(c.Certificate[0])
-		}
-		if leaf != nil && (first.IsZero() || leaf.NotAfter.Before(first)) {
-			first = leaf.NotAfter.UTC()
-		}
-	}
-	return first
 }
 
 // units are those of span, largest first. A year has 365 days.

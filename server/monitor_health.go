@@ -1,0 +1,123 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+)
+
+// This file says whether the server works: what /healthz answers, and the
+// self-check that the service manager's watchdog depends on.
+
+// healthStatus is the body of /healthz.
+type healthStatus struct {
+	Status string `json:"status"`
+	Error  string `json:"error,omitempty"`
+}
+
+// HandleHealthz answers /healthz: 200 if clients may be sent here, else 503 and
+// why not. With routes=N at least N routes must be up.
+func (s *Server) HandleHealthz(w http.ResponseWriter, r *http.Request) {
+	p := params{values: r.URL.Query()}
+	want := p.number("routes")
+	if p.err != nil {
+		badRequest(w, p.err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	status := healthStatus{Status: "ok"}
+	if trouble := s.health(want); trouble != "" {
+		status = healthStatus{Status: "unavailable", Error: trouble}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	text, err := json.Marshal(status)
+	if err != nil {
+		panic("health cannot be encoded: " + err.Error()) // no field can fail
+	}
+	w.Write(text)
+}
+
+// health returns why no clients should be sent here, "" if they may.
+func (s *Server) health(routes int) string {
+	switch {
+	case s.ended():
+		return "server is shutting down"
+	case s.lameDuck.Load():
+		return "server is in lame duck mode"
+	case !s.listening():
+		return "server is not ready for connections"
+	}
+	if up := s.NumRoutes(); up < routes {
+		return fmt.Sprintf("%d of %d routes are up", up, routes)
+	}
+	return ""
+}
+
+// selfCheck is a connection of the server to itself, in memory. It is served
+// like every connection but for the socket, takes no file descriptor, does not
+// count as a client, and knows only PING.
+type selfCheck struct {
+	conn
+	peer net.Conn // the other end
+}
+
+// newSelfCheck opens a self-check. The caller must call end.
+func newSelfCheck(s *Server) *selfCheck {
+	here, there := net.Pipe()
+	p := &selfCheck{peer: there}
+	p.conn.init(s, roleClient, here, p)
+	s.conns.Add(1)
+	go p.serve() // ended by end; Shutdown waits for it
+	return p
+}
+
+func (p *selfCheck) end() { p.close(endShutdown) }
+
+// do implements operator.
+func (p *selfCheck) do(o *op, st *stage) closeReason {
+	if o.verb == verbPing {
+		st.reply(answerPong)
+	}
+	return goOn
+}
+
+// leave implements operator.
+func (p *selfCheck) leave(closeReason, map[string]*subscription) { p.peer.Close() }
+
+// identity implements operator.
+func (p *selfCheck) identity() string { return "watchdog" }
+
+// label implements operator.
+func (p *selfCheck) label() string { return "Watchdog" }
+
+// answers reports whether a PING is answered. It waits for as long as that takes.
+func (p *selfCheck) answers() bool {
+	if _, err := io.WriteString(p.peer, "PING\r\n"); err != nil {
+		return false
+	}
+	answer := make([]byte, len(answerPong))
+	_, err := io.ReadFull(p.peer, answer)
+	return err == nil && string(answer) == answerPong
+}
+
+// healthy reports whether the server's locks can be taken and p is answered. If
+// the server hangs so does healthy.
+func (s *Server) healthy(p *selfCheck) bool {
+	s.Addr()
+	s.NumClients()
+	s.subs.Match([]byte("_"))
+	return p.answers() && !s.ended()
+}
+
+// startWatchdog sends the service manager watchdog keepalives, if it wants any.
+func (s *Server) startWatchdog() {
+	if s.notify.watchdog <= 0 {
+		return
+	}
+	p := newSelfCheck(s)
+	stop := s.notify.startWatchdog(func() bool { return s.healthy(p) })
+	s.stopWatchdog = func() { stop(); p.end() }
+}
