@@ -70,15 +70,15 @@ func TestLockedConnectionsAreSmall(t *testing.T) {
 		c.role, c.locked, c.readLimit = role, true, smallChunk
 		text := "CONNECT {" + strings.Repeat("x", 400)
 		c.in.filled(copy(c.in.space(c.readLimit), text))
-		if r := c.work(); r != goOn {
+		if r := c.work(); r != keepOpen {
 			t.Fatalf("role %d: ends with %v", role, r)
 		}
 		if held := cap(c.in.ck.b); held > smallChunk {
 			t.Errorf("role %d: holds %d bytes, want %d at most", role, held, smallChunk)
 		}
 		c.in.filled(copy(c.in.space(c.readLimit), strings.Repeat("x", 200)))
-		if r := c.work(); r != endMaxControlLine {
-			t.Errorf("role %d: %v, want %v", role, r, endMaxControlLine)
+		if r := c.work(); r != closeMaxControlLine {
+			t.Errorf("role %d: %v, want %v", role, r, closeMaxControlLine)
 		}
 	}
 }

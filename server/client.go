@@ -75,7 +75,7 @@ func (c *client) do(o *op, st *stage) closeReason {
 	switch o.verb {
 	case verbHpub:
 		if !c.opts.Headers {
-			return endNoHeaders
+			return closeNoHeaders
 		}
 		return c.pub(o, st)
 	case verbConnect:
@@ -92,9 +92,9 @@ func (c *client) do(o *op, st *stage) closeReason {
 		return c.info(o)
 	case verbErr:
 		c.errorf("Client Error %s", printable(o.args))
-		return endPeerError
+		return closePeerError
 	}
-	return goOn
+	return keepOpen
 }
 
 // ok answers an accepted operation in verbose mode.
@@ -122,18 +122,18 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	opts, err := c.opts.merge(o.args)
 	if err != nil {
 		c.errorf("%v", connectError(err))
-		return endBadArgs
+		return closeBadArgs
 	}
 	c.endLimit()
-	if r := c.authenticate(opts, st); r != goOn {
+	if r := c.authenticate(opts, st); r != keepOpen {
 		return r
 	}
 	c.shareOptions(opts)
 	if opts.Protocol != 0 && opts.Protocol != 1 {
-		return endBadProtocol
+		return closeBadProtocol
 	}
 	if opts.NoResponders && !opts.Headers {
-		return endNeedsHeaders
+		return closeNeedsHeaders
 	}
 	first := !c.connected
 	c.moving = first
@@ -145,7 +145,7 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
 		c.measureRTT()
 	}
-	return goOn
+	return keepOpen
 }
 
 // merge returns the options with those that a CONNECT mentions replaced.
@@ -194,7 +194,7 @@ func (c *client) pub(o *op, st *stage) closeReason {
 			m.reply = o.word[1]
 		}
 	}
-	if r := c.pubMessage(o.size, o.repeat, st); r != goOn || o.more == 0 {
+	if r := c.pubMessage(o.size, o.repeat, st); r != keepOpen || o.more == 0 {
 		return r
 	}
 	return c.pubRun(o, st)
@@ -218,7 +218,7 @@ func (c *client) pubMessage(size int, repeated bool, st *stage) closeReason {
 	if !st.publish(m) && len(m.reply) > 0 && c.opts.NoResponders {
 		st.noResponders(m)
 	}
-	return goOn
+	return keepOpen
 }
 
 // reservedPrefix opens the subjects that no client may publish to.
@@ -245,7 +245,7 @@ func (c *client) mayPublish(subject []byte, repeated bool) verdict {
 func (c *client) denyPublish(subject []byte, v verdict, st *stage) closeReason {
 	c.refuse(st, publishRefusal(string(subject)))
 	c.errorf("%s", publishViolation(c.user(), string(subject), v))
-	return goOn
+	return keepOpen
 }
 
 // sub handles SUB. The order of its checks is a fact of the protocol.
@@ -257,17 +257,17 @@ func (c *client) sub(o *op, st *stage) closeReason {
 	c.active()
 	p := c.permits.Load()
 	if p != nil && !c.maySubscribe(p, o, st) {
-		return goOn
+		return keepOpen
 	}
 	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
 		c.refuse(st, wireMaxSubscriptions)
 		c.errorf("%s", wireMaxSubscriptions)
-		return goOn
+		return keepOpen
 	}
 	if c.subOf(sid) == nil {
 		if !sublist.ValidSubject(string(subject)) {
 			c.refuse(st, wireInvalidSubject)
-			return goOn
+			return keepOpen
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
 		sub.filter.Store(p.filter(sub.subject, sub.queue))
@@ -277,7 +277,7 @@ func (c *client) sub(o *op, st *stage) closeReason {
 		}
 	}
 	c.ok(st)
-	return goOn
+	return keepOpen
 }
 
 // maySubscribe judges a SUB and answers one that is refused.
@@ -312,7 +312,7 @@ func (c *client) unsub(o *op, st *stage) closeReason {
 		}
 	}
 	c.ok(st)
-	return goOn
+	return keepOpen
 }
 
 // answerPing answers PING. A PONG after UNSUB means that no message of the
@@ -329,7 +329,7 @@ func (c *client) answerPing(st *stage) closeReason {
 	}
 	st.reply(answerPong)
 	if c.pinged {
-		return goOn
+		return keepOpen
 	}
 	st.flush() // INFO, which others may send from now on, must come after PONG
 	c.mu.Lock()
@@ -340,16 +340,16 @@ func (c *client) answerPing(st *stage) closeReason {
 	if missed && c.opts.Protocol >= 1 {
 		st.reply(c.srv.infoFor(c))
 	}
-	return goOn
+	return keepOpen
 }
 
 // info checks an INFO, which has no meaning from a client.
 func (c *client) info(o *op) closeReason {
 	if !json.Valid(o.args) {
 		c.errorf("INFO: invalid JSON: '%s'", printable(o.args))
-		return endBadArgs
+		return closeBadArgs
 	}
-	return goOn
+	return keepOpen
 }
 
 // infoChanged sends INFO to a client that takes it now, or remembers to.

@@ -209,7 +209,7 @@ func (k *cluster) perform(a *meshAction, r *route) {
 	case doRegister:
 		r.registered()
 	case doClose:
-		if a.reason == endDuplicateRoute {
+		if a.reason == closeDuplicateRoute {
 			r.tellDuplicate()
 		}
 		r.close(a.reason)
@@ -353,7 +353,7 @@ func (k *cluster) shutdown() {
 		l.Close()
 	}
 	for _, r := range routes {
-		r.close(endShutdown)
+		r.close(closeShutdown)
 		r.decided()
 	}
 }

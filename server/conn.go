@@ -66,7 +66,7 @@ type conn struct {
 
 // operator is a role: it acts on framed operations.
 type operator interface {
-	// do acts on one operation. Any other result than goOn closes the connection.
+	// do acts on one operation. Any other result than keepOpen closes the connection.
 	do(o *op, st *stage) closeReason
 	// leave is called once, by the reader, when the connection has ended. had are
 	// the subscriptions it had until then.
@@ -109,7 +109,7 @@ func (c *conn) peer() (host string, port int) {
 // goes on, one time, on a goroutine that starts small.
 func (c *conn) serve() {
 	for c.receive() {
-		if r := c.work(); r != goOn {
+		if r := c.work(); r != keepOpen {
 			c.close(r)
 			break
 		}
@@ -135,10 +135,10 @@ func (c *conn) receive() bool {
 				return true
 			}
 		case isEOF(err):
-			c.close(endClient)
+			c.close(closeClient)
 			return false
 		default:
-			c.close(endReadError)
+			c.close(closeReadError)
 			return false
 		}
 	}
@@ -151,7 +151,7 @@ func (c *conn) work() closeReason {
 	defer c.srv.unstage(st)
 	for !c.in.short() {
 		if c.locked {
-			if r := c.knock(c.in.unread()[0]); r != goOn {
+			if r := c.knock(c.in.unread()[0]); r != keepOpen {
 				return r
 			}
 		}
@@ -168,12 +168,12 @@ func (c *conn) work() closeReason {
 		} else if st.op.repeat && st.op.verb != verbMsg && st.op.verb != verbHmsg {
 			n = st.op.extend(c.in.unread())
 		}
-		if r := c.ops.do(&st.op, st); r != goOn {
+		if r := c.ops.do(&st.op, st); r != keepOpen {
 			return r
 		}
 		c.in.take(n)
 	}
-	return goOn
+	return keepOpen
 }
 
 // withoutJSON returns what precedes an opening brace or quote in what looks like
@@ -188,12 +188,12 @@ func withoutJSON(text []byte) []byte {
 
 // frameEnds says how each framing error ends a connection.
 var frameEnds = [...]closeReason{
-	frameUnknown:   endUnknownOp,
-	frameArgs:      endBadArgs,
-	frameSize:      endBadArgs,
-	frameHeader:    endBadArgs,
-	frameLineLimit: endMaxControlLine,
-	framePayload:   endMaxPayload,
+	frameUnknown:   closeUnknownOp,
+	frameArgs:      closeBadArgs,
+	frameSize:      closeBadArgs,
+	frameHeader:    closeBadArgs,
+	frameLineLimit: closeMaxControlLine,
+	framePayload:   closeMaxPayload,
 }
 
 // badFrame logs bytes that are no operation, and says how that ends.
@@ -306,7 +306,7 @@ func (c *conn) teardown() {
 	c.logEnd(row)
 	c.ops.leave(r, had)
 	wait := finishWait
-	if r == endSlowPending || r == endSlowDeadline || r == endSlowTotal || r == endWriteError {
+	if r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal || r == closeWriteError {
 		wait = 0
 	}
 	words := row.wire != "" && !c.mute
@@ -398,7 +398,7 @@ func (c *conn) writeFailed(err error) {
 		return // the slow consumer it is has been closed
 	}
 	c.debugf("Error flushing: %v", err)
-	c.close(endWriteError)
+	c.close(closeWriteError)
 }
 
 // isTimeout reports whether err is a deadline that passed.

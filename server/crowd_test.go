@@ -310,7 +310,7 @@ func TestSlowConsumersStayListed(t *testing.T) {
 		nc, _ := inMemory(t, s)
 		nc.Close()
 	}
-	eventually(t, "all others are gone", func() bool { return s.closed.count(endClient) == crowdSize && s.NumClients() == 1 })
+	eventually(t, "all others are gone", func() bool { return s.closed.count(closeClient) == crowdSize && s.NumClients() == 1 })
 	z := decode[Connz](t, s, "/connz?state=closed&subs=1&limit=100000")
 	found := 0
 	for _, c := range z.Conns {

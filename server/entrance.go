@@ -27,26 +27,26 @@ func (c *client) greet(refused closeReason) closeReason {
 	tlsFirst, begun := c.beginsTLS(g)
 	if !tlsFirst {
 		if err := c.writeClear(c.srv.infoFor(c)); err != nil {
-			return endWriteError
+			return closeWriteError
 		}
 	}
-	if refused != goOn {
+	if refused != keepOpen {
 		c.mute = tlsFirst
 		return refused
 	}
 	if !tlsFirst && g.tlsOptional {
 		if begun = c.firstByte(g.tlsTimeout); !opensTLS(begun) {
 			c.putBack(begun)
-			return goOn
+			return keepOpen
 		}
 	}
-	if r := c.secure(g, begun); r != goOn {
+	if r := c.secure(g, begun); r != keepOpen {
 		return r
 	}
 	if tlsFirst {
 		c.send(c.srv.infoFor(c))
 	}
-	return goOn
+	return keepOpen
 }
 
 // writeClear writes text before TLS begins. It waits until the text is written:
@@ -70,13 +70,13 @@ func (c *client) secure(g *guard, begun []byte) closeReason {
 	switch {
 	case err == nil:
 	case c.ended():
-		return endTLSFailure // the reason it was ended for counts
+		return closeTLSFailure // the reason it was ended for counts
 	case isTimeout(err):
 		c.errorf("TLS handshake timeout")
-		return endTLSFailure
+		return closeTLSFailure
 	default:
 		c.errorf("TLS handshake error: %v", err)
-		return endTLSFailure
+		return closeTLSFailure
 	}
 	c.mute = false
 	c.mu.Lock()
@@ -88,7 +88,7 @@ func (c *client) secure(g *guard, begun []byte) closeReason {
 	c.secured(state)
 	c.debugf("TLS handshake complete")
 	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
-	return goOn
+	return keepOpen
 }
 
 // abortable returns a context that ends when the connection is closed, for
@@ -126,17 +126,17 @@ func (c *client) awaitCredentials() {
 		return
 	}
 	c.readLimit = smallChunk
-	c.setLimit(c.srv.guard.Load().authTimeout, endAuthTimeout)
+	c.setLimit(c.srv.guard.Load().authTimeout, closeAuthTimeout)
 }
 
 // knock judges the first byte of an operation of a peer that has yet to show
 // its credentials. Nothing but a CONNECT is listened to.
 func (c *conn) knock(first byte) closeReason {
 	if first == 'C' || first == 'c' {
-		return goOn
+		return keepOpen
 	}
 	c.errorf("authorization error")
-	return endAuthFailure
+	return closeAuthFailure
 }
 
 // authenticate decides whether a client with these options may come in, and as
@@ -146,11 +146,11 @@ func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
 		g, before := c.srv.guard.Load(), c.owner()
 		acc, err := c.admit(g, opts, st)
 		if err != nil {
-			return endAuthFailure // it was closed meanwhile, and that reason counts
+			return closeAuthFailure // it was closed meanwhile, and that reason counts
 		}
 		if acc == nil {
 			c.refuseLogin(g, opts)
-			return endAuthFailure
+			return closeAuthFailure
 		}
 		if c.adopt(before, acc, opts, st.reply) && c.srv.guard.Load() == g {
 			break // or else a reload came in between, and knows better
@@ -158,7 +158,7 @@ func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
 	}
 	c.locked = false
 	c.readLimit = readSize
-	return goOn
+	return keepOpen
 }
 
 // admit asks the guard, or the embedder.
@@ -296,7 +296,7 @@ func (c *client) readmit(g *guard, acc, next *account, opts *ConnectOptions) {
 	case c.owner() != acc || c.srv.guard.Load() != g:
 	case next == nil:
 		c.refuseLogin(g, opts)
-		c.close(endAuthFailure)
+		c.close(closeAuthFailure)
 	default:
 		c.adopt(acc, next, nil, c.send)
 	}

@@ -9,33 +9,33 @@ package server
 type closeReason uint8
 
 const (
-	goOn closeReason = iota
-	endClient
-	endAuthTimeout
-	endAuthFailure
-	endTLSFailure
-	endSlowPending
-	endSlowDeadline
-	endSlowTotal
-	endWriteError
-	endReadError
-	endPeerError
-	endStale
-	endUnknownOp
-	endBadArgs
-	endBadProtocol
-	endWrongPort
-	endMaxConnections
-	endMaxPayload
-	endMaxControlLine
-	endNoHeaders
-	endNeedsHeaders
-	endDuplicateRoute
-	endRouteRemoved
-	endRouteRenewed
-	endShutdown
-	endLameDuck
-	endCount
+	keepOpen closeReason = iota
+	closeClient
+	closeAuthTimeout
+	closeAuthFailure
+	closeTLSFailure
+	closeSlowPending
+	closeSlowDeadline
+	closeSlowTotal
+	closeWriteError
+	closeReadError
+	closePeerError
+	closeStale
+	closeUnknownOp
+	closeBadArgs
+	closeBadProtocol
+	closeWrongPort
+	closeMaxConnections
+	closeMaxPayload
+	closeMaxControlLine
+	closeNoHeaders
+	closeNeedsHeaders
+	closeDuplicateRoute
+	closeRouteRemoved
+	closeRouteRenewed
+	closeShutdown
+	closeLameDuck
+	closeCount
 )
 
 // logLevel is how loud a line of the log is.
@@ -65,33 +65,33 @@ type closeRow struct {
 	linger bool
 }
 
-var closeRows = [endCount]closeRow{
-	goOn:              {name: "Unknown State"},
-	endClient:         {name: "Client"},
-	endAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug},
-	endAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation"},
-	endTLSFailure:     {name: "TLS Handshake Failure"},
-	endSlowPending:    {name: "Slow Consumer (Pending Bytes)"},
-	endSlowDeadline:   {name: "Slow Consumer (Write Deadline)"},
-	endSlowTotal:      {name: "Slow Consumer (Pending Bytes)"},
-	endWriteError:     {name: "Write Error"},
-	endReadError:      {name: "Read Error"},
-	endPeerError:      {name: "Parse Error"},
-	endStale:          {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
-	endUnknownOp:      {name: "Protocol Violation", wire: "Unknown Protocol Operation"},
-	endBadArgs:        {name: "Protocol Violation", wire: "Parser Error"},
-	endBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError},
-	endWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError},
-	endMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError},
-	endMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
-	endMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
-	endNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
-	endNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
-	endDuplicateRoute: {name: "Duplicate Route", linger: true},
-	endRouteRemoved:   {name: "Route Removed"},
-	endRouteRenewed:   {name: "Duplicate Route"},
-	endShutdown:       {name: "Server Shutdown"},
-	endLameDuck:       {name: "Server Shutdown"},
+var closeRows = [closeCount]closeRow{
+	keepOpen:            {name: "Unknown State"},
+	closeClient:         {name: "Client"},
+	closeAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug},
+	closeAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation"},
+	closeTLSFailure:     {name: "TLS Handshake Failure"},
+	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)"},
+	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)"},
+	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)"},
+	closeWriteError:     {name: "Write Error"},
+	closeReadError:      {name: "Read Error"},
+	closePeerError:      {name: "Parse Error"},
+	closeStale:          {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
+	closeUnknownOp:      {name: "Protocol Violation", wire: "Unknown Protocol Operation"},
+	closeBadArgs:        {name: "Protocol Violation", wire: "Parser Error"},
+	closeBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError},
+	closeWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError},
+	closeMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError},
+	closeMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
+	closeMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
+	closeNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
+	closeNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
+	closeDuplicateRoute: {name: "Duplicate Route", linger: true},
+	closeRouteRemoved:   {name: "Route Removed"},
+	closeRouteRenewed:   {name: "Duplicate Route"},
+	closeShutdown:       {name: "Server Shutdown"},
+	closeLameDuck:       {name: "Server Shutdown"},
 }
 
 // String is the name of the reason in /connz.

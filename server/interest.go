@@ -127,7 +127,7 @@ func (f *feed) add(ch interestChange, n int) {
 	}
 	f.queue = append(f.queue, ch)
 	if f.waiting.Add(int64(n)) > feedLimit && !ch.gone {
-		f.to.close(endSlowPending)
+		f.to.close(closeSlowPending)
 	}
 }
 

@@ -46,11 +46,11 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 		reason closeReason
 	}{
 		{"by the bytes that wait for it", func(o *Options) { o.MaxPending = 4 << 20; o.WriteDeadline = time.Minute },
-			who + `MaxPending of 4194304 Exceeded` + what, endSlowPending},
+			who + `MaxPending of 4194304 Exceeded` + what, closeSlowPending},
 		{"by the time that a write takes", func(o *Options) { o.WriteDeadline = 50 * time.Millisecond },
-			who + `WriteDeadline of 50ms Exceeded` + what, endSlowDeadline},
+			who + `WriteDeadline of 50ms Exceeded` + what, closeSlowDeadline},
 		{"by the bytes that wait for all", func(o *Options) { o.MaxPendingTotal = 3 << 20; o.WriteDeadline = time.Minute },
-			who + `MaxPendingTotal of 3145728 Exceeded` + what, endSlowTotal},
+			who + `MaxPendingTotal of 3145728 Exceeded` + what, closeSlowTotal},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func (s *Server) warnClients() bool {
 func (s *Server) sendAway(clients []*client, d time.Duration) {
 	rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] })
 	for i, c := range clients {
-		c.close(endLameDuck)
+		c.close(closeLameDuck)
 		if last := i == len(clients)-1; !last && !s.pause(lameDuckPause(d, len(clients), rand.Int64N)) {
 			return
 		}

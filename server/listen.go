@@ -121,7 +121,7 @@ func (s *Server) serveClient(nc net.Conn) {
 	refused := s.clients.add(c)
 	c.out.setLimits(s.outLimits.Load()) // a reload sees it from here on
 	c.debugf("Client connection created")
-	if r := c.greet(refused); r != goOn {
+	if r := c.greet(refused); r != keepOpen {
 		c.close(r)
 		c.teardown()
 		return

@@ -180,9 +180,9 @@ func (c *conn) logSlow(r closeReason, stats *outStats) {
 	opts := c.srv.options()
 	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
 	switch r {
-	case endSlowDeadline:
+	case closeSlowDeadline:
 		text = fmt.Sprintf("WriteDeadline of %v Exceeded", opts.WriteDeadline)
-	case endSlowTotal:
+	case closeSlowTotal:
 		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
 	}
 	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",

@@ -259,7 +259,7 @@ func (m *mesh) decide(now time.Time) {
 			case !s.probed, now.Sub(s.until) > probeGrace: // not asked, or we had no time to hear the answer
 				m.probe(now, p, s)
 			default:
-				m.close(p.active, endStale)
+				m.close(p.active, closeStale)
 			}
 			if p.active.state == linkClosing {
 				break

@@ -116,7 +116,7 @@ func (m *mesh) close(l *meshLink, reason closeReason) {
 // another one.
 func (m *mesh) closeDuplicate(l *meshLink) {
 	m.emit(meshAction{kind: doNote, link: l.id, text: noteDuplicate(l.peer)})
-	m.close(l, endDuplicateRoute)
+	m.close(l, closeDuplicateRoute)
 }
 
 // closed is the event that a link has ended. why is for the operator.
@@ -196,6 +196,6 @@ func (m *mesh) lost(now time.Time, p *meshPeer, l *meshLink) {
 func (m *mesh) remake(link uint64) {
 	if l := m.links[link]; l != nil && l.state == linkRegistered {
 		m.peers[l.peer].remake = true
-		m.close(l, endRouteRenewed)
+		m.close(l, closeRouteRenewed)
 	}
 }

@@ -135,7 +135,7 @@ func (m *mesh) configured(now time.Time, urls []*url.URL) {
 	for _, l := range m.links {
 		if slices.Contains(removed, l.target) && l.state != linkClosing {
 			m.emit(meshAction{kind: doTell, link: l.id, text: noteRemoved(l.target.name())})
-			m.close(l, endRouteRemoved)
+			m.close(l, closeRouteRemoved)
 		}
 	}
 	m.dialDue(now)
@@ -268,7 +268,7 @@ func (m *mesh) foundSelf(now time.Time, l *meshLink) {
 			t.due = now
 		}
 	}
-	m.close(l, endDuplicateRoute)
+	m.close(l, closeDuplicateRoute)
 }
 
 // plan gives every target that should be connected, and is not, a time to try

@@ -152,9 +152,9 @@ var slowCauses = []struct {
 	reason closeReason
 	cause  string
 }{
-	{endSlowPending, "max_pending"},
-	{endSlowDeadline, "write_deadline"},
-	{endSlowTotal, "max_pending_total"},
+	{closeSlowPending, "max_pending"},
+	{closeSlowDeadline, "write_deadline"},
+	{closeSlowTotal, "max_pending_total"},
 }
 
 var trafficMetrics = []metricRow{

@@ -142,7 +142,7 @@ func TestMetricsTellTheStateOfTheServer(t *testing.T) {
 	for s.NumSlowConsumers() == 0 {
 		p.say(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
 	}
-	eventually(t, "the slow consumer is filed", func() bool { return s.closed.count(endSlowPending) == 1 })
+	eventually(t, "the slow consumer is filed", func() bool { return s.closed.count(closeSlowPending) == 1 })
 	s.counters.reloads.ended(nil)
 	s.counters.reloads.ended(errors.New("refused"))
 	s.lameDuck.Store(true)

@@ -9,7 +9,7 @@ import (
 // from the rest, so that others who come and go cannot push them out of memory
 // before anybody has looked.
 type closedConns struct {
-	reasons [endCount]atomic.Int64 // clients closed since the start
+	reasons [closeCount]atomic.Int64 // clients closed since the start
 
 	mu       sync.Mutex // guards what follows
 	rest     ring
@@ -41,7 +41,7 @@ const (
 
 // slowEnd reports whether r is one of the ways to be too slow.
 func slowEnd(r closeReason) bool {
-	return r == endSlowPending || r == endSlowDeadline || r == endSlowTotal
+	return r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal
 }
 
 // limit sets how many records are kept in all.
@@ -98,7 +98,7 @@ func (z *closedConns) records() []*closedConn {
 // byName returns how many clients were closed, by the name of the reason.
 func (z *closedConns) byName() map[string]int64 {
 	sums := make(map[string]int64, len(z.reasons))
-	for r := endClient; r < endCount; r++ {
+	for r := closeClient; r < closeCount; r++ {
 		sums[r.String()] += z.count(r)
 	}
 	return sums

@@ -82,10 +82,10 @@ func TestConnzSortsByEveryKey(t *testing.T) {
 	now := time.Now()
 	at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
 	rows := []*connRow{
-		{cid: 1, start: at(-30), active: at(-9), stop: at(-3), reason: endStale, subs: 1, inMsgs: 3, inBytes: 2, rtt: 2, out: outStats{msgs: 1, bytes: 3, pending: 2}},
-		{cid: 2, start: at(-20), active: at(-1), stop: at(-1), reason: endClient, subs: 3, inMsgs: 1, inBytes: 3, rtt: 1, out: outStats{msgs: 3, bytes: 2, pending: 1}},
-		{cid: 3, start: at(-10), active: at(-5), stop: at(-2), reason: endReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
-		{cid: 4, start: at(-10), active: at(-5), stop: at(-2), reason: endReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
+		{cid: 1, start: at(-30), active: at(-9), stop: at(-3), reason: closeStale, subs: 1, inMsgs: 3, inBytes: 2, rtt: 2, out: outStats{msgs: 1, bytes: 3, pending: 2}},
+		{cid: 2, start: at(-20), active: at(-1), stop: at(-1), reason: closeClient, subs: 3, inMsgs: 1, inBytes: 3, rtt: 1, out: outStats{msgs: 3, bytes: 2, pending: 1}},
+		{cid: 3, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
+		{cid: 4, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
 	}
 	want := map[SortOpt]string{
 		ByCid: "1234", ByStart: "1234", BySubs: "2341", ByPending: "3412", ByOutMsgs: "2341", ByInMsgs: "1342",
@@ -209,7 +209,7 @@ func TestConnzRemembersTheLastClosedClients(t *testing.T) {
 		refused := speakRefused(t, s)
 		refused.nc.Close()
 	}
-	eventually(t, "all are filed", func() bool { return s.closed.count(endMaxConnections) == 20 })
+	eventually(t, "all are filed", func() bool { return s.closed.count(closeMaxConnections) == 20 })
 	z := decode[Connz](t, s, "/connz?state=closed")
 	if z.Total != 4 || z.Conns[3].Cid != 21 || z.Conns[0].Reason != "Maximum Connections Exceeded" {
 		t.Errorf("got %d, last %+v", z.Total, z.Conns[len(z.Conns)-1])
@@ -235,10 +235,10 @@ func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 	z.limit(10)
 	record := func(cid uint64, r closeReason) { z.file(&closedConn{row: connRow{cid: cid, reason: r}}) }
 	for cid := range uint64(3) {
-		record(cid, endSlowPending)
+		record(cid, closeSlowPending)
 	}
 	for cid := range uint64(20000) {
-		record(100+cid, endClient)
+		record(100+cid, closeClient)
 	}
 	slow := 0
 	for _, rec := range z.records() {
@@ -255,13 +255,13 @@ func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
 	var z closedConns
 	z.limit(100)
 	for range 50 {
-		z.file(&closedConn{row: connRow{reason: endClient}, subs: make([]SubDetail, maxClosedSubjects/10)})
+		z.file(&closedConn{row: connRow{reason: closeClient}, subs: make([]SubDetail, maxClosedSubjects/10)})
 	}
 	if z.subjects > maxClosedSubjects || z.subjects == 0 {
 		t.Errorf("got %d", z.subjects)
 	}
 	for range 100 {
-		z.file(&closedConn{row: connRow{reason: endClient}})
+		z.file(&closedConn{row: connRow{reason: closeClient}})
 	}
 	if z.subjects != 0 {
 		t.Errorf("%d subjects are counted, but none are held", z.subjects)
@@ -369,7 +369,7 @@ func FuzzConnzQuery(f *testing.F) {
 		f.Fatal(err)
 	}
 	for cid := range uint64(5) {
-		s.closed.file(&closedConn{row: connRow{cid: cid, reason: endClient, stop: time.Now()}})
+		s.closed.file(&closedConn{row: connRow{cid: cid, reason: closeClient, stop: time.Now()}})
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		values, err := url.ParseQuery(query)

@@ -10,10 +10,10 @@ type counters struct {
 	inMsgs, inBytes   atomic.Int64
 	outMsgs, outBytes atomic.Int64
 	slowConsumers     atomic.Int64
-	slowRoutes        atomic.Int64           // of slowConsumers
-	slowBy            [endCount]atomic.Int64 // by reason
-	lostHeaders       atomic.Int64           // messages to 1.x servers that had headers
-	connections       atomic.Uint64          // accepted, refused ones included
+	slowRoutes        atomic.Int64             // of slowConsumers
+	slowBy            [closeCount]atomic.Int64 // by reason
+	lostHeaders       atomic.Int64             // messages to 1.x servers that had headers
+	connections       atomic.Uint64            // accepted, refused ones included
 	reloads           reloads
 }
 

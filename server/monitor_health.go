@@ -74,14 +74,14 @@ func newSelfCheck(s *Server) *selfCheck {
 	return p
 }
 
-func (p *selfCheck) end() { p.close(endShutdown) }
+func (p *selfCheck) end() { p.close(closeShutdown) }
 
 // do implements operator.
 func (p *selfCheck) do(o *op, st *stage) closeReason {
 	if o.verb == verbPing {
 		st.reply(answerPong)
 	}
-	return goOn
+	return keepOpen
 }
 
 // leave implements operator.

@@ -198,7 +198,7 @@ func TestNoPageTellsASecret(t *testing.T) {
 	io.WriteString(refused, `CONNECT {"user":"anna","pass":"wrongcanary"}`+"\r\n")
 	io.Copy(io.Discard, refused)
 	eventually(t, "the refused client is filed, a route has failed", func() bool {
-		return s.closed.count(endAuthFailure) == 1 && strings.Contains(login(t, s, "/routez", "ops", secret).body, `"last_error"`)
+		return s.closed.count(closeAuthFailure) == 1 && strings.Contains(login(t, s, "/routez", "ops", secret).body, `"last_error"`)
 	})
 	for _, p := range pages {
 		for _, query := range []string{"", "?subs=1&auth=1&state=all", "?subs=detail&auth=1", "?state=closed&auth=1&subs=1", "?callback=f"} {

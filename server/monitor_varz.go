@@ -139,7 +139,7 @@ func (s *Server) count(v *Varz) {
 	v.SlowStats.Routes = n.slowRoutes.Load()
 	v.SlowConsumers = n.slowConsumers.Load()
 	v.SlowStats.Clients = max(0, v.SlowConsumers-v.SlowStats.Routes)
-	v.StaleConnections = s.closed.count(endStale)
+	v.StaleConnections = s.closed.count(closeStale)
 	v.Subscriptions = uint32(s.subs.Count())
 	v.PendingBytes = s.pending.Load()
 	v.HTTPReqStats = s.mon.counts()

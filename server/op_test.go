@@ -33,7 +33,7 @@ func TestEveryVerbHasItsRow(t *testing.T) {
 
 func TestEveryEndHasItsRow(t *testing.T) {
 	t.Parallel()
-	for r := goOn; r < endCount; r++ {
+	for r := keepOpen; r < closeCount; r++ {
 		if closeRows[r].name == "" {
 			t.Errorf("reason %d has no name", r)
 		}
@@ -45,7 +45,7 @@ func TestEveryEndHasItsRow(t *testing.T) {
 		t.Errorf("got ends for %d framing errors, want %d", got, want)
 	}
 	for err := frameUnknown; err <= framePayload; err++ {
-		if frameEnds[err] == goOn {
+		if frameEnds[err] == keepOpen {
 			t.Errorf("framing error %d does not end the connection", err)
 		}
 	}

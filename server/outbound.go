@@ -86,7 +86,7 @@ func (o *outbound) push(t *target) (lagging bool) {
 		lagging, over := o.levelLocked()
 		o.mu.Unlock()
 		if over || t.over {
-			o.owner.slowConsumer(endSlowPending)
+			o.owner.slowConsumer(closeSlowPending)
 		}
 		return lagging
 	}
@@ -142,7 +142,7 @@ func (o *outbound) pushed(t *target, n int, err error) (lagging bool) {
 		releaseAll(t.segs)
 	}
 	if over {
-		o.owner.slowConsumer(endSlowPending)
+		o.owner.slowConsumer(closeSlowPending)
 	}
 	if err == nil && o.write(pushRounds) {
 		return false
@@ -224,7 +224,7 @@ func (o *outbound) drain() {
 		}
 		if err := o.sendAll(segs, bytes); err != nil {
 			if isTimeout(err) {
-				o.owner.slowConsumer(endSlowDeadline)
+				o.owner.slowConsumer(closeSlowDeadline)
 			}
 			o.broken(err)
 			return

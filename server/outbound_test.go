@@ -97,8 +97,8 @@ func TestPushTakesEveryPath(t *testing.T) {
 		{name: "the socket breaks at once", try: []call{{0, broken}}, dead: true, failed: broken},
 		{name: "the socket breaks in the middle", try: []call{{7, broken}}, dead: true, failed: broken},
 		{name: "the writer gets on slowly", try: []call{{0, errWouldBlock}}, wait: []call{{3, os.ErrDeadlineExceeded}, {4996, os.ErrDeadlineExceeded}}},
-		{name: "the writer makes no progress", try: []call{{3, errWouldBlock}}, wait: []call{{0, os.ErrDeadlineExceeded}}, dead: true, slow: endSlowDeadline, failed: os.ErrDeadlineExceeded},
-		{name: "the writer makes progress once", try: []call{{3, errWouldBlock}}, wait: []call{{5, os.ErrDeadlineExceeded}, {0, os.ErrDeadlineExceeded}}, dead: true, slow: endSlowDeadline, failed: os.ErrDeadlineExceeded},
+		{name: "the writer makes no progress", try: []call{{3, errWouldBlock}}, wait: []call{{0, os.ErrDeadlineExceeded}}, dead: true, slow: closeSlowDeadline, failed: os.ErrDeadlineExceeded},
+		{name: "the writer makes progress once", try: []call{{3, errWouldBlock}}, wait: []call{{5, os.ErrDeadlineExceeded}, {0, os.ErrDeadlineExceeded}}, dead: true, slow: closeSlowDeadline, failed: os.ErrDeadlineExceeded},
 		{name: "the writer finds the socket broken", try: []call{{3, errWouldBlock}}, wait: []call{{5, broken}}, dead: true, failed: broken},
 	}
 	for _, c := range cases {
@@ -128,7 +128,7 @@ func TestPushTakesEveryPath(t *testing.T) {
 				t.Errorf("got %d bytes, want %d", len(out), len(want))
 			}
 			slow, failed := owner.told()
-			if len(slow) > 1 || len(slow) == 1 && slow[0] != c.slow || len(slow) == 0 && c.slow != goOn {
+			if len(slow) > 1 || len(slow) == 1 && slow[0] != c.slow || len(slow) == 0 && c.slow != keepOpen {
 				t.Errorf("slow consumer: got %v, want %v", slow, c.slow)
 			}
 			if len(failed) > 1 || len(failed) == 1 && failed[0] != c.failed || len(failed) == 0 && c.failed != nil {
@@ -292,8 +292,8 @@ func TestMaxPendingCuts(t *testing.T) {
 	o.push(&b.t)
 	ended(t, o)
 	settled(t, o, total, b)
-	if slow, _ := owner.told(); len(slow) == 0 || slow[0] != endSlowPending {
-		t.Errorf("got %v, want %v first", slow, endSlowPending)
+	if slow, _ := owner.told(); len(slow) == 0 || slow[0] != closeSlowPending {
+		t.Errorf("got %v, want %v first", slow, closeSlowPending)
 	}
 }
 

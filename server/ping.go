@@ -64,7 +64,7 @@ func (c *conn) pingTick() {
 	c.debugf("%s Ping Timer", pingLabel(c.role))
 	switch c.pingDue(opts, idle) {
 	case pingStale:
-		c.close(endStale)
+		c.close(closeStale)
 	case pingSend:
 		if c.tracing {
 			c.tracef("<<- [PING]")

@@ -39,21 +39,21 @@ func (s *slots) give(slot uint32) {
 	s.free = append(s.free, slot)
 }
 
-// add registers a client. The reason it returns says why not, if not goOn.
+// add registers a client. The reason it returns says why not, if not keepOpen.
 func (r *registry) add(c *client) closeReason {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.shut {
-		return endShutdown
+		return closeShutdown
 	}
 	if r.limit >= 0 && len(r.byID) >= r.limit {
-		return endMaxConnections
+		return closeMaxConnections
 	}
 	if r.byID == nil {
 		r.byID = make(map[uint64]*client)
 	}
 	r.byID[c.id] = c
-	return goOn
+	return keepOpen
 }
 
 // setLimit changes how many clients there may be, and returns those that are too

@@ -72,7 +72,7 @@ func (c *change) callsFor(step reloadStep) bool {
 func (s *Server) applyMaxConn(c *change) {
 	excess := s.clients.setLimit(c.new.MaxConn)
 	for _, c := range excess {
-		c.close(endMaxConnections)
+		c.close(closeMaxConnections)
 	}
 	if len(excess) > 0 {
 		s.Noticef("Closed %d connections to fall within max_connections", len(excess))

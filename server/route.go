@@ -115,7 +115,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 func (r *route) do(o *op, st *stage) closeReason {
 	if r.mustAuth && o.verb != verbConnect {
 		r.errorf("authorization error")
-		return endAuthFailure
+		return closeAuthFailure
 	}
 	switch o.verb {
 	case verbMsg, verbHmsg:
@@ -136,9 +136,9 @@ func (r *route) do(o *op, st *stage) closeReason {
 	case verbErr:
 		r.fail("Route Error " + string(o.args))
 		r.errorf("Route Error %s", printable(o.args))
-		return endPeerError
+		return closePeerError
 	}
-	return goOn
+	return keepOpen
 }
 
 // ok answers an accepted operation in verbose mode.
@@ -174,7 +174,7 @@ func (r *route) sub(o *op, st *stage) closeReason {
 	switch {
 	case !sublist.ValidSubject(s.subject):
 		st.reply("-ERR '" + wireInvalidSubject + "'\r\n")
-		return goOn
+		return keepOpen
 	case rules.permits.canExport(s.subject, s.queue).allowed():
 		s.filter.Store(rules.permits.exportFilter(s.subject, s.queue))
 		r.subscribe(s)
@@ -183,7 +183,7 @@ func (r *route) sub(o *op, st *stage) closeReason {
 		}
 	}
 	r.ok(st)
-	return goOn
+	return keepOpen
 }
 
 // unsub withdraws interest of the peer, with a limit (1.1 sends that) once so
@@ -198,7 +198,7 @@ func (r *route) unsub(o *op, st *stage) closeReason {
 		r.unsubscribeAfter(s, limit)
 	}
 	r.ok(st)
-	return goOn
+	return keepOpen
 }
 
 // lostHeaders notes that a message went to the peer without its headers, which
@@ -224,7 +224,7 @@ func (r *route) msg(o *op, st *stage) closeReason {
 	st.inMsgs++
 	st.inBytes += int64(o.size)
 	st.publishRouted(m, o.word[1])
-	return goOn
+	return keepOpen
 }
 
 // fail remembers, for the operator, why the route ends.

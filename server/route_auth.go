@@ -25,7 +25,7 @@ func (r *route) awaitCredentials() {
 	}
 	if r.mustAuth {
 		r.locked, r.readLimit = true, smallChunk
-		r.setLimit(seconds(r.srv.options().Cluster.AuthTimeout), endAuthTimeout)
+		r.setLimit(seconds(r.srv.options().Cluster.AuthTimeout), closeAuthTimeout)
 	}
 }
 
@@ -42,7 +42,7 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 		if !hook.Check(&routeVisitor{r, opts}) {
 			return r.unauthorized()
 		}
-		return goOn
+		return keepOpen
 	}
 	ctx, done := r.abortable()
 	defer done()
@@ -53,7 +53,7 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 		}
 		r.admit(opts)
 		if r.srv.cluster.rules.Load() == rules {
-			return goOn // or else a reload came in between
+			return keepOpen // or else a reload came in between
 		}
 	}
 }
@@ -70,7 +70,7 @@ func (r *route) passes(ctx context.Context, rules *routeRules, opts *ConnectOpti
 
 func (r *route) unauthorized() closeReason {
 	r.errorf("authorization error")
-	return endAuthFailure
+	return closeAuthFailure
 }
 
 // reauthorize judges a server that dialed us by new rules, on a goroutine of its

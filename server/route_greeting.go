@@ -41,14 +41,14 @@ func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
 	r.send(r.connectLine() + s.cluster.info())
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
-	r.setLimit(greetingWait, endStale)
+	r.setLimit(greetingWait, closeStale)
 	r.startPing()
 	r.serve()
 }
 
 // abandon ends a route that never began.
 func (r *route) abandon() {
-	r.close(endShutdown)
+	r.close(closeShutdown)
 	r.teardown()
 }
 
@@ -81,14 +81,14 @@ func (r *route) connect(o *op, st *stage) closeReason {
 	var opts ConnectOptions
 	if err := json.Unmarshal(o.args, &opts); err != nil {
 		r.errorf("CONNECT: %v", connectError(err))
-		return endBadArgs
+		return closeBadArgs
 	}
 	if opts.Lang != "" {
-		return endWrongPort
+		return closeWrongPort
 	}
 	if r.order == nil {
 		r.endLimit()
-		if end := r.authenticate(&opts); end != goOn {
+		if end := r.authenticate(&opts); end != keepOpen {
 			return end
 		}
 	}
@@ -98,7 +98,7 @@ func (r *route) connect(o *op, st *stage) closeReason {
 	r.verbose, r.name = opts.Verbose, opts.Name
 	r.active()
 	r.ok(st)
-	return goOn
+	return keepOpen
 }
 
 // info takes what the peer says of itself, or of others. When a connection may
@@ -107,17 +107,17 @@ func (r *route) info(o *op, st *stage) closeReason {
 	info := new(peerInfo)
 	if err := json.Unmarshal(o.args, info); err != nil {
 		r.errorf("INFO: %v", err)
-		return endBadArgs
+		return closeBadArgs
 	}
 	if info.ID == "" {
 		r.errorf("INFO without server_id: '%s'", printable(o.args))
-		return endBadArgs
+		return closeBadArgs
 	}
 	if r.order != nil && info.ClientID != 0 && r.remoteID() == "" {
 		why := fmt.Sprintf("%s is a port for clients, not for routes", r.order.addr)
 		r.fail(why)
 		r.errorf("Route Error %s", why)
-		return endPeerError
+		return closePeerError
 	}
 	r.active()
 	own, before := r.introduced(info)
@@ -132,7 +132,7 @@ func (r *route) info(o *op, st *stage) closeReason {
 		if before != nil && !before.Export.same(info.Export) {
 			r.exportsChanged(before.Export, info.Export)
 		}
-		return goOn
+		return keepOpen
 	}
 	st.flush()
 	<-r.settled // shutdown, or the mesh within seconds, closes it

@@ -43,7 +43,7 @@ func (r *route) handshake() bool {
 			r.errorf("TLS route handshake error: %v", err)
 			r.fail("TLS route handshake error: " + err.Error())
 		}
-		r.close(endTLSFailure)
+		r.close(closeTLSFailure)
 		return false
 	}
 	state := tc.ConnectionState()

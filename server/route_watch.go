@@ -53,7 +53,7 @@ func (r *route) watch() {
 	r.mu.Unlock()
 	switch {
 	case silent > watchLimit:
-		r.close(endStale)
+		r.close(closeStale)
 	case silent > 0:
 		r.tracef("<<- [PING]")
 		r.send("PING\r\n")

@@ -49,12 +49,12 @@ func (c *client) pubRun(o *op, st *stage) closeReason {
 			continue
 		}
 		st.msg.payload = o.payloadAt(i)
-		if r := c.pubMessage(o.size, true, st); r != goOn {
+		if r := c.pubMessage(o.size, true, st); r != keepOpen {
 			return r
 		}
 		i++
 	}
-	return goOn
+	return keepOpen
 }
 
 // pubSame publishes operations of a run from number i on, as many as can be dealt

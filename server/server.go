@@ -299,7 +299,7 @@ func (s *Server) Shutdown() {
 	}
 	s.cluster.shutdown()
 	for _, c := range s.clients.shutdown() {
-		c.close(endShutdown)
+		c.close(closeShutdown)
 	}
 	if s.stopWatchdog != nil {
 		s.stopWatchdog()
@@ -370,7 +370,7 @@ func (s *Server) shed() {
 		if worst == nil {
 			return
 		}
-		worst.slowConsumer(endSlowTotal)
+		worst.slowConsumer(closeSlowTotal)
 		worst.out.finish(0)
 	}
 }

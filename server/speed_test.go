@@ -63,7 +63,7 @@ func handle(t testing.TB, c *conn, text string) {
 		n := copy(c.in.space(readSize), text)
 		c.in.filled(n)
 		text = text[n:]
-		if r := c.work(); r != goOn {
+		if r := c.work(); r != keepOpen {
 			t.Fatalf("the connection ends: %v", r)
 		}
 	}

@@ -44,7 +44,7 @@ func deliverTo(t *testing.T, c *client, text string) {
 		t.Fatalf("room for %d bytes of %d", n, len(text))
 	}
 	c.in.filled(n)
-	if r := c.work(); r != goOn {
+	if r := c.work(); r != keepOpen {
 		t.Fatalf("the connection ends: %v", r)
 	}
 }
