@@ -16,13 +16,6 @@ type backlog struct {
 	relief []chan<- bool // publishers who wait until it is short
 }
 
-// Segments that use little of their chunk are copied together when they are
-// queued, so that pending bytes are not much less than the memory they hold.
-const (
-	compactBelow = 4 << 10 // bytes: shorter segments are copied unless they fill their chunk
-	compactShare = 8       // longer ones are if they are below 1/8 of their chunk
-)
-
 // sample is a place in a backlog. How long the bytes before it take is measured.
 type sample struct {
 	born int64 // UnixNano of the moment they were read; 0 = there is no sample
@@ -48,40 +41,48 @@ func (s *sample) sent(n int64) (born int64) {
 	return born
 }
 
-// add queues a segment and takes over its reference.
+// add queues a segment: it keeps the chunk, or copies the bytes exactly.
 func (b *backlog) add(s seg) {
-	n, size := s.len(), len(s.ck.mem)
-	if n*2 >= size || n >= compactBelow && n*compactShare >= size {
+	if s.worthKeeping() {
+		s.ck.retain()
 		b.queue = append(b.queue, s)
 		return
 	}
-	for text := s.bytes(); len(text) > 0; {
+	for text := s.b; len(text) > 0; {
 		tail := b.tail(len(text))
 		k := min(len(text), b.fill.free())
 		b.fill.b = append(b.fill.b, text[:k]...)
-		tail.to += k
+		tail.b = tail.b[:len(tail.b)+k]
 		text = text[k:]
 	}
-	s.ck.release()
 }
 
 // tail returns a last segment that ends where the free part of fill begins.
 func (b *backlog) tail(want int) *seg {
 	if b.fill == nil || b.fill.free() == 0 {
-		size := want
-		if len(b.queue) > 0 {
-			size = readSize
-		}
 		b.dropFill()
-		b.fill = newChunk(size)
+		b.fill = newChunk(min(readSize, max(want, int(min(b.bytes, readSize)))))
 	}
 	at := len(b.fill.b)
-	if k := len(b.queue); k > 0 && b.queue[k-1].ck == b.fill && b.queue[k-1].to == at {
-		return &b.queue[k-1]
+	if k := len(b.queue); k > 0 && b.queue[k-1].ck == b.fill {
+		return &b.queue[k-1] // nothing was queued since, so it ends there
 	}
 	b.fill.retain()
-	b.queue = append(b.queue, seg{ck: b.fill, from: at, to: at})
+	b.queue = append(b.queue, seg{b: b.fill.mem[at:at], ck: b.fill})
 	return &b.queue[len(b.queue)-1]
+}
+
+// kept returns segments as a queue holds them: with references of their own, or copied.
+func kept(segs []seg) []seg {
+	var b backlog
+	for _, s := range segs {
+		b.bytes += int64(len(s.b))
+	}
+	for _, s := range segs {
+		b.add(s)
+	}
+	b.dropFill()
+	return b.queue
 }
 
 // dropFill gives up the chunk that short segments are copied to.
@@ -101,8 +102,8 @@ func (b *backlog) end() {
 // take takes about limit bytes from the front, at least one segment.
 func (b *backlog) take(limit int) (segs []seg, bytes int) {
 	n := 0
-	for n < len(b.queue) && (n == 0 || bytes+b.queue[n].len() <= limit) {
-		bytes += b.queue[n].len()
+	for n < len(b.queue) && (n == 0 || bytes+len(b.queue[n].b) <= limit) {
+		bytes += len(b.queue[n].b)
 		n++
 	}
 	segs = append(segs, b.queue[:n]...)
@@ -163,13 +164,27 @@ func (t *topSubject) add(subject []byte, n int64) {
 // dropSent releases the segments that lie in the first n bytes and cuts the
 // one that is partly sent.
 func dropSent(segs []seg, n int) []seg {
-	for len(segs) > 0 && n >= segs[0].len() {
-		n -= segs[0].len()
+	for len(segs) > 0 && n >= len(segs[0].b) {
+		n -= len(segs[0].b)
 		segs[0].ck.release()
 		segs = segs[1:]
 	}
 	if n > 0 {
-		segs[0].from += n
+		segs[0].b = segs[0].b[n:]
+	}
+	return segs
+}
+
+// skip returns the segments without their first n bytes. Segments are copied
+// before they are cut: the caller still owns the originals.
+func skip(segs []seg, n int) []seg {
+	for len(segs) > 0 && n >= len(segs[0].b) {
+		n -= len(segs[0].b)
+		segs = segs[1:]
+	}
+	if n > 0 {
+		segs = append([]seg(nil), segs...)
+		segs[0].b = segs[0].b[n:]
 	}
 	return segs
 }

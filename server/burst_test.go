@@ -99,7 +99,7 @@ func TestPongFollowsAllThatWasPublished(t *testing.T) {
 
 // TestSlowOneDoesNotHoldThePublisher has a subscriber that stopped reading and
 // one that reads: no batch may wait for the first. A batch that did would take
-// holdTime.
+// stallStep.
 func TestSlowOneDoesNotHoldThePublisher(t *testing.T) {
 	t.Parallel()
 	const batches = 300
@@ -121,7 +121,7 @@ func TestSlowOneDoesNotHoldThePublisher(t *testing.T) {
 			t.Fatalf("got %v, %v, want a message", d, err)
 		}
 	}
-	if took := time.Since(start); took > batches*holdTime/3 {
+	if took := time.Since(start); took > batches*stallStep/3 {
 		t.Errorf("%d batches took %v: the publisher was held", batches, took)
 	}
 	if got := s.NumSlowConsumers(); got != 0 {

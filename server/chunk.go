@@ -30,7 +30,12 @@ const (
 	readSize   = 64 << 10
 )
 
-var chunkSizes = [...]int{smallChunk, 4 << 10, 16 << 10, readSize, 256 << 10, 1 << 20}
+// Each class is at most twice the one below it, and above a read buffer half as large again,
+// so that a chunk is never much larger than what it was taken for.
+var chunkSizes = [...]int{
+	smallChunk, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, readSize,
+	96 << 10, 128 << 10, 192 << 10, 256 << 10, 384 << 10, 512 << 10, 768 << 10, 1 << 20,
+}
 
 var chunkPools [len(chunkSizes)]sync.Pool
 
@@ -77,13 +82,13 @@ func (c *chunk) release() {
 	}
 }
 
-// seg is a run of bytes in a chunk. Whoever holds a seg holds one reference to
-// its chunk.
+// seg is a run of bytes on its way out. With a chunk, the bytes are in it and may be kept by
+// taking a reference; without one they are only lent for the time of a call.
 type seg struct {
-	ck       *chunk
-	from, to int
+	b  []byte
+	ck *chunk
 }
 
-func (s seg) bytes() []byte { return s.ck.mem[s.from:s.to:s.to] }
-
-func (s seg) len() int { return s.to - s.from }
+// worthKeeping reports whether a segment fills so much of its chunk that keeping the chunk costs
+// little more memory than a copy.
+func (s seg) worthKeeping() bool { return s.ck != nil && 3*len(s.b) >= 2*len(s.ck.mem) }

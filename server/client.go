@@ -56,6 +56,8 @@ func newClient(s *Server, nc net.Conn) *client {
 
 func (c *client) label() string { return "Client" }
 
+func (c *client) answersEach() bool { return c.verbose || c.pedantic }
+
 // identity is the name and the user of the client, as far as it told them.
 func (c *client) identity() string {
 	return fmt.Sprintf("name %q, user %q", c.options().Name, c.user())
@@ -68,24 +70,24 @@ const (
 )
 
 // do acts on one operation of a client.
-func (c *client) do(o *op, st *stage) closeReason {
+func (c *client) do(o *op, b *batch) closeReason {
 	if o.verb == verbPub {
-		return c.pub(o, st)
+		return c.pub(o, b)
 	}
 	switch o.verb {
 	case verbHpub:
 		if !c.opts.Headers {
 			return closeNoHeaders
 		}
-		return c.pub(o, st)
+		return c.pub(o, b)
 	case verbConnect:
-		return c.connect(o, st)
+		return c.connect(o, b)
 	case verbSub:
-		return c.sub(o, st)
+		return c.sub(o, b)
 	case verbUnsub:
-		return c.unsub(o, st)
+		return c.unsub(o, b)
 	case verbPing:
-		return c.answerPing(st)
+		return c.answerPing(b)
 	case verbPong:
 		c.pong()
 	case verbInfo:
@@ -98,34 +100,34 @@ func (c *client) do(o *op, st *stage) closeReason {
 }
 
 // ok answers an accepted operation in verbose mode.
-func (c *client) ok(st *stage) {
+func (c *client) ok(b *batch) {
 	if c.verbose {
 		if c.tracing {
 			c.tracef("<<- [OK]")
 		}
-		st.reply(answerOK)
+		b.reply(answerOK)
 	}
 }
 
 // refuse answers an operation that is not accepted but leaves the connection
 // open.
-func (c *client) refuse(st *stage, text string) {
+func (c *client) refuse(b *batch, text string) {
 	if c.tracing {
 		c.tracef("<<- [-ERR %s]", text)
 	}
-	st.reply("-ERR '" + text + "'\r\n")
+	b.reply("-ERR '" + text + "'\r\n")
 }
 
 // connect takes the options of the client. Fields that are not mentioned keep
 // their values.
-func (c *client) connect(o *op, st *stage) closeReason {
+func (c *client) connect(o *op, b *batch) closeReason {
 	opts, err := c.opts.merge(o.args)
 	if err != nil {
 		c.errorf("%v", connectError(err))
 		return closeBadArgs
 	}
 	c.endLimit()
-	if r := c.authenticate(opts, st); r != keepOpen {
+	if r := c.authenticate(opts, b); r != keepOpen {
 		return r
 	}
 	c.shareOptions(opts)
@@ -141,7 +143,7 @@ func (c *client) connect(o *op, st *stage) closeReason {
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
 	c.headers.Store(opts.Headers)
 	c.active()
-	c.ok(st)
+	c.ok(b)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
 		c.measureRTT()
 	}
@@ -183,50 +185,47 @@ func (o *ConnectOptions) same(other *ConnectOptions) bool {
 	return equal == 1 && a == b
 }
 
-// pub publishes a message, of PUB or HPUB.
-func (c *client) pub(o *op, st *stage) closeReason {
-	m := &st.msg
-	m.payload = o.payload
-	if !o.repeat {
-		st.lines += 2
-		*m = message{subject: o.word[0], size: o.size, header: o.header, payload: o.payload, line: st.lines}
-		if o.words == verbRows[o.verb].max {
-			m.reply = o.word[1]
+// pub publishes messages, of PUB or HPUB.
+func (c *client) pub(o *op, b *batch) closeReason {
+	b.inMsgs += int64(o.count)
+	b.inBytes += int64(o.count) * int64(o.size)
+	subject, reply := o.word[0], []byte(nil)
+	if o.words == verbRows[o.verb].max {
+		reply = o.word[1]
+	}
+	if v := c.mayPublish(subject); !v.allowed() {
+		for range o.count {
+			c.denyPublish(subject, v, b)
 		}
+		return keepOpen
 	}
-	if r := c.pubMessage(o.size, o.repeat, st); r != keepOpen || o.more == 0 {
-		return r
-	}
-	return c.pubRun(o, st)
-}
-
-// pubMessage publishes st.msg, which came with so many bytes. repeated says that the
-// one before had the same line.
-func (c *client) pubMessage(size int, repeated bool, st *stage) closeReason {
-	m := &st.msg
-	st.inMsgs++
-	st.inBytes += int64(size)
-	if v := c.mayPublish(m.subject, repeated); !v.allowed() {
-		return c.denyPublish(m.subject, v, st)
-	}
-	if c.pedantic && !sublist.ValidLiteral(string(m.subject)) {
-		c.refuse(st, wireInvalidPublish)
+	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
+		c.refuse(b, wireInvalidPublish)
 	}
 	if c.verbose {
-		c.ok(st)
+		c.ok(b)
 	}
-	if !st.publish(m) && len(m.reply) > 0 && c.opts.NoResponders {
-		st.noResponders(m)
+	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
+	for p.n > 0 {
+		n, taken := b.publish(subject, p)
+		if len(reply) > 0 && c.opts.NoResponders {
+			for range n - taken {
+				b.noResponders(subject, reply)
+			}
+		}
+		if p = b.lines[p.line].behind(p, n); p.n > 0 {
+			b.flushLine(&p)
+		}
 	}
+	c.cursor.Repeat(o.count)
 	return keepOpen
 }
 
 // reservedPrefix opens the subjects that no client may publish to.
 const reservedPrefix = "_SYS."
 
-// mayPublish judges a publication. repeated says that the one before had the
-// same subject. Without permissions it costs no call.
-func (c *client) mayPublish(subject []byte, repeated bool) verdict {
+// mayPublish judges a publication. Without permissions it costs no call.
+func (c *client) mayPublish(subject []byte) verdict {
 	p := c.permits.Load()
 	if p == nil {
 		if len(subject) >= len(reservedPrefix) && string(subject[:len(reservedPrefix)]) == reservedPrefix {
@@ -234,54 +233,49 @@ func (c *client) mayPublish(subject []byte, repeated bool) verdict {
 		}
 		return verdict{}
 	}
-	if repeated {
-		if v, known := c.last.repeated(p); known {
-			return v
-		}
-	}
 	return c.last.canPublish(p, subject)
 }
 
-func (c *client) denyPublish(subject []byte, v verdict, st *stage) closeReason {
-	c.refuse(st, publishRefusal(string(subject)))
+func (c *client) denyPublish(subject []byte, v verdict, b *batch) closeReason {
+	c.refuse(b, publishRefusal(string(subject)))
 	c.errorf("%s", publishViolation(c.user(), string(subject), v))
 	return keepOpen
 }
 
 // sub handles SUB. The order of its checks is a fact of the protocol.
-func (c *client) sub(o *op, st *stage) closeReason {
+func (c *client) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
 	if o.words == 3 {
 		queue = o.word[1]
 	}
 	c.active()
 	p := c.permits.Load()
-	if p != nil && !c.maySubscribe(p, o, st) {
+	if p != nil && !c.maySubscribe(p, o, b) {
 		return keepOpen
 	}
 	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
-		c.refuse(st, wireMaxSubscriptions)
+		c.refuse(b, wireMaxSubscriptions)
 		c.errorf("%s", wireMaxSubscriptions)
 		return keepOpen
 	}
 	if c.subOf(sid) == nil {
 		if !sublist.ValidSubject(string(subject)) {
-			c.refuse(st, wireInvalidSubject)
+			c.refuse(b, wireInvalidSubject)
 			return keepOpen
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
 		sub.filter.Store(p.filter(sub.subject, sub.queue))
 		c.subscribe(sub)
 		if c.permits.Load() != p {
-			c.review(st.reply) // a reload may have missed it
+			c.review(b.reply) // a reload may have missed it
 		}
 	}
-	c.ok(st)
+	c.ok(b)
 	return keepOpen
 }
 
 // maySubscribe judges a SUB and answers one that is refused.
-func (c *client) maySubscribe(p *permits, o *op, st *stage) bool {
+func (c *client) maySubscribe(p *permits, o *op, b *batch) bool {
 	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
 	if o.words == 3 {
 		queue = string(o.word[1])
@@ -290,17 +284,18 @@ func (c *client) maySubscribe(p *permits, o *op, st *stage) bool {
 	if v.allowed() {
 		return true
 	}
-	c.refuse(st, subscribeRefusal(subject, queue, v))
+	c.refuse(b, subscribeRefusal(subject, queue, v))
 	c.errorf("%s", subscribeViolation(c.user(), subject, queue, printable(sid), v))
 	return false
 }
 
 // unsub handles UNSUB. A limit that is no positive number means now.
-func (c *client) unsub(o *op, st *stage) closeReason {
+func (c *client) unsub(o *op, b *batch) closeReason {
 	c.active()
 	if sub := c.subOf(o.word[0]); sub != nil {
 		limit := int64(0)
 		if o.words == 2 {
+			b.flush() // what was published before counts
 			if n, err := strconv.ParseInt(string(o.word[1]), 10, 64); err == nil {
 				limit = n
 			}
@@ -311,34 +306,34 @@ func (c *client) unsub(o *op, st *stage) closeReason {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
 	}
-	c.ok(st)
+	c.ok(b)
 	return keepOpen
 }
 
 // answerPing answers PING. A PONG after UNSUB means that no message of the
 // subscription follows. After the first one the client takes asynchronous INFO,
 // if it said so.
-func (c *client) answerPing(st *stage) closeReason {
+func (c *client) answerPing(b *batch) closeReason {
 	if c.gaveUp {
 		c.gaveUp = false
-		st.flush() // others may be waiting for this batch
+		b.flush() // others may be waiting for this batch
 		c.srv.grace.wait()
 	}
 	if c.tracing {
 		c.tracef("<<- [PONG]")
 	}
-	st.reply(answerPong)
+	b.reply(answerPong)
 	if c.pinged {
 		return keepOpen
 	}
-	st.flush() // INFO, which others may send from now on, must come after PONG
+	b.flush() // INFO, which others may send from now on, must come after PONG
 	c.mu.Lock()
 	c.pinged = true
 	missed := c.infoMissed
 	c.infoMissed = false
 	c.mu.Unlock()
 	if missed && c.opts.Protocol >= 1 {
-		st.reply(c.srv.infoFor(c))
+		b.reply(c.srv.infoFor(c))
 	}
 	return keepOpen
 }

@@ -67,7 +67,9 @@ type conn struct {
 // operator is a role: it acts on framed operations.
 type operator interface {
 	// do acts on one operation. Any other result than keepOpen closes the connection.
-	do(o *op, st *stage) closeReason
+	do(o *op, b *batch) closeReason
+	// answersEach reports whether every single operation has to be answered.
+	answersEach() bool
 	// leave is called once, by the reader, when the connection has ended. had are
 	// the subscriptions it had until then.
 	leave(reason closeReason, had map[string]*subscription)
@@ -144,36 +146,78 @@ func (c *conn) receive() bool {
 	}
 }
 
-// work acts on the operations that have been read. Everything they cause is
-// staged and pushed before it returns.
+// readerScratch is what a reader borrows while it acts on what it has read.
+type readerScratch struct {
+	op     op
+	limits frameLimits
+	batch  batch
+}
+
+func newReaderScratch(s *Server) *readerScratch {
+	return &readerScratch{batch: batch{srv: s, groupOf: map[*sublist.Result[*subscription]]uint32{}}}
+}
+
+// work acts on the operations that have been read. Everything they cause has been handed over
+// when it returns.
 func (c *conn) work() closeReason {
-	st := c.srv.stage(c)
-	defer c.srv.unstage(st)
+	c.srv.busyPoll.begin()
+	w := c.srv.scratch.Get().(*readerScratch)
+	w.batch.begin(c)
+	w.limits = c.frameLimits()
+	defer c.endWork(w)
+	b, o := &w.batch, &w.op
 	for !c.in.short() {
+		unread := c.in.unread()
 		if c.locked {
-			if r := c.knock(c.in.unread()[0]); r != keepOpen {
+			if r := c.knock(unread[0]); r != keepOpen {
 				return r
 			}
 		}
-		n, want, keep, err := st.limits.next(c.in.unread(), &st.op)
+		n, want, keep, err := w.limits.next(unread, o)
 		if err != frameOK {
-			return c.badFrame(err, &st.op)
+			return c.badFrame(err, o)
 		}
 		if n == 0 {
 			c.in.want(want, keep)
 			break
 		}
 		if c.tracing {
-			c.traceIn(&st.op)
-		} else if st.op.repeat && st.op.verb != verbMsg && st.op.verb != verbHmsg {
-			n = st.op.extend(c.in.unread())
+			c.traceIn(o)
 		}
-		if r := c.ops.do(&st.op, st); r != keepOpen {
+		b.at = uint32(c.in.r)
+		if r := c.ops.do(o, b); r != keepOpen {
 			return r
 		}
 		c.in.take(n)
+		if o.verb == verbConnect {
+			w.limits = c.frameLimits()
+		}
+		if b.due() {
+			b.flush()
+		}
 	}
 	return keepOpen
+}
+
+// endWork flushes the batch and gives the scratch memory back.
+func (c *conn) endWork(w *readerScratch) {
+	w.batch.end()
+	w.op = op{}
+	c.srv.scratch.Put(w)
+	c.flushCursor()
+	c.srv.shed()
+	c.srv.busyPoll.end()
+}
+
+// frameLimits are what the framing of the connection depends on now.
+func (c *conn) frameLimits() frameLimits {
+	opts := c.srv.options()
+	l := frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
+	if c.role == roleRoute && !c.locked { // before the login a route may cost no more than a client
+		l = routeFrameLimits(opts)
+	}
+	l.single = c.tracing || c.ops.answersEach()
+	return l
 }
 
 // withoutJSON returns what precedes an opening brace or quote in what looks like
@@ -363,10 +407,7 @@ const (
 
 // send queues text for the peer from any goroutine.
 func (c *conn) send(text string) {
-	ck := newChunk(len(text))
-	ck.b = append(ck.b, text...)
-	t := target{c: c, segs: []seg{{ck: ck, to: len(text)}}, bytes: len(text)}
-	c.out.push(&t)
+	c.out.push(&load{segs: []seg{{b: []byte(text)}}, bytes: len(text)})
 }
 
 // sendErr queues an -ERR.

@@ -5,28 +5,27 @@
 //
 // Everything that happens to a message happens in this order, and forward only:
 //
-//	socket → inbuf → frameLimits.next → operator.do → match → stage → outbound.push → socket
+//	socket → inbuf → frameLimits.next → operator.do → match → batch → expansion → outbound.push → socket
 //
-// A connection ([conn]) has one goroutine, its reader (conn.serve). The reader
-// waits for bytes without holding memory for them (link.go, inbuf.go), and may
-// watch for a moment before it sleeps (busypoll.go). What has arrived is a batch:
-// work frames one operation after the other (op.go), and the role of the
-// connection acts on each (client.go, route.go). A publication is matched (package
-// sublist; the subject of the message before is one comparison away) and staged: a
-// [stage] keeps, for the time of the batch, the bytes that each receiving connection
-// is to get. A message is encoded once for all subscriptions with the same sid, and
-// large payloads stay where they were read. No lock is taken and no shared counter
-// touched per message. Publications with equal lines that follow each other go the
-// way together (run.go).
+// A connection ([conn]) has one goroutine, its reader (conn.serve). The reader waits for bytes
+// without holding memory for them (link.go, inbuf.go), and may poll for a moment before it sleeps
+// (busypoll.go). What one read brought is a [batch]. The parser (op.go) returns one operation after
+// the other, with a count where equal ones follow each other, and the role of the connection acts
+// on each (client.go, route.go). A publication is matched (package sublist), and the batch notes
+// its place in the read buffer for those who get it: once for a whole list of plain subscriptions,
+// or for single ones where each message needs a decision (deliver_choose.go). Nothing is copied,
+// no lock is taken and no shared counter touched.
 //
-// At the end of the batch the stage is flushed: each target gets one push
-// (outbound.go). If nobody is writing to it, the reader itself makes one attempt
-// to write, without waiting. Only what the socket does not take becomes a
-// backlog (backlog.go), and only while there is a backlog there is a goroutine
-// that writes it. The reader's own connection comes last, so that a PONG means:
+// At the end of the batch, or after some milliseconds, the batch is flushed target by target
+// (deliver_flush.go): all that a target gets is written out in the memory of an [expansion]
+// (deliver_expand.go), which the next target with the same messages and sid uses as it is, and
+// pushed (outbound.go). Idle cores help with many targets (deliver_spread.go). If no one is writing
+// to a target, the push makes one attempt to write, without waiting. Only what the socket does not
+// take is copied into a backlog (backlog.go), and only while there is a backlog there is a
+// goroutine that writes it. The reader's own connection comes last, so that a PONG means:
 // everything before the PING is in the queues of its subscribers.
 //
-// Who unsubscribes may still be staged in batches of others. The PONG that
+// Batches of other readers may hold messages for a subscription that has just ended. The PONG that
 // follows an UNSUB waits for them (grace.go): after it no message of that
 // subscription comes, so a client that drains loses none.
 //

@@ -141,10 +141,10 @@ func (c *conn) knock(first byte) closeReason {
 
 // authenticate decides whether a client with these options may come in, and as
 // whom. It waits for bcrypt, but not for longer than the connection lives.
-func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
+func (c *client) authenticate(opts *ConnectOptions, b *batch) closeReason {
 	for {
 		g, before := c.srv.guard.Load(), c.owner()
-		acc, err := c.admit(g, opts, st)
+		acc, err := c.admit(g, opts, b)
 		if err != nil {
 			return closeAuthFailure // it was closed meanwhile, and that reason counts
 		}
@@ -152,7 +152,7 @@ func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
 			c.refuseLogin(g, opts)
 			return closeAuthFailure
 		}
-		if c.adopt(before, acc, opts, st.reply) && c.srv.guard.Load() == g {
+		if c.adopt(before, acc, opts, b.reply) && c.srv.guard.Load() == g {
 			break // or else a reload came in between, and knows better
 		}
 	}
@@ -162,14 +162,14 @@ func (c *client) authenticate(opts *ConnectOptions, st *stage) closeReason {
 }
 
 // admit asks the guard, or the embedder.
-func (c *client) admit(g *guard, opts *ConnectOptions, st *stage) (*account, error) {
+func (c *client) admit(g *guard, opts *ConnectOptions, b *batch) (*account, error) {
 	switch g.auth.mode {
 	case authNone:
 		return g.auth.one, nil
 	case authHook:
 		return c.askEmbedder(opts), nil
 	}
-	st.flush() // the answer may take a while
+	b.flush() // the answer may take a while
 	ctx, done := c.abortable()
 	defer done()
 	r := g.auth.check(ctx, c.credentials(opts))

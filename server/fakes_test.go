@@ -54,7 +54,7 @@ func (f *fakeLink) write(segs []seg, script func(int) (int, error)) (int, error)
 	f.enter()
 	total := 0
 	for _, s := range segs {
-		total += s.len()
+		total += len(s.b)
 	}
 	n, err := total, error(nil)
 	if script != nil {
@@ -68,8 +68,8 @@ func (f *fakeLink) write(segs []seg, script func(int) (int, error)) (int, error)
 		if f.forgets {
 			break
 		}
-		k := min(left, s.len())
-		f.out = append(f.out, s.bytes()[:k]...)
+		k := min(left, len(s.b))
+		f.out = append(f.out, s.b[:k]...)
 		left -= k
 	}
 	f.busy = false

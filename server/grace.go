@@ -121,3 +121,12 @@ func (g *grace) empty() {
 		}
 	}
 }
+
+// pinned returns about how many batches are inside.
+func (g *grace) pinned() int {
+	n := int64(0)
+	for i := range g.shards {
+		n += g.shards[i].inside[0].Load() + g.shards[i].inside[1].Load()
+	}
+	return int(n)
+}

@@ -90,8 +90,12 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 			okay(t, member.send("SUB work q 1\r\n"))
 			mustFence(t, member)
 
-			st := s.stage(&conn{srv: s, role: roleClient, slot: s.slots.take()})
-			if !st.publish(&message{subject: []byte("work"), size: 2, payload: []byte("hi\r\n"), line: 2}) {
+			c := onFake(t, s, new(fakeLink))
+			b := batchOf(c, "PUB work 2\r\nhi\r\n")
+			var o op
+			limits := c.frameLimits()
+			limits.next(c.in.unread(), &o)
+			if c.pub(&o, b); len(b.entries) != 1 {
 				t.Fatal("the member was not chosen")
 			}
 			okay(t, member.send(words))
@@ -104,7 +108,7 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 				got <- before
 			}()
 			synctest.Wait()
-			s.unstage(st)
+			b.end()
 			if before := <-got; len(before) != 1 {
 				t.Errorf("%q: %d messages came before the PONG, want 1", words, len(before))
 			}

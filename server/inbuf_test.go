@@ -35,7 +35,7 @@ func TestBufferKeepsEveryByteInOrder(t *testing.T) {
 			}
 			if r.IntN(8) == 0 {
 				in.ck.retain()
-				held = append(held, seg{ck: in.ck, from: in.r, to: in.r + n})
+				held = append(held, seg{b: text, ck: in.ck})
 				want = append(want, bytes.Clone(text))
 			}
 			in.take(n)
@@ -48,7 +48,7 @@ func TestBufferKeepsEveryByteInOrder(t *testing.T) {
 			in.rest()
 		}
 		for len(held) > 20 {
-			if !bytes.Equal(held[0].bytes(), want[0]) {
+			if !bytes.Equal(held[0].b, want[0]) {
 				t.Fatal("bytes that somebody refers to were written again")
 			}
 			held[0].ck.release()
@@ -57,7 +57,7 @@ func TestBufferKeepsEveryByteInOrder(t *testing.T) {
 	}
 	in.drop()
 	for i, s := range held {
-		if !bytes.Equal(s.bytes(), want[i]) {
+		if !bytes.Equal(s.b, want[i]) {
 			t.Fatal("bytes that somebody refers to were written again")
 		}
 		s.ck.release()

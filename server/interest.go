@@ -247,7 +247,7 @@ func (f *feed) next() <-chan struct{} {
 // peer takes what it is sent, but not longer than limit. It reports false if they
 // have not.
 func (f *feed) awaitTold(number int64, limit time.Duration) bool {
-	end, look := time.NewTimer(limit), time.NewTicker(holdTime)
+	end, look := time.NewTimer(limit), time.NewTicker(stallStep)
 	defer end.Stop()
 	defer look.Stop()
 	for {
@@ -275,7 +275,7 @@ const lineGuess = 64
 func (f *feed) pushSome() (lagging bool) {
 	list, upTo := f.take()
 	defer f.pushed(upTo)
-	t := target{c: &f.to.conn}
+	text := make([]byte, 0, feedBytes)
 	lines := 0
 	for _, ch := range list {
 		all := ch.all
@@ -283,23 +283,20 @@ func (f *feed) pushSome() (lagging bool) {
 			all = []*subscription{ch.sub}
 		}
 		for _, sub := range all {
-			n := interestLen(sub)
-			ck := t.room(n)
-			at := len(ck.b)
-			ck.b = appendInterest(ck.b, sub, ch.gone)
-			t.grown(ck, len(ck.b)-at)
+			at := len(text)
+			text = appendInterest(text, sub, ch.gone)
 			if f.to.tracing && !ch.bulk {
-				f.to.tracef("<<- [%s]", ck.b[at:len(ck.b)-len("\r\n")])
+				f.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
 			}
-			if t.bytes >= feedBytes {
-				lagging = f.to.out.push(&t)
-				t = target{c: &f.to.conn}
+			if len(text) >= feedBytes {
+				lagging = f.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
+				text = text[:0]
 			}
 		}
 		lines += len(all)
 	}
-	if t.bytes > 0 {
-		lagging = f.to.out.push(&t)
+	if len(text) > 0 {
+		lagging = f.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
 	}
 	if lines == 0 {
 		return false
@@ -368,14 +365,6 @@ const (
 	plainID = "RSID:"
 	queueID = "QRSID:"
 )
-
-// interestLen is an upper bound for the line of a subscription.
-func interestLen(sub *subscription) int {
-	return len("UNSUB ") + len(sub.subject) + 1 + len(sub.queue) + 1 + len(queueID) + maxIDDigits + 1 + len(sub.sid) + 2
-}
-
-// maxIDDigits is the length of the largest connection id.
-const maxIDDigits = 20
 
 // appendInterest appends the line that announces or withdraws a subscription.
 // Without a queue two blanks follow the subject, as 1.x writes it.

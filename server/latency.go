@@ -90,26 +90,6 @@ func (s *sampler) took(now int64) {
 	s.left = rand.Uint32N(2*s.every - 1) // every-1 on average
 }
 
-// arrival notes when the batch was read, if it is to be measured.
-func (st *stage) arrival() {
-	st.born = 0
-	if st.sampler.due() {
-		st.born = time.Now().UnixNano()
-		st.sampler.took(st.born)
-	}
-}
-
-// measured chooses the target whose bytes are followed to the socket. Any one
-// has the same chance, the first to be pushed and the last.
-func (st *stage) measured() {
-	if st.born == 0 {
-		return
-	}
-	if t := &st.targets[rand.IntN(len(st.targets))]; t.msgs > 0 {
-		t.born = st.born
-	}
-}
-
 // written notes that bytes read at born (UnixNano) were taken by the socket of c.
 func (c *conn) written(born int64) {
 	of := &c.srv.latency.clients

@@ -81,7 +81,7 @@ func (l *tlsLink) send(segs []seg, deadline time.Time) (total int, err error) {
 	ck := newChunk(tlsRecord)
 	defer ck.release()
 	for _, s := range segs {
-		for text := s.bytes(); len(text) > 0; {
+		for text := s.b; len(text) > 0; {
 			k := min(len(text), tlsRecord-len(ck.b))
 			ck.b = append(ck.b, text[:k]...)
 			text = text[k:]
@@ -111,11 +111,11 @@ func (l *plainLink) send(segs []seg, deadline time.Time) (int, error) {
 	}
 	defer l.nc.SetWriteDeadline(time.Time{})
 	if len(segs) == 1 {
-		return l.nc.Write(segs[0].bytes())
+		return l.nc.Write(segs[0].b)
 	}
 	bufs := make(net.Buffers, 0, len(segs))
 	for _, s := range segs {
-		bufs = append(bufs, s.bytes())
+		bufs = append(bufs, s.b)
 	}
 	n, err := bufs.WriteTo(l.nc)
 	return int(n), err

@@ -128,24 +128,10 @@ func (op *writeOp) ready(fd uintptr) bool {
 	return true
 }
 
-// skip returns the segments without their first n bytes. Segments are copied
-// before they are cut: the caller still owns the originals.
-func skip(segs []seg, n int) []seg {
-	for len(segs) > 0 && n >= segs[0].len() {
-		n -= segs[0].len()
-		segs = segs[1:]
-	}
-	if n > 0 {
-		segs = append([]seg(nil), segs...)
-		segs[0].from += n
-	}
-	return segs
-}
-
 // writeEach writes segments one by one, as far as the socket takes them.
 func writeEach(fd int, segs []seg) (total int, err error) {
 	for _, s := range segs {
-		for b := s.bytes(); len(b) > 0; {
+		for b := s.b; len(b) > 0; {
 			n, err := syscall.Write(fd, b)
 			switch {
 			case n > 0:

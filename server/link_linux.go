@@ -17,7 +17,7 @@ func writeSegs(fd int, segs []seg) (total int, err error) {
 	for len(segs) > 0 {
 		n, want := 0, 0
 		for n < len(segs) && n < maxIovecs {
-			b := segs[n].bytes()
+			b := segs[n].b
 			iov[n].Base = &b[0]
 			iov[n].SetLen(len(b))
 			want += len(b)

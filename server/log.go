@@ -162,18 +162,6 @@ func (s *Server) cutTrace(payload []byte) []byte {
 	return append(payload[:limit:limit], "..."...)
 }
 
-// traceOut traces a message that is delivered.
-func (c *conn) traceOut(m *message, sid string) {
-	if !c.tracing {
-		return
-	}
-	if m.header > 0 && !c.headers.Load() {
-		m = &message{subject: m.subject, reply: m.reply, size: m.size - m.header}
-	}
-	head := appendHead(nil, m, sid)
-	c.tracef("<<- [%s]", head[:len(head)-len("\r\n")])
-}
-
 // logSlow says which connection was cut for not keeping up, by which limit, and
 // what filled its queue.
 func (c *conn) logSlow(r closeReason, stats *outStats) {

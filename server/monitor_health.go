@@ -76,10 +76,13 @@ func newSelfCheck(s *Server) *selfCheck {
 
 func (p *selfCheck) end() { p.close(closeShutdown) }
 
+// answersEach implements operator.
+func (p *selfCheck) answersEach() bool { return false }
+
 // do implements operator.
-func (p *selfCheck) do(o *op, st *stage) closeReason {
+func (p *selfCheck) do(o *op, b *batch) closeReason {
 	if o.verb == verbPing {
-		st.reply(answerPong)
+		b.reply(answerPong)
 	}
 	return keepOpen
 }

@@ -7,8 +7,8 @@ import "bytes"
 // does no I/O and allocates nothing; what an operation means is decided by the
 // role of the connection (client.go, route.go).
 //
-// A publisher mostly repeats its control line, so an operation that begins with
-// the same line as the one framed before it takes that line's parts as they are.
+// A publisher mostly repeats its control line. Operations with equal lines that follow each other
+// are one operation with a count, for all verbs that carry a payload.
 
 // verb names an operation of the protocol.
 type verb uint8
@@ -113,9 +113,13 @@ const maxWords = 6
 // frameLimits are what the framing of one connection depends on.
 type frameLimits struct {
 	role    role
-	line    int // bytes of arguments
-	payload int // bytes; negative = unlimited
+	line    int  // bytes of arguments
+	payload int  // bytes; negative = unlimited
+	single  bool // operations are framed one by one: each is answered or traced
 }
+
+// maxCount bounds how many equal operations are framed as one.
+const maxCount = 512
 
 // op is one framed operation. Its slices point into the buffer it was framed
 // from and are valid until that buffer is used again.
@@ -128,9 +132,40 @@ type op struct {
 	header  int    // bytes of headers in front of the payload; 0 = none
 	payload []byte // headers and payload with its CRLF, so len(payload) == size+2
 
-	line   []byte // the whole control line, if a payload follows it; else nil
-	repeat bool   // the line is the same as that of the operation before
-	more   int    // operations that follow and have the same line; see extend
+	line  []byte // the whole control line, if a payload follows it
+	count int    // operations with this line, one after the other; 1 without a payload
+}
+
+// stride is how many bytes one of several equal operations takes.
+func (o *op) stride() int { return len(o.line) + len(o.payload) }
+
+// tail returns the end of the line from the reply on, or from its sizes if there is none, if that
+// is just as it would be written again: nil if not.
+func (o *op) tail(reply []byte) []byte {
+	first := o.words - 1
+	if o.header > 0 {
+		first--
+	}
+	if len(reply) > 0 {
+		first--
+	}
+	at := cap(o.line) - cap(o.word[first])
+	for i := first; i < o.words; i++ {
+		w := o.word[i]
+		if from := cap(o.line) - cap(w); i > first && (o.line[from-1] != ' ' || from-1 != cap(o.line)-cap(o.word[i-1])+len(o.word[i-1])) {
+			return nil
+		}
+		if i >= o.words-1 || o.header > 0 && i == o.words-2 {
+			if w[0] == '0' && len(w) > 1 {
+				return nil
+			}
+		}
+	}
+	last := o.word[o.words-1]
+	if end := cap(o.line) - cap(last) + len(last); string(o.line[end:]) != "\r\n" {
+		return nil
+	}
+	return o.line[at:]
 }
 
 // next frames the operation at the start of buf. It returns how many bytes the
@@ -138,16 +173,8 @@ type op struct {
 // bytes that buf must hold at least before it is worth trying again (len(buf)+1
 // if unknown). keep, if not 0, says that only the first keep bytes of an
 // incomplete operation matter and the others may be dropped.
-//
-// o must be zero, or hold the operation framed before from bytes that are still
-// there, under the same limits.
 func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError) {
-	o.more = 0
-	if k := len(o.line); k > 0 && k <= len(buf) && string(buf[:k]) == string(o.line) {
-		o.repeat = true
-		return o.takePayload(buf, k)
-	}
-	o.line, o.repeat = nil, false
+	o.count = 1
 	v, err := l.verbOf(buf)
 	if err != frameOK || v == verbNone {
 		return 0, len(buf) + 1, 0, err
@@ -324,26 +351,49 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 		}
 	}
 	o.line = buf[:at]
-	return o.takePayload(buf, at)
+	n, want, err = o.takePayload(buf, at)
+	if n > 0 && !l.single {
+		n = o.repeat(buf)
+	}
+	return n, want, 0, err
+}
+
+// repeat counts the operations in buf that follow the one at its start, which is complete, and
+// repeat its line. It returns how many bytes all take together.
+func (o *op) repeat(buf []byte) int {
+	n, k := o.stride(), len(o.line)
+	end := n
+	for o.count < maxCount && len(buf)-end >= n {
+		next := buf[end : end+n]
+		if string(next[:k]) != string(o.line) || next[n-2] != '\r' || next[n-1] != '\n' {
+			break
+		}
+		if o.header > 0 && !isHeader(next[k:k+o.header]) {
+			break
+		}
+		o.count++
+		end += n
+	}
+	return end
 }
 
 // takePayload takes the payload that begins at at, and its line end.
-func (o *op) takePayload(buf []byte, at int) (n, want, keep int, err frameError) {
+func (o *op) takePayload(buf []byte, at int) (n, want int, err frameError) {
 	end := at + o.size
 	if len(buf) >= end+2 {
 		if buf[end] != '\r' || buf[end+1] != '\n' {
-			return 0, 0, 0, frameUnknown
+			return 0, 0, frameUnknown
 		}
 		o.payload = buf[at : end+2]
 		if o.header > 0 && !isHeader(o.payload[:o.header]) {
-			return 0, 0, 0, frameHeader
+			return 0, 0, frameHeader
 		}
-		return end + 2, 0, 0, frameOK
+		return end + 2, 0, frameOK
 	}
 	if len(buf) > end && buf[end] != '\r' {
-		return 0, 0, 0, frameUnknown
+		return 0, 0, frameUnknown
 	}
-	return 0, end + 2, 0, frameOK
+	return 0, end + 2, frameOK
 }
 
 // payloadSize reads a decimal size. More digits than any limit allows are a

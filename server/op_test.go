@@ -276,9 +276,9 @@ func FuzzFrame(f *testing.F) {
 		f.Add([]byte(seed), uint8(7), true)
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, step uint8, route bool) {
-		l := &frameLimits{role: roleClient, line: 64, payload: 100}
+		l := &frameLimits{role: roleClient, line: 64, payload: 100, single: true}
 		if route {
-			l = &frameLimits{role: roleRoute, line: 64, payload: -1}
+			l = &frameLimits{role: roleRoute, line: 64, payload: -1, single: true}
 		}
 		whole := frameAll(l, stream, max(len(stream), 1))
 		for _, k := range []int{1, int(step) + 1} {

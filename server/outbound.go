@@ -68,42 +68,90 @@ const (
 	pushRounds = 4
 )
 
-// push hands a batch to the connection and takes over its segments. It reports
-// whether the connection lags behind.
-func (o *outbound) push(t *target) (lagging bool) {
-	o.mu.Lock()
-	if o.closed {
-		o.mu.Unlock()
-		releaseAll(t.segs)
-		return false
+// load is what one push hands over.
+type load struct {
+	segs    []seg // lent, unless own
+	own     bool  // segs hold references of their own
+	bytes   int   // in segs
+	msgs    int64
+	payload int64  // bytes of messages
+	subject []byte // of one of them
+	over    bool   // one message alone is more than may be pending
+	born    int64  // UnixNano of the moment the batch was read, 0 = not measured
+}
+
+// keep makes the segments the load's own, behind its first n bytes.
+func (t *load) keep(n int) {
+	if t.own {
+		t.segs = dropSent(t.segs, n)
+	} else {
+		t.segs, t.own = kept(skip(t.segs, n)), true
 	}
-	o.msgs += t.msgs
-	o.bytes += t.payload
-	o.pending += int64(t.bytes)
-	if o.busy || t.over {
-		o.queueLocked(t.segs, t)
-		o.back.follow(t.born, o.back.bytes)
-		lagging, over := o.levelLocked()
-		o.mu.Unlock()
-		if over || t.over {
-			o.owner.slowConsumer(closeSlowPending)
-		}
+}
+
+// release gives up segments that the load owns.
+func (t *load) release() {
+	if t.own {
+		releaseAll(t.segs)
+	}
+}
+
+// maxLockedCopy is how many bytes may be copied while the lock is held.
+const maxLockedCopy = 16 << 10
+
+// push hands bytes to the connection, which keeps or copies what it cannot write now. It reports
+// whether the connection lags behind.
+func (o *outbound) push(t *load) (lagging bool) {
+	if t.bytes > maxLockedCopy && o.writing() {
+		t.keep(0)
+	}
+	queued, lagging, over := o.enqueue(t)
+	if over {
+		o.owner.slowConsumer(closeSlowPending)
+	}
+	if queued {
 		return lagging
 	}
-	o.busy = true
-	o.mu.Unlock()
-
 	n, err := o.link.trySend(t.segs)
 	if n == t.bytes {
 		if t.born != 0 {
 			o.owner.written(t.born)
 		}
 		if o.settle(n) {
-			releaseAll(t.segs)
+			t.release()
 			return false
 		}
 	}
 	return o.pushed(t, n, err)
+}
+
+// writing reports whether a push would have to wait for another.
+func (o *outbound) writing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.busy
+}
+
+// enqueue queues a load behind others. If there are none it takes the right to write instead, and
+// reports that nothing was queued.
+func (o *outbound) enqueue(t *load) (queued, lagging, over bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		t.release()
+		return true, false, false
+	}
+	o.msgs += t.msgs
+	o.bytes += t.payload
+	o.pending += int64(t.bytes)
+	if !o.busy && !t.over {
+		o.busy = true
+		return false, false, false
+	}
+	o.queueLocked(t)
+	o.back.follow(t.born, o.back.bytes)
+	lagging, over = o.levelLocked()
+	return true, lagging, over || t.over
 }
 
 // levelLocked says how full the connection is: whether publishers may be held
@@ -129,17 +177,18 @@ func (o *outbound) settle(n int) (done bool) {
 
 // pushed deals with a direct write of n bytes after which something is left:
 // the rest of the batch, what others queued meanwhile, or an error.
-func (o *outbound) pushed(t *target, n int, err error) (lagging bool) {
+func (o *outbound) pushed(t *load, n int, err error) (lagging bool) {
 	if err != nil && err != errWouldBlock {
-		releaseAll(t.segs)
+		t.release()
 		o.broken(err)
 		return false
 	}
 	over := false
 	if n < t.bytes {
+		t.keep(n)
 		lagging, over = o.requeue(t, n)
 	} else {
-		releaseAll(t.segs)
+		t.release()
 	}
 	if over {
 		o.owner.slowConsumer(closeSlowPending)
@@ -152,39 +201,42 @@ func (o *outbound) pushed(t *target, n int, err error) (lagging bool) {
 	return lagging
 }
 
-// requeue puts what a direct write of n bytes left of a batch in front of what
+// requeue puts what a direct write of n bytes left of a load in front of what
 // others queued while it was going on.
-func (o *outbound) requeue(t *target, n int) (lagging, over bool) {
-	rest := dropSent(t.segs, n)
+func (o *outbound) requeue(t *load, n int) (lagging, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.dead {
-		releaseAll(rest)
+		t.release()
 		return false, false
 	}
 	o.pending -= int64(n)
+	t.bytes -= n
 	var later []seg
 	if o.back != nil {
 		later, o.back.queue = o.back.queue, nil
-		o.back.sample.left += int64(t.bytes - n)
+		o.back.sample.left += int64(t.bytes)
 	}
-	o.queueLocked(rest, t)
-	o.back.follow(t.born, int64(t.bytes-n))
+	o.queueLocked(t)
+	o.back.follow(t.born, int64(t.bytes))
 	o.back.queue = append(o.back.queue, later...)
 	return o.levelLocked()
 }
 
-// queueLocked appends segments of a batch to the backlog.
-func (o *outbound) queueLocked(segs []seg, t *target) {
+// queueLocked appends a load to the backlog, which takes over what it owns.
+func (o *outbound) queueLocked(t *load) {
 	if o.back == nil {
 		now := time.Now()
 		o.back = &backlog{since: now, moved: now}
 	}
-	var n int64
-	for _, s := range segs {
-		n += int64(s.len())
-		o.back.add(s)
+	if t.own {
+		o.back.queue = append(o.back.queue, t.segs...)
+	} else {
+		for _, s := range t.segs {
+			o.back.add(s)
+		}
 	}
+	n := int64(t.bytes)
 	o.back.bytes += n
 	o.back.top.add(t.subject, n)
 	o.total.Add(n)

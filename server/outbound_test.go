@@ -23,20 +23,20 @@ func newTestOut(l *fakeLink, lim outLimits) (*outbound, *fakeOwner, *atomic.Int6
 	return &outbound{link: l, owner: owner, total: total, lim: &lim}, owner, total
 }
 
-// batch is what a stage pushes: frames in chunks of their own, which are noted
+// testLoad is what a stage pushes: frames in chunks of their own, which are noted
 // so that the test can count references.
-type batch struct {
-	t      target
+type testLoad struct {
+	t      load
 	chunks []*chunk
 }
 
-func newBatch(frames ...string) *batch {
-	b := new(batch)
+func newTestLoad(frames ...string) *testLoad {
+	b := new(testLoad)
 	for _, f := range frames {
 		ck := makeChunk(max(len(f), 2048), nil)
 		ck.b = append(ck.b, f...)
 		b.chunks = append(b.chunks, ck)
-		b.t.segs = append(b.t.segs, seg{ck: ck, to: len(f)})
+		b.t.segs = append(b.t.segs, seg{b: ck.b, ck: ck})
 		b.t.bytes += len(f)
 		b.t.msgs++
 	}
@@ -57,7 +57,7 @@ func ended(t *testing.T, o *outbound) {
 }
 
 // settled checks that an outbound that has ended owes nothing.
-func settled(t *testing.T, o *outbound, total *atomic.Int64, batches ...*batch) {
+func settled(t *testing.T, o *outbound, total *atomic.Int64, batches ...*testLoad) {
 	t.Helper()
 	if got := o.stats().pending; got != 0 {
 		t.Errorf("pending: got %d, want 0", got)
@@ -67,8 +67,8 @@ func settled(t *testing.T, o *outbound, total *atomic.Int64, batches ...*batch) 
 	}
 	for i, b := range batches {
 		for j, ck := range b.chunks {
-			if n := ck.refs.Load(); n != 0 {
-				t.Errorf("batch %d, chunk %d: %d references left", i, j, n)
+			if n := ck.refs.Load(); n != 1 {
+				t.Errorf("testLoad %d, chunk %d: %d references left", i, j, n)
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func TestPushTakesEveryPath(t *testing.T) {
 			}
 			l := &fakeLink{try: play(c.try), wait: play(c.wait)}
 			o, owner, total := newTestOut(l, outLimits{})
-			b := newBatch("0123456789", big, "abcdefghij")
+			b := newTestLoad("0123456789", big, "abcdefghij")
 			b.t.born = 42
 			o.push(&b.t)
 			ended(t, o)
@@ -149,13 +149,13 @@ func TestPushersShareOneSocket(t *testing.T) {
 			t.Parallel()
 			l := &fakeLink{try: moody(seed, false), wait: moody(seed+100, true)}
 			o, owner, total := newTestOut(l, outLimits{})
-			all := make([][]*batch, pushers)
+			all := make([][]*testLoad, pushers)
 			var wg sync.WaitGroup
 			for p := range pushers {
 				wg.Go(func() {
 					for i := range rounds {
 						long := strings.Repeat("=", (i*37+p*1000)%6000)
-						b := newBatch(fmt.Sprintf("%d.%d.a|", p, i), fmt.Sprintf("%d.%d.b%s|", p, i, long))
+						b := newTestLoad(fmt.Sprintf("%d.%d.a|", p, i), fmt.Sprintf("%d.%d.b%s|", p, i, long))
 						all[p] = append(all[p], b)
 						o.push(&b.t)
 					}
@@ -205,13 +205,13 @@ func TestEndWhileOthersPush(t *testing.T) {
 	for seed := range uint64(40) {
 		l := &fakeLink{try: moody(seed, false), wait: moody(seed+100, true)}
 		o, _, total := newTestOut(l, outLimits{max: 30000, high: 5000})
-		var all [4][]*batch
+		var all [4][]*testLoad
 		var wg sync.WaitGroup
 		for p := range all {
 			wg.Go(func() {
 				relief := make(chan bool, 1)
 				for range 30 {
-					b := newBatch(strings.Repeat("a", 700), strings.Repeat("b", 6000))
+					b := newTestLoad(strings.Repeat("a", 700), strings.Repeat("b", 6000))
 					all[p] = append(all[p], b)
 					if o.push(&b.t) && o.await(relief) {
 						o.forget(relief)
@@ -243,7 +243,7 @@ func TestPendingIsNeverNegative(t *testing.T) {
 		return n, nil
 	}
 	o, _, total := newTestOut(l, outLimits{})
-	b := newBatch("0123456789")
+	b := newTestLoad("0123456789")
 	o.push(&b.t)
 	settled(t, o, total, b)
 }
@@ -264,7 +264,7 @@ func TestHeldPublishersGoOn(t *testing.T) {
 	}
 	for _, c := range cases {
 		o, _, _ := newTestOut(l, outLimits{max: 1 << 30, high: 100})
-		b := newBatch(strings.Repeat("x", 200))
+		b := newTestLoad(strings.Repeat("x", 200))
 		if lagging := o.push(&b.t); !lagging {
 			t.Fatalf("%s: a connection above the high-water mark does not lag", c.name)
 		}
@@ -288,7 +288,7 @@ func TestMaxPendingCuts(t *testing.T) {
 		wait: func(n int) (int, error) { return 0, os.ErrDeadlineExceeded },
 	}
 	o, owner, total := newTestOut(l, outLimits{max: 1000, high: 100})
-	b := newBatch(strings.Repeat("x", 1001))
+	b := newTestLoad(strings.Repeat("x", 1001))
 	o.push(&b.t)
 	ended(t, o)
 	settled(t, o, total, b)
@@ -306,9 +306,9 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 		sizes []int // of segments, repeated; each in a chunk of readSize
 		share int   // memory over bytes, at most
 	}{
-		{"short messages", []int{40}, 3},
-		{"messages of a few KiB", []int{3 << 10}, 3},
-		{"heads and large payloads in turn", []int{40, 9 << 10}, compactShare + 1},
+		{"short messages", []int{40}, 2},
+		{"messages of a few KiB", []int{3 << 10}, 2},
+		{"heads and large payloads in turn", []int{40, 9 << 10}, 2},
 		{"heads and whole chunks in turn", []int{40, readSize}, 2},
 	}
 	for _, c := range cases {
@@ -317,7 +317,10 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 			bytes := 0
 			for i := range 400 {
 				n := c.sizes[i%len(c.sizes)]
-				b.add(seg{ck: makeChunk(readSize, nil), to: n})
+				ck := makeChunk(readSize, nil)
+				b.add(seg{b: ck.mem[:n], ck: ck})
+				b.bytes += int64(n)
+				ck.release()
 				bytes += n
 			}
 			seen := make(map[*chunk]bool)
@@ -351,12 +354,13 @@ func TestBacklogGivesBackWhatItTook(t *testing.T) {
 		text := bytes.Repeat([]byte{byte(i)}, 1+i*131%9000)
 		ck.b = append(ck.b, text...)
 		want = append(want, text...)
-		b.add(seg{ck: ck, to: len(text)})
+		b.add(seg{b: ck.b, ck: ck})
+		ck.release()
 		if i%5 == 0 {
 			segs, n := b.take(1 + i)
 			before := len(got)
 			for _, s := range segs {
-				got = append(got, s.bytes()...)
+				got = append(got, s.b...)
 			}
 			if len(got)-before != n {
 				t.Fatalf("take says %d bytes, its segments have %d", n, len(got)-before)
@@ -367,7 +371,7 @@ func TestBacklogGivesBackWhatItTook(t *testing.T) {
 	for len(b.queue) > 0 {
 		segs, _ := b.take(writeBatch)
 		for _, s := range segs {
-			got = append(got, s.bytes()...)
+			got = append(got, s.b...)
 		}
 		releaseAll(segs)
 	}

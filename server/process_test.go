@@ -115,7 +115,6 @@ func TestSpeedSilentLogAllocatesNothing(t *testing.T) {
 	for name, f := range map[string]func(){
 		"debugf":       func() { owner.debugf("Client Ping Timer") },
 		"tracef":       func() { owner.tracef("<<- [PONG]") },
-		"traceOut":     func() { owner.traceOut(&message{}, "1") },
 		"server debug": func() { s.Debugf("Server id is known") },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {

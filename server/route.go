@@ -95,6 +95,8 @@ func routeFrameLimits(o *Options) frameLimits {
 
 func (r *route) label() string { return "Router" }
 
+func (r *route) answersEach() bool { return false }
+
 // identity is the id of the server at the other end.
 func (r *route) identity() string { return fmt.Sprintf("route to %q", r.remoteID()) }
 
@@ -112,25 +114,25 @@ func (r *route) remoteID() string {
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // do acts on one operation of a route.
-func (r *route) do(o *op, st *stage) closeReason {
+func (r *route) do(o *op, b *batch) closeReason {
 	if r.mustAuth && o.verb != verbConnect {
 		r.errorf("authorization error")
 		return closeAuthFailure
 	}
 	switch o.verb {
 	case verbMsg, verbHmsg:
-		return r.msg(o, st)
+		return r.msg(o, b)
 	case verbSub:
-		return r.sub(o, st)
+		return r.sub(o, b)
 	case verbUnsub:
-		return r.unsub(o, st)
+		return r.unsub(o, b)
 	case verbInfo:
-		return r.info(o, st)
+		return r.info(o, b)
 	case verbConnect:
-		return r.connect(o, st)
+		return r.connect(o, b)
 	case verbPing:
 		r.tracef("<<- [PONG]")
-		st.reply(answerPong)
+		b.reply(answerPong)
 	case verbPong:
 		r.pong()
 	case verbErr:
@@ -142,10 +144,10 @@ func (r *route) do(o *op, st *stage) closeReason {
 }
 
 // ok answers an accepted operation in verbose mode.
-func (r *route) ok(st *stage) {
+func (r *route) ok(b *batch) {
 	if r.verbose {
 		r.tracef("<<- [OK]")
-		st.reply(answerOK)
+		b.reply(answerOK)
 	}
 }
 
@@ -163,7 +165,7 @@ func (r *route) tellDuplicate() {
 func (r *route) forward(about *peerInfo) { r.send(about.line(false)) }
 
 // sub takes interest of the peer.
-func (r *route) sub(o *op, st *stage) closeReason {
+func (r *route) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
 	if o.words == 3 {
 		queue = o.word[1]
@@ -173,7 +175,7 @@ func (r *route) sub(o *op, st *stage) closeReason {
 	rules := r.srv.cluster.rules.Load()
 	switch {
 	case !sublist.ValidSubject(s.subject):
-		st.reply("-ERR '" + wireInvalidSubject + "'\r\n")
+		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return keepOpen
 	case rules.permits.canExport(s.subject, s.queue).allowed():
 		s.filter.Store(rules.permits.exportFilter(s.subject, s.queue))
@@ -182,13 +184,13 @@ func (r *route) sub(o *op, st *stage) closeReason {
 			r.review() // a reload may have missed it
 		}
 	}
-	r.ok(st)
+	r.ok(b)
 	return keepOpen
 }
 
 // unsub withdraws interest of the peer, with a limit (1.1 sends that) once so
 // many messages have been forwarded.
-func (r *route) unsub(o *op, st *stage) closeReason {
+func (r *route) unsub(o *op, b *batch) closeReason {
 	r.active()
 	if s := r.subOf(o.word[0]); s != nil {
 		limit := int64(0)
@@ -197,33 +199,29 @@ func (r *route) unsub(o *op, st *stage) closeReason {
 		}
 		r.unsubscribeAfter(s, limit)
 	}
-	r.ok(st)
+	r.ok(b)
 	return keepOpen
 }
 
-// lostHeaders notes that a message went to the peer without its headers, which
+// lostHeaders notes that n messages went to the peer without their headers, which
 // 1.x does not know.
-func (r *route) lostHeaders() {
-	if r.stripped.Add(1) == 1 {
+func (r *route) lostHeaders(n int64) {
+	if r.stripped.Add(n) == n {
 		r.noticef("Headers of messages are dropped on the way to server %q, which does not support them", r.remoteID())
 	}
-	r.srv.counters.lostHeaders.Add(1)
+	r.srv.counters.lostHeaders.Add(n)
 }
 
-// msg delivers a message of the peer.
-func (r *route) msg(o *op, st *stage) closeReason {
-	m := &st.msg
-	m.payload = o.payload
-	if !o.repeat {
-		st.lines += 2
-		*m = message{subject: o.word[0], size: o.size, header: o.header, payload: o.payload, line: st.lines}
-		if o.words == verbRows[o.verb].max {
-			m.reply = o.word[2]
-		}
+// msg delivers messages of the peer.
+func (r *route) msg(o *op, b *batch) closeReason {
+	b.inMsgs += int64(o.count)
+	b.inBytes += int64(o.count) * int64(o.size)
+	subject, reply := o.word[0], []byte(nil)
+	if o.words == verbRows[o.verb].max {
+		reply = o.word[2]
 	}
-	st.inMsgs++
-	st.inBytes += int64(o.size)
-	st.publishRouted(m, o.word[1])
+	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
+	b.publishRouted(subject, o.word[1], p)
 	return keepOpen
 }
 

@@ -77,7 +77,7 @@ func (r *route) connectLine() string {
 }
 
 // connect takes the name and the credentials of a server that dialed us.
-func (r *route) connect(o *op, st *stage) closeReason {
+func (r *route) connect(o *op, b *batch) closeReason {
 	var opts ConnectOptions
 	if err := json.Unmarshal(o.args, &opts); err != nil {
 		r.errorf("CONNECT: %v", connectError(err))
@@ -94,16 +94,15 @@ func (r *route) connect(o *op, st *stage) closeReason {
 	}
 	r.connected, r.mustAuth = true, false
 	r.locked, r.readLimit = false, readSize
-	st.limits = routeFrameLimits(r.srv.options())
 	r.verbose, r.name = opts.Verbose, opts.Name
 	r.active()
-	r.ok(st)
+	r.ok(b)
 	return keepOpen
 }
 
 // info takes what the peer says of itself, or of others. When a connection may
 // be a second one to the same server, it waits here until that is decided.
-func (r *route) info(o *op, st *stage) closeReason {
+func (r *route) info(o *op, b *batch) closeReason {
 	info := new(peerInfo)
 	if err := json.Unmarshal(o.args, info); err != nil {
 		r.errorf("INFO: %v", err)
@@ -134,7 +133,7 @@ func (r *route) info(o *op, st *stage) closeReason {
 		}
 		return keepOpen
 	}
-	st.flush()
+	b.flush()
 	<-r.settled // shutdown, or the mesh within seconds, closes it
 	return r.reason()
 }

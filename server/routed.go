@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
@@ -14,126 +13,77 @@ import (
 // once, however many subscriptions are behind it; a message from a route goes
 // to local clients only.
 
-// crosses reports whether a message may take the way to the route of sub.
-func (st *stage) crosses(sub *subscription) bool {
-	if sub.queue != "" {
-		return true
-	}
-	return st.from.role == roleClient && st.target(sub.conn).mark != st.mark
-}
-
-// crossed notes that the route of sub has its copy of the message.
-func (st *stage) crossed(sub *subscription) {
-	if sub.queue == "" {
-		st.target(sub.conn).mark = st.mark
-	}
-}
-
-// overtakes reports whether what is staged for t would come there before the
+// overtakes reports whether what is collected for t would come there before the
 // interest of its publisher, which may be what it is to be answered to.
-func (st *stage) overtakes(t *target) bool {
-	if t.msgs == 0 || st.from.announced == 0 || t.c.role != roleRoute {
+func (b *batch) overtakes(t *target) bool {
+	if b.from.announced == 0 || t.c.role != roleRoute {
 		return false
 	}
 	r, ok := t.c.ops.(*route)
-	return ok && r.feed.behind(st.from.announced)
+	return ok && r.feed.behind(b.from.announced)
 }
 
-// pushLate pushes what waits for interest, when that is on its way. A publisher is
+// handOverLate hands over what waits for interest, when that is on its way. A publisher is
 // kept for as long as a write may take, and only while the interest moves on: then
 // its messages overtake it after all.
-func (st *stage) pushLate() {
-	for i := range st.targets {
-		t := &st.targets[i]
-		if !t.late {
+func (b *batch) handOverLate(x *expansion, own int) {
+	for i := range b.targets {
+		t := &b.targets[i]
+		if !t.later || i == own {
 			continue
 		}
 		r := t.c.ops.(*route)
-		if st.from.announced > 0 && !r.feed.awaitTold(st.from.announced, st.srv.options().WriteDeadline) {
-			st.from.announced = 0
+		if b.from.announced > 0 && !r.feed.awaitTold(b.from.announced, b.srv.options().WriteDeadline) {
+			b.from.announced = 0
 		}
-		st.push(t)
+		x.handOver(t)
 	}
 }
 
-// toLocalMember stages a message for a random member of a queue group that is
-// a client of this server. It reports false if there is none that takes it.
-func (st *stage) toLocalMember(members []*subscription, m *message) bool {
-	local := 0
-	for _, sub := range members {
-		if sub.conn.role == roleClient {
-			local++
-		}
-	}
-	if local == 0 {
-		return false
-	}
-	chosen := rand.IntN(local)
-	var before []*subscription // passed over
-	for i, sub := range members {
-		if sub.conn.role != roleClient {
-			continue
-		}
-		if chosen > 0 {
-			chosen--
-			continue
-		}
-		if st.accepts(sub, m) {
-			st.toOne(sub, m)
-			return true
-		}
-		if before == nil {
-			before = members[:i]
-		}
-	}
-	for _, sub := range before {
-		if sub.conn.role == roleClient && st.accepts(sub, m) {
-			st.toOne(sub, m)
-			return true
-		}
-	}
-	return false
-}
-
-// publishRouted stages a message that came over a route: for one member of a
+// publishRouted collects messages that came over a route: for one member of a
 // queue group if the id says so, else for every plain local subscription.
-func (st *stage) publishRouted(m *message, sid []byte) {
-	k := st.srv.cluster
-	if !k.rules.Load().permits.canImportMessage(m.subject).allowed() {
+func (b *batch) publishRouted(subject, sid []byte, p place) {
+	if !b.srv.cluster.rules.Load().permits.canImportMessage(subject).allowed() {
 		return
 	}
-	st.enter()
-	st.mark++
-	st.sids = 0
+	b.pin()
 	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {
-		st.publishQueued(m, sid)
+		b.publishQueued(subject, sid, p)
 	} else {
-		st.toPlain(st.from.match(m.subject), m)
+		b.toPlain(b.from.match(subject), subject, p)
 	}
-	st.staged(m)
 }
 
-// publishQueued stages a message for the queue subscription that the sender
-// chose. If that is gone, another member of its group gets the message.
-func (st *stage) publishQueued(m *message, id []byte) {
-	sub := st.members.find(id)
+// publishQueued collects messages for the queue subscription that the sender
+// chose. If that is gone, other members of its group get the messages.
+func (b *batch) publishQueued(subject, id []byte, p place) {
+	sub := b.members.find(id)
 	if sub == nil {
 		cid, sid, ok := parseQueueID(id)
 		if !ok {
-			st.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
+			b.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 			return
 		}
-		if sub = st.srv.queueMember(cid, sid); sub != nil {
-			st.members.add(id, sub)
+		if sub = b.srv.queueMember(cid, sid); sub != nil {
+			b.members.add(id, sub)
 		}
 	}
-	if sub != nil && (sub.subject == string(m.subject) || sublist.Matches(sub.subject, string(m.subject))) && st.accepts(sub, m) {
-		st.toOne(sub, m)
+	if sub != nil && (sub.subject == string(subject) || sublist.Matches(sub.subject, string(subject))) {
+		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
+	}
+	if p.n == 0 {
 		return
 	}
-	if group, known := st.srv.cluster.orphans.group(id); known {
-		st.redeliver(m, group)
+	if group, known := b.srv.cluster.orphans.group(id); known {
+		for i := range p.n {
+			b.redeliver(group, subject, place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1})
+		}
 	}
+}
+
+// behind returns what follows the first n messages of a place.
+func (l *line) behind(p place, n uint32) place {
+	return place{at: p.at + n*l.stride, line: p.line, n: p.n - n}
 }
 
 // queueMember returns the queue subscription that a client calls sid, nil if
@@ -149,24 +99,24 @@ func (s *Server) queueMember(cid uint64, sid []byte) *subscription {
 	return nil
 }
 
-// redeliver stages a message for some member of a queue group: of this server
+// redeliver collects a message for some member of a queue group: of this server
 // if possible.
-func (st *stage) redeliver(m *message, group string) {
-	c := st.from
+func (b *batch) redeliver(group string, subject []byte, p place) {
+	c := b.from
 	c.debugf("Attempting redelivery of message for absent queue subscriber on group '%q'", group)
-	res := c.match(m.subject)
+	res := c.match(subject)
 	for i := range res.Queues {
 		if res.Queues[i].Name != group {
 			continue
 		}
 		members := res.Queues[i].Members
-		if st.toLocalMember(members, m) {
+		if b.toLocalMember(members, subject, p) {
 			c.debugf("Redelivery succeeded on group '%q'", group)
 			return
 		}
 		if len(members) > 0 {
 			c.debugf("Re-routing message on group '%q' to remote server", group)
-			st.toGroup(members, m)
+			b.toGroup(members, subject, p)
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,12 +20,12 @@ import (
 // and hands published messages on.
 type Server struct {
 	// Set once.
-	id     string
-	start  time.Time
-	ready  chan struct{} // closed once clients can connect
-	quit   chan struct{} // closed when the end begins
-	done   chan struct{} // closed when everything has ended
-	stages sync.Pool
+	id      string
+	start   time.Time
+	ready   chan struct{} // closed once clients can connect
+	quit    chan struct{} // closed when the end begins
+	done    chan struct{} // closed when everything has ended
+	scratch sync.Pool     // of readers
 
 	// Set once, too: what outlives reloads.
 	life       context.Context // ends when the end begins
@@ -49,6 +50,7 @@ type Server struct {
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
 	grace    *grace
+	helpers  flushHelpers
 	busyPoll busyPoll
 	clients  registry
 	cluster  *cluster
@@ -112,7 +114,7 @@ func New(opts *Options) (*Server, error) {
 	s.life, s.die = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
-	s.stages.New = func() any { return &stage{srv: s, relief: make(chan bool, 1)} }
+	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(&o)
 	s.outLimits.Store(newOutLimits(&o))
 	g, err := s.newGuard(&o)
@@ -138,24 +140,6 @@ func (o *Options) check() error {
 }
 
 func (s *Server) options() *Options { return s.opts.Load() }
-
-// stage borrows the scratch memory for a batch of c.
-func (s *Server) stage(c *conn) *stage {
-	s.busyPoll.begin()
-	st := s.stages.Get().(*stage)
-	st.begin(c)
-	return st
-}
-
-// unstage pushes what is staged and gives the scratch memory back.
-func (s *Server) unstage(st *stage) {
-	c := st.from
-	st.end()
-	s.stages.Put(st)
-	c.flushCursor()
-	s.shed()
-	s.busyPoll.end()
-}
 
 // ID returns the identity of the server: 22 letters and digits, new for each.
 func (s *Server) ID() string { return s.id }
@@ -201,6 +185,7 @@ func (s *Server) open() error {
 	if s.ended() {
 		return nil
 	}
+	s.helpers.start(s, runtime.GOMAXPROCS(0)-1)
 	s.watchGuard(s.guard.Load())
 	s.cluster.watchCerts()
 	if err := s.writePidFile(); err != nil {

@@ -18,7 +18,7 @@ func (l sinkLink) conn() net.Conn { return l.nc }
 
 func (l sinkLink) trySend(segs []seg) (n int, err error) {
 	for _, s := range segs {
-		n += s.len()
+		n += len(s.b)
 	}
 	return n, nil
 }

@@ -31,20 +31,19 @@ func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	return &subscription{conn: c, subject: s[:n], queue: s[n:k], sid: s[k:]}
 }
 
-// count takes one delivery from what the subscription still may receive. It
-// reports false if nothing is left. The delivery that reaches the limit ends
-// the subscription.
-func (s *subscription) count() bool {
-	n := s.delivered.Add(1)
+// claim takes n deliveries from what the subscription still may receive, and returns how many of
+// them it gets. The one that reaches the limit ends the subscription.
+func (s *subscription) claim(n int64) int64 {
+	total := s.delivered.Add(n)
 	limit := s.limit.Load()
-	switch {
-	case limit == 0 || n < limit:
-		return true
-	case n > limit:
-		return false
+	if limit == 0 || total < limit {
+		return n
 	}
-	s.conn.expire(s)
-	return true
+	before := total - n
+	if before < limit { // the last one is among them
+		s.conn.expire(s)
+	}
+	return max(0, min(n, limit-before))
 }
 
 func (s *subscription) entry() sublist.Entry[*subscription] {

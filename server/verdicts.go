@@ -175,7 +175,6 @@ const recentSubjects = 8
 // connection: most publish the same few again, and one comparison is cheaper than
 // a hash. They are owned by the connection's reader; the zero value is ready.
 type lastVerdicts struct {
-	last  *lastVerdict // on the subject published last; nil if it is not at hand
 	known *[recentSubjects]lastVerdict
 }
 
@@ -189,7 +188,6 @@ type lastVerdict struct {
 // canPublish is [permits.canPublish].
 func (l *lastVerdicts) canPublish(p *permits, subject []byte) verdict {
 	if e := l.at(subject); e != nil && e.permits == p && string(e.subject) == string(subject) {
-		l.last = e
 		return e.verdict
 	}
 	return l.judge(p, subject)
@@ -209,18 +207,10 @@ func (l *lastVerdicts) judge(p *permits, subject []byte) verdict {
 	if l.known == nil {
 		l.known = new([recentSubjects]lastVerdict)
 	}
-	l.last = l.at(subject)
-	if l.last == nil {
+	e := l.at(subject)
+	if e == nil {
 		return p.canPublish(subject)
 	}
-	*l.last = lastVerdict{p, append(l.last.subject[:0], subject...), p.canPublish(subject)}
-	return l.last.verdict
-}
-
-// repeated returns the verdict on the subject published last, if it is at hand.
-func (l *lastVerdicts) repeated(p *permits) (v verdict, known bool) {
-	if l.last == nil || l.last.permits != p {
-		return verdict{}, false
-	}
-	return l.last.verdict, true
+	*e = lastVerdict{p, append(e.subject[:0], subject...), p.canPublish(subject)}
+	return e.verdict
 }

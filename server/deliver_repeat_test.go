@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestRunsAreWhatSingleStepsFind compares runs with framing one operation after the
+// TestRepeatedOperationsAreWhatSingleStepsFind compares runs with framing one operation after the
 // other, on publications that repeat their line, and some that are spoilt.
-func TestRunsAreWhatSingleStepsFind(t *testing.T) {
+func TestRepeatedOperationsAreWhatSingleStepsFind(t *testing.T) {
 	t.Parallel()
 	limits := frameLimits{role: roleClient, line: 4096, payload: 1 << 20}
 	lines := []string{"PUB a 2\r\n", "PUB a 2\n", "PUB a 0\r\n", "pub  a.b reply 5 \r\n", "HPUB a 12 14\r\n", "HPUB b 12 12\r\n"}
@@ -33,7 +33,9 @@ func TestRunsAreWhatSingleStepsFind(t *testing.T) {
 		case 1:
 			text = text[:r.IntN(len(text)+1)]
 		}
-		single, run := stepsOf(t, &limits, text, false), stepsOf(t, &limits, text, true)
+		each := limits
+		each.single = true
+		single, run := stepsOf(t, &each, text), stepsOf(t, &limits, text)
 		longest = max(longest, len(single))
 		if fmt.Sprint(single) != fmt.Sprint(run) {
 			t.Fatalf("seed %d: %q\none by one %q\nin runs    %q", seed, text, single, run)
@@ -45,7 +47,7 @@ func TestRunsAreWhatSingleStepsFind(t *testing.T) {
 }
 
 // stepsOf frames text and returns what each operation is, and how it ends.
-func stepsOf(t *testing.T, limits *frameLimits, text []byte, runs bool) (list []string) {
+func stepsOf(t *testing.T, limits *frameLimits, text []byte) (list []string) {
 	t.Helper()
 	var o op
 	for {
@@ -53,19 +55,20 @@ func stepsOf(t *testing.T, limits *frameLimits, text []byte, runs bool) (list []
 		if n == 0 || err != frameOK {
 			return append(list, fmt.Sprintf("%d with %d left", err, len(text)))
 		}
-		if runs && o.repeat {
-			n = o.extend(text)
-		}
-		for i := range o.more + 1 {
-			list = append(list, fmt.Sprintf("%d %q %d %q", o.verb, o.word[:o.words], o.header, o.payloadAt(i)))
+		for i := range o.count {
+			payload := o.payload
+			if i > 0 {
+				payload = text[i*o.stride()+len(o.line):][:len(o.payload)]
+			}
+			list = append(list, fmt.Sprintf("%d %q %d %q", o.verb, o.word[:o.words], o.header, payload))
 		}
 		text = text[n:]
 	}
 }
 
-// TestDeliveriesOfRunsAreCountedExactly lets runs and single messages race for the
+// TestClaimsAreExact lets runs and single messages race for the
 // last deliveries of a subscription.
-func TestDeliveriesOfRunsAreCountedExactly(t *testing.T) {
+func TestClaimsAreExact(t *testing.T) {
 	t.Parallel()
 	s, err := New(nil)
 	okay(t, err)
@@ -84,9 +87,9 @@ func TestDeliveriesOfRunsAreCountedExactly(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(round), uint64(i)))
 				for range 200 {
 					if r.IntN(2) == 0 {
-						got[i] += sub.countRun(1 + r.IntN(20))
-					} else if sub.count() {
-						got[i]++
+						got[i] += int(sub.claim(int64(1 + r.IntN(20))))
+					} else {
+						got[i] += int(sub.claim(1))
 					}
 				}
 			})

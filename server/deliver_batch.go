@@ -1,0 +1,292 @@
+package server
+
+import (
+	"slices"
+	"time"
+
+	"gnatsd/sublist"
+)
+
+// batch is what the bytes of one read ask to be delivered. It remembers where messages stand in
+// the read buffer and who is to get them, and copies nothing; flush hands everything over, target
+// by target. It belongs to the reader of one connection, which borrows it for the time that its
+// read buffer does not move.
+//
+// A message goes to a list of plain subscriptions as a whole (a [group]), as long as none of them
+// needs a look at every message, and to single subscriptions one by one (a [entry]).
+type batch struct {
+	srv  *Server
+	from *conn
+	in   []byte // the read buffer; places count from its beginning
+	at   uint32 // where the operation that is acted on begins
+
+	lines []line
+	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
+	texts []textPart
+
+	groups    []group
+	groupOf   map[*sublist.Result[*subscription]]uint32
+	lastGroup uint32
+	entries   []entry
+
+	targets []target
+	sparse  []uint32 // by slot: index of the target, if that is really of the connection
+	staged  int      // bytes that one subscription may get of what is collected
+	limit   int      // flush above it
+
+	begun   time.Time // of the batch, or the last flush
+	steps   int       // work since the clock was looked at
+	pinned  graceKey
+	message uint64 // number of the message, for what goes to a route once
+
+	inMsgs, inBytes int64
+	maxPending      int64 // of clients
+	preferLocal     bool  // queue members of this server come first
+	tracing         bool
+	readAt          int64 // UnixNano of the read, 0 unless the batch is a sample
+
+	members memberCache
+	sampler sampler
+	stall   stall
+	scratch expansion
+
+	unsorted []source
+	sources  []source // of groups, by target
+	sorted   []entry  // by target
+}
+
+// place is where messages with one control line stand in the read buffer, one after the other.
+type place struct {
+	at   uint32 // of the first payload
+	line uint32
+	n    uint32
+}
+
+// line is the control line of published messages: what all copies of them have in common.
+type line struct {
+	subject, tail uint32 // where they are: the tail is what follows the sid, "[reply] [header] size\r\n"
+	subjectLen    uint32
+	replyLen      uint32 // the tail begins with the reply, if there is one
+	tailLen       uint32
+	made          bool // the tail is in batch.text
+	size, header  uint32
+	stride        uint32 // from one payload to the next
+}
+
+// textLine marks a entry that is no message but text for the batch's own connection.
+const textLine = ^uint32(0)
+
+// claimed marks the count of a entry that its subscription has counted already.
+const claimed = 1 << 31
+
+// entry is what one subscription gets of the batch besides its groups.
+type entry struct {
+	place
+	target uint32
+	sub    *subscription
+}
+
+// group is a list of plain subscriptions that all get the same messages.
+type group struct {
+	list    *sublist.Result[*subscription]
+	whole   []*subscription // get all of them
+	each    []*subscription // need a look at every message
+	mixed   []*subscription // memory of whole, where it is not all there are
+	places  []place
+	msgs    int64 // in places
+	headers bool  // some of them have headers
+}
+
+// target is one connection that gets something.
+type target struct {
+	c       *conn
+	sources extent // in batch.sources, while flushing
+	entries extent // in batch.sorted
+	later   bool   // it does not get its part with the others
+	readAt  int64  // UnixNano of the read, if it is followed to the socket, else 0
+	group   uint32 // group that the route gets, plus one; of a route
+	message uint64 // that was collected for the route last, which gets one copy
+}
+
+type extent struct{ from, to uint32 }
+
+// textPart is a part of batch.text for the batch's own connection.
+type textPart struct {
+	from, to uint32
+	payload  int // if it is a message, else -1
+}
+
+// source is a group that a target gets by one subscription.
+type source struct {
+	target uint32
+	group  uint32
+	sub    *subscription
+}
+
+const (
+	// maxStaged bounds the bytes that one subscription may get of a batch.
+	maxStaged = 1 << 20
+	// maxEntries bounds what is collected one by one, 1 MB of memory.
+	maxEntries = 1 << 15
+	// maxGroups bounds the groups of a batch.
+	maxGroups = 512
+	// maxText bounds the replies of a batch.
+	maxText = 64 << 10
+	// batchTime is how long a batch may take before it is flushed: those who unsubscribe wait
+	// for it, and so do the messages.
+	batchTime = 5 * time.Millisecond
+	// stepsPerLook is how much is done between two looks at the clock. A step takes some 10 ns.
+	stepsPerLook = 4 << 10
+)
+
+// begin prepares for what c has read.
+func (b *batch) begin(c *conn) {
+	opts := c.srv.options()
+	b.from = c
+	b.in = c.in.ck.b[:0]
+	b.maxPending = opts.MaxPending
+	b.limit = int(min(maxStaged, max(opts.MaxPending/2, 1)))
+	b.preferLocal = opts.Cluster.PreferLocal
+	b.tracing = c.srv.log.tracing()
+	b.readAt = 0
+	if b.sampler.due() {
+		b.readAt = time.Now().UnixNano()
+		b.sampler.took(b.readAt)
+	}
+}
+
+// end flushes the batch and adds it up.
+func (b *batch) end() {
+	b.flush()
+	if b.inMsgs > 0 {
+		b.from.counted(b.inMsgs, b.inBytes, time.Now().UnixNano())
+		b.inMsgs, b.inBytes = 0, 0
+	}
+	b.from, b.in = nil, nil
+	b.begun, b.steps = time.Time{}, 0
+}
+
+// pin precedes every match: from here to the flush, those who unsubscribe wait for the batch
+// before they answer a PING.
+func (b *batch) pin() {
+	if b.pinned.shard == nil {
+		b.pinned = b.srv.grace.enter(b.from.slot)
+	}
+}
+
+// unpin says that everything collected has been handed over, to other clients at least.
+func (b *batch) unpin() {
+	if b.pinned.shard != nil {
+		b.srv.grace.leave(b.pinned)
+		b.pinned = graceKey{}
+		b.members.clear()
+	}
+}
+
+// due reports whether the batch must be flushed before it is finished.
+func (b *batch) due() bool {
+	if b.staged >= b.limit || len(b.entries) >= maxEntries || len(b.groups) >= maxGroups || len(b.text) >= maxText {
+		return true
+	}
+	if b.steps < stepsPerLook {
+		return false
+	}
+	b.steps = 0
+	now := time.Now()
+	if b.begun.IsZero() {
+		b.begun = now
+	}
+	return now.Sub(b.begun) >= batchTime
+}
+
+// offset returns where a slice of the read buffer begins.
+func (b *batch) offset(part []byte) uint32 { return uint32(cap(b.in) - cap(part)) }
+
+// addLine notes the control line of a publication. Its last words are the reply, if it has one, the
+// size of the headers, if it has them, and the size.
+func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
+	l := line{
+		subject: b.offset(subject), subjectLen: uint32(len(subject)), replyLen: uint32(len(reply)),
+		size: uint32(o.size), header: uint32(o.header), stride: uint32(o.stride()),
+	}
+	if tail := o.tail(reply); tail != nil {
+		l.tail, l.tailLen = b.offset(tail), uint32(len(tail))
+	} else {
+		l.made, l.tail = true, uint32(len(b.text))
+		b.text = appendTail(b.text, reply, o.header, o.size)
+		l.tailLen = uint32(len(b.text)) - l.tail
+	}
+	b.lines = append(b.lines, l)
+	return uint32(len(b.lines) - 1)
+}
+
+// bytesAt returns bytes of the read buffer.
+func (b *batch) bytesAt(at, n uint32) []byte { return b.in[:cap(b.in)][at : at+n] }
+
+func (b *batch) tail(l *line) []byte {
+	if l.made {
+		return b.text[l.tail : l.tail+l.tailLen]
+	}
+	return b.bytesAt(l.tail, l.tailLen)
+}
+
+// reply collects text for the connection that the batch was read from.
+func (b *batch) reply(text string) {
+	at := uint32(len(b.text))
+	b.text = append(b.text, text...)
+	b.addText(at, -1)
+}
+
+// addText collects what has been appended to b.text from at on: a message with so many bytes of
+// payload, or -1 for none.
+func (b *batch) addText(at uint32, payload int) {
+	b.entries = append(b.entries, entry{
+		place: place{at: b.at, line: textLine, n: uint32(len(b.texts))}, target: b.target(b.from),
+	})
+	b.texts = append(b.texts, textPart{at, uint32(len(b.text)), payload})
+}
+
+// deliver collects messages of one line for one subscription.
+func (b *batch) deliver(sub *subscription, p place) {
+	b.entries = append(b.entries, entry{place: p, target: b.target(sub.conn), sub: sub})
+	b.steps++
+}
+
+// target returns the index of a connection's target, adding it if need be.
+func (b *batch) target(c *conn) uint32 {
+	slot := c.slot
+	if int(slot) >= len(b.sparse) {
+		b.sparse = append(b.sparse, make([]uint32, int(slot)+1-len(b.sparse))...)
+	}
+	i := b.sparse[slot]
+	if int(i) < len(b.targets) && b.targets[i].c == c {
+		return i
+	}
+	i = uint32(len(b.targets))
+	b.sparse[slot] = i
+	b.targets = append(b.targets, target{c: c})
+	return i
+}
+
+// part returns the messages at the beginning of a place that the batch has room for, at least one.
+func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
+	l := &b.lines[p.line]
+	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
+	n := max(1, min(int(p.n), (b.limit-b.staged)/each, maxEntries/(len(res.Queues)+1)))
+	b.staged += n * each
+	b.steps += n
+	return place{at: p.at, line: p.line, n: uint32(n)}
+}
+
+// flushLine flushes the batch, but keeps the line of p.
+func (b *batch) flushLine(p *place) {
+	l := b.lines[p.line]
+	tail := slices.Clone(b.tail(&l))
+	b.flush()
+	if l.made {
+		l.tail = 0
+		b.text = append(b.text, tail...)
+	}
+	b.lines = append(b.lines, l)
+	p.line = 0
+}

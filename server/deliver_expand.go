@@ -1,0 +1,319 @@
+package server
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// expansion is what one goroutine needs to hand a batch over: memory in which the messages of one
+// target after the other are written out, just as they go to the socket.
+type expansion struct {
+	b   *batch
+	now int64 // UnixNano
+
+	// Of the target under way.
+	t       *target
+	buf     []byte // control lines, and payloads but the large ones
+	cut     int    // how much of buf is in load.segs
+	large   int    // bytes of load.segs that are not in buf
+	load    load
+	lagging bool
+	mixed   []entry // if it has several sources
+
+	// The control line that was written last into buf, to be copied for the next message.
+	headSub        *subscription
+	headLine       uint32
+	headAt, headTo int
+
+	// What buf holds, if that is all messages of one group.
+	whole    bool
+	group    uint32
+	sid      string
+	headless bool
+
+	msgs, bytes int64
+	reached     int         // targets that got messages
+	lag         []*outbound // those of them that lag behind
+}
+
+const (
+	// expansionSize is the size of buf: it fits the cache of a core, and most batches need one
+	// write for each target.
+	expansionSize = 128 << 10
+	// refPayload is the payload size from which a message is not copied but
+	// written from where it was read.
+	refPayload = 8 << 10
+	// maxLoadSegs bounds the parts of one write.
+	maxLoadSegs = 64
+)
+
+// start prepares for a flush of b.
+func (x *expansion) start(b *batch, now int64) {
+	x.b, x.now = b, now
+	x.msgs, x.bytes, x.reached = 0, 0, 0
+	if cap(x.buf) == 0 {
+		x.buf = make([]byte, 0, expansionSize)
+	}
+	x.empty()
+}
+
+// finish forgets what the memory referred to.
+func (x *expansion) finish() {
+	clear(x.lag)
+	clear(x.load.segs[:cap(x.load.segs)])
+	x.empty()
+	x.lag, x.b, x.t = x.lag[:0], nil, nil
+	if cap(x.buf) > 4*expansionSize {
+		x.buf = nil // control lines can be very long
+	}
+}
+
+// empty prepares for another target, or for the rest of one.
+func (x *expansion) empty() {
+	x.buf, x.cut, x.large = x.buf[:0], 0, 0
+	x.load = load{segs: x.load.segs[:0]}
+	x.headSub, x.whole = nil, false
+}
+
+// handOver writes what the batch holds for one target.
+func (x *expansion) handOver(t *target) {
+	b, before := x.b, x.msgs
+	x.t, x.lagging = t, false
+	src := b.sources[t.sources.from:t.sources.to]
+	one := b.sorted[t.entries.from:t.entries.to]
+	if len(src) == 1 && len(one) == 0 {
+		x.addGroup(src[0])
+	} else {
+		x.empty()
+		if len(src) > 0 {
+			one = x.merge(src, one)
+		}
+		x.addEach(one)
+	}
+	x.push()
+	if x.msgs == before {
+		return
+	}
+	x.reached++
+	t.c.lastActive.Store(x.now)
+	if x.lagging {
+		x.lag = append(x.lag, &t.c.out)
+	}
+}
+
+// addGroup writes the messages of one group. They stand in buf already if the target before got
+// the same.
+func (x *expansion) addGroup(s source) {
+	g := &x.b.groups[s.group]
+	n := s.sub.claim(g.msgs)
+	headless := g.headers && !x.t.c.headers.Load()
+	if x.whole && n == g.msgs && x.group == s.group && x.sid == s.sub.sid && x.headless == headless {
+		return
+	}
+	x.empty()
+	x.whole, x.group, x.sid, x.headless = n == g.msgs, s.group, s.sub.sid, headless
+	for _, p := range g.places {
+		k := min(int64(p.n), n)
+		x.add(s.sub, p, uint32(k))
+		n -= k
+	}
+}
+
+// addEach writes entries, in their order.
+func (x *expansion) addEach(list []entry) {
+	for len(list) > 0 {
+		d, k := &list[0], 1
+		switch {
+		case d.line == textLine:
+			x.addText(x.b.texts[d.n])
+		case d.n&claimed != 0:
+			x.add(d.sub, d.place, d.n&^claimed)
+		default:
+			sum := int64(d.n)
+			for k < len(list) && list[k].sub == d.sub && list[k].n&claimed == 0 {
+				sum += int64(list[k].n)
+				k++
+			}
+			left := d.sub.claim(sum)
+			for i := range list[:k] {
+				n := min(int64(list[i].n), left)
+				x.add(d.sub, list[i].place, uint32(n))
+				left -= n
+			}
+		}
+		list = list[k:]
+	}
+}
+
+// merge brings everything for one target into the order in which it was read, message by message.
+func (x *expansion) merge(src []source, one []entry) []entry {
+	list := x.mixed[:0]
+	for i := range one {
+		list = x.b.appendSingle(list, one[i].place, one[i].sub)
+	}
+	for _, s := range src {
+		g := &x.b.groups[s.group]
+		left := s.sub.claim(g.msgs)
+		for _, p := range g.places {
+			n := min(int64(p.n), left)
+			left -= n
+			p.n = uint32(n) | claimed
+			list = x.b.appendSingle(list, p, s.sub)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	x.mixed = list
+	return list
+}
+
+// appendSingle appends entries of one message each.
+func (b *batch) appendSingle(list []entry, p place, sub *subscription) []entry {
+	if p.line == textLine {
+		return append(list, entry{place: p})
+	}
+	stride := b.lines[p.line].stride
+	for i := range p.n &^ claimed {
+		list = append(list, entry{place: place{p.at + i*stride, p.line, 1 | p.n&claimed}, sub: sub})
+	}
+	return list
+}
+
+// addText writes text for the batch's own connection.
+func (x *expansion) addText(part textPart) {
+	text := x.b.text[part.from:part.to]
+	x.makeRoom(len(text))
+	x.buf = append(x.buf, text...)
+	if part.payload >= 0 {
+		x.load.msgs++
+		x.load.payload += int64(part.payload)
+	}
+}
+
+// add writes n messages of one line.
+func (x *expansion) add(sub *subscription, p place, n uint32) {
+	if n == 0 {
+		return
+	}
+	b, c := x.b, x.t.c
+	l := &b.lines[p.line]
+	at, size := p.at, l.size
+	bare := l.header > 0 && !c.headers.Load()
+	if bare {
+		at, size = at+l.header, size-l.header
+		if r, ok := c.ops.(*route); ok {
+			r.lostHeaders(int64(n))
+		}
+	}
+	over := int64(size) > b.maxPending && c.role == roleClient
+	room := maxHead + int(l.subjectLen+l.tailLen) + len(sub.sid)
+	if size < refPayload {
+		room += int(size) + len("\r\n")
+	}
+	for range n {
+		x.makeRoom(room)
+		x.addHead(sub, l, p.line, bare)
+		payload := b.bytesAt(at, size+2)
+		if size < refPayload {
+			x.buf = append(x.buf, payload...)
+		} else {
+			x.addLarge(payload)
+		}
+		x.load.msgs++
+		x.load.payload += int64(size)
+		x.load.over = x.load.over || over
+		x.load.subject = b.bytesAt(l.subject, l.subjectLen)
+		at += l.stride
+	}
+}
+
+// makeRoom makes sure that n bytes can be appended to buf, and that one write does not get too
+// large.
+func (x *expansion) makeRoom(n int) {
+	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.load.segs) >= maxLoadSegs {
+		x.push()
+		x.empty()
+		x.buf = slices.Grow(x.buf, n)
+	}
+}
+
+// maxHead is how many bytes a control line may have besides subject, sid and tail.
+const maxHead = len("HMSG ") + 2 + 2*maxSizeDigits + len(" \r\n")
+
+// addHead writes a control line.
+func (x *expansion) addHead(sub *subscription, l *line, number uint32, bare bool) {
+	if x.headSub == sub && x.headLine == number {
+		x.buf = append(x.buf, x.buf[x.headAt:x.headTo]...)
+		return
+	}
+	x.headSub, x.headLine, x.headAt = sub, number, len(x.buf)
+	x.buf = x.b.appendLine(x.buf, l, sub.sid, bare)
+	x.headTo = len(x.buf)
+}
+
+// appendLine appends the control line of l for a sid.
+func (b *batch) appendLine(text []byte, l *line, sid string, bare bool) []byte {
+	text = appendHead(text, l.header > 0 && !bare, b.bytesAt(l.subject, l.subjectLen), sid)
+	tail := b.tail(l)
+	if bare {
+		return appendTail(text, tail[:l.replyLen], 0, int(l.size-l.header))
+	}
+	return append(text, tail...)
+}
+
+// appendHead appends the beginning of a control line, as far as the sid.
+func appendHead(text []byte, headers bool, subject []byte, sid string) []byte {
+	if headers {
+		text = append(text, 'H')
+	}
+	text = append(text, "MSG "...)
+	text = append(text, subject...)
+	text = append(text, ' ')
+	text = append(text, sid...)
+	return append(text, ' ')
+}
+
+// appendTail appends what follows the sid; header is 0 for messages without headers.
+func appendTail(text, reply []byte, header, size int) []byte {
+	if len(reply) > 0 {
+		text = append(text, reply...)
+		text = append(text, ' ')
+	}
+	if header > 0 {
+		text = strconv.AppendInt(text, int64(header), 10)
+		text = append(text, ' ')
+	}
+	text = strconv.AppendInt(text, int64(size), 10)
+	return append(text, "\r\n"...)
+}
+
+// addLarge adds a payload where it was read.
+func (x *expansion) addLarge(payload []byte) {
+	x.cutOff()
+	x.load.segs = append(x.load.segs, seg{b: payload, ck: x.b.from.in.ck})
+	x.large += len(payload)
+}
+
+// cutOff makes what is new in buf a part of the next write.
+func (x *expansion) cutOff() {
+	if len(x.buf) > x.cut {
+		x.load.segs = append(x.load.segs, seg{b: x.buf[x.cut:]})
+		x.cut = len(x.buf)
+	}
+}
+
+// push writes to the target what has been added. It may be done again, to another one.
+func (x *expansion) push() {
+	x.cutOff()
+	if len(x.load.segs) == 0 {
+		return
+	}
+	load := x.load
+	load.bytes = len(x.buf) + x.large
+	if load.msgs > 0 {
+		load.born, x.t.readAt = x.t.readAt, 0
+		x.msgs += load.msgs
+		x.bytes += load.payload
+	}
+	x.lagging = x.t.c.out.push(&load)
+}

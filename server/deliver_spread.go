@@ -1,0 +1,170 @@
+package server
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// flushHelpers are goroutines that take a part of flushes with many targets, on cores that are
+// idle. They belong to the server and end with it.
+type flushHelpers struct {
+	jobs  chan *flushJob // without a buffer: whoever receives has nothing else to do
+	count int
+}
+
+// flushJob is a flush that several goroutines work on.
+type flushJob struct {
+	b    *batch
+	now  int64
+	next atomic.Int32 // target that is to be taken next
+	step int32        // targets taken at a time
+
+	mu     sync.Mutex // guards what follows
+	closed bool       // nothing is left to take
+	inside int        // helpers at work
+	left   sync.Cond
+	msgs   int64
+	bytes  int64
+	reach  int
+	lag    []*outbound
+}
+
+const (
+	// sharedWork is the estimated time of a flush, in ns, from which others help with it. Waking a
+	// helper takes some 5 µs.
+	sharedWork = 40_000
+	// targetWork and messageWork are about what a target and a message to it cost, in ns, and
+	// byteWork what a byte does, in 1/32 ns.
+	targetWork  = 1500
+	messageWork = 30
+	byteWork    = 3
+)
+
+// start starts helpers for a server.
+func (h *flushHelpers) start(s *Server, count int) {
+	h.count = count
+	h.jobs = make(chan *flushJob)
+	for range count {
+		s.conns.Add(1)
+		go h.run(s) // ends with the server, which waits for it
+	}
+}
+
+func (h *flushHelpers) run(s *Server) {
+	defer s.conns.Done()
+	var x expansion
+	for {
+		select {
+		case j := <-h.jobs:
+			if j.join() {
+				x.start(j.b, j.now)
+				j.work(&x)
+				j.leave(&x)
+				x.finish()
+			}
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+// helpersFor returns how many helpers a flush may have.
+func (b *batch) helpersFor() int {
+	h := &b.srv.helpers
+	if h.count == 0 || len(b.targets) < 2 || b.work() < sharedWork {
+		return 0
+	}
+	return min(h.count, len(b.targets)/2, runtime.GOMAXPROCS(0)-b.srv.grace.pinned())
+}
+
+// work estimates how long a flush takes, in ns.
+func (b *batch) work() int64 {
+	n := int64(len(b.targets)) * targetWork
+	msgs := int64(len(b.entries))
+	for i := range b.groups {
+		msgs += b.groups[i].msgs * int64(len(b.groups[i].whole))
+	}
+	size := int64(0)
+	if len(b.lines) > 0 {
+		size = int64(b.lines[0].stride)
+	}
+	return n + msgs*(messageWork+size*byteWork/32)
+}
+
+// spread hands over to all targets but those that come later, with helpers if that pays.
+func (b *batch) spread(x *expansion) {
+	n := b.helpersFor()
+	if n <= 0 {
+		for i := range b.targets {
+			if t := &b.targets[i]; !t.later {
+				x.handOver(t)
+			}
+		}
+		return
+	}
+	j := &flushJob{b: b, now: x.now, step: int32(max(1, min(8, len(b.targets)/16)))}
+	j.left.L = &j.mu
+	for range n {
+		select {
+		case b.srv.helpers.jobs <- j:
+		default: // all of them are busy
+		}
+	}
+	j.work(x)
+	j.finish(x)
+}
+
+// work takes targets until none is left.
+func (j *flushJob) work(x *expansion) {
+	all := j.b.targets
+	for {
+		to := int(j.next.Add(j.step))
+		from := to - int(j.step)
+		if from >= len(all) {
+			return
+		}
+		for i := from; i < min(to, len(all)); i++ {
+			if t := &all[i]; !t.later {
+				x.handOver(t)
+			}
+		}
+	}
+}
+
+// join reports whether there is something left to do.
+func (j *flushJob) join() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return false
+	}
+	j.inside++
+	return true
+}
+
+// leave adds what a helper did.
+func (j *flushJob) leave(x *expansion) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.msgs += x.msgs
+	j.bytes += x.bytes
+	j.reach += x.reached
+	j.lag = append(j.lag, x.lag...)
+	j.inside--
+	j.left.Signal()
+}
+
+// finish waits for the helpers, and adds what they did.
+func (j *flushJob) finish(x *expansion) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	for j.inside > 0 {
+		j.left.Wait()
+	}
+	x.msgs += j.msgs
+	x.bytes += j.bytes
+	x.reached += j.reach
+	x.lag = append(x.lag, j.lag...)
+}
