@@ -12,12 +12,13 @@ import (
 
 	"gnatsd/conf"
 	"gnatsd/logger"
+	"gnatsd/server/internal/process"
 )
 
 // CommandLine reads the arguments of the program. It returns the options to run
 // with; or nil, if all that was asked for is done or failed, and the exit status.
 func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
-	fs := flag.NewFlagSet(defaultProcessName, flag.ContinueOnError)
+	fs := flag.NewFlagSet(process.DefaultName, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() { fmt.Fprint(stdout, usageText()) }
 	misused := true // until the flags have been read: package flag reports that
@@ -87,7 +88,7 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	if o.ConfigFile != "" {
 		what = fmt.Sprintf("configuration file %s is valid", o.ConfigFile)
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", defaultProcessName, what)
+	fmt.Fprintf(stderr, "%s: %s\n", process.DefaultName, what)
 	return 0
 }
 
@@ -143,7 +144,7 @@ func (o *Options) describe() string {
 // usageText is what -h prints.
 func usageText() string {
 	var b strings.Builder
-	b.WriteString("\nUsage: " + defaultProcessName + " [options]\n")
+	b.WriteString("\nUsage: " + process.DefaultName + " [options]\n")
 	for _, group := range []string{serverGroup, loggingGroup, authGroup, tlsGroup, clusterGroup, commonGroup} {
 		b.WriteString("\n")
 		if group == commonGroup {

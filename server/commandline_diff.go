@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/process"
 )
 
 // This file is --diff: what a reload with a file would change.
@@ -82,10 +83,10 @@ func findRunning(o *Options, running string) (record *settingsRecord, next *Opti
 	if running == "true" { // as package flag says that nothing was written behind it
 		target = ""
 	}
-	if _, err := targetPid(target); err != nil && target != "" {
+	if _, err := process.TargetPid(target); err != nil && target != "" {
 		return fileRecord(o, target)
 	}
-	pid, err := runningPid(target)
+	pid, err := process.RunningPid(target)
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -112,7 +113,7 @@ func fileRecord(o *Options, file string) (record *settingsRecord, next *Options,
 // optionsOf are the settings of a server with this command line and environment,
 // if it had this file.
 func optionsOf(file string, args, env []string) (*Options, error) {
-	fs := flag.NewFlagSet(defaultProcessName, flag.ContinueOnError)
+	fs := flag.NewFlagSet(process.DefaultName, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	flags := optionTable().Define(fs)

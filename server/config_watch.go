@@ -62,7 +62,7 @@ func (s *Server) watchConfig() {
 	if !o.WatchConfig || o.ConfigFile == "" {
 		return
 	}
-	w := &configWatcher{files: s.configFiles, reload: s.Reload, refused: func(err error) { refusedReload(s, err) }}
+	w := &configWatcher{files: s.configFiles, reload: s.Reload, refused: s.logRefusedReload}
 	s.conns.Add(1)
 	go func() { // ends with the server; Shutdown waits for it
 		defer s.conns.Done()

@@ -49,8 +49,8 @@
 // README, --print-config and the comparison at a reload all come from the rows.
 // options_load.go lays the file, then the flags that were typed, over one another;
 // what is left takes the defaults. commandline.go is what the program does with its
-// arguments, process.go and its neighbours are the process: signals, the files that
-// tell others of it, the service manager.
+// arguments. Signals, pid and ports files, -sl and the service manager are in
+// internal/process, which process.go drives.
 //
 // # When the settings change
 //

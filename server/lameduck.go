@@ -40,7 +40,7 @@ func (s *Server) enterLameDuck() bool {
 	if begins {
 		s.Noticef("Entering lame duck mode, stop accepting new clients")
 		listener.Close()
-		s.notified(s.notify.status("Lame duck mode: clients leave one by one"))
+		s.notified(s.notify.Status("Lame duck mode: clients leave one by one"))
 	}
 	return begins
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"gnatsd/logger"
+	"gnatsd/server/internal/process"
 )
 
 // Where the log goes: the choice among the settings, and opening the log file
@@ -48,7 +49,7 @@ func openLog(o *Options) (*logger.Logger, error) {
 		SizeLimit: o.LogSizeLimit,
 		MaxFiles:  o.LogMaxNum,
 	}
-	switch logDestination(o, isService()) {
+	switch logDestination(o, process.IsService()) {
 	case toFile:
 		to, err := logger.OpenFile(o.LogFile, l)
 		if err != nil {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gnatsd/server/internal/process"
 )
 
 // This file is the monitoring port: its listeners, its table of pages and how
@@ -35,7 +37,7 @@ func noMonitoring(err error) error {
 type monitor struct {
 	requests [len(countedPaths)]atomic.Uint64
 	large    *admission // to the making of a large page
-	usage    *usageSampler
+	usage    *process.UsageSampler
 	logins   *verifier
 	metrics  func() prometheus.Gatherer // made when it is first asked for
 
@@ -98,7 +100,7 @@ func (m *monitor) counts() map[string]uint64 {
 
 // newMonitor prepares the monitoring of s.
 func newMonitor(s *Server) monitor {
-	return monitor{metrics: sync.OnceValue(func() prometheus.Gatherer { return newMetrics(s) }), large: newAdmission(1), usage: newUsageSampler(), logins: newVerifier(1)}
+	return monitor{metrics: sync.OnceValue(func() prometheus.Gatherer { return newMetrics(s) }), large: newAdmission(1), usage: process.NewUsageSampler(), logins: newVerifier(1)}
 }
 
 // handler finds the page of a request.

@@ -117,10 +117,10 @@ func (s *Server) healthy(p *selfCheck) bool {
 
 // startWatchdog sends the service manager watchdog keepalives, if it wants any.
 func (s *Server) startWatchdog() {
-	if s.notify.watchdog <= 0 {
+	if !s.notify.WantsWatchdog() {
 		return
 	}
 	p := newSelfCheck(s)
-	stop := s.notify.startWatchdog(func() bool { return s.healthy(p) })
+	stop := s.notify.StartWatchdog(func() bool { return s.healthy(p) })
 	s.stopWatchdog = func() { stop(); p.end() }
 }

@@ -130,7 +130,7 @@ func (s *Server) count(v *Varz) {
 	v.Start, v.Now = s.start.UTC(), time.Now().UTC()
 	v.Uptime = span(v.Now.Sub(v.Start))
 	v.ConfigLoadTime = s.ConfigTime().UTC()
-	v.CPU, v.Mem, _ = s.mon.usage.usage() // zero where the system does not tell
+	v.CPU, v.Mem, _ = s.mon.usage.Usage() // zero where the system does not tell
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()

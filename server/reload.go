@@ -45,6 +45,13 @@ func reasons(err error) []error {
 	return []error{err}
 }
 
+// logRefusedReload logs why a reload changed nothing, a line for each reason.
+func (s *Server) logRefusedReload(err error) {
+	for _, reason := range reasons(err) {
+		s.Errorf("Failed to reload server configuration: %v", reason)
+	}
+}
+
 // Reload reads the configuration file again and applies what has changed. Flags
 // that were typed, and settings that a program made by itself, stay in force over
 // the file. The error has a line for everything that is wrong, and then nothing
@@ -55,14 +62,14 @@ func (s *Server) Reload() error {
 	if s.ended() {
 		return errStopping
 	}
-	s.notified(s.notify.reloading())
+	s.notified(s.notify.Reloading())
 	err := s.reload()
 	s.counters.reloads.ended(err)
 	status := "Server is ready"
 	if err != nil {
 		status = "Server is ready; the last reload failed"
 	}
-	s.notified(s.notify.ready(status))
+	s.notified(s.notify.Ready(status))
 	return err
 }
 

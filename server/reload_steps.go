@@ -6,6 +6,7 @@ import (
 
 	"gnatsd/conf"
 	"gnatsd/logger"
+	"gnatsd/server/internal/process"
 )
 
 // What a reload has to do about a row that changed. Rows marked conf.Fixed
@@ -142,15 +143,15 @@ func (s *Server) applyPing(c *change) {
 
 // applyPidFile writes the new file; the old one is kept until the end.
 func (s *Server) applyPidFile(c *change) {
-	if err := s.files.writePid(c.new.PidFile); err != nil {
-		s.Errorf(msgPidNotRewritten, err)
+	if err := s.files.WritePid(c.new.PidFile); err != nil {
+		s.Errorf("Failed to write pidfile: %v", err)
 	}
 }
 
 // applyPortsFile removes the old file and writes the new one, whose URLs say
 // whether there is TLS.
 func (s *Server) applyPortsFile(c *change) {
-	if err := s.files.removePorts(); err != nil {
+	if err := s.files.RemovePorts(); err != nil {
 		s.Errorf("%v", err)
 	}
 	s.writePortsFile()
@@ -188,7 +189,7 @@ func (c *change) logMoves() bool {
 
 // logKey is the setting that says where the log goes.
 func (c *change) logKey() string {
-	switch logDestination(c.new, isService()) {
+	switch logDestination(c.new, process.IsService()) {
 	case toFile:
 		return "log_file"
 	case toRemoteSyslog:

@@ -58,7 +58,7 @@ func (r *reloader) change(t testing.TB, text string) error {
 }
 
 // must is change without an error.
-func (r *reloader) must(t testing.TB, text string) {
+func (r *reloader) okay(t testing.TB, text string) {
 	t.Helper()
 	if err := r.change(t, text); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestWhatAReloadDoesAboutEveryRow(t *testing.T) {
 			if s.options() == old || len(optionTable().Compare(old, s.options())) == 0 {
 				t.Error("nothing is in force")
 			}
-			s.must(t, c.before)
+			s.okay(t, c.before)
 			if diff := optionTable().Compare(old, s.options()); len(diff) > 0 {
 				t.Errorf("%s was not changed back", diff[0].Row.Key)
 			}
@@ -261,7 +261,7 @@ func TestWhatAReloadDoesAboutEveryRow(t *testing.T) {
 func TestMessagesOfAReloadComeInOrder(t *testing.T) {
 	t.Parallel()
 	s := startReloader(t, `max_connections: 20, cluster { listen: 127.0.0.1:-1 }`)
-	s.must(t, `write_deadline: 7s, tls_ = 1, authorization { user: u, password: p, timeout: 3 }, syslog: true
+	s.okay(t, `write_deadline: 7s, tls_ = 1, authorization { user: u, password: p, timeout: 3 }, syslog: true
 		cluster { listen: 127.0.0.1:-1, no_advertise: true, routes: ["nats://127.0.0.1:1"] }
 		log_file: x, max_payload: 10, max_control_line: 512, ping_max: 9, ping_interval: "9s", max_connections: 10
 		debug: true, trace: true, logtime: false, client_advertise: "a:1", pid_file: `+conf.Quote(filepath.Join(t.TempDir(), "pid")))
@@ -316,8 +316,8 @@ func TestFlagsNeverBlockAReload(t *testing.T) {
 			}
 			s := runReloader(t, o)
 			old := s.options()
-			s.must(t, "max_payload: 200, debug: true, trace: true, logtime: true")
-			s.must(t, "max_payload: 100")
+			s.okay(t, "max_payload: 200, debug: true, trace: true, logtime: true")
+			s.okay(t, "max_payload: 100")
 			if diff := optionTable().Compare(old, s.options()); len(diff) > 0 {
 				t.Errorf("%s: %s became %s", diff[0].Row.Key, diff[0].Old, diff[0].New)
 			}
@@ -337,7 +337,7 @@ func TestWhatAProgramSetStays(t *testing.T) {
 		okay(t, err)
 		o.Host, o.Port, o.NoSigs, o.MaxConn, o.CustomClientAuthentication = "127.0.0.1", RandomPort, true, 7, everybody{}
 		s := runReloader(t, o)
-		s.must(t, "port: 5222, max_payload: 200, max_connections: 9")
+		s.okay(t, "port: 5222, max_payload: 200, max_connections: 9")
 		if now := s.options(); now.MaxPayload != 200 || now.MaxConn != 7 || now.Port != RandomPort || !now.NoSigs || now.CustomClientAuthentication == nil {
 			t.Errorf("got %+v", now)
 		}
@@ -355,7 +355,7 @@ func TestWhatAProgramSetStays(t *testing.T) {
 		if now := s.options(); now.MaxPayload != 100 || now.Port != RandomPort || now.TLSConfig == nil || !s.info.Load().info.TLSRequired {
 			t.Errorf("got %+v", now)
 		}
-		s.must(t, "")
+		s.okay(t, "")
 		if got := s.options().MaxPayload; got != 1<<20 {
 			t.Errorf("after: got max_payload %d", got)
 		}
@@ -367,7 +367,7 @@ func TestWhatAProgramSetStays(t *testing.T) {
 		o.Host, o.Port, o.NoSigs, o.TLSConfig = "127.0.0.1", RandomPort, true, mustTLS(t, certOpts(certDir(t), "server"))
 		s := runReloader(t, o)
 		holder := s.guard.Load().tls
-		s.must(t, "authorization { timeout: 2 }")
+		s.okay(t, "authorization { timeout: 2 }")
 		if s.guard.Load().tls != holder || s.options().TLSConfig == nil {
 			t.Error("the configuration was replaced")
 		}
@@ -379,7 +379,7 @@ func TestOptionsAreNeverWrittenAfterNew(t *testing.T) {
 	s := startReloader(t, "authorization { users: [{user: a, pass: b, permissions: {publish: x}}] }")
 	before := s.options()
 	copied := before.Clone()
-	s.must(t, "authorization { users: [{user: a, pass: c}], timeout: 3 }, max_payload: 9, debug: true")
+	s.okay(t, "authorization { users: [{user: a, pass: c}], timeout: 3 }, max_payload: 9, debug: true")
 	if s.options() == before {
 		t.Error("the options were not replaced")
 	}
@@ -391,12 +391,12 @@ func TestOptionsAreNeverWrittenAfterNew(t *testing.T) {
 func TestLinesOfWarningsAreToldOnce(t *testing.T) {
 	t.Parallel()
 	s := startReloader(t, "strange: 1, authorization { user: u, pass: p }")
-	s.must(t, "strange: 1, authorization { user: u, pass: q }")
+	s.okay(t, "strange: 1, authorization { user: u, pass: q }")
 	for _, line := range s.lines() {
 		if strings.Contains(line, "strange") || strings.Contains(line, "Plaintext") {
 			t.Errorf("told again: %s", line)
 		}
 	}
-	s.must(t, "strange: 1, stranger: 1, authorization { user: u, pass: q }")
+	s.okay(t, "strange: 1, stranger: 1, authorization { user: u, pass: q }")
 	s.log.wait(t, `unknown field "stranger"`)
 }

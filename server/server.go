@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"gnatsd/server/internal/process"
 	"gnatsd/sublist"
 )
 
@@ -34,8 +35,8 @@ type Server struct {
 	handshakes *admission // to long arithmetic: TLS handshakes of all ports, passwords of clients
 
 	// Set before Run.
-	notify notifier        // tells nobody unless the server is the process
-	tell   *settingsTeller // the same
+	notify process.Notifier // does nothing unless the server is the process
+	tell   *settingsTeller  // the same
 	exit   func(code int)
 
 	// Snapshots.
@@ -61,22 +62,22 @@ type Server struct {
 	pending  atomic.Int64                        // bytes queued over all connections
 	shedding atomic.Bool                         // somebody looks for the largest queue
 	lameDuck atomic.Bool                         // clients are sent away, none may come
-	files    processFiles
 	closed   closedConns
 	mon      monitor
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
 
-	reloading    sync.Mutex // held during a reload, the opening of ports and of the log
-	stopWatchdog func()     // set while the ports are opened; nil without a watchdog
+	reloading    sync.Mutex    // held during a reload, the opening of ports and of the log
+	stopWatchdog func()        // set while the ports are opened; nil without a watchdog
+	files        process.Files // guarded by reloading; after the last reload, Shutdown's
 
 	infoMu sync.Mutex // held while info is replaced
 
 	mu       sync.Mutex // guards what follows
 	stopping bool
 	listener net.Listener
-	signals  *signalLoop // nil while no signal is trapped
+	signals  *process.SignalLoop // nil while no signal is trapped
 }
 
 // New prepares a server. It copies opts; nil means the defaults.
@@ -275,7 +276,7 @@ func (s *Server) Shutdown() {
 		return
 	}
 	s.Noticef("Initiating Shutdown...")
-	s.notified(s.notify.stopping())
+	s.notified(s.notify.Stopping())
 	close(s.quit)
 	s.die()
 	s.awaitReload()

@@ -48,16 +48,16 @@ func (s *settingsTeller) close() {
 // runningSettings is what the process pid runs with: the record of its settings,
 // its command line and its environment.
 func runningSettings(pid int) (record *settingsRecord, args, env []string, err error) {
-	return procFS("/proc").settings(fmt.Sprint(pid))
+	return readSettings(fmt.Sprint(pid))
 }
 
 // recordTries is how often the record is looked for: a reload replaces it.
 const recordTries = 3
 
-func (fs procFS) settings(dir string) (record *settingsRecord, args, env []string, err error) {
+func readSettings(dir string) (record *settingsRecord, args, env []string, err error) {
 	var text []byte
 	for range recordTries {
-		if text, err = fs.record(dir); err == nil {
+		if text, err = readRecord(dir); err == nil {
 			break
 		}
 	}
@@ -68,14 +68,15 @@ func (fs procFS) settings(dir string) (record *settingsRecord, args, env []strin
 		return nil, nil, nil, err
 	}
 	split := func(file string) []string {
-		return strings.Split(strings.TrimSuffix(string(fs.read(dir, file)), "\x00"), "\x00")
+		text, _ := os.ReadFile(path.Join("/proc", dir, file))
+		return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
 	}
 	return record, split("cmdline")[1:], split("environ"), nil
 }
 
-// record reads the record of a process.
-func (fs procFS) record(dir string) ([]byte, error) {
-	files := path.Join(string(fs), dir, "fd")
+// readRecord reads the record of a process.
+func readRecord(dir string) ([]byte, error) {
+	files := path.Join("/proc", dir, "fd")
 	entries, err := os.ReadDir(files)
 	if err != nil {
 		return nil, fmt.Errorf("look at process %s: %w", dir, pathError(err))

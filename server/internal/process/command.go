@@ -1,0 +1,121 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// The commands of `-sl`. They are case-sensitive.
+const (
+	commandStop     = "stop"   // ends at once, nothing is cleaned up
+	commandQuit     = "quit"   // orderly shutdown, as by ctrl-C
+	commandTerm     = "term"   // orderly shutdown, as a supervisor asks for it
+	commandReopen   = "reopen" // log file opened again, after a rotation
+	commandReload   = "reload" // configuration file read again
+	commandLameDuck = "ldm"    // lame duck mode
+)
+
+// maxPidFileSize is what is read of a pid file: any pid and generous white space around it.
+const maxPidFileSize = 64
+
+// errNoProcessList says that this system cannot be asked for its processes.
+var errNoProcessList = errors.New("unable to resolve pid, try providing one")
+
+// SignalArg does what the argument of `-sl` says, `command` or `command=target`: see [Signal].
+func SignalArg(arg string) error {
+	command, target, err := parseSignal(arg)
+	if err != nil {
+		return err
+	}
+	return Signal(command, target)
+}
+
+// parseSignal splits the argument of `-sl`. It does not check the command: Signal does, after it
+// has looked for the process.
+func parseSignal(arg string) (command, target string, err error) {
+	parts := strings.Split(arg, "=")
+	if len(parts) > 2 {
+		return "", "", fmt.Errorf("invalid signal parameters: %v", parts[2:])
+	}
+	if len(parts) == 2 {
+		target = parts[1]
+	}
+	return parts[0], target, nil
+}
+
+// errUnknownCommand is the answer to a command that is not in the platform's table.
+func errUnknownCommand(command string) error {
+	return fmt.Errorf("unknown signal %q", command)
+}
+
+// resolvePid finds the process that a target of `-sl` means: a decimal pid, the path of a pid file
+// or, if it is empty, the only process called name that find returns.
+func resolvePid(target, name string, find func(name string) ([]int, error)) (int, error) {
+	if target != "" {
+		return TargetPid(target)
+	}
+	pids, err := find(name)
+	if err != nil {
+		return 0, err
+	}
+	switch len(pids) {
+	case 0:
+		return 0, fmt.Errorf("no %s processes running", name)
+	case 1:
+		return pids[0], nil
+	}
+	slices.Sort(pids)
+	lines := fmt.Sprintf("multiple %s processes running:", name)
+	for _, pid := range pids {
+		lines += "\n" + strconv.Itoa(pid)
+	}
+	return 0, errors.New(lines)
+}
+
+// TargetPid reads a pid from the target itself or, if that is no number, from the file it names.
+func TargetPid(target string) (int, error) {
+	if pid, ok := parsePid(target); ok {
+		return pid, nil
+	}
+	f, err := os.Open(target)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, errInvalidPid(target)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w (%v)", errInvalidPid(target), err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxPidFileSize))
+	if err != nil {
+		return 0, fmt.Errorf("%w (%v)", errInvalidPid(target), err)
+	}
+	text := strings.TrimSpace(string(content))
+	pid, ok := parsePid(text)
+	if !ok {
+		return 0, errInvalidPid(text)
+	}
+	return pid, nil
+}
+
+// parsePid reads a positive decimal. Zero and negative numbers are refused: to kill(2) they mean
+// groups of processes, and -1 means all of them.
+func parsePid(s string) (pid int, ok bool) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	return int(n), err == nil && n > 0
+}
+
+// errInvalidPid is the answer to a target that is not a pid. What would garble a terminal is
+// escaped.
+func errInvalidPid(text string) error {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		quoted := strconv.Quote(text)
+		text = quoted[1 : len(quoted)-1]
+	}
+	return fmt.Errorf("invalid pid: %s", text)
+}

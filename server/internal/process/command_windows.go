@@ -1,0 +1,16 @@
+package process
+
+// Signal sends a command of `-sl` to a Windows service, [DefaultName] or what [SetName] says if
+// service is empty, and waits until the service has obeyed, 10 s at most.
+func Signal(command, service string) error {
+	if service == "" {
+		service = processName.get()
+	}
+	return controlService(command, service, openService)
+}
+
+// RunningPid is the pid that target names. Processes are not searched for here: services are known
+// by name.
+func RunningPid(target string) (int, error) {
+	return resolvePid(target, processName.get(), func(string) ([]int, error) { return nil, errNoProcessList })
+}

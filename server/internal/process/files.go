@@ -1,0 +1,136 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Permissions of the files about this process, before the umask.
+const (
+	pidFilePerm   = 0o660
+	portsFilePerm = 0o666
+)
+
+// Files are the pid and ports files of this process. The zero value has none. It is not safe for
+// concurrent use.
+type Files struct {
+	pids  []string // a reload may have added some
+	ports string
+}
+
+// WritePid writes a pid file; the path may be empty. The error is that of opening the path: callers
+// add what they were doing.
+func (f *Files) WritePid(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := writePid(path); err != nil {
+		return err
+	}
+	if !slices.Contains(f.pids, path) {
+		f.pids = append(f.pids, path)
+	}
+	return nil
+}
+
+// WritePorts writes the ports file to dir, and returns its path also with an error. The base name
+// of the command and the pid make it different from those of other processes.
+func (f *Files) WritePorts(dir string, content []byte) (path string, err error) {
+	name := fmt.Sprintf("%s_%d.ports", filepath.Base(os.Args[0]), os.Getpid())
+	path = filepath.Join(dir, name)
+	if err := replaceFile(path, content, portsFilePerm); err != nil {
+		return path, err
+	}
+	f.ports = path
+	return path, nil
+}
+
+// RemovePorts removes the ports file, if there is one, before another is written. One that is gone
+// is fine.
+func (f *Files) RemovePorts() error {
+	path := f.ports
+	f.ports = ""
+	if path == "" {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		//lint:ignore ST1005 a log line of the classic broker
+		return fmt.Errorf("Error cleaning up ports file %s: %w", path, err)
+	}
+	return nil
+}
+
+// Remove removes all the files.
+func (f *Files) Remove() (failures []error) {
+	for _, path := range f.pids {
+		if err := removePid(path); err != nil {
+			//lint:ignore ST1005 a log line of the classic broker
+			err = fmt.Errorf("Error cleaning up pid file %s: %w", path, err)
+			failures = append(failures, err)
+		}
+	}
+	f.pids = nil
+	if err := f.RemovePorts(); err != nil {
+		failures = append(failures, err)
+	}
+	return failures
+}
+
+// writePid writes the pid of this process to a file, in decimal, without a newline. Where it can,
+// it replaces the file in one step, so that a reader never sees half a pid; where only the file
+// itself may be written, or the path is no regular file, it overwrites it.
+func writePid(path string) error {
+	pid := []byte(strconv.Itoa(os.Getpid()))
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() {
+		if replaceFile(path, pid, pidFilePerm) == nil {
+			return nil
+		}
+	}
+	return os.WriteFile(path, pid, pidFilePerm)
+}
+
+// removePid removes a pid file at the end of an orderly stop. One that has come to hold another pid
+// belongs to another process and stays, and one that is gone is fine.
+func removePid(path string) error {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(content)) != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// replaceFile puts a new file in the place of path in one step, so that readers see the old content
+// or the new one. The new file is hidden until then, and removed if anything fails.
+func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
+	dir, name := filepath.Split(path)
+	temp := filepath.Join(dir, "."+name+"."+strconv.Itoa(os.Getpid())+".tmp")
+	os.Remove(temp) // left by a crash: in a container the pid is always the same
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+	}
+	return err
+}

@@ -1,0 +1,6 @@
+//go:build unix && !linux && !darwin && !freebsd
+
+package process
+
+// findProcesses cannot list processes on this system: `-sl` needs a pid or a pid file here.
+func findProcesses(string) ([]int, error) { return nil, errNoProcessList }
