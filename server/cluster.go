@@ -13,11 +13,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/mesh"
 )
 
-// cluster is the shell around the mesh: it owns the sockets, goroutines and
-// timers of the routes, tells the mesh what happens to them, and does what the
-// mesh wants done.
+// cluster is the shell around a [mesh.Mesh]: it owns the sockets, goroutines and
+// timers of the routes, reports to the mesh what happens to them, and performs its
+// actions.
 type cluster struct {
 	// Set once.
 	srv      *Server
@@ -34,11 +36,11 @@ type cluster struct {
 	orphans orphans
 
 	mu       sync.Mutex // guards what follows
-	mesh     *mesh
+	mesh     *mesh.Mesh
 	routes   map[uint64]*route // connected, registered or not
 	timer    *time.Timer
 	listener net.Listener
-	own      *peerInfo // what routes are told of us
+	own      *peerInfo // INFO that routes get
 	shut     bool
 }
 
@@ -49,7 +51,9 @@ func newCluster(s *Server, o *Options) (*cluster, error) {
 		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))
-	k.mesh = newMesh(s.id, o.Cluster.ConnectRetries, rand.New(rand.NewPCG(seedOf(s.id))), k.quiet)
+	k.mesh = mesh.New(mesh.Config{
+		ID: s.id, Retries: o.Cluster.ConnectRetries, Rand: rand.New(rand.NewPCG(seedOf(s.id))), Idle: k.idle,
+	})
 	rules, err := k.newRules(o)
 	if err != nil {
 		return nil, err
@@ -108,7 +112,7 @@ func (k *cluster) listen() error {
 
 // solicit dials the configured routes.
 func (k *cluster) solicit(urls []*url.URL) {
-	k.event(func(m *mesh, now time.Time) { m.configured(now, urls) })
+	k.event(func(m *mesh.Mesh, now time.Time) { m.Configured(now, urls) })
 }
 
 // describe returns what routes are told of this server.
@@ -145,35 +149,42 @@ func (k *cluster) info() string {
 // active returns the registered routes. The slice never changes.
 func (k *cluster) active() []*route { return *k.interest.Load() }
 
-// event tells the mesh what happened, and does what it wants.
-func (k *cluster) event(happened func(m *mesh, now time.Time)) {
+// event reports to the mesh what happened, and performs the actions that follow.
+func (k *cluster) event(happened func(m *mesh.Mesh, now time.Time)) {
 	k.mu.Lock()
 	if k.shut {
 		k.mu.Unlock()
 		return
 	}
 	happened(k.mesh, time.Now())
-	acts := k.mesh.take()
-	about := make([]*route, len(acts))
+	acts := k.mesh.Actions()
+	work := make([]clusterWork, len(acts))
 	for i := range acts {
-		about[i] = k.routes[acts[i].link]
-		k.prepareLocked(&acts[i], about[i])
+		work[i] = clusterWork{&acts[i], k.routes[acts[i].Link], k.routes[acts[i].Of]}
+		k.prepareLocked(&work[i])
 	}
 	k.armLocked()
 	k.mu.Unlock()
-	for i := range acts {
-		k.perform(&acts[i], about[i])
+	for i := range work {
+		k.perform(&work[i])
 	}
 }
 
-// prepareLocked does the part of an action that must be seen by whoever holds
-// the lock next.
-func (k *cluster) prepareLocked(a *meshAction, r *route) {
+// clusterWork is an action of the mesh, with the routes that it names; nil for
+// those that have ended.
+type clusterWork struct {
+	*mesh.Action
+	route, of *route
+}
+
+// prepareLocked does the part of an action that must be seen by all who hold the
+// lock next.
+func (k *cluster) prepareLocked(w *clusterWork) {
 	switch {
-	case a.kind == doDial:
+	case w.Kind == mesh.Dial:
 		k.srv.conns.Add(1) // dial says Done
-	case a.kind == doRegister && r != nil:
-		list := append(slices.Clone(k.active()), r)
+	case w.Kind == mesh.Register && w.route != nil:
+		list := append(slices.Clone(k.active()), w.route)
 		k.interest.Store(&list)
 		k.srv.conns.Add(1) // sendAll says Done
 	}
@@ -181,7 +192,7 @@ func (k *cluster) prepareLocked(a *meshAction, r *route) {
 
 // armLocked sets the timer to when the mesh wants to be woken.
 func (k *cluster) armLocked() {
-	at := k.mesh.next()
+	at := k.mesh.Next()
 	if at.IsZero() {
 		if k.timer != nil {
 			k.timer.Stop()
@@ -190,62 +201,76 @@ func (k *cluster) armLocked() {
 	}
 	wait := max(time.Until(at), 0)
 	if k.timer == nil {
-		k.timer = time.AfterFunc(wait, func() { k.event((*mesh).wake) })
+		k.timer = time.AfterFunc(wait, func() { k.event((*mesh.Mesh).Wake) })
 		return
 	}
 	k.timer.Reset(wait)
 }
 
-// perform does what the mesh wants done. It never waits.
-func (k *cluster) perform(a *meshAction, r *route) {
-	if a.kind == doDial {
-		go k.dial(&a.dial) // Shutdown waits for it: the time of a dial is bounded
+// perform does what an action asks for. It never waits.
+func (k *cluster) perform(w *clusterWork) {
+	if w.Kind == mesh.Dial {
+		go k.dial(w.Attempt) // Shutdown waits for it: the time of a dial is bounded
 		return
 	}
+	r := w.route
 	if r == nil {
 		return
 	}
-	switch a.kind {
-	case doRegister:
+	switch w.Kind {
+	case mesh.Register:
 		r.registered()
-	case doClose:
-		if a.reason == closeDuplicateRoute {
-			r.tellDuplicate()
+	case mesh.Close:
+		if w.Reason == mesh.DuplicateRoute {
+			r.reportDuplicate()
 		}
-		r.close(a.reason)
+		r.close(routeCloses[w.Reason])
 		r.decided()
-	case doProbe:
+	case mesh.Probe:
 		r.send("PING\r\n")
-	case doForward:
-		about := *a.about
-		about.ClientID, about.Lost = 0, false
-		r.forward(&about)
-	case doWithdraw:
-		r.forward(&peerInfo{Info: Info{ID: a.about.ID}, Lost: true})
-	case doNote:
-		r.debugf("%s", a.text)
-	case doTell:
-		k.srv.Noticef("%s", a.text)
+	case mesh.Forward:
+		r.forward(w.of)
+	case mesh.Withdraw:
+		r.withdraw(w.Server)
+	case mesh.LogRemoved:
+		k.srv.Noticef("Removed route %s", redactURL(w.Target.URL()))
+	case mesh.LogDuplicate:
+		r.debugf("Detected duplicate remote route %q", w.Server)
+	case mesh.LogSelf:
+		r.debugf("Detected route to self, ignoring %q", redactURL(w.Target.URL()))
+	case mesh.LogReconnect:
+		r.debugf("Attempting reconnect for solicited route \"%s\"", redactURL(w.Target.URL()))
+	case mesh.LogAlreadyConnected:
+		r.debugf("Not attempting reconnect for solicited route, already connected to \"%s\"", w.Server)
 	}
 }
 
-// quiet returns how long a route has been silent. The mesh asks it, under mu.
-func (k *cluster) quiet(link uint64) time.Duration {
+// routeCloses says why a connection is closed for each reason of the mesh.
+var routeCloses = [...]closeReason{
+	mesh.DuplicateRoute: closeDuplicateRoute,
+	mesh.StaleRoute:     closeStale,
+	mesh.RemovedRoute:   closeRouteRemoved,
+	mesh.RenewedRoute:   closeRouteRenewed,
+}
+
+// idle returns how long ago something was received over a route. The mesh asks,
+// under mu.
+func (k *cluster) idle(link uint64) time.Duration {
 	if r := k.routes[link]; r != nil {
-		return r.quiet()
+		return r.idle()
 	}
 	return 0
 }
 
 // dial connects to a target, trying every address behind its name.
-func (k *cluster) dial(order *dialOrder) {
+func (k *cluster) dial(attempt *mesh.Attempt) {
 	defer k.srv.conns.Done()
-	k.srv.Debugf("Trying to connect to route on %s", order.addr)
-	addrs, err := k.resolve(order)
+	k.srv.Debugf("Trying to connect to route on %s", attempt.Addr)
+	addrs, err := k.resolve(attempt)
 	if err == nil && len(addrs) > 0 {
-		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(order.avoid, a) })
+		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(attempt.Avoid, a) })
 		if len(usable) == 0 {
-			k.event(func(m *mesh, now time.Time) { m.onlySelf(now, order.target) })
+			k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsAvoided(now, attempt.Target) })
 			return
 		}
 		addrs = usable
@@ -256,27 +281,27 @@ func (k *cluster) dial(order *dialOrder) {
 		if k.srv.ended() {
 			return
 		}
-		if !k.claim(order.target, a) {
+		if !k.claim(attempt.Target, a) {
 			shared = true
 			continue
 		}
-		if nc, err = k.srv.options().network.Dial(a, order.wait); err == nil {
+		if nc, err = k.srv.options().network.Dial(a, attempt.Timeout); err == nil {
 			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
-			go k.srv.serveDialed(nc, order, a)
+			go k.srv.serveDialed(nc, attempt, a)
 			return
 		}
 	}
 	if shared && err == nil {
-		k.event(func(m *mesh, now time.Time) { m.covered(now, order.target, addrs) })
+		k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsShared(now, attempt.Target, addrs) })
 		return
 	}
 	k.srv.Errorf("Error trying to connect to route: %v", err)
-	k.event(func(m *mesh, now time.Time) { m.dialFailed(now, order.target, err.Error()) })
+	k.event(func(m *mesh.Mesh, now time.Time) { m.DialFailed(now, attempt.Target, err.Error()) })
 }
 
 // claim reports whether a target may dial an address.
-func (k *cluster) claim(t *meshTarget, addr string) (free bool) {
-	k.event(func(m *mesh, _ time.Time) { free = m.claim(t, addr) })
+func (k *cluster) claim(t *mesh.Target, addr string) (free bool) {
+	k.event(func(m *mesh.Mesh, _ time.Time) { free = m.Claim(t, addr) })
 	return free
 }
 
@@ -284,13 +309,13 @@ func (k *cluster) claim(t *meshTarget, addr string) (free bool) {
 const lookupWait = 2 * time.Second
 
 // resolve returns the addresses of what is to be dialed, in random order.
-func (k *cluster) resolve(order *dialOrder) ([]string, error) {
-	host, port, err := net.SplitHostPort(order.addr)
+func (k *cluster) resolve(attempt *mesh.Attempt) ([]string, error) {
+	host, port, err := net.SplitHostPort(attempt.Addr)
 	if err != nil {
 		return nil, err
 	}
 	if net.ParseIP(host) != nil {
-		return []string{order.addr}, nil
+		return []string{attempt.Addr}, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
 	defer cancel()
@@ -298,7 +323,7 @@ func (k *cluster) resolve(order *dialOrder) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rand.New(rand.NewPCG(order.order, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
+	rand.New(rand.NewPCG(attempt.Seed, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
 	for i, ip := range ips {
 		ips[i] = net.JoinHostPort(ip, port)
 	}
@@ -310,13 +335,13 @@ func (k *cluster) resolve(order *dialOrder) ([]string, error) {
 
 // join takes a new connection in. It reports false if the server is ending, or
 // what was dialed is not wanted any more.
-func (k *cluster) join(r *route, order *dialOrder, addr string) (wanted bool) {
-	k.event(func(m *mesh, now time.Time) {
+func (k *cluster) join(r *route, attempt *mesh.Attempt, addr string) (wanted bool) {
+	k.event(func(m *mesh.Mesh, now time.Time) {
 		wanted = true
-		if order == nil {
-			m.accepted(r.id)
+		if attempt == nil {
+			m.Accepted(r.id)
 		} else {
-			wanted = m.dialed(order.target, r.id, addr)
+			wanted = m.Dialed(attempt.Target, r.id, addr)
 		}
 		if wanted {
 			k.routes[r.id] = r
@@ -327,13 +352,13 @@ func (k *cluster) join(r *route, order *dialOrder, addr string) (wanted bool) {
 
 // leave takes a connection out that has ended and whose interest is gone.
 func (k *cluster) leave(r *route, why string) {
-	k.event(func(m *mesh, now time.Time) {
+	k.event(func(m *mesh.Mesh, now time.Time) {
 		delete(k.routes, r.id)
 		if i := slices.Index(k.active(), r); i >= 0 {
 			list := slices.Delete(slices.Clone(k.active()), i, i+1)
 			k.interest.Store(&list)
 		}
-		m.closed(now, r.id, why)
+		m.Closed(now, r.id, why)
 	})
 	k.adverts.withdraw(r)
 }

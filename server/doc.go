@@ -89,14 +89,14 @@
 //
 // # How servers find each other
 //
-// A [mesh] (mesh.go, mesh_link.go, mesh_target.go) is the state of one server's cluster: who
-// is dialed and when, which of two connections to one server is the route, who is
-// told of whom. It has no goroutines, clocks or sockets; cluster.go is the shell
-// that feeds it events and performs its actions, and simulation_test.go runs
-// whole clusters of it in memory. interest.go brings subscriptions to routes,
-// routed.go takes messages from them. Towards servers of 1.x everything on the
-// wire is as they know it; between servers of this kind INFO says two things more:
-// that a third server was lost, and that a connection is closed as a duplicate.
+// Package mesh is the state of one server's cluster: which servers are dialed and when,
+// which of two connections to one server is the route, which servers are advertised to
+// which. cluster.go is the shell that reports events to it and performs its actions, and
+// cluster_simulation_test.go runs whole clusters of it in memory. interest.go brings
+// subscriptions to routes, routed.go takes messages from them. Towards servers of 1.x
+// everything on the wire is as they know it; between servers of this kind INFO says two
+// things more (cluster_info.go): that a third server was lost, and that a connection is
+// closed as a duplicate.
 //
 // # The way in
 //

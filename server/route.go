@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnatsd/server/internal/mesh"
 	"gnatsd/sublist"
 )
 
@@ -18,9 +19,9 @@ type route struct {
 	feed feed // interest on its way to the peer
 
 	// Set once, before the reader starts.
-	order *dialOrder // what was dialed; nil if the peer did
-	host  string     // of the peer, without brackets
-	port  int
+	attempt *mesh.Attempt // what was dialed; nil if the peer did
+	host    string        // of the peer, without brackets
+	port    int
 
 	// Owned by the reader.
 	mustAuth  bool // nothing counts before the peer has shown credentials
@@ -29,7 +30,7 @@ type route struct {
 	name      string // server id that CONNECT gave
 
 	// Guarded by conn.mu.
-	remote   *peerInfo       // latest INFO of the peer; nil before
+	remote   *peerInfo       // latest INFO of the peer, not changed in place; nil before
 	why      string          // it ends, if closeReason does not tell
 	admitted bool            // it may stay, as far as credentials go
 	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
@@ -66,8 +67,8 @@ const (
 )
 
 // newRoute prepares a route over nc.
-func newRoute(s *Server, nc net.Conn, order *dialOrder) *route {
-	r := &route{order: order, settled: make(chan struct{})}
+func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
+	r := &route{attempt: attempt, settled: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.heard.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
@@ -151,18 +152,31 @@ func (r *route) ok(b *batch) {
 	}
 }
 
-// tellDuplicate tells the peer, if it understands, why this connection ends.
-func (r *route) tellDuplicate() {
-	r.mu.Lock()
-	peer := r.remote
-	r.mu.Unlock()
-	if peer != nil && peer.ours() {
+// reportDuplicate sends the peer, if it understands, why this connection ends.
+func (r *route) reportDuplicate() {
+	if r.peerInfo().extended() {
 		r.send((&peerInfo{Info: Info{ID: r.srv.id}, Duplicate: true}).line(false))
 	}
 }
 
-// forward tells the peer of a third server.
-func (r *route) forward(about *peerInfo) { r.send(about.line(false)) }
+// peerInfo returns the latest INFO of the peer, nil before there is one.
+func (r *route) peerInfo() *peerInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.remote
+}
+
+// forward sends the peer INFO of the server behind another route.
+func (r *route) forward(other *route) {
+	about := *other.peerInfo()
+	about.ClientID, about.Lost = 0, false
+	r.send(about.line(false))
+}
+
+// withdraw sends the peer that there is no route any more to a server.
+func (r *route) withdraw(id string) {
+	r.send((&peerInfo{Info: Info{ID: id}, Lost: true}).line(false))
+}
 
 // sub takes interest of the peer.
 func (r *route) sub(o *op, b *batch) closeReason {

@@ -79,7 +79,7 @@ func (r *route) reauthorize(rules *routeRules) {
 	r.mu.Lock()
 	admitted, shown := r.admitted, r.shown
 	r.mu.Unlock()
-	if r.order != nil || !admitted {
+	if r.attempt != nil || !admitted {
 		return
 	}
 	r.srv.conns.Add(1)

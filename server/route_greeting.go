@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
+
+	"gnatsd/server/internal/mesh"
 )
 
 // This file is the beginning of a route, up to CONNECT and INFO.
@@ -28,9 +31,9 @@ func (s *Server) serveRoute(nc net.Conn) {
 }
 
 // serveDialed runs a route that we opened.
-func (s *Server) serveDialed(nc net.Conn, order *dialOrder, addr string) {
-	r := newRoute(s, s.cluster.wrapRoute(nc, order.addr), order)
-	if !s.cluster.join(r, order, addr) {
+func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
+	r := newRoute(s, s.cluster.wrapRoute(nc, attempt.Addr), attempt)
+	if !s.cluster.join(r, attempt, addr) {
 		r.abandon()
 		return
 	}
@@ -65,15 +68,23 @@ type routeConnect struct {
 
 // connectLine returns the CONNECT for what was dialed.
 func (r *route) connectLine() string {
-	c := routeConnect{Echo: true, User: r.order.user, Pass: r.order.pass, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
-	if o := r.srv.options(); r.order.own {
+	c := routeConnect{Echo: true, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
+	if o := r.srv.options(); r.attempt.OwnCredentials {
 		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
+	} else {
+		c.User, c.Pass = userOf(r.attempt.Target.URL())
 	}
 	text, err := json.Marshal(&c)
 	if err != nil {
 		panic("CONNECT cannot be encoded: " + err.Error()) // no field can fail
 	}
 	return "CONNECT " + string(text) + "\r\n"
+}
+
+// userOf returns the credentials in a URL as name and password.
+func userOf(u *url.URL) (name, password string) {
+	password, _ = u.User.Password() // nil has none
+	return u.User.Username(), password
 }
 
 // connect takes the name and the credentials of a server that dialed us.
@@ -86,7 +97,7 @@ func (r *route) connect(o *op, b *batch) closeReason {
 	if opts.Lang != "" {
 		return closeWrongPort
 	}
-	if r.order == nil {
+	if r.attempt == nil {
 		r.endLimit()
 		if end := r.authenticate(&opts); end != keepOpen {
 			return end
@@ -112,8 +123,8 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.errorf("INFO without server_id: '%s'", printable(o.args))
 		return closeBadArgs
 	}
-	if r.order != nil && info.ClientID != 0 && r.remoteID() == "" {
-		why := fmt.Sprintf("%s is a port for clients, not for routes", r.order.addr)
+	if r.attempt != nil && info.ClientID != 0 && r.remoteID() == "" {
+		why := fmt.Sprintf("%s is a port for clients, not for routes", r.attempt.Addr)
 		r.fail(why)
 		r.errorf("Route Error %s", why)
 		return closePeerError
@@ -122,11 +133,9 @@ func (r *route) info(o *op, b *batch) closeReason {
 	own, before := r.introduced(info)
 	if own {
 		r.endLimit()
-		if info.IP == "" {
-			info.IP = routeURL(r.host, info.Port)
-		}
 	}
-	r.srv.cluster.event(func(m *mesh, now time.Time) { m.learned(now, r.id, r.name, info) })
+	about := info.forMesh()
+	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.name, about) })
 	if !own {
 		if before != nil && !before.Export.same(info.Export) {
 			r.exportsChanged(before.Export, info.Export)
@@ -148,13 +157,16 @@ func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 		if r.name != "" && r.name != info.ID {
 			return false, nil
 		}
+		if info.IP == "" {
+			info.IP = routeURL(r.host, info.Port)
+		}
 		r.remote = info
 		r.headers.Store(info.Headers)
 		return true, nil
 	}
 	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
-		was, known := *r.remote, *r.remote // copies: the mesh keeps the first one up to date
-		before = &was
+		before = r.remote
+		known := *before
 		known.Import, known.Export = info.Import, info.Export
 		r.remote = &known
 	}
@@ -169,7 +181,7 @@ func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
 	r.mu.Lock()
 	peer := r.remote
-	if !r.gone && peer.ours() {
+	if !r.gone && peer.extended() {
 		r.due = time.Now().Add(watchTick)
 		r.watching = time.AfterFunc(watchTick, r.watch)
 	}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"gnatsd/server/internal/mesh"
 )
 
 // This file is what a reload does to the routes that there are.
@@ -77,7 +79,7 @@ func (k *cluster) replaceRules(rules *routeRules) {
 func (k *cluster) renewOwn(o *Options) {
 	k.mu.Lock()
 	listening, retries := k.own != nil, o.Cluster.ConnectRetries
-	k.mesh.retries = retries
+	k.mesh.SetRetries(retries)
 	k.mu.Unlock()
 	addr := k.srv.ClusterAddr()
 	if !listening || addr == nil {
@@ -118,7 +120,7 @@ func (k *cluster) announceAgain(rules *routeRules) {
 			r.send(k.info())
 			told = append(told, r)
 		} else {
-			k.event(func(m *mesh, now time.Time) { m.remake(r.id) })
+			k.event(func(m *mesh.Mesh, _ time.Time) { m.Reconnect(r.id) })
 		}
 		r.review()
 	}

@@ -3,6 +3,8 @@ package server
 import (
 	"net"
 	"time"
+
+	"gnatsd/server/internal/mesh"
 )
 
 // This file is what monitoring and embedders may ask about routes.
@@ -32,8 +34,8 @@ type routeState struct {
 	id                 uint64
 	remoteID           string
 	remoteVersion      string
-	solicited          bool // we dialed
-	configured         bool // as one of our configured routes
+	solicited          bool // this server dialed
+	configured         bool // as a configured route
 	host               string
 	port               int
 	start              int64 // UnixNano
@@ -64,7 +66,7 @@ func (r *route) state(subs bool) routeState {
 	out := r.out.stats()
 	s := routeState{
 		id: r.id, host: r.host, port: r.port, start: r.start,
-		solicited: r.order != nil, configured: r.order != nil && r.order.explicit,
+		solicited: r.attempt != nil, configured: r.attempt != nil && r.attempt.Target.Configured(),
 		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
 		waitingForInterest: r.feed.waiting.Load(), headersDropped: r.stripped.Load(),
@@ -87,7 +89,7 @@ func (r *route) state(subs bool) routeState {
 // targetState is one address that should be connected, for /routez and the log.
 type targetState struct {
 	url        string // without password
-	configured bool   // false: other servers told us of it
+	configured bool   // false: other servers advertised it
 	remoteID   string // server it led to last, or is said to lead to
 	connected  bool
 	self       bool // it leads to this server
@@ -97,16 +99,21 @@ type targetState struct {
 }
 
 // targetStates returns every address that should be connected: the configured
-// ones, and those that other servers told us of and we had to dial.
+// ones, and those that other servers advertised and this one had to dial.
 func (k *cluster) targetStates() []targetState {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	list := make([]targetState, 0, len(k.mesh.targets))
-	for _, t := range k.mesh.targets {
+	targets := k.targets()
+	list := make([]targetState, 0, len(targets))
+	for _, t := range targets {
 		list = append(list, targetState{
-			url: t.name(), configured: t.explicit, remoteID: t.remote, connected: k.mesh.connected(t.remote),
-			self: t.self, failures: t.failures, lastErr: t.lastErr, next: t.due,
+			url: redactURL(t.URL), configured: t.Configured, remoteID: t.Server, connected: t.Connected,
+			self: t.Self, failures: t.Failures, lastErr: t.LastErr, next: t.Next,
 		})
 	}
 	return list
+}
+
+func (k *cluster) targets() []mesh.TargetState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mesh.Targets()
 }

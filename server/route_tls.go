@@ -34,7 +34,7 @@ func (r *route) handshake() bool {
 		return true
 	}
 	side := "client"
-	if r.order == nil {
+	if r.attempt == nil {
 		side = "server"
 	}
 	r.debugf("Starting TLS route %s handshake", side)

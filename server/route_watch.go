@@ -22,8 +22,8 @@ func (l *attentiveLink) recv(in *inbuf, limit int) (int, error) {
 	return n, err
 }
 
-// quiet is how long ago something was received.
-func (r *route) quiet() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
+// idle returns how long ago something was received.
+func (r *route) idle() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
 
 // Between servers of this kind silence is noticed early: a PING goes out after
 // a tick in which nothing came, and a route that stays silent for watchLimit

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"gnatsd/server/internal/mesh"
 )
 
 // peerInfo is INFO as servers send it to each other: about themselves, or about
-// a third one that they know.
+// a third server that they know.
 type peerInfo struct {
 	Info
 	Import *peerPermission `json:"import,omitempty"`
@@ -57,20 +59,20 @@ func (p *peerPermission) compile() (side, error) {
 // routeScheme opens the URLs of routes.
 const routeScheme = "nats-route://"
 
-// firstOfOurs is the first minor version of 1.x that is this broker and not the
+// firstExtended is the first minor version of 1.x that is this broker and not the
 // classic one, whose last was 1.4.
-const firstOfOurs = 5
+const firstExtended = 5
 
-// ours reports whether the server that the INFO is about is of this kind, and
-// so knows more than 1.x.
-func (i *peerInfo) ours() bool {
+// extended reports whether the server that the INFO is about understands the
+// fields that 1.x does not know.
+func (i *peerInfo) extended() bool {
 	rest, ok := strings.CutPrefix(i.Version, "1.")
 	if !ok {
 		return false
 	}
 	minor, _, _ := strings.Cut(rest, ".")
 	n, err := strconv.Atoi(minor)
-	return err == nil && n >= firstOfOurs
+	return err == nil && n >= firstExtended
 }
 
 // addr is the host:port that the server gives for its routes.
@@ -88,6 +90,14 @@ func (i *peerInfo) routeAddr() string {
 // routeURL is a route address as it stands in the ip field of INFO.
 func routeURL(host string, port int) string {
 	return routeScheme + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
+}
+
+// forMesh returns what the mesh needs to know of the INFO.
+func (i *peerInfo) forMesh() *mesh.Info {
+	return &mesh.Info{
+		ID: i.ID, Addr: i.addr(), DialAddr: i.routeAddr(), AuthRequired: i.AuthRequired,
+		Extended: i.extended(), Lost: i.Lost, Duplicate: i.Duplicate,
+	}
 }
 
 // line encodes INFO. The classic broker ends what it says of itself with a

@@ -1,0 +1,57 @@
+package mesh
+
+import "time"
+
+// ActionKind says what is to be done.
+type ActionKind uint8
+
+const (
+	Dial     ActionKind = iota // Attempt; then Dialed, DialFailed, AddrsShared or AddrsAvoided
+	Close                      // Link, for Reason; then Closed
+	Register                   // Link, as the route to its server
+	Probe                      // Link: send something that its peer answers at once
+	Forward                    // to Link: INFO of the server behind Of
+	Withdraw                   // to Link: the route to Server is lost
+
+	// The following are lines of the log about Link.
+	LogRemoved          // Target is not configured any more
+	LogDuplicate        // it is a second connection to Server
+	LogSelf             // Target leads to this server
+	LogReconnect        // Target is dialed again
+	LogAlreadyConnected // it is not dialed again: there is a route to Server
+)
+
+// Action is one thing that is to be done. Which fields are set depends on its kind.
+type Action struct {
+	Kind    ActionKind
+	Link    uint64
+	Of      uint64 // another link
+	Server  string // server id
+	Reason  Reason
+	Target  *Target
+	Attempt *Attempt
+}
+
+// Reason is why a link is closed.
+type Reason uint8
+
+const (
+	DuplicateRoute Reason = iota // there is another link to the same server
+	StaleRoute                   // its peer did not answer
+	RemovedRoute                 // its target is not configured any more
+	RenewedRoute                 // [Mesh.Reconnect] was called
+)
+
+// Attempt is what is to be known to dial a target.
+type Attempt struct {
+	Target *Target
+	Addr   string   // host:port; of a name every address may be tried
+	Avoid  []string // addresses behind the name that are not to be dialed
+
+	// OwnCredentials says to show the credentials that this server asks for itself: the target
+	// has none of its own, and others said that it requires some.
+	OwnCredentials bool
+
+	Timeout time.Duration // for each address
+	Seed    uint64        // decides the order in which addresses are tried
+}

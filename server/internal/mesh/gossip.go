@@ -1,0 +1,76 @@
+package mesh
+
+import (
+	"strings"
+	"time"
+)
+
+// This file is what other servers say about third ones.
+
+const (
+	// advertLife is how long an advertisement counts that cannot be withdrawn, because a 1.x
+	// server made it.
+	advertLife = 10 * time.Minute
+	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer the
+	// one with the larger id waits for the other one to dial.
+	gossipSpread = 30 * time.Millisecond
+	gossipYield  = 300 * time.Millisecond
+)
+
+// gossip takes what a server says about a third one. It reports whether that changes anything.
+func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
+	if info.ID == m.self {
+		return false
+	}
+	switch {
+	case info.Lost:
+		if p := m.peers[info.ID]; p != nil {
+			delete(p.adverts, from)
+		}
+		return true
+	case info.DialAddr == "": // 1.x would dial an empty address
+		return false
+	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers:
+		return false
+	}
+	p := m.peer(info.ID)
+	p.adverts[from] = now
+	p.advertised, p.auth = info.DialAddr, info.AuthRequired
+	if p.active != nil || m.targeted(p.id, info.Addr) {
+		return false
+	}
+	wait := m.jitter(gossipSpread)
+	if info.Extended && m.self > p.id {
+		wait += gossipYield
+	}
+	m.addTarget(now, p, wait)
+	return true
+}
+
+// targeted reports whether there is a target for a server or, configured, for its address.
+func (m *Mesh) targeted(id, addr string) bool {
+	for _, t := range m.targets {
+		if t.peer == id || t.configured && strings.EqualFold(t.addr, addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// advertised reports whether a connected server still says that p is there.
+func (m *Mesh) advertised(now time.Time, p *peer) bool {
+	for from, at := range p.adverts {
+		by := m.peers[from]
+		if by != nil && by.active != nil && (by.info.Extended || now.Sub(at) < advertLife) {
+			return true
+		}
+	}
+	return false
+}
+
+// forgetAdverts forgets what a server said about others.
+func (m *Mesh) forgetAdverts(from string) {
+	for _, p := range m.peers {
+		delete(p.adverts, from)
+	}
+}

@@ -1,0 +1,277 @@
+package mesh
+
+import (
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Target is an address that is dialed: a configured one for ever, one that other servers advertise
+// as long as they do. What its methods return never changes.
+type Target struct {
+	// Set once.
+	url        *url.URL
+	addr       string // host:port
+	configured bool
+
+	peer    string // server id it led to last, or is said to lead to
+	reached string // the address that led there
+
+	busy     bool      // being dialed, or there is a link that it led to
+	claimed  string    // while busy: the address that is dialed or connected to
+	due      time.Time // next attempt; zero if none is planned
+	failures int       // attempts in a row that failed
+	left     int       // attempts that are left while no other server advertises it
+	self     bool      // it leads to this server
+	avoid    []string  // addresses behind its name that lead to this server
+	lastErr  string    // why it is not connected
+}
+
+const (
+	// lossDelay is the wait before a lost route or a failed attempt is tried again, as in 1.x;
+	// lossJitter is what is added at most.
+	lossDelay  = time.Second
+	lossJitter = 100 * time.Millisecond
+	// lossYield is how much longer the server with the larger id waits: both ends may try again.
+	lossYield = 500 * time.Millisecond
+	// maxDelay is the longest wait between attempts, which grows by half each time after the
+	// first few.
+	maxDelay  = 3 * time.Second
+	fastTries = 3
+	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how often
+	// the others are looked at.
+	maxDialing = 64
+	dialPause  = 100 * time.Millisecond
+	// dialTimeout is how long one address may take to answer at first; it grows as the delay does,
+	// for machines that are slow because they are overloaded.
+	dialTimeout = time.Second
+	// selfRecheck is how often a name that led to this server is looked up again: others may be
+	// behind it by then.
+	selfRecheck = 30 * time.Second
+)
+
+// URL returns the URL of the target as it is configured, or as it would be.
+func (t *Target) URL() *url.URL { return t.url }
+
+// Configured reports whether the target is a configured route.
+func (t *Target) Configured() bool { return t.configured }
+
+// resolvedTo notes that the target leads to a server.
+func (t *Target) resolvedTo(id string) {
+	t.peer = id
+	t.due = time.Time{}
+	t.failures = 0
+	t.lastErr = ""
+	t.self = false
+}
+
+// failed notes that an attempt failed.
+func (t *Target) failed(why string) {
+	t.failures++
+	t.left--
+	t.lastErr = why
+}
+
+// grown returns d, by half longer for every failure after the first few, up to a limit.
+func (t *Target) grown(d, limit time.Duration) time.Duration {
+	for i := fastTries; i < t.failures && d < limit; i++ {
+		d += d / 2
+	}
+	return min(d, limit)
+}
+
+// jitter returns a random duration below d.
+func (m *Mesh) jitter(d time.Duration) time.Duration { return time.Duration(m.rand.Int64N(int64(d))) }
+
+// delay returns the wait before the next attempt.
+func (m *Mesh) delay(t *Target) time.Duration {
+	d := t.grown(lossDelay, maxDelay) + m.jitter(lossJitter)
+	if p := m.peers[t.peer]; p != nil && p.info != nil && p.info.Extended && m.self > p.id {
+		d += lossYield
+	}
+	return d
+}
+
+// Configured is the event that the list of routes to dial was set or has changed.
+func (m *Mesh) Configured(now time.Time, routes []*url.URL) {
+	kept := make([]*Target, 0, len(routes))
+	for _, u := range routes {
+		same := func(t *Target) bool { return t.configured && t.url.String() == u.String() }
+		switch i := slices.IndexFunc(m.targets, same); {
+		case slices.ContainsFunc(kept, same): // it is listed twice
+		case i >= 0:
+			kept = append(kept, m.targets[i])
+		default:
+			kept = append(kept, &Target{url: u, addr: u.Host, configured: true, due: now})
+		}
+	}
+	for _, t := range m.targets {
+		if !t.configured {
+			kept = append(kept, t)
+		}
+	}
+	m.targets = kept
+	for _, l := range m.links {
+		if l.target != nil && !slices.Contains(kept, l.target) && l.state != linkClosing {
+			m.emit(Action{Kind: LogRemoved, Link: l.id, Target: l.target})
+			m.close(l, RemovedRoute)
+		}
+	}
+	m.dialDue(now)
+}
+
+// addTarget adds a target for an advertised server.
+func (m *Mesh) addTarget(now time.Time, p *peer, wait time.Duration) {
+	m.targets = append(m.targets, &Target{
+		url:  &url.URL{Scheme: "nats-route", Host: p.advertised, Path: "/"},
+		addr: p.advertised,
+		peer: p.id,
+		left: 1 + m.retries,
+		due:  latest(now.Add(wait+m.jitter(lossJitter)), p.dialAfter),
+	})
+}
+
+// dialAgain sees to it that a server is dialed whose route has ended.
+func (m *Mesh) dialAgain(now time.Time, p *peer) {
+	for _, t := range m.targets {
+		if t.peer == p.id {
+			t.left = 1 + m.retries
+			return
+		}
+	}
+	if p.advertised = p.info.DialAddr; p.advertised != "" {
+		m.addTarget(now, p, lossDelay)
+	}
+}
+
+// dialDue dials the targets that are due.
+func (m *Mesh) dialDue(now time.Time) {
+	dialing := m.dialing()
+	for _, t := range m.targets {
+		if t.busy || t.due.IsZero() || t.due.After(now) {
+			continue
+		}
+		if !t.configured && dialing >= maxDialing {
+			t.due = now.Truncate(dialPause).Add(dialPause) // at once for all that wait: Wake looks at every target
+			continue
+		}
+		t.due = time.Time{}
+		if m.connected(t.peer) {
+			continue
+		}
+		t.busy = true
+		dialing++
+		m.emit(Action{Kind: Dial, Attempt: m.attempt(t)})
+	}
+}
+
+// attempt describes the next attempt at a target.
+func (m *Mesh) attempt(t *Target) *Attempt {
+	p := m.peers[t.peer]
+	return &Attempt{
+		Target:         t,
+		Addr:           t.addr,
+		Avoid:          slices.Clone(t.avoid),
+		OwnCredentials: !t.configured && p != nil && p.auth,
+		Timeout:        t.grown(dialTimeout, maxDelay),
+		Seed:           m.rand.Uint64(),
+	}
+}
+
+// dialing returns how many targets are being dialed, or wait for INFO.
+func (m *Mesh) dialing() (n int) {
+	for _, t := range m.targets {
+		if t.busy && !m.connected(t.peer) {
+			n++
+		}
+	}
+	return n
+}
+
+// Claim reports whether a target may dial an address: not while another target does, nor when that
+// address is known to lead to a server that is connected. Names may share addresses.
+func (m *Mesh) Claim(t *Target, addr string) bool {
+	for _, o := range m.targets {
+		if o != t && (o.busy && o.claimed == addr || m.connectedAt(o, addr)) {
+			return false
+		}
+	}
+	t.claimed = addr
+	return true
+}
+
+// connectedAt reports whether there is a route to the server that a target has found at an address,
+// and that is still there.
+func (m *Mesh) connectedAt(t *Target, addr string) bool {
+	p := m.peers[t.peer]
+	return p != nil && p.active != nil && t.reached == addr && (p.active.addr == addr || p.info.DialAddr == addr)
+}
+
+// Dialed is the event that a target answered at an address: there is a link to it. It reports false
+// if the target is not wanted any more.
+func (m *Mesh) Dialed(t *Target, id uint64, addr string) bool {
+	if !slices.Contains(m.targets, t) {
+		return false
+	}
+	m.links[id] = &link{id: id, target: t, addr: addr}
+	return true
+}
+
+// DialFailed is the event that a target could not be reached.
+func (m *Mesh) DialFailed(now time.Time, t *Target, why string) {
+	t.busy = false
+	t.failed(why)
+	m.plan(now)
+}
+
+// AddrsShared is the event that all addresses behind a target were claimed by others: it leads
+// where they do, once that is known.
+func (m *Mesh) AddrsShared(now time.Time, t *Target, addrs []string) {
+	t.busy = false
+	for _, o := range m.targets {
+		if o != t && slices.Contains(addrs, o.reached) && m.connectedAt(o, o.reached) {
+			t.resolvedTo(o.peer)
+			t.reached = o.reached
+			return
+		}
+	}
+	t.due = now.Add(lossDelay + m.jitter(lossJitter))
+}
+
+// AddrsAvoided is the event that all addresses behind a target are to be avoided.
+func (m *Mesh) AddrsAvoided(now time.Time, t *Target) {
+	t.busy = false
+	t.self = true
+	t.due = now.Add(selfRecheck)
+}
+
+// TargetState is a target as monitoring shows it.
+type TargetState struct {
+	URL        *url.URL
+	Configured bool
+	Server     string // id of the server it led to last, or is said to lead to
+	Connected  bool
+	Self       bool // it leads to this server
+	Failures   int  // attempts in a row that failed
+	LastErr    string
+	Next       time.Time // of the next attempt; zero if none is planned
+}
+
+// Targets returns the targets, in the order they were learned.
+func (m *Mesh) Targets() []TargetState {
+	list := make([]TargetState, 0, len(m.targets))
+	for _, t := range m.targets {
+		list = append(list, TargetState{
+			URL: t.url, Configured: t.configured, Server: t.peer, Connected: m.connected(t.peer),
+			Self: t.self, Failures: t.failures, LastErr: t.lastErr, Next: t.due,
+		})
+	}
+	return list
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,198 @@
+package mesh_test
+
+import (
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"gnatsd/server/internal/mesh"
+)
+
+func TestAnAddressIsDialedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	attempts := h.configure("one:6222", "all:6222", "one:6222")
+	if len(attempts) != 2 {
+		t.Fatalf("got %d attempts, want 2: one route is listed twice", len(attempts))
+	}
+	first, second := attempts[0].Target, attempts[1].Target
+	const addr = "10.0.0.1:6222"
+	if !h.Claim(first, addr) || h.Claim(second, addr) {
+		t.Fatal("both may dial the address")
+	}
+	h.AddrsShared(h.now, second, []string{addr})
+	h.wantNext(time.Second) // it is not known yet which server is there
+	h.Dialed(first, 1, addr)
+	h.introduce(1, server("b", 1))
+	if h.Claim(second, addr) {
+		t.Error("the address of a server that is connected may be dialed")
+	}
+	h.AddrsShared(h.now, second, []string{addr})
+	if got := h.Targets()[1]; got.Server != "b" || !got.Connected || !h.Next().IsZero() {
+		t.Errorf("the second target is %+v, want it to lead to b, and nothing to do", got)
+	}
+	h.Closed(h.now, 1, "gone")
+	if !h.Claim(second, addr) {
+		t.Error("the address of a server that is lost may not be dialed")
+	}
+}
+
+func TestAttemptsBecomeRarer(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	target := h.configure("10.0.0.1:6222")[0].Target
+	for i, want := range []time.Duration{time.Second, time.Second, time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3 * time.Second, 3 * time.Second} {
+		h.DialFailed(h.now, target, "connection refused")
+		h.wantNext(want)
+		if got := h.Targets()[0]; got.Failures != i+1 || got.LastErr != "connection refused" || got.Next != h.Next() {
+			t.Errorf("after %d failures the target is %+v", i+1, got)
+		}
+		h.wakeUntil(h.Next())
+		attempt := h.of(mesh.Dial)[0].Attempt
+		if attempt.Timeout != want {
+			t.Errorf("after %d failures an address may take %v to answer, want %v", i+1, attempt.Timeout, want)
+		}
+	}
+}
+
+func TestAServerThatIsLostIsDialedAgain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name       string
+		retries    int
+		configured bool
+		want       int // attempts that fail
+	}{
+		{"for ever if it is configured", 0, true, 50},
+		{"not if it was only advertised", 0, false, 0},
+		{"as often as connect_retries says", 3, false, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, "a", neverIdle)
+			h.SetRetries(tt.retries)
+			h.Accepted(1)
+			h.introduce(1, server("seed", 9))
+			peer := server("b", 1)
+			var target *mesh.Target
+			if tt.configured {
+				target = h.configure(peer.Addr)[0].Target
+			} else {
+				h.introduce(1, peer)
+				target = h.dialed()
+			}
+			h.Dialed(target, 2, peer.Addr)
+			h.introduce(2, peer)
+			h.Closed(h.now, 1, "the seed is lost, with all it advertised")
+			h.Closed(h.now, 2, "lost")
+			n := 0
+			for target = h.dialed(); target != nil && n < 50; target = h.dialed() {
+				h.DialFailed(h.now, target, "connection refused")
+				n++
+			}
+			if n != tt.want {
+				t.Errorf("%d attempts, want %d", n, tt.want)
+			}
+		})
+	}
+}
+
+func TestCredentialsOfAdvertisedServers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	h.Accepted(1)
+	h.introduce(1, server("seed", 9))
+	secured := server("b", 1)
+	secured.AuthRequired = true
+	h.introduce(1, secured)
+	h.introduce(1, server("c", 2))
+	h.wakeUntil(h.now.Add(time.Second))
+	for _, a := range h.of(mesh.Dial) {
+		if got, want := a.Attempt.OwnCredentials, a.Attempt.Addr == secured.Addr; got != want {
+			t.Errorf("%s gets the credentials of this server: %v, want %v", a.Attempt.Addr, got, want)
+		}
+	}
+	for _, attempt := range h.configure("10.0.0.7:6222") {
+		if attempt.OwnCredentials || !attempt.Target.Configured() {
+			t.Error("a configured route gets the credentials of this server")
+		}
+	}
+}
+
+func TestARouteToThisServer(t *testing.T) {
+	t.Parallel()
+	const mine, other = "10.0.0.1:6222", "10.0.0.2:6222"
+	for _, tt := range []struct{ name, addr string }{
+		{"an address is not dialed again", mine},
+		{"a name is looked up again, without that address", "all:6222"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, "a", neverIdle)
+			target := h.configure(tt.addr)[0].Target
+			h.Dialed(target, 1, mine)
+			h.introduce(1, server("a", 1))
+			closes := h.of(mesh.Close)
+			if len(closes) != 1 || closes[0].Link != 1 {
+				t.Fatalf("got %v, want the link closed", closes)
+			}
+			h.Closed(h.now, 1, "duplicate")
+			if tt.addr == mine {
+				if !h.Next().IsZero() || !h.Targets()[0].Self {
+					t.Errorf("the target is %+v, want nothing to do", h.Targets()[0])
+				}
+				return
+			}
+			h.wakeUntil(h.Next())
+			attempt := h.of(mesh.Dial)[0].Attempt
+			if len(attempt.Avoid) != 1 || attempt.Avoid[0] != mine {
+				t.Errorf("%v are avoided, want %s", attempt.Avoid, mine)
+			}
+			h.AddrsAvoided(h.now, target)
+			if !h.Targets()[0].Self {
+				t.Error("the target is not known to lead to this server")
+			}
+			h.wantNext(30 * time.Second) // others may be behind the name by then
+			h.wakeUntil(h.Next())
+			h.Dialed(h.of(mesh.Dial)[0].Attempt.Target, 2, other)
+			h.introduce(2, server("b", 2))
+			if got := h.Targets()[0]; got.Self || got.Server != "b" {
+				t.Errorf("the target is %+v, want it to lead to b", got)
+			}
+		})
+	}
+}
+
+func TestRoutesAreChanged(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	attempts := h.configure("10.0.0.1:6222", "10.0.0.2:6222")
+	h.Dialed(attempts[0].Target, 1, attempts[0].Addr)
+	h.introduce(1, server("b", 1))
+	h.Dialed(attempts[1].Target, 2, attempts[1].Addr)
+	h.introduce(2, server("c", 2))
+	h.Actions()
+	h.Configured(h.now, []*url.URL{{Scheme: "nats-route", Host: "10.0.0.3:6222"}, attempts[1].Target.URL()})
+	var kinds []mesh.ActionKind
+	for _, a := range h.Actions() {
+		kinds = append(kinds, a.Kind)
+		switch {
+		case a.Kind == mesh.Close && (a.Link != 1 || a.Reason != mesh.RemovedRoute):
+			t.Errorf("link %d is closed for %v, want 1, whose route was removed", a.Link, a.Reason)
+		case a.Kind == mesh.Dial && a.Attempt.Addr != "10.0.0.3:6222":
+			t.Errorf("%s is dialed, want the new route", a.Attempt.Addr)
+		}
+	}
+	if want := []mesh.ActionKind{mesh.LogRemoved, mesh.Close, mesh.Dial}; !slices.Equal(kinds, want) {
+		t.Errorf("got %v, want %v", kinds, want)
+	}
+	h.Closed(h.now, 1, "removed")
+	h.wakeUntil(h.now.Add(time.Minute))
+	if dials := h.of(mesh.Dial); len(dials) > 0 {
+		t.Errorf("%s is dialed, want a removed route left alone", dials[0].Attempt.Addr)
+	}
+	if h.Dialed(attempts[0].Target, 3, attempts[0].Addr) {
+		t.Error("a removed route is wanted")
+	}
+}
