@@ -78,15 +78,10 @@ func (k *cluster) listen() error {
 		return nil
 	}
 	opts := k.srv.options()
-	addr := net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(max(opts.Cluster.Port, 0)))
-	l, err := opts.network.Listen(addr)
+	l, port, err := listenOn(opts.network, opts.Cluster.Host, opts.Cluster.Port)
 	if err != nil {
 		k.srv.Fatalf("Error listening on router port: %d - %v", opts.Cluster.Port, err)
 		return fmt.Errorf("listen for routes: %w", err)
-	}
-	port := opts.Cluster.Port
-	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
-		port = tcp.Port
 	}
 	own, err := k.describe(opts, port)
 	if err != nil {

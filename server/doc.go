@@ -79,11 +79,13 @@
 //
 // # Looking inside
 //
-// The monitoring port (monitor.go) has one file per page; page.go encodes and
-// answers them. A page is a snapshot: of each connection a few fields are copied
-// under its locks, one after the other. Large pages are made one at a time, and
-// give way to messages as they go (pace). What /metrics says is a table
-// (metrics_rows.go). How long messages stay here is measured on some batches
+// Package monitor is the HTTP side of monitoring: the port, the login, JSON, the
+// dashboard. What its pages say is here: monitor_pages.go is the table of them, and
+// each has its file (monitor_varz.go: a field of Varz is a field of /varz). A page is
+// a snapshot: of each connection a few fields are copied under its locks, one after
+// the other. Large pages are made one at a time and yield to messages. What /metrics
+// says is a table, too (monitor_metrics.go): a metric is a row. How long messages stay
+// here is measured on some batches
 // (latency.go): when the bytes were read goes along with one target, as far as
 // the socket, or to its place in the backlog.
 //

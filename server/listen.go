@@ -20,15 +20,10 @@ const (
 // listen opens the client port and starts to accept.
 func (s *Server) listen() error {
 	opts := s.options()
-	addr := net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0)))
-	l, err := opts.network.Listen(addr)
+	l, port, err := listenOn(opts.network, opts.Host, opts.Port)
 	if err != nil {
-		s.Fatalf("Error listening on port: %s, %q", addr, err)
+		s.Fatalf("Error listening on port: %s, %q", net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0))), err)
 		return fmt.Errorf("listen for clients: %w", err)
-	}
-	port := opts.Port
-	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
-		port = tcp.Port
 	}
 	if err := s.cluster.adverts.advertise(port); err != nil {
 		l.Close()

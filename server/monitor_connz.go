@@ -2,12 +2,12 @@ package server
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"gnatsd/server/internal/monitor"
 )
 
 // Connz is the page /connz: clients, one window of them.
@@ -25,7 +25,7 @@ type Connz struct {
 func (z *Connz) encode() ([]byte, error) {
 	page := *z
 	page.Conns = []*ConnInfo{}
-	return indentedList(&page, "connections", z.Conns)
+	return monitor.EncodeList(&page, "connections", z.Conns)
 }
 
 // ConnInfo is one client on the page /connz. Counts are from the server's point
@@ -107,15 +107,15 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 		z.Total = len(rows)
 		rows, z.Limit, z.Total = choose(rows, &o, z.Limit, z.Total)
 		sortRowsBy(order, rows, z.Now)
-		rows = cut(rows, z.Offset, z.Limit)
+		rows = windowOf(rows, z.Offset, z.Limit)
 	}
 	if o.Subscriptions || o.SubscriptionsDetail {
 		s.addSubscriptions(rows)
 	}
-	var p pace
+	var y monitor.Yielder
 	for i := range rows {
 		z.Conns = append(z.Conns, rows[i].info(z.Now, &o))
-		p.step()
+		y.Step()
 	}
 	z.NumConns = len(z.Conns)
 	return z, nil
@@ -131,14 +131,14 @@ func (o *ConnzOptions) inOrder() bool {
 // their cids, without looking into the others. It also returns how many there are.
 func (s *Server) rowsInOrder(offset, limit int) (rows []*connRow, total int) {
 	clients := s.clients.all()
-	var p pace
+	var y monitor.Yielder
 	slices.SortFunc(clients, func(a, b *client) int {
-		p.compared()
+		y.Compared()
 		return cmp.Compare(a.id, b.id)
 	})
-	for _, c := range cut(clients, offset, limit) {
+	for _, c := range windowOf(clients, offset, limit) {
 		rows = append(rows, c.row())
-		p.step()
+		y.Step()
 	}
 	return rows, len(clients)
 }
@@ -149,10 +149,10 @@ func (s *Server) connRows(state ConnState) []*connRow {
 	if state != ConnClosed {
 		clients := s.clients.all()
 		rows = make([]*connRow, 0, len(clients))
-		var p pace
+		var y monitor.Yielder
 		for _, c := range clients {
 			rows = append(rows, c.row())
-			p.step()
+			y.Step()
 		}
 	}
 	if state == ConnOpen {
@@ -192,20 +192,20 @@ func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int
 }
 
 // connzOptions decodes the parameters of /connz.
-func connzOptions(p *params) *ConnzOptions {
-	o := &ConnzOptions{Sort: SortOpt(p.values.Get("sort"))}
-	o.Username = p.flag("auth")
-	if p.values.Get("subs") == "detail" {
+func connzOptions(p *monitor.Params) *ConnzOptions {
+	o := &ConnzOptions{Sort: SortOpt(p.Text("sort"))}
+	o.Username = p.Flag("auth")
+	if p.Text("subs") == "detail" {
 		o.SubscriptionsDetail = true
 	} else {
-		o.Subscriptions = p.flag("subs")
+		o.Subscriptions = p.Flag("subs")
 	}
-	o.Offset, o.Limit = p.number("offset"), p.number("limit")
-	o.CID = p.id("cid")
-	o.Search, o.Reason = p.values.Get("search"), p.values.Get("reason")
-	state, err := parseConnState(p.values.Get("state"))
-	if err != nil && p.err == nil {
-		p.err = err
+	o.Offset, o.Limit = p.Number("offset"), p.Number("limit")
+	o.CID = p.ID("cid")
+	o.Search, o.Reason = p.Text("search"), p.Text("reason")
+	state, err := parseConnState(p.Text("state"))
+	if err != nil {
+		p.Reject(err)
 	}
 	o.State = state
 	return o
@@ -221,33 +221,4 @@ func parseConnState(word string) (ConnState, error) {
 		return ConnAll, nil
 	}
 	return ConnOpen, fmt.Errorf("error decoding state for %s", word)
-}
-
-// errPageLost says that whoever asked for a page has gone.
-var errPageLost = errors.New("the client went away")
-
-// HandleConnz answers /connz.
-func (s *Server) HandleConnz(w http.ResponseWriter, r *http.Request) {
-	p := params{values: r.URL.Query()}
-	opts := connzOptions(&p)
-	if p.err != nil {
-		badRequest(w, p.err)
-		return
-	}
-	s.mon.count("/connz")
-	var text []byte
-	err := errPageLost
-	s.largePage(r, func() {
-		var z *Connz
-		if z, err = s.Connz(opts); err == nil {
-			text, err = z.encode()
-		}
-	})
-	switch err {
-	case nil:
-		s.answer(w, r, text)
-	case errPageLost:
-	default:
-		badRequest(w, err)
-	}
 }

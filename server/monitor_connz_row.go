@@ -112,7 +112,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		Cid: r.cid, IP: r.host, Port: r.port, Kind: "Client", Type: "nats",
 		Start: r.start.UTC(), LastActivity: r.active.UTC(),
 		RTT:    rttText(r.rtt),
-		Uptime: span(r.uptime(now)), Idle: span(r.idle(now)),
+		Uptime: spanText(r.uptime(now)), Idle: spanText(r.idle(now)),
 		Pending: int(r.out.pending),
 		InMsgs:  r.inMsgs, InBytes: r.inBytes, OutMsgs: r.out.msgs, OutBytes: r.out.bytes,
 		NumSubs: uint32(r.subs),
@@ -140,16 +140,4 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		}
 	}
 	return i
-}
-
-// rttText returns a round-trip time as pages show it: to the millisecond, or to
-// the microsecond if it is less; "" if it is unknown.
-func rttText(d time.Duration) string {
-	switch {
-	case d <= 0:
-		return ""
-	case d < time.Millisecond:
-		return d.Truncate(time.Microsecond).String()
-	}
-	return d.Truncate(time.Millisecond).String()
 }

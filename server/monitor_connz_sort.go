@@ -6,15 +6,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gnatsd/server/internal/monitor"
 )
 
 // This file is the orders in which /connz lists clients.
 
 // sortRowsBy sorts rows by order and, where that makes no difference, by cid.
 func sortRowsBy(order rowOrder, rows []*connRow, now time.Time) {
-	var p pace
+	var y monitor.Yielder
 	slices.SortFunc(rows, func(a, b *connRow) int {
-		p.compared()
+		y.Compared()
 		return cmp.Or(order(a, b, now), cmp.Compare(a.cid, b.cid))
 	})
 }

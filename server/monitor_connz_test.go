@@ -1,9 +1,11 @@
 package server
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
-	"net/url"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -349,7 +351,7 @@ func TestDurationsAreShownAsTheyAlwaysWere(t *testing.T) {
 		4*day + 3*time.Hour + 2*time.Minute:  "4d3h2m0s",
 		369*day + 3*time.Hour + 2*time.Minute + 5: "1y4d3h2m0s",
 	} {
-		if got := span(d); got != want {
+		if got := spanText(d); got != want {
 			t.Errorf("%d: got %s, want %s", d, got, want)
 		}
 	}
@@ -372,15 +374,16 @@ func FuzzConnzQuery(f *testing.F) {
 		s.closed.file(&closedConn{row: connRow{cid: cid, reason: closeClient, stop: time.Now()}})
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		values, err := url.ParseQuery(query)
-		if err != nil {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/connz", nil)
+		r.URL.RawQuery = query
+		s.HandleConnz(w, r)
+		if r.URL.Query().Has("callback") || w.Code == http.StatusBadRequest {
 			return
 		}
-		p := params{values: values}
-		opts := connzOptions(&p)
-		z, err := s.Connz(opts)
-		if err != nil {
-			return
+		var z Connz
+		if err := json.Unmarshal(w.Body.Bytes(), &z); err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%q: status %d, %v", query, w.Code, err)
 		}
 		if z.NumConns != len(z.Conns) || z.NumConns > z.Limit || z.Offset < 0 || z.Limit <= 0 {
 			t.Errorf("%q: %d entries, offset %d, limit %d", query, z.NumConns, z.Offset, z.Limit)

@@ -1,44 +1,13 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 )
 
 // This file says whether the server works: what /healthz answers, and the
 // self-check that the service manager's watchdog depends on.
-
-// healthStatus is the body of /healthz.
-type healthStatus struct {
-	Status string `json:"status"`
-	Error  string `json:"error,omitempty"`
-}
-
-// HandleHealthz answers /healthz: 200 if clients may be sent here, else 503 and
-// why not. With routes=N at least N routes must be up.
-func (s *Server) HandleHealthz(w http.ResponseWriter, r *http.Request) {
-	p := params{values: r.URL.Query()}
-	want := p.number("routes")
-	if p.err != nil {
-		badRequest(w, p.err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	status := healthStatus{Status: "ok"}
-	if trouble := s.health(want); trouble != "" {
-		status = healthStatus{Status: "unavailable", Error: trouble}
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	text, err := json.Marshal(status)
-	if err != nil {
-		panic("health cannot be encoded: " + err.Error()) // no field can fail
-	}
-	w.Write(text)
-}
 
 // health returns why no clients should be sent here, "" if they may.
 func (s *Server) health(routes int) string {

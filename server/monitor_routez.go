@@ -1,8 +1,9 @@
 package server
 
 import (
-	"net/http"
 	"time"
+
+	"gnatsd/server/internal/monitor"
 )
 
 // Routez is the page /routez.
@@ -29,11 +30,16 @@ type RouteTarget struct {
 	Next         *time.Time `json:"next,omitempty"`       // attempt, if one is planned
 }
 
-func (z *Routez) encode() ([]byte, error) { return indented(z) }
+func (z *Routez) encode() ([]byte, error) { return monitor.Encode(z) }
 
 // RoutezOptions say what [Server.Routez] is to tell.
 type RoutezOptions struct {
 	Subscriptions bool // the subjects that each route wants
+}
+
+// routezOptions decodes the parameters of /routez.
+func routezOptions(p *monitor.Params) *RoutezOptions {
+	return &RoutezOptions{Subscriptions: p.Flag("subs")}
 }
 
 // RouteInfo is one route on the page /routez.
@@ -103,21 +109,6 @@ func (s *Server) routeTargets() []RouteTarget {
 	return list
 }
 
-// HandleRoutez answers /routez.
-func (s *Server) HandleRoutez(w http.ResponseWriter, r *http.Request) {
-	p := params{values: r.URL.Query()}
-	opts := RoutezOptions{Subscriptions: p.flag("subs")}
-	if p.err != nil {
-		badRequest(w, p.err)
-		return
-	}
-	s.mon.count("/routez")
-	var z *Routez
-	if s.largePage(r, func() { z, _ = s.Routez(&opts) }) {
-		s.answerJSON(w, r, z)
-	}
-}
-
 // routeInfos returns the routes that are up, with the subjects they want if subs
 // is set.
 func (s *Server) routeInfos(subs bool) []*RouteInfo {
@@ -140,7 +131,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList,
 		RemoteName: r.remoteID, RemoteVersion: r.remoteVersion,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
-		Uptime: span(now.Sub(start)), Idle: span(now.Sub(r.active)),
+		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),
 		WaitingForInterest: r.waitingForInterest, HeadersDropped: r.headersDropped,
 	}
 }

@@ -3,10 +3,10 @@ package server
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
+	"gnatsd/server/internal/monitor"
 	"gnatsd/sublist"
 )
 
@@ -33,11 +33,11 @@ type subszNumbers struct {
 
 func (z *Subsz) encode() ([]byte, error) {
 	if len(z.Subs) == 0 {
-		return indented(&subszNumbers{SublistStats: z.SublistStats, ID: z.ID, ServerName: z.ServerName, Now: z.Now})
+		return monitor.Encode(&subszNumbers{SublistStats: z.SublistStats, ID: z.ID, ServerName: z.ServerName, Now: z.Now})
 	}
 	page := *z
 	page.Subs = []SubDetail{}
-	return indentedList(&page, "subscriptions_list", z.Subs)
+	return monitor.EncodeList(&page, "subscriptions_list", z.Subs)
 }
 
 // SublistStats are the numbers of the routing table, routes included.
@@ -68,6 +68,11 @@ type SubszOptions struct {
 	Limit         int    // 0 or less = 1024
 	Subscriptions bool   // list subscriptions
 	Test          string // only those that a message on this subject reaches; "" = all
+}
+
+// subszOptions decodes the parameters of /subsz.
+func subszOptions(p *monitor.Params) *SubszOptions {
+	return &SubszOptions{Subscriptions: p.Flag("subs"), Offset: p.Number("offset"), Limit: p.Number("limit"), Test: p.Text("test")}
 }
 
 func (sub *subscription) detail() SubDetail {
@@ -117,9 +122,9 @@ func (c *client) subDetails() (list []SubDetail, ok bool) {
 // addSubscriptions adds to each row the subscriptions of its client.
 func (s *Server) addSubscriptions(rows []*connRow) {
 	large := map[*conn]*connRow{}
-	var p pace
+	var y monitor.Yielder
 	for _, r := range rows {
-		p.step()
+		y.Step()
 		if r.c == nil {
 			continue // gone: they are remembered with it
 		}
@@ -160,7 +165,7 @@ func (s *Server) Subsz(opts *SubszOptions) (*Subsz, error) {
 	switch {
 	case !o.Subscriptions:
 	case o.Test != "":
-		z.Subs = cut(s.matching(o.Test), z.Offset, z.Limit)
+		z.Subs = windowOf(s.matching(o.Test), z.Offset, z.Limit)
 	default:
 		z.Subs = s.subsWindow(z.Offset, z.Limit)
 	}
@@ -224,31 +229,5 @@ func (s *Server) subsWindow(offset, limit int) []SubDetail {
 	for _, r := range rows {
 		list = append(list, r.subscription...)
 	}
-	return cut(list, offset, limit)
-}
-
-// HandleSubsz answers /subsz and /subscriptionsz.
-func (s *Server) HandleSubsz(w http.ResponseWriter, r *http.Request) {
-	s.mon.count("/subsz")
-	p := params{values: r.URL.Query()}
-	opts := SubszOptions{Subscriptions: p.flag("subs"), Offset: p.number("offset"), Limit: p.number("limit"), Test: p.values.Get("test")}
-	if p.err != nil {
-		badRequest(w, p.err)
-		return
-	}
-	var text []byte
-	err := errPageLost
-	s.largePage(r, func() {
-		var z *Subsz
-		if z, err = s.Subsz(&opts); err == nil {
-			text, err = z.encode()
-		}
-	})
-	switch err {
-	case nil:
-		s.answer(w, r, text)
-	case errPageLost:
-	default:
-		badRequest(w, err)
-	}
+	return windowOf(list, offset, limit)
 }

@@ -1,11 +1,10 @@
 package server
 
 import (
-	"net/http"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
+
+	"gnatsd/server/internal/monitor"
 )
 
 // Varz is the page /varz: what the server is, how it is set and what it did.
@@ -73,7 +72,7 @@ type Varz struct {
 	LameDuck         bool              `json:"lame_duck_mode,omitempty"`
 }
 
-func (v *Varz) encode() ([]byte, error) { return indented(v) }
+func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
 
 // SlowConsumerStats says which kinds of connections were cut for not keeping
 // up. This server has no gateways and leaf nodes.
@@ -86,6 +85,8 @@ type SlowConsumerStats struct {
 
 // VarzOptions is empty: the page has no parameters.
 type VarzOptions struct{}
+
+func varzOptions(*monitor.Params) *VarzOptions { return nil }
 
 // Varz returns the page /varz. Nil options are fine.
 func (s *Server) Varz(*VarzOptions) (*Varz, error) {
@@ -128,9 +129,9 @@ func (v *Varz) configure(info *Info, o *Options) {
 func (s *Server) count(v *Varz) {
 	n := &s.counters
 	v.Start, v.Now = s.start.UTC(), time.Now().UTC()
-	v.Uptime = span(v.Now.Sub(v.Start))
+	v.Uptime = spanText(v.Now.Sub(v.Start))
 	v.ConfigLoadTime = s.ConfigTime().UTC()
-	v.CPU, v.Mem, _ = s.mon.usage.Usage() // zero where the system does not tell
+	v.CPU, v.Mem, _ = s.usage.Usage() // zero where the system does not tell
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
@@ -142,15 +143,8 @@ func (s *Server) count(v *Varz) {
 	v.StaleConnections = s.closed.count(closeStale)
 	v.Subscriptions = uint32(s.subs.Count())
 	v.PendingBytes = s.pending.Load()
-	v.HTTPReqStats = s.mon.counts()
+	v.HTTPReqStats = s.monitor.Requests()
 	v.LameDuck = s.lameDuck.Load()
-}
-
-// HandleVarz answers /varz.
-func (s *Server) HandleVarz(w http.ResponseWriter, r *http.Request) {
-	s.mon.count("/varz")
-	v, _ := s.Varz(nil)
-	s.answerJSON(w, r, v)
 }
 
 // monitorPorts returns the ports of the settings; one that was left to the
@@ -178,26 +172,4 @@ func (o *Options) withoutSecrets() *Options {
 	c.Cluster.ListenStr = ""
 	c.TLSConfig, c.Cluster.TLSConfig = nil, nil // keys
 	return &c
-}
-
-// units are those of span, largest first. A year has 365 days.
-var units = []struct {
-	letter  byte
-	seconds int64
-}{{'y', 365 * 24 * 3600}, {'d', 24 * 3600}, {'h', 3600}, {'m', 60}, {'s', 1}}
-
-// span returns a duration as uptime and idle are shown: 4d3h2m5s, from the first
-// unit that is not zero.
-func span(d time.Duration) string {
-	left := max(0, int64(d/time.Second))
-	var b strings.Builder
-	for _, u := range units {
-		n := left / u.seconds
-		left %= u.seconds
-		if n > 0 || b.Len() > 0 || u.letter == 's' {
-			b.WriteString(strconv.FormatInt(n, 10))
-			b.WriteByte(u.letter)
-		}
-	}
-	return b.String()
 }

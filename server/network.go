@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"strconv"
 	"time"
 )
 
@@ -28,4 +29,17 @@ func (osNetwork) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 
 func (osNetwork) LookupHost(ctx context.Context, host string) ([]string, error) {
 	return net.DefaultResolver.LookupHost(ctx, host)
+}
+
+// listenOn opens a port of host, one that the system chooses if port is 0 or
+// RandomPort, and returns which it is.
+func listenOn(n network, host string, port int) (net.Listener, int, error) {
+	l, err := n.Listen(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+	if err != nil {
+		return nil, 0, err
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
+	return l, port, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -35,4 +36,22 @@ func checkPrefix(s string) error {
 		return fmt.Errorf("a prefix has letters, digits and _ and does not start with a digit")
 	}
 	return nil
+}
+
+// checkMonitoring refuses settings with which there cannot be a monitoring port.
+func (o *Options) checkMonitoring() error {
+	switch {
+	case o.HTTPPort != 0 && o.HTTPSPort != 0:
+		return fmt.Errorf("can't specify both HTTP (%d) and HTTPs (%d) ports", o.HTTPPort, o.HTTPSPort)
+	case o.HTTPSPort != 0 && o.TLSConfig == nil:
+		return errors.New("TLS cert and key required for HTTPS")
+	case o.HTTPSPort != 0 && o.HTTPVerify && o.TLSConfig.ClientCAs == nil:
+		return errors.New("verifying clients of the monitoring port needs ca_file in the tls section")
+	}
+	return nil
+}
+
+// noMonitoring says that the monitoring port cannot be opened.
+func noMonitoring(err error) error {
+	return fmt.Errorf("Can't start monitoring: %w", err) //lint:ignore ST1005 a text of the classic broker
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/process"
 	"gnatsd/sublist"
 )
@@ -29,10 +30,13 @@ type Server struct {
 	scratch sync.Pool     // of readers
 
 	// Set once, too: what outlives reloads.
-	life       context.Context // ends when the end begins
-	die        context.CancelFunc
-	verifier   *verifier  // of passwords
-	handshakes *admission // to long arithmetic: TLS handshakes of all ports, passwords of clients
+	life          context.Context // ends when the end begins
+	die           context.CancelFunc
+	verifier      *verifier  // of passwords
+	handshakes    *admission // to long arithmetic: TLS handshakes of all ports, passwords of clients
+	monitor       *monitor.Monitor
+	monitorLogins *verifier             // of the password of the monitoring port
+	usage         *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
 	notify process.Notifier // does nothing unless the server is the process
@@ -63,7 +67,6 @@ type Server struct {
 	shedding atomic.Bool                         // somebody looks for the largest queue
 	lameDuck atomic.Bool                         // clients are sent away, none may come
 	closed   closedConns
-	mon      monitor
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
@@ -106,12 +109,15 @@ func New(opts *Options) (*Server, error) {
 
 		verifier:   newVerifier(sparePlaces()),
 		handshakes: newAdmission(sparePlaces()),
+
+		monitorLogins: newVerifier(1),
+		usage:         process.NewUsageSampler(),
 	}
 	s.verifier.places = s.handshakes // or else both together would leave no processor to the messages
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}
-	s.mon = newMonitor(s)
+	s.monitor = newMonitor(s, &o)
 	s.life, s.die = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
@@ -291,7 +297,7 @@ func (s *Server) Shutdown() {
 		s.stopWatchdog()
 	}
 	s.conns.Wait()
-	s.stopMonitoring()
+	s.monitor.Close()
 	s.removeFiles()
 	s.releaseSignals()
 	s.Noticef("Server Exiting..")

@@ -27,7 +27,7 @@ var advisories = []struct{ name, wrong, tests string }{
 	{"CVE-2026-33247, secnote-2026-14", "the password of the command line was on a page", "test.TestNoSecretIsShown test.TestNoHashAndNoKeyIsShown"},
 	{"CVE-2026-33216, secnote-2026-05", "a password was on /connz", "test.TestNoSecretIsShown test.TestNoHashAndNoKeyIsShown"},
 	{"secnote-2026-28", "offset and limit of /connz overflowed", "server.TestPagesAnswerExtremesOfOffsetAndLimit server.FuzzConnzQuery"},
-	{"JSONP", "a callback could be any script", "server.TestMonitorWrapsPagesForJSONP"},
+	{"JSONP", "a callback could be any script", "monitor.TestPagesAreWrappedForJSONP"},
 	{"CVE-2026-27571, CVE-2026-27889, CVE-2026-33219, secnote-2026-27", "WebSocket before the login: there is none here, and no other budget to exceed",
 		"server.TestBeforeTheLoginFewBytesAreTaken server.TestLockedConnectionsAreSmall server.TestSlowloris"},
 	{"CVE-2026-29785, CVE-2026-33218, secnote-2026-19", "a repeated or odd INFO crashed a listener for servers", "server.FuzzStates server.TestRandomStates server.TestMadeUpServersAreForgotten"},
@@ -39,14 +39,14 @@ var advisories = []struct{ name, wrong, tests string }{
 func TestEveryAdvisoryHasItsTests(t *testing.T) {
 	t.Parallel()
 	found := map[string]bool{}
-	for name, dir := range map[string]string{"server": "../server", "test": "."} {
-		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	for _, pattern := range []string{"../server/*_test.go", "../server/internal/*/*_test.go", "../test/*_test.go"} {
+		files, err := filepath.Glob(pattern)
 		must(t, err)
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			must(t, err)
 			for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(text), -1) {
-				found[name+"."+m[1]] = true
+				found[filepath.Base(filepath.Dir(file))+"."+m[1]] = true
 			}
 		}
 	}

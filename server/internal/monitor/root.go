@@ -1,4 +1,4 @@
-package server
+package monitor
 
 import (
 	"fmt"
@@ -25,15 +25,15 @@ const rootPage = `<html lang="en">
 </html>
 `
 
-// HandleRoot answers /: to browsers with the dashboard, to all others with the
+// serveRoot answers /: to browsers with the dashboard, to all others with the
 // page of links.
-func (s *Server) HandleRoot(w http.ResponseWriter, r *http.Request) {
-	s.mon.count("/")
+func (m *Monitor) serveRoot(w http.ResponseWriter, r *http.Request) {
+	m.requests["/"].Add(1)
 	w.Header().Set("Vary", "Accept, Sec-Fetch-Dest, Sec-Fetch-Mode")
 	if wantsDashboard(r.Header) {
 		serveDashboard(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, rootPage, html.EscapeString(httpBase(s.options())))
+	fmt.Fprintf(w, rootPage, html.EscapeString(m.basePath))
 }

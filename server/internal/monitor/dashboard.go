@@ -1,4 +1,4 @@
-package server
+package monitor
 
 import (
 	"bytes"
@@ -46,8 +46,8 @@ type uiFile struct {
 // uiPage is the file that / answers with; the others have their own paths.
 const uiPage = "ui/index.html"
 
-// readUI returns the files of the dashboard but for its page.
-func readUI() []*uiFile {
+// dashboardFiles returns the files of the dashboard but for its page.
+func dashboardFiles() []*uiFile {
 	var files []*uiFile
 	err := fs.WalkDir(uiFiles, "ui", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || name == uiPage {
@@ -65,7 +65,7 @@ func readUI() []*uiFile {
 }
 
 // serve answers with the file. Browsers keep it and ask whether it changed.
-func (f *uiFile) serve(_ *Server, w http.ResponseWriter, r *http.Request) {
+func (f *uiFile) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	protectUI(h)
 	h.Set("Content-Type", f.kind)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -120,7 +119,7 @@ func clusteredMonitor(t *testing.T, routes ...*url.URL) *Server {
 	return startServer(t, func(o *Options) { o.HTTPHost, o.HTTPPort, o.Routes = "127.0.0.1", RandomPort, routes })
 }
 
-func TestMetricsTellTheStateOfTheServer(t *testing.T) {
+func TestMetricsHaveTheStateOfTheServer(t *testing.T) {
 	t.Parallel()
 	dir := certDir(t)
 	config := mustTLS(t, certOpts(dir, "server"))
@@ -165,7 +164,7 @@ func TestMetricsTellTheStateOfTheServer(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhatBecameOfReloads(t *testing.T) {
+func TestMetricsHaveTheOutcomeOfReloads(t *testing.T) {
 	t.Parallel()
 	const base = "http: \"127.0.0.1:-1\"\n"
 	r := startReloader(t, base)
@@ -191,7 +190,7 @@ func TestMetricsTellWhatBecameOfReloads(t *testing.T) {
 	}
 }
 
-func TestMetricsTellOfPendingBytes(t *testing.T) {
+func TestMetricsHavePendingBytes(t *testing.T) {
 	t.Parallel()
 	s := monitored(t, Options{WriteDeadline: time.Minute})
 	stuck(t, s, "flood")
@@ -200,7 +199,7 @@ func TestMetricsTellOfPendingBytes(t *testing.T) {
 	for s.pending.Load() < 1<<20 {
 		p.say(fmt.Sprintf("PUB flood %d", len(payload)), payload)
 	}
-	eventually(t, "pending bytes are told", func() bool {
+	eventually(t, "pending bytes are in the metrics", func() bool {
 		z := scrapeOf(t, s)
 		most := z["gnatsd_connz_pending_bytes_max"]
 		return z["gnatsd_connz_lagging"] == 1 && most >= 1<<20 && z["gnatsd_connz_pending_bytes"] >= most &&
@@ -208,10 +207,10 @@ func TestMetricsTellOfPendingBytes(t *testing.T) {
 	})
 }
 
-func TestMetricsTellWhatIsMissingInTheMesh(t *testing.T) {
+func TestMetricsHaveWhatIsMissingInTheMesh(t *testing.T) {
 	t.Parallel()
-	nobody := &url.URL{Scheme: "nats-route", Host: "127.0.0.1:1", User: url.UserPassword("me", "canary")}
-	s := clusteredMonitor(t, nobody)
+	missing := &url.URL{Scheme: "nats-route", Host: "127.0.0.1:1", User: url.UserPassword("me", "canary")}
+	s := clusteredMonitor(t, missing)
 	eventually(t, "an attempt has failed", func() bool {
 		return scrapeOf(t, s)[`gnatsd_mesh_target_failures{configured="true",url="nats-route://me:[REDACTED]@127.0.0.1:1"}`] > 0
 	})
@@ -220,26 +219,6 @@ func TestMetricsTellWhatIsMissingInTheMesh(t *testing.T) {
 	z.want(t, "gnatsd_mesh_targets", 1)
 	z.want(t, "gnatsd_mesh_targets_missing", 1)
 	z.want(t, "gnatsd_mesh_headers_lost_total", 0)
-}
-
-func TestMetricsComeInTheFormatThatIsAskedFor(t *testing.T) {
-	t.Parallel()
-	s := monitored(t, Options{})
-	for _, c := range []struct{ accept, kind, end string }{
-		{"", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\n"},
-		{"text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\n"},
-		{"application/openmetrics-text;version=1.0.0", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores", "\n# EOF\n"},
-	} {
-		got := ask(t, s, "/metrics", "Accept", c.accept)
-		if got.status != 200 || got.contentType != c.kind || !strings.HasSuffix(got.body, c.end) {
-			t.Errorf("%q: got %d %q, ends with %q", c.accept, got.status, got.contentType, got.body[len(got.body)-20:])
-		}
-		for _, line := range []string{"# TYPE gnatsd_varz_in_msgs gauge\n", "# TYPE gnatsd_slow_consumers", "# TYPE gnatsd_delivery_latency_seconds histogram\n"} {
-			if !strings.Contains(got.body, line) {
-				t.Errorf("%q: no %q", c.accept, line)
-			}
-		}
-	}
 }
 
 func TestMetricsBeginWithTheirPrefix(t *testing.T) {
@@ -263,21 +242,14 @@ func TestMetricsBeginWithTheirPrefix(t *testing.T) {
 func TestMetricsAreATableWithoutRepetitions(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, row := range metricRows {
-		if seen[row.name] || !metricName.MatchString(row.name) || !strings.HasSuffix(row.help, ".") {
-			t.Errorf("%q: it is there twice, or no name, or %q is no sentence", row.name, row.help)
-		}
-		seen[row.name] = true
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestMetricsSurviveNamesThatAreNoText has a server with a name that is not
-// valid UTF-8, as labels must be.
-func TestMetricsSurviveNamesThatAreNoText(t *testing.T) {
-	t.Parallel()
-	s := monitored(t, Options{ServerName: "a\xff\"b\n"})
-	scrapeOf(t, s).want(t, `gnatsd_varz_server_name{value="a�\"b\n"}`, 1)
-	if _, err := json.Marshal(s.name()); err != nil {
-		t.Error(err)
+	for _, row := range s.metrics() {
+		if seen[row.Name] || !metricName.MatchString(row.Name) || !strings.HasSuffix(row.Help, ".") {
+			t.Errorf("%q: it is there twice, or no name, or %q is no sentence", row.Name, row.Help)
+		}
+		seen[row.Name] = true
 	}
 }

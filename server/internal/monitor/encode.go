@@ -1,0 +1,82 @@
+package monitor
+
+import (
+	"bytes"
+	"encoding/json"
+	"runtime"
+)
+
+// encodeError says that a page could not be encoded.
+type encodeError struct{ error }
+
+// Encode returns v as JSON in the form of all pages: indented by two spaces, no
+// line end.
+func Encode[T any](v T) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return nil, &encodeError{err}
+	}
+	return text, nil
+}
+
+// sizeSample is how many entries of a long list are encoded before the length of
+// the others is estimated.
+const sizeSample = 64
+
+// EncodeList is [Encode] for a page with a list that may be long. It encodes one
+// entry after the other and yields in between. page is the page with an empty
+// list, and key the name of the list there.
+func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
+	frame, err := Encode(page)
+	if err != nil || len(list) == 0 {
+		return frame, err
+	}
+	empty := []byte("\n  \"" + key + "\": []") // a string in JSON has no line end
+	at := bytes.Index(frame, empty) + len(empty) - 1
+	if at < len(empty) {
+		panic("a page has no list " + key)
+	}
+	var b bytes.Buffer
+	b.Write(frame[:at])
+	encoder := json.NewEncoder(&b)
+	encoder.SetIndent("    ", "  ")
+	var y Yielder
+	for i, e := range list {
+		if i == sizeSample {
+			b.Grow(b.Len() / sizeSample * (len(list) - i) * 9 / 8)
+		}
+		b.WriteString("\n    ")
+		if err := encoder.Encode(e); err != nil {
+			return nil, &encodeError{err}
+		}
+		b.Bytes()[b.Len()-1] = ',' // in place of the line end
+		y.Step()
+	}
+	b.Truncate(b.Len() - 1)
+	b.WriteString("\n  ")
+	b.Write(frame[at:])
+	return b.Bytes(), nil
+}
+
+// Yielder makes the work on a large page yield to other goroutines: without it
+// messages would wait for a page for up to 10 ms at a time. The zero value is
+// ready; it is used by one goroutine.
+type Yielder struct{ steps int }
+
+// yieldInterval is how many steps, of some microseconds each, are done between
+// two yields.
+const yieldInterval = 32
+
+// Step says that a small piece of the work is done.
+func (y *Yielder) Step() {
+	if y.steps++; y.steps%yieldInterval == 0 {
+		runtime.Gosched()
+	}
+}
+
+// Compared says that two entries were compared: 64 of those are one step.
+func (y *Yielder) Compared() {
+	if y.steps++; y.steps%(64*yieldInterval) == 0 {
+		runtime.Gosched()
+	}
+}

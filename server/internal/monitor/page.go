@@ -1,0 +1,91 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// Page is a path that answers with JSON. Requests for it are counted.
+type Page struct {
+	Path          string
+	Aliases       []string // other paths of the same page, counted with it
+	Large         bool     // it may take long, so only one such page is made at a time
+	CountRejected bool     // requests with parameters that cannot be decoded count, too
+	// Decode reads the parameters of a request and returns what makes the page.
+	// An error of that is a fault of the request, except one of [Encode].
+	Decode func(*Params) (encoded func() ([]byte, error))
+}
+
+// answering returns what answers requests for p.
+func (m *Monitor) answering(p Page) http.HandlerFunc {
+	count := m.requests[p.Path]
+	return func(w http.ResponseWriter, r *http.Request) {
+		params := Params{values: r.URL.Query()}
+		encoded := p.Decode(&params)
+		if params.err == nil || p.CountRejected {
+			count.Add(1)
+		}
+		if params.err != nil {
+			http.Error(w, params.err.Error(), http.StatusBadRequest)
+			return
+		}
+		var text []byte
+		var err error
+		work := func() { text, err = encoded() }
+		if !p.Large {
+			work()
+		} else if !m.alone(r.Context(), work) {
+			return
+		}
+		var failed *encodeError
+		switch {
+		case errors.As(err, &failed):
+			m.config.Log.Errorf("Encoding %s: %v", r.URL.Path, err)
+			http.Error(w, "the page cannot be encoded", http.StatusInternalServerError)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		default:
+			m.answer(w, r, text)
+		}
+	}
+}
+
+// answer writes an encoded page, as JSON or as a call of the function that the
+// parameter callback names (JSONP).
+func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
+	s := m.config.Settings()
+	contentType := "application/json"
+	if !s.SameOrigin {
+		if !s.Login && !s.Certificates {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+		}
+		if name := r.URL.Query().Get("callback"); name != "" {
+			if !validCallback(name) {
+				http.Error(w, "invalid callback: a name has at most 128 of the characters A-Z a-z 0-9 _ $ . [ ] and no digit first", http.StatusBadRequest)
+				return
+			}
+			contentType = "application/javascript"
+			text = fmt.Appendf(nil, "%s(%s)", name, text)
+		}
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Write(text)
+}
+
+// maxCallback bounds the name of a JSONP function, in bytes.
+const maxCallback = 128
+
+// validCallback reports whether name can be nothing but the name of a function.
+func validCallback(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '$'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '[' || c == ']')) {
+			return false
+		}
+	}
+	return len(name) <= maxCallback
+}

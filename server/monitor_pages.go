@@ -1,0 +1,98 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"gnatsd/server/internal/monitor"
+)
+
+// This file is the table of monitoring pages, and what they have in common.
+//
+// Pages are snapshots. Nothing here holds a lock for longer than it takes to
+// copy a few fields, and large pages yield to messages while they are made.
+
+// monitorPages returns the pages that package monitor does not make itself.
+func (s *Server) monitorPages() []monitor.Page {
+	return []monitor.Page{
+		{Path: "/varz", Decode: pageOf(varzOptions, s.Varz)},
+		{Path: "/connz", Decode: pageOf(connzOptions, s.Connz), Large: true},
+		{Path: "/routez", Decode: pageOf(routezOptions, s.Routez), Large: true},
+		{Path: "/subsz", Decode: pageOf(subszOptions, s.Subsz), Large: true, Aliases: []string{"/subscriptionsz"}, CountRejected: true},
+	}
+}
+
+// encoder is a page that can be encoded.
+type encoder interface{ encode() ([]byte, error) }
+
+// pageOf returns [monitor.Page.Decode] of a page that is made of options.
+func pageOf[O any, P encoder](options func(*monitor.Params) *O, page func(*O) (P, error)) func(*monitor.Params) func() ([]byte, error) {
+	return func(p *monitor.Params) func() ([]byte, error) {
+		o := options(p)
+		return func() ([]byte, error) {
+			z, err := page(o)
+			if err != nil {
+				return nil, err
+			}
+			return z.encode()
+		}
+	}
+}
+
+// defaultPage is how many entries a page of /connz and /subsz has unless the
+// request sets a limit.
+const defaultPage = 1024
+
+// window returns offset and limit as they are applied: not negative, and with a
+// limit.
+func window(offset, limit int) (int, int) {
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	return max(offset, 0), limit
+}
+
+// windowOf returns what a window shows of all. It never adds offset and limit,
+// whose sum may be too large for an int.
+func windowOf[T any](all []T, offset, limit int) []T {
+	if offset >= len(all) {
+		return nil
+	}
+	all = all[offset:]
+	return all[:min(limit, len(all))]
+}
+
+// units are those of spanText, largest first. A year has 365 days.
+var units = []struct {
+	letter  byte
+	seconds int64
+}{{'y', 365 * 24 * 3600}, {'d', 24 * 3600}, {'h', 3600}, {'m', 60}, {'s', 1}}
+
+// spanText returns a duration as uptime and idle are shown: 4d3h2m5s, from the first
+// unit that is not zero.
+func spanText(d time.Duration) string {
+	left := max(0, int64(d/time.Second))
+	var b strings.Builder
+	for _, u := range units {
+		n := left / u.seconds
+		left %= u.seconds
+		if n > 0 || b.Len() > 0 || u.letter == 's' {
+			b.WriteString(strconv.FormatInt(n, 10))
+			b.WriteByte(u.letter)
+		}
+	}
+	return b.String()
+}
+
+// rttText returns a round-trip time as pages show it: to the millisecond, or to
+// the microsecond if it is less; "" if it is unknown.
+func rttText(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < time.Millisecond:
+		return d.Truncate(time.Microsecond).String()
+	}
+	return d.Truncate(time.Millisecond).String()
+}
