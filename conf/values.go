@@ -4,11 +4,7 @@ package conf
 // defaults for what is left), remembers where each value came from, and compares.
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
@@ -254,13 +250,8 @@ func (r *Row[T]) Plain(t *T) string {
 // Shown is the value of the row as in a file, secrets hidden.
 func (r *Row[T]) Shown(t *T) string { return r.shown(t) }
 
-// Digest tells values of the row apart, secrets included, and tells nothing of
-// them to whoever does not know key.
-func (r *Row[T]) Digest(t *T, key []byte) string {
-	mac := hmac.New(sha256.New, key)
-	io.WriteString(mac, r.Type.text(t, true)) // never fails
-	return hex.EncodeToString(mac.Sum(nil))
-}
+// Text is the value of the row as in a file, secrets included.
+func (r *Row[T]) Text(t *T) string { return r.Type.text(t, true) }
 
 // shown is the value as in a file, secrets hidden.
 func (r *Row[T]) shown(t *T) string {

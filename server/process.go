@@ -14,8 +14,8 @@ import (
 // Programs with another purpose use [Server.Start].
 func Run(s *Server) error {
 	s.notify = process.NewNotifier()
-	s.tell = newSettingsTeller()
-	defer s.tell.close()
+	s.record = process.NewSettingsRecord()
+	defer s.record.Close()
 	return process.Run(processBroker{s})
 }
 

@@ -143,7 +143,7 @@ func (s *Server) applyReload(c *change) {
 			s.Warnf("%s", w)
 		}
 	}
-	s.tell.settings(c.new)
+	s.recordSettings()
 	s.configTime.Store(time.Now().UnixNano())
 	s.Noticef("Reloaded server configuration")
 }

@@ -39,8 +39,8 @@ type Server struct {
 	usage         *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
-	notify process.Notifier // does nothing unless the server is the process
-	tell   *settingsTeller  // the same
+	notify process.Notifier        // does nothing unless the server is the process
+	record *process.SettingsRecord // for --diff; nil unless the server is the process
 	exit   func(code int)
 
 	// Snapshots.
@@ -205,7 +205,7 @@ func (s *Server) open() error {
 		return err
 	}
 	s.opened()
-	s.tell.settings(s.options())
+	s.recordSettings()
 	s.watchConfig()
 	return nil
 }

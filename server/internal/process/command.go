@@ -58,7 +58,7 @@ func errUnknownCommand(command string) error {
 // or, if it is empty, the only process called name that find returns.
 func resolvePid(target, name string, find func(name string) ([]int, error)) (int, error) {
 	if target != "" {
-		return TargetPid(target)
+		return targetPid(target)
 	}
 	pids, err := find(name)
 	if err != nil {
@@ -78,8 +78,8 @@ func resolvePid(target, name string, find func(name string) ([]int, error)) (int
 	return 0, errors.New(lines)
 }
 
-// TargetPid reads a pid from the target itself or, if that is no number, from the file it names.
-func TargetPid(target string) (int, error) {
+// targetPid reads a pid from the target itself or, if that is no number, from the file it names.
+func targetPid(target string) (int, error) {
 	if pid, ok := parsePid(target); ok {
 		return pid, nil
 	}

@@ -109,7 +109,7 @@ func TestResolvePid(t *testing.T) {
 func TestAPidFileThatCannotBeReadSaysWhy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	_, err := TargetPid(dir)
+	_, err := targetPid(dir)
 	if err == nil || !strings.HasPrefix(err.Error(), "invalid pid: ") || !strings.Contains(err.Error(), "director") {
 		t.Errorf("got %v, want an invalid pid that is a directory", err)
 	}

@@ -25,7 +25,7 @@ func Signal(command, target string) error {
 // sendCommand is Signal with a kill of the caller's choice. The process is looked for first, so
 // that an unknown command with no process running is answered with the lack of a process.
 func sendCommand(command, target string, kill func(pid int, sig syscall.Signal) error) error {
-	pid, err := RunningPid(target)
+	pid, err := runningPid(target)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func sendCommand(command, target string, kill func(pid int, sig syscall.Signal) 
 	return kill(pid, sig)
 }
 
-// RunningPid is the pid that target names or, if it is empty, that of the only such process.
-func RunningPid(target string) (int, error) {
+// runningPid is the pid that target names or, if it is empty, that of the only such process.
+func runningPid(target string) (int, error) {
 	return resolvePid(target, processName.get(), findProcesses)
 }

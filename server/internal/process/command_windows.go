@@ -9,8 +9,8 @@ func Signal(command, service string) error {
 	return controlService(command, service, openService)
 }
 
-// RunningPid is the pid that target names. Processes are not searched for here: services are known
+// runningPid is the pid that target names. Processes are not searched for here: services are known
 // by name.
-func RunningPid(target string) (int, error) {
+func runningPid(target string) (int, error) {
 	return resolvePid(target, processName.get(), func(string) ([]int, error) { return nil, errNoProcessList })
 }

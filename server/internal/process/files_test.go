@@ -50,7 +50,7 @@ func TestWritePidFile(t *testing.T) {
 			if want := strconv.Itoa(os.Getpid()); string(got) != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
-			if pid, err := TargetPid(path); pid != os.Getpid() || err != nil {
+			if pid, err := targetPid(path); pid != os.Getpid() || err != nil {
 				t.Errorf("read back: %d, %v", pid, err)
 			}
 			if entries, _ := os.ReadDir(dir); len(entries) != 1 {
