@@ -86,7 +86,7 @@ func (x *expansion) handOver(t *target) {
 		x.addGroup(src[0])
 	} else {
 		x.empty()
-		if len(src) > 0 {
+		if len(src) > 0 || !b.inOrder(one) {
 			one = x.merge(src, one)
 		}
 		x.addEach(one)
@@ -165,6 +165,21 @@ func (x *expansion) merge(src []source, one []entry) []entry {
 	slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
 	x.mixed = list
 	return list
+}
+
+// inOrder reports whether each entry begins behind the last message of the one before.
+func (b *batch) inOrder(list []entry) bool {
+	last := uint32(0)
+	for i := range list {
+		d := &list[i]
+		if d.at < last {
+			return false
+		}
+		if last = d.at; d.line != textLine {
+			last += (d.n&^claimed - 1) * b.lines[d.line].stride
+		}
+	}
+	return true
 }
 
 // appendSingle appends entries of one message each.

@@ -9,8 +9,10 @@ import (
 // flushHelpers are goroutines that take a part of flushes with many targets, on cores that are
 // idle. They belong to the server and end with it.
 type flushHelpers struct {
-	jobs  chan *flushJob // without a buffer: whoever receives has nothing else to do
+	jobs  chan *flushJob // without a buffer: a helper that receives has nothing else to do
 	count int
+	cores int   // that there are
+	least int64 // ns; flushes that take less are not shared
 }
 
 // flushJob is a flush that several goroutines work on.
@@ -43,7 +45,7 @@ const (
 
 // start starts helpers for a server.
 func (h *flushHelpers) start(s *Server, count int) {
-	h.count = count
+	h.count, h.cores, h.least = count, runtime.GOMAXPROCS(0), sharedWork
 	h.jobs = make(chan *flushJob)
 	for range count {
 		s.conns.Add(1)
@@ -72,10 +74,10 @@ func (h *flushHelpers) run(s *Server) {
 // helpersFor returns how many helpers a flush may have.
 func (b *batch) helpersFor() int {
 	h := &b.srv.helpers
-	if h.count == 0 || len(b.targets) < 2 || b.work() < sharedWork {
+	if h.count == 0 || len(b.targets) < 2 || b.work() < h.least {
 		return 0
 	}
-	return min(h.count, len(b.targets)/2, runtime.GOMAXPROCS(0)-b.srv.grace.pinned())
+	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.pinned())
 }
 
 // work estimates how long a flush takes, in ns.
