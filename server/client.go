@@ -310,14 +310,16 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// answerPing answers PING. A PONG after UNSUB means that no message of the
-// subscription follows. After the first one the client takes asynchronous INFO,
-// if it said so.
+// answerPing answers PING. A PONG after UNSUB means that no message of the subscription follows, so
+// it may have to wait, but the reader does not. After the first one the client takes asynchronous
+// INFO, if it said so.
 func (c *client) answerPing(b *batch) closeReason {
 	if c.gaveUp {
 		c.gaveUp = false
 		b.flush() // others may be waiting for this batch
-		c.srv.grace.wait()
+		if c.srv.grace.pinned() > 0 {
+			c.deferReplies()
+		}
 	}
 	if c.tracing {
 		c.tracef("<<- [PONG]")
@@ -326,6 +328,7 @@ func (c *client) answerPing(b *batch) closeReason {
 	if c.pinged {
 		return keepOpen
 	}
+	c.awaitReplies()
 	b.flush() // INFO, which others may send from now on, must come after PONG
 	c.mu.Lock()
 	c.pinged = true

@@ -42,6 +42,7 @@ type conn struct {
 	locked    bool                           // nothing but CONNECT is listened to
 	mute      bool                           // it ends without a word
 	limit     *allowance                     // of the step of its way in that it is at; nil if there is none
+	deferred  *deferredReplies               // nil while replies go out at once
 	announced int64                          // number of its latest subscription that routes are told; 0 = none
 
 	// Guarded by mu.

@@ -232,6 +232,13 @@ func (b *batch) tail(l *line) []byte {
 
 // reply collects text for the connection that the batch was read from.
 func (b *batch) reply(text string) {
+	if d := b.from.deferred; d != nil {
+		if d.add(text) {
+			return
+		}
+		b.flush() // no grace period may wait for a batch that waits for it
+		b.from.awaitReplies()
+	}
 	at := uint32(len(b.text))
 	b.text = append(b.text, text...)
 	b.addText(at, -1)
