@@ -119,12 +119,12 @@ func newTalker(t *testing.T, nc net.Conn) *talker {
 	return &talker{t: t, nc: nc, r: bufio.NewReader(nc)}
 }
 
-// dial connects a client and reads its INFO.
+// dialClient connects a client and reads its INFO. It asks for no other INFO later.
 func dialClient(t *testing.T, s *Server) *talker {
 	t.Helper()
 	c := talk(t, s.Addr())
 	c.want("INFO ")
-	c.send("CONNECT {\"verbose\":false,\"protocol\":1}\r\n")
+	c.send("CONNECT {\"verbose\":false}\r\n")
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,7 @@ func TestNoInvalidationIsLost(t *testing.T) {
 					for !done.Load() {
 						l.Match(subject)
 						c.Match(l, subject)
+						runtime.Gosched() // or the writer starves
 					}
 				})
 			}
