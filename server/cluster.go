@@ -1,13 +1,11 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,7 +31,7 @@ type cluster struct {
 
 	// Safe for concurrent use.
 	adverts advertiser
-	orphans orphans
+	closed  closedQueues
 
 	mu       sync.Mutex // guards what follows
 	mesh     *mesh.Mesh
@@ -105,40 +103,18 @@ func (k *cluster) listen() error {
 	return nil
 }
 
-// solicit dials the configured routes.
-func (k *cluster) solicit(urls []*url.URL) {
-	k.event(func(m *mesh.Mesh, now time.Time) { m.Configured(now, urls) })
-}
-
-// describe returns what routes are told of this server.
-func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
-	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
-	own.Name, own.Cluster = "", "" // for clients
-	own.Host, own.Port = o.Cluster.Host, port
-	rules := k.rules.Load()
-	own.AuthRequired = rules.auth.required()
-	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
-	if o.Cluster.Advertise != "" {
-		host, p, err := hostAndPort(o.Cluster.Advertise, port)
-		if err != nil {
-			return nil, err
-		}
-		own.Host, own.Port, own.IP = host, p, routeURL(host, p)
-	}
-	if !o.Cluster.NoAdvertise {
-		own.ConnectURLs = k.adverts.ownURLs()
-	}
-	if p := o.Cluster.Permissions; p != nil {
-		own.Import, own.Export = newPeerPermission(p.Import), newPeerPermission(p.Export)
-	}
-	return own, nil
-}
-
-// info returns what routes are told of this server, as text.
-func (k *cluster) info() string {
+// ready reports whether routes can connect.
+func (k *cluster) ready() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.own.line(true)
+	return k.listener != nil && !k.shut
+}
+
+// all returns the connections to other servers, registered or not, in no order.
+func (k *cluster) all() []*route {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Collect(maps.Values(k.routes))
 }
 
 // active returns the registered routes. The slice never changes.
@@ -181,7 +157,7 @@ func (k *cluster) prepareLocked(w *clusterWork) {
 	case w.Kind == mesh.Register && w.route != nil:
 		list := append(slices.Clone(k.active()), w.route)
 		k.interest.Store(&list)
-		k.srv.conns.Add(1) // sendAll says Done
+		k.srv.conns.Add(1) // sync says Done
 	}
 }
 
@@ -257,77 +233,6 @@ func (k *cluster) idle(link uint64) time.Duration {
 	return 0
 }
 
-// dial connects to a target, trying every address behind its name.
-func (k *cluster) dial(attempt *mesh.Attempt) {
-	defer k.srv.conns.Done()
-	k.srv.Debugf("Trying to connect to route on %s", attempt.Addr)
-	addrs, err := k.resolve(attempt)
-	if err == nil && len(addrs) > 0 {
-		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(attempt.Avoid, a) })
-		if len(usable) == 0 {
-			k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsAvoided(now, attempt.Target) })
-			return
-		}
-		addrs = usable
-	}
-	var nc net.Conn
-	shared := false
-	for _, a := range addrs {
-		if k.srv.ended() {
-			return
-		}
-		if !k.claim(attempt.Target, a) {
-			shared = true
-			continue
-		}
-		if nc, err = k.srv.options().network.Dial(a, attempt.Timeout); err == nil {
-			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
-			go k.srv.serveDialed(nc, attempt, a)
-			return
-		}
-	}
-	if shared && err == nil {
-		k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsShared(now, attempt.Target, addrs) })
-		return
-	}
-	k.srv.Errorf("Error trying to connect to route: %v", err)
-	k.event(func(m *mesh.Mesh, now time.Time) { m.DialFailed(now, attempt.Target, err.Error()) })
-}
-
-// claim reports whether a target may dial an address.
-func (k *cluster) claim(t *mesh.Target, addr string) (free bool) {
-	k.event(func(m *mesh.Mesh, _ time.Time) { free = m.Claim(t, addr) })
-	return free
-}
-
-// lookupWait bounds how long the addresses of a name are looked for.
-const lookupWait = 2 * time.Second
-
-// resolve returns the addresses of what is to be dialed, in random order.
-func (k *cluster) resolve(attempt *mesh.Attempt) ([]string, error) {
-	host, port, err := net.SplitHostPort(attempt.Addr)
-	if err != nil {
-		return nil, err
-	}
-	if net.ParseIP(host) != nil {
-		return []string{attempt.Addr}, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
-	defer cancel()
-	ips, err := k.srv.options().network.LookupHost(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	rand.New(rand.NewPCG(attempt.Seed, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
-	for i, ip := range ips {
-		ips[i] = net.JoinHostPort(ip, port)
-	}
-	if len(ips) == 0 {
-		return nil, fmt.Errorf("lookup %s: no addresses", host)
-	}
-	return ips, nil
-}
-
 // join takes a new connection in. It reports false if the server is ending, or
 // what was dialed is not wanted any more.
 func (k *cluster) join(r *route, attempt *mesh.Attempt, addr string) (wanted bool) {
@@ -345,7 +250,7 @@ func (k *cluster) join(r *route, attempt *mesh.Attempt, addr string) (wanted boo
 	return wanted
 }
 
-// leave takes a connection out that has ended and whose interest is gone.
+// leave takes a connection out that has ended and whose interest is withdrawn.
 func (k *cluster) leave(r *route, why string) {
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		delete(k.routes, r.id)
@@ -376,24 +281,4 @@ func (k *cluster) shutdown() {
 		r.close(closeShutdown)
 		r.decided()
 	}
-}
-
-// hostAndPort splits "host" or "host:port"; port is what stands in for one that
-// is missing, 0 or -1.
-func hostAndPort(text string, port int) (string, int, error) {
-	host, given, err := net.SplitHostPort(text)
-	if err != nil {
-		if addrErr, ok := errors.AsType[*net.AddrError](err); ok && addrErr.Err == "missing port in address" {
-			return text, port, nil
-		}
-		return "", 0, err
-	}
-	n, err := strconv.Atoi(given)
-	if err != nil || n > 65535 || n < RandomPort {
-		return "", 0, fmt.Errorf("port %q is not a number between 0 and 65535", given)
-	}
-	if n <= 0 {
-		n = port
-	}
-	return host, n, nil
 }

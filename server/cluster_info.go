@@ -112,3 +112,54 @@ func (i *peerInfo) line(own bool) string {
 	}
 	return "INFO " + string(text) + "\r\n"
 }
+
+// describe returns INFO of this server, as other servers get it.
+func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
+	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
+	own.Name, own.Cluster = "", "" // for clients
+	own.Host, own.Port = o.Cluster.Host, port
+	rules := k.rules.Load()
+	own.AuthRequired = rules.auth.required()
+	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
+	if o.Cluster.Advertise != "" {
+		host, p, err := hostAndPort(o.Cluster.Advertise, port)
+		if err != nil {
+			return nil, err
+		}
+		own.Host, own.Port, own.IP = host, p, routeURL(host, p)
+	}
+	if !o.Cluster.NoAdvertise {
+		own.ConnectURLs = k.adverts.ownURLs()
+	}
+	if p := o.Cluster.Permissions; p != nil {
+		own.Import, own.Export = newPeerPermission(p.Import), newPeerPermission(p.Export)
+	}
+	return own, nil
+}
+
+// info returns the INFO line of this server, as other servers get it.
+func (k *cluster) info() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.own.line(true)
+}
+
+// renewOwn makes INFO of this server again, for changed settings.
+func (k *cluster) renewOwn(o *Options) {
+	k.mu.Lock()
+	listening, retries := k.own != nil, o.Cluster.ConnectRetries
+	k.mesh.SetRetries(retries)
+	k.mu.Unlock()
+	addr := k.srv.ClusterAddr()
+	if !listening || addr == nil {
+		return
+	}
+	own, err := k.describe(o, addr.Port)
+	if err != nil {
+		k.srv.Errorf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", o.Cluster.Advertise, err)
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.own = own
+}

@@ -25,18 +25,18 @@ func (b *batch) handOver() {
 	x.start(b, time.Now().UnixNano())
 	b.chooseSample()
 	own := b.targetOf(b.from)
-	late := false
+	deferred := false
 	for i := range b.targets {
 		t := &b.targets[i]
 		t.later = i == own
-		if b.overtakes(t) {
-			t.later, late = true, true
+		if b.wouldReorder(t) {
+			t.later, deferred = true, true
 		}
 	}
 	b.spread(x)
 	b.unpin() // what is left is for routes and for who reads here: no grace period waits for that
-	if late {
-		b.handOverLate(x, own)
+	if deferred {
+		b.handOverDeferred(x, own)
 	}
 	if own >= 0 {
 		x.handOver(&b.targets[own])

@@ -74,7 +74,7 @@
 // slows the others, and a fast publisher does not kill its only subscriber. While
 // all of them are half full and read on it is held again, for write_deadline at
 // most. A client that has subscribed and publishes to another server is held, within
-// the same bounds, until that server has been told of its subscriptions (interest.go):
+// the same bounds, until that server has been sent its subscriptions (route_interest.go):
 // a request must not overtake its inbox.
 //
 // # Looking inside
@@ -93,12 +93,14 @@
 //
 // Package mesh is the state of one server's cluster: which servers are dialed and when,
 // which of two connections to one server is the route, which servers are advertised to
-// which. cluster.go is the shell that reports events to it and performs its actions, and
-// cluster_simulation_test.go runs whole clusters of it in memory. interest.go brings
-// subscriptions to routes, routed.go takes messages from them. Towards servers of 1.x
-// everything on the wire is as they know it; between servers of this kind INFO says two
-// things more (cluster_info.go): that a third server was lost, and that a connection is
-// closed as a duplicate.
+// which. The cluster (cluster.go, cluster_dial.go) is the shell that reports events to it
+// and performs its actions; cluster_simulation_test.go runs whole clusters in memory. A
+// [route] begins with TLS, CONNECT and INFO (route_connect.go), has a queue by which it
+// learns of subscriptions (route_interest.go), and is closed when it is idle for too long
+// (route_idle.go). What it carries is delivered by deliver_routed.go. Towards servers of
+// 1.x everything on the wire is as they know it; between servers of this kind INFO says
+// two things more (cluster_info.go): that a third server was lost, and that a connection
+// is closed as a duplicate.
 //
 // # The way in
 //
@@ -116,8 +118,8 @@
 //	Server.mu   listeners, life                          none
 //	registry    who is connected                         none
 //	cluster.mu  the mesh, which routes there are         none
-//	conn.mu     its subscriptions, identity, ping        sublist, feed
-//	feed.mu     interest on its way to a route           none
+//	conn.mu     its subscriptions, identity, ping        sublist, interest
+//	interest.mu interest on its way to a route           none
 //	sublist     trie and index (inside the package)      none
 //	outbound.mu pending bytes                            none
 //

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Info is what a server says of itself when a connection opens. The order of
+// Info is what a server says about itself when a connection opens. The order of
 // the fields is that of the JSON text, which is a fact of the protocol: that of
 // 1.4, with the fields that today's clients know where nats-server has them.
 type Info struct {
@@ -31,7 +31,7 @@ type Info struct {
 	Nonce        string   `json:"nonce,omitempty"`
 	Cluster      string   `json:"cluster,omitempty"`
 	ConnectURLs  []string `json:"connect_urls,omitempty"`
-	LameDuck     bool     `json:"ldm,omitempty"` // leave soon, this server goes
+	LameDuck     bool     `json:"ldm,omitempty"` // the server is in lame duck mode: clients should leave
 }
 
 // newInfo returns the part of INFO that all clients have in common.
@@ -86,7 +86,7 @@ func (s *Server) infoFor(c *client) string {
 	return t.head + own + t.tail
 }
 
-// renewInfo puts into INFO what the settings of now say.
+// renewInfo puts into INFO what the current settings say.
 func (s *Server) renewInfo() {
 	s.changeInfo(func(info *Info) {
 		info.MaxPayload = s.options().MaxPayload
@@ -94,8 +94,17 @@ func (s *Server) renewInfo() {
 	})
 }
 
-// setInfo replaces what INFO says.
-func (s *Server) setInfo(info *Info) { s.info.Store(newInfoText(info)) }
+// changeInfo replaces INFO by a changed copy. change may be called more than once.
+func (s *Server) changeInfo(change func(*Info)) {
+	for {
+		old := s.info.Load()
+		info := *old.info
+		change(&info)
+		if s.info.CompareAndSwap(old, newInfoText(&info)) {
+			return
+		}
+	}
+}
 
 // infoLine encodes INFO as the classic broker does, with a space before the
 // line end.

@@ -58,15 +58,6 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// changeInfo replaces INFO by a changed copy.
-func (s *Server) changeInfo(change func(*Info)) {
-	s.infoMu.Lock()
-	defer s.infoMu.Unlock()
-	info := *s.info.Load().info
-	change(&info)
-	s.setInfo(&info)
-}
-
 // accept hands each connection to serve, on a goroutine of its own, until the
 // listener is closed. Shutdown waits for what serve has begun: every conn tells
 // s.conns when it is torn down. When the system is out of something it pauses.

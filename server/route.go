@@ -16,7 +16,7 @@ import (
 // there. How a route comes to be is the business of cluster.go.
 type route struct {
 	conn
-	feed feed // interest on its way to the peer
+	interest interestQueue // on its way to the peer
 
 	// Set once, before the reader starts.
 	attempt *mesh.Attempt // what was dialed; nil if the peer did
@@ -31,13 +31,10 @@ type route struct {
 
 	// Guarded by conn.mu.
 	remote   *peerInfo       // latest INFO of the peer, not changed in place; nil before
-	why      string          // it ends, if closeReason does not tell
+	why      string          // it ends, if closeReason is not enough
 	admitted bool            // it may stay, as far as credentials go
 	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
-	watching *time.Timer
-	due      time.Time // of the next tick of watching
-	seen     int64     // heard at the last tick
-	silent   int       // ticks without anything received
+	check    idleCheck
 
 	// Atomic.
 	heard    atomic.Int64 // when something was received last, since the server started
@@ -72,8 +69,8 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.conn.init(s, roleRoute, nc, r)
 	r.heard.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
-	r.link = &attentiveLink{link: r.link, start: s.start, heard: &r.heard}
-	r.feed.to = r
+	r.link = &heardLink{link: r.link, start: s.start, heard: &r.heard}
+	r.interest.to = r
 	r.out.setLimits(routeOutLimits(s.options()))
 	return r
 }
@@ -166,6 +163,13 @@ func (r *route) peerInfo() *peerInfo {
 	return r.remote
 }
 
+// takesInfo reports whether the peer takes a second INFO as an update. 1.1 takes
+// it for a duplicate of itself.
+func (r *route) takesInfo() bool {
+	info := r.peerInfo()
+	return info != nil && info.Proto >= 1
+}
+
 // forward sends the peer INFO of the server behind another route.
 func (r *route) forward(other *route) {
 	about := *other.peerInfo()
@@ -246,19 +250,17 @@ func (r *route) fail(why string) {
 	r.why = why
 }
 
-// leave tells the cluster that the route has ended.
+// leave reports to the cluster that the route has ended.
 func (r *route) leave(reason closeReason, _ map[string]*subscription) {
 	r.endLimit()
-	r.mu.Lock()
-	if r.watching != nil {
-		r.watching.Stop()
-	}
+	r.stopIdleCheck()
 	why := reason.String()
+	r.mu.Lock()
 	if r.why != "" {
 		why = r.why
 	}
 	r.mu.Unlock()
 	r.decided()
-	r.feed.end()
+	r.interest.end()
 	r.srv.cluster.leave(r, why)
 }

@@ -1,28 +1,12 @@
 package server
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"gnatsd/server/internal/mesh"
 )
 
 // This file is what a reload does to the routes that there are.
-
-// ready reports whether routes can connect.
-func (k *cluster) ready() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.listener != nil && !k.shut
-}
-
-// all returns the connections to other servers, registered or not, in no order.
-func (k *cluster) all() []*route {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.Collect(maps.Values(k.routes))
-}
 
 // prepareRules compiles what the settings say about routes. What has not changed
 // is taken over.
@@ -44,7 +28,7 @@ func (s *Server) prepareRules(c *change) (err error) {
 }
 
 // applyRules puts the new rules in force, makes routes that were accepted meet
-// them, and tells every route of what changed for it.
+// them, and sends every route what changed for it.
 func (s *Server) applyRules(c *change) {
 	k := s.cluster
 	old := k.rules.Load()
@@ -75,56 +59,21 @@ func (k *cluster) replaceRules(rules *routeRules) {
 	}
 }
 
-// renewOwn renews what routes are told of this server.
-func (k *cluster) renewOwn(o *Options) {
-	k.mu.Lock()
-	listening, retries := k.own != nil, o.Cluster.ConnectRetries
-	k.mesh.SetRetries(retries)
-	k.mu.Unlock()
-	addr := k.srv.ClusterAddr()
-	if !listening || addr == nil {
-		return
-	}
-	own, err := k.describe(o, addr.Port)
-	if err != nil {
-		k.srv.Errorf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", o.Cluster.Advertise, err)
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.own = own
-}
-
-// learnAgain takes the addresses that peers give for their clients, or forgets
-// them, as the setting now says.
-func (k *cluster) learnAgain() {
-	for _, r := range k.active() {
-		if k.srv.options().Cluster.NoAdvertise {
-			k.adverts.withdraw(r)
-			continue
-		}
-		r.mu.Lock()
-		peer := r.remote
-		r.mu.Unlock()
-		k.adverts.learn(r, peer.ConnectURLs)
-	}
-}
-
 // announceAgain brings live routes in line with new permissions. Peers that can
-// be told are: first by INFO, then the interest that has become theirs to know,
+// take updates get them: first INFO, then the interest that has become theirs to know,
 // then what is withdrawn. 1.1 cannot be: its route is closed and made again.
 func (k *cluster) announceAgain(rules *routeRules) {
-	var told []*route // those that come later get all interest, by the new rules
+	var updated []*route // those that come later get all interest, by the new rules
 	for _, r := range k.active() {
 		if r.takesInfo() {
 			r.send(k.info())
-			told = append(told, r)
+			updated = append(updated, r)
 		} else {
 			k.event(func(m *mesh.Mesh, _ time.Time) { m.Reconnect(r.id) })
 		}
 		r.review()
 	}
-	var gone []*subscription
+	var removed []*subscription
 	for e := range k.srv.subs.All {
 		sub := e.Value
 		if sub.conn.role != roleClient {
@@ -133,13 +82,13 @@ func (k *cluster) announceAgain(rules *routeRules) {
 		now, before := rules.announces(sub, false), rules.former.announces(sub, false)
 		switch {
 		case now && !before:
-			k.announceTo(told, sub, false)
+			k.announceTo(updated, sub, false)
 		case before && !now:
-			gone = append(gone, sub)
+			removed = append(removed, sub)
 		}
 	}
-	for _, sub := range gone {
-		k.announceTo(told, sub, true)
+	for _, sub := range removed {
+		k.announceTo(updated, sub, true)
 	}
 	settled := *rules
 	settled.former = nil
@@ -149,7 +98,7 @@ func (k *cluster) announceAgain(rules *routeRules) {
 
 // announceTo queues a subscription, or its withdrawal, for routes, if the client
 // still has it.
-func (k *cluster) announceTo(routes []*route, sub *subscription, gone bool) {
+func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 	c := sub.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,16 +106,8 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, gone bool) {
 		return
 	}
 	for _, r := range routes {
-		r.feed.add(interestChange{sub: sub, gone: gone}, 1)
+		r.interest.add(interestChange{sub: sub, removed: removed}, 1)
 	}
-}
-
-// takesInfo reports whether the peer takes a second INFO as an update. 1.1 takes
-// it for a duplicate of itself.
-func (r *route) takesInfo() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.remote != nil && r.remote.Proto >= 1
 }
 
 // review drops interest of the peer that may not be exported any more, and gives
@@ -191,7 +132,7 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 	was, err := before.compile()
 	is, err2 := now.compile()
 	if err != nil || err2 != nil {
-		was, is = side{}, side{} // not for us to judge: it gets everything again
+		was, is = side{}, side{} // not for this server to decide: it gets everything again
 	}
 	all := err != nil || err2 != nil
 	k := r.srv.cluster
@@ -201,8 +142,8 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 			continue
 		}
 		if all || is.covers(sub.subject, sub.queue).allowed() && !was.covers(sub.subject, sub.queue).allowed() {
-			r.feed.addLiving(sub)
+			r.interest.addCurrent(sub)
 		}
 	}
-	r.feed.push()
+	r.interest.push()
 }

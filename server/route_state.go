@@ -69,7 +69,7 @@ func (r *route) state(subs bool) routeState {
 		solicited: r.attempt != nil, configured: r.attempt != nil && r.attempt.Target.Configured(),
 		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
-		waitingForInterest: r.feed.waiting.Load(), headersDropped: r.stripped.Load(),
+		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.stripped.Load(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

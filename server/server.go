@@ -75,8 +75,6 @@ type Server struct {
 	stopWatchdog func()        // set while the ports are opened; nil without a watchdog
 	files        process.Files // guarded by reloading; after the last reload, Shutdown's
 
-	infoMu sync.Mutex // held while info is replaced
-
 	mu       sync.Mutex // guards what follows
 	stopping bool
 	listener net.Listener
@@ -129,7 +127,7 @@ func New(opts *Options) (*Server, error) {
 		return nil, err
 	}
 	s.setGuard(g)
-	s.setInfo(newInfo(s.id, &o))
+	s.info.Store(newInfoText(newInfo(s.id, &o)))
 	s.renewInfo()
 	s.clients.limit = o.MaxConn
 	if s.cluster, err = newCluster(s, &o); err != nil {

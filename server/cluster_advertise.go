@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -18,8 +19,8 @@ type advertiser struct {
 	given  map[*route][]string
 	counts map[string]int
 	shown  bool // a peer gave an address once
-	busy   bool // clients are being told
-	again  bool // and must be told again
+	busy   bool // clients are being sent INFO
+	repeat bool // and must be once more
 }
 
 // learn takes the addresses that a route gives.
@@ -51,6 +52,18 @@ func (a *advertiser) add(r *route, urls []string) (changed bool) {
 	return changed
 }
 
+// learnAgain takes the addresses that peers give for their clients, or forgets
+// them, as the setting now says.
+func (k *cluster) learnAgain() {
+	for _, r := range k.active() {
+		if k.srv.options().Cluster.NoAdvertise {
+			k.adverts.withdraw(r)
+			continue
+		}
+		k.adverts.learn(r, r.peerInfo().ConnectURLs)
+	}
+}
+
 // withdraw forgets the addresses that a route gave. Clients that are being sent
 // away keep all they know: they need some place to go.
 func (a *advertiser) withdraw(r *route) {
@@ -72,7 +85,7 @@ func (a *advertiser) drop(r *route) (changed bool) {
 	return changed
 }
 
-// urls returns what clients are told: nothing before the first peer gave an
+// urls returns the addresses in INFO: none before the first peer gave an
 // address, then our own followed by those of peers in no order. A server in lame
 // duck mode leaves its own out.
 func (a *advertiser) urls() []string {
@@ -91,32 +104,32 @@ func (a *advertiser) urls() []string {
 	return list
 }
 
-// changed renews INFO and tells the clients, on a goroutine of its own. Several
-// changes in a row are told once.
+// changed renews INFO and sends it to the clients, on a goroutine of its own: once for
+// several changes in a row.
 func (a *advertiser) changed() {
 	a.srv.changeInfo(func(i *Info) { i.ConnectURLs = a.urls() })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.busy {
-		a.again = true
+		a.repeat = true
 		return
 	}
 	a.busy = true
-	go a.tell() // ends when all clients have been told; sending never waits
+	go a.publish() // ends when INFO is queued for all clients; that never waits
 }
 
-func (a *advertiser) tell() {
+func (a *advertiser) publish() {
 	for {
 		for _, c := range a.srv.clients.all() {
 			c.infoChanged()
 		}
 		a.mu.Lock()
-		if !a.again {
+		if !a.repeat {
 			a.busy = false
 			a.mu.Unlock()
 			return
 		}
-		a.again = false
+		a.repeat = false
 		a.mu.Unlock()
 	}
 }
@@ -187,4 +200,24 @@ func (a *advertiser) ownURLs() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.own
+}
+
+// hostAndPort splits "host" or "host:port"; port is what stands in for one that
+// is missing, 0 or -1.
+func hostAndPort(text string, port int) (string, int, error) {
+	host, given, err := net.SplitHostPort(text)
+	if err != nil {
+		if addrErr, ok := errors.AsType[*net.AddrError](err); ok && addrErr.Err == "missing port in address" {
+			return text, port, nil
+		}
+		return "", 0, err
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n > 65535 || n < RandomPort {
+		return "", 0, fmt.Errorf("port %q is not a number between 0 and 65535", given)
+	}
+	if n <= 0 {
+		n = port
+	}
+	return host, n, nil
 }

@@ -118,7 +118,7 @@ func TestLineOfInterest(t *testing.T) {
 	c := &conn{id: 12}
 	for _, tt := range []struct {
 		subject, queue, sid string
-		gone                bool
+		removed             bool
 		want                string
 	}{
 		{"foo", "", "1", false, "SUB foo  RSID:12:1\r\n"},
@@ -127,62 +127,16 @@ func TestLineOfInterest(t *testing.T) {
 		{"foo", "g", "1", true, "UNSUB QRSID:12:1\r\n"},
 	} {
 		sub := newSubscription(c, []byte(tt.subject), []byte(tt.queue), []byte(tt.sid))
-		got := appendInterest(nil, sub, tt.gone)
+		got := appendInterest(nil, sub, tt.removed)
 		if string(got) != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }
 
-func TestQueueIDs(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		id  string
-		cid uint64
-		sid string
-		ok  bool
-	}{
-		{"QRSID:1:2", 1, "2", true},
-		{"QRSID:17:a:b:c", 17, "a:b:c", true},
-		{"QRSID:1:", 0, "", false},
-		{"QRSID:1", 0, "", false},
-		{"QRSID::2", 0, "", false},
-		{"QRSID:x:2", 0, "", false},
-		{"QRSID:-1:2", 0, "", false},
-		{"QRSID:99999999999999999999:2", 0, "", false},
-		{"RSID:1:2", 0, "", false},
-	} {
-		cid, sid, ok := parseQueueID([]byte(tt.id))
-		if ok != tt.ok || ok && (cid != tt.cid || string(sid) != tt.sid) {
-			t.Errorf("%q: got %d, %q, %v", tt.id, cid, sid, ok)
-		}
-	}
-}
-
-func TestEndedQueueSubscriptionsAreRememberedForAWhile(t *testing.T) {
-	t.Parallel()
-	var o orphans
-	sub := newSubscription(&conn{id: 1}, []byte("foo"), []byte("g"), []byte("2"))
-	o.remember(sub)
-	if g, ok := o.group([]byte("QRSID:1:2")); !ok || g != "g" {
-		t.Errorf("got %q, %v", g, ok)
-	}
-	if _, ok := o.group([]byte("QRSID:1:3")); ok {
-		t.Error("one that never was is known")
-	}
-	o.turned = o.turned.Add(-orphanLife)
-	if _, ok := o.group([]byte("QRSID:1:2")); !ok {
-		t.Error("forgotten too early")
-	}
-	o.turned = o.turned.Add(-orphanLife)
-	if _, ok := o.group([]byte("QRSID:1:2")); ok {
-		t.Error("remembered for ever")
-	}
-}
-
-// TestARequestDoesNotOvertakeItsInbox has a requester subscribe and publish while
+// TestARequestDoesNotComeBeforeItsInbox has a requester subscribe and publish while
 // the interest of others is on its way: a responder elsewhere must find the inbox.
-func TestARequestDoesNotOvertakeItsInbox(t *testing.T) {
+func TestARequestDoesNotComeBeforeItsInbox(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
 	many, requester := dialModern(t, s), dialModern(t, s)
@@ -205,25 +159,25 @@ func TestARequestDoesNotOvertakeItsInbox(t *testing.T) {
 			requester.r.ReadString('\n')
 		}
 	}()
-	told := map[string]bool{}
+	announced := map[string]bool{}
 	for requests := 0; requests < 20; {
 		line := strings.Fields(peer.line())
 		switch line[0] {
 		case "SUB":
-			told[line[1]] = true
+			announced[line[1]] = true
 		case "MSG":
 			peer.line()
 			requests++
-			if inbox := line[3]; !told[inbox] {
+			if inbox := line[3]; !announced[inbox] {
 				t.Errorf("the request came before its inbox, %s", inbox)
 			}
 		}
 	}
 }
 
-// TestARequestDoesNotOvertakeItsInboxToANewRoute is the same for a route that
+// TestARequestDoesNotComeBeforeItsInboxToANewRoute is the same for a route that
 // joins a server with much interest.
-func TestARequestDoesNotOvertakeItsInboxToANewRoute(t *testing.T) {
+func TestARequestDoesNotComeBeforeItsInboxToANewRoute(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
 	many, requester := dialModern(t, s), dialModern(t, s)
@@ -243,13 +197,13 @@ func TestARequestDoesNotOvertakeItsInboxToANewRoute(t *testing.T) {
 		"SUB service  RSID:5:1\r\n")
 	interested(t, s, subjects+2)
 	requester.send("PUB service _INBOX.1 0\r\n\r\n")
-	for told := false; ; {
+	for announced := false; ; {
 		line := strings.Fields(peer.line())
 		if line[0] == "SUB" && line[1] == "_INBOX.*" {
-			told = true
+			announced = true
 		}
 		if line[0] == "MSG" {
-			if !told {
+			if !announced {
 				t.Error("the request came before its inbox")
 			}
 			return

@@ -3,8 +3,6 @@ package server
 import (
 	"bytes"
 	"strconv"
-	"sync"
-	"time"
 
 	"gnatsd/sublist"
 )
@@ -13,27 +11,27 @@ import (
 // once, however many subscriptions are behind it; a message from a route goes
 // to local clients only.
 
-// overtakes reports whether what is collected for t would come there before the
+// wouldReorder reports whether what is collected for t would come there before the
 // interest of its publisher, which may be what it is to be answered to.
-func (b *batch) overtakes(t *target) bool {
+func (b *batch) wouldReorder(t *target) bool {
 	if b.from.announced == 0 || t.c.role != roleRoute {
 		return false
 	}
 	r, ok := t.c.ops.(*route)
-	return ok && r.feed.behind(b.from.announced)
+	return ok && r.interest.behind(b.from.announced)
 }
 
-// handOverLate hands over what waits for interest, when that is on its way. A publisher is
-// kept for as long as a write may take, and only while the interest moves on: then
-// its messages overtake it after all.
-func (b *batch) handOverLate(x *expansion, own int) {
+// handOverDeferred hands over what waits for interest, when that has been pushed. A
+// publisher is held for as long as a write may take, and only while the peer takes
+// interest: then its messages go ahead after all.
+func (b *batch) handOverDeferred(x *expansion, own int) {
 	for i := range b.targets {
 		t := &b.targets[i]
 		if !t.later || i == own {
 			continue
 		}
 		r := t.c.ops.(*route)
-		if b.from.announced > 0 && !r.feed.awaitTold(b.from.announced, b.srv.options().WriteDeadline) {
+		if b.from.announced > 0 && !r.interest.awaitSent(b.from.announced, b.srv.options().WriteDeadline) {
 			b.from.announced = 0
 		}
 		x.handOver(t)
@@ -55,7 +53,7 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 }
 
 // publishQueued collects messages for the queue subscription that the sender
-// chose. If that is gone, other members of its group get the messages.
+// chose. If that is closed, other members of its group get the messages.
 func (b *batch) publishQueued(subject, id []byte, p place) {
 	sub := b.members.find(id)
 	if sub == nil {
@@ -74,7 +72,7 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 	if p.n == 0 {
 		return
 	}
-	if group, known := b.srv.cluster.orphans.group(id); known {
+	if group, known := b.srv.cluster.closed.group(id); known {
 		for i := range p.n {
 			b.redeliver(group, subject, place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1})
 		}
@@ -136,52 +134,4 @@ func parseQueueID(id []byte) (cid uint64, sid []byte, ok bool) {
 	}
 	cid, err := strconv.ParseUint(string(digits), 10, 64)
 	return cid, sid, err == nil
-}
-
-// orphans remembers, for half a minute to a minute, the groups of queue
-// subscriptions that have ended: messages for them may be on their way.
-type orphans struct {
-	mu         sync.Mutex
-	young, old map[string]string // group by route id
-	turned     time.Time
-}
-
-const (
-	orphanLife = 30 * time.Second
-	maxOrphans = 1 << 16 // of each generation
-)
-
-// remember notes the group of a subscription that has ended.
-func (o *orphans) remember(sub *subscription) {
-	id := string(appendRouteSID(nil, sub))
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.turnLocked()
-	if len(o.young) < maxOrphans {
-		o.young[id] = sub.queue
-	}
-}
-
-// group returns the group of a subscription that has ended.
-func (o *orphans) group(id []byte) (name string, known bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.turnLocked()
-	if name, known = o.young[string(id)]; !known {
-		name, known = o.old[string(id)]
-	}
-	return name, known
-}
-
-// turnLocked forgets what is old enough.
-func (o *orphans) turnLocked() {
-	now := time.Now()
-	age := now.Sub(o.turned)
-	if age < orphanLife && o.young != nil {
-		return
-	}
-	o.old, o.young, o.turned = o.young, make(map[string]string), now
-	if age >= 2*orphanLife {
-		o.old = nil
-	}
 }

@@ -179,14 +179,8 @@ func (r *route) decided() { r.settle.Do(func() { close(r.settled) }) }
 // registered makes this the route to its peer.
 func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
-	r.mu.Lock()
-	peer := r.remote
-	if !r.gone && peer.extended() {
-		r.due = time.Now().Add(watchTick)
-		r.watching = time.AfterFunc(watchTick, r.watch)
-	}
-	r.mu.Unlock()
-	r.srv.cluster.adverts.learn(r, peer.ConnectURLs)
-	go r.feed.sendAll() // Shutdown waits for it; it ends when all is sent, or with the route
+	r.startIdleCheck()
+	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
+	go r.interest.sync() // Shutdown waits for it; it ends when all is sent, or with the route
 	r.decided()
 }

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"gnatsd/server/internal/mesh"
+)
+
+// This file dials the servers that the mesh wants connected.
+
+// solicit dials the configured routes.
+func (k *cluster) solicit(urls []*url.URL) {
+	k.event(func(m *mesh.Mesh, now time.Time) { m.Configured(now, urls) })
+}
+
+// dial connects to a target, trying every address behind its name.
+func (k *cluster) dial(attempt *mesh.Attempt) {
+	defer k.srv.conns.Done()
+	k.srv.Debugf("Trying to connect to route on %s", attempt.Addr)
+	addrs, err := k.resolve(attempt)
+	if err == nil && len(addrs) > 0 {
+		usable := slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return slices.Contains(attempt.Avoid, a) })
+		if len(usable) == 0 {
+			k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsAvoided(now, attempt.Target) })
+			return
+		}
+		addrs = usable
+	}
+	var nc net.Conn
+	shared := false
+	for _, a := range addrs {
+		if k.srv.ended() {
+			return
+		}
+		if !k.claim(attempt.Target, a) {
+			shared = true
+			continue
+		}
+		if nc, err = k.srv.options().network.Dial(a, attempt.Timeout); err == nil {
+			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
+			go k.srv.serveDialed(nc, attempt, a)
+			return
+		}
+	}
+	if shared && err == nil {
+		k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsShared(now, attempt.Target, addrs) })
+		return
+	}
+	k.srv.Errorf("Error trying to connect to route: %v", err)
+	k.event(func(m *mesh.Mesh, now time.Time) { m.DialFailed(now, attempt.Target, err.Error()) })
+}
+
+// claim reports whether a target may dial an address.
+func (k *cluster) claim(t *mesh.Target, addr string) (free bool) {
+	k.event(func(m *mesh.Mesh, _ time.Time) { free = m.Claim(t, addr) })
+	return free
+}
+
+// lookupWait bounds how long the addresses of a name are looked for.
+const lookupWait = 2 * time.Second
+
+// resolve returns the addresses of what is to be dialed, in random order.
+func (k *cluster) resolve(attempt *mesh.Attempt) ([]string, error) {
+	host, port, err := net.SplitHostPort(attempt.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if net.ParseIP(host) != nil {
+		return []string{attempt.Addr}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
+	defer cancel()
+	ips, err := k.srv.options().network.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	rand.New(rand.NewPCG(attempt.Seed, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
+	for i, ip := range ips {
+		ips[i] = net.JoinHostPort(ip, port)
+	}
+	if len(ips) == 0 {
+		return nil, fmt.Errorf("lookup %s: no addresses", host)
+	}
+	return ips, nil
+}

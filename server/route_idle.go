@@ -1,0 +1,91 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// This file notices routes that have gone idle.
+
+// heardLink notes when something is received.
+type heardLink struct {
+	link
+	start time.Time // of the server: the clock of the machine may be set meanwhile
+	heard *atomic.Int64
+}
+
+func (l *heardLink) recv(in *inbuf, limit int) (int, error) {
+	n, err := l.link.recv(in, limit)
+	if n > 0 {
+		l.heard.Store(int64(time.Since(l.start)))
+	}
+	return n, err
+}
+
+// idle returns how long ago something was received.
+func (r *route) idle() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
+
+// idleCheck notices early, between servers of this kind, that nothing is received: a
+// PING goes out after a tick in which nothing came, and a route that is idle for more
+// than maxIdleTicks is closed. Towards 1.x there is only the ping timer that clients
+// have too.
+type idleCheck struct {
+	timer *time.Timer
+	due   time.Time // of the next tick
+	heard int64     // route.heard at the last tick
+	idle  int       // ticks without anything received
+}
+
+const (
+	idleTick     = 2 * time.Second
+	maxIdleTicks = 3
+)
+
+// startIdleCheck begins, if the peer is of this kind, and ends with the subscriptions.
+func (r *route) startIdleCheck() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.gone && r.remote.extended() {
+		r.check.due = time.Now().Add(idleTick)
+		r.check.timer = time.AfterFunc(idleTick, r.checkIdle)
+	}
+}
+
+func (r *route) stopIdleCheck() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.check.timer != nil {
+		r.check.timer.Stop()
+	}
+}
+
+// checkIdle runs at every tick, on the timer's goroutine.
+func (r *route) checkIdle() {
+	switch idle := r.idleTicks(); {
+	case idle > maxIdleTicks:
+		r.close(closeStale)
+	case idle > 0:
+		r.tracef("<<- [PING]")
+		r.send("PING\r\n")
+	}
+}
+
+// idleTicks counts one tick, and sets the timer for the next. A tick that is late does
+// not count: this server was stopped, or is overloaded, and may have had no time to read.
+func (r *route) idleTicks() int {
+	heard, now := r.heard.Load(), time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &r.check
+	switch {
+	case heard != c.heard:
+		c.idle, c.heard = 0, heard
+	case c.idle == 0 || now.Sub(c.due) < idleTick/2:
+		c.idle++
+	}
+	if !r.gone {
+		c.due = now.Add(idleTick)
+		c.timer.Reset(idleTick)
+	}
+	return c.idle
+}
