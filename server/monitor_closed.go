@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// closedConns remembers clients that are gone. Slow consumers are kept apart
-// from the rest, so that others who come and go cannot push them out of memory
-// before anybody has looked.
+// closedConns remembers closed client connections, for /connz. Slow consumers are
+// kept apart from the rest, so that a reconnect storm does not push them out of
+// memory before an operator has looked.
 type closedConns struct {
 	reasons [closeCount]atomic.Int64 // clients closed since the start
 
@@ -24,7 +24,7 @@ type ring struct {
 	all  []*closedConn
 }
 
-// closedConn is a client that is gone. It is never changed.
+// closedConn is one closed client connection. It is never changed.
 type closedConn struct {
 	row connRow
 	// subs are its subscriptions, sorted; nil if the memory for them was used up.
@@ -39,10 +39,16 @@ const (
 	maxClosedSubjects = 100_000
 )
 
-// slowEnd reports whether r is one of the ways to be too slow.
-func slowEnd(r closeReason) bool {
-	return r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal
+// slowConsumerLimits are the settings whose limit makes a slow consumer, by the
+// reason to close it.
+var slowConsumerLimits = map[closeReason]string{
+	closeSlowPending:  "max_pending",
+	closeSlowDeadline: "write_deadline",
+	closeSlowTotal:    "max_pending_total",
 }
+
+// ofSlowConsumer reports whether r is a reason to close a slow consumer.
+func (r closeReason) ofSlowConsumer() bool { return slowConsumerLimits[r] != "" }
 
 // limit sets how many records are kept in all.
 func (z *closedConns) limit(most int) {
@@ -62,7 +68,7 @@ func (z *closedConns) file(rec *closedConn) {
 		rec = &closedConn{row: rec.row}
 	}
 	z.subjects += len(rec.subs)
-	if slowEnd(rec.row.reason) {
+	if rec.row.reason.ofSlowConsumer() {
 		rec = z.slow.put(rec)
 	}
 	if rec != nil {

@@ -15,7 +15,7 @@ type Connz struct {
 	ID         string      `json:"server_id"`
 	Now        time.Time   `json:"now"`
 	NumConns   int         `json:"num_connections"` // in this window
-	Total      int         `json:"total"`           // before the window was cut
+	Total      int         `json:"total"`           // before the window was applied
 	Offset     int         `json:"offset"`
 	Limit      int         `json:"limit"`
 	Conns      []*ConnInfo `json:"connections"`
@@ -75,9 +75,9 @@ const (
 // ConnzOptions say what [Server.Connz] is to list, and how.
 type ConnzOptions struct {
 	Sort                SortOpt // "" is ByCid
-	Username            bool    // tell the user names
-	Subscriptions       bool    // tell the subjects
-	SubscriptionsDetail bool    // tell the subscriptions with their counts
+	Username            bool    // with the user names
+	Subscriptions       bool    // with the subjects
+	SubscriptionsDetail bool    // with the subscriptions and their counts
 	Offset              int
 	Limit               int    // 0 or less = 1024
 	CID                 uint64 // list only this client; 0 = all
@@ -172,8 +172,8 @@ func (s *Server) connRows(state ConnState) []*connRow {
 	return rows
 }
 
-// choose keeps the rows that cid, search and reason ask for. Looking for a cid
-// does not change the total, as it never did; the others do.
+// choose keeps the rows that cid, search and reason ask for. As in gnatsd 1.x, a
+// cid does not change the total; search and reason do.
 func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
 	if o.CID != 0 {
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return r.cid != o.CID })
@@ -211,8 +211,8 @@ func connzOptions(p *monitor.Params) *ConnzOptions {
 	return o
 }
 
-func parseConnState(word string) (ConnState, error) {
-	switch strings.ToLower(word) {
+func parseConnState(name string) (ConnState, error) {
+	switch strings.ToLower(name) {
 	case "", "open":
 		return ConnOpen, nil
 	case "closed":
@@ -220,5 +220,5 @@ func parseConnState(word string) (ConnState, error) {
 	case "all", "any":
 		return ConnAll, nil
 	}
-	return ConnOpen, fmt.Errorf("error decoding state for %s", word)
+	return ConnOpen, fmt.Errorf("error decoding state for %s", name)
 }

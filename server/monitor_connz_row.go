@@ -63,7 +63,7 @@ func (c *conn) secured(state tls.ConnectionState) {
 func (c *client) fileClosed(reason closeReason, had map[string]*subscription) {
 	row := c.row()
 	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, len(had)
-	if lag := c.lag.Load(); lag != nil && slowEnd(reason) {
+	if lag := c.lag.Load(); lag != nil && reason.ofSlowConsumer() {
 		row.out = *lag
 	}
 	rec := &closedConn{row: *row}
@@ -89,7 +89,8 @@ func (r *connRow) uptime(now time.Time) time.Duration {
 	return now.Sub(r.start)
 }
 
-// contains reports whether text is in what people know a client by.
+// contains reports whether text, in lower case, is in one of the fields that
+// identify a client.
 func (r *connRow) contains(text string) bool {
 	for _, field := range []string{r.name, r.host + ":" + strconv.Itoa(r.port), strconv.FormatUint(r.cid, 10), r.user, r.lang, r.version} {
 		if strings.Contains(strings.ToLower(field), text) {

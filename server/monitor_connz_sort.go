@@ -46,7 +46,7 @@ const (
 // rowOrder compares two rows; now is the time of the page.
 type rowOrder func(a, b *connRow, now time.Time) int
 
-// sortRow is one order: its word, whether it is for clients that are gone only,
+// sortRow is one order: its name, whether it is for closed connections only,
 // and the comparison.
 type sortRow struct {
 	opt    SortOpt

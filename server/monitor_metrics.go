@@ -155,21 +155,10 @@ func (z *scrape) subszMetrics() []monitor.Metric {
 	}
 }
 
-// slowCauses are the limits that make a slow consumer, as the label cause names
-// them.
-var slowCauses = []struct {
-	reason closeReason
-	cause  string
-}{
-	{closeSlowPending, "max_pending"},
-	{closeSlowDeadline, "write_deadline"},
-	{closeSlowTotal, "max_pending_total"},
-}
-
 func (z *scrape) trafficMetrics() []monitor.Metric {
 	slow := monitor.Metric{Name: "slow_consumers_total", Help: "Total number of connections closed as slow consumers, by the limit they exceeded.", Counter: true, Labels: []string{"cause"}}
-	for _, c := range slowCauses {
-		slow.Samples = append(slow.Samples, monitor.Sample{Value: float64(z.s.counters.slowBy[c.reason].Load()), Labels: []string{c.cause}})
+	for reason, limit := range slowConsumerLimits {
+		slow.Samples = append(slow.Samples, monitor.Sample{Value: float64(z.s.counters.slowBy[reason].Load()), Labels: []string{limit}})
 	}
 	closed := monitor.Metric{Name: "closed_connections_total", Help: "Total number of closed client connections, by reason.", Counter: true, Labels: []string{"reason"}}
 	for reason, n := range z.s.closed.byName() {

@@ -32,7 +32,7 @@ type RouteTarget struct {
 
 func (z *Routez) encode() ([]byte, error) { return monitor.Encode(z) }
 
-// RoutezOptions say what [Server.Routez] is to tell.
+// RoutezOptions say what [Server.Routez] is to list.
 type RoutezOptions struct {
 	Subscriptions bool // the subjects that each route wants
 }
@@ -60,7 +60,7 @@ type RouteInfo struct {
 	NumSubs      uint32             `json:"subscriptions"`
 	Subs         []string           `json:"subscriptions_list,omitempty"`
 
-	RemoteName         string    `json:"remote_name"` // other servers do not tell their names: the id
+	RemoteName         string    `json:"remote_name"` // the id: other servers do not send their names
 	RemoteVersion      string    `json:"remote_version,omitempty"`
 	Start              time.Time `json:"start"`
 	LastActivity       time.Time `json:"last_activity"`

@@ -2,14 +2,20 @@ package server
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // monitored runs a server with a monitoring port until the test ends.
@@ -133,77 +139,6 @@ func hello(name string) string {
 	return fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"name":%q,"lang":"go","version":"1.2","protocol":1}`, name)
 }
 
-func TestMonitorAnswersWithTheRightStatusAndType(t *testing.T) {
-	s := monitored(t, Options{})
-	speak(t, s, hello("one"), "SUB foo 1")
-	const (
-		js   = "application/json"
-		html = "text/html; charset=utf-8"
-		text = "text/plain; charset=utf-8"
-	)
-	for _, c := range []struct {
-		path   string
-		status int
-		kind   string
-		body   string // "" = any
-	}{
-		{"/", 200, html, ""},
-		{"/varz", 200, js, ""},
-		{"/connz", 200, js, ""},
-		{"/routez", 200, js, ""},
-		{"/subsz", 200, js, ""},
-		{"/subscriptionsz", 200, js, ""},
-		{"/stacksz", 200, js, ""},
-		{"/healthz", 200, js, `{"status":"ok"}`},
-		{"/healthz?js-enabled-only=true", 200, js, `{"status":"ok"}`},
-		{"/healthz?js-server-only=true", 200, js, `{"status":"ok"}`},
-		{"/healthz?routes=1", 503, js, `{"status":"unavailable","error":"0 of 1 routes are up"}`},
-		{"/healthz?routes=x", 400, text, "Error decoding int for 'routes': strconv.Atoi: parsing \"x\": invalid syntax\n"},
-		{"/varz/", 404, text, "404 page not found\n"},
-		{"/healthz/", 404, text, "404 page not found\n"},
-		{"/debug/pprof/", 404, text, "404 page not found\n"},
-		{"/debug/vars", 404, text, "404 page not found\n"},
-		{"/connz?auth=2", 400, text, "Error decoding boolean for 'auth': strconv.ParseBool: parsing \"2\": invalid syntax\n"},
-		{"/connz?subs=x", 400, text, "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"x\": invalid syntax\n"},
-		{"/connz?subs=detail", 200, js, ""},
-		{"/connz?offset=abc", 400, text, "Error decoding int for 'offset': strconv.Atoi: parsing \"abc\": invalid syntax\n"},
-		{"/connz?limit=1e3", 400, text, "Error decoding int for 'limit': strconv.Atoi: parsing \"1e3\": invalid syntax\n"},
-		{"/connz?cid=-1", 400, text, "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"-1\": invalid syntax\n"},
-		{"/connz?state=gone", 400, text, "error decoding state for gone\n"},
-		{"/connz?state=CLOSED", 200, js, ""},
-		{"/connz?state=Any", 200, js, ""},
-		{"/connz?sort=Cid", 400, text, "invalid sorting option: Cid\n"},
-		{"/connz?sort=stop", 400, text, "sort by stop only valid on closed connections\n"},
-		{"/connz?sort=reason&state=all", 400, text, "sort by reason only valid on closed connections\n"},
-		{"/connz?sort=reason&state=closed", 200, js, ""},
-		{"/routez?subs=2", 400, text, "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"2\": invalid syntax\n"},
-		{"/subsz?test=foo.*", 400, text, "invalid test subject, must be valid publish subject: foo.*\n"},
-		{"/subsz?subs=1&limit=x", 400, text, "Error decoding int for 'limit': strconv.Atoi: parsing \"x\": invalid syntax\n"},
-	} {
-		got := ask(t, s, c.path)
-		if got.status != c.status || got.contentType != c.kind || c.body != "" && got.body != c.body {
-			t.Errorf("%s: got %d %q %q, want %d %q %q", c.path, got.status, got.contentType, got.body, c.status, c.kind, c.body)
-		}
-	}
-}
-
-func TestMonitorCountsFivePathsAndNoOther(t *testing.T) {
-	s := monitored(t, Options{})
-	for _, path := range []string{
-		"/", "/connz", "/connz?sort=nothing", "/connz?limit=x", "/routez", "/routez?subs=x",
-		"/subsz", "/subscriptionsz", "/subsz?subs=x", "/stacksz", "/healthz", "/nothing", "/varz",
-	} {
-		ask(t, s, path)
-	}
-	got := decode[struct {
-		Stats map[string]int `json:"http_req_stats"`
-	}](t, s, "/varz")
-	want := map[string]int{"/": 1, "/connz": 2, "/routez": 1, "/subsz": 3, "/varz": 2}
-	if fmt.Sprint(got.Stats) != fmt.Sprint(want) {
-		t.Errorf("got %v, want %v", got.Stats, want)
-	}
-}
-
 func TestMonitorObeysTheSettings(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -279,4 +214,107 @@ func TestMonitorRefusesSettingsThatCannotWork(t *testing.T) {
 			}
 		})
 	}
+}
+
+// login asks for a page with a user and a password; "" as user is none.
+func login(t testing.TB, s *Server, path, user, pass string) reply {
+	t.Helper()
+	r, err := http.NewRequest("GET", "http://"+s.MonitorAddr().String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		r.SetBasicAuth(user, pass)
+	}
+	return do(t, http.DefaultClient, r)
+}
+
+func TestMonitorDemandsALogin(t *testing.T) {
+	t.Parallel()
+	hash, err := bcrypt.GenerateFromPassword([]byte("s3cret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, password := range map[string]string{"plain": "s3cret", "bcrypt": string(hash)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := monitored(t, Options{HTTPUsername: "ops", HTTPPassword: password})
+			for _, c := range []struct {
+				user, pass string
+				want       int
+			}{
+				{"", "", 401}, {"ops", "", 401}, {"ops", "S3cret", 401}, {"ops", password + " ", 401},
+				{"root", "s3cret", 401}, {"ops", "s3cret", 200},
+			} {
+				if got := login(t, s, "/varz", c.user, c.pass); got.status != c.want {
+					t.Errorf("as %q with %q: got %d, want %d", c.user, c.pass, got.status, c.want)
+				}
+			}
+			if name == "bcrypt" {
+				if got := login(t, s, "/varz", "ops", password); got.status != 401 {
+					t.Errorf("the hash as password: got %d, want 401", got.status)
+				}
+			}
+			if got := login(t, s, "/varz", "ops", "s3cret"); got.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Error("pages behind a login are for all origins")
+			}
+		})
+	}
+}
+
+func TestMonitorDemandsACertificate(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	config := mustTLS(t, certOpts(dir, "server"))
+	s := monitored(t, Options{HTTPSPort: RandomPort, HTTPVerify: true, TLSConfig: config})
+	authority, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	ask := func(pairs ...tls.Certificate) (int, error) {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: pairs}}}
+		defer c.CloseIdleConnections()
+		resp, err := c.Get("https://" + s.MonitorAddr().String() + "/varz")
+		if err != nil {
+			return 0, err
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, nil
+	}
+	own := certOpts(dir, "client")
+	pair, err := tls.LoadX509KeyPair(own.CertFile, own.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ask(pair); status != 200 || err != nil {
+		t.Errorf("with a certificate: got %d, %v", status, err)
+	}
+	if status, err := ask(); err == nil {
+		t.Errorf("without a certificate: got %d", status)
+	}
+	other := certOpts(certDir(t), "client")
+	if pair, err = tls.LoadX509KeyPair(other.CertFile, other.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := ask(pair); err == nil {
+		t.Errorf("with the certificate of another authority: got %d", status)
+	}
+	if text := plainAnswer(t, s.MonitorAddr().String()); !strings.Contains(text, "400 Bad Request") || !strings.Contains(text, "Client sent an HTTP request to an HTTPS server.") {
+		t.Errorf("plain HTTP: got %q", text)
+	}
+}
+
+// plainAnswer is all that a port says to a plain request.
+func plainAnswer(t *testing.T, addr string) string {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	io.WriteString(nc, "GET /varz HTTP/1.0\r\n\r\n")
+	text, _ := io.ReadAll(nc)
+	return string(text)
 }

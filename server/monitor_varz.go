@@ -68,14 +68,14 @@ type Varz struct {
 	SlowStats        SlowConsumerStats `json:"slow_consumer_stats"`
 	StaleConnections int64             `json:"stale_connections"`
 	PendingBytes     int64             `json:"pending_bytes"`     // queued for all connections
-	MaxPendingTotal  int64             `json:"max_pending_total"` // more cuts the one that is furthest behind
+	MaxPendingTotal  int64             `json:"max_pending_total"` // beyond it the connection with most is closed
 	LameDuck         bool              `json:"lame_duck_mode,omitempty"`
 }
 
 func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
 
-// SlowConsumerStats says which kinds of connections were cut for not keeping
-// up. This server has no gateways and leaf nodes.
+// SlowConsumerStats says how many connections were closed as slow consumers,
+// by kind. This server has no gateways and leaf nodes.
 type SlowConsumerStats struct {
 	Clients  int64 `json:"clients"`
 	Routes   int64 `json:"routes"`
@@ -131,7 +131,7 @@ func (s *Server) count(v *Varz) {
 	v.Start, v.Now = s.start.UTC(), time.Now().UTC()
 	v.Uptime = spanText(v.Now.Sub(v.Start))
 	v.ConfigLoadTime = s.ConfigTime().UTC()
-	v.CPU, v.Mem, _ = s.usage.Usage() // zero where the system does not tell
+	v.CPU, v.Mem, _ = s.usage.Usage() // zero where the system does not say
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()

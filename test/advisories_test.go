@@ -30,7 +30,7 @@ var advisories = []struct{ name, wrong, tests string }{
 	{"JSONP", "a callback could be any script", "monitor.TestPagesAreWrappedForJSONP"},
 	{"CVE-2026-27571, CVE-2026-27889, CVE-2026-33219, secnote-2026-27", "WebSocket before the login: there is none here, and no other budget to exceed",
 		"server.TestBeforeTheLoginFewBytesAreTaken server.TestLockedConnectionsAreSmall server.TestSlowloris"},
-	{"CVE-2026-29785, CVE-2026-33218, secnote-2026-19", "a repeated or odd INFO crashed a listener for servers", "server.FuzzStates server.TestRandomStates server.TestMadeUpServersAreForgotten"},
+	{"CVE-2026-29785, CVE-2026-33218, secnote-2026-19", "a repeated or odd INFO crashed a listener for servers", "server.FuzzStates server.TestRandomStates mesh.TestMadeUpServersAreForgotten"},
 	{"secnote-2026-22", "line ends in a subscription became commands on a route", "server.TestNoByteOfASubscriptionBreaksARoute"},
 	{"CVE-2026-33223, CVE-2026-33246, CVE-2026-33249, secnote-2026-20", "headers of clients were trusted, traces redirected by them: here they are bytes like others", "test.TestNoHeaderIsObeyed"},
 }

@@ -54,15 +54,15 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 			b := startBroker(t, c.config)
 			p := open(t, b.page(), desktop)
 			p.loaded("slow")
-			if got := p.text("#slow"); !strings.Contains(got, "Nobody: every client has what was sent to it.") || !strings.Contains(got, "No client was cut for being slow.") {
+			if got := p.text("#slow"); !strings.Contains(got, "None: every client has what was sent to it.") || !strings.Contains(got, "No slow consumer was disconnected.") {
 				t.Errorf("without any: got %q", got)
 			}
 			b.connect("sleeper", "").say("SUB flood.> 1")
 			b.keepUp("flood.eu")
 			pub := b.connect("publisher", "")
 			waiting := `document.querySelector("#behind").innerText`
-			const cut = `document.querySelector("#cut li") !== null`
-			for b.mostPending() < 1<<20 && !value[bool](p, cut) {
+			const gone = `document.querySelector("#disconnected li") !== null`
+			for b.mostPending() < 1<<20 && !value[bool](p, gone) {
 				pub.publish("flood.eu", 16, 16<<10)
 			}
 			if c.behind != "" {
@@ -72,18 +72,18 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 				}
 				p.shoot("slow-behind", false)
 			}
-			for c.behind != "" && !value[bool](p, cut) {
+			for c.behind != "" && !value[bool](p, gone) {
 				pub.publish("flood.eu", 16, 16<<10)
 			}
-			p.await("somebody was cut", cut)
-			got := p.text("#cut")
+			p.await("a slow consumer was disconnected", gone)
+			got := p.text("#disconnected")
 			for _, want := range []string{"sleeper", c.cause, "MiB waiting", "mostly flood.eu"} {
 				if !strings.Contains(got, want) {
-					t.Errorf("cut: got %q, want %q", got, want)
+					t.Errorf("disconnected: got %q, want %q", got, want)
 				}
 			}
 			p.await("the figure is marked", `document.querySelector("#figures .alarm .value").textContent === "1"`)
-			p.do(`document.querySelector("#cut .link").click()`)
+			p.do(`document.querySelector("#disconnected .link").click()`)
 			p.await("details say why it is gone", `document.querySelector("#details").innerText.includes("Slow Consumer (")`)
 		})
 	}
@@ -172,7 +172,7 @@ func TestSubscriptionsAreListedAndTested(t *testing.T) {
 	test("orders.new")
 	p.await("what a message reaches", rows+`.length === 2 && document.querySelector("#sub-table").innerText.includes("workers")`)
 	test("nothing")
-	p.await("nobody", `document.querySelector("#sub-empty").innerText.startsWith("Nobody: a message on “nothing”")`)
+	p.await("none", `document.querySelector("#sub-empty").innerText.startsWith("None: a message on “nothing”")`)
 	p.mayBeRefused()
 	test("orders.*")
 	p.await("what is not a subject is refused", `document.querySelector("#sub-trouble").innerText.includes("invalid test subject") && document.querySelector("#sub-test").ariaInvalid === "true"`)

@@ -45,7 +45,7 @@ func TestPictures(t *testing.T) {
 				p.shoot(s.name+"-"+section, false)
 			}
 			p.see("body")
-			p.do(`document.querySelector("#cut .link").click()`)
+			p.do(`document.querySelector("#disconnected .link").click()`)
 			p.await("details", `document.querySelector("#details-subs li")`)
 			p.shoot(s.name+"-details", false)
 			p.do(`document.querySelector("#details").close()`)
@@ -54,7 +54,7 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// busyBroker runs a broker that is part of a mesh, with many clients, of which one is behind and two were cut.
+// busyBroker runs a broker that is part of a mesh, with many clients, of which one is behind and two were disconnected.
 func busyBroker(t *testing.T) *broker {
 	t.Helper()
 	seed := startBroker(t, "cluster { listen: 127.0.0.1:-1 }")

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// This file serves the dashboard, which people see who open the monitoring port
-// in a browser. It is a set of files as they are in ui/: nothing is filled into
+// This file serves the dashboard: what a browser shows of the monitoring port.
+// It is a set of files as they are in ui/: nothing is filled into
 // them, they find the server's pages relative to where they came from, and all
 // they show is what /varz, /connz, /routez and /subsz say.
 
@@ -104,7 +104,7 @@ func serveDashboard(w http.ResponseWriter, r *http.Request) {
 // wantsDashboard reports whether a person's browser asks for a page to look at.
 // All browsers name text/html and application/xhtml+xml then; curl, probes and
 // collectors name */* or nothing, and Java programs text/html alone. Where
-// browsers tell what they want a page for, it must be a page of its own: what a
+// browsers send what they want a page for, it must be a page of its own: what a
 // script or a frame asks for is the classic one.
 func wantsDashboard(h http.Header) bool {
 	if dest := h.Get("Sec-Fetch-Dest"); dest != "" && dest != "document" {

@@ -28,7 +28,7 @@ func TestRootShowsBrowsersTheDashboardAndAllOthersTheClassicPage(t *testing.T) {
 		{"Chrome on a plain one, which sends no destination", []string{"Accept", acceptChrome}, "dashboard"},
 		{"Firefox", []string{"Accept", acceptFirefox, "Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate"}, "dashboard"},
 		{"Safari", []string{"Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, "dashboard"},
-		{"a text in other words", []string{"Accept", "Application/XHTML+XML;q=0.8 , TEXT/HTML"}, "dashboard"},
+		{"upper case, spaces and weights", []string{"Accept", "Application/XHTML+XML;q=0.8 , TEXT/HTML"}, "dashboard"},
 		{"curl, wget, kube-probe, Python requests of Datadog", []string{"Accept", "*/*"}, "classic"},
 		{"a Go program", nil, "classic"},
 		{"a Java program", []string{"Accept", acceptJava}, "classic"},

@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// rootPage is the small page of links that gnatsd 1.x has, for people with curl
-// and for probes. Its argument is what all paths begin with.
+// rootPage is the small page of links that gnatsd 1.x has, for curl and for
+// probes. Its argument is what all paths begin with.
 const rootPage = `<html lang="en">
   <head>
     <title>gnatsd</title>

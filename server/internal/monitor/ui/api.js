@@ -13,7 +13,7 @@ const patience = 15_000;
 // gateway are the answers of a proxy that does not reach the server.
 const gateway = [502, 503, 504];
 
-// Trouble says why a page is not to be had. Its kind is "lost" if nobody
+// Trouble says why a page cannot be loaded. Its kind is "lost" if nothing
 // answers, "login" if the server wants one, "refused" if it has an objection.
 export class Trouble extends Error {
   constructor(kind, message) {

@@ -91,11 +91,11 @@ export class Chart {
       setText(s.sum, `${this.#show(varz[s.key])} in total`);
       setText(s.value, latest ? this.#show(latest[s.key]) : '–');
     }
-    setAttribute(this.#plot, 'aria-label', this.#words(points, latest));
+    setAttribute(this.#plot, 'aria-label', this.#description(points, latest));
     this.#readout();
   }
 
-  #words(points, latest) {
+  #description(points, latest) {
     if (!latest) return 'Lines over the last minute: nothing yet';
     const each = this.#series.map((s) => `${s.name} ${this.#show(latest[s.key])}, at most ${this.#show(Math.max(...points.map((p) => p[s.key])))}`);
     return `Lines over the last minute: ${each.join('; ')}`;
@@ -124,7 +124,7 @@ export class Chart {
   }
 }
 
-// Spark is one line without words, beside a figure that says what it is.
+// Spark is one line without text, beside a figure that says what it is.
 export class Spark {
   #key;
   #line;

@@ -1,5 +1,5 @@
 // The table of clients, connected or gone, which the server searches, sorts and
-// cuts into pages: it may have tens of thousands.
+// divides into pages: it may have tens of thousands.
 
 import { page } from './api.js';
 import { clientAddress, clientButton, clientLibrary } from './client.js';
@@ -10,7 +10,7 @@ import { Pager, Table, where } from './table.js';
 const number = 'number';
 
 // Columns of clients that are connected, and of those that are gone. "To" and
-// "from" are seen from the client, as in the server's words for sorting.
+// "from" are seen from the client, as in the server's sort keys.
 const first = (open) => [
   { title: 'Id', sort: 'cid', ascending: true, kind: 'number id', text: (c) => String(c.cid) },
   { title: 'Client', kind: 'main', cell: (td) => clientButton(td, open) },

@@ -9,7 +9,7 @@ import { bytes, count, duration, plural, span, time, visible } from './format.js
 // asked for: it may have a million.
 const most = 500;
 
-// facts are what is told of a client, if it has it.
+// facts are what is shown of a client, if it has it.
 const facts = [
   ['Id', (c) => String(c.cid)],
   ['Address', clientAddress],
@@ -71,8 +71,8 @@ export class Details {
 
   #draw(c, listed) {
     setText(byId('details-title'), clientName(c));
-    const told = facts.map(([title, of]) => ({ title, text: of(c) })).filter((f) => f.text);
-    keep(byId('details-facts'), told, (f) => f.title, fact);
+    const shown = facts.map(([title, of]) => ({ title, text: of(c) })).filter((f) => f.text);
+    keep(byId('details-facts'), shown, (f) => f.title, fact);
     const subs = listed ? c.subscriptions_list_detail ?? [] : [];
     keep(byId('details-subs'), subs.slice(0, most), (s) => s.sid, subscription);
     const note = subs.length > 0 ? '' : noList(c, listed);

@@ -4,7 +4,7 @@
 export const minute = 60_000;
 
 // longestStep is the longest time between two samples that a rate is made from.
-// After a pause the line begins anew.
+// After a pause a new line begins.
 const longestStep = 5_000;
 
 // counted are the sums whose rates are kept, measured what is kept as it is.

@@ -5,7 +5,7 @@ import { page } from './api.js';
 import { byId, el, keep, keptNode, setAttribute, setText, show, svg } from './dom.js';
 import { bytes, duration, plural, seconds, short, span, visible } from './format.js';
 
-// states of a route, in words.
+// states of a route, as they are shown.
 const states = { up: 'Connected', trying: 'Connecting', down: 'Not connected', self: 'This server itself' };
 
 // Mesh is the panel.

@@ -4,7 +4,7 @@
 import { announce, byId, el, keep, setAttribute, setText } from './dom.js';
 import { time } from './format.js';
 
-// certNotice is how long before its end a certificate is told of, in milliseconds.
+// certNotice is how long before its end a certificate is warned of, in milliseconds.
 const certNotice = 14 * 24 * 3600 * 1000;
 
 // Notices are kept by key. A key has at most one.
@@ -22,7 +22,7 @@ export class Notices {
     }
     if (state !== 'live') return;
     this.#lost = null;
-    if (this.#all.get('reach')?.kind === 'bad') { // and nobody has said more
+    if (this.#all.get('reach')?.kind === 'bad') { // no later notice took its place
       this.#put('reach', 'good', `The server answers again since ${time(new Date())}.`);
     }
   }
@@ -30,7 +30,7 @@ export class Notices {
   // server looks at /varz; restarted says that it is not the server of before.
   server(varz, restarted) {
     if (restarted) {
-      this.#put('reach', 'good', `The server was restarted at ${time(new Date(varz.start))}. Its counters began anew.`);
+      this.#put('reach', 'good', `The server was restarted at ${time(new Date(varz.start))}. Its counters start at zero again.`);
     }
     this.#put('duck', 'warn', varz.lame_duck_mode ? 'Lame duck mode: the server moves its clients to others, and will stop.' : '');
     const end = Date.parse(varz.tls_cert_not_after ?? '');

@@ -8,7 +8,7 @@ import { bytes, count, percent, plural, short, span, time } from './format.js';
 const limited = (n, show, otherwise) => (n > 0 ? `of ${show(n)}` : otherwise);
 
 const figures = () => [
-  { title: 'Connections', link: '#connections', show: (v) => count(v.connections), note: connectionsNote, alarm: crowded },
+  { title: 'Connections', link: '#connections', show: (v) => count(v.connections), note: connectionsNote, alarm: nearFull },
   { title: 'Subscriptions', link: '#subscriptions', show: (v) => count(v.subscriptions), note: () => 'in the routing table' },
   { title: 'Slow consumers', link: '#slow', show: (v) => count(v.slow_consumers), note: slowNote, alarm: (v) => v.slow_consumers > 0 },
   { title: 'Waiting to be sent', link: '#slow', show: (v) => bytes(v.pending_bytes), note: (v) => limited(v.max_pending_total, bytes, 'to all clients') },
@@ -18,18 +18,18 @@ const figures = () => [
   { title: 'Uptime', show: (v) => span(v.uptime), note: (v) => `since ${time(new Date(v.start))}` },
 ];
 
-// crowded reports whether the server has little room for more clients.
-function crowded(v) {
+// nearFull reports whether the server has little room for more clients.
+function nearFull(v) {
   return v.max_connections > 0 && v.connections > 0.9 * v.max_connections;
 }
 
 function connectionsNote(v) {
-  return crowded(v) ? `of ${count(v.max_connections)} allowed` : `${short(v.total_connections)} since the start`;
+  return nearFull(v) ? `of ${count(v.max_connections)} allowed` : `${short(v.total_connections)} since the start`;
 }
 
 function slowNote(v) {
   const routes = v.slow_consumer_stats?.routes ?? 0;
-  return routes ? `cut, ${plural(routes, 'route')} among them` : 'cut since the start';
+  return routes ? `disconnected, ${plural(routes, 'route')} among them` : 'disconnected since the start';
 }
 
 // Overview is the top of the page and the rates.

@@ -1,4 +1,4 @@
-// When the server is asked for what. Each part of the page has a loop that asks
+// When data is requested from the server. Each part of the page has a loop that asks
 // for its data, waits, and asks again: one request at a time, none while the page
 // is hidden or paused or the part is out of sight, and while the server does not
 // answer only one that finds out whether it is back.
@@ -7,7 +7,7 @@
 // milliseconds.
 const longest = 5_000;
 
-// Poller runs loops. onState is told "live", "paused", "lost" or "login".
+// Poller runs loops. onState is called with "live", "paused", "lost" or "login".
 export class Poller {
   #loops = [];
   #paused = false;
@@ -25,8 +25,8 @@ export class Poller {
   }
 
   // panel adds the loop of an element, which runs while the element is in sight,
-  // or near. onTrouble is told what the server objects to, and null once it does
-  // not any more.
+  // or near. onTrouble is called with the server's error text, and with null once
+  // there is none.
   panel(element, every, work, onTrouble) {
     let near = false;
     const loop = this.#add(new Loop(this, every, work, () => near, false, onTrouble));
@@ -44,7 +44,7 @@ export class Poller {
 
   set paused(on) {
     this.#paused = on;
-    this.#tell();
+    this.#publish();
     this.#wake();
   }
 
@@ -59,7 +59,7 @@ export class Poller {
   found(loop) {
     if (!loop.vital || this.#reach === 'live') return;
     this.#reach = 'live';
-    this.#tell();
+    this.#publish();
     this.#wake();
   }
 
@@ -70,10 +70,10 @@ export class Poller {
       return;
     }
     this.#reach = kind;
-    this.#tell();
+    this.#publish();
   }
 
-  #tell() {
+  #publish() {
     this.#onState(this.#paused && this.#reach === 'live' ? 'paused' : this.#reach);
   }
 

@@ -1,4 +1,4 @@
-// Who is slow, and why: clients that are behind now, and those that were cut.
+// Slow consumers: clients that are behind now, and those that were disconnected.
 
 import { page } from './api.js';
 import { clientAddress, clientButton } from './client.js';
@@ -30,11 +30,11 @@ export class Slow {
     const closed = await page('connz', { state: 'closed', reason: 'Slow Consumer', sort: 'stop', limit: most }, signal);
     const behind = open.connections.filter((c) => c.pending_bytes > 0);
     keep(byId('behind'), behind, (c) => c.cid, () => this.#behind());
-    setText(byId('behind-empty'), 'Nobody: every client has what was sent to it.');
+    setText(byId('behind-empty'), 'None: every client has what was sent to it.');
     show(byId('behind-empty'), behind.length === 0);
-    keep(byId('cut'), closed.connections, (c) => c.cid, () => this.#cut());
-    setText(byId('cut-empty'), more(closed));
-    show(byId('cut-empty'), closed.total === 0 || closed.total > most);
+    keep(byId('disconnected'), closed.connections, (c) => c.cid, () => this.#disconnected());
+    setText(byId('disconnected-empty'), more(closed));
+    show(byId('disconnected-empty'), closed.total === 0 || closed.total > most);
   }
 
   // behind makes a row of a client that is connected.
@@ -59,8 +59,8 @@ export class Slow {
     };
   }
 
-  // cut makes a row of a client that is gone.
-  #cut() {
+  // disconnected makes a row of a client that is gone.
+  #disconnected() {
     const cause = el('span', { class: 'cause' });
     const facts = el('span', { class: 'facts-line' });
     const subject = el('span', { class: 'facts-line' });
@@ -94,8 +94,8 @@ function about(node, word, subject) {
   if (node.textContent !== word + text) node.replaceChildren(word, el('code', {}, text));
 }
 
-// more says what is not in the list of clients that were cut.
+// more says what is not in the list of clients that were disconnected.
 function more(closed) {
-  if (closed.total === 0) return 'No client was cut for being slow.';
-  return `${count(closed.total - most)} more were cut before; they are among the closed connections.`;
+  if (closed.total === 0) return 'No slow consumer was disconnected.';
+  return `${count(closed.total - most)} more were disconnected before; they are among the closed connections.`;
 }

@@ -81,7 +81,7 @@ export class Subscriptions {
     this.#loop.refresh();
   }
 
-  // load asks for one more than is shown: the server does not tell how many
+  // load asks for one more than is shown: the server does not say how many
   // there are.
   async #load(signal) {
     const offset = this.#offset;
@@ -96,7 +96,7 @@ export class Subscriptions {
     this.#figures.draw(z);
     this.#table.draw(rows, (s) => `${s.cid} ${s.sid}`);
     this.#pager.draw({ offset, limit, shown: rows.length, total: null, more: list.length > limit });
-    setText(byId('sub-empty'), this.#test ? `Nobody: a message on “${visible(this.#test)}” reaches no client here.` : 'No client has subscribed to anything.');
+    setText(byId('sub-empty'), this.#test ? `None: a message on “${visible(this.#test)}” reaches no client here.` : 'No client has subscribed to anything.');
     show(byId('sub-empty'), rows.length === 0);
     if (this.#say) {
       this.#say = false;

@@ -1,11 +1,11 @@
-// Tables that the server sorts and cuts into pages.
+// Tables that the server sorts and divides into pages.
 
 import { el, keep, setAttribute, setText } from './dom.js';
 import { count } from './format.js';
 
 // Table shows rows under columns. A column has a title and either text, a
 // function of a row, or cell, which prepares a cell and returns a function that
-// shows a row in it. With sort, a word of the server's, its header is a button;
+// shows a row in it. With sort, a sort key of the server, its header is a button;
 // ascending says in which direction the server sorts by it. kind is a class.
 //
 // The roles are those that the elements have anyway, but lose in some browsers
@@ -19,7 +19,7 @@ export class Table {
     this.#table = table;
   }
 
-  // columns sets what is shown, and whom to tell that another order is wanted.
+  // columns sets what is shown, and what to call when another order is wanted.
   columns(columns, onSort = null) {
     this.#columns = columns;
     this.#headers = columns.map((c) => el('th', { scope: 'col', role: 'columnheader', class: c.kind ?? null }, c.sort
@@ -30,9 +30,9 @@ export class Table {
   }
 
   // sorted marks the column that the rows are sorted by.
-  sorted(word) {
+  sorted(key) {
     this.#columns.forEach((c, i) => {
-      setAttribute(this.#headers[i], 'aria-sort', c.sort !== word ? null : c.ascending ? 'ascending' : 'descending');
+      setAttribute(this.#headers[i], 'aria-sort', c.sort !== key ? null : c.ascending ? 'ascending' : 'descending');
     });
   }
 
@@ -52,7 +52,7 @@ export class Table {
   }
 }
 
-// Pager is the buttons and the text below a table. onMove is told a new offset.
+// Pager is the buttons and the text below a table. onMove is called with a new offset.
 export class Pager {
   #first;
   #previous;
@@ -74,7 +74,7 @@ export class Pager {
   }
 
   // draw shows where a page is: so many entries from offset on, of total, which
-  // is null if nobody knows, and whether there are more.
+  // is null if it is unknown, and whether there are more.
   draw({ offset, limit, shown, total, more }) {
     this.#offset = offset;
     this.#limit = limit;

@@ -1,0 +1,97 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestConnzRemembersTheLastClosedClients(t *testing.T) {
+	s := monitored(t, Options{MaxClosedClients: 8, MaxConn: 1})
+	keep := speak(t, s, hello("keeps its place"))
+	for range 20 {
+		refused := speakRefused(t, s)
+		refused.nc.Close()
+	}
+	eventually(t, "all are filed", func() bool { return s.closed.count(closeMaxConnections) == 20 })
+	z := decode[Connz](t, s, "/connz?state=closed")
+	if z.Total != 4 || z.Conns[3].Cid != 21 || z.Conns[0].Reason != "Maximum Connections Exceeded" {
+		t.Errorf("got %d, last %+v", z.Total, z.Conns[len(z.Conns)-1])
+	}
+	keep.say()
+}
+
+// speakRefused connects a client that the server has no place for.
+func speakRefused(t *testing.T, s *Server) *speaker {
+	t.Helper()
+	nc := dialPort(t, s)
+	c := &speaker{t: t, nc: nc}
+	buf := make([]byte, 4096)
+	for {
+		if _, err := nc.Read(buf); err != nil {
+			return c
+		}
+	}
+}
+
+func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
+	var z closedConns
+	z.limit(10)
+	record := func(cid uint64, r closeReason) { z.file(&closedConn{row: connRow{cid: cid, reason: r}}) }
+	for cid := range uint64(3) {
+		record(cid, closeSlowPending)
+	}
+	for cid := range uint64(20000) {
+		record(100+cid, closeClient)
+	}
+	slow := 0
+	for _, rec := range z.records() {
+		if rec.row.reason.ofSlowConsumer() {
+			slow++
+		}
+	}
+	if slow != 3 || len(z.records()) != 3+5 {
+		t.Errorf("got %d slow of %d, want 3 of 8", slow, len(z.records()))
+	}
+}
+
+func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
+	var z closedConns
+	z.limit(100)
+	for range 50 {
+		z.file(&closedConn{row: connRow{reason: closeClient}, subs: make([]SubDetail, maxClosedSubjects/10)})
+	}
+	if z.subjects > maxClosedSubjects || z.subjects == 0 {
+		t.Errorf("got %d", z.subjects)
+	}
+	for range 100 {
+		z.file(&closedConn{row: connRow{reason: closeClient}})
+	}
+	if z.subjects != 0 {
+		t.Errorf("%d subjects are counted, but none are held", z.subjects)
+	}
+}
+
+func TestSlowConsumersAreListedWithTheirCause(t *testing.T) {
+	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute})
+	speak(t, s, hello("sleeper"), "SUB flood.> 1")
+	p := speak(t, s, hello("publisher"))
+	payload := strings.Repeat("x", 32<<10)
+	for s.NumSlowConsumers() == 0 {
+		p.say(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
+	}
+	var z Connz
+	eventually(t, "the record is filed", func() bool {
+		z = decode[Connz](t, s, "/connz?state=closed")
+		return z.Total == 1
+	})
+	got := z.Conns[0]
+	if got.Name != "sleeper" || got.Reason != "Slow Consumer (Pending Bytes)" || got.Pending <= 64<<10 || got.PendingSubject != "flood.one" || got.PendingFor == "" {
+		t.Errorf("got %+v", got)
+	}
+	v := decode[Varz](t, s, "/varz")
+	if v.SlowConsumers != 1 || v.SlowStats.Clients != 1 {
+		t.Errorf("varz: got %d, %+v", v.SlowConsumers, v.SlowStats)
+	}
+}
