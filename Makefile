@@ -9,6 +9,13 @@ FUZZTIME    ?= 1m
 BENCHARGS   ?=
 BROWSERARGS ?=
 
+# The race detector needs cgo, and that a C compiler.
+ifeq ($(shell $(GO) env CGO_ENABLED),1)
+RACE        := -race
+else
+NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
+endif
+
 .PHONY: help build test check fmt vet staticcheck cross bench clients browser faults fuzz storm vuln
 
 help: ## list the targets
@@ -19,7 +26,8 @@ build: ## the gnatsd binary, stamped with the git commit
 
 # atexit_sleep_ms: with the race detector, every process that a test starts would sleep for a second when it ends.
 test: ## all tests with the race detector; then without it those that need real speed, and the mesh simulation with all seeds
-	GORACE=atexit_sleep_ms=0 $(GO) test -race ./...
+	$(NORACE)
+	GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) ./...
 	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation)' ./...
 
 check: fmt vet staticcheck cross test ## everything that must hold before a commit

@@ -38,6 +38,9 @@ exec $gnatsd -a 127.0.0.1 -p -1 2>init
 // inNamespaces is a command in name spaces of its own, of these kinds.
 func inNamespaces(t *testing.T, kinds []string, words ...string) *exec.Cmd {
 	t.Helper()
+	if _, err := exec.LookPath("unshare"); err != nil {
+		missing(t, debianPackage("unshare", "util-linux"))
+	}
 	if os.Getuid() != 0 {
 		kinds = append([]string{"--map-root-user"}, kinds...)
 	}

@@ -28,7 +28,7 @@ func debian(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		t.Fatalf("%s is not installed: apt-get install prometheus", program)
+		missing(t, debianPackage(program, "prometheus"))
 	}
 	return path
 }

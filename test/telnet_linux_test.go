@@ -35,7 +35,7 @@ func TestTelnet(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("telnet")
 	if err != nil {
-		t.Fatal("telnet is not installed: apt-get install telnet")
+		missing(t, debianPackage("telnet", "telnet"))
 	}
 	host, port, err := net.SplitHostPort(spawnQuiet(t))
 	if err != nil {
@@ -84,7 +84,7 @@ func terminal(t *testing.T) (screen, keyboard *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		t.Fatal(err)
+		missing(t, "a pseudo-terminal: "+err.Error())
 	}
 	t.Cleanup(func() { screen.Close() })
 	raw, err := screen.SyscallConn()

@@ -284,12 +284,18 @@ func missing(t *testing.T, what string) {
 	t.Skip("needs " + what)
 }
 
-// tool runs a program, or skips the test where it is not installed.
+// debianPackage says which package of Debian has a program that a test needs.
+func debianPackage(program, pkg string) string {
+	return fmt.Sprintf("the program %s (Debian: apt-get install %s)", program, pkg)
+}
+
+// tool runs a program, or skips the test where it is not installed. The package of Debian has the
+// same name.
 func tool(t *testing.T, stdin, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		missing(t, name)
+		missing(t, debianPackage(name, name))
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Stdin = strings.NewReader(stdin)

@@ -72,7 +72,7 @@ func newLab(t *testing.T, n int) *lab {
 		missing(t, "root, to make network namespaces")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		missing(t, "the ip command (package iproute2)")
+		missing(t, "the program ip (Debian: apt-get install iproute2)")
 	}
 	l := &lab{t: t, dir: t.TempDir()}
 	l.program = filepath.Join(l.dir, "gnatsd")
