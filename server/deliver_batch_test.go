@@ -278,6 +278,22 @@ func TestInfoComesAfterTheFirstPong(t *testing.T) {
 	}
 }
 
+// TestASampleWithoutAnyTarget publishes what only its publisher subscribes to, without echo: there
+// is nothing to deliver, and no target whose bytes could be followed.
+func TestASampleWithoutAnyTarget(t *testing.T) {
+	t.Parallel()
+	s, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := onFake(t, s, new(fakeLink))
+	c.noEcho = true
+	deliverTo(t, c, "SUB foo 1\r\n")
+	for range 100 { // some of these batches are samples
+		deliverTo(t, c, "PUB foo 2\r\nhi\r\n")
+	}
+}
+
 func TestOnePushIsBounded(t *testing.T) {
 	t.Parallel()
 	s, err := New(nil)
