@@ -101,7 +101,8 @@ func (b *batch) targetOf(c *conn) int {
 }
 
 // chooseSample chooses the target whose bytes are followed to the socket. Any one
-// has the same chance, the first to be written to and the last.
+// has the same chance, the first to be written to and the last. There is none if nothing that
+// matched is delivered.
 func (b *batch) chooseSample() {
 	if b.readAt != 0 && len(b.targets) > 0 {
 		b.targets[rand.IntN(len(b.targets))].readAt = b.readAt

@@ -144,3 +144,11 @@ func BenchmarkArrival(b *testing.B) {
 		}
 	}
 }
+
+// TestBatchThatReachesNone publishes to subscriptions that get nothing of it. The first batch of a
+// reader is a sample.
+func TestBatchThatReachesNone(t *testing.T) {
+	t.Parallel()
+	c := onFake(t, broker(t, nil), &fakeLink{})
+	deliverTo(t, c, `CONNECT {"verbose":false,"echo":false}`+"\r\nSUB foo 1\r\nSUB foo 2\r\nPUB foo 2\r\nhi\r\n")
+}
