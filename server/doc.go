@@ -121,6 +121,7 @@
 //	conn.mu     its subscriptions, identity, ping        sublist, interest
 //	interest.mu interest on its way to a route           none
 //	sublist     trie and index (inside the package)      none
+//	monitor     open ports (inside the package)          none
 //	outbound.mu pending bytes                            none
 //
 // Two connections are never locked together, nor a registry and a connection:

@@ -58,7 +58,7 @@ type ConnInfo struct {
 	SubsDetail     []SubDetail `json:"subscriptions_list_detail,omitempty"`
 	Kind           string      `json:"kind"`                      // always Client
 	Type           string      `json:"type"`                      // always nats
-	PendingSubject string      `json:"pending_subject,omitempty"` // that most of the queued bytes were published on
+	PendingSubject string      `json:"pending_subject,omitempty"` // of most queued bytes
 	PendingFor     string      `json:"pending_for,omitempty"`     // age of the queue, a Go duration
 }
 
@@ -82,8 +82,11 @@ type ConnzOptions struct {
 	Limit               int    // 0 or less = 1024
 	CID                 uint64 // list only this client; 0 = all
 	State               ConnState
-	Search              string // list only clients with this text in cid, address, name, user, language or version; "" = all
-	Reason              string // list only clients that are gone for a reason that begins like this; "" = all
+	// Search lists only clients with this text in cid, address, name, user, language or
+	// version; "" lists all.
+	Search string
+	// Reason lists only closed clients whose reason begins like this; "" lists all.
+	Reason string
 }
 
 // Connz returns the page /connz. Nil options are fine. The error says what is

@@ -67,8 +67,8 @@ type RouteInfo struct {
 	RTT                string    `json:"rtt,omitempty"`
 	Uptime             string    `json:"uptime"`
 	Idle               string    `json:"idle"`
-	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // lines of interest on their way to it
-	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages to it that lost their headers: it knows none
+	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // changes queued for it
+	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages sent without them
 }
 
 // Routez returns the page /routez. Nil options are fine.

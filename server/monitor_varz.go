@@ -68,7 +68,7 @@ type Varz struct {
 	SlowStats        SlowConsumerStats `json:"slow_consumer_stats"`
 	StaleConnections int64             `json:"stale_connections"`
 	PendingBytes     int64             `json:"pending_bytes"`     // queued for all connections
-	MaxPendingTotal  int64             `json:"max_pending_total"` // beyond it the connection with most is closed
+	MaxPendingTotal  int64             `json:"max_pending_total"` // limit of PendingBytes
 	LameDuck         bool              `json:"lame_duck_mode,omitempty"`
 }
 

@@ -23,14 +23,21 @@ import (
 // goroutines at a time.
 type Config struct {
 	Log      Log
-	Listen   func(host string, port int) (l net.Listener, actual int, err error) // opens a TCP port, any free one if port is negative
-	ServerID string                                                              // a label of every metric
-	BasePath string                                                              // precedes all paths; "" for none
-	Settings func() Settings                                                     // in force now
-	Login    func(ctx context.Context, user, password string) bool               // whether this is the login of [Settings.Login]
-	Pages    []Page                                                              // beside those that this package makes itself
-	Health   func(routes int) string                                             // why no clients should be sent here if so many routes are wanted; "" if they may
-	Metrics  func() []Metric                                                     // as they are now
+	ServerID string // a label of every metric
+	BasePath string // precedes all paths; "" for none
+	Pages    []Page // beside those that this package makes itself
+
+	// Listen opens a TCP port, any free one if port is negative, and returns which it is.
+	Listen func(host string, port int) (l net.Listener, actual int, err error)
+	// Settings returns the settings in force.
+	Settings func() Settings
+	// Login reports whether these are the user and the password that [Settings.Login] asks for.
+	Login func(ctx context.Context, user, password string) bool
+	// Health returns why no clients should be sent here, "" if they may. At least that many
+	// routes must be up.
+	Health func(routes int) string
+	// Metrics returns the metrics of the server as they are now.
+	Metrics func() []Metric
 }
 
 // Settings are the settings that may change while the port is open.
