@@ -110,7 +110,7 @@ func TestNoInputExhaustsTheProcess(t *testing.T) {
 				t.Fatalf("got %.300s, want %q", err.Error(), tc.want)
 			}
 			if err != nil {
-				Explain(err)
+				lampTable().Explain(err)
 			}
 		})
 	}
@@ -261,7 +261,7 @@ func FuzzParse(f *testing.F) {
 		}
 		root, err := source.File("f")
 		if err != nil {
-			Explain(err)
+			lampTable().Explain(err)
 			var es Errors
 			if !errors.As(err, &es) || len(es) > maxErrors+1 {
 				t.Fatalf("got %T with %d errors", err, len(es))

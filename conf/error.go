@@ -96,14 +96,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// frame is Error followed by the line of the file and a caret under the place.
-func (e *Error) frame() string {
+// frame is Error followed by the line of the file and a caret under the place. secret says which
+// keys of the file are secret.
+func (e *Error) frame(secret func(key string) bool) string {
 	line, ok := e.Pos.sourceLine()
 	if !ok {
 		return e.Error()
 	}
 	line, col := near(line, e.Pos.Col-1)
-	shown, col := window(mask(line, col, isSecretKey(e.Key)))
+	shown, col := window(redactLine(line, col, secret(e.Key), secret))
 	return e.Error() + "\n    " + shown + "\n    " + strings.Repeat(" ", col) + "^"
 }
 
@@ -173,21 +174,20 @@ func (es Errors) err() error {
 	return es
 }
 
-// Explain is the text of err for a terminal: every [Error] in it is followed by
-// its line of the file, with a caret under the place. Values of keys that look
-// secret are masked.
-func Explain(err error) string {
+// Explain is the text of err for a terminal: every [Error] in it is followed by its line of the
+// file, with a caret under the place. Values of secret keys are redacted.
+func (tb *Table[T]) Explain(err error) string {
 	var es Errors
 	if errors.As(err, &es) {
 		frames := make([]string, len(es))
 		for i, e := range es {
-			frames[i] = e.frame()
+			frames[i] = e.frame(tb.isSecret)
 		}
 		return strings.Join(frames, "\n")
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		return e.frame()
+		return e.frame(tb.isSecret)
 	}
 	return err.Error()
 }
@@ -251,15 +251,16 @@ func cutAt(s string, most int) string {
 		}
 		s = s[:end] + "..."
 	}
-	return printable(s)
+	return Printable(s)
 }
 
 func quote(s string) string {
 	return `"` + cut(s) + `"`
 }
 
-// printable escapes what would disturb a terminal or a log.
-func printable(s string) string {
+// Printable escapes what would disturb a terminal or a log: control characters, line ends, and bytes
+// that are not UTF-8. It is for text of others in a message of one line.
+func Printable(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
 }
@@ -272,7 +273,7 @@ func char(r rune) string {
 	if r == '\'' {
 		return "'"
 	}
-	return printable(string(r))
+	return Printable(string(r))
 }
 
 // showing marks text of a value that the message holds.

@@ -247,7 +247,7 @@ func (l *lexer) hexByte(at Pos) (byte, *Error) {
 	}
 	n, err := strconv.ParseUint(digits, 16, 8)
 	if err != nil || digits[0] == '+' {
-		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, printable(digits))
+		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, Printable(digits))
 	}
 	l.off += 2
 	return byte(n), nil

@@ -65,7 +65,7 @@ func (p *parser) report(err *Error) {
 		err.Key = strings.Join(p.path, ".")
 	}
 	if err.shows != "" && isSecretKey(err.Key) {
-		err.Msg = strings.ReplaceAll(err.Msg, err.shows, redacted)
+		err.Msg = strings.ReplaceAll(err.Msg, err.shows, Redacted)
 	}
 	err.Msg = p.prefix + err.Msg
 	p.errs = append(p.errs, err)

@@ -124,6 +124,9 @@ func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
 			if tb.byKey[prefix+name] != nil {
 				panic("conf: two rows for key " + prefix + name)
 			}
+			if r.Secret && !isSecretKey(name) {
+				panic("conf: nothing in the key of a secret says so: " + prefix + name)
+			}
 			tb.byKey[prefix+name] = r
 		}
 		if s := r.section(); s != "" && (tb.byKey[s] == nil || !tb.byKey[s].Type.isSection()) {

@@ -63,7 +63,7 @@ func lampTable() *Table[lamp] {
 		{Key: "ping", Type: Duration(func(l *lamp) *time.Duration { return &l.Ping }, AtLeast(int64(time.Second)), "")},
 		{Key: "wait", Default: "0.5", Type: Seconds(func(l *lamp) *float64 { return &l.Wait }, AtLeast(0)), Flags: []Flag{{Names: []string{"wait"}}}},
 		{Key: "colour", Default: "red", Type: Enum(func(l *lamp) *string { return &l.Colour }, "red", "green"), Flags: []Flag{{Names: []string{"colour"}}}},
-		{Key: "code", Secret: true, Type: Text(func(l *lamp) *string { return &l.Code }), Flags: []Flag{{Names: []string{"code"}}}},
+		{Key: "passcode", Secret: true, Type: Text(func(l *lamp) *string { return &l.Code }), Flags: []Flag{{Names: []string{"passcode"}}}},
 		{Key: "friends", Type: List("list of strings", func(l *lamp) *[]string { return &l.Friends },
 			func(s string) (string, error) { return s, nil }, func(s string, _ bool) string { return Quote(s) })},
 		{Key: "links", Type: URLs(func(l *lamp) *[]*url.URL { return &l.Links }, "link", func(u *url.URL) error {
@@ -105,7 +105,7 @@ func TestFileFillsFields(t *testing.T) {
 	t.Parallel()
 	v := read(t, `
 		HOST: "h"; port: -1; watts: 64kb; max: -1; on: yes; fade: "1m"; ping: 90; wait: 1.5
-		colour: GREEN; code: x; friends: [a, b]; links: ["n://u:p@h:1"]; shade { port: 5, cloth: wool }`)
+		colour: GREEN; passcode: x; friends: [a, b]; links: ["n://u:p@h:1"]; shade { port: 5, cloth: wool }`)
 	if err := v.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ x.conf:3:6: max: want an integer of at least -1, have integer -2`, "", ""},
 		{"a boolean in quotes", `on: "true"`, `x.conf:1:5: on: want a boolean (true or false), have string "true"`, "", ""},
 		{"a map for a scalar", `on { a: 1 }`, `x.conf:1:4: on: want a boolean (true or false), have map`, "", ""},
 		{"a scalar for a map", `shade: 1`, `x.conf:1:8: shade: want a map, have integer 1`, "", ""},
-		{"a secret is not shown", `code: 12345`, `x.conf:1:7: code: want a string, have integer (put it in quotes)`, "", ""},
+		{"a secret is not shown", `passcode: 12345`, `x.conf:1:11: passcode: want a string, have integer (put it in quotes)`, "", ""},
 		{"a value from a variable", "v=abc\nport: $v", `x.conf:2:7: port: want an integer from -1 to 65535, have string "abc" from $v`, "", ""},
 		{"a number from a variable", "v=5\nnet: $v", `x.conf:2:6: net: want a string, have integer 5 from $v (put it in quotes where the variable is set)`, "", ""},
 		{"a wrong element", `friends: [a, 5, [b]]`, `x.conf:1:14: friends: want a string, have integer 5 (put it in quotes)
@@ -217,7 +217,7 @@ func TestFlagsCoverTheFile(t *testing.T) {
 		{"by any name, with one dash or two", "", []string{"-p", "1", "--addr=x"}, lamp{Host: "x", Port: 1}},
 		{"the last use counts", "", []string{"-p", "1", "--port", "2", "-net", "a", "-a", "b"}, lamp{Host: "b", Port: 2}},
 		{"in Go's notations and in the file's", "", []string{"-p", "0x10", "-ws", "2kb"}, lamp{Port: 16, Watts: 2048}},
-		{"an empty string is a value", "host: h\ncode: c", []string{"-a", "", "--code="}, lamp{}},
+		{"an empty string is a value", "host: h\npasscode: c", []string{"-a", "", "--passcode="}, lamp{}},
 		{"off is a value", "on: true", []string{"-D=false"}, lamp{}},
 		{"late flags come last", "", []string{"-DV=false", "-D"}, lamp{}},
 		{"an empty list is a value", `links: ["n://h:1"]`, []string{"-links", ""}, lamp{}},
@@ -323,14 +323,14 @@ func TestDefaultsFillWhatIsLeft(t *testing.T) {
 
 func TestMergeAndCompare(t *testing.T) {
 	t.Parallel()
-	a := read(t, `port: 1, code: secret1, friends: [a], links: ["n://u:p@h:1"], watts: 1mb`).Target
-	b := read(t, `port: 2, code: secret2, friends: [a], links: ["n://u:q@h:1"], fade: "90s"`).Target
+	a := read(t, `port: 1, passcode: secret1, friends: [a], links: ["n://u:p@h:1"], watts: 1mb`).Target
+	b := read(t, `port: 2, passcode: secret2, friends: [a], links: ["n://u:q@h:1"], fade: "90s"`).Target
 	tb := lampTable()
 	var got []string
 	for _, c := range tb.Compare(a, b) {
 		got = append(got, c.Row.Key+" "+c.Old+" "+c.New)
 	}
-	want := []string{"port 1 2", "watts 1MB 0", `fade  "1m30s"`, `code "[REDACTED]" "[REDACTED]"`, `links ["n://[REDACTED]@h:1"] ["n://[REDACTED]@h:1"]`}
+	want := []string{"port 1 2", "watts 1MB 0", `fade  "1m30s"`, `passcode "[REDACTED]" "[REDACTED]"`, `links ["n://[REDACTED]@h:1"] ["n://[REDACTED]@h:1"]`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -351,7 +351,7 @@ func TestMergeAndCompare(t *testing.T) {
 func TestPrintSaysWhereValuesCameFrom(t *testing.T) {
 	t.Parallel()
 	t.Run("and hides secrets", func(t *testing.T) {
-		v := read(t, "listen: h:1\nv=3s\nfade: $v\ncode: hush\nlinks: [\"n://u:hush@h:1\"]\nfriends: ['a\"\n']\n")
+		v := read(t, "listen: h:1\nv=3s\nfade: $v\npasscode: hush\nlinks: [\"n://u:hush@h:1\"]\nfriends: ['a\"\n']\n")
 		f, _ := parse(t, "-D", "-ws=2mb", "-DV=true")
 		if err := v.Flags(f); err != nil {
 			t.Fatal(err)
@@ -367,7 +367,7 @@ fade: "3s"                               # x.conf:3:1 from $v
 # ping: not set
 wait: 0.5                                # default
 colour: "red"                            # default
-code: "[REDACTED]"                       # x.conf:4:1
+passcode: "[REDACTED]"                   # x.conf:4:1
 friends: ["a\"\n"]                       # x.conf:6:1
 links: ["n://[REDACTED]@h:1"]            # x.conf:5:1
 # shade: off
@@ -439,7 +439,8 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 		{"a key without its section", []Row[lamp]{{Key: "a.b", Type: on}}},
 		{"a row that stands for nothing", []Row[lamp]{{Key: "a", Of: []string{"b"}, Type: on}}},
 		{"a row without a name", []Row[lamp]{{Type: on}}},
-		{"a secret that an error may show", []Row[lamp]{{Key: "a", Secret: true, Type: on}}},
+		{"a secret that an error may show", []Row[lamp]{{Key: "token", Secret: true, Type: on}}},
+		{"a secret whose key does not say so", []Row[lamp]{{Key: "a", Secret: true, Type: Text(func(l *lamp) *string { return &l.Code })}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -69,10 +69,10 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 		func(s string) (*url.URL, error) {
 			u, err := ParseURL(s)
 			if err != nil {
-				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, Mask(s), err)
+				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, RedactURLs(s), err)
 			}
 			if err := check(u); err != nil {
-				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, Mask(s), err)
+				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, RedactURLs(s), err)
 			}
 			return u, nil
 		},
@@ -80,7 +80,7 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 			if show {
 				return Quote(u.String())
 			}
-			return Quote(Mask(u.String()))
+			return Quote(RedactURLs(u.String()))
 		})
 }
 
@@ -96,7 +96,7 @@ func ParseURL(s string) (*url.URL, error) {
 		err = errors.New("invalid URL escape")
 	}
 	if err != nil {
-		return nil, errors.New(Mask(err.Error()))
+		return nil, errors.New(RedactURLs(err.Error()))
 	}
 	return u, nil
 }

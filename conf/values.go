@@ -256,7 +256,7 @@ func (r *Row[T]) Text(t *T) string { return r.Type.text(t, true) }
 // shown is the value as in a file, secrets hidden.
 func (r *Row[T]) shown(t *T) string {
 	if r.Secret && !r.Type.zero(t) {
-		return Quote(redacted)
+		return Quote(Redacted)
 	}
 	return r.Type.text(t, false)
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -204,13 +205,13 @@ func (k *cluster) perform(w *clusterWork) {
 	case mesh.Withdraw:
 		r.withdraw(w.Server)
 	case mesh.LogRemoved:
-		k.srv.Noticef("Removed route %s", redactURL(w.Target.URL()))
+		k.srv.Noticef("Removed route %s", conf.RedactURL(w.Target.URL()))
 	case mesh.LogDuplicate:
 		r.debugf("Detected duplicate remote route %q", w.Server)
 	case mesh.LogSelf:
-		r.debugf("Detected route to self, ignoring %q", redactURL(w.Target.URL()))
+		r.debugf("Detected route to self, ignoring %q", conf.RedactURL(w.Target.URL()))
 	case mesh.LogReconnect:
-		r.debugf("Attempting reconnect for solicited route \"%s\"", redactURL(w.Target.URL()))
+		r.debugf("Attempting reconnect for solicited route \"%s\"", conf.RedactURL(w.Target.URL()))
 	case mesh.LogAlreadyConnected:
 		r.debugf("Not attempting reconnect for solicited route, already connected to \"%s\"", w.Server)
 	}

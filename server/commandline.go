@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 
-	"gnatsd/conf"
 	"gnatsd/logger"
 	"gnatsd/server/internal/process"
 )
@@ -30,7 +29,7 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	})
 	switch {
 	case err != nil && !misused:
-		fmt.Fprintln(stderr, conf.Explain(err))
+		fmt.Fprintln(stderr, optionTable().Explain(err))
 		return nil, 1
 	case err != nil:
 		return nil, 1
@@ -79,7 +78,7 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 		problems = append(problems, err)
 	}
 	for _, err := range problems {
-		fmt.Fprintln(stderr, conf.Explain(err))
+		fmt.Fprintln(stderr, optionTable().Explain(err))
 	}
 	if len(problems) > 0 {
 		return 1

@@ -21,7 +21,7 @@ func diffOnly(o *Options, running string, stdout, stderr io.Writer) (status int)
 	}
 	old, next, err := findRunning(o, running)
 	if err != nil {
-		fmt.Fprintln(stderr, conf.Explain(err))
+		fmt.Fprintln(stderr, optionTable().Explain(err))
 		return 1
 	}
 	if status := checkOnly(next, stderr); status != 0 {

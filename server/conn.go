@@ -7,11 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/sublist"
 )
 
@@ -274,9 +274,7 @@ const maxPrinted = 128
 
 // printable returns text for a log line: control bytes escaped, cut.
 func printable(text []byte) string {
-	cut := text[:min(len(text), maxPrinted)]
-	q := strconv.Quote(string(cut))
-	return q[1 : len(q)-1]
+	return conf.Printable(string(text[:min(len(text), maxPrinted)]))
 }
 
 // counted adds the messages of a batch that ended at now (UnixNano).

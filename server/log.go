@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/conf"
 )
 
 // Logger is what a Server writes its log to.
@@ -141,7 +143,7 @@ func (c *conn) tracef(format string, v ...any) {
 func (c *conn) traceIn(o *op) {
 	name, args := verbRows[o.verb].name, o.args
 	if o.verb == verbConnect {
-		args = redactConnect(args)
+		args = conf.RedactJSON(args)
 	}
 	if len(args) == 0 {
 		c.tracef("->> [%s]", name)

@@ -232,7 +232,7 @@ func usersText(o *Options, show bool) string {
 	for _, u := range o.Users {
 		password := u.Password
 		if !show {
-			password = redacted
+			password = conf.Redacted
 		}
 		entry := "user: " + conf.Quote(u.Username) + ", password: " + conf.Quote(password)
 		if u.Nkey != "" {

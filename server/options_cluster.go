@@ -110,7 +110,7 @@ func clusterURLType() conf.CustomType[Options] {
 		}
 		u, err := conf.ParseURL(text)
 		if err != nil {
-			return fmt.Errorf("parse %q: %w", conf.Mask(s), err)
+			return fmt.Errorf("parse %q: %w", conf.RedactURLs(s), err)
 		}
 		host, digits, err := net.SplitHostPort(u.Host)
 		if err != nil {

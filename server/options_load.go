@@ -188,7 +188,7 @@ func (o *Options) logInLike(text string) error {
 		return fmt.Errorf("--user: %w", err)
 	}
 	if u.User.Username() == "" {
-		return fmt.Errorf("--user: %s names no user: want nats://user:password@host, or the name alone", conf.Mask(text))
+		return fmt.Errorf("--user: %s names no user: want nats://user:password@host, or the name alone", conf.RedactURLs(text))
 	}
 	o.Username = u.User.Username()
 	if password, given := u.User.Password(); given {

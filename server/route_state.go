@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -105,7 +106,7 @@ func (k *cluster) targetStates() []targetState {
 	list := make([]targetState, 0, len(targets))
 	for _, t := range targets {
 		list = append(list, targetState{
-			url: redactURL(t.URL), configured: t.Configured, remoteID: t.Server, connected: t.Connected,
+			url: conf.RedactURL(t.URL), configured: t.Configured, remoteID: t.Server, connected: t.Connected,
 			self: t.Self, failures: t.Failures, lastErr: t.LastErr, next: t.Next,
 		})
 	}

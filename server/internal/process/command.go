@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"gnatsd/conf"
 )
 
 // The commands of `-sl`. They are case-sensitive.
@@ -113,9 +114,5 @@ func parsePid(s string) (pid int, ok bool) {
 // errInvalidPid is the answer to a target that is not a pid. What would garble a terminal is
 // escaped.
 func errInvalidPid(text string) error {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		quoted := strconv.Quote(text)
-		text = quoted[1 : len(quoted)-1]
-	}
-	return fmt.Errorf("invalid pid: %s", text)
+	return fmt.Errorf("invalid pid: %s", conf.Printable(text))
 }

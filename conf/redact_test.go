@@ -1,4 +1,4 @@
-package server
+package conf
 
 import (
 	"encoding/json"
@@ -7,7 +7,24 @@ import (
 	"testing"
 )
 
-func TestRedactConnect(t *testing.T) {
+func TestRedactURLsHidesUsersAndPasswords(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, in, want string }{
+		{"plain text", "nothing here", "nothing here"},
+		{"a URL in a sentence", `cannot parse "nats://bob:CANARY@h:1", sorry`, `cannot parse "nats://[REDACTED]@h:1", sorry`},
+		{"several", "nats://a:CANARY@h,nats://CANARY@i", "nats://[REDACTED]@h,nats://[REDACTED]@i"},
+		{"an @ in the password", "nats://a:CAN@ARY@h", "nats://[REDACTED]@h"},
+		{"a slash in the password", "nats://a:CAN/ARY@h", "nats://[REDACTED]@h"},
+		{"without a scheme", "bob:CANARY@h", "[REDACTED]@h"},
+		{"a scheme behind the @", "bob:CANARY@h://x", "[REDACTED]@h://x"},
+	} {
+		if got := RedactURLs(tc.in); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestRedactJSON(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, in, want string }{
 		{"nothing secret is untouched", `{"verbose":false, "user":"bob","name":"pass"}`, `{"verbose":false, "user":"bob","name":"pass"}`},
@@ -37,14 +54,14 @@ func TestRedactConnect(t *testing.T) {
 		{"text behind", `{"user":"bob"} CANARY`, `{[REDACTED] (malformed JSON)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := string(redactConnect([]byte(tt.in))); got != tt.want {
-				t.Errorf("redactConnect(%s)\n got %s\nwant %s", tt.in, got, tt.want)
+			if got := string(RedactJSON([]byte(tt.in))); got != tt.want {
+				t.Errorf("RedactJSON(%s)\n got %s\nwant %s", tt.in, got, tt.want)
 			}
 		})
 	}
 }
 
-func FuzzRedactConnect(f *testing.F) {
+func FuzzRedactJSON(f *testing.F) {
 	f.Add("pass", "s3cr3t", `{"user":"bob",`, `,"x":[1,2]}`)
 	f.Add(`p\u0061ss`, `\"`, `{ "a":{`, `}}`)
 	f.Fuzz(func(t *testing.T, key, value, before, after string) {
@@ -57,7 +74,7 @@ func FuzzRedactConnect(f *testing.F) {
 			t.Fatal(err)
 		}
 		in := before + `"` + key + `":` + string(quoted) + after
-		out := redactConnect([]byte(in))
+		out := RedactJSON([]byte(in))
 		if !json.Valid([]byte(in)) || strings.TrimLeft(in, " \t\r\n")[0] != '{' {
 			if strings.Contains(string(out), canary) {
 				t.Errorf("%s shows a secret", out)
@@ -67,8 +84,11 @@ func FuzzRedactConnect(f *testing.F) {
 		if !json.Valid(out) {
 			t.Errorf("%s became %s", in, out)
 		}
-		var c ConnectOptions
-		if json.Unmarshal([]byte(in), &c) == nil && strings.Contains(c.Password+c.Authorization, canary) && strings.Contains(string(out), canary) {
+		var c struct { // as in CONNECT
+			Password string `json:"pass"`
+			Token    string `json:"auth_token"`
+		}
+		if json.Unmarshal([]byte(in), &c) == nil && strings.Contains(c.Password+c.Token, canary) && strings.Contains(string(out), canary) {
 			t.Errorf("%s shows a secret: %s", in, out)
 		}
 	})
@@ -88,11 +108,41 @@ func TestRedactURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := redactURL(u); got != tt.want {
+		if got := RedactURL(u); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
-	if got := redactURL(nil); got != "" {
+	if got := RedactURL(nil); got != "" {
 		t.Errorf("nil URL is %q", got)
+	}
+}
+
+func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
+	t.Parallel()
+	text := Text(func(l *lamp) *string { return &l.Code })
+	table := NewTable([]Row[lamp]{
+		{Key: "authorization", Type: Section(SectionType[lamp]{})},
+		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Type: text},
+		{Key: "no_auth_user", Type: text},
+	}, nil)
+	for _, tc := range []struct{ name, line, key, want string }{
+		{"a secret", "password: CANARY", "", "password: [REDACTED]"},
+		{"by its alias, in quotes, without a separator", `"pass" "CANARY 1"`, "", `"pass" [REDACTED]`},
+		{"a list", "password: [CANARY, CANARY]", "", "password: [REDACTED]"},
+		{"what is not known, by its words", "my_token = CANARY", "", "my_token = [REDACTED]"},
+		{"in another case", "MyPWD=CANARY, x", "", "MyPWD=[REDACTED], x"},
+		{"what is known and public", "no_auth_user: bob", "no_auth_user", "no_auth_user: bob"},
+		{"a section shows its public keys", "authorization { user: bob, password: CANARY }", "authorization",
+			"authorization { user: bob, password: [REDACTED] }"},
+		{"a secret in the place of a value", "authorization: password: CANARY", "", "authorization: password: [REDACTED]"},
+		{"all behind the place of a secret", "x { CANARY, y: CANARY", "authorization.password", "[REDACTED]"},
+		{"a URL", "routes: nats://bob:CANARY@h", "", "routes: nats://[REDACTED]@h"},
+		{"a seed", "x: SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY", "", "x: [REDACTED]"},
+	} {
+		err := &Error{Pos: Pos{Line: 1, Col: 1, src: &source{text: tc.line}}, Key: tc.key, Msg: "broken"}
+		got := strings.Split(table.Explain(err), "\n")
+		if len(got) != 3 || got[1] != "    "+tc.want {
+			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
+		}
 	}
 }
