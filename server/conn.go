@@ -23,15 +23,16 @@ import (
 // else may push to out, or ask for the end with close.
 type conn struct {
 	// Set once, before the reader starts.
-	srv     *Server
-	id      uint64
-	slot    uint32 // index in the registry; free for another after teardown
-	role    role
-	ops     operator // what this role does with operations
-	nc      net.Conn // the socket; what goes over it, TLS included, is link's
-	link    link
-	start   int64 // UnixNano
-	tracing bool  // sampled when the connection was made
+	srv        *Server
+	id         uint64
+	slot       uint32 // index in the registry; free for another after teardown
+	role       role
+	ops        operator // what this role does with operations
+	nc         net.Conn // the socket; what goes over it, TLS included, is link's
+	link       link
+	start      int64  // UnixNano
+	tracing    bool   // sampled when the connection was made
+	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
 
 	// Owned by the reader.
 	in        inbuf
@@ -155,7 +156,7 @@ type readerScratch struct {
 }
 
 func newReaderScratch(s *Server) *readerScratch {
-	return &readerScratch{batch: batch{srv: s, groupOf: map[*sublist.Result[*subscription]]uint32{}}}
+	return &readerScratch{batch: batch{srv: s, groupOf: map[*sublist.Set[*subscription]]uint32{}}}
 }
 
 // work acts on the operations that have been read. Everything they cause has been handed over

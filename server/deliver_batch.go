@@ -24,20 +24,19 @@ type batch struct {
 	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
 	texts []textPart
 
-	groups    []group
-	groupOf   map[*sublist.Result[*subscription]]uint32
-	lastGroup uint32
-	entries   []entry
+	groups  []group
+	groupOf map[*sublist.Set[*subscription]]uint32
+	recent  recentResult
+	entries []entry
 
 	targets []target
 	sparse  []uint32 // by slot: index of the target, if that is really of the connection
 	staged  int      // bytes that one subscription may get of what is collected
 	limit   int      // flush above it
 
-	begun   time.Time // of the batch, or the last flush
-	steps   int       // work since the clock was looked at
-	pinned  graceKey
-	message uint64 // number of the message, for what goes to a route once
+	begun  time.Time // of the batch, or the last flush
+	steps  int       // work since the clock was looked at
+	pinned graceKey
 
 	inMsgs, inBytes int64
 	maxPending      int64 // of clients
@@ -86,9 +85,14 @@ type entry struct {
 	sub    *subscription
 }
 
+// recentResult is what the message before matched, and the groups of its sets.
+type recentResult struct {
+	res    *sublist.Result[*subscription]
+	groups []uint32
+}
+
 // group is a list of plain subscriptions that all get the same messages.
 type group struct {
-	list    *sublist.Result[*subscription]
 	whole   []*subscription // get all of them
 	each    []*subscription // need a look at every message
 	mixed   []*subscription // memory of whole, where it is not all there are
@@ -104,8 +108,6 @@ type target struct {
 	entries extent // in batch.sorted
 	later   bool   // it does not get its part with the others
 	readAt  int64  // UnixNano of the read, if it is followed to the socket, else 0
-	group   uint32 // group that the route gets, plus one; of a route
-	message uint64 // that was collected for the route last, which gets one copy
 }
 
 type extent struct{ from, to uint32 }
@@ -279,7 +281,7 @@ func (b *batch) target(c *conn) uint32 {
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 	l := &b.lines[p.line]
 	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
-	n := max(1, min(int(p.n), (b.limit-b.staged)/each, maxEntries/(len(res.Queues)+1)))
+	n := max(1, min(int(p.n), (b.limit-b.staged)/each, maxEntries/(len(res.Queues())+1)))
 	b.staged += n * each
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}

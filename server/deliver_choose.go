@@ -17,132 +17,113 @@ func (b *batch) publish(subject []byte, p place) (n, taken uint32) {
 	res := b.from.match(subject)
 	p = b.part(p, res)
 	taken = b.toPlain(res, subject, p)
-	if len(res.Queues) > 0 {
-		taken = max(taken, b.toQueues(res, subject, p))
+	if queues := res.Queues(); len(queues) > 0 {
+		taken = max(taken, b.toQueues(queues, subject, p))
 	}
 	return p.n, taken
 }
 
-// toPlain collects messages for the plain subscriptions of a result. It returns how many of them,
+// toPlain collects messages for the plain subscriptions of clients. It returns how many of them,
 // the first ones, had a receiver.
 func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p place) (taken uint32) {
-	switch len(res.Plain) {
-	case 0:
-		return 0
-	case 1:
-		b.message++
-		return b.offer(res.Plain[0], subject, p)
-	}
-	g := b.group(res)
-	g.places = append(g.places, p)
-	g.msgs += int64(p.n)
-	g.headers = g.headers || b.lines[p.line].header > 0
-	if len(g.whole) > 0 {
-		taken = p.n
-	}
-	if len(g.each) > 0 {
-		b.message++ // one copy of all of them for a route
-		for _, sub := range g.each {
-			taken = max(taken, b.offer(sub, subject, p))
+	if b.recent.res != res {
+		b.recent.res, b.recent.groups = res, b.recent.groups[:0]
+		for _, set := range res.Plain {
+			b.recent.groups = append(b.recent.groups, b.groupFor(set))
 		}
-		b.steps += len(g.each)
+	}
+	for k, i := range b.recent.groups {
+		if i == noGroup {
+			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))
+		} else {
+			taken = max(taken, b.toGroup(&b.groups[i], subject, p))
+		}
 	}
 	return taken
 }
 
-// group returns the group of a result, deciding once who needs a look at every message.
-func (b *batch) group(res *sublist.Result[*subscription]) *group {
-	if int(b.lastGroup) < len(b.groups) && b.groups[b.lastGroup].list == res {
-		return &b.groups[b.lastGroup]
+// toGroup collects messages for a group of plain subscriptions. It returns how many of them, the
+// first ones, had a receiver.
+func (b *batch) toGroup(g *group, subject []byte, p place) (taken uint32) {
+	if len(g.whole) > 0 {
+		g.places = append(g.places, p)
+		g.msgs += int64(p.n)
+		g.headers = g.headers || b.lines[p.line].header > 0
+		taken = p.n
 	}
-	i, known := b.groupOf[res]
-	if !known {
-		i = b.addGroup(res)
+	for _, sub := range g.each {
+		taken = max(taken, b.offer(sub, subject, p))
 	}
-	b.lastGroup = i
-	return &b.groups[i]
+	b.steps += len(g.each)
+	return taken
 }
 
-func (b *batch) addGroup(res *sublist.Result[*subscription]) uint32 {
+// noGroup stands for a set of one subscription, which needs no group.
+const noGroup = ^uint32(0)
+
+// groupFor returns the group of a set.
+func (b *batch) groupFor(set *sublist.Set[*subscription]) uint32 {
+	if len(set.Values) == 1 {
+		return noGroup
+	}
+	i, known := b.groupOf[set]
+	if !known {
+		i = b.addGroup(set)
+	}
+	return i
+}
+
+// addGroup adds the group of a set, deciding once who needs a look at every message.
+func (b *batch) addGroup(set *sublist.Set[*subscription]) uint32 {
 	i := len(b.groups)
 	if i < cap(b.groups) {
 		b.groups = b.groups[:i+1]
 	} else {
 		b.groups = append(b.groups, group{})
 	}
-	b.groupOf[res] = uint32(i)
+	b.groupOf[set] = uint32(i)
+	b.steps += len(set.Values)
 	g := &b.groups[i]
-	g.list = res
-	b.steps += len(res.Plain)
-	for k, sub := range res.Plain {
-		if b.way(sub, uint32(i)) != asGroup {
-			g.split(b, res.Plain, k, uint32(i))
+	for k, sub := range set.Values {
+		if !b.takesAll(sub) {
+			g.split(b, set.Values, k)
 			return uint32(i)
 		}
 	}
-	g.whole = res.Plain
+	g.whole = set.Values
 	return uint32(i)
 }
 
 // split sorts the subscriptions of a group, of which the first k get all messages.
-func (g *group) split(b *batch, all []*subscription, k int, i uint32) {
+func (g *group) split(b *batch, all []*subscription, k int) {
 	g.mixed = append(g.mixed[:0], all[:k]...)
 	for _, sub := range all[k:] {
-		switch b.way(sub, i) {
-		case asGroup:
+		switch {
+		case b.takesAll(sub):
 			g.mixed = append(g.mixed, sub)
-		case oneByOne:
+		case !b.isEcho(sub):
 			g.each = append(g.each, sub)
 		}
 	}
 	g.whole = g.mixed
 }
 
-// way is how a subscription gets the messages of a group.
-type way uint8
-
-const (
-	asGroup  way = iota // all of them
-	oneByOne            // those that it may have, or that its route has not got yet
-	never
-)
-
-// way decides how a plain subscription gets the messages of group i. Of a route one is enough.
-func (b *batch) way(sub *subscription, i uint32) way {
-	c := sub.conn
-	if c == b.from && c.noEcho || c.role == roleRoute && b.from.role == roleRoute {
-		return never
-	}
-	if b.tracing || sub.limit.Load() != 0 || sub.filter.Load() != nil {
-		return oneByOne
-	}
-	if c.role == roleClient {
-		return asGroup
-	}
-	t := &b.targets[b.target(c)]
-	if t.group == i+1 {
-		return never
-	}
-	t.group = i + 1
-	return asGroup
+// takesAll reports whether a subscription gets every message of its group, whatever it is.
+func (b *batch) takesAll(sub *subscription) bool {
+	return sub.limit.Load() == 0 && sub.filter.Load() == nil && !b.isEcho(sub) && !b.tracing
 }
+
+// isEcho reports whether a subscription is of the publisher, which wants nothing back.
+func (b *batch) isEcho(sub *subscription) bool { return sub.conn == b.from && b.from.noEcho }
 
 // offer collects messages for one subscription, as many of them as it takes, the first ones. It
 // returns how many.
 func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
-	c := sub.conn
-	if c == b.from && c.noEcho {
+	if b.isEcho(sub) {
 		return 0
 	}
 	if f := sub.filter.Load(); f != nil && f.blocks(subject) {
 		return 0
-	}
-	if c.role == roleRoute && sub.queue == "" {
-		t := &b.targets[b.target(c)]
-		if b.from.role == roleRoute || t.message == b.message || t.group != 0 && t.group == b.lastGroup+1 {
-			return 0
-		}
-		t.message = b.message
 	}
 	n = p.n
 	if sub.limit.Load() != 0 {
@@ -158,18 +139,51 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 	return n
 }
 
-// toQueues collects messages for one member of each queue group. It returns for how many of them,
-// the first ones, there was any.
-func (b *batch) toQueues(res *sublist.Result[*subscription], subject []byte, p place) (taken uint32) {
-	stride := b.lines[p.line].stride
+// toQueues collects messages for one member of each queue group, and one copy for each route. It
+// returns for how many of them, the first ones, there was any.
+func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, p place) (taken uint32) {
+	stride, real := b.lines[p.line].stride, 0
+	for i := range queues {
+		if isRouteGroup(queues[i].Name) {
+			taken = max(taken, b.toRoute(&queues[i], subject, p))
+		} else {
+			real++
+		}
+	}
+	if real == 0 {
+		return taken
+	}
 	for i := range p.n {
 		one := place{at: p.at + i*stride, line: p.line, n: 1}
-		for q := range res.Queues {
-			if b.toGroup(res.Queues[q].Members, subject, one) {
-				taken = i + 1
+		for q := range queues {
+			if !isRouteGroup(queues[q].Name) && b.toMember(&queues[q], subject, one) {
+				taken = max(taken, i+1)
 			}
 		}
 	}
+	return taken
+}
+
+// The plain subscriptions of a route are kept as a queue group, since one copy of a message is
+// enough for all of them. No queue of a client has such a name.
+const routeGroupPrefix = "\x00"
+
+func isRouteGroup(name string) bool { return name[0] == routeGroupPrefix[0] }
+
+// toRoute collects one copy of each message for a route. It returns of how many of them, the first
+// ones.
+func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place) (taken uint32) {
+	if b.from.role == roleRoute {
+		return 0
+	}
+	for i := range g.Len() {
+		n := b.offer(g.At(i), subject, p)
+		if p = b.lines[p.line].behind(p, n); p.n == 0 {
+			return taken + n
+		}
+		taken += n
+	}
+	b.steps += g.Len()
 	return taken
 }
 
@@ -179,26 +193,26 @@ func (b *batch) toQueues(res *sublist.Result[*subscription], subject []byte, p p
 // even where most refuse.
 const randomTries = 64
 
-// toGroup collects a message for one member of a queue group, each with the same
+// toMember collects a message for one member of a queue group, each with the same
 // chance. A member that cannot take it (it has reached its limit, or is the
 // publisher that wants no echo) is passed over. It reports whether any could.
-func (b *batch) toGroup(members []*subscription, subject []byte, p place) bool {
-	if b.preferLocal && b.toLocalMember(members, subject, p) {
+func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
+	if b.preferLocal && b.toLocalMember(g, subject, p) {
 		return true
 	}
-	n := uint32(len(members))
+	n := g.Len()
 	for range randomTries {
-		if b.offer(members[rand.Uint32N(n)], subject, p) > 0 {
+		if b.offer(g.At(rand.IntN(n)), subject, p) > 0 {
 			return true
 		}
 		if n == 1 {
 			return false
 		}
 	}
-	b.steps += len(members)
-	at := int(rand.Uint32N(n))
-	for i := range members {
-		if b.offer(members[(at+i)%len(members)], subject, p) > 0 {
+	b.steps += n
+	from := rand.IntN(n)
+	for i := range n {
+		if b.offer(g.At((from+i)%n), subject, p) > 0 {
 			return true
 		}
 	}
@@ -207,36 +221,26 @@ func (b *batch) toGroup(members []*subscription, subject []byte, p place) bool {
 
 // toLocalMember collects a message for a random member of a queue group that is
 // a client of this server. It reports false if there is none that takes it.
-func (b *batch) toLocalMember(members []*subscription, subject []byte, p place) bool {
-	b.steps += len(members)
+func (b *batch) toLocalMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
+	n := g.Len()
+	b.steps += n
 	local := 0
-	for _, sub := range members {
-		if sub.conn.role == roleClient {
+	for i := range n {
+		if g.At(i).conn.role == roleClient {
 			local++
 		}
 	}
 	if local == 0 {
 		return false
 	}
-	chosen := rand.IntN(local)
-	var before []*subscription // passed over
-	for i, sub := range members {
-		if sub.conn.role != roleClient {
-			continue
-		}
-		if chosen > 0 {
-			chosen--
-			continue
-		}
-		if b.offer(sub, subject, p) > 0 {
-			return true
-		}
-		if before == nil {
-			before = members[:i]
+	pass, from := rand.IntN(local), 0 // begin at a random one of them
+	for ; pass > 0 || g.At(from).conn.role != roleClient; from++ {
+		if g.At(from).conn.role == roleClient {
+			pass--
 		}
 	}
-	for _, sub := range before {
-		if sub.conn.role == roleClient && b.offer(sub, subject, p) > 0 {
+	for i := range n {
+		if sub := g.At((from + i) % n); sub.conn.role == roleClient && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 	}
@@ -254,7 +258,7 @@ const statusNoResponders = headerStart + " 503\r\nNats-Subject: "
 func (b *batch) noResponders(subject, reply []byte) {
 	b.pin()
 	size := len(statusNoResponders) + len(subject) + len(headerEnd)
-	for _, sub := range b.from.match(reply).Plain {
+	for sub := range b.from.match(reply).All {
 		if sub.conn != b.from {
 			continue
 		}

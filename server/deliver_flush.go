@@ -15,6 +15,7 @@ func (b *batch) flush() {
 		b.handOver()
 	} else {
 		b.unpin()
+		b.recent.res = nil
 		b.lines, b.text, b.staged = b.lines[:0], b.text[:0], 0
 	}
 }
@@ -120,6 +121,7 @@ func (b *batch) reset() {
 	if len(b.groups) > 0 {
 		clear(b.groupOf)
 	}
+	b.recent.res = nil
 	clear(b.entries)
 	clear(b.sorted)
 	clear(b.unsorted)

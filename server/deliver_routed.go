@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"gnatsd/sublist"
@@ -102,21 +103,15 @@ func (s *Server) queueMember(cid uint64, sid []byte) *subscription {
 func (b *batch) redeliver(group string, subject []byte, p place) {
 	c := b.from
 	c.debugf("Attempting redelivery of message for absent queue subscriber on group '%q'", group)
-	res := c.match(subject)
-	for i := range res.Queues {
-		if res.Queues[i].Name != group {
-			continue
-		}
-		members := res.Queues[i].Members
-		if b.toLocalMember(members, subject, p) {
+	queues := c.match(subject).Queues()
+	if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
+		if b.toLocalMember(&queues[i], subject, p) {
 			c.debugf("Redelivery succeeded on group '%q'", group)
 			return
 		}
-		if len(members) > 0 {
-			c.debugf("Re-routing message on group '%q' to remote server", group)
-			b.toGroup(members, subject, p)
-			return
-		}
+		c.debugf("Re-routing message on group '%q' to remote server", group)
+		b.toMember(&queues[i], subject, p)
+		return
 	}
 	c.debugf("Redelivery failed, no queue subscribers for message on group '%q'", group)
 }

@@ -255,7 +255,7 @@ func (c *client) reviewLocked() (ended []lostSub) {
 	for sid, sub := range c.subs {
 		if v := p.canSubscribe(sub.subject, sub.queue); !v.allowed() {
 			delete(c.subs, sid)
-			c.srv.subs.Remove(sub.subject, sub.queue, sub)
+			c.srv.subs.Remove(sub.subject, sub.group(), sub)
 			c.srv.cluster.interestChanged(sub, true)
 			ended = append(ended, lostSub{sub, v})
 			continue

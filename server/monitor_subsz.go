@@ -191,16 +191,18 @@ func (s *Server) sublistStats() *SublistStats {
 func (s *Server) matching(subject string) []SubDetail {
 	var list []SubDetail
 	res := s.subs.Match([]byte(subject))
-	add := func(subs []*subscription) {
-		for _, sub := range subs {
-			if sub.conn.role == roleClient {
-				list = append(list, sub.detail())
-			}
+	add := func(sub *subscription) {
+		if sub.conn.role == roleClient {
+			list = append(list, sub.detail())
 		}
 	}
-	add(res.Plain)
-	for _, group := range res.Queues {
-		add(group.Members)
+	for sub := range res.All {
+		add(sub)
+	}
+	for _, group := range res.Queues() {
+		for i := range group.Len() {
+			add(group.At(i))
+		}
 	}
 	slices.SortFunc(list, compareSubs)
 	return list

@@ -67,6 +67,7 @@ const (
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r := &route{attempt: attempt, settled: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
+	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.heard.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
 	r.link = &heardLink{link: r.link, start: s.start, heard: &r.heard}

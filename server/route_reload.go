@@ -119,7 +119,7 @@ func (r *route) review() {
 	for sid, sub := range r.subs {
 		if !permits.canExport(sub.subject, sub.queue).allowed() {
 			delete(r.subs, sid)
-			r.srv.subs.Remove(sub.subject, sub.queue, sub)
+			r.srv.subs.Remove(sub.subject, sub.group(), sub)
 			continue
 		}
 		sub.filter.Store(permits.exportFilter(sub.subject, sub.queue))

@@ -46,8 +46,16 @@ func (s *subscription) claim(n int64) int64 {
 	return max(0, min(n, limit-before))
 }
 
+// group is the queue group as which the list of subscriptions has it: those of a route are one.
+func (s *subscription) group() string {
+	if s.queue == "" && s.conn.role == roleRoute {
+		return s.conn.routeGroup
+	}
+	return s.queue
+}
+
 func (s *subscription) entry() sublist.Entry[*subscription] {
-	return sublist.Entry[*subscription]{Subject: s.subject, Queue: s.queue, Value: s}
+	return sublist.Entry[*subscription]{Subject: s.subject, Queue: s.group(), Value: s}
 }
 
 // subscribe adds a subscription unless its sid is taken. The caller has checked
@@ -61,7 +69,7 @@ func (c *conn) subscribe(sub *subscription) (added bool) {
 	if c.subs == nil {
 		c.subs = make(map[string]*subscription)
 	}
-	if err := c.srv.subs.Insert(sub.subject, sub.queue, sub); err != nil {
+	if err := c.srv.subs.Insert(sub.subject, sub.group(), sub); err != nil {
 		return false
 	}
 	c.subs[sub.sid] = sub
@@ -79,7 +87,7 @@ func (c *conn) unsubscribe(sub *subscription) {
 		return
 	}
 	delete(c.subs, sub.sid)
-	c.srv.subs.Remove(sub.subject, sub.queue, sub)
+	c.srv.subs.Remove(sub.subject, sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
 	}

@@ -7,7 +7,7 @@ type below[T comparable] struct {
 }
 
 // all calls yield for every subscription at n, which stands for path, and below.
-// The lock is taken once per node. It reports whether yield always returned true.
+// It reports whether yield always returned true.
 func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 	b := t.below(n, path)
 	for _, e := range b.entries {
@@ -23,23 +23,20 @@ func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 	return true
 }
 
-// below copies what n, which stands for path, has.
+// below returns what n, which stands for path, has.
 func (t *trie[T]) below(n *node[T], path string) below[T] {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
 	var b below[T]
-	if n.end != nil {
-		b.entries = n.end.result().entries(path, b.entries)
+	if end := n.end.Load(); end != nil {
+		b.entries = end.result().entries(path, b.entries)
 	}
-	if n.tail != nil {
-		b.entries = n.tail.result().entries(extend(path, tailToken), b.entries)
+	if tail := n.tail.Load(); tail != nil {
+		b.entries = tail.result().entries(extend(path, tailToken), b.entries)
 	}
-	if n.star != nil {
-		b.kids = append(b.kids, edge[T]{oneToken, n.star})
+	if star := n.star.Load(); star != nil {
+		b.kids = append(b.kids, edge[T]{oneToken, star})
 	}
-	b.kids = append(b.kids, n.kids.few...)
-	for token, kid := range n.kids.many {
-		b.kids = append(b.kids, edge[T]{token, kid})
+	for e := range n.kids.all {
+		b.kids = append(b.kids, *e)
 	}
 	return b
 }
@@ -55,12 +52,12 @@ func extend(path, token string) string {
 
 // entries appends everyone in r, who subscribed to subject.
 func (r *Result[T]) entries(subject string, all []Entry[T]) []Entry[T] {
-	for _, v := range r.Plain {
+	for v := range r.All {
 		all = append(all, Entry[T]{subject, "", v})
 	}
-	for _, g := range r.Queues {
-		for _, v := range g.Members {
-			all = append(all, Entry[T]{subject, g.Name, v})
+	for _, g := range r.Queues() {
+		for k := range g.Len() {
+			all = append(all, Entry[T]{subject, g.Name, g.At(k)})
 		}
 	}
 	return all

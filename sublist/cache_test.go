@@ -110,7 +110,7 @@ func TestMillionSubjectsDoNotThrash(t *testing.T) {
 	}
 	for i := range n {
 		subject = fmt.Appendf(subject[:0], "orders.eu.%d.new", i)
-		if n := len(l.Match(subject).Plain); n != len(fourWild) {
+		if n := l.Match(subject).Count(); n != len(fourWild) {
 			t.Fatalf("%s has %d subscribers", subject, n)
 		}
 		if i%1000 == 999 {
@@ -319,25 +319,28 @@ func TestCursorKeepsNothingItWasNotGiven(t *testing.T) {
 	insert(t, a, ">", "", 1)
 	insert(t, b, ">", "", 2)
 	subject := []byte("foo.bar")
-	if got := c.Match(a, subject).Plain[0]; got != 1 {
+	if got := plain(c.Match(a, subject))[0]; got != 1 {
 		t.Errorf("Match = %d, want 1", got)
 	}
-	if got := c.Match(b, subject).Plain[0]; got != 2 {
+	if got := plain(c.Match(b, subject))[0]; got != 2 {
 		t.Errorf("Match in another list = %d, want 2", got)
 	}
 	insert(t, b, "foo.x", "", 3)
 	subject[4] = 'x' // the caller's buffer has another subject now
-	if got := len(c.Match(b, subject[:5]).Plain); got != 2 {
+	if got := c.Match(b, subject[:5]).Count(); got != 2 {
 		t.Errorf("Match of another subject has %d, want 2", got)
 	}
 	long := []byte(strings.Repeat("x", 2*maxCursorSubject))
 	for range 2 {
-		if got := c.Match(b, long).Plain; len(got) != 1 || got[0] != 2 {
+		if got := plain(c.Match(b, long)); len(got) != 1 || got[0] != 2 {
 			t.Errorf("Match of a long subject = %v, want 2", got)
 		}
 	}
 	c.Reset()
-	if got := len(c.Match(b, []byte("foo.x")).Plain); got != 2 {
+	if got := c.Match(b, []byte("foo.x")).Count(); got != 2 {
 		t.Errorf("Match after Reset has %d, want 2", got)
 	}
 }
+
+// plain returns the plain subscribers of a result.
+func plain[T comparable](r *Result[T]) []T { return slices.Collect(r.All) }

@@ -2,42 +2,106 @@ package sublist
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
 // Result is everyone a subject matched. It is shared and must not be written to.
 type Result[T comparable] struct {
-	Plain  []T        // each of them gets the message
-	Queues []Group[T] // one member of each gets the message
+	Plain  []*Set[T] // everyone in them gets the message
+	queues *[]Group[T]
+	count  int32 // values in Plain
+	gone   bool  // of a leaf that is not in the list any more
+}
+
+// Queues returns the queue groups: one member of each gets the message.
+func (r *Result[T]) Queues() []Group[T] {
+	if r.queues == nil {
+		return nil
+	}
+	return *r.queues
 }
 
 // Group is the members of one queue group, over all patterns that matched.
 type Group[T comparable] struct {
-	Name    string
-	Members []T
+	Name  string
+	parts []members[T] // of each pattern
+	count int
+}
+
+// members are those of one pattern. All sets but the last are full.
+type members[T comparable] struct {
+	sets  []*Set[T]
+	count int
+}
+
+// Len returns how many members there are, at least one.
+func (g *Group[T]) Len() int { return g.count }
+
+// At returns member i.
+func (g *Group[T]) At(i int) T {
+	k := 0
+	for i >= g.parts[k].count {
+		i -= g.parts[k].count
+		k++
+	}
+	return g.parts[k].sets[i/setSize].Values[i%setSize]
+}
+
+// Count returns how many plain subscribers there are.
+func (r *Result[T]) Count() int { return int(r.count) }
+
+// All calls yield for every plain subscriber until it returns false.
+func (r *Result[T]) All(yield func(T) bool) {
+	for _, s := range r.Plain {
+		for _, v := range s.Values {
+			if !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 // fanout returns how many copies of a message r asks for.
-func (r *Result[T]) fanout() int { return len(r.Plain) + len(r.Queues) }
+func (r *Result[T]) fanout() int { return int(r.count) + len(r.Queues()) }
 
-// leaf is the subscriptions to one pattern, at least one. Its lock is that of the
-// structure it hangs in.
+// size is about how many words of memory r has of its own.
+func (r *Result[T]) size() int {
+	n := len(r.Plain)
+	for _, g := range r.Queues() {
+		n += 4 + 4*len(g.parts)
+	}
+	return n
+}
+
+// leaf is the subscriptions to one pattern, at least one. It is changed under the lock of the
+// structure it hangs in, and may be read without.
 //
 // The usual leaf has one plain subscriber and is kept small: a server may have
-// millions. As a Result may refer to the array one, such a leaf never changes:
-// it is replaced.
+// millions. As a Result may refer to its set, such a leaf never changes: it is replaced.
 type leaf[T comparable] struct {
 	built atomic.Pointer[Result[T]] // nil until matched, and again after a change
 	hash  uint64                    // of the pattern
-	more  *members[T]               // nil if one is all there is
+	more  *crowd[T]                 // nil if one is all there is
 	one   [1]T
 }
 
-// members is what a leaf has that is not just one plain subscriber.
-type members[T comparable] struct {
+// crowd is what a leaf has that is not just one plain subscriber.
+type crowd[T comparable] struct {
+	mu     sync.Mutex // guards what follows
+	gone   bool       // the leaf is not in the list any more
 	plain  bag[T]
-	names  bag[string] // of the queue groups
-	groups []*bag[T]   // members of the group at the same place in names
+	groups []*group[T]
+	names  map[string]int // where they are in groups; nil while there are few
+}
+
+// fewGroups is how many queue groups are searched from end to end.
+const fewGroups = 16
+
+// group is the members of one queue group of a leaf.
+type group[T comparable] struct {
+	name string
+	bag  bag[T]
 }
 
 // newLeaf returns a leaf with its first subscription.
@@ -45,7 +109,7 @@ func newLeaf[T comparable](hash uint64, queue string, v T) *leaf[T] {
 	if queue == "" {
 		return &leaf[T]{hash: hash, one: [1]T{v}}
 	}
-	lf := &leaf[T]{hash: hash, more: new(members[T])}
+	lf := &leaf[T]{hash: hash, more: new(crowd[T])}
 	lf.more.add(queue, v)
 	return lf
 }
@@ -57,17 +121,13 @@ func (lf *leaf[T]) insert(queue string, v T) (*leaf[T], bool) {
 		if queue == "" && lf.one[0] == v {
 			return lf, false
 		}
-		lf.built.Store(nil)
-		wide := &leaf[T]{hash: lf.hash, more: new(members[T])}
+		lf.retire()
+		wide := &leaf[T]{hash: lf.hash, more: new(crowd[T])}
 		wide.more.add("", lf.one[0])
 		wide.more.add(queue, v)
 		return wide, true
 	}
-	if !lf.more.add(queue, v) {
-		return lf, false
-	}
-	lf.built.Store(nil)
-	return lf, true
+	return lf, lf.change(func() bool { return lf.more.add(queue, v) })
 }
 
 // remove takes a subscription out, and returns the leaf that takes the place of lf
@@ -77,71 +137,137 @@ func (lf *leaf[T]) remove(queue string, v T) (*leaf[T], bool) {
 		if queue != "" || lf.one[0] != v {
 			return lf, false
 		}
-		lf.built.Store(nil)
+		lf.retire()
 		return nil, true
 	}
-	if !lf.more.remove(queue, v) {
+	if !lf.change(func() bool { return lf.more.remove(queue, v) }) {
 		return lf, false
 	}
-	lf.built.Store(nil)
-	switch plain := lf.more.plain.keys; {
-	case len(lf.more.groups) > 0 || len(plain) > 1:
+	switch n := lf.more.plain.n; {
+	case len(lf.more.groups) > 0 || n > 1:
 		return lf, true
-	case len(plain) == 1:
-		return newLeaf(lf.hash, "", plain[0]), true
+	case n == 1:
+		lf.more.retire()
+		return newLeaf(lf.hash, "", lf.more.plain.get(0)), true
 	default:
+		lf.more.retire()
 		return nil, true
 	}
 }
 
-// result returns everyone in lf. Readers may build it at the same time: either
-// will do.
+// retire notes that a leaf with one subscriber leaves the list. Those who have found it may still
+// read it, but no longer keep what they read.
+func (lf *leaf[T]) retire() {
+	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, gone: true})
+}
+
+// retire notes that the leaf leaves the list.
+func (m *crowd[T]) retire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone = true
+}
+
+// change changes a leaf that has more than one subscriber, and forgets its result if that did
+// anything.
+func (lf *leaf[T]) change(f func() bool) bool {
+	lf.more.mu.Lock()
+	defer lf.more.mu.Unlock()
+	if !f() {
+		return false
+	}
+	lf.built.Store(nil)
+	return true
+}
+
+// result returns everyone in lf.
 func (lf *leaf[T]) result() *Result[T] {
 	if r := lf.built.Load(); r != nil {
 		return r
 	}
-	r := new(Result[T])
 	if lf.more == nil {
-		r.Plain = lf.one[:]
-	} else {
-		r.Plain = slices.Clone(lf.more.plain.keys)
-		for i, name := range lf.more.names.keys {
-			r.Queues = append(r.Queues, Group[T]{name, slices.Clone(lf.more.groups[i].keys)})
+		r := &Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1}
+		if !lf.built.CompareAndSwap(nil, r) {
+			return lf.result()
 		}
+		return r
+	}
+	lf.more.mu.Lock()
+	defer lf.more.mu.Unlock()
+	if r := lf.built.Load(); r != nil {
+		return r
+	}
+	r := &Result[T]{Plain: lf.more.plain.list(), count: int32(lf.more.plain.n), gone: lf.more.gone}
+	if len(lf.more.groups) > 0 {
+		queues := make([]Group[T], 0, len(lf.more.groups))
+		for _, g := range lf.more.groups {
+			queues = append(queues, Group[T]{g.name, []members[T]{{g.bag.list(), g.bag.n}}, g.bag.n})
+		}
+		r.queues = &queues
 	}
 	lf.built.Store(r)
 	return r
 }
 
+// find returns where a queue group is, -1 if it is not there.
+func (m *crowd[T]) find(queue string) int {
+	if m.names == nil {
+		return slices.IndexFunc(m.groups, func(g *group[T]) bool { return g.name == queue })
+	}
+	if i, known := m.names[queue]; known {
+		return i
+	}
+	return -1
+}
+
 // add reports whether the subscription is new.
-func (m *members[T]) add(queue string, v T) bool {
+func (m *crowd[T]) add(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.add(v)
 	}
-	i := m.names.find(queue)
+	i := m.find(queue)
 	if i < 0 {
 		i = len(m.groups)
-		m.names.add(queue)
-		m.groups = append(m.groups, new(bag[T]))
+		m.groups = append(m.groups, &group[T]{name: queue})
+		m.indexFrom(i)
 	}
-	return m.groups[i].add(v)
+	return m.groups[i].bag.add(v)
+}
+
+// indexFrom brings names up to date with the groups from i on.
+func (m *crowd[T]) indexFrom(i int) {
+	if len(m.groups) <= fewGroups {
+		return
+	}
+	if m.names == nil {
+		m.names, i = make(map[string]int, len(m.groups)), 0
+	}
+	for ; i < len(m.groups); i++ {
+		m.names[m.groups[i].name] = i
+	}
 }
 
 // remove reports whether the subscription was there.
-func (m *members[T]) remove(queue string, v T) bool {
+func (m *crowd[T]) remove(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.remove(v) >= 0
 	}
-	i := m.names.find(queue)
-	if i < 0 || m.groups[i].remove(v) < 0 {
+	i := m.find(queue)
+	if i < 0 || m.groups[i].bag.remove(v) < 0 {
 		return false
 	}
-	if len(m.groups[i].keys) == 0 {
-		m.names.remove(queue)
-		last := len(m.groups) - 1
-		m.groups[i] = m.groups[last]
-		m.groups[last] = nil
-		m.groups = m.groups[:last]
+	if m.groups[i].bag.n > 0 {
+		return true
+	}
+	last := len(m.groups) - 1
+	moved := m.groups[last]
+	m.groups[i], m.groups[last] = moved, nil
+	if m.groups = m.groups[:last]; last <= fewGroups/2 {
+		m.names = nil
+	}
+	if m.names != nil {
+		m.names[moved.name] = i
+		delete(m.names, queue)
 	}
 	return true
 }

@@ -29,7 +29,7 @@ type List[T comparable] struct {
 	index index[T]
 	trie  trie[T]
 
-	combos combos[T]
+	merges merges[T]
 	cache  cache[T]
 	sweep  atomic.Uint32 // where the next look for stale results begins
 	counts counters
@@ -89,28 +89,28 @@ func (l *List[T]) RemoveBatch(batch []Entry[T]) int {
 	return total
 }
 
-// home is where a pattern lives: in a shard of the index, or, if shard is nil, in
+// location is where a pattern lives: in a shard of the index, or, if shard is nil, in
 // the trie.
-type home[T comparable] struct {
+type location[T comparable] struct {
 	mu    *sync.RWMutex
 	shard *shard[T]
 	hash  uint64
 }
 
-func (l *List[T]) homeOf(pattern string) home[T] {
+func (l *List[T]) locationOf(pattern string) location[T] {
 	hash := maphash.String(l.gens.seed, pattern)
 	if !IsLiteral(pattern) {
-		return home[T]{&l.trie.mu, nil, hash}
+		return location[T]{&l.trie.mu, nil, hash}
 	}
 	s := l.index.of(hash)
-	return home[T]{&s.mu, s, hash}
+	return location[T]{&s.mu, s, hash}
 }
 
 // insertRun adds entries from the front of batch, all valid, as long as they live
 // under one lock and are not many. It returns how many it has dealt with.
 func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 	var added int64
-	h := l.homeOf(batch[0].Subject)
+	h := l.locationOf(batch[0].Subject)
 	mu := h.mu
 	mu.Lock()
 	defer mu.Unlock()
@@ -122,7 +122,7 @@ func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 		if taken++; taken == len(batch) || taken == maxRun {
 			break
 		}
-		h = l.homeOf(batch[taken].Subject)
+		h = l.locationOf(batch[taken].Subject)
 	}
 	l.counts.inserts.Add(added)
 	return taken
@@ -131,7 +131,7 @@ func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 // removeRun is to removing what insertRun is to adding. It also returns how many
 // of the entries were there.
 func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
-	h := l.homeOf(batch[0].Subject)
+	h := l.locationOf(batch[0].Subject)
 	mu := h.mu
 	mu.Lock()
 	defer mu.Unlock()
@@ -142,15 +142,15 @@ func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
 		if taken++; taken == len(batch) || taken == maxRun {
 			break
 		}
-		h = l.homeOf(batch[taken].Subject)
+		h = l.locationOf(batch[taken].Subject)
 	}
 	l.counts.removes.Add(int64(removed))
 	return taken, removed
 }
 
-// removeLocked takes e out of its home, and with it cached results that are not
+// removeLocked takes e out of its location, and with it cached results that are not
 // valid any more. It reports whether e was there.
-func (l *List[T]) removeLocked(e *Entry[T], h home[T]) bool {
+func (l *List[T]) removeLocked(e *Entry[T], h location[T]) bool {
 	if h.shard != nil {
 		removed := h.shard.removeLocked(e, h.hash, &l.gens)
 		l.cache.of(h.hash).dropStale(&l.gens)
@@ -205,11 +205,11 @@ func (l *List[T]) start(subject []byte, hash uint64) match[T] {
 // nil, or else if subject is to be admitted.
 func (l *List[T]) keep(subject []byte, m match[T], old *entry[T], way int) {
 	set, tag := l.cache.of(m.hash), tagOf(m.hash)
-	if old != nil {
+	if old != nil && m.result.size() <= maxKept {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
 		return
 	}
-	if !set.isSecond(tag) {
+	if m.result.size() > maxKept || !set.isSecond(tag) {
 		return
 	}
 	if way := set.room(&l.gens); way >= 0 {
@@ -228,7 +228,7 @@ func (l *List[T]) walk(subject []byte, hash uint64) *Result[T] {
 	case 1:
 		return found[0].result
 	}
-	return l.combos.of(found)
+	return l.merges.of(found)
 }
 
 // dropStale looks through a part of the caches for results that nobody will ask
@@ -237,7 +237,7 @@ func (l *List[T]) dropStale() {
 	from := l.sweep.Add(sweepStep) - sweepStep
 	for i := range uint32(sweepStep) {
 		l.cache[(from+i)%cacheSets].dropStale(&l.gens)
-		l.combos.dropStale(int((from + i) % comboSlots))
+		l.merges.dropStale(int((from + i) % mergeSlots))
 	}
 }
 

@@ -29,16 +29,17 @@ func (o obvious) match(subject string) []string {
 func flatten(t *testing.T, r *Result[int]) []string {
 	t.Helper()
 	var all []string
-	for _, v := range r.Plain {
+	for v := range r.All {
 		all = append(all, fmt.Sprintf("/%d", v))
 	}
 	names := map[string]bool{}
-	for _, g := range r.Queues {
-		if names[g.Name] || len(g.Members) == 0 {
+	for _, g := range r.Queues() {
+		if names[g.Name] || g.Len() == 0 {
 			t.Errorf("group %q comes twice or is empty", g.Name)
 		}
 		names[g.Name] = true
-		for _, v := range g.Members {
+		for i := range g.Len() {
+			v := g.At(i)
 			all = append(all, fmt.Sprintf("%s/%d", g.Name, v))
 		}
 	}
@@ -134,7 +135,7 @@ func TestQueueGroupSpansPatterns(t *testing.T) {
 		o = append(o, Entry[int]{subject, "g", i})
 	}
 	wantMatch(t, l, c, "w.a", o.match("w.a"))
-	if r := l.Match([]byte("w.a")); len(r.Queues) != 1 || len(r.Queues[0].Members) != 3 {
+	if r := l.Match([]byte("w.a")); len(r.Queues()) != 1 || r.Queues()[0].Len() != 3 {
 		t.Errorf("Match = %+v, want one group of three", r)
 	}
 }
