@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"gnatsd/server/internal/access"
+
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -61,11 +63,11 @@ func routeAuth(o *Options) authSettings {
 // account is somebody who may connect. It does not change, and is shared by
 // all his connections.
 type account struct {
-	name    string
-	user    *User    // nil if not from the list
-	permits *permits // nil without permissions
-	secret  secret
-	nkey    nkeyVerifier // in the place of the secret, of those in authSet.keys
+	name        string
+	user        *User               // nil if not from the list
+	permissions *access.Permissions // nil without permissions
+	secret      secret
+	nkey        nkeyVerifier // in the place of the secret, of those in authSet.keys
 }
 
 // authSet is [authSettings] compiled, once per snapshot of the options. It does
@@ -128,13 +130,13 @@ func (a *authSet) addUsers(users []*User) (warnings []string, err error) {
 	a.accounts = make(map[string]*account, len(users))
 	a.keys = map[string]*account{}
 	a.subjects = map[string]*account{}
-	compiled := map[*Permissions]*permits{} // defaults are shared
+	compiled := map[*Permissions]*access.Permissions{} // defaults are shared
 	plaintext := false
 	for _, u := range users {
 		who := fmt.Sprintf("user %q", u.id())
 		p, ok := compiled[u.Permissions]
 		if !ok {
-			if p, err = compile(u.Permissions); err != nil {
+			if p, err = access.Compile(u.Permissions.rules()); err != nil {
 				return nil, fmt.Errorf("permissions of %s: %w", who, err)
 			}
 			compiled[u.Permissions] = p
@@ -142,8 +144,8 @@ func (a *authSet) addUsers(users []*User) (warnings []string, err error) {
 		if a.accounts[u.id()] != nil || a.keys[u.id()] != nil {
 			warnings = append(warnings, fmt.Sprintf("%s is listed more than once: the last entry counts", who))
 		}
-		warnings = append(warnings, openSides(who, u.Permissions)...)
-		acc := &account{name: u.id(), user: u, permits: p}
+		warnings = append(warnings, access.Unlimited(who, u.Permissions.rules())...)
+		acc := &account{name: u.id(), user: u, permissions: p}
 		if u.Nkey != "" {
 			own, err := a.addSigner(acc)
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
 )
 
@@ -28,11 +29,11 @@ type client struct {
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	pedantic  bool
-	last      lastVerdicts // on what it published lately
+	published access.Cache // of decisions
 	gaveUp    bool         // a subscription, since the last PING
 
 	// Atomic.
-	permits atomic.Pointer[permits] // what it may do; nil without permissions
+	permissions atomic.Pointer[access.Permissions] // what it may do; nil without permissions
 
 	// Guarded by conn.mu.
 	account    *account  // who it is; nil until that is known
@@ -193,9 +194,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	if o.words == verbRows[o.verb].max {
 		reply = o.word[1]
 	}
-	if v := c.mayPublish(subject); !v.allowed() {
+	if d := c.mayPublish(subject); !d.Allowed() {
 		for range o.count {
-			c.denyPublish(subject, v, b)
+			c.denyPublish(subject, d, b)
 		}
 		return keepOpen
 	}
@@ -221,27 +222,6 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// reservedPrefix opens the subjects that no client may publish to.
-const reservedPrefix = "_SYS."
-
-// mayPublish judges a publication. Without permissions it costs no call.
-func (c *client) mayPublish(subject []byte) verdict {
-	p := c.permits.Load()
-	if p == nil {
-		if len(subject) >= len(reservedPrefix) && string(subject[:len(reservedPrefix)]) == reservedPrefix {
-			return verdict{how: refusedReserved}
-		}
-		return verdict{}
-	}
-	return c.last.canPublish(p, subject)
-}
-
-func (c *client) denyPublish(subject []byte, v verdict, b *batch) closeReason {
-	c.refuse(b, publishRefusal(string(subject)))
-	c.errorf("%s", publishViolation(c.user(), string(subject), v))
-	return keepOpen
-}
-
 // sub handles SUB. The order of its checks is a fact of the protocol.
 func (c *client) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
@@ -249,7 +229,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 		queue = o.word[1]
 	}
 	c.active()
-	p := c.permits.Load()
+	p := c.permissions.Load()
 	if p != nil && !c.maySubscribe(p, o, b) {
 		return keepOpen
 	}
@@ -264,29 +244,14 @@ func (c *client) sub(o *op, b *batch) closeReason {
 			return keepOpen
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
-		sub.filter.Store(p.filter(sub.subject, sub.queue))
+		sub.filter.Store(p.Filter(sub.subject, sub.queue))
 		c.subscribe(sub)
-		if c.permits.Load() != p {
+		if c.permissions.Load() != p {
 			c.review(b.reply) // a reload may have missed it
 		}
 	}
 	c.ok(b)
 	return keepOpen
-}
-
-// maySubscribe judges a SUB and answers one that is refused.
-func (c *client) maySubscribe(p *permits, o *op, b *batch) bool {
-	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
-	if o.words == 3 {
-		queue = string(o.word[1])
-	}
-	v := p.canSubscribe(subject, queue)
-	if v.allowed() {
-		return true
-	}
-	c.refuse(b, subscribeRefusal(subject, queue, v))
-	c.errorf("%s", subscribeViolation(c.user(), subject, queue, printable(sid), v))
-	return false
 }
 
 // unsub handles UNSUB. A limit that is no positive number means now.

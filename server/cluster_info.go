@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -48,12 +49,12 @@ func (p *peerPermission) same(q *peerPermission) bool {
 	return slices.Equal(p.Allow, q.Allow) && slices.Equal(p.Deny, q.Deny)
 }
 
-// compile makes rules of what a peer says; nil allows everything.
-func (p *peerPermission) compile() (side, error) {
+// compile returns what a peer exports for use; nil allows everything.
+func (p *peerPermission) compile() (*access.RoutePermissions, error) {
 	if p == nil {
-		return side{}, nil
+		return nil, nil
 	}
-	return compileSide(&SubjectPermission{Allow: p.Allow, Deny: p.Deny}, true)
+	return (&RoutePermissions{Export: &SubjectPermission{Allow: p.Allow, Deny: p.Deny}}).compile()
 }
 
 // routeScheme opens the URLs of routes.

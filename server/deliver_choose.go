@@ -122,7 +122,7 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 	if b.isEcho(sub) {
 		return 0
 	}
-	if f := sub.filter.Load(); f != nil && f.blocks(subject) {
+	if f := sub.filter.Load(); f != nil && f.Blocks(subject) {
 		return 0
 	}
 	n = p.n
@@ -262,7 +262,7 @@ func (b *batch) noResponders(subject, reply []byte) {
 		if sub.conn != b.from {
 			continue
 		}
-		if f := sub.filter.Load(); f != nil && f.blocks(reply) || sub.claim(1) == 0 {
+		if f := sub.filter.Load(); f != nil && f.Blocks(reply) || sub.claim(1) == 0 {
 			continue
 		}
 		at := len(b.text)

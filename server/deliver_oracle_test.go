@@ -89,9 +89,7 @@ func (m *mix) join(moods bool) {
 	deliverTo(m.t, mc.c, fmt.Sprintf("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":%v,\"echo\":%v}\r\n", mc.headers, !mc.noEcho))
 	if m.r.IntN(4) == 0 {
 		mc.denied = "a.x"
-		p, err := compile(&Permissions{Subscribe: &SubjectPermission{Deny: []string{mc.denied}}})
-		okay(m.t, err)
-		mc.c.permits.Store(p)
+		mc.c.permissions.Store(mustCompile(m.t, &Permissions{Subscribe: list("!" + mc.denied)}))
 	}
 	m.clients = append(m.clients, mc)
 	for range m.r.IntN(4) {

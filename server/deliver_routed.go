@@ -42,9 +42,6 @@ func (b *batch) handOverDeferred(x *expansion, own int) {
 // publishRouted collects messages that came over a route: for one member of a
 // queue group if the id says so, else for every plain local subscription.
 func (b *batch) publishRouted(subject, sid []byte, p place) {
-	if !b.srv.cluster.rules.Load().permits.canImportMessage(subject).allowed() {
-		return
-	}
 	b.pin()
 	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {
 		b.publishQueued(subject, sid, p)

@@ -10,6 +10,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"gnatsd/server/internal/access"
 )
 
 // This file is the way in for clients: INFO, TLS, CONNECT, and what becomes of
@@ -221,7 +223,7 @@ func (c *client) adopt(before, acc *account, opts *ConnectOptions, tell func(tex
 		if opts != nil {
 			c.opts = opts
 		}
-		c.permits.Store(acc.permits)
+		c.permissions.Store(acc.permissions)
 	}
 	c.mu.Unlock()
 	if same {
@@ -239,28 +241,28 @@ func (c *client) review(tell func(text string)) {
 	c.srv.cluster.pushInterest()
 	for _, e := range ended {
 		c.noticef("Removed sub %q for user %q - not authorized", e.sub.subject, c.user())
-		tell("-ERR '" + subscribeRefusal(e.sub.subject, e.sub.queue, e.verdict) + fmt.Sprintf(wireLostSid, e.sub.sid) + "'\r\n")
+		tell("-ERR '" + subscribeRefusal(e.sub.subject, e.sub.queue, e.decision) + fmt.Sprintf(wireLostSid, e.sub.sid) + "'\r\n")
 	}
 }
 
 // lostSub is a subscription that was taken away, and why.
 type lostSub struct {
-	sub     *subscription
-	verdict verdict
+	sub      *subscription
+	decision access.Decision
 }
 
 // reviewLocked judges all subscriptions by the permissions of now.
 func (c *client) reviewLocked() (ended []lostSub) {
-	p := c.permits.Load()
+	p := c.permissions.Load()
 	for sid, sub := range c.subs {
-		if v := p.canSubscribe(sub.subject, sub.queue); !v.allowed() {
+		if d := p.CanSubscribe(sub.subject, sub.queue); !d.Allowed() {
 			delete(c.subs, sid)
 			c.srv.subs.Remove(sub.subject, sub.group(), sub)
 			c.srv.cluster.interestChanged(sub, true)
-			ended = append(ended, lostSub{sub, v})
+			ended = append(ended, lostSub{sub, d})
 			continue
 		}
-		sub.filter.Store(p.filter(sub.subject, sub.queue))
+		sub.filter.Store(p.Filter(sub.subject, sub.queue))
 	}
 	return ended
 }
@@ -369,13 +371,13 @@ func (v *visitorView) GetTLSConnectionState() *tls.ConnectionState {
 }
 
 func (v *visitorView) RegisterUser(u *User) {
-	p, err := compile(u.Permissions)
+	p, err := access.Compile(u.Permissions.rules())
 	if err != nil {
 		v.c.errorf("permissions of user %q: %v", u.Username, err)
 		v.broken = true
 		return
 	}
-	v.account = &account{name: u.Username, user: u, permits: p}
+	v.account = &account{name: u.Username, user: u, permissions: p}
 }
 
 func (v *visitorView) RemoteAddress() net.Addr { return v.c.nc.RemoteAddr() }

@@ -35,11 +35,11 @@ func Explain(o *Options, args []string) (string, error) {
 	}
 	switch {
 	case q.pub != "":
-		return fmt.Sprintf("%s, publish to %q: %s", who, q.pub, explain(acc.permits, actionPublish, q.pub, "")), nil
+		return fmt.Sprintf("%s, publish to %q: %s", who, q.pub, acc.permissions.ExplainPublish(q.pub)), nil
 	case q.queue != "":
-		return fmt.Sprintf("%s, subscribe to %q in queue %q: %s", who, q.sub, q.queue, explain(acc.permits, actionSubscribe, q.sub, q.queue)), nil
+		return fmt.Sprintf("%s, subscribe to %q in queue %q: %s", who, q.sub, q.queue, acc.permissions.ExplainSubscribe(q.sub, q.queue)), nil
 	}
-	return fmt.Sprintf("%s, subscribe to %q: %s", who, q.sub, explain(acc.permits, actionSubscribe, q.sub, "")), nil
+	return fmt.Sprintf("%s, subscribe to %q: %s", who, q.sub, acc.permissions.ExplainSubscribe(q.sub, "")), nil
 }
 
 // parseQuestion reads key=value arguments, each given at most once.

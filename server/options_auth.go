@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/access"
 )
 
 func authRows() []row {
@@ -135,32 +136,32 @@ func readPermissions(c *conf.Check, n *conf.Node, wrong string) *Permissions {
 	return perms
 }
 
-// readSubjects reads one side: a subject, an array of them, or a map of allow
+// readSubjects reads one direction: a subject, an array of them, or a map of allow
 // and deny. queues says whether an entry may name a queue group behind its
 // subject.
 func readSubjects(c *conf.Check, n *conf.Node, queues bool) *SubjectPermission {
-	side := &SubjectPermission{}
+	p := &SubjectPermission{}
 	if n.Kind != conf.Map {
-		side.Allow, side.allowAt = readSubjectList(c, n, queues)
-		return side
+		p.Allow, p.allowAt = readSubjectList(c, n, queues)
+		return p
 	}
-	for p := range n.Effective() {
-		key := strings.ToLower(p.Key)
+	for pair := range n.Effective() {
+		key := strings.ToLower(pair.Key)
 		switch c := c.In(key); key {
 		case "allow":
-			side.Allow, side.allowAt = readSubjectList(c, p.Value, queues)
+			p.Allow, p.allowAt = readSubjectList(c, pair.Value, queues)
 		case "deny":
-			side.Deny, side.denyAt = readSubjectList(c, p.Value, queues)
+			p.Deny, p.denyAt = readSubjectList(c, pair.Value, queues)
 		default:
-			if !p.Used {
-				c.Errorf(p.Pos, "unknown field name %q parsing subject permissions, only 'allow' or 'deny' are permitted", p.Key)
+			if !pair.Used {
+				c.Errorf(pair.Pos, "unknown field name %q parsing subject permissions, only 'allow' or 'deny' are permitted", pair.Key)
 			}
 		}
 	}
-	return side
+	return p
 }
 
-func readSubjectList(c *conf.Check, n *conf.Node, queues bool) (subjects []string, at []position) {
+func readSubjectList(c *conf.Check, n *conf.Node, queues bool) (subjects, at []string) {
 	nodes := []*conf.Node{n}
 	switch n.Kind {
 	case conf.String:
@@ -175,12 +176,12 @@ func readSubjectList(c *conf.Check, n *conf.Node, queues bool) (subjects []strin
 			c.Errorf(e.Pos, "subject in permissions array cannot be cast to string: have %s", c.Have(e))
 			continue
 		}
-		if _, err := parseRule(e.Str, queues); err != nil {
+		if err := access.CheckEntry(e.Str, queues); err != nil {
 			c.Errorf(e.Pos, "%v", err)
 			continue
 		}
 		subjects = append(subjects, e.Str)
-		at = append(at, position{e.Pos.File, e.Pos.Line, e.Pos.Col})
+		at = append(at, e.Pos.String())
 	}
 	return subjects, at
 }
@@ -250,24 +251,24 @@ func permissionsText(p *Permissions) string {
 	if p == nil {
 		return ""
 	}
-	return sidesText("publish", p.Publish, "subscribe", p.Subscribe)
+	return directionsText("publish", p.Publish, "subscribe", p.Subscribe)
 }
 
 func routePermissionsText(p *RoutePermissions) string {
 	if p == nil {
 		return ""
 	}
-	return sidesText("import", p.Import, "export", p.Export)
+	return directionsText("import", p.Import, "export", p.Export)
 }
 
-func sidesText(first string, a *SubjectPermission, second string, b *SubjectPermission) string {
+func directionsText(first string, a *SubjectPermission, second string, b *SubjectPermission) string {
 	var parts []string
-	for _, side := range []struct {
+	for _, d := range []struct {
 		name string
 		p    *SubjectPermission
 	}{{first, a}, {second, b}} {
-		if side.p != nil {
-			parts = append(parts, fmt.Sprintf("%s: {allow: %s, deny: %s}", side.name, listText(side.p.Allow), listText(side.p.Deny)))
+		if d.p != nil {
+			parts = append(parts, fmt.Sprintf("%s: {allow: %s, deny: %s}", d.name, listText(d.p.Allow), listText(d.p.Deny)))
 		}
 	}
 	return "{" + strings.Join(parts, ", ") + "}"

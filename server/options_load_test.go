@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/access"
 )
 
 // writeConfig writes a configuration file and returns its path.
@@ -432,7 +433,7 @@ func FuzzProcessConfig(f *testing.F) {
 			t.Fatalf("a clone differs in %s", diff[0].Row.Key)
 		}
 		for _, u := range o.Users {
-			if _, err := compile(u.Permissions); err != nil {
+			if _, err := access.Compile(u.Permissions.rules()); err != nil {
 				t.Fatalf("permissions that do not compile: %v", err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
 	"gnatsd/sublist"
 )
@@ -27,7 +28,8 @@ type route struct {
 	mustAuth  bool // nothing counts before the peer has shown credentials
 	connected bool // a CONNECT was accepted
 	verbose   bool
-	name      string // server id that CONNECT gave
+	name      string       // server id that CONNECT gave
+	imported  access.Cache // of decisions about messages
 
 	// Guarded by conn.mu.
 	remote   *peerInfo       // latest INFO of the peer, not changed in place; nil before
@@ -196,8 +198,8 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	case !sublist.ValidSubject(s.subject):
 		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return keepOpen
-	case rules.permits.canExport(s.subject, s.queue).allowed():
-		s.filter.Store(rules.permits.exportFilter(s.subject, s.queue))
+	case rules.permissions.CanExport(s.subject, s.queue).Allowed():
+		s.filter.Store(rules.permissions.ExportFilter(s.subject, s.queue))
 		r.subscribe(s)
 		if r.srv.cluster.rules.Load() != rules {
 			r.review() // a reload may have missed it
@@ -236,6 +238,9 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	subject, reply := o.word[0], []byte(nil)
+	if !r.imported.CanImport(r.srv.cluster.rules.Load().permissions, subject).Allowed() {
+		return keepOpen
+	}
 	if o.words == verbRows[o.verb].max {
 		reply = o.word[2]
 	}

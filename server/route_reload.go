@@ -22,7 +22,7 @@ func (s *Server) prepareRules(c *change) (err error) {
 		c.rules.auth = old.auth
 	}
 	if !c.effects[onPermissions] {
-		c.rules.permits = old.permits
+		c.rules.permissions = old.permissions
 	}
 	return nil
 }
@@ -113,16 +113,16 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 // review drops interest of the peer that may not be exported any more, and gives
 // the rest the filters that belong to it.
 func (r *route) review() {
-	permits := r.srv.cluster.rules.Load().permits
+	permissions := r.srv.cluster.rules.Load().permissions
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for sid, sub := range r.subs {
-		if !permits.canExport(sub.subject, sub.queue).allowed() {
+		if !permissions.CanExport(sub.subject, sub.queue).Allowed() {
 			delete(r.subs, sid)
 			r.srv.subs.Remove(sub.subject, sub.group(), sub)
 			continue
 		}
-		sub.filter.Store(permits.exportFilter(sub.subject, sub.queue))
+		sub.filter.Store(permissions.ExportFilter(sub.subject, sub.queue))
 	}
 }
 
@@ -131,17 +131,14 @@ func (r *route) review() {
 func (r *route) exportsChanged(before, now *peerPermission) {
 	was, err := before.compile()
 	is, err2 := now.compile()
-	if err != nil || err2 != nil {
-		was, is = side{}, side{} // not for this server to decide: it gets everything again
-	}
-	all := err != nil || err2 != nil
+	all := err != nil || err2 != nil // rules that are not understood: it gets everything again
 	k := r.srv.cluster
 	for e := range r.srv.subs.All {
 		sub := e.Value
 		if sub.conn.role != roleClient || !k.rules.Load().announces(sub, false) {
 			continue
 		}
-		if all || is.covers(sub.subject, sub.queue).allowed() && !was.covers(sub.subject, sub.queue).allowed() {
+		if all || is.CanExport(sub.subject, sub.queue).Allowed() && !was.CanExport(sub.subject, sub.queue).Allowed() {
 			r.interest.addCurrent(sub)
 		}
 	}

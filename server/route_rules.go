@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+
+	"gnatsd/server/internal/access"
 )
 
 // routeRules say which servers may connect, how, and what interest crosses the
 // routes: the part of the options about routes that is compiled before it is
 // used. They do not change; a reload makes others.
 type routeRules struct {
-	auth     *authSet
-	permits  *routePermits
-	tls      *tlsHolder     // nil without TLS
-	tlsFiles *TLSConfigOpts // nil if a program made the configuration
+	auth        *authSet
+	permissions *access.RoutePermissions
+	tls         *tlsHolder     // nil without TLS
+	tlsFiles    *TLSConfigOpts // nil if a program made the configuration
 
 	// former is what was announced until a moment ago, while that which is not any
 	// more is being withdrawn; nil otherwise.
@@ -33,7 +34,7 @@ func (k *cluster) newRules(o *Options) (*routeRules, error) {
 	if rules.auth, _, err = compileAuth(routeAuth(o), k.verifier); err != nil {
 		return nil, &settingError{"cluster.authorization", fmt.Errorf("cluster authorization: %w", err)}
 	}
-	if rules.permits, err = compileRoute(o.Cluster.Permissions); err != nil {
+	if rules.permissions, err = o.Cluster.Permissions.compile(); err != nil {
 		return nil, &settingError{"cluster.permissions", err}
 	}
 	if o.Cluster.TLSConfig != nil {
@@ -57,13 +58,10 @@ func (k *cluster) checkRoutes(o *Options) error {
 // announces reports whether routes are told of a local subscription, or of its
 // end.
 func (r *routeRules) announces(sub *subscription, gone bool) bool {
-	if strings.HasPrefix(sub.subject, reservedPrefix) {
-		return false
-	}
-	if r.permits.canImport(sub.subject).allowed() {
+	if r.permissions.CanImport(sub.subject).Allowed() {
 		return true
 	}
-	return gone && r.former != nil && r.former.permits.canImport(sub.subject).allowed()
+	return gone && r.former != nil && r.former.permissions.CanImport(sub.subject).Allowed()
 }
 
 // watchCerts looks after the certificate files of the rules in use until they are

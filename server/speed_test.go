@@ -234,7 +234,7 @@ func TestSpeedWithPermissions(t *testing.T) {
 			}
 		}
 		free, limited := sunk(t, s), sunk(t, s)
-		limited.ops.(*client).permits.Store(p)
+		limited.ops.(*client).permissions.Store(p)
 		fastest := [2]time.Duration{time.Hour, time.Hour}
 		for range rounds {
 			for i, c := range []*conn{free, limited} {

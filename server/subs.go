@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
 )
 
@@ -16,9 +17,9 @@ type subscription struct {
 	sid     string
 
 	// Atomic.
-	filter    atomic.Pointer[filter] // messages not to be delivered; nil = none
-	delivered atomic.Int64           // messages since SUB
-	limit     atomic.Int64           // end after so many; 0 = never
+	filter    atomic.Pointer[access.Filter] // messages not to be delivered; nil = none
+	delivered atomic.Int64                  // messages since SUB
+	limit     atomic.Int64                  // end after so many; 0 = never
 }
 
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {

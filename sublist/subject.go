@@ -65,14 +65,14 @@ func IsLiteral(s string) bool {
 
 // Matches reports whether a message published to subject, taken as plain text,
 // is for a subscription to pattern.
-func Matches(pattern, subject string) bool {
+func Matches[S string | []byte](pattern string, subject S) bool {
 	for {
 		p, patternRest, patternMore := cut(pattern)
 		if p == tailToken && !patternMore {
 			return true
 		}
 		s, subjectRest, subjectMore := cut(subject)
-		if p != oneToken && p != s || patternMore != subjectMore {
+		if p != oneToken && p != string(s) || patternMore != subjectMore {
 			return false
 		}
 		if !patternMore {
@@ -121,11 +121,11 @@ func Overlap(a, b string) bool {
 
 // cut returns the first token of s, what follows its separator, and whether
 // there was a separator.
-func cut(s string) (token, rest string, more bool) {
+func cut[S string | []byte](s S) (token, rest S, more bool) {
 	for i := 0; i < len(s); i++ {
 		if s[i] == separator {
 			return s[:i], s[i+1:], true
 		}
 	}
-	return s, "", false
+	return s, s[len(s):], false
 }

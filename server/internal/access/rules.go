@@ -1,4 +1,4 @@
-package server
+package access
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ type rule struct {
 	subject string // a pattern
 	queue   string // a pattern; "" speaks of every subscription
 	deny    bool
-	at      position
+	at      string // its place in the configuration, "" if unknown
 }
 
 // String returns the entry as messages show it: deny "foo.*" (gnatsd.conf:3:7).
@@ -24,34 +24,37 @@ func (r *rule) String() string {
 	if r.queue != "" {
 		entry += " " + r.queue
 	}
-	if at := r.at.String(); at != "" {
-		return fmt.Sprintf("%s %q (%s)", kind, entry, at)
+	if r.at != "" {
+		return fmt.Sprintf("%s %q (%s)", kind, entry, r.at)
 	}
 	return fmt.Sprintf("%s %q", kind, entry)
 }
 
-// parseRules parses a list of entries; at holds their places by index.
-func parseRules(entries []string, at []position, deny, queues bool) ([]*rule, error) {
+// parseRules parses a list of entries. The error begins with the place of the entry that is wrong.
+func parseRules(entries []Entry, deny, queues bool) ([]*rule, error) {
 	rules := make([]*rule, 0, len(entries))
-	for i, entry := range entries {
-		var pos position
-		if i < len(at) {
-			pos = at[i]
-		}
-		r, err := parseRule(entry, queues)
-		if err != nil && pos != (position{}) {
-			err = fmt.Errorf("%s: %w", pos, err)
+	for _, e := range entries {
+		r, err := parseRule(e.Text, queues)
+		if err != nil && e.At != "" {
+			err = fmt.Errorf("%s: %w", e.At, err)
 		}
 		if err != nil {
 			return nil, err
 		}
-		r.deny, r.at = deny, pos
+		r.deny, r.at = deny, e.At
 		rules = append(rules, r)
 	}
 	return rules, nil
 }
 
-// parseRule parses "subject" or, where queues are spoken of, "subject queue".
+// CheckEntry returns what is wrong with the text of an [Entry], nil if nothing is. queues says
+// whether it may name a queue group.
+func CheckEntry(text string, queues bool) error {
+	_, err := parseRule(text, queues)
+	return err
+}
+
+// parseRule parses "subject" or, if queues may be named, "subject queue".
 func parseRule(entry string, queues bool) (*rule, error) {
 	parts := strings.FieldsFunc(entry, func(c rune) bool {
 		return c == ' ' || c == '\t' || c == '\r' || c == '\n'
@@ -88,25 +91,24 @@ func splitRules(rules []*rule) (plain, queued ruleSet) {
 	return newRuleSet(p), newRuleSet(q)
 }
 
-// manyLiterals is the number of rules without wildcards from which on a map is
-// faster than comparing them one by one.
+// manyLiterals is the number of rules without wildcards from which on a map is faster than
+// comparing them one by one.
 const manyLiterals = 8
 
-// ruleSet is a list of rules, prepared for finding the one that matches a
-// literal subject. It does not change. Its zero value is empty.
+// ruleSet is a list of rules, indexed for finding the one that matches a literal subject. It does
+// not change. Its zero value is empty.
 type ruleSet struct {
 	rules   []*rule // all, in the order of the file
 	scan    []scanned
 	literal map[string]*rule // nil when there are few
 }
 
-// scanned is a rule that find visits. What precedes the first wildcard is
-// compared first: it rules out most of a long list at little cost.
+// scanned is a rule that find visits. What precedes the first wildcard is compared first: it rules
+// out most of a long list at little cost.
 type scanned struct {
-	prefix  string
-	literal bool // prefix is all of it
-	tail    bool // prefix and at least one byte more: the pattern is prefix + ">"
-	rule    *rule
+	prefix string // whole tokens, with their dots
+	rest   string // of the pattern; "" if it has no wildcard
+	rule   *rule
 }
 
 func newRuleSet(rules []*rule) ruleSet {
@@ -129,13 +131,13 @@ func newRuleSet(rules []*rule) ruleSet {
 			continue
 		}
 		prefix := fixedPrefix(r.subject)
-		s.scan = append(s.scan, scanned{prefix, literal, r.subject == prefix+">", r})
+		s.scan = append(s.scan, scanned{prefix, r.subject[len(prefix):], r})
 	}
 	return s
 }
 
-// fixedPrefix returns the whole tokens, with their dots, before the first
-// wildcard of pattern; all of it if there is none.
+// fixedPrefix returns the whole tokens, with their dots, before the first wildcard of pattern; all
+// of it if there is none.
 func fixedPrefix(pattern string) string {
 	start := 0
 	for token := range strings.SplitSeq(pattern, ".") {
@@ -161,12 +163,8 @@ func (s *ruleSet) find(subject []byte) *rule {
 		if len(subject) < len(e.prefix) || string(subject[:len(e.prefix)]) != e.prefix {
 			continue
 		}
-		switch {
-		case e.literal:
-			if len(subject) == len(e.prefix) {
-				return e.rule
-			}
-		case e.tail || sublist.Matches(e.rule.subject, string(subject)):
+		rest := subject[len(e.prefix):]
+		if e.rest == "" && len(rest) == 0 || e.rest != "" && sublist.Matches(e.rest, rest) {
 			return e.rule
 		}
 	}
@@ -183,8 +181,7 @@ func (s *ruleSet) cover(pattern string) *rule {
 	return nil
 }
 
-// coverQueue is cover among the rules that speak of queue. There is none for a
-// plain subscription.
+// coverQueue is cover among the rules that speak of queue. There is none for a plain subscription.
 func (s *ruleSet) coverQueue(pattern, queue string) *rule {
 	if queue == "" {
 		return nil

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"fmt"
+
+	"gnatsd/server/internal/access"
+)
+
+// mayPublish decides about a publication. Without permissions it costs no call.
+func (c *client) mayPublish(subject []byte) access.Decision {
+	switch p := c.permissions.Load(); {
+	case p != nil:
+		return c.published.CanPublish(p, subject)
+	case access.Reserved(subject):
+		return p.CanPublish(subject)
+	}
+	return access.Decision{}
+}
+
+// denyPublish answers a publication that d refuses.
+func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
+	c.refuse(b, publishRefusal(string(subject)))
+	c.errorf("%s", publishViolation(c.user(), string(subject), d))
+}
+
+// maySubscribe decides about a SUB and answers one that is refused.
+func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
+	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
+	if o.words == 3 {
+		queue = string(o.word[1])
+	}
+	d := p.CanSubscribe(subject, queue)
+	if d.Allowed() {
+		return true
+	}
+	c.refuse(b, subscribeRefusal(subject, queue, d))
+	c.errorf("%s", subscribeViolation(c.user(), subject, queue, printable(sid), d))
+	return false
+}
+
+// publishRefusal is the text of the -ERR for a refused PUB.
+func publishRefusal(subject string) string {
+	return fmt.Sprintf(wirePublishDenied, subject)
+}
+
+// subscribeRefusal is the text of the -ERR for a SUB refused by d. It names the queue only if an
+// entry that speaks of queues decided.
+func subscribeRefusal(subject, queue string, d access.Decision) string {
+	text := fmt.Sprintf(wireSubscribeDenied, subject)
+	if queue != "" && d.NamesQueue() {
+		text += fmt.Sprintf(" using queue %q", queue)
+	}
+	return text
+}
+
+// publishViolation is the log line for a refused PUB.
+func publishViolation(user, subject string, d access.Decision) string {
+	return fmt.Sprintf("Publish Violation - User %q, Subject %q: %s", user, subject, d)
+}
+
+// subscribeViolation is the log line for a refused SUB.
+func subscribeViolation(user, subject, queue, sid string, d access.Decision) string {
+	line := fmt.Sprintf("Subscription Violation - User %q, Subject %q, SID %s", user, subject, sid)
+	if queue != "" {
+		line += fmt.Sprintf(", Queue %q", queue)
+	}
+	return line + ": " + d.String()
+}
