@@ -8,6 +8,7 @@ import (
 )
 
 func TestConnzRemembersTheLastClosedClients(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{MaxClosedClients: 8, MaxConn: 1})
 	keep := speak(t, s, hello("keeps its place"))
 	for range 20 {
@@ -36,6 +37,7 @@ func speakRefused(t *testing.T, s *Server) *speaker {
 }
 
 func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
+	t.Parallel()
 	var z closedConns
 	z.limit(10)
 	record := func(cid uint64, r closeReason) { z.file(&closedConn{row: connRow{cid: cid, reason: r}}) }
@@ -57,6 +59,7 @@ func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 }
 
 func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
+	t.Parallel()
 	var z closedConns
 	z.limit(100)
 	for range 50 {
@@ -74,6 +77,7 @@ func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
 }
 
 func TestSlowConsumersAreListedWithTheirCause(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute})
 	speak(t, s, hello("sleeper"), "SUB flood.> 1")
 	p := speak(t, s, hello("publisher"))

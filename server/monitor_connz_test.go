@@ -12,6 +12,7 @@ import (
 )
 
 func TestConnzShowsWhatAClientDid(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	a := speak(t, s, hello(`<b>&`), "SUB foo.* 1", "SUB bar q 22")
 	speak(t, s, hello("publisher"), "PUB foo.x 5", "hello", "PUB bar 2", "hi")
@@ -38,6 +39,7 @@ func TestConnzShowsWhatAClientDid(t *testing.T) {
 }
 
 func TestConnzSortsByEveryKey(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
 	rows := []*connRow{
@@ -73,6 +75,7 @@ func TestConnzSortsByEveryKey(t *testing.T) {
 }
 
 func TestConnzTakesEveryWordThatNatsTopSends(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	for word := range strings.FieldsSeq("cid start subs pending msgs_to msgs_from bytes_to bytes_from last idle uptime rtt") {
 		if got := ask(t, s, "/connz?limit=1024&sort="+word); got.status != 200 {
@@ -90,6 +93,7 @@ func TestConnzTakesEveryWordThatNatsTopSends(t *testing.T) {
 }
 
 func TestConnzFindsOneClientInEveryState(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	a := speak(t, s, hello("gone"), "SUB foo 1", "SUB bar 2")
 	speak(t, s, `CONNECT {"verbose":false,"name":"here","user":"anna"}`)

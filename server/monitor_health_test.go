@@ -9,6 +9,7 @@ import (
 )
 
 func TestHealthzSaysWhyClientsShouldGoElsewhere(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	s.lameDuck.Store(true)
 	want := `{"status":"unavailable","error":"server is in lame duck mode"}`

@@ -14,6 +14,7 @@ import (
 )
 
 func TestMonitorAnswersWithTheRightStatusAndType(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	speak(t, s, hello("one"), "SUB foo 1")
 	const (
@@ -68,6 +69,7 @@ func TestMonitorAnswersWithTheRightStatusAndType(t *testing.T) {
 }
 
 func TestMonitorCountsFivePathsAndNoOther(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	for _, path := range []string{
 		"/", "/connz", "/connz?sort=nothing", "/connz?limit=x", "/routez", "/routez?subs=x",
@@ -172,6 +174,7 @@ func keysOf(page string, indent int) (keys []string) {
 }
 
 func TestPagesHaveTheirFieldsInTheClassicOrder(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{MaxSubs: 7})
 	speak(t, s, hello("one"), "SUB foo q 1")
 	for _, c := range []struct {
@@ -200,6 +203,7 @@ func TestPagesHaveTheirFieldsInTheClassicOrder(t *testing.T) {
 }
 
 func TestPagesAnswerExtremesOfOffsetAndLimit(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	for i := range 3 {
 		speak(t, s, hello("c"), fmt.Sprintf("SUB foo.%d 1", i))
@@ -230,6 +234,7 @@ func TestPagesAnswerExtremesOfOffsetAndLimit(t *testing.T) {
 }
 
 func TestDurationsAreShownInTheClassicForm(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
 		-time.Second:                         "0s",

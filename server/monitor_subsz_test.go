@@ -7,6 +7,7 @@ import (
 )
 
 func TestSubszListsWhatASubjectReaches(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	speak(t, s, hello("a"), "SUB foo.* 1", "SUB > 2", "SUB bar 3", "UNSUB 3 5")
 	speak(t, s, hello("b"), "SUB foo.x q 10", "SUB foo.y 9")
@@ -35,6 +36,7 @@ func TestSubszListsWhatASubjectReaches(t *testing.T) {
 }
 
 func TestSubszAndConnzListConnectionsWithManySubscriptions(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{})
 	many := maxSubsCopy + 500
 	lines := []string{hello("many")}

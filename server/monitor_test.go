@@ -140,6 +140,7 @@ func hello(name string) string {
 }
 
 func TestMonitorObeysTheSettings(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		opts   Options
@@ -162,6 +163,7 @@ func TestMonitorObeysTheSettings(t *testing.T) {
 }
 
 func TestMonitorAddressesAndHandlerAreThereWhileItRuns(t *testing.T) {
+	t.Parallel()
 	s := monitored(t, Options{ProfPort: RandomPort})
 	if s.MonitorAddr() == nil || s.ProfilerAddr() == nil || s.HTTPHandler() == nil {
 		t.Fatalf("got %v, %v, handler %v", s.MonitorAddr(), s.ProfilerAddr(), s.HTTPHandler() != nil)
@@ -186,6 +188,7 @@ func TestMonitorAddressesAndHandlerAreThereWhileItRuns(t *testing.T) {
 }
 
 func TestMonitorRefusesSettingsThatCannotWork(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
