@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,8 +22,17 @@ import (
 // buildDir names the environment variable that holds the directory of the binary.
 const buildDir = "GNATSD_TEST_BUILD"
 
-// TestMain makes a directory for what the tests build, and removes it.
+// TestMain makes a directory for what the tests build, and removes it. Most tests wait for a program or a clock, so more of them run
+// at a time than there are processors.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	parallel := strconv.Itoa(3 * runtime.GOMAXPROCS(0))
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "test.parallel" {
+			parallel = f.Value.String()
+		}
+	})
+	flag.Set("test.parallel", parallel)
 	dir, err := os.MkdirTemp("", "gnatsd-test-")
 	if err != nil {
 		panic(err)
