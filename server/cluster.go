@@ -88,28 +88,33 @@ func (k *cluster) listen() error {
 		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", opts.Cluster.Advertise, err)
 		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.shut {
+	if !k.begin(l, own) {
 		l.Close()
 		return nil
 	}
-	k.listener, k.own = l, own
 	k.srv.Noticef("Listening for route connections on %s", net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(port)))
-	k.srv.conns.Add(1)
-	go func() { // ends when shutdown closes l, which waits for it
+	go func() { // ends when shutdown closes l; Shutdown waits for it
 		k.srv.accept(l, "Route", k.srv.serveRoute)
 		k.srv.Debugf("Router accept loop exiting..")
 	}()
 	return nil
 }
 
-// ready reports whether routes can connect.
-func (k *cluster) ready() bool {
+// begin notes that the port for routes is open. It reports false if the server is
+// ending. Otherwise accept says Done.
+func (k *cluster) begin(l net.Listener, own *peerInfo) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.listener != nil && !k.shut
+	if k.shut {
+		return false
+	}
+	k.listener, k.own = l, own
+	k.srv.conns.Add(1)
+	return true
 }
+
+// ready reports whether routes can connect.
+func (k *cluster) ready() bool { return k.listening() != nil }
 
 // all returns the connections to other servers, registered or not, in no order.
 func (k *cluster) all() []*route {

@@ -108,30 +108,38 @@ func (a *advertiser) urls() []string {
 // several changes in a row.
 func (a *advertiser) changed() {
 	a.srv.changeInfo(func(i *Info) { i.ConnectURLs = a.urls() })
+	if a.startPublishing() {
+		go a.publish() // ends when INFO is queued for all clients; that never waits
+	}
+}
+
+func (a *advertiser) publish() {
+	for more := true; more; more = !a.stopPublishing() {
+		for _, c := range a.srv.clients.all() {
+			c.infoChanged()
+		}
+	}
+}
+
+// startPublishing reports whether publish is to be called. If that is under way it
+// is repeated.
+func (a *advertiser) startPublishing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.busy {
 		a.repeat = true
-		return
+		return false
 	}
 	a.busy = true
-	go a.publish() // ends when INFO is queued for all clients; that never waits
+	return true
 }
 
-func (a *advertiser) publish() {
-	for {
-		for _, c := range a.srv.clients.all() {
-			c.infoChanged()
-		}
-		a.mu.Lock()
-		if !a.repeat {
-			a.busy = false
-			a.mu.Unlock()
-			return
-		}
-		a.repeat = false
-		a.mu.Unlock()
-	}
+// stopPublishing reports false if publish is to be repeated.
+func (a *advertiser) stopPublishing() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.busy, a.repeat = a.repeat, false
+	return !a.busy
 }
 
 // clientURLs returns the addresses under which clients reach a listener at

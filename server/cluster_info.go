@@ -141,8 +141,9 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 // info returns the INFO line of this server, as other servers get it.
 func (k *cluster) info() string {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.own.line(true)
+	own := k.own
+	k.mu.Unlock()
+	return own.line(true)
 }
 
 // renewOwn makes INFO of this server again, for changed settings.

@@ -118,8 +118,10 @@
 //	Server.mu   listeners, life                          none
 //	registry    who is connected                         none
 //	cluster.mu  the mesh, which routes there are         none
-//	conn.mu     its subscriptions, identity, ping        sublist, interest
+//	adverts.mu  addresses that clients may connect to    none
+//	conn.mu     its subscriptions, identity, ping        sublist, interest, closed
 //	interest.mu interest on its way to a route           none
+//	closed.mu   queue subscriptions closed recently      none
 //	sublist     trie and index (inside the package)      none
 //	monitor     open ports (inside the package)          none
 //	outbound.mu pending bytes                            none

@@ -12,9 +12,9 @@ import (
 //
 // A change of a subscription is queued for every route while the lock of its
 // client is held, so that a route sees the changes of one subscription in their
-// order. At the end of a batch, before any PONG, what is queued is encoded and
-// pushed, many lines at a time. For a route that lags a goroutine pushes the rest,
-// at the pace of the peer; no client waits for that.
+// order. At the end of a batch, before any PONG, the queues are sent, many lines at
+// a time: by the reader of the client unless another is at it, and if that is not
+// everything by a goroutine, at the pace of the peer. No client waits for that.
 //
 // A new route gets an initial sync: it is entered among the registered ones first,
 // then every subscription is queued for it, under the lock of its client and if it is
@@ -24,21 +24,20 @@ import (
 // A message must not come before the interest of its own publisher: what it asks for
 // may be answered at once, to an inbox that the other server must know. So changes
 // are numbered, a client remembers its last one, and its messages to a route wait
-// until that has been pushed, as long as the peer takes what it is sent.
+// until that has been sent, as long as the peer takes it.
 
 // interestQueue is the interest on its way to one route.
 type interestQueue struct {
 	to *route
 
-	waiting atomic.Int64 // lines queued and not pushed yet
-	sent    atomic.Int64 // changes with a number up to this have been pushed
-	synced  atomic.Bool  // the initial sync is queued
-	pushing sync.Mutex   // held while lines are encoded and pushed
+	waiting atomic.Int64 // lines queued and not sent yet
+	sent    atomic.Int64 // changes with a number up to this have been sent
+	synced  atomic.Bool  // the initial sync is queued; set under mu
 
 	mu       sync.Mutex // guards what follows
 	queue    []interestChange
-	sender   bool          // a goroutine works on the queue
-	progress chan struct{} // closed when more has been pushed; nil if nothing waits for that
+	sending  bool          // the right to send is taken
+	progress chan struct{} // closed when more has been sent; nil if nothing waits for that
 	ended    bool
 }
 
@@ -49,7 +48,7 @@ type interestChange struct {
 	all     []*subscription // if sub is nil
 	removed bool
 	initial bool // part of the initial sync, which is not traced
-	// When it has been pushed, so has everything with a number up to this. It is 0
+	// When it has been sent, so has everything with a number up to this. It is 0
 	// during the initial sync: the rest may be behind it.
 	seq int64
 }
@@ -105,8 +104,8 @@ func (k *cluster) interestDropped(subs map[string]*subscription) {
 	}
 }
 
-// pushInterest pushes what is queued, if the routes keep up. When it returns,
-// what was queued before has been pushed or left to a goroutine.
+// pushInterest sends what is queued, if the routes keep up. When it returns, what
+// was queued before has been sent, or another goroutine is at it.
 func (k *cluster) pushInterest() {
 	for _, r := range k.active() {
 		if r.interest.waiting.Load() > 0 {
@@ -117,69 +116,65 @@ func (k *cluster) pushInterest() {
 
 // add queues a change that stands for n lines.
 func (q *interestQueue) add(ch interestChange, n int) {
+	if full := q.enqueue(ch, n); full {
+		q.to.close(closeSlowPending)
+	}
+}
+
+func (q *interestQueue) enqueue(ch interestChange, n int) (full bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended || n == 0 {
-		return
+		return false
 	}
 	if q.synced.Load() {
 		ch.seq = q.to.srv.cluster.changes.Load()
 	}
 	q.queue = append(q.queue, ch)
-	if q.waiting.Add(int64(n)) > interestLimit && !ch.removed {
-		q.to.close(closeSlowPending)
-	}
+	return q.waiting.Add(int64(n)) > interestLimit && !ch.removed
 }
 
-// push works on the queue unless a goroutine does, and leaves what is much to
-// one.
+// push sends a part of the queue, and leaves the rest to a goroutine. It does
+// nothing if the queue is being sent.
 func (q *interestQueue) push() {
-	q.pushing.Lock()
-	defer q.pushing.Unlock()
-	if q.hasSender() {
+	if !q.startSending() {
 		return
 	}
-	if lagging := q.pushSome(); (lagging || q.waiting.Load() > 0) && q.startSender() {
-		go q.run() // Shutdown waits for it; it ends with the queue or the route
+	q.sendSome()
+	if !q.stopSending() {
+		go q.send() // ends with the queue or the route
 	}
 }
 
-func (q *interestQueue) hasSender() bool {
+// startSending takes the right to send. It reports false if that is taken, or there
+// is nothing to send.
+func (q *interestQueue) startSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.sender || q.ended
-}
-
-// startSender marks that a goroutine begins. It reports false if there is nothing
-// to do for one.
-func (q *interestQueue) startSender() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.sender || q.ended || len(q.queue) == 0 || q.to.srv.ended() {
+	if q.sending || q.ended || len(q.queue) == 0 {
 		return false
 	}
-	q.sender = true
+	q.sending = true
 	return true
 }
 
-// stopSender reports whether the goroutine may end: the queue is empty.
-func (q *interestQueue) stopSender() bool {
+// stopSending gives the right to send back. It reports false, and does not, while
+// there is more to send.
+func (q *interestQueue) stopSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.queue) > 0 && !q.ended {
 		return false
 	}
-	q.sender = false
+	q.sending = false
 	return true
 }
 
-// run works on the queue until it is empty, at the pace of the peer.
-func (q *interestQueue) run() {
-	for !q.stopSender() {
+// send sends until the queue is empty, at the pace of the peer.
+func (q *interestQueue) send() {
+	for more := true; more; more = !q.stopSending() {
 		q.await()
-		q.pushing.Lock()
-		q.pushSome()
-		q.pushing.Unlock()
+		q.sendSome()
 	}
 }
 
@@ -192,26 +187,29 @@ func (q *interestQueue) await() {
 }
 
 // take returns changes for about interestBytes of lines, and up to which number all
-// will have been pushed with them.
+// will have been sent with them; 0 during the initial sync.
 func (q *interestQueue) take() (list []interestChange, upTo int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := min(len(q.queue), interestBytes/lineGuess)
 	list = q.queue[:n:n]
 	q.queue = q.queue[n:]
+	switch {
+	case !q.synced.Load():
+	case len(q.queue) == 0:
+		upTo = q.to.srv.cluster.changes.Load()
+	default:
+		upTo = list[n-1].seq
+	}
 	if len(q.queue) == 0 {
 		q.queue = nil
-		return list, q.to.srv.cluster.changes.Load()
 	}
-	return list, list[n-1].seq
+	return list, upTo
 }
 
-// pushed says that changes were pushed: all up to a number, if the initial sync is
-// over.
-func (q *interestQueue) pushed(upTo int64) {
-	if q.synced.Load() {
-		q.sent.Store(max(upTo, q.sent.Load()))
-	}
+// sentUpTo notes that changes up to a number have been sent.
+func (q *interestQueue) sentUpTo(number int64) {
+	q.sent.Store(max(number, q.sent.Load()))
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.progressedLocked()
@@ -224,12 +222,12 @@ func (q *interestQueue) progressedLocked() {
 	}
 }
 
-// behind reports whether changes up to a number may still have to be pushed.
+// behind reports whether changes up to a number may still have to be sent.
 func (q *interestQueue) behind(number int64) bool {
 	return number > q.sent.Load() && (q.waiting.Load() > 0 || !q.synced.Load())
 }
 
-// next returns a channel that is closed when more has been pushed or the route has
+// next returns a channel that is closed when more has been sent or the route has
 // ended; nil if it has.
 func (q *interestQueue) next() <-chan struct{} {
 	q.mu.Lock()
@@ -243,7 +241,7 @@ func (q *interestQueue) next() <-chan struct{} {
 	return q.progress
 }
 
-// awaitSent waits until changes up to a number have been pushed, for as long as the
+// awaitSent waits until changes up to a number have been sent, for as long as the
 // peer takes what it is sent, but not longer than limit. It reports false if they
 // have not.
 func (q *interestQueue) awaitSent(number int64, limit time.Duration) bool {
@@ -267,15 +265,14 @@ func (q *interestQueue) awaitSent(number int64, limit time.Duration) bool {
 	}
 }
 
-// lineGuess is a guess of the length of a line.
+// lineGuess is about the length of a line.
 const lineGuess = 64
 
-// pushSome encodes and pushes a part of the queue. It reports whether the peer
-// lags. The caller holds pushing.
-func (q *interestQueue) pushSome() (lagging bool) {
+// sendSome sends a part of the queue. The caller has the right to send.
+func (q *interestQueue) sendSome() {
 	list, upTo := q.take()
-	defer q.pushed(upTo)
-	text := make([]byte, 0, interestBytes)
+	defer q.sentUpTo(upTo)
+	text := make([]byte, 0, min(len(list)*lineGuess, interestBytes))
 	lines := 0
 	for _, ch := range list {
 		all := ch.all
@@ -289,21 +286,19 @@ func (q *interestQueue) pushSome() (lagging bool) {
 				q.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
 			}
 			if len(text) >= interestBytes {
-				lagging = q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
+				q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
 				text = text[:0]
 			}
 		}
 		lines += len(all)
 	}
 	if len(text) > 0 {
-		lagging = q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
+		q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
 	}
-	if lines == 0 {
-		return false
+	if lines > 0 {
+		q.to.active()
+		q.waiting.Add(int64(-lines))
 	}
-	q.to.active()
-	q.waiting.Add(int64(-lines))
-	return lagging
 }
 
 // end gives up what is queued.
@@ -330,6 +325,7 @@ func (q *interestQueue) sync() {
 		if n++; n%syncStep == 0 {
 			q.push()
 			q.await()
+			q.awaitShort()
 		}
 		if q.to.ended() {
 			return
@@ -342,10 +338,21 @@ func (q *interestQueue) sync() {
 
 // endSync says that the initial sync is queued.
 func (q *interestQueue) endSync() {
-	q.pushing.Lock()
-	defer q.pushing.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.synced.Store(true)
-	q.pushSome()
+	q.progressedLocked()
+}
+
+// awaitShort waits until another goroutine has sent most of the queue.
+func (q *interestQueue) awaitShort() {
+	for {
+		next := q.next() // before looking, so that no progress is missed
+		if next == nil || q.waiting.Load() <= syncStep {
+			return
+		}
+		<-next // what is queued is being sent, or its reader is about to
+	}
 }
 
 // addCurrent queues a subscription if it is still there, and to be announced. That

@@ -20,14 +20,22 @@ func (s *Server) NumRemotes() int { return len(s.cluster.active()) }
 // ClusterAddr returns the address other servers connect to, nil when not
 // listening.
 func (s *Server) ClusterAddr() *net.TCPAddr {
-	k := s.cluster
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.listener == nil || k.shut {
+	l := s.cluster.listening()
+	if l == nil {
 		return nil
 	}
-	addr, _ := k.listener.Addr().(*net.TCPAddr)
+	addr, _ := l.Addr().(*net.TCPAddr)
 	return addr
+}
+
+// listening returns the listener for routes, nil if there is none.
+func (k *cluster) listening() net.Listener {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.shut {
+		return nil
+	}
+	return k.listener
 }
 
 // routeState is one route, for /routez.
