@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"gnatsd/server/internal/admission"
 )
 
 // hashed returns a cheap bcrypt hash of password with the given version.
@@ -25,7 +27,7 @@ func hashed(t testing.TB, password, version string) string {
 
 func mustAuth(t testing.TB, s authSettings) *authSet {
 	t.Helper()
-	a, _, err := compileAuth(s, newVerifier(2))
+	a, _, err := compileAuth(s, newVerifier(admission.NewLimiter(2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +163,7 @@ func TestAuthErrorsAndWarnings(t *testing.T) {
 		{name: "map without list", set: authSettings{user: "a", mapCert: true}, err: "verify_and_map needs a list of users to map certificates to"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, warnings, err := compileAuth(tt.set, newVerifier(1))
+			_, warnings, err := compileAuth(tt.set, newVerifier(admission.NewLimiter(1)))
 			if tt.err != "" {
 				if err == nil || err.Error() != tt.err {
 					t.Errorf("error %v, want %s", err, tt.err)
@@ -182,14 +184,14 @@ func TestAuthErrorsAndWarnings(t *testing.T) {
 
 func TestStrangersCostAsMuchAsUsers(t *testing.T) {
 	t.Parallel()
-	v := newVerifier(1)
+	v := newVerifier(admission.NewLimiter(1))
 	a, _, err := compileAuth(authSettings{users: []*User{
 		{Username: "bob", Password: hashed(t, "x", "$2a$")}, {Username: "plain", Password: "x"},
 	}}, v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.places.enter(t.Context()) // no check can begin
+	v.limiter.Acquire(t.Context()) // no check can begin
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []credentials{{user: "bob", pass: "no"}, {user: "plain", pass: "no"}, {user: "eve", pass: "no"}, {}} {
@@ -219,12 +221,12 @@ func TestIdenticalChecksAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	hash := hashed(t, "pw", "$2a$")
 	synctest.Test(t, func(t *testing.T) {
-		v := newVerifier(1)
+		v := newVerifier(admission.NewLimiter(1))
 		a, _, err := compileAuth(authSettings{user: "u", pass: hash}, v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.places.enter(t.Context())
+		v.limiter.Acquire(t.Context())
 		var passed atomic.Int32
 		first, cancel := context.WithCancel(t.Context())
 		for i := range 100 {
@@ -239,20 +241,20 @@ func TestIdenticalChecksAreMadeOnce(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if n := v.places.waiting(); n != 1 {
+		if n := len(v.flying); n != 1 {
 			t.Errorf("%d checks wait, want 1", n)
 		}
 		cancel() // the one who asks for all gives up: another takes over
 		synctest.Wait()
-		if n := v.places.waiting(); n != 1 {
+		if n := len(v.flying); n != 1 {
 			t.Errorf("%d checks wait after one gave up, want 1", n)
 		}
-		v.places.leave()
+		v.limiter.Release()
 		synctest.Wait()
 		if passed.Load() != 99 || len(v.flying) != 0 {
 			t.Errorf("%d passed, %d in flight, want 99 and 0", passed.Load(), len(v.flying))
 		}
-		v.places.enter(t.Context())
+		v.limiter.Acquire(t.Context())
 		if r := a.check(t.Context(), &credentials{user: "u", pass: "pw"}); r.account == nil || r.waited != 0 {
 			t.Errorf("not remembered: %+v", r)
 		}
@@ -277,9 +279,9 @@ func TestAStormOfReconnectsCostsOneCheckPerUser(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		a := mustAuth(t, authSettings{users: users})
-		for range a.verify.places.free {
-			defer a.verify.places.leave()
-			a.verify.places.enter(t.Context())
+		for range 2 { // of mustAuth
+			defer a.verify.limiter.Release()
+			a.verify.limiter.Acquire(t.Context())
 		}
 		var passed atomic.Int32
 		for i := range 2000 {
@@ -291,12 +293,12 @@ func TestAStormOfReconnectsCostsOneCheckPerUser(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := a.verify.places.waiting(); n != len(users) {
+		if n := len(a.verify.flying); n != len(users) {
 			t.Errorf("%d checks wait, want %d", n, len(users))
 		}
-		a.verify.places.leave()
+		a.verify.limiter.Release()
 		synctest.Wait()
-		a.verify.places.enter(t.Context())
+		a.verify.limiter.Acquire(t.Context())
 		if n := passed.Load(); n != 2000 {
 			t.Errorf("%d passed, want 2000", n)
 		}
@@ -306,7 +308,7 @@ func TestAStormOfReconnectsCostsOneCheckPerUser(t *testing.T) {
 func TestMemoryOfChecksIsBounded(t *testing.T) {
 	t.Parallel()
 	g := generations{limit: 100}
-	v := newVerifier(1)
+	v := newVerifier(admission.NewLimiter(1))
 	hot := v.digest("hot")
 	g.add(hot)
 	for i := range 10000 {
@@ -325,8 +327,8 @@ func TestMemoryOfChecksIsBounded(t *testing.T) {
 
 func TestDigestKeepsPartsApart(t *testing.T) {
 	t.Parallel()
-	v := newVerifier(1)
-	if v.digest("ab", "c") == v.digest("a", "bc") || v.digest("a") == newVerifier(1).digest("a") {
+	v := newVerifier(admission.NewLimiter(1))
+	if v.digest("ab", "c") == v.digest("a", "bc") || v.digest("a") == newVerifier(admission.NewLimiter(1)).digest("a") {
 		t.Error("digests collide")
 	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/subtle"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -36,10 +35,9 @@ type client struct {
 	permissions atomic.Pointer[access.Permissions] // what it may do; nil without permissions
 
 	// Guarded by conn.mu.
-	account    *account  // who it is; nil until that is known
-	tls        *tls.Conn // nil without TLS; the reader sets it once, before it reads
-	pinged     bool      // the first PING has been answered
-	infoMissed bool      // INFO changed before that
+	account    *account // who it is; nil until that is known
+	pinged     bool     // the first PING has been answered
+	infoMissed bool     // INFO changed before that
 }
 
 // unconnected are the options of a client that has sent no CONNECT.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -46,7 +47,7 @@ type cluster struct {
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
-		srv: s, on: o.Cluster.Port != 0, verifier: newVerifier(routeChecks),
+		srv: s, on: o.Cluster.Port != 0, verifier: newVerifier(admission.NewLimiter(routeChecks)),
 		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/admission"
 	"gnatsd/sublist"
 )
 
@@ -42,7 +44,7 @@ type conn struct {
 	moving    bool                           // set up: the reader moves to a small stack
 	locked    bool                           // nothing but CONNECT is listened to
 	mute      bool                           // it ends without a word
-	limit     *allowance                     // of the step of its way in that it is at; nil if there is none
+	limit     *admission.Timer               // of the step of its way in that it is at; nil if there is none
 	deferred  *deferredReplies               // nil while replies go out at once
 	announced int64                          // number of its latest subscription that routes are told; 0 = none
 
@@ -51,8 +53,9 @@ type conn struct {
 	subs map[string]*subscription // by sid
 	gone bool                     // subscriptions were dropped, none may come
 	ping pinger
-	// What TLS agreed on, 0 without it.
-	tlsVersion, tlsCipher uint16
+	// Set by the reader, once, when the TLS handshake is complete.
+	tls                   *tls.Conn // nil without TLS, and before
+	tlsVersion, tlsCipher uint16    // 0 without it
 
 	// Atomic.
 	headers    atomic.Bool                        // the peer takes HMSG
@@ -320,15 +323,29 @@ func (c *conn) wake() {
 	}
 }
 
+// abortable returns a context that ends when the connection is closed, for
+// waiting on something else than its socket. done must be called.
+func (c *conn) abortable() (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.abort.Store(&cancel)
+	if c.ended() {
+		cancel()
+	}
+	return ctx, func() {
+		c.abort.Store(nil)
+		cancel()
+	}
+}
+
 // setLimit ends the connection for a reason unless endLimit is called in time.
 func (c *conn) setLimit(d time.Duration, r closeReason) {
-	c.limit = c.srv.handshakes.allow(d, func() { c.close(r) })
+	c.limit = c.srv.limiter.AfterFunc(d, func() { c.close(r) })
 }
 
 // endLimit ends what setLimit began, if anything.
 func (c *conn) endLimit() {
 	if c.limit != nil {
-		c.limit.stop()
+		c.limit.Stop()
 		c.limit = nil
 	}
 }

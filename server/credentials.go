@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"gnatsd/server/internal/admission"
 )
 
 // credentials are what a peer shows to be let in.
@@ -67,8 +69,8 @@ const rememberedChecks = 16384
 // verifier compares secrets. It outlives reloads: what it remembers is keyed by
 // the configured hash, so a changed password is never taken from memory.
 type verifier struct {
-	key    [sha256.Size]byte // random; of this process only
-	places *admission        // bcrypt checks running at a time
+	key     [sha256.Size]byte  // random; of this process only
+	limiter *admission.Limiter // of bcrypt checks
 
 	mu     sync.Mutex
 	passed generations
@@ -82,9 +84,9 @@ type flight struct {
 	ok      bool
 }
 
-// newVerifier returns a verifier that runs that many bcrypt checks at a time.
-func newVerifier(workers int) *verifier {
-	v := &verifier{places: newAdmission(workers), flying: map[digest]*flight{}}
+// newVerifier returns a verifier whose bcrypt checks take slots of limiter.
+func newVerifier(limiter *admission.Limiter) *verifier {
+	v := &verifier{limiter: limiter, flying: map[digest]*flight{}}
 	v.passed.limit = rememberedChecks
 	rand.Read(v.key[:]) // never fails
 	return v
@@ -127,7 +129,7 @@ func (v *verifier) plainEqual(configured digest, given string) bool {
 }
 
 // bcrypt reports whether pass fits hash. It answers from memory, or waits for
-// an identical check under way, or for a place, in the order of arrival. It
+// an identical check under way, or for a slot, in the order of arrival. It
 // returns the time spent waiting, which must not count against the peer. The
 // error is that of ctx, which ends the wait but not a running check.
 func (v *verifier) bcrypt(ctx context.Context, user, hash, pass string) (ok bool, waited time.Duration, err error) {
@@ -171,11 +173,11 @@ func (v *verifier) join(question digest) (f *flight, first bool) {
 // fly makes the check and lands f.
 func (v *verifier) fly(ctx context.Context, f *flight, question digest, hash, pass string) (bool, time.Duration, error) {
 	defer v.land(f, question)
-	waited, err := v.places.enter(ctx)
+	waited, err := v.limiter.Acquire(ctx)
 	if err != nil {
 		return false, waited, err
 	}
-	defer v.places.leave()
+	defer v.limiter.Release()
 	f.ok = bcrypt.CompareHashAndPassword([]byte(hash), []byte(pass)) == nil
 	f.settled = true
 	return f.ok, waited, nil

@@ -105,10 +105,10 @@
 // # The way in
 //
 // entrance.go and route_auth.go are the ways in for clients and servers: INFO,
-// TLS, CONNECT. What takes long, a piece of a handshake (tls_handshake.go) or a
-// bcrypt check (credentials.go), needs a place of an [admission], which leaves a
-// processor to the messages; others wait in the order of arrival. Each step has
-// an [allowance], a time limit that stands still while there is a crowd. Until
+// TLS (client_tls.go, route_tls.go), CONNECT. What takes long, a piece of a handshake or a bcrypt
+// check (credentials.go), needs a slot of an [admission.Limiter], which leaves a processor to the
+// messages; others wait in the order of arrival. Each step has an [admission.Timer], a time limit
+// that stands still under overload. Until
 // its login a connection is locked: knock lets nothing but a CONNECT pass.
 //
 // # The order of locks
@@ -125,6 +125,7 @@
 //	sublist     trie and index (inside the package)      none
 //	monitor     open ports (inside the package)          none
 //	outbound.mu pending bytes                            none
+//	admission   timers, queue (inside the package)       none
 //
 // Two connections are never locked together, nor a registry and a connection:
 // copy the registry, let go, then visit. Under a lock there is no I/O, no log

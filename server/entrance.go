@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"gnatsd/server/internal/access"
 )
@@ -38,73 +36,17 @@ func (c *client) greet(refused closeReason) closeReason {
 	}
 	if !tlsFirst && g.tlsOptional {
 		if begun = c.firstByte(g.tlsTimeout); !opensTLS(begun) {
-			c.putBack(begun)
+			c.unread(begun)
 			return keepOpen
 		}
 	}
-	if r := c.secure(g, begun); r != keepOpen {
+	if r := c.handshake(g, begun); r != keepOpen {
 		return r
 	}
 	if tlsFirst {
 		c.send(c.srv.infoFor(c))
 	}
 	return keepOpen
-}
-
-// writeClear writes text before TLS begins. It waits until the text is written:
-// the way out changes next.
-func (c *conn) writeClear(text string) error {
-	c.nc.SetWriteDeadline(time.Now().Add(c.srv.options().WriteDeadline))
-	defer c.nc.SetWriteDeadline(time.Time{})
-	_, err := c.nc.Write([]byte(text))
-	return err
-}
-
-// secure makes the TLS handshake. Until it is complete nothing else is written:
-// a connection that ends before goes without a word. begun is what the client has
-// sent of it.
-func (c *client) secure(g *guard, begun []byte) closeReason {
-	c.mute = true
-	c.debugf("Starting TLS client connection handshake")
-	ctx, done := c.abortable()
-	defer done()
-	tc, err := serveTLS(ctx, &unreadConn{c.nc, begun}, g.tls.accepting(), c.srv.handshakes, g.tlsTimeout)
-	switch {
-	case err == nil:
-	case c.ended():
-		return closeTLSFailure // the reason it was ended for counts
-	case isTimeout(err):
-		c.errorf("TLS handshake timeout")
-		return closeTLSFailure
-	default:
-		c.errorf("TLS handshake error: %v", err)
-		return closeTLSFailure
-	}
-	c.mute = false
-	c.mu.Lock()
-	c.tls = tc
-	c.mu.Unlock()
-	c.link = newPlainLink(tc)
-	c.out.link = c.link
-	state := tc.ConnectionState()
-	c.secured(state)
-	c.debugf("TLS handshake complete")
-	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
-	return keepOpen
-}
-
-// abortable returns a context that ends when the connection is closed, for
-// waiting on something else than its socket. done must be called.
-func (c *conn) abortable() (ctx context.Context, done func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.abort.Store(&cancel)
-	if c.ended() {
-		cancel()
-	}
-	return ctx, func() {
-		c.abort.Store(nil)
-		cancel()
-	}
 }
 
 // awaitCredentials begins the time in which a client must show who it is.

@@ -3,6 +3,8 @@ package server
 import (
 	"fmt"
 	"strings"
+
+	"gnatsd/server/internal/admission"
 )
 
 // explainUsage is what --explain wants.
@@ -21,7 +23,7 @@ func Explain(o *Options, args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	set, _, err := compileAuth(clientAuth(o), newVerifier(1))
+	set, _, err := compileAuth(clientAuth(o), newVerifier(admission.NewLimiter(1)))
 	if err != nil {
 		return "", err
 	}

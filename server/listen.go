@@ -7,14 +7,16 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"gnatsd/server/internal/admission"
 )
 
 // Pauses after an accept that failed for want of resources.
 const (
 	acceptMinPause = 10 * time.Millisecond
 	acceptMaxPause = time.Second
-	// acceptRun is how many of a crowd are accepted between two breaths.
-	acceptRun = 4
+	// acceptBurst is how many are accepted between two pauses while there is an overload.
+	acceptBurst = 4
 )
 
 // listen opens the client port and starts to accept.
@@ -70,9 +72,9 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 			pause = acceptMinPause
 			s.conns.Add(1)
 			go serve(nc)      // its teardown says Done; Shutdown closes it and waits
-			runtime.Gosched() // a crowd waits in the kernel rather than in front of the messages
-			if n%acceptRun == 0 && s.handshakes.busy() {
-				s.pause(breath)
+			runtime.Gosched() // connections wait in the kernel rather than in front of the messages
+			if n%acceptBurst == 0 && s.limiter.Overloaded() {
+				s.pause(admission.YieldInterval)
 			}
 			continue
 		}

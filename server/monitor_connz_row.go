@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
 	"strconv"
 	"strings"
 	"time"
@@ -48,14 +47,6 @@ func (c *client) row() *connRow {
 	r.tlsVersion, r.tlsCipher = c.tlsVersion, c.tlsCipher
 	r.name, r.lang, r.version, r.user = c.opts.Name, c.opts.Lang, c.opts.Version, c.userLocked()
 	return r
-}
-
-// secured notes the TLS parameters of the connection, for monitoring: asking
-// the TLS connection itself would wait for a handshake that hangs.
-func (c *conn) secured(state tls.ConnectionState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tlsVersion, c.tlsCipher = state.Version, state.CipherSuite
 }
 
 // fileClosed remembers the client, which has ended for reason, and the

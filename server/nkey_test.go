@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nkeys"
+
+	"gnatsd/server/internal/admission"
 )
 
 // keyPair returns a new nkey: its two halves, and the seed.
@@ -105,7 +107,7 @@ func TestNkeyWarningsAndErrors(t *testing.T) {
 		{name: "nothing like it", set: authSettings{users: []*User{{Nkey: "UX"}}}, err: "nkey of a user: " + errNkeyUser.Error()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, warnings, err := compileAuth(tt.set, newVerifier(1))
+			_, warnings, err := compileAuth(tt.set, newVerifier(admission.NewLimiter(1)))
 			if got := fmt.Sprint(err); tt.err != "" && got != tt.err || tt.err == "" && err != nil {
 				t.Errorf("got error %s, want %s", got, tt.err)
 			}

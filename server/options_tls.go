@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gnatsd/conf"
 )
@@ -54,6 +55,45 @@ func tlsRows() []row {
 			Doc: "Whether the TLS handshake comes before INFO; with a duration (`auto` is 50 ms), INFO comes first for clients that wait for it so long."},
 		{Key: "allow_non_tls", Field: "AllowNonTLS", Reload: onTLS, Type: conf.Bool(func(o *Options) *bool { return &o.AllowNonTLS }),
 			Doc: "Whether clients may do without TLS."},
+	})
+}
+
+// handshakeFirstWait is how long `handshake_first: auto` waits for the client to begin TLS.
+const handshakeFirstWait = 50 * time.Millisecond
+
+// handshakeFirstType is the type of handshake_first: a switch, or how long a client
+// may take to begin before INFO is sent in clear after all.
+func handshakeFirstType() conf.Type[Options] {
+	return conf.Custom(conf.CustomType[Options]{
+		Name: `boolean, "auto" or duration`,
+		Read: func(c *conf.Check, n *conf.Node, o *Options) {
+			if n.Kind == conf.Boolean {
+				o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = n.Bool, 0
+				return
+			}
+			wait, err := handshakeFirstWait, error(nil)
+			if n.Kind != conf.String || n.Str != "auto" {
+				wait, err = conf.ReadDuration(n)
+			}
+			if err != nil || wait <= 0 || wait > longest {
+				c.Want(n, `true, false, "auto" or a duration such as "300ms"`)
+				return
+			}
+			o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, wait
+		},
+		Text: func(o *Options, _ bool) string {
+			switch {
+			case !o.TLSHandshakeFirst:
+				return "false"
+			case o.TLSHandshakeFirstFallback == 0:
+				return "true"
+			}
+			return conf.Quote(o.TLSHandshakeFirstFallback.String())
+		},
+		Zero: func(o *Options) bool { return !o.TLSHandshakeFirst },
+		Copy: func(dst, src *Options) {
+			dst.TLSHandshakeFirst, dst.TLSHandshakeFirstFallback = src.TLSHandshakeFirst, src.TLSHandshakeFirstFallback
+		},
 	})
 }
 

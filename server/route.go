@@ -72,7 +72,7 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.heard.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
-	r.link = &heardLink{link: r.link, start: s.start, heard: &r.heard}
+	r.watchLink()
 	r.interest.to = r
 	r.out.setLimits(routeOutLimits(s.options()))
 	return r

@@ -14,7 +14,7 @@ import (
 
 // serveRoute runs a route that another server opened.
 func (s *Server) serveRoute(nc net.Conn) {
-	r := newRoute(s, s.cluster.wrapRoute(nc, ""), nil)
+	r := newRoute(s, nc, nil)
 	if !s.cluster.join(r, nil, "") {
 		r.abandon()
 		return
@@ -32,7 +32,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 
 // serveDialed runs a route that we opened.
 func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
-	r := newRoute(s, s.cluster.wrapRoute(nc, attempt.Addr), attempt)
+	r := newRoute(s, nc, attempt)
 	if !s.cluster.join(r, attempt, addr) {
 		r.abandon()
 		return

@@ -22,6 +22,11 @@ func (l *heardLink) recv(in *inbuf, limit int) (int, error) {
 	return n, err
 }
 
+// watchLink makes the link note when something is received.
+func (r *route) watchLink() {
+	r.link = &heardLink{link: r.link, start: r.srv.start, heard: &r.heard}
+}
+
 // idle returns how long ago something was received.
 func (r *route) idle() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
 

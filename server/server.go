@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/process"
 	"gnatsd/sublist"
@@ -32,8 +33,8 @@ type Server struct {
 	// Set once, too: what outlives reloads.
 	life          context.Context // ends when the end begins
 	die           context.CancelFunc
-	verifier      *verifier  // of passwords
-	handshakes    *admission // to long arithmetic: TLS handshakes of all ports, passwords of clients
+	verifier      *verifier          // of passwords
+	limiter       *admission.Limiter // of TLS handshakes of all ports, and of password checks of clients
 	monitor       *monitor.Monitor
 	monitorLogins *verifier             // of the password of the monitoring port
 	usage         *process.UsageSampler // of the process, for /varz
@@ -105,13 +106,12 @@ func New(opts *Options) (*Server, error) {
 		grace: newGrace(),
 		exit:  os.Exit,
 
-		verifier:   newVerifier(sparePlaces()),
-		handshakes: newAdmission(sparePlaces()),
+		limiter: admission.NewLimiter(admission.SpareProcessors()),
 
-		monitorLogins: newVerifier(1),
+		monitorLogins: newVerifier(admission.NewLimiter(1)),
 		usage:         process.NewUsageSampler(),
 	}
-	s.verifier.places = s.handshakes // or else both together would leave no processor to the messages
+	s.verifier = newVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}

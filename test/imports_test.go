@@ -28,7 +28,7 @@ var mayImport = map[string]importRow{
 		golang.org/x/crypto golang.org/x/sys github.com/nats-io/nkeys github.com/nats-io/nuid github.com/prometheus/client_golang`,
 		tests: "test/certs github.com/nats-io/nats.go"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
-	"server/internal/admission": {},
+	"server/internal/admission": {tests: "test/certs"},
 	"server/internal/tlsfiles":  {tests: "test/certs"},
 	"server/internal/access": {imports: "sublist server/internal/admission golang.org/x/crypto github.com/nats-io/nkeys",
 		tests: "test/certs"},

@@ -17,7 +17,7 @@ func TestModesOfTLSThatCannotBe(t *testing.T) {
 		{"optional without TLS", func(o *Options) { o.TLSConfig, o.AllowNonTLS = nil, true }, "allow_non_tls needs TLS on the client port"},
 		{"optional and first", func(o *Options) { o.AllowNonTLS, o.TLSHandshakeFirst = true, true }, open},
 		{"optional and first, or not", func(o *Options) {
-			o.AllowNonTLS, o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, true, autoFallback
+			o.AllowNonTLS, o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, true, handshakeFirstWait
 		}, ""},
 		{"optional and verified", func(o *Options) { o.AllowNonTLS, o.TLSConfig.ClientAuth = true, tls.RequireAndVerifyClientCert }, open},
 		{"optional, and certificates name users", func(o *Options) { o.AllowNonTLS, o.TLSMap, o.Users = true, true, []*User{{Username: "a"}} }, open},

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+)
+
+// secure makes the TLS handshake by handshake, and puts TLS between the connection and its
+// socket. Until it is complete nothing else is written: a connection that ends before does so
+// without an -ERR. peer is what the log calls the handshake.
+func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Conn, error)) error {
+	c.mute = true
+	c.debugf("Starting TLS %s handshake", peer)
+	ctx, done := c.abortable()
+	defer done()
+	tc, err := handshake(ctx)
+	if err != nil {
+		return err
+	}
+	c.mute = false
+	c.link = newPlainLink(tc)
+	c.out.link = c.link
+	state := tc.ConnectionState()
+	c.mu.Lock()
+	c.tls, c.tlsVersion, c.tlsCipher = tc, state.Version, state.CipherSuite
+	c.mu.Unlock()
+	c.debugf("TLS handshake complete")
+	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
+	return nil
+}
+
+// writeClear writes text before TLS begins, and waits until it is written: the connection gets
+// another link next.
+func (c *conn) writeClear(text string) error {
+	c.nc.SetWriteDeadline(time.Now().Add(c.srv.options().WriteDeadline))
+	defer c.nc.SetWriteDeadline(time.Time{})
+	_, err := c.nc.Write([]byte(text))
+	return err
+}
+
+// resumeReading clears the read deadline, unless the connection is closing: then it is what wakes
+// the reader.
+func (c *conn) resumeReading() {
+	c.nc.SetReadDeadline(time.Time{})
+	if c.ended() {
+		c.nc.SetReadDeadline(aLongTimeAgo)
+	}
+}
+
+// unread makes bytes that were read before the first that the reader gets.
+func (c *conn) unread(read []byte) {
+	if len(read) > 0 {
+		n := copy(c.in.space(smallChunk), read)
+		c.in.filled(n)
+	}
+}
