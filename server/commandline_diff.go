@@ -85,7 +85,7 @@ func (o *Options) settings() []process.Setting {
 		}
 		s := process.Setting{
 			Key: row.Key, Value: row.Text(filled), Shown: row.Shown(filled), Default: row.Text(defaults),
-			Set: o.chosen(row), Fixed: row.Reload == conf.Fixed,
+			Set: o.isSet(row), Fixed: row.Reload == conf.Fixed,
 		}
 		if o.loaded != nil {
 			s.Origin = o.loaded.values.Origin(row.Key).String()

@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// protoVersion is the client protocol announced in INFO: 1 means that the
+// server sends asynchronous INFO.
+const protoVersion = 1
+
 // Info is what a server says about itself when a connection opens. The order of
 // the fields is that of the JSON text, which is a fact of the protocol: that of
 // 1.4, with the fields that today's clients know where nats-server has them.

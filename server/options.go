@@ -8,13 +8,6 @@ import (
 	"gnatsd/conf"
 )
 
-// Version is what the broker calls itself in INFO, /varz and `gnatsd -v`.
-const Version = "1.5.0"
-
-// protoVersion is the client protocol announced in INFO: 1 means that the
-// server sends asynchronous INFO.
-const protoVersion = 1
-
 // Values that stand in for what a caller or a file leaves out. They are those
 // of gnatsd 1.4.1 where it has the setting.
 const (
@@ -28,8 +21,8 @@ const (
 	DefaultHTTPPort = 8222
 
 	// maxPendingTotalShare is the ceiling over all pending bytes, as a multiple
-	// of one connection's limit: sixteen readers may stand still at their limit
-	// before the largest of them is cut early.
+	// of one connection's limit: sixteen clients may be at their limit before the one with most
+	// is disconnected early.
 	maxPendingTotalShare = 16
 )
 
@@ -40,7 +33,7 @@ const (
 // those of /varz.
 type Options struct {
 	ConfigFile      string `json:"-"`
-	WatchConfig     bool   `json:"-"` // reload when the file changes, without being told
+	WatchConfig     bool   `json:"-"` // reload when the file changes, without a signal
 	ServerName      string `json:"server_name,omitempty"`
 	Host            string `json:"addr"`
 	Port            int    `json:"port"`
@@ -138,8 +131,8 @@ type Options struct {
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
 
-	loaded *loading // how these options came about; nil if a program made them
-	own    []*row   // those that a program has set since; they stay over a reload
+	loaded    *loading // how these options were loaded; nil if a program made them
+	overrides []*row   // set by a program since; a reload keeps them
 }
 
 // ClusterOpts are the settings of the listener for other servers and of the
@@ -166,7 +159,7 @@ type ClusterOpts struct {
 	authPermissions *RoutePermissions // of the authorization block
 }
 
-// Defaults returns the settings of a server that nobody configured.
+// Defaults returns the settings of a server without a configuration.
 func Defaults() *Options {
 	o := &Options{}
 	o.fill()

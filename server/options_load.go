@@ -35,7 +35,7 @@ func loadOptions(o *Options, file string, flags *conf.Flags[Options]) error {
 func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.Source) error {
 	l := &loading{base: o.Clone(), files: &readFiles{}, flags: flags}
 	l.base.loaded = nil
-	if err := o.lay(l, file, l.files.source(source)); err != nil {
+	if err := o.applyLayers(l, file, l.files.source(source)); err != nil {
 		return err
 	}
 	if err := o.makeTLS(func(key string) conf.Pos { return l.values.Origin(key).Pos }); err != nil {
@@ -48,7 +48,7 @@ func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.S
 }
 
 // lay lays a file and the flags of l over o, and notes in l what was found.
-func (o *Options) lay(l *loading, file string, source conf.Source) error {
+func (o *Options) applyLayers(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
 	o.incomplete, o.Cluster.authPermissions = nil, nil
 	if file != "" {
@@ -60,7 +60,7 @@ func (o *Options) lay(l *loading, file string, source conf.Source) error {
 	if err := v.Flags(l.flags); err != nil {
 		return err
 	}
-	if err := o.settleFlags(l.flags); err != nil {
+	if err := o.completeFlags(l.flags); err != nil {
 		return err
 	}
 	l.values, l.warnings = v, loadWarnings(v)
@@ -85,7 +85,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, strict b
 	if len(all) > 0 {
 		return append(all, v.Target.tlsErrors(v)...).Sorted()
 	}
-	v.Target.settleFile(v)
+	v.Target.completeFile(v)
 	return nil
 }
 
@@ -126,8 +126,8 @@ func (o *Options) hasUser(name string) bool {
 	return false
 }
 
-// settleFile does what can only be done once the whole file is known.
-func (o *Options) settleFile(v *conf.Values[Options]) {
+// completeFile does what can only be done once the whole file is known.
+func (o *Options) completeFile(v *conf.Values[Options]) {
 	for _, u := range o.Users {
 		if u.Permissions == nil {
 			u.Permissions = o.defaultPermissions
@@ -150,8 +150,8 @@ func (o *Options) exclusiveAuth(v *conf.Values[Options]) {
 	}
 }
 
-// settleFlags does what follows from flags that were typed.
-func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
+// completeFlags does what follows from flags that were typed.
+func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 	if o.WatchConfig && o.ConfigFile == "" {
 		return errors.New("--watch-config needs a configuration file, e.g. -c gnatsd.conf")
 	}
@@ -162,7 +162,7 @@ func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
 		}
 	}
 	if text, _ := flags.Typed("user"); strings.HasPrefix(text, "nats://") {
-		if err := o.logInLike(text); err != nil {
+		if err := o.setUserFromURL(text); err != nil {
 			return err
 		}
 	}
@@ -180,9 +180,9 @@ func (o *Options) settleFlags(flags *conf.Flags[Options]) error {
 	return nil
 }
 
-// logInLike makes the single user that of a URL, as clients are given it, and the
+// setUserFromURL makes the single user that of a URL, as clients are given it, and the
 // password too if it has one.
-func (o *Options) logInLike(text string) error {
+func (o *Options) setUserFromURL(text string) error {
 	u, err := conf.ParseURL(text)
 	if err != nil {
 		return fmt.Errorf("--user: %w", err)

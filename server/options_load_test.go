@@ -427,7 +427,7 @@ func FuzzProcessConfig(f *testing.F) {
 		if err != nil || len(v.Errors) > 0 {
 			return
 		}
-		o.settleFile(v)
+		o.completeFile(v)
 		before := o.Clone()
 		if diff := optionTable().Compare(o, before); len(diff) > 0 {
 			t.Fatalf("a clone differs in %s", diff[0].Row.Key)

@@ -31,7 +31,7 @@ type row = conf.Row[Options]
 var optionTable = sync.OnceValue(func() *conf.Table[Options] {
 	return conf.NewTable(slices.Concat(
 		serverRows(), monitorRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
-	), foreignKeys())
+	), unsupportedKeys())
 })
 
 // positive bounds counts and sizes for which 0 means the default.

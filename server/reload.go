@@ -9,7 +9,7 @@ import (
 	"gnatsd/conf"
 )
 
-// A reload has two phases. First the settings are read anew, compared with those
+// A reload has two phases. First the settings are read again, compared with those
 // in force, and everything that can fail is made: certificates are read, rules
 // compiled, the log opened. Whatever is in the way is collected, and then nothing
 // has happened. Otherwise the options are swapped and the steps that the changed
@@ -110,13 +110,13 @@ type change struct {
 // must be discarded.
 func (s *Server) prepareReload() (c *change, problems []error) {
 	old, files := s.options(), &readFiles{}
-	next, problems := old.again(files)
+	next, problems := old.reloaded(files)
 	s.attempted.Store(files)
 	if next == nil {
 		return nil, problems
 	}
 	c = s.compare(old, next)
-	problems = append(problems, c.fixed()...)
+	problems = append(problems, c.needRestart()...)
 	problems = append(problems, next.conflicts()...)
 	for _, step := range reloadSteps {
 		if step.prepare == nil || !c.callsFor(step) {
@@ -134,7 +134,7 @@ func (s *Server) prepareReload() (c *change, problems []error) {
 func (s *Server) applyReload(c *change) {
 	s.opts.Store(c.new)
 	s.takeSteps(c, true)
-	for _, w := range c.words() {
+	for _, w := range c.logLines() {
 		s.Noticef("%s", w)
 	}
 	s.takeSteps(c, false)
@@ -163,7 +163,7 @@ func (s *Server) takeSteps(c *change, first bool) {
 func (s *Server) compare(old, next *Options) *change {
 	c := &change{old: old, new: next, effects: map[conf.Effect]bool{}}
 	for _, row := range optionTable().Compare(old, next) {
-		if old.chosen(row.Row) || next.chosen(row.Row) { // or else it follows from another
+		if old.isSet(row.Row) || next.isSet(row.Row) { // or else it follows from another
 			c.rows = append(c.rows, row)
 			c.effects[row.Row.Reload] = true
 		}
@@ -177,9 +177,9 @@ func (s *Server) compare(old, next *Options) *change {
 	return c
 }
 
-// chosen reports whether somebody has set a row: a file, a flag or a program.
-func (o *Options) chosen(r *row) bool {
-	if slices.Contains(o.own, r) {
+// isSet reports whether a file, a flag or a program has set a row.
+func (o *Options) isSet(r *row) bool {
+	if slices.Contains(o.overrides, r) {
 		return true
 	}
 	return o.loaded != nil && o.loaded.values.Origin(r.Key).Layer != conf.FromDefault

@@ -12,7 +12,7 @@ import (
 // What a reload has to do about a row that changed. Rows marked conf.Fixed
 // cannot change.
 const (
-	onSnapshot    conf.Effect = "snapshot"    // nothing: whoever needs it reads the options
+	onSnapshot    conf.Effect = "snapshot"    // nothing: users read the options
 	onLogger      conf.Effect = "logger"      // open the new log
 	onGuard       conf.Effect = "guard"       // new connections
 	onAuth        conf.Effect = "auth"        // check every client again
@@ -21,10 +21,10 @@ const (
 	onDeadline    conf.Effect = "deadline"    // of the next write of every connection
 	onBusyPoll    conf.Effect = "busy poll"   // of everybody's next wait
 	onPing        conf.Effect = "ping"        // set the timer of every connection
-	onInfo        conf.Effect = "info"        // encode INFO anew
+	onInfo        conf.Effect = "info"        // encode INFO again
 	onPidFile     conf.Effect = "pid file"    // write it
 	onPortsFile   conf.Effect = "ports file"  // move it
-	onCluster     conf.Effect = "cluster"     // encode route INFO anew
+	onCluster     conf.Effect = "cluster"     // encode route INFO again
 	onRouteAuth   conf.Effect = "route auth"  // check every route that was accepted again
 	onRouteTLS    conf.Effect = "route tls"   // new handshakes of routes
 	onRoutes      conf.Effect = "routes"      // dial the new ones, close the removed
@@ -90,7 +90,7 @@ func (s *Server) applyRoutes(c *change) {
 }
 
 // prepareGuard compiles who may come in. What has not changed is taken over, so
-// that nobody is judged again for nothing and TLS sessions can be resumed.
+// that no client is checked for nothing and TLS sessions can be resumed.
 func (s *Server) prepareGuard(c *change) (err error) {
 	if c.guard, err = s.newGuard(c.new); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (s *Server) prepareGuard(c *change) (err error) {
 
 func (s *Server) applyGuard(c *change) { s.setGuard(c.guard) }
 
-// applyInfo makes INFO for whoever connects from now on; others are not told.
+// applyInfo makes INFO for new connections; others are not informed.
 func (s *Server) applyInfo(c *change) {
 	if c.old.ClientAdvertise != c.new.ClientAdvertise {
 		if err := s.readvertise(); err != nil {
@@ -157,7 +157,7 @@ func (s *Server) applyPortsFile(c *change) {
 	s.writePortsFile()
 }
 
-// prepareLog opens the log anew if more has changed than what is written to it.
+// prepareLog opens the log again if more has changed than what is written to it.
 // An embedder's logger stays, and so does silence.
 func (s *Server) prepareLog(c *change) error {
 	now := s.log.sink.Load()

@@ -88,7 +88,7 @@ func New(opts *Options) (*Server, error) {
 	if opts != nil {
 		o = *opts
 	}
-	o.remember()
+	o.noteOverrides()
 	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err

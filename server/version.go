@@ -2,6 +2,9 @@ package server
 
 import "runtime/debug"
 
+// Version is the version of the broker in INFO, /varz and `gnatsd -v`.
+const Version = "1.5.0"
+
 // gitCommit is stamped by the linker (see the Makefile).
 var gitCommit string
 

@@ -8,9 +8,7 @@ import (
 	"gnatsd/conf"
 )
 
-// This file is what stands in the way of a reload although the file can be read.
-
-// place gives an error about a setting the place where the setting was made.
+// place adds to an error about a setting the place where the setting was made.
 func (o *Options) place(err error) error {
 	s, ok := errors.AsType[*settingError](err)
 	if !ok || o.loaded == nil {
@@ -19,8 +17,8 @@ func (o *Options) place(err error) error {
 	return placed(err, o.loaded.values.Origin(s.key).Pos, s.key)
 }
 
-// fixed are the changes that need a restart.
-func (c *change) fixed() (problems []error) {
+// needRestart returns an error for each change that needs a restart.
+func (c *change) needRestart() (problems []error) {
 	for _, row := range c.rows {
 		if row.Row.Reload == conf.Fixed {
 			problems = append(problems, fmt.Errorf("config reload not supported for %s: old=%s, new=%s (%s)",
@@ -41,7 +39,7 @@ func fixedName(r *row) string {
 	return r.Field
 }
 
-// conflicts are settings that a running server cannot take on. A start would find
+// conflicts returns an error for each setting that a running server cannot adopt. A start would find
 // most of them when it opens its ports.
 func (o *Options) conflicts() (problems []error) {
 	for _, a := range o.advertised() {

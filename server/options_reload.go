@@ -1,0 +1,100 @@
+package server
+
+import (
+	"errors"
+
+	"gnatsd/conf"
+)
+
+// settingError is an error about a setting, with the key of its row or section.
+type settingError struct {
+	key string
+	err error
+}
+
+// Error returns the text of the error, without the key.
+func (e *settingError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error itself.
+func (e *settingError) Unwrap() error { return e.err }
+
+// noteOverrides notes which rows a program has set by itself, after it loaded the others: a reload
+// keeps them, as it keeps flags. It must be called before fill.
+func (o *Options) noteOverrides() {
+	if o.loaded == nil {
+		o.overrides = optionTable().Set(o)
+		return
+	}
+	o.overrides = nil
+	for _, c := range optionTable().Compare(o.loaded.result, o) {
+		o.overrides = append(o.overrides, c.Row)
+	}
+}
+
+// loadedResult returns what loading led to, empty options if nothing was loaded.
+func (o *Options) loadedResult() *Options {
+	if o.loaded == nil {
+		return &Options{}
+	}
+	return o.loaded.result
+}
+
+// reloaded returns the settings as a reload finds them: the file as it is now, under the flags and
+// the overrides, which do not change. If the file has errors there are no settings; a certificate
+// that cannot be used is an error beside settings that lack it. files takes note of what is read.
+func (o *Options) reloaded(files *readFiles) (next *Options, problems []error) {
+	l := &loading{base: &Options{}, files: files}
+	if o.loaded != nil {
+		l.base, l.flags = o.loaded.base, o.loaded.flags
+	}
+	n := l.base.Clone()
+	if err := n.applyLayers(l, o.ConfigFile, files.source(onlyRegular(conf.System()))); err != nil {
+		return nil, split(err)
+	}
+	optionTable().CopyRows(o.overrides, n, o)
+	n.carryOver(o)
+	problems = n.remakeTLS(o, l)
+	l.result = n.Clone()
+	n.loaded, n.overrides = l, o.overrides
+	n.fill()
+	return n, problems
+}
+
+// carryOver takes from o what no file can say.
+func (n *Options) carryOver(o *Options) {
+	n.NoLog, n.NoSigs = o.NoLog, o.NoSigs
+	n.CustomClientAuthentication, n.CustomRouterAuthentication = o.CustomClientAuthentication, o.CustomRouterAuthentication
+	n.network, n.identity = o.network, o.identity
+	if o.TLS != o.loadedResult().TLS {
+		n.TLS = o.TLS
+	}
+}
+
+// remakeTLS makes the configurations that n asks for. One that a program made stays unless the file
+// turns TLS on.
+func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
+	at := func(key string) conf.Pos { return l.values.Origin(key).Pos }
+	if err := n.makeClientTLS(at); err != nil {
+		problems = append(problems, err)
+		n.TLSConfig, n.tlsFiles = o.TLSConfig, o.tlsFiles // for what is judged next
+	}
+	if !n.TLS && o.tlsFiles == nil {
+		n.TLSConfig = o.TLSConfig
+	}
+	if err := n.makeRouteTLS(at); err != nil {
+		problems = append(problems, err)
+	}
+	if !n.Cluster.tlsOn && !o.Cluster.tlsOn {
+		n.Cluster.TLSConfig = o.Cluster.TLSConfig
+	}
+	return problems
+}
+
+// split returns the errors that err is made of.
+func split(err error) []error {
+	var all conf.Errors
+	if errors.As(err, &all) {
+		return all.Unwrap()
+	}
+	return []error{err}
+}
