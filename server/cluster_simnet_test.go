@@ -20,7 +20,7 @@ type simNet struct {
 	seed uint64
 
 	mu        sync.Mutex
-	rands     map[string]*rand.Rand   // by who is delayed, so that the order among them does not matter
+	rands     map[string]*rand.Rand   // by what is delayed, so that its order does not matter
 	ports     map[string]int          // last one that a host dialed from
 	made      map[[2]string]int       // connections between two hosts
 	listeners map[string]*simListener // by ip:port

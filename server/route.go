@@ -39,7 +39,7 @@ type route struct {
 	check    idleCheck
 
 	// Atomic.
-	heard    atomic.Int64 // when something was received last, since the server started
+	received atomic.Int64 // when something was received last, since the server started
 	stripped atomic.Int64 // messages that lost their headers on the way to the peer
 
 	settled chan struct{} // closed when it is known whether this is the route
@@ -70,9 +70,9 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r := &route{attempt: attempt, settled: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
-	r.heard.Store(int64(time.Since(s.start)))
+	r.received.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
-	r.watchLink()
+	r.noteReceived()
 	r.interest.to = r
 	r.out.setLimits(routeOutLimits(s.options()))
 	return r

@@ -164,7 +164,7 @@ func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 		r.headers.Store(info.Headers)
 		return true, nil
 	}
-	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one meant for clients
+	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one for clients
 		before = r.remote
 		known := *before
 		known.Import, known.Export = info.Import, info.Export

@@ -7,38 +7,40 @@ import (
 
 // This file notices routes that have gone idle.
 
-// heardLink notes when something is received.
-type heardLink struct {
+// receivingLink notes when something is received.
+type receivingLink struct {
 	link
-	start time.Time // of the server: the clock of the machine may be set meanwhile
-	heard *atomic.Int64
+	start    time.Time // of the server: the clock of the machine may be set meanwhile
+	received *atomic.Int64
 }
 
-func (l *heardLink) recv(in *inbuf, limit int) (int, error) {
+func (l *receivingLink) recv(in *inbuf, limit int) (int, error) {
 	n, err := l.link.recv(in, limit)
 	if n > 0 {
-		l.heard.Store(int64(time.Since(l.start)))
+		l.received.Store(int64(time.Since(l.start)))
 	}
 	return n, err
 }
 
-// watchLink makes the link note when something is received.
-func (r *route) watchLink() {
-	r.link = &heardLink{link: r.link, start: r.srv.start, heard: &r.heard}
+// noteReceived makes the link note when something is received.
+func (r *route) noteReceived() {
+	r.link = &receivingLink{link: r.link, start: r.srv.start, received: &r.received}
 }
 
 // idle returns how long ago something was received.
-func (r *route) idle() time.Duration { return time.Since(r.srv.start) - time.Duration(r.heard.Load()) }
+func (r *route) idle() time.Duration {
+	return time.Since(r.srv.start) - time.Duration(r.received.Load())
+}
 
 // idleCheck notices early, between servers of this kind, that nothing is received: a
 // PING goes out after a tick in which nothing came, and a route that is idle for more
 // than maxIdleTicks is closed. Towards 1.x there is only the ping timer that clients
 // have too.
 type idleCheck struct {
-	timer *time.Timer
-	due   time.Time // of the next tick
-	heard int64     // route.heard at the last tick
-	idle  int       // ticks without anything received
+	timer    *time.Timer
+	due      time.Time // of the next tick
+	received int64     // route.received at the last tick
+	idle     int       // ticks without anything received
 }
 
 const (
@@ -78,13 +80,13 @@ func (r *route) checkIdle() {
 // idleTicks counts one tick, and sets the timer for the next. A tick that is late does
 // not count: this server was stopped, or is overloaded, and may have had no time to read.
 func (r *route) idleTicks() int {
-	heard, now := r.heard.Load(), time.Now()
+	received, now := r.received.Load(), time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.check
 	switch {
-	case heard != c.heard:
-		c.idle, c.heard = 0, heard
+	case received != c.received:
+		c.idle, c.received = 0, received
 	case c.idle == 0 || now.Sub(c.due) < idleTick/2:
 		c.idle++
 	}

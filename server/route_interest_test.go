@@ -19,7 +19,8 @@ func TestSpeedHalfAMillionSubscriptions(t *testing.T) {
 	largeInterest(t, 500_000, 100_000)
 }
 
-// largeInterest lets a server join another that has all subscriptions, and then a client leave that has some of them.
+// largeInterest lets a server join another that has all subscriptions, and then a client leave
+// that has some of them.
 func largeInterest(t *testing.T, all, leaving int) {
 	t.Helper()
 	a := startServer(t, nil)

@@ -29,7 +29,7 @@ func (r *route) handshake() bool {
 		r.close(closeTLSFailure)
 		return false
 	}
-	r.watchLink()
+	r.noteReceived()
 	return true
 }
 

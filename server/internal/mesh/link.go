@@ -148,7 +148,7 @@ func (m *Mesh) settleStandby(now time.Time) {
 		switch p := m.peers[s.peer]; {
 		case m.idle(p.active.id) < idleLimit:
 			m.routeAlive(now, p, s)
-		case !s.probed, now.Sub(s.until) > probeGrace: // not probed, or Wake came too late to see the answer
+		case !s.probed, now.Sub(s.until) > probeGrace: // Wake came too late to see the answer
 			m.probe(now, p, s)
 		default:
 			m.close(p.active, StaleRoute)

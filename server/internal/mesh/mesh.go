@@ -1,6 +1,6 @@
 // Package mesh is the state of one server's cluster: which servers there are, which addresses to
-// dial and when, which of two connections to one server is the route, and what other servers are
-// told about a third one.
+// dial and when, which of two connections to one server is the route, and which servers are
+// advertised to which others.
 //
 // It is a state machine without goroutines, clocks or sockets. Events go in as method calls,
 // together with the time; what is to be done about them comes out of [Mesh.Actions]. It does not
