@@ -36,7 +36,7 @@ type batch struct {
 
 	begun  time.Time // of the batch, or the last flush
 	steps  int       // work since the clock was looked at
-	pinned graceKey
+	pinned pin
 
 	inMsgs, inBytes int64
 	maxPending      int64 // of clients
@@ -172,15 +172,15 @@ func (b *batch) end() {
 // before they answer a PING.
 func (b *batch) pin() {
 	if b.pinned.shard == nil {
-		b.pinned = b.srv.grace.enter(b.from.slot)
+		b.pinned = b.srv.grace.pin(b.from.slot)
 	}
 }
 
 // unpin says that everything collected has been handed over, to other clients at least.
 func (b *batch) unpin() {
 	if b.pinned.shard != nil {
-		b.srv.grace.leave(b.pinned)
-		b.pinned = graceKey{}
+		b.srv.grace.unpin(b.pinned)
+		b.pinned = pin{}
 		b.members.clear()
 	}
 }

@@ -9,7 +9,7 @@
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve). The reader waits for bytes
 // without holding memory for them (link.go, inbuf.go), and may poll for a moment before it sleeps
-// (busypoll.go). What one read brought is a [batch]. The parser (op.go) returns one operation after
+// (busypoll.go). What one read brought is a [batch]. The parser (parser.go) returns one operation after
 // the other, with a count where equal ones follow each other, and the role of the connection acts
 // on each (client.go, route.go). A publication is matched (package sublist), and the batch notes
 // its place in the read buffer for those who get it: once for a whole list of plain subscriptions,
@@ -26,14 +26,14 @@
 // everything before the PING is in the queues of its subscribers.
 //
 // Batches of other readers may hold messages for a subscription that has just ended. The PONG that
-// follows an UNSUB waits for them (grace.go): after it no message of that
+// follows an UNSUB waits for them (deliver_grace.go): after it no message of that
 // subscription comes, so a client that drains loses none.
 //
 // # Who owns what
 //
 //   - The reader alone reads, acts and tears down (conn.teardown). Others may
 //     push to its outbound, or ask it to end with conn.close(reason). Every reason
-//     is a row of the table in errors.go: what the peer is told, what the log
+//     is a row of the table in conn_close.go: what the peer is told, what the log
 //     says, what /connz shows.
 //   - Whoever sets outbound.busy writes to the socket, and hands that right over
 //     to the writer goroutine or gives it back.
@@ -86,7 +86,7 @@
 // the other. Large pages are made one at a time and yield to messages. What /metrics
 // says is a table, too (monitor_metrics.go): a metric is a row. How long messages stay
 // here is measured on some batches
-// (latency.go): when the bytes were read goes along with one target, as far as
+// (deliver_latency.go): when the bytes were read goes along with one target, as far as
 // the socket, or to its place in the backlog.
 //
 // # How servers find each other

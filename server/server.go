@@ -55,7 +55,7 @@ type Server struct {
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
-	grace    *grace
+	grace    *gracePeriods
 	helpers  flushHelpers
 	busyPoll busyPoll
 	clients  registry
@@ -103,7 +103,7 @@ func New(opts *Options) (*Server, error) {
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		subs:  sublist.New[*subscription](),
-		grace: newGrace(),
+		grace: newGracePeriods(),
 		exit:  os.Exit,
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),

@@ -9,27 +9,27 @@ import (
 
 func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGrace()
+		g := newGracePeriods()
 		g.wait() // nobody is inside
-		a, b := g.enter(1), g.enter(2)
+		a, b := g.pin(1), g.pin(2)
 		var over atomic.Int32
 		for range 3 {
 			go func() { g.wait(); over.Add(1) }()
 		}
 		synctest.Wait()
-		late := g.enter(1)
-		g.leave(a)
+		late := g.pin(1)
+		g.unpin(a)
 		synctest.Wait()
 		if n := over.Load(); n != 0 {
 			t.Errorf("%d waits are over while one is inside, want 0", n)
 		}
-		g.leave(b)
+		g.unpin(b)
 		synctest.Wait()
 		// The two that came while the first was waiting need a period that begins after they came.
 		if n := over.Load(); n != 1 {
 			t.Errorf("%d waits are over while one is inside who came after the first, want 1", n)
 		}
-		g.leave(late)
+		g.unpin(late)
 		synctest.Wait()
 		if n := over.Load(); n != 3 {
 			t.Errorf("%d waits are over when nobody is inside, want 3", n)
@@ -42,7 +42,7 @@ func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 func TestGraceAgainstPublication(t *testing.T) {
 	t.Parallel()
 	type thing struct{ dead atomic.Bool }
-	g := newGrace()
+	g := newGracePeriods()
 	var current atomic.Pointer[thing]
 	current.Store(new(thing))
 	stop := make(chan bool)
@@ -55,14 +55,14 @@ func TestGraceAgainstPublication(t *testing.T) {
 					return
 				default:
 				}
-				k := g.enter(n)
+				k := g.pin(n)
 				for th, i := current.Load(), 0; i < 20; i++ {
 					if th.dead.Load() {
 						t.Error("used after the wait was over")
 						i = 20
 					}
 				}
-				g.leave(k)
+				g.unpin(k)
 			}
 		})
 	}

@@ -3,7 +3,7 @@ package server
 // memberCache keeps the queue subscriptions that routed messages named most
 // recently, by the ids they were named with. It is forgotten whenever a batch
 // is pushed, so who unsubscribes waits for what it holds like for every match
-// (grace.go).
+// (deliver_grace.go).
 type memberCache struct {
 	rows [maxMembers]memberRow
 	used int

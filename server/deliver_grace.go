@@ -1,0 +1,132 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// gracePeriods let a client that unsubscribed wait until no batch can hold messages for the
+// subscription. Batches match first and push later; without this, a message could follow the PONG
+// that ends a drain, and be lost: the client has dropped its subscription by then.
+//
+// This is SRCU (sleepable read-copy-update): a batch is pinned in the current epoch from its first
+// match to its push. A grace period begins the next epoch and waits until no batch is pinned in the
+// one before: a batch that is pinned later matches later, and does not find the subscription.
+type gracePeriods struct {
+	epoch   atomic.Uint32 // only its last bit counts
+	waiting atomic.Bool
+	unpins  chan struct{} // receives when a batch is unpinned during a grace period
+
+	shards [graceShards]graceShard
+
+	mu    sync.Mutex // guards what follows
+	cond  sync.Cond
+	begun uint64 // grace periods; one at a time is under way
+	ended uint64
+}
+
+// graceShards is how many counters batches are spread over, so that cores do not
+// contend for one.
+const graceShards = 8
+
+// graceShard counts the pinned batches, per epoch.
+type graceShard struct {
+	pinned [2]atomic.Int64
+	_      [48]byte // a cache line of its own
+}
+
+// pin is how a pinned batch is unpinned. The zero pin is of none.
+type pin struct {
+	shard *graceShard
+	epoch uint32
+}
+
+func newGracePeriods() *gracePeriods {
+	g := &gracePeriods{unpins: make(chan struct{}, 1)}
+	g.cond.L = &g.mu
+	return g
+}
+
+// pin pins a batch in the current epoch. n spreads batches over the shards.
+func (g *gracePeriods) pin(n uint32) pin {
+	s := &g.shards[n%graceShards]
+	for {
+		p := pin{s, g.epoch.Load() & 1}
+		s.pinned[p.epoch].Add(1)
+		if g.epoch.Load()&1 == p.epoch {
+			return p
+		}
+		g.unpin(p) // a grace period began in between and may have missed this batch
+	}
+}
+
+// unpin ends what pin began.
+func (g *gracePeriods) unpin(p pin) {
+	if p.shard.pinned[p.epoch].Add(-1) > 0 || !g.waiting.Load() {
+		return
+	}
+	select {
+	case g.unpins <- struct{}{}:
+	default: // the one that is there wakes the waiter as well
+	}
+}
+
+// pinned returns about how many batches are pinned.
+func (g *gracePeriods) pinned() int {
+	n := int64(0)
+	for i := range g.shards {
+		n += g.shards[i].pinned[0].Load() + g.shards[i].pinned[1].Load()
+	}
+	return int(n)
+}
+
+// wait returns when all batches that are pinned now have been unpinned. The caller must not have
+// one pinned. Concurrent callers share a grace period.
+func (g *gracePeriods) wait() {
+	for period := g.next(); g.begin(period); {
+		g.drain()
+		g.end()
+	}
+}
+
+// next returns the first grace period that begins from now on.
+func (g *gracePeriods) next() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.begun + 1
+}
+
+// begin waits until a grace period has ended, and reports false, or until none is under way: then
+// the caller runs the next one.
+func (g *gracePeriods) begin(period uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.ended < period && g.begun > g.ended {
+		g.cond.Wait()
+	}
+	if g.ended >= period {
+		return false
+	}
+	g.begun++
+	return true
+}
+
+func (g *gracePeriods) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended++
+	g.cond.Broadcast()
+}
+
+// drain begins the next epoch and waits until no batch is pinned in the one before. One caller at a
+// time.
+func (g *gracePeriods) drain() {
+	g.waiting.Store(true)
+	defer g.waiting.Store(false)
+	before := (g.epoch.Add(1) - 1) & 1
+	for i := range g.shards {
+		for g.shards[i].pinned[before].Load() > 0 {
+			<-g.unpins
+		}
+	}
+}
