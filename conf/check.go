@@ -1,55 +1,55 @@
 package conf
 
-// This file holds what reading a file reports.
+// This file holds what reading the values of a file reports.
 
 import (
 	"fmt"
 	"strings"
 )
 
-// Check takes reports about one setting of a file.
+// Check collects reports about one setting of a file.
 type Check struct {
-	report *Report
-	path   string
-	secret bool
-	wrong  string // begins errors about the wrong kind
+	report    *Report
+	path      string
+	secret    bool
+	typeError string // begins errors about a value of the wrong type
 }
 
-// Report is what reading a file found.
+// Report is what was found while reading a file.
 type Report struct {
-	// Errors forbid to use the file.
+	// Errors make the file unusable.
 	Errors Errors
 	// Warnings are about values that work but should be changed.
 	Warnings Errors
-	// Unknown are keys that nothing uses.
+	// Unknown are about keys that nothing uses.
 	Unknown Errors
 }
 
-// Err is the errors of the report, nil if there are none.
+// Err returns the errors of the report, nil if there are none.
 func (r *Report) Err() error { return r.Errors.err() }
 
-// In is the check for a key below the setting.
+// In returns the check for a key in the map that is the setting.
 func (c *Check) In(key string) *Check {
 	sub := *c
 	sub.path += "." + key
 	return &sub
 }
 
-// Errorf reports what is wrong with a value.
+// Errorf reports an error about a value.
 func (c *Check) Errorf(at Pos, format string, args ...any) {
 	c.report.Errors.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
-// Warnf reports what should be changed about a value that works.
+// Warnf reports a warning about a value that works.
 func (c *Check) Warnf(at Pos, format string, args ...any) {
 	c.report.Warnings.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
-// Want reports a value of the wrong kind: "want …, have …".
+// Want reports a value of the wrong type: "want …, have …".
 func (c *Check) Want(n *Node, want string) {
 	e := &Error{Pos: n.Pos, Key: c.path, Msg: fmt.Sprintf("want %s, have %s", want, c.Have(n))}
-	if c.wrong != "" {
-		e.Msg = c.wrong + ": " + e.Msg
+	if c.typeError != "" {
+		e.Msg = c.typeError + ": " + e.Msg
 	}
 	switch {
 	case n.Raw == "" || n.Kind == String || !strings.HasPrefix(want, "a string"):
@@ -61,20 +61,20 @@ func (c *Check) Want(n *Node, want string) {
 	c.report.Errors.add(e)
 }
 
-// Have describes a value, but not the text of a secret.
+// Have describes a value for an error, without the text of a secret.
 func (c *Check) Have(n *Node) string {
-	s := n.Describe()
+	s := n.describe()
 	if c.secret {
 		s = n.Kind.String()
 	}
 	if n.Var != "" {
-		s += " from $" + cut(n.Var)
+		s += " from $" + shorten(n.Var)
 	}
 	return s
 }
 
-// Unknown reports a key that nothing uses, unless it was used as a variable.
-// known are those that could have been meant.
+// Unknown reports a key that nothing uses, unless it was used as a variable. known are the keys
+// that could have been meant.
 func (c *Check) Unknown(p *Pair, known []string) {
 	if p.Used || c.report.Unknown.full() {
 		return
@@ -86,7 +86,7 @@ func (c *Check) Unknown(p *Pair, known []string) {
 	c.report.Unknown.add(unknownKey(p, c.path+"."+p.Key, hint))
 }
 
-// String reads a string, or reports that there is none.
+// String returns the string that a value is, or reports that it is none.
 func (c *Check) String(n *Node) (string, bool) {
 	if n.Kind != String {
 		c.Want(n, "a string")
@@ -95,15 +95,15 @@ func (c *Check) String(n *Node) (string, bool) {
 	return n.Str, true
 }
 
-// Out is the check for what c lies in.
+// Out returns the check for the map that the setting is in.
 func (c *Check) Out() *Check {
 	sub := *c
 	sub.path = c.path[:max(0, strings.LastIndexByte(c.path, '.'))]
 	return &sub
 }
 
-// Hush is the check for a value that must not be shown.
-func (c *Check) Hush() *Check {
+// Secret returns the check for a value that must not be shown.
+func (c *Check) Secret() *Check {
 	sub := *c
 	sub.secret = true
 	return &sub

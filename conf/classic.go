@@ -1,11 +1,10 @@
 package conf
 
-// This file holds the surface that programs embedding gnatsd 1.x compile
-// against. It deals in maps of any, as it always did.
+// This file holds the functions that programs embedding gnatsd 1.x use. They return maps of any, as
+// they did there.
 
-// Parse reads a configuration. The values are string, bool, int64, float64,
-// time.Time, []any and map[string]any. Files it includes are relative to the
-// working directory.
+// Parse reads a configuration. The values are string, bool, int64, float64, time.Time, []any and
+// map[string]any. Files it includes are relative to the working directory.
 func Parse(data string) (map[string]any, error) {
 	root, err := System().Text("", data)
 	if err != nil {
@@ -23,6 +22,7 @@ func ParseFile(fp string) (map[string]any, error) {
 	return root.classicMap(), nil
 }
 
+// classicMap is a map as Parse returns it.
 func (n *Node) classicMap() map[string]any {
 	m := make(map[string]any, len(n.Pairs))
 	for p := range n.Effective() {
@@ -31,6 +31,7 @@ func (n *Node) classicMap() map[string]any {
 	return m
 }
 
+// classic is a value as Parse returns it.
 func (n *Node) classic() any {
 	switch n.Kind {
 	case String:

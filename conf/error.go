@@ -1,6 +1,6 @@
 package conf
 
-// This file holds places, the errors that carry them, and how both are shown.
+// This file holds positions in files, the errors that have them, and how both are shown.
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Pos is a place in a file. Line and Col count from 1, columns in characters.
-// The zero Pos is no place.
+// Pos is a position in a file. Line and Col count from 1, columns in characters. The zero Pos is
+// unknown.
 type Pos struct {
 	File      string
 	Line, Col int
@@ -28,7 +28,7 @@ type source struct {
 	text string
 }
 
-// String gives file:line:col, or line:col for text without a name.
+// String returns file:line:col, or line:col for text without a name.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -40,13 +40,12 @@ func (p Pos) String() string {
 	return p.File + ":" + s
 }
 
-// IsZero says that p is no place.
+// IsZero reports whether p is unknown.
 func (p Pos) IsZero() bool {
 	return p.Line == 0 && p.File == ""
 }
 
-// sourceLine is the line p is on, without its end; ok is false if the text is
-// not at hand.
+// sourceLine is the line p is on, without its end; ok is false if the text is not known.
 func (p Pos) sourceLine() (line string, ok bool) {
 	if p.src == nil || p.Line == 0 {
 		return "", false
@@ -65,29 +64,28 @@ func (p Pos) sourceLine() (line string, ok bool) {
 	return strings.TrimSuffix(text, "\r"), true
 }
 
-// Error is one thing that is wrong in a file or on a command line.
+// Error is one error in a file or on a command line.
 type Error struct {
 	Pos Pos
-	// Key is the path of the setting, as in "cluster.port"; empty if the error is
-	// not about one.
+	// Key is the path of the setting, as in "cluster.port"; empty if the error is not about one.
 	Key string
 	Msg string
-	// Hint says what to do; it is put in parentheses behind the message.
+	// Hint says what to do. It follows the message in parentheses.
 	Hint string
 
 	shows    string // the part of Msg that is text of a value, and may be secret
-	variable bool   // about a variable: explains itself wherever the reference stood
+	variable bool   // about a variable, and complete without the text around the reference
 	last     bool   // nothing can be read after it
 }
 
-// Error gives "file:line:col: key: message (hint)", leaving out what is not known.
+// Error returns "file:line:col: key: message (hint)", without what is not known.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if !e.Pos.IsZero() {
 		b.WriteString(e.Pos.String() + ": ")
 	}
 	if e.Key != "" {
-		b.WriteString(cutAt(e.Key, maxShownKey) + ": ")
+		b.WriteString(shortenTo(e.Key, maxShownKey) + ": ")
 	}
 	b.WriteString(e.Msg)
 	if e.Hint != "" {
@@ -96,8 +94,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// frame is Error followed by the line of the file and a caret under the place. secret says which
-// keys of the file are secret.
+// frame is Error followed by the line of the file and a caret under the position. secret reports
+// which keys of the file are secret.
 func (e *Error) frame(secret func(key string) bool) string {
 	line, ok := e.Pos.sourceLine()
 	if !ok {
@@ -108,11 +106,11 @@ func (e *Error) frame(secret func(key string) bool) string {
 	return e.Error() + "\n    " + shown + "\n    " + strings.Repeat(" ", col) + "^"
 }
 
-// Errors are all the errors of one file, in the order of discovery. It is never
-// empty when it is returned as an error.
+// Errors are all errors of one file, in the order in which they were found. It is never empty when
+// it is returned as an error.
 type Errors []*Error
 
-// Error gives one error per line.
+// Error returns one error per line.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {
@@ -121,7 +119,7 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// add appends an error, but not more than anybody would read.
+// add appends an error, but not more than maxErrors.
 func (es *Errors) add(e *Error) {
 	switch {
 	case len(*es) < maxErrors:
@@ -131,15 +129,15 @@ func (es *Errors) add(e *Error) {
 	}
 }
 
-// full says that add appends nothing more.
+// full reports whether add appends nothing more.
 func (es *Errors) full() bool { return len(*es) > maxErrors }
 
-// Sorted returns the errors file by file, as first met, and in the order of the
-// lines of each; not more than anybody would read.
+// Sorted returns the errors by file, in the order in which files occur, and by position; not more
+// than maxErrors.
 func (es Errors) Sorted() Errors {
 	files := make(map[string]int)
 	for _, e := range es {
-		if _, met := files[e.Pos.File]; !met {
+		if _, known := files[e.Pos.File]; !known {
 			files[e.Pos.File] = len(files)
 		}
 	}
@@ -174,8 +172,8 @@ func (es Errors) err() error {
 	return es
 }
 
-// Explain is the text of err for a terminal: every [Error] in it is followed by its line of the
-// file, with a caret under the place. Values of secret keys are redacted.
+// Explain returns the text of err for a terminal: every [Error] in it is followed by its line of
+// the file, with a caret under the position. Values of secret keys are redacted.
 func (tb *Table[T]) Explain(err error) string {
 	var es Errors
 	if errors.As(err, &es) {
@@ -192,6 +190,7 @@ func (tb *Table[T]) Explain(err error) string {
 	return err.Error()
 }
 
+// visible is what a terminal shows for a character, in one column: the caret must stay under it.
 func visible(r rune) rune {
 	switch {
 	case r == '\t' || unicode.IsSpace(r):
@@ -202,7 +201,7 @@ func visible(r rune) rune {
 	return r
 }
 
-// near cuts a line that no person wrote to what the search for secrets needs.
+// near shortens a very long line to what the search for secrets needs.
 func near(line string, col int) (string, int) {
 	const before, behind = 4096, 512
 	if col > before {
@@ -218,7 +217,7 @@ func near(line string, col int) (string, int) {
 	return line, col
 }
 
-// window cuts a long line to the part around col.
+// window shortens a long line to the part around col.
 func window(line []rune, col int) (string, int) {
 	const before, width = 60, 100
 	prefix := ""
@@ -240,10 +239,11 @@ const (
 	maxShownKey  = 150 // with the sections it lies in
 )
 
-// cut shortens text from a file for a message, and makes it printable.
-func cut(s string) string { return cutAt(s, maxShownText) }
+// shorten shortens text from a file for a message, and makes it printable.
+func shorten(s string) string { return shortenTo(s, maxShownText) }
 
-func cutAt(s string, most int) string {
+// shortenTo is shorten with a limit in bytes.
+func shortenTo(s string, most int) string {
 	if len(s) > most {
 		end := most
 		for end > 0 && !utf8.RuneStart(s[end]) {
@@ -254,18 +254,19 @@ func cutAt(s string, most int) string {
 	return Printable(s)
 }
 
+// quote is shorten in quotes.
 func quote(s string) string {
-	return `"` + cut(s) + `"`
+	return `"` + shorten(s) + `"`
 }
 
-// Printable escapes what would disturb a terminal or a log: control characters, line ends, and bytes
-// that are not UTF-8. It is for text of others in a message of one line.
+// Printable escapes what would disturb a terminal or a log: control characters, line ends, and
+// bytes that are not UTF-8. Text from outside is shown through it.
 func Printable(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
 }
 
-// char names a character for a message. End of text is -1.
+// char is a character as a message shows it.
 func char(r rune) string {
 	if r == endOfText {
 		return "EOF"
@@ -276,12 +277,13 @@ func char(r rune) string {
 	return Printable(string(r))
 }
 
-// showing marks text of a value that the message holds.
+// showing records which text of a value the message contains.
 func (e *Error) showing(text string) *Error {
 	e.shows = text
 	return e
 }
 
+// errorAt is an error without a key.
 func errorAt(at Pos, format string, args ...any) *Error {
 	return &Error{Pos: at, Msg: fmt.Sprintf(format, args...)}
 }

@@ -1,27 +1,27 @@
 package conf
 
-// This file reads the command line into a record of what was typed. The record
-// can be laid over the values of a file again and again.
+// This file reads the command line into a record of the flags that were given, which a program
+// applies to its settings at the start and at every reload.
 
 import (
 	"flag"
 	"slices"
 )
 
-// Flags is what was typed on a command line.
+// Flags are the flags that were given on a command line.
 type Flags[T any] struct {
 	table *Table[T]
 	typed []typedFlag[T]
 }
 
+// typedFlag is one use of a flag.
 type typedFlag[T any] struct {
 	row  *Row[T]
 	flag Flag
 	text string
 }
 
-// Define adds the flags of all rows to fs and returns the record that parsing fs
-// will fill.
+// Define adds the flags of all rows to fs and returns the record that parsing fs will fill.
 func (tb *Table[T]) Define(fs *flag.FlagSet) *Flags[T] {
 	f := &Flags[T]{table: tb}
 	for _, r := range tb.rows {
@@ -34,8 +34,8 @@ func (tb *Table[T]) Define(fs *flag.FlagSet) *Flags[T] {
 	return f
 }
 
-// Typed returns the text of the last use of a flag, by any of its names. ok is
-// false if it was not typed.
+// Typed returns the text of the last use of a flag, by any of its names. ok is false if it was not
+// given.
 func (f *Flags[T]) Typed(name string) (text string, ok bool) {
 	if f == nil {
 		return "", false
@@ -48,8 +48,8 @@ func (f *Flags[T]) Typed(name string) (text string, ok bool) {
 	return "", false
 }
 
-// Asked says whether the last use of a switch turned it on.
-func (f *Flags[T]) Asked(name string) bool {
+// Enabled reports whether the last use of a switch turned it on.
+func (f *Flags[T]) Enabled(name string) bool {
 	text, ok := f.Typed(name)
 	on, err := ParseSwitch(text)
 	return ok && err == nil && on
@@ -74,8 +74,8 @@ func (v *flagValue[T]) Set(text string) error {
 	return nil
 }
 
-// String is asked for the default, which the usage text has elsewhere.
+// String returns no default: the usage text has it elsewhere.
 func (v *flagValue[T]) String() string { return "" }
 
-// IsBoolFlag tells package flag that the flag needs no value.
+// IsBoolFlag reports to package flag whether the flag needs no value.
 func (v *flagValue[T]) IsBoolFlag() bool { return v.row.Type.isSwitch }

@@ -1,6 +1,6 @@
 package conf
 
-// This file reads files: the first one and those it includes.
+// This file reads files: the first one and those that it includes.
 
 import (
 	"errors"
@@ -13,22 +13,21 @@ import (
 	"unicode"
 )
 
-// Source is where files and environment variables come from.
+// Source provides files and environment variables.
 type Source struct {
-	// Read returns the content of a file. included is false for the first one,
-	// which may be a pipe.
+	// Read returns the content of a file. included is false for the first one, which may be a pipe.
 	Read func(path string, included bool) ([]byte, error)
 	// Env returns the value of an environment variable.
 	Env func(name string) (string, bool)
 }
 
-// System is the file system and the environment of the process.
+// System returns the file system and the environment of the process.
 func System() Source {
 	return Source{Read: readFile, Env: os.LookupEnv}
 }
 
-// File reads the configuration in a file. With an error the node holds the
-// pairs that could be read, or is nil if the file could not be.
+// File reads the configuration in a file. With an error the node has the pairs that could be read,
+// or is nil if the file could not be.
 func (s Source) File(path string) (*Node, error) {
 	text, err := s.Read(path, false)
 	if err != nil {
@@ -37,13 +36,13 @@ func (s Source) File(path string) (*Node, error) {
 	return s.read(path, string(text), absolute(path))
 }
 
-// Text reads a configuration; name stands for it in errors. Files it includes
-// are relative to the directory of that name, if it has one, or else to the
-// working directory.
+// Text reads a configuration; name is its name in errors. Files it includes are relative to the
+// directory of that name, if it has one, or else to the working directory.
 func (s Source) Text(name, text string) (*Node, error) {
 	return s.read(name, text, name)
 }
 
+// read reads a text; file is its absolute path.
 func (s Source) read(name, text, file string) (*Node, error) {
 	p := parser{
 		lexer:   newLexer(name, text),
@@ -53,6 +52,7 @@ func (s Source) read(name, text, file string) (*Node, error) {
 	return root, p.errs.err()
 }
 
+// absolute is a path that identifies a file.
 func absolute(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -61,8 +61,8 @@ func absolute(path string) string {
 	return abs
 }
 
-// readFile reads a file of bounded size. An included one must be a regular
-// file: a pipe nobody writes to would hang the start.
+// readFile reads a file of bounded size. An included one must be a regular file: a pipe without a
+// writer would block the start.
 func readFile(path string, included bool) ([]byte, error) {
 	if included {
 		info, err := os.Stat(path)
@@ -86,8 +86,8 @@ func readFile(path string, included bool) ([]byte, error) {
 }
 
 // include reads the rest of an include pair and sets the pairs of the file in m.
-func (p *parser) include(m *Node, where place) *Error {
-	p.path = p.path[:len(p.path)-1] // include is no setting
+func (p *parser) include(m *Node, in context) *Error {
+	p.path = p.path[:len(p.path)-1] // include is not a setting
 	p.skipBlanks()
 	at := p.pos()
 	path, err := p.includePath()
@@ -103,9 +103,10 @@ func (p *parser) include(m *Node, where place) *Error {
 			m.set(pair)
 		}
 	}
-	return p.terminator(where)
+	return p.terminator(in)
 }
 
+// includePath reads the path behind include.
 func (p *parser) includePath() (string, *Error) {
 	at := p.pos()
 	found := ""
@@ -145,10 +146,10 @@ func (p *parser) includePath() (string, *Error) {
 	return rest[:end], nil
 }
 
-// readIncluded reads an included file on its own: it sees no variables of the
-// file that includes it.
+// readIncluded reads an included file by itself: variables of the including file are not visible in
+// it.
 func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
-	prefix := fmt.Sprintf("error parsing include file '%s', ", cut(path))
+	prefix := fmt.Sprintf("error parsing include file '%s', ", shorten(path))
 	if len(p.files) > maxNesting {
 		return nil, errorAt(at, "%sfiles include one another more than %d deep", prefix, maxNesting)
 	}
@@ -177,9 +178,8 @@ func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
 	return root, nil
 }
 
-// openIncluded reads a file named relative to the directory of the including
-// one. That goes for absolute paths too; those that exist only as they are, are
-// taken so. It returns the path it read.
+// openIncluded reads a file named relative to the directory of the including one. That goes for
+// absolute paths too, unless the file exists only there. It returns the path it read.
 func (p *parser) openIncluded(path string) (file, text string, err error) {
 	file = filepath.Join(filepath.Dir(p.src.name), path)
 	content, err := p.source.Read(file, true)

@@ -1,8 +1,8 @@
 package conf
 
-// This file cuts text into the tokens of the language: keys, strings and
-// blocks; numbers are in number.go. What a token is depends on where it stands,
-// so there is no stream of tokens: the parser asks for the one it expects.
+// This file reads the tokens of the language: keys, strings and blocks; numbers are in number.go.
+// What a token is depends on its context, so there is no stream of tokens: the parser calls the
+// function for the one it expects.
 
 import (
 	"strconv"
@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// endOfText is what peek sees behind the last character.
+// endOfText is what peek returns behind the last character.
 const endOfText rune = -1
 
 // lexer is a cursor in a text.
@@ -20,50 +20,51 @@ type lexer struct {
 	text string
 	off  int // of the next character
 
-	// fixed, if set, is the place of everything: the text of an environment
-	// variable has no lines of its own.
+	// fixed, if set, is the position of everything: the text of an environment variable has no
+	// lines in a file.
 	fixed *Pos
 
-	mark      int // an offset whose line and column are known
-	markLine  int
-	markChars int // characters of that line before it
+	known      int // an offset whose line and column are known
+	knownLine  int
+	knownChars int // characters of that line before it
 }
 
 func newLexer(name, text string) lexer {
-	l := lexer{src: &source{name: name, text: text}, text: text, markLine: 1}
-	if strings.HasPrefix(text, "\ufeff") { // a byte-order mark is no part of the first key
+	l := lexer{src: &source{name: name, text: text}, text: text, knownLine: 1}
+	if strings.HasPrefix(text, "\ufeff") { // a byte order mark is no part of the first key
 		l.off = len("\ufeff")
-		l.mark = l.off
+		l.known = l.off
 	}
 	return l
 }
 
-// pos is the place of the next character.
+// pos is the position of the next character.
 func (l *lexer) pos() Pos {
 	return l.posAt(l.off)
 }
 
-// posAt is the place of an offset. It counts from the last place asked for, so
-// that asking for places in ascending order costs one pass over the text.
+// posAt is the position of an offset. It counts from the offset of the last call, so that calls in
+// ascending order take one pass over the text.
 func (l *lexer) posAt(off int) Pos {
 	if l.fixed != nil {
 		return *l.fixed
 	}
-	if off < l.mark {
-		l.mark, l.markLine, l.markChars = 0, 1, 0
+	if off < l.known {
+		l.known, l.knownLine, l.knownChars = 0, 1, 0
 	}
-	for l.mark < off {
-		r, size := utf8.DecodeRuneInString(l.text[l.mark:])
-		l.mark += size
-		l.markChars++
+	for l.known < off {
+		r, size := utf8.DecodeRuneInString(l.text[l.known:])
+		l.known += size
+		l.knownChars++
 		if r == '\n' {
-			l.markLine++
-			l.markChars = 0
+			l.knownLine++
+			l.knownChars = 0
 		}
 	}
-	return Pos{File: l.src.name, Line: l.markLine, Col: l.markChars + 1, src: l.src}
+	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src}
 }
 
+// peek returns the next character, or endOfText.
 func (l *lexer) peek() rune {
 	if l.off >= len(l.text) {
 		return endOfText
@@ -72,6 +73,7 @@ func (l *lexer) peek() rune {
 	return r
 }
 
+// next consumes the next character and returns it, or endOfText.
 func (l *lexer) next() rune {
 	if l.off >= len(l.text) {
 		return endOfText
@@ -81,7 +83,7 @@ func (l *lexer) next() rune {
 	return r
 }
 
-// charAt names the character at an offset for a message.
+// charAt is the character at an offset as a message shows it.
 func (l *lexer) charAt(off int) string {
 	if off >= len(l.text) {
 		return char(endOfText)
@@ -93,13 +95,13 @@ func (l *lexer) charAt(off int) string {
 func isNewline(r rune) bool { return r == '\n' || r == '\r' }
 func isDigit(r rune) bool   { return r >= '0' && r <= '9' }
 
-// atComment says whether a comment starts here.
+// atComment reports whether a comment starts here.
 func (l *lexer) atComment() bool {
 	rest := l.text[l.off:]
 	return strings.HasPrefix(rest, "#") || strings.HasPrefix(rest, "//")
 }
 
-// skipComment goes to the end of the line, which is left.
+// skipComment skips to the end of the line, which is not consumed.
 func (l *lexer) skipComment() {
 	i := strings.IndexAny(l.text[l.off:], "\r\n")
 	if i < 0 {
@@ -133,7 +135,7 @@ func (l *lexer) skipToToken() {
 	}
 }
 
-// key reads a key. quoted says that it stood in quotes.
+// key reads a key. quoted reports that it was in quotes.
 func (l *lexer) key() (key string, quoted bool, err *Error) {
 	start := l.off
 	if r := l.peek(); r == '"' || r == '\'' {
@@ -194,9 +196,9 @@ func (l *lexer) quoted() (*Node, *Error) {
 	}
 }
 
-// block reads ( … ), which ends at a line that is a closing parenthesis and
-// nothing else. The value keeps both line ends; where the parenthesis is the
-// last byte of the text, it belongs to the value too, as it always did.
+// block reads ( … ), which ends at a line that is a closing parenthesis and nothing else. The value
+// keeps both line ends; where the parenthesis is the last byte of the text, it is part of the value
+// too, as in 1.x.
 func (l *lexer) block() (*Node, *Error) {
 	at := l.pos()
 	l.next()
@@ -220,7 +222,7 @@ func unclosed(at Pos, what string) *Error {
 	return err
 }
 
-// escape reads one escape sequence, the backslash included.
+// escape reads one escape sequence, beginning with the backslash.
 func (l *lexer) escape() (byte, *Error) {
 	at := l.pos()
 	l.next()
@@ -265,8 +267,8 @@ func (l *lexer) bareToken() string {
 	return rest
 }
 
-// bare reads a string without quotes; escaped says that it held escapes. A
-// single quote behind it is swallowed, as it always was.
+// bare reads a string without quotes; escaped reports that it had escapes. A single quote behind it
+// is skipped, as in 1.x.
 func (l *lexer) bare() (n *Node, escaped bool, err *Error) {
 	at := l.pos()
 	tok := l.bareToken()
@@ -296,8 +298,8 @@ func (l *lexer) bare() (n *Node, escaped bool, err *Error) {
 	return newString(s, tok, at), escaped, nil
 }
 
-// word turns a string without quotes into a boolean if it is one of the words for it.
-func word(n *Node) *Node {
+// boolean turns a string without quotes into a boolean if it spells one.
+func boolean(n *Node) *Node {
 	switch strings.ToLower(n.Str) {
 	case "true", "yes", "on":
 		n.Kind, n.Bool = Boolean, true

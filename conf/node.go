@@ -1,6 +1,6 @@
 package conf
 
-// This file holds the tree that a configuration file becomes.
+// This file holds the tree that a configuration file is read into.
 
 import (
 	"fmt"
@@ -37,8 +37,8 @@ func (k Kind) String() string {
 type Node struct {
 	Kind Kind
 	Pos  Pos
-	// Raw is a number, boolean or bare string as it was typed, before suffixes
-	// and escapes; empty for quoted strings and for containers.
+	// Raw is a number, boolean or bare string as the file has it, with suffixes and escapes; empty
+	// for quoted strings and for containers.
 	Raw string
 
 	Str   string
@@ -47,12 +47,12 @@ type Node struct {
 	Bool  bool
 	Time  time.Time
 	Elems []*Node
-	// Pairs holds every pair of a map in the order of the file, duplicates
-	// included; see [Node.Effective].
+	// Pairs are all pairs of a map in the order of the file, duplicates included; see
+	// [Node.Effective].
 	Pairs []*Pair
 
-	// Var names the variable this value was reached through, without the dollar
-	// sign; empty if it was written in place.
+	// Var is the variable that this value was reached through, without the dollar sign; empty if
+	// the file has the value here.
 	Var string
 
 	index  map[string]*Pair // last pair of each spelling
@@ -66,8 +66,8 @@ type Pair struct {
 	Key   string
 	Pos   Pos // of the key
 	Value *Node
-	// Used says that a variable referred to this pair: a definition, then, and
-	// not necessarily a setting.
+	// Used reports that a variable referred to this pair: it is a definition, and not necessarily a
+	// setting.
 	Used bool
 }
 
@@ -76,8 +76,8 @@ func (n *Node) Lookup(key string) *Pair {
 	return n.index[key]
 }
 
-// Effective yields the pairs that count, in the order of the file: of several
-// with the same spelling only the last.
+// Effective yields the pairs that count, in the order of the file: of several with the same
+// spelling only the last.
 func (n *Node) Effective() iter.Seq[*Pair] {
 	return func(yield func(*Pair) bool) {
 		for _, p := range n.Pairs {
@@ -88,9 +88,9 @@ func (n *Node) Effective() iter.Seq[*Pair] {
 	}
 }
 
-// Describe says what the value is for an error message: its kind and, for
-// scalars, its text, cut if it is long.
-func (n *Node) Describe() string {
+// describe describes a value for an error message: its kind and, for scalars, its text, shortened
+// if it is long.
+func (n *Node) describe() string {
 	switch n.Kind {
 	case Array, Map:
 		return n.Kind.String()
@@ -99,11 +99,10 @@ func (n *Node) Describe() string {
 	case Time:
 		return "time " + n.Time.Format(time.RFC3339)
 	}
-	return n.Kind.String() + " " + cut(n.Raw)
+	return n.Kind.String() + " " + shorten(n.Raw)
 }
 
-// set adds a pair to a map, and replaces an earlier one of the same spelling
-// for all but the record.
+// set adds a pair to a map. For all but Pairs it replaces an earlier one of the same spelling.
 func (n *Node) set(p *Pair) {
 	if n.index == nil {
 		n.index = make(map[string]*Pair)
@@ -118,25 +117,27 @@ func (n *Node) set(p *Pair) {
 	n.grow(p.Value)
 }
 
-// grow accounts a child in the measures that bound expansion.
+// grow adds a child to the measures that bound expansion.
 func (n *Node) grow(child *Node) {
 	n.weight += child.weight
 	n.height = max(n.height, child.height+1)
 }
 
-// named gives the tree under n the place and name of the variable reference
-// that reached it. What lies below is shared, not copied.
-func (n *Node) named(name string, at Pos) *Node {
+// referenced is n with the position and the name of a variable that refers to it. What is below is
+// shared, not copied.
+func (n *Node) referenced(name string, at Pos) *Node {
 	c := *n
 	c.Var = name
 	c.Pos = at
 	return &c
 }
 
+// newContainer is an empty map or array.
 func newContainer(k Kind, at Pos) *Node {
 	return &Node{Kind: k, Pos: at, weight: 1, height: 1}
 }
 
+// newString is a string; raw is the text of the file if it was not in quotes.
 func newString(s, raw string, at Pos) *Node {
 	return &Node{Kind: String, Pos: at, Str: s, Raw: raw, weight: 1 + len(s)}
 }

@@ -1,7 +1,7 @@
 package conf
 
-// This file reads what starts with a digit or a minus sign: integers with their
-// suffixes, floats, dates, and strings that only look like one of them.
+// This file reads what starts with a digit or a minus sign: integers with their suffixes, floats,
+// dates, and strings that begin like one of them.
 
 import (
 	"math"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// number reads a token that starts with a digit or a minus sign: an integer, a
-// float, a date, or failing that a string such as 127.0.0.1 or 2s.
+// number reads a token that starts with a digit or a minus sign: an integer, a float, a date, or if
+// it is none a string such as 127.0.0.1 or 2s.
 func (l *lexer) number() (*Node, *Error) {
 	at := l.pos()
 	tok := l.bareToken()
@@ -39,8 +39,8 @@ func (l *lexer) number() (*Node, *Error) {
 	return n, nil
 }
 
-// classify decides what a token made of a number is. It returns nil if it is a
-// string that may hold escapes.
+// classify decides what a token is that starts like a number. It returns nil if that is a string,
+// which may have escapes.
 func classify(tok string, l *lexer, at Pos) (*Node, *Error) {
 	digits := strings.TrimPrefix(tok, "-")
 	i := 0
@@ -76,14 +76,14 @@ func classify(tok string, l *lexer, at Pos) (*Node, *Error) {
 		return integer(tok, tok[:len(tok)-len(rest)], unit, at)
 	}
 	if _, ok := units[strings.TrimRight(strings.ToLower(rest), "b")]; ok {
-		return nil, errorAt(at, "unknown suffix '%s' of an integer", cut(rest)).showing(cut(rest))
+		return nil, errorAt(at, "unknown suffix '%s' of an integer", shorten(rest)).showing(shorten(rest))
 	}
 	return nil, nil
 }
 
-// units are the suffixes of integers, in lower case. One letter counts in
-// thousands, more in powers of 1024. Later brokers go on to p and e: no setting
-// needs them, and a password may look like them.
+// units are the suffixes of integers, in lower case. One letter is a power of 1000, more letters
+// are a power of 1024. Later brokers have p and e too: no setting needs them, and a password may
+// look like one.
 var units = map[string]int64{
 	"k": 1e3, "kb": 1 << 10, "ki": 1 << 10, "kib": 1 << 10,
 	"m": 1e6, "mb": 1 << 20, "mi": 1 << 20, "mib": 1 << 20,
@@ -91,23 +91,25 @@ var units = map[string]int64{
 	"t": 1e12, "tb": 1 << 40, "ti": 1 << 40, "tib": 1 << 40,
 }
 
+// integer reads digits that count in units. tok is the token for an error.
 func integer(tok, digits string, unit int64, at Pos) (*Node, *Error) {
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
-		return nil, errorAt(at, "integer '%s' is out of the range", cut(tok)).showing(cut(tok))
+		return nil, errorAt(at, "integer '%s' is out of the range", shorten(tok)).showing(shorten(tok))
 	}
 	return &Node{Kind: Integer, Int: n * unit}, nil
 }
 
+// float reads a number with a decimal point.
 func float(tok string, at Pos) (*Node, *Error) {
 	f, err := strconv.ParseFloat(tok, 64)
 	if err != nil {
-		return nil, errorAt(at, "float '%s' is out of the range", cut(tok)).showing(cut(tok))
+		return nil, errorAt(at, "float '%s' is out of the range", shorten(tok)).showing(shorten(tok))
 	}
 	return &Node{Kind: Float, Float: f}, nil
 }
 
-// date reads YYYY-MM-DDThh:mm:ssZ, the only form there is.
+// date reads YYYY-MM-DDThh:mm:ssZ. There is no other form.
 func date(tok string, l *lexer, at Pos) (*Node, *Error) {
 	const form = "0000-00-00T00:00:00Z"
 	if len(tok) < 5 || tok[4] != '-' {
@@ -128,7 +130,7 @@ func date(tok string, l *lexer, at Pos) (*Node, *Error) {
 	}
 	t, err := time.Parse("2006-01-02T15:04:05Z", tok)
 	if err != nil {
-		return nil, errorAt(at, "expected Zulu formatted DateTime, but got '%s'", cut(tok)).showing(cut(tok))
+		return nil, errorAt(at, "expected Zulu formatted DateTime, but got '%s'", shorten(tok)).showing(shorten(tok))
 	}
 	return &Node{Kind: Time, Time: t}, nil
 }

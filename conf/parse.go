@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Bounds that keep any input from exhausting the process. A file that a person
-// wrote is far from each of them.
+// Bounds that keep any input from exhausting the process. A file written by hand is far below each
+// of them.
 const (
 	maxDepth     = 200      // levels of maps and arrays, variables and includes expanded
 	maxErrors    = 50       // reported for one configuration; then reading stops
@@ -19,28 +19,28 @@ const (
 	maxExpansion = 4 << 20  // values and bytes reached through variables
 )
 
-// place is where a value stands, which decides what may stand around it.
-type place uint8
+// context is what a pair or value is in, which decides what may separate and end it.
+type context uint8
 
 const (
-	inFile place = iota
+	inFile context = iota
 	inMap
 	inArray
 )
 
-// session is what the texts of one configuration share.
+// session is the state that the texts of one configuration share.
 type session struct {
 	source   Source
 	files    []string // being read, outermost first
 	included int      // files
 	size     int      // bytes
 	values   int
-	expanded int      // weight of what variables stood for
+	expanded int      // weight of the values of variables
 	envStack []string // environment variables being read
 	errs     Errors
 	full     bool // too many errors: stop
 
-	firstOnly bool // the first error is one too many
+	firstOnly bool // stop at the first error
 }
 
 // parser reads one text.
@@ -48,7 +48,7 @@ type parser struct {
 	lexer
 	*session
 	scopes []*Node  // open maps, outermost first
-	path   []string // keys that lead here
+	path   []string // keys of the open maps, and of the pair
 	arrays int      // open arrays since the innermost map
 	depth  int      // open maps and arrays
 	braces int      // braces around the whole file still open
@@ -56,7 +56,7 @@ type parser struct {
 	ended  bool     // the text ended too early: no more errors
 }
 
-// report keeps an error.
+// report records an error.
 func (p *parser) report(err *Error) {
 	if p.full || p.ended {
 		return
@@ -84,39 +84,40 @@ func (p *parser) file() *Node {
 }
 
 // pairs reads pairs into m up to the brace that closes it or the end of the text.
-func (p *parser) pairs(m *Node, where place) {
+func (p *parser) pairs(m *Node, in context) {
 	arrays := p.arrays
 	p.scopes, p.arrays = append(p.scopes, m), 0
 	for !p.full && !p.ended {
 		p.skipToToken()
 		r := p.peek()
 		switch {
-		case r == endOfText && where == inMap:
+		case r == endOfText && in == inMap:
 			p.unclosedMap(m)
 		case r == endOfText:
 			p.ended = true
-		case r == '}' && where == inMap:
+		case r == '}' && in == inMap:
 			p.next()
 			p.scopes, p.arrays = p.scopes[:len(p.scopes)-1], arrays
 			return
-		case (r == '{' || r == '}') && where == inFile:
+		case (r == '{' || r == '}') && in == inFile:
 			p.outerBrace(r)
 		default:
-			p.onePair(m, where)
+			p.onePair(m, in)
 		}
 	}
 }
 
-// onePair reads a pair, and if that fails goes on to the next.
-func (p *parser) onePair(m *Node, where place) {
+// onePair reads a pair and, if that fails, skips to the next.
+func (p *parser) onePair(m *Node, in context) {
 	depth, levels := len(p.path), p.depth
-	if err := p.pair(m, where); err != nil {
+	if err := p.pair(m, in); err != nil {
 		p.report(err)
-		p.skipPair(where)
+		p.skipPair(in)
 	}
 	p.path, p.depth, p.arrays = p.path[:depth], levels, 0
 }
 
+// unclosedMap reports a map without its closing brace.
 func (p *parser) unclosedMap(m *Node) {
 	err := errorAt(m.Pos, `Expected a map value terminator "," or a map terminator "}", but got 'EOF' instead.`)
 	err.Hint = "the map opened here is never closed"
@@ -124,9 +125,8 @@ func (p *parser) unclosedMap(m *Node) {
 	p.ended = true
 }
 
-// outerBrace skips a brace around the whole file, as JSON has it. One that was
-// never opened is tolerated at the very end only: in the middle, everything
-// behind it would be misread.
+// outerBrace skips a brace around the whole file, as JSON has it. One that was never opened is
+// accepted at the very end only: in the middle, all that follows would be misread.
 func (p *parser) outerBrace(r rune) {
 	at := p.pos()
 	p.next()
@@ -144,9 +144,9 @@ func (p *parser) outerBrace(r rune) {
 }
 
 // pair reads one key, its value, and what ends them.
-func (p *parser) pair(m *Node, where place) *Error {
+func (p *parser) pair(m *Node, in context) *Error {
 	at := p.pos()
-	if err := p.checkKeyStart(where); err != nil {
+	if err := p.checkKeyStart(in); err != nil {
 		return err
 	}
 	key, quoted, err := p.key()
@@ -155,29 +155,30 @@ func (p *parser) pair(m *Node, where place) *Error {
 	}
 	p.path = append(p.path, key)
 	if !quoted && strings.EqualFold(key, "include") && unicode.IsSpace(p.peek()) {
-		return p.include(m, where)
+		return p.include(m, in)
 	}
-	separated := p.separator(where)
-	if !separated && p.peek() == endOfText && where == inFile {
-		return nil // a lone word at the end of a file was never an error
+	separated := p.separator(in)
+	if !separated && p.peek() == endOfText && in == inFile {
+		return nil // a key alone at the end of a file is no error in 1.x
 	}
-	value, err := p.value(where)
+	value, err := p.value(in)
 	if err != nil {
 		return err
 	}
 	m.set(&Pair{Key: key, Pos: at, Value: value})
-	return p.terminator(where)
+	return p.terminator(in)
 }
 
-func (p *parser) checkKeyStart(where place) *Error {
+// checkKeyStart refuses what cannot start a key.
+func (p *parser) checkKeyStart(in context) *Error {
 	switch r := p.peek(); {
 	case r == '=' || r == ':':
 		end := ""
-		if where == inMap {
+		if in == inMap {
 			end = "."
 		}
 		return errorAt(p.pos(), "Unexpected key separator '%s'%s", char(r), end)
-	case r == '/' && where == inFile:
+	case r == '/' && in == inFile:
 		err := errorAt(p.pos(), "Unexpected EOF.")
 		err.Hint = "a comment starts with '//' or '#'"
 		return err
@@ -185,15 +186,15 @@ func (p *parser) checkKeyStart(where place) *Error {
 	return nil
 }
 
-// separator goes from the key to its value, over one separator or white space.
-// It says whether there was a separator.
-func (p *parser) separator(where place) bool {
+// separator skips what is between a key and its value: one separator, or white space. It reports
+// whether there was a separator.
+func (p *parser) separator(in context) bool {
 	p.skipSpace()
 	if r := p.peek(); r != '=' && r != ':' {
 		return false
 	}
 	p.next()
-	if where == inMap {
+	if in == inMap {
 		p.skipSpace()
 	} else {
 		p.skipBlanks()
@@ -202,9 +203,9 @@ func (p *parser) separator(where place) bool {
 }
 
 // value reads a value of any kind.
-func (p *parser) value(where place) (*Node, *Error) {
+func (p *parser) value(in context) (*Node, *Error) {
 	r := p.peek()
-	if err := p.checkValueStart(r, where); err != nil {
+	if err := p.checkValueStart(r, in); err != nil {
 		return nil, err
 	}
 	if p.values++; p.values > maxValues {
@@ -235,16 +236,16 @@ func (p *parser) value(where place) (*Node, *Error) {
 	case strings.HasPrefix(n.Str, "$") && !isHash(n.Str):
 		return p.variable(n.Str[1:], n.Pos)
 	}
-	return word(n), nil
+	return boolean(n), nil
 }
 
-// isHash says whether a string is a bcrypt hash, which looks like a variable.
+// isHash reports whether a string is a bcrypt hash, which looks like a variable.
 func isHash(s string) bool {
 	return len(s) > 4 && s[:2] == "$2" && strings.IndexByte("aby", s[2]) >= 0 && s[3] == '$'
 }
 
 // checkValueStart refuses what cannot start a value.
-func (p *parser) checkValueStart(r rune, where place) *Error {
+func (p *parser) checkValueStart(r rune, in context) *Error {
 	switch {
 	case r == endOfText:
 		err := errorAt(p.pos(), "Unexpected EOF.")
@@ -254,9 +255,9 @@ func (p *parser) checkValueStart(r rune, where place) *Error {
 		return errorAt(p.pos(), "Expected value but found new line")
 	case r == '.':
 		return errorAt(p.pos(), "Floats must start with a digit")
-	case r == ',' && where == inArray:
+	case r == ',' && in == inArray:
 		return errorAt(p.pos(), "Unexpected array value terminator ','.")
-	case (r == ',' || r == '}' || r == ';') && where == inMap:
+	case (r == ',' || r == '}' || r == ';') && in == inMap:
 		return errorAt(p.pos(), `Unexpected map value terminator "%c".`, r)
 	case strings.ContainsRune(bareEnd, r) && r != '\'':
 		return errorAt(p.pos(), "Expected value but found '%s'", char(r))
@@ -264,7 +265,7 @@ func (p *parser) checkValueStart(r rune, where place) *Error {
 	return nil
 }
 
-// nested reads a map or an array, unless it lies too deep.
+// nested reads a map or an array, unless it is nested too deep.
 func (p *parser) nested(k Kind) (*Node, *Error) {
 	n := newContainer(k, p.pos())
 	if p.depth == maxDepth {
@@ -311,7 +312,7 @@ func (p *parser) elements(n *Node) *Error {
 	return nil
 }
 
-// elementEnd reads what separates two elements. The closing bracket is left.
+// elementEnd reads what separates two elements. The closing bracket is not consumed.
 func (p *parser) elementEnd(n *Node) *Error {
 	p.skipBlanks()
 	switch r := p.peek(); {
@@ -328,6 +329,7 @@ func (p *parser) elementEnd(n *Node) *Error {
 	}
 }
 
+// unclosedArray reports an array without its closing bracket.
 func (p *parser) unclosedArray(n *Node) {
 	err := errorAt(n.Pos, `Expected an array value terminator "," or an array terminator "]", but got 'EOF' instead.`)
 	err.Hint = "the array opened here is never closed"
@@ -335,9 +337,9 @@ func (p *parser) unclosedArray(n *Node) {
 	p.ended = true
 }
 
-// terminator reads what ends a pair. The brace that closes a map is left, and
-// so are comments and line ends.
-func (p *parser) terminator(where place) *Error {
+// terminator reads what ends a pair. The brace that closes a map, comments and line ends are not
+// consumed.
+func (p *parser) terminator(in context) *Error {
 	p.skipBlanks()
 	r := p.peek()
 	switch {
@@ -346,15 +348,15 @@ func (p *parser) terminator(where place) *Error {
 		return nil
 	case isNewline(r) || p.atComment() || p.ended || p.full:
 		return nil
-	case where == inMap && (r == '}' || r == endOfText):
+	case in == inMap && (r == '}' || r == endOfText):
 		return nil
-	case where == inFile && r == endOfText:
+	case in == inFile && r == endOfText:
 		return nil
-	case where == inFile && r == '}':
+	case in == inFile && r == '}':
 		p.next()
 		p.braces = max(0, p.braces-1)
 		return nil
-	case where == inMap:
+	case in == inMap:
 		return errorAt(p.pos(), `Expected a map value terminator "," or a map terminator "}", but got '%s' instead.`, char(r))
 	}
 	return errorAt(p.pos(), "Expected a top-level value to end with a new line, comment or EOF, but got '%s' instead.", char(r))

@@ -1,13 +1,13 @@
 package conf
 
-// This file finds the way back to the next pair after an error, so that all
-// errors of a file are reported together.
+// This file skips to the next pair after an error, so that all errors of a file are reported
+// together.
 
 import "strings"
 
-// skipPair goes to where the next pair may start: behind the line, or behind
-// the brackets that are open. A brace that closes the map is left.
-func (p *parser) skipPair(where place) {
+// skipPair skips to where the next pair may start: behind the line, or behind the brackets that are
+// open. A brace that closes the map is not consumed.
+func (p *parser) skipPair(in context) {
 	open := []byte(strings.Repeat("[", p.arrays))
 	for {
 		if p.atComment() {
@@ -26,7 +26,7 @@ func (p *parser) skipPair(where place) {
 				open = open[:len(open)-1]
 			}
 			if len(open) == 0 {
-				if where == inFile {
+				if in == inFile {
 					p.next()
 				}
 				return
@@ -40,7 +40,7 @@ func (p *parser) skipPair(where place) {
 	}
 }
 
-// skipQuotes skips a quoted string that ends in its line, else just the quote.
+// skipQuotes skips a quoted string that ends in its line, or else the quote alone.
 func (p *parser) skipQuotes(quote rune) {
 	p.next()
 	i := strings.IndexAny(p.text[p.off:], string(quote)+"\r\n")

@@ -1,7 +1,7 @@
 package conf
 
-// This file keeps secrets out of what is shown: the values of keys that name a secret, in a file
-// and in JSON; the users and passwords of URLs; and the seeds of nkeys.
+// This file redacts secrets in all that is shown: the values of secret keys, in a file and in JSON;
+// the users and passwords of URLs; and the seeds of nkeys.
 
 import (
 	"bytes"

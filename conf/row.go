@@ -1,6 +1,6 @@
 package conf
 
-// This file holds what a setting is: one row, and the table of all rows.
+// This file holds the table of settings, one row each.
 
 import (
 	"fmt"
@@ -9,59 +9,58 @@ import (
 	"strings"
 )
 
-// Effect names what a reload has to do when a row changed. The names belong to
-// the program; conf knows only [Fixed].
+// Effect names what a reload has to do when a row has changed. The program defines them, but for
+// [Fixed].
 type Effect string
 
 // Fixed marks a row that cannot change while the program runs.
 const Fixed Effect = "fixed"
 
-// Row is one setting of a program whose settings are kept in a T.
+// Row is one setting of a program that keeps its settings in a T.
 type Row[T any] struct {
-	// Key is the path in the file, in lower case, as in "cluster.port". Rows that
-	// exist as flags only have none.
+	// Key is the path in the file, in lower case, as in "cluster.port". Rows that are flags only
+	// have none.
 	Key string
 	// Aliases are other spellings of the last part of Key.
 	Aliases []string
 	Flags   []Flag
-	// Default is what holds if nobody sets the row, written as in a file. Empty
-	// means the zero value.
+	// Default is the value of a row that is not set, written as in a file. Empty means the zero
+	// value.
 	Default string
 	Type    Type[T]
-	// Of says that the row is a short way to set others, by their keys. Such rows
+	// Expands are the keys of the rows that this row sets, if it is a shorthand for them. Such rows
 	// are not compared and not printed.
-	Of []string
-	// Wrong begins the error about a value of the wrong kind, where there always
-	// was a sentence for it.
-	Wrong string
-	// Field is the name of the T's field, for messages that always had it.
+	Expands []string
+	// TypeError begins the error about a value of the wrong type, for rows that have a text of
+	// their own in 1.x.
+	TypeError string
+	// Field is the name of the T's field, for messages that have it in 1.x.
 	Field  string
 	Reload Effect
-	// Secret keeps the value out of everything that is printed.
+	// Secret keeps the value out of everything that is shown.
 	Secret bool
-	// Doc is one sentence on what the setting does.
+	// Doc describes the setting in one sentence.
 	Doc string
 }
 
-// Flag is a way to set a row on the command line.
+// Flag is a flag of the command line that sets a row.
 type Flag struct {
 	// Names are the short and the long form, or one of them, without dashes.
 	Names []string
-	// Hidden are further names, which the usage text leaves out.
+	// Hidden are further names, which are not in the usage text.
 	Hidden []string
-	// Arg stands for the value in the usage text, as in "<port>".
+	// Arg is the value in the usage text, as in "<port>".
 	Arg string
-	// Group is the heading of the usage text the flag is listed under. Flags
-	// without one are not listed.
+	// Group is the heading of the usage text that the flag is listed under. Flags without one are
+	// not listed.
 	Group string
-	// Usage is the description in the usage text. A line end continues it on the
-	// next line.
+	// Usage is the description in the usage text. It may have several lines.
 	Usage string
-	// Late flags take effect after all others, wherever they were typed.
+	// Late flags are applied after all others, wherever they are on the command line.
 	Late bool
 }
 
-// Name is the flag as a message shows it, with its dashes.
+// Name returns the flag as a message shows it, with its dashes.
 func (f Flag) Name() string {
 	name := f.Names[len(f.Names)-1]
 	if len(name) <= 2 {
@@ -70,7 +69,7 @@ func (f Flag) Name() string {
 	return "--" + name
 }
 
-// id names a row in a table: by its key, or by its flag.
+// id identifies a row in a table: its key, or its flag.
 func (r *Row[T]) id() string {
 	if r.Key == "" && len(r.Flags) > 0 {
 		return r.Flags[0].Name()
@@ -89,21 +88,21 @@ func (r *Row[T]) name() string {
 	return r.Key[strings.LastIndexByte(r.Key, '.')+1:]
 }
 
-// Table is all the rows of a program. It does not change once it is made.
+// Table is all the rows of a program. It is immutable.
 type Table[T any] struct {
 	rows    []*Row[T]
-	byKey   map[string]*Row[T] // every spelling of the path
+	byKey   map[string]*Row[T] // by every spelling of the path
 	byID    map[string]*Row[T]
 	foreign map[string]string
 }
 
-// NewTable makes a table of rows in the order they are documented in. A map has
-// its own row of type [Section], before those in it.
+// NewTable makes a table of rows, in the order in which they are documented. A map is a row of type
+// [Section], before the rows in it.
 //
-// foreign are keys, by path, that files of related programs contain and this one
-// does not know, each with a hint for whoever uses it.
+// foreign are keys, by path, that files of related programs have and this one does not, each with a
+// hint for the error about it.
 //
-// A table that contradicts itself is a programming error: NewTable panics.
+// NewTable panics if the table contradicts itself.
 func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
 	tb := &Table[T]{
 		byKey: make(map[string]*Row[T]), byID: make(map[string]*Row[T]),
@@ -139,15 +138,16 @@ func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
 		}
 	}
 	for _, r := range rows {
-		for _, key := range r.Of {
+		for _, key := range r.Expands {
 			if tb.byID[key] == nil {
-				panic(fmt.Sprintf("conf: row %s stands for %s, which is not there", r.id(), key))
+				panic(fmt.Sprintf("conf: row %s expands to %s, which is not there", r.id(), key))
 			}
 		}
 	}
 	return tb
 }
 
+// addID indexes a row by its id.
 func (tb *Table[T]) addID(r *Row[T]) {
 	if r.id() == "" || tb.byID[r.id()] != nil {
 		panic("conf: two rows, or none, called " + r.id())
@@ -160,7 +160,7 @@ func (tb *Table[T]) Rows() []*Row[T] {
 	return slices.Clone(tb.rows)
 }
 
-// names are all the spellings of keys in a section.
+// names are all spellings of the keys in a section.
 func (tb *Table[T]) names(section string) []string {
 	var out []string
 	for path, r := range tb.byKey {
@@ -172,11 +172,12 @@ func (tb *Table[T]) names(section string) []string {
 	return out
 }
 
-// unknown makes the report of a key that is in no row.
+// unknown is the error about a key that is in no row.
 func (tb *Table[T]) unknown(p *Pair, path string) *Error {
 	return unknownKey(p, path, tb.unknownHint(path))
 }
 
+// unknownHint says what may be meant by a key that is in no row.
 func (tb *Table[T]) unknownHint(path string) string {
 	if hint := tb.foreign[path]; hint != "" {
 		return hint
@@ -193,38 +194,38 @@ func (tb *Table[T]) unknownHint(path string) string {
 		case j < 0:
 			return "it belongs outside of all braces"
 		default:
-			return fmt.Sprintf("it belongs into %q", other[:j])
+			return fmt.Sprintf("it belongs in %q", other[:j])
 		}
 	}
 	return ""
 }
 
-// unknownKey is the report of a key nobody knows.
+// unknownKey is the error about a key that nothing uses.
 func unknownKey(p *Pair, path, hint string) *Error {
 	return &Error{Pos: p.Pos, Key: path, Msg: "unknown field " + quote(p.Key), Hint: hint}
 }
 
-// nearest returns the name that s was probably meant to be, or "".
+// nearest returns the name that s is probably a misspelling of, or "".
 func nearest(s string, names []string) string {
 	if len(s) > 64 {
 		return ""
 	}
 	best, least := "", 1+max(1, len(s)/3)
 	for _, name := range names {
-		if d := distance(plain(s), plain(name)); d < least {
+		if d := distance(normalize(s), normalize(name)); d < least {
 			best, least = name, d
 		}
 	}
 	return best
 }
 
-// plain is a key without what people put between words.
-func plain(s string) string {
+// normalize is a key without its case, and without what may separate its words.
+func normalize(s string) string {
 	return strings.NewReplacer("_", "", "-", "", ".", "", ",", "").Replace(strings.ToLower(s))
 }
 
-// distance counts the letters to insert, delete, replace or swap to get from a
-// to b.
+// distance is the Damerau–Levenshtein distance of a and b (optimal string alignment): how many
+// letters to insert, delete, replace or swap.
 func distance(a, b string) int {
 	prev2, prev := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {

@@ -40,7 +40,7 @@ func lampTable() *Table[lamp] {
 	port := func(l *lamp) *int { return &l.Port }
 	host := func(l *lamp) *string { return &l.Host }
 	return NewTable([]Row[lamp]{
-		{Key: "listen", Of: []string{"host", "port"}, Type: Address(host, port)},
+		{Key: "listen", Expands: []string{"host", "port"}, Type: Address(host, port)},
 		{Key: "host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Reload: Fixed, Type: Text(host), Doc: "Where it stands.",
 			Flags: []Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: "Lamp", Usage: "Stand here (default: 0.0.0.0)"}}},
 		{Key: "port", Default: "4222", Reload: Fixed, Type: Port(port), Doc: "Its socket.",
@@ -51,7 +51,7 @@ func lampTable() *Table[lamp] {
 		{Key: "on", Reload: "power", Type: Bool(func(l *lamp) *bool { return &l.On }), Default: "true",
 			Flags: []Flag{{Names: []string{"D", "on"}, Group: "Lamp", Usage: "Shine"}}},
 		{Key: "glow", Type: Bool(func(l *lamp) *bool { return &l.Glow }), Flags: []Flag{{Names: []string{"V"}}}},
-		{Flags: []Flag{{Names: []string{"DV"}, Late: true}}, Of: []string{"on", "glow"}, Type: Custom(CustomType[lamp]{
+		{Flags: []Flag{{Names: []string{"DV"}, Late: true}}, Expands: []string{"on", "glow"}, Type: Custom(CustomType[lamp]{
 			Name: "boolean", Switch: true,
 			Parse: func(s string, l *lamp) error {
 				v, err := ParseSwitch(s)
@@ -90,7 +90,7 @@ func read(t *testing.T, text string) *Values[lamp] {
 		t.Fatal(err)
 	}
 	v := lampTable().Fill(new(lamp))
-	v.File(root)
+	v.ApplyFile(root)
 	return v
 }
 
@@ -149,7 +149,7 @@ x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port 
 		{"a word that is not offered", "colour: blue", `x.conf:1:9: colour: want "red" or "green", have string "blue"`, "", ""},
 		{"an unknown key", "prot: 1", "", "", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?)`},
 		{"a key with other punctuation", "col-our: red", "", "", `x.conf:1:1: col-our: unknown field "col-our" (did you mean "colour"?)`},
-		{"a key from another place", "cloth: 1", "", "", `x.conf:1:1: cloth: unknown field "cloth" (it belongs into "shade")`},
+		{"a key from another place", "cloth: 1", "", "", `x.conf:1:1: cloth: unknown field "cloth" (it belongs in "shade")`},
 		{"a key like no other", "zzzzzz: 1", "", "", `x.conf:1:1: zzzzzz: unknown field "zzzzzz"`},
 		{"a key of a related program", "genie: 1", "", "", `x.conf:1:1: genie: unknown field "genie" (that is another lamp)`},
 		{"an unknown key where it is an error", "shade { host: x, prt: 1 }", `x.conf:1:9: shade.host: no such thing as "host" on a shade (it belongs outside of all braces)
@@ -233,7 +233,7 @@ func TestFlagsCoverTheFile(t *testing.T) {
 			}
 			for range 2 { // the same again at a reload
 				v := read(t, tc.file)
-				if err := v.Flags(f); err != nil {
+				if err := v.ApplyFlags(f); err != nil {
 					t.Fatal(err)
 				}
 				if !reflect.DeepEqual(*v.Target, tc.want) {
@@ -276,7 +276,7 @@ func TestFlagsThatReadOnlyAsAWholeFailLater(t *testing.T) {
 	if bad != "" {
 		t.Fatal(bad)
 	}
-	err := lampTable().Fill(new(lamp)).Flags(f)
+	err := lampTable().Fill(new(lamp)).ApplyFlags(f)
 	if want := `error parsing link url ["n://[REDACTED]@x"]: the port is missing`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -285,7 +285,7 @@ func TestFlagsThatReadOnlyAsAWholeFailLater(t *testing.T) {
 func TestTypedFlagsCanBeAskedFor(t *testing.T) {
 	t.Parallel()
 	f, _ := parse(t, "-h", "-net", "x", "--signal", "stop")
-	if !f.Asked("help") || f.Asked("D") {
+	if !f.Enabled("help") || f.Enabled("D") {
 		t.Error("help was asked for, and nothing else")
 	}
 	if got, ok := f.Typed("addr"); !ok || got != "x" {
@@ -295,7 +295,7 @@ func TestTypedFlagsCanBeAskedFor(t *testing.T) {
 		t.Errorf("got %q, want stop", got)
 	}
 	var none *Flags[lamp]
-	if none.Asked("help") || lampTable().Fill(new(lamp)).Flags(none) != nil {
+	if none.Enabled("help") || lampTable().Fill(new(lamp)).ApplyFlags(none) != nil {
 		t.Error("no flags at all are no error")
 	}
 }
@@ -313,7 +313,7 @@ func TestDefaultsFillWhatIsLeft(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			v := read(t, tc.text)
-			v.Defaults()
+			v.table.Defaults(v.Target)
 			if !reflect.DeepEqual(*v.Target, tc.want) {
 				t.Errorf("got %+v, want %+v", *v.Target, tc.want)
 			}
@@ -353,10 +353,10 @@ func TestPrintSaysWhereValuesCameFrom(t *testing.T) {
 	t.Run("and hides secrets", func(t *testing.T) {
 		v := read(t, "listen: h:1\nv=3s\nfade: $v\npasscode: hush\nlinks: [\"n://u:hush@h:1\"]\nfriends: ['a\"\n']\n")
 		f, _ := parse(t, "-D", "-ws=2mb", "-DV=true")
-		if err := v.Flags(f); err != nil {
+		if err := v.ApplyFlags(f); err != nil {
 			t.Fatal(err)
 		}
-		v.Defaults()
+		v.table.Defaults(v.Target)
 		want := `host: "h"                                # x.conf:1:1
 port: 1                                  # x.conf:1:1
 watts: 2MB                               # flag --watts
@@ -379,7 +379,7 @@ links: ["n://[REDACTED]@h:1"]            # x.conf:5:1
 	})
 	t.Run("and reads back as the same", func(t *testing.T) {
 		v := read(t, "listen: h:1\nwatts: 3000\nfade: 1h\nfriends: ['a\"\n\\x']\nshade { port: 2, cloth: '' }")
-		v.Defaults()
+		v.table.Defaults(v.Target)
 		again := read(t, v.Print())
 		if err := again.Err(); err != nil || len(again.Unknown) != 0 {
 			t.Fatal(err, again.Unknown)
@@ -437,7 +437,7 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 	}{
 		{"two rows for a key", []Row[lamp]{{Key: "a", Type: on}, {Key: "b", Aliases: []string{"a"}, Type: on}}},
 		{"a key without its section", []Row[lamp]{{Key: "a.b", Type: on}}},
-		{"a row that stands for nothing", []Row[lamp]{{Key: "a", Of: []string{"b"}, Type: on}}},
+		{"a row that stands for nothing", []Row[lamp]{{Key: "a", Expands: []string{"b"}, Type: on}}},
 		{"a row without a name", []Row[lamp]{{Type: on}}},
 		{"a secret that an error may show", []Row[lamp]{{Key: "token", Secret: true, Type: on}}},
 		{"a secret whose key does not say so", []Row[lamp]{{Key: "a", Secret: true, Type: Text(func(l *lamp) *string { return &l.Code })}}},

@@ -1,7 +1,7 @@
 package conf
 
-// This file holds the types of settings: how each is read from a file and from
-// the command line, what its bounds are, and how it is written.
+// This file holds the types of settings: how a value is read from a file and from the command line,
+// what its bounds are, and how it is written.
 
 import (
 	"cmp"
@@ -13,28 +13,28 @@ import (
 	"strings"
 )
 
-// Type is the type of a row: how a value gets into a T and out of it. Make one
-// with [Int], [String] and the other functions of this file.
+// Type is the type of a row: how a value gets into a T and out of it. [Int], [Text] and the other
+// functions of this package make one.
 type Type[T any] struct {
-	// name is what the documentation calls the type.
+	// name is the type in the documentation.
 	name string
 	// read sets the value from a file and reports to c what is wrong with it.
 	read func(c *Check, n *Node, t *T)
-	// parse sets the value from a command line; nil if there is no way.
+	// parse sets the value from a command line; nil for rows without flags.
 	parse func(s string, t *T) error
-	// early says that parse refuses bad text while flags are being read, and
-	// that its error may show the text.
+	// early reports that parse can check a text while the flags are read. Package flag then shows
+	// the text in the error.
 	early bool
-	// isSwitch says that a flag of this type needs no value.
+	// isSwitch reports that a flag of this type needs no value.
 	isSwitch bool
-	// text writes the value as in a file; secrets within it only if show. Empty
-	// means there is nothing to write.
+	// text is the value as in a file, with its secrets only if show is set; empty if there is
+	// nothing to write.
 	text func(t *T, show bool) string
-	// plain writes the value as Go prints it; nil means as text does.
+	// plain is the value as package fmt prints it; nil means like text.
 	plain func(t *T) string
 	zero  func(t *T) bool
 	copy  func(dst, src *T)
-	// section is set for sections, and then alone.
+	// section is set for sections, and nothing else is.
 	section *SectionType[T]
 }
 
@@ -43,19 +43,19 @@ func (ty Type[T]) isSection() bool { return ty.section != nil }
 // Bounds are the least and the greatest value of a setting.
 type Bounds struct{ Min, Max int64 }
 
-// Between bounds on both sides.
+// Between returns bounds on both sides.
 func Between(least, most int64) Bounds { return Bounds{least, most} }
 
-// AtLeast bounds below.
+// AtLeast returns a lower bound.
 func AtLeast(least int64) Bounds { return Bounds{least, math.MaxInt64} }
 
-// Unbounded bounds nothing.
+// Unbounded returns no bounds.
 func Unbounded() Bounds { return Bounds{math.MinInt64, math.MaxInt64} }
 
-func (b Bounds) holds(n int64) bool { return n >= b.Min && n <= b.Max }
+func (b Bounds) contain(n int64) bool { return n >= b.Min && n <= b.Max }
 
-// phrase says what the bounds allow; what is the thing bounded.
-func (b Bounds) phrase(what string, write func(int64) string) string {
+// describe says what the bounds allow; what is the thing bounded.
+func (b Bounds) describe(what string, write func(int64) string) string {
 	switch {
 	case b == Unbounded():
 		return what
@@ -96,16 +96,17 @@ func field[T any, V comparable](name string, get func(*T) *V, read func(*Check, 
 // Int is a whole number.
 func Int[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
 	write := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return whole("integer", get, bounds, bounds.phrase("an integer", write), write)
+	return whole("integer", get, bounds, bounds.describe("an integer", write), write)
 }
 
-// Size is a number of bytes, which may be written with a suffix as in 64KB.
+// Size is a number of bytes, which may have a suffix as in 64KB.
 func Size[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
-	return whole("size", get, bounds, bounds.phrase("a size", formatSize), formatSize)
+	return whole("size", get, bounds, bounds.describe("a size", formatSize), formatSize)
 }
 
+// whole is a type for whole numbers. want describes them in errors.
 func whole[T any, V int | int64](name string, get func(*T) *V, bounds Bounds, want string, write func(int64) string) Type[T] {
-	fits := func(n int64) bool { return bounds.holds(n) && int64(V(n)) == n }
+	fits := func(n int64) bool { return bounds.contain(n) && int64(V(n)) == n }
 	ty := field(name, get,
 		func(c *Check, n *Node) (V, bool) {
 			if n.Kind != Integer || !fits(n.Int) {
@@ -187,8 +188,8 @@ func ParseSwitch(s string) (bool, error) {
 	return v, err
 }
 
-// Text is a string. The checks are asked in turn whether it will do. With them,
-// the row must not be secret.
+// Text is a string that passes the checks. A row with checks cannot be secret: their errors may
+// show the text.
 func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 	check := func(s string) error {
 		for _, f := range checks {
@@ -216,7 +217,7 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 	return ty
 }
 
-// Enum is one of a few words, without regard to case.
+// Enum is one of a few words, in any case.
 func Enum[T any](get func(*T) *string, words ...string) Type[T] {
 	want := `"` + strings.Join(words, `" or "`) + `"`
 	find := func(s string) (string, error) {
@@ -239,17 +240,17 @@ func Enum[T any](get func(*T) *string, words ...string) Type[T] {
 	return ty
 }
 
-// CustomType is a [Type] in parts, for what the other functions do not cover.
-// Parse may be nil, for rows without flags; Read too, for rows without key.
+// CustomType are the parts of a [Type], for what the other functions do not provide. Parse may be
+// nil for rows without flags, and Read for rows without a key.
 type CustomType[T any] struct {
 	Name  string
 	Read  func(c *Check, n *Node, t *T)
 	Parse func(s string, t *T) error
-	// Text writes the value as in a file, in one line, secrets within it only if show.
+	// Text is the value as in a file, in one line, with its secrets only if show is set.
 	Text func(t *T, show bool) string
 	Zero func(t *T) bool
 	Copy func(dst, src *T)
-	// Switch says that a flag of this type needs no value.
+	// Switch reports that a flag of this type needs no value.
 	Switch bool
 }
 
@@ -261,28 +262,28 @@ func Custom[T any](p CustomType[T]) Type[T] {
 	}
 }
 
-// SectionType is the type of a map that holds other rows.
+// SectionType is the type of a map with other rows in it.
 type SectionType[T any] struct {
-	// Opened, if not nil, is called when the file has the map.
+	// Opened, if not nil, is called if the file has the map.
 	Opened func(*T)
-	// On says whether the settings in it are in force; nil means always.
+	// On reports whether the settings in it have an effect; nil means always.
 	On func(*T) bool
-	// Bare sections leave their rows without defaults while they are off.
+	// Bare sections have no defaults while they are off.
 	Bare bool
-	// Strict, if not nil, makes the error for a key that is neither in a row nor
-	// known from related programs.
+	// Strict, if not nil, returns the error for a key that is neither in a row nor known from
+	// related programs. Otherwise such keys are reported as unknown.
 	Strict func(name string) string
 }
 
 func (s *SectionType[T]) on(t *T) bool { return s.On == nil || s.On(t) }
 
-// Section is a map that holds other rows.
+// Section is a map with other rows in it.
 func Section[T any](s SectionType[T]) Type[T] {
 	return Type[T]{name: "map", section: &s}
 }
 
-// Command is the type of flags that ask for an action and set nothing. isSwitch
-// says that they need no value.
+// Command is the type of flags that start an action and set nothing. isSwitch reports that they
+// need no value.
 func Command[T any](isSwitch bool) Type[T] {
 	ty := Type[T]{name: "command", isSwitch: isSwitch, early: true, parse: func(string, *T) error { return nil }}
 	if isSwitch {
@@ -294,13 +295,12 @@ func Command[T any](isSwitch bool) Type[T] {
 	return ty
 }
 
-// Question is the type of flags that ask something, about what is written behind
-// them as in --flag=what, or about what there is if nothing is.
-func Question[T any]() Type[T] {
+// OptionalCommand is a [Command] whose value is optional, as in --flag and --flag=value.
+func OptionalCommand[T any]() Type[T] {
 	return Type[T]{name: "command", isSwitch: true, parse: func(string, *T) error { return nil }}
 }
 
-// Quote writes a string as in a file.
+// Quote returns a string as in a file.
 func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

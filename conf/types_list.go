@@ -1,6 +1,6 @@
 package conf
 
-// This file holds the types of addresses, and of lists.
+// This file holds the types of addresses and lists.
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Port bounds a TCP port; -1 asks for any free one, 0 for the default.
+// Port is a TCP port; -1 is any free one, 0 the default.
 func Port[T any](get func(*T) *int) Type[T] {
 	ty := Int(get, Between(-1, math.MaxUint16))
 	ty.name = "port"
@@ -26,11 +26,11 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 	set := func(s string, t *T) error {
 		h, p, err := net.SplitHostPort(s)
 		if err != nil {
-			return fmt.Errorf("could not parse address string %q", cut(s))
+			return fmt.Errorf("could not parse address string %q", shorten(s))
 		}
 		n, err := strconv.Atoi(p)
-		if err != nil || !ports.holds(int64(n)) {
-			return fmt.Errorf("could not parse port %q", cut(p))
+		if err != nil || !ports.contain(int64(n)) {
+			return fmt.Errorf("could not parse port %q", shorten(p))
 		}
 		*host(t), *port(t) = h, n
 		return nil
@@ -44,7 +44,7 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 					c.Errorf(n.Pos, "%v", err)
 				}
 			case Integer:
-				if !ports.holds(n.Int) {
+				if !ports.contain(n.Int) {
 					c.Want(n, "a port from -1 to 65535")
 					return
 				}
@@ -62,8 +62,7 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 	}
 }
 
-// URLs is a list of URLs. what says in errors what they are for. Passwords in
-// them are not shown.
+// URLs is a list of URLs. what is what they are for, in errors. Passwords in them are not shown.
 func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) error) Type[T] {
 	return List("list of URLs", get,
 		func(s string) (*url.URL, error) {
@@ -101,9 +100,9 @@ func ParseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// List is a list of things written as strings; a single one may stand alone.
-// Errors of parse must not hold secrets. text writes one as in a file, secrets
-// within it only if show.
+// List is a list of values that are written as strings; a string alone is a list of one. Errors of
+// parse must not contain secrets. text is a value as in a file, with its secrets only if show is
+// set.
 func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error), text func(v V, show bool) string) Type[T] {
 	return Type[T]{
 		name: name,
@@ -136,8 +135,8 @@ func List[T, V any](name string, get func(*T) *[]V, parse func(string) (V, error
 	}
 }
 
-// readList reads the elements of an array, or a string for the only one. What is
-// wrong is reported, and left out.
+// readList reads the elements of an array, or a string as the only one. What is wrong is reported
+// and left out.
 func readList[V any](c *Check, n *Node, parse func(string) (V, error)) []V {
 	nodes := []*Node{n}
 	if n.Kind == Array {
@@ -174,7 +173,7 @@ func parseList[V any](s string, parse func(string) (V, error)) (list []V, err er
 	return list, nil
 }
 
-// NonEmpty makes a list refuse to be empty, with this message.
+// NonEmpty returns a list type that refuses an empty list with this message.
 func NonEmpty[T any](ty Type[T], message string) Type[T] {
 	read := ty.read
 	ty.read = func(c *Check, n *Node, t *T) {

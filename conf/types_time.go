@@ -1,6 +1,6 @@
 package conf
 
-// This file holds the types of lengths of time.
+// This file holds the types of durations.
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Duration is a length of time such as "2s". A plain number counts seconds;
-// plain says what to warn about it, if anything. The bounds are nanoseconds.
+// Duration is a duration such as "2s". A number without a unit is in seconds; plain is the warning
+// about it, if any. The bounds are nanoseconds.
 func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) Type[T] {
-	want := bounds.phrase(`a duration such as "2s"`, func(n int64) string { return formatDuration(time.Duration(n)) })
+	want := bounds.describe(`a duration such as "2s"`, func(n int64) string { return formatDuration(time.Duration(n)) })
 	ty := field("duration", get,
 		func(c *Check, n *Node) (time.Duration, bool) {
 			d, isPlain, err := readDuration(n)
@@ -21,7 +21,7 @@ func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) T
 			case err != nil && n.Kind == String && !c.secret:
 				c.Errorf(n.Pos, "error parsing %s: %v", c.path[strings.LastIndexByte(c.path, '.')+1:], err)
 				return 0, false
-			case err != nil || !bounds.holds(int64(d)):
+			case err != nil || !bounds.contain(int64(d)):
 				c.Want(n, want)
 				return 0, false
 			case isPlain && plain != "":
@@ -37,7 +37,7 @@ func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) T
 			if err != nil {
 				return 0, errSyntax
 			}
-			if !bounds.holds(int64(d)) {
+			if !bounds.contain(int64(d)) {
 				return 0, errors.New("want " + want)
 			}
 			return d, nil
@@ -52,16 +52,14 @@ func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) T
 	return ty
 }
 
-// ReadDuration reads a length of time as [Duration] does, for types that take other
-// values too.
+// ReadDuration reads a duration as [Duration] does, for types that accept other values too.
 func ReadDuration(n *Node) (time.Duration, error) {
 	d, _, err := readDuration(n)
 	return d, err
 }
 
-// readDuration reads a duration: text, or a number of seconds. An integer with a
-// suffix is a duration where it reads as one: 2m is two minutes, not two million
-// seconds.
+// readDuration reads a duration: text, or a number of seconds. An integer with a suffix is a
+// duration if it can be read as one: 2m is two minutes, not two million seconds.
 func readDuration(n *Node) (d time.Duration, plain bool, err error) {
 	switch n.Kind {
 	case String:
@@ -83,6 +81,7 @@ func readDuration(n *Node) (d time.Duration, plain bool, err error) {
 	return 0, false, errSyntax
 }
 
+// seconds is a number of seconds as a duration.
 func seconds(s float64) (time.Duration, error) {
 	if math.Abs(s) > float64(math.MaxInt64/time.Second) {
 		return 0, errRange
@@ -104,10 +103,10 @@ func formatDuration(d time.Duration) string {
 
 // Seconds is a number of seconds, whole or not, or a duration such as "2s".
 func Seconds[T any](get func(*T) *float64, bounds Bounds) Type[T] {
-	want := bounds.phrase("a number of seconds", func(n int64) string { return formatDuration(time.Duration(n)) })
+	want := bounds.describe("a number of seconds", func(n int64) string { return formatDuration(time.Duration(n)) })
 	read := func(n *Node) (float64, bool) {
 		d, _, err := readDuration(n)
-		return d.Seconds(), err == nil && bounds.holds(int64(d))
+		return d.Seconds(), err == nil && bounds.contain(int64(d))
 	}
 	ty := field("seconds", get,
 		func(c *Check, n *Node) (float64, bool) {

@@ -1,7 +1,7 @@
 package conf
 
-// This file writes what a table knows for people: the usage text, the table of
-// options in the documentation, and the settings in force.
+// This file prints a table: the usage text, the table of options in the documentation, and the
+// settings in force.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // usageColumn is where descriptions start in the usage text, counted from 0.
 const usageColumn = 37
 
-// UsageGroup is the lines of the usage text under one heading.
+// UsageGroup returns the lines of the usage text under one heading.
 func (tb *Table[T]) UsageGroup(group string) string {
 	var b strings.Builder
 	for _, r := range tb.rows {
@@ -55,7 +55,7 @@ func (f Flag) argSeparator() string {
 	return " "
 }
 
-// Markdown is the table of the keys of a section, for the documentation.
+// Markdown returns the table of the keys of a section, for the documentation.
 func (tb *Table[T]) Markdown(section string) string {
 	var b strings.Builder
 	b.WriteString("| Key | Flags | Type | Default | Reload | Meaning |\n|---|---|---|---|---|---|\n")
@@ -103,8 +103,8 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-// Print is the settings in force as a file that would set them, each with where
-// it came from. Secrets are not shown.
+// Print returns the settings in force as a file that would set them, each with where it came from.
+// Secrets are redacted.
 func (v *Values[T]) Print() string {
 	var b strings.Builder
 	v.printSection(&b, "", "")
@@ -119,7 +119,7 @@ func (v *Values[T]) printSection(b *strings.Builder, section, indent string) {
 		switch {
 		case r.Type.isSection():
 			v.printMap(b, r, indent)
-		case r.holdsValue():
+		case r.HoldsValue():
 			v.printRow(b, r, indent)
 		}
 	}
@@ -137,7 +137,7 @@ func (v *Values[T]) printMap(b *strings.Builder, r *Row[T], indent string) {
 
 func (v *Values[T]) printRow(b *strings.Builder, r *Row[T], indent string) {
 	origin := v.Origin(r.id())
-	text := r.shown(v.Target)
+	text := r.Shown(v.Target)
 	if text == "" || origin.Layer == FromDefault && text == Quote("") {
 		fmt.Fprintf(b, "%s# %s: not set\n", indent, r.name())
 		return

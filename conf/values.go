@@ -1,7 +1,7 @@
 package conf
 
-// This file fills a T layer by layer (file, then the flags that were typed, then
-// defaults for what is left), remembers where each value came from, and compares.
+// This file fills a T by applying layers (a file, then flags, then defaults for the rest),
+// remembers where each value came from, and compares.
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Layer is where a value came from.
+// Layer is the kind of place a value came from.
 type Layer uint8
 
-// The layers, the later ones covering the earlier.
+// The layers. Each overrides those before it.
 const (
 	FromDefault Layer = iota
 	FromFile
@@ -27,7 +27,7 @@ type Origin struct {
 	Flag  string // with its dashes
 }
 
-// String says it as in "default", "x.conf:3:1" or "flag --port".
+// String is the origin as in "default", "x.conf:3:1" or "flag --port".
 func (o Origin) String() string {
 	switch o.Layer {
 	case FromFile:
@@ -50,33 +50,32 @@ type Values[T any] struct {
 	origins map[string]Origin // by row
 }
 
-// Fill starts to fill t. Values that are there already count as defaults.
+// Fill starts to fill t. Values that t has already count as defaults.
 func (tb *Table[T]) Fill(t *T) *Values[T] {
 	return &Values[T]{Target: t, table: tb, origins: make(map[string]Origin)}
 }
 
-// Origin says where the value of a row came from, by its key.
+// Origin returns where the value of a row came from, by its key.
 func (v *Values[T]) Origin(key string) Origin {
 	return v.origins[key]
 }
 
-// setOrigin notes it for the row, or for the rows it stands for.
+// setOrigin records where the value of a row came from, and that of the rows it expands to.
 func (v *Values[T]) setOrigin(r *Row[T], o Origin) {
 	v.origins[r.id()] = o
-	for _, key := range r.Of {
+	for _, key := range r.Expands {
 		v.origins[key] = o
 	}
 }
 
-// File lays a file over the values. What is wrong goes to the report; all the
-// rest is set.
-func (v *Values[T]) File(root *Node) {
+// ApplyFile sets the values that a file has. What is wrong goes to the report.
+func (v *Values[T]) ApplyFile(root *Node) {
 	if root != nil {
 		v.pairs(root, "", nil)
 	}
 }
 
-// pairs sets what a map holds. path is that of the map, with a dot behind it.
+// pairs sets the values of a map. path is that of the map, followed by a dot.
 func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 	for p := range m.Effective() {
 		key := path + strings.ToLower(p.Key)
@@ -84,7 +83,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		switch {
 		case r == nil && p.Used: // a variable
 		case r == nil && section != nil && section.Strict != nil && v.table.foreign[key] == "":
-			if !v.Errors.full() { // or a hint for each would take its time
+			if !v.Errors.full() { // a hint for each of many would take long
 				e := v.table.unknown(p, key)
 				e.Msg = section.Strict(p.Key)
 				v.Errors.add(e)
@@ -99,7 +98,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 }
 
 func (v *Values[T]) pair(r *Row[T], p *Pair) {
-	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, wrong: r.Wrong}
+	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, typeError: r.TypeError}
 	if i := strings.LastIndexByte(r.Key, '.'); !strings.EqualFold(r.name(), p.Key) {
 		c.path = r.Key[:i+1] + strings.ToLower(p.Key) // as the file spells it
 	}
@@ -118,9 +117,9 @@ func (v *Values[T]) pair(r *Row[T], p *Pair) {
 	v.pairs(p.Value, r.Key+".", r.Type.section)
 }
 
-// Flags lays the flags that were typed over the values, the late ones last. The
-// errors are those of flags whose text only makes sense as a whole.
-func (v *Values[T]) Flags(f *Flags[T]) error {
+// ApplyFlags sets the values of the flags that were given, the late ones last. Text that could be
+// checked while the flags were read was: errors are about the rest.
+func (v *Values[T]) ApplyFlags(f *Flags[T]) error {
 	if f == nil {
 		return nil
 	}
@@ -138,20 +137,16 @@ func (v *Values[T]) Flags(f *Flags[T]) error {
 	return nil
 }
 
-// Defaults gives rows that are zero their default, but not those of sections
-// that are not in force. Switches keep what they have: off is a value.
-func (v *Values[T]) Defaults() {
-	v.table.Defaults(v.Target)
-}
-
-// Defaults gives rows of t that are zero their default; see [Values.Defaults].
+// Defaults gives rows of t that are zero their default, but not those of sections that are not in
+// force. Switches keep what they have: off is a value.
 func (tb *Table[T]) Defaults(t *T) {
 	for _, r := range tb.rows {
-		if r.Default == "" || r.Type.isSwitch || r.Of != nil || !r.Type.zero(t) || !tb.takesDefault(r, t) {
+		if r.Default == "" || r.Type.isSwitch || r.Expands != nil || !r.Type.zero(t) || !tb.takesDefault(r, t) {
 			continue
 		}
 		if err := r.setDefault(t); err != nil {
-			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err)) // the table is wrong; its test finds it first
+			// The table is wrong, which its test finds.
+			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err))
 		}
 	}
 }
@@ -166,7 +161,7 @@ func (r *Row[T]) setDefault(t *T) error {
 	return report.Err()
 }
 
-// takesDefault says whether no section around a row is bare.
+// takesDefault reports whether no section around a row is bare and off.
 func (tb *Table[T]) takesDefault(r *Row[T], t *T) bool {
 	for s := r.section(); s != ""; s = tb.byID[s].section() {
 		if rules := tb.byID[s].Type.section; rules.Bare && !rules.on(t) {
@@ -179,7 +174,7 @@ func (tb *Table[T]) takesDefault(r *Row[T], t *T) bool {
 // Merge copies the rows of src that are not zero to dst.
 func (tb *Table[T]) Merge(dst, src *T) {
 	for _, r := range tb.rows {
-		if r.holdsValue() && !r.Type.zero(src) {
+		if r.HoldsValue() && !r.Type.zero(src) {
 			r.Type.copy(dst, src)
 		}
 	}
@@ -188,81 +183,72 @@ func (tb *Table[T]) Merge(dst, src *T) {
 // Copy copies every row of src to dst.
 func (tb *Table[T]) Copy(dst, src *T) {
 	for _, r := range tb.rows {
-		if r.holdsValue() {
+		if r.HoldsValue() {
 			r.Type.copy(dst, src)
 		}
 	}
 }
 
-// CopyRows copies some rows of src to dst.
+// CopyRows copies the given rows of src to dst.
 func (tb *Table[T]) CopyRows(rows []*Row[T], dst, src *T) {
 	for _, r := range rows {
 		r.Type.copy(dst, src)
 	}
 }
 
-// Set lists the rows of t that are not zero.
+// Set returns the rows of t that are not zero.
 func (tb *Table[T]) Set(t *T) (rows []*Row[T]) {
 	for _, r := range tb.rows {
-		if r.holdsValue() && !r.Type.zero(t) {
+		if r.HoldsValue() && !r.Type.zero(t) {
 			rows = append(rows, r)
 		}
 	}
 	return rows
 }
 
-// HoldsValue says whether the row is a value of its own, not a section, a
-// command or a short way to set others.
-func (r *Row[T]) HoldsValue() bool { return r.holdsValue() }
+// HoldsValue reports whether the row has a value, other than a section, a command, or a row that
+// expands to others.
+func (r *Row[T]) HoldsValue() bool { return r.Type.copy != nil && r.Expands == nil }
 
-// holdsValue says whether the row is a value of its own, not a section, a
-// command or a short way to set others.
-func (r *Row[T]) holdsValue() bool {
-	return r.Type.copy != nil && r.Of == nil
-}
-
-// Change is a row whose value differs between two Ts. Old and New are as in a
-// file, secrets not shown.
+// Change is a row whose value differs between two Ts. Old and New are as in a file, secrets
+// redacted.
 type Change[T any] struct {
 	Row      *Row[T]
 	Old, New string
 }
 
-// Compare lists the rows whose values differ, in the order of the table.
+// Compare returns the rows whose values differ, in the order of the table.
 func (tb *Table[T]) Compare(older, newer *T) []Change[T] {
 	var out []Change[T]
 	for _, r := range tb.rows {
-		if r.holdsValue() && r.Type.text(older, true) != r.Type.text(newer, true) {
-			out = append(out, Change[T]{r, r.shown(older), r.shown(newer)})
+		if r.HoldsValue() && r.Type.text(older, true) != r.Type.text(newer, true) {
+			out = append(out, Change[T]{r, r.Shown(older), r.Shown(newer)})
 		}
 	}
 	return out
 }
 
-// Plain is the value of the row as Go prints it, secrets hidden.
+// Plain is the value of the row as package fmt prints it, secrets redacted.
 func (r *Row[T]) Plain(t *T) string {
 	if r.Secret || r.Type.plain == nil {
-		return r.shown(t)
+		return r.Shown(t)
 	}
 	return r.Type.plain(t)
 }
 
-// Shown is the value of the row as in a file, secrets hidden.
-func (r *Row[T]) Shown(t *T) string { return r.shown(t) }
-
 // Text is the value of the row as in a file, secrets included.
 func (r *Row[T]) Text(t *T) string { return r.Type.text(t, true) }
 
-// shown is the value as in a file, secrets hidden.
-func (r *Row[T]) shown(t *T) string {
+// Shown is the value of the row as in a file, secrets redacted.
+func (r *Row[T]) Shown(t *T) string {
 	if r.Secret && !r.Type.zero(t) {
 		return Quote(Redacted)
 	}
 	return r.Type.text(t, false)
 }
 
-// Sections lists the paths of the sections in the order of the table, the top
-// level, which is empty, first.
+// Sections returns the paths of the sections in the order of the table. The first is that of the
+// top level, which is empty.
 func (tb *Table[T]) Sections() []string {
 	out := []string{""}
 	for _, r := range tb.rows {

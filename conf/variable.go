@@ -1,14 +1,14 @@
 package conf
 
-// This file finds what a variable stands for: a pair seen earlier, in the
-// innermost map outward, or else a variable of the environment.
+// This file resolves variables: to a pair earlier in the file, in the maps that are open from the
+// innermost one outward, or else to an environment variable.
 
 import (
 	"slices"
 	"strings"
 )
 
-// variable returns what $name stands for.
+// variable returns the value of $name.
 func (p *parser) variable(name string, at Pos) (*Node, *Error) {
 	n, err := p.lookup(name, at)
 	if err != nil {
@@ -18,38 +18,39 @@ func (p *parser) variable(name string, at Pos) (*Node, *Error) {
 		return nil, notFound(name, at)
 	}
 	if p.depth+n.height > maxDepth {
-		return nil, aboutVariable(at, "maps and arrays are nested more than %d deep by variable '%s'", maxDepth, cut(name))
+		return nil, aboutVariable(at, "maps and arrays are nested more than %d deep by variable '%s'", maxDepth, shorten(name))
 	}
 	if err := p.expand(n.weight, at); err != nil {
 		return nil, err
 	}
-	return n.named(name, at), nil
+	return n.referenced(name, at), nil
 }
 
-// expand accounts what a variable stood for.
+// expand charges the size of a variable's value to the limit of all.
 func (p *parser) expand(weight int, at Pos) *Error {
 	p.expanded += weight
 	if p.expanded <= maxExpansion {
 		return nil
 	}
-	err := errorAt(at, "variables stand for too much: more than %d values", maxExpansion)
+	err := errorAt(at, "variables expand to more than %d values", maxExpansion)
 	err.last = true
 	return err
 }
 
+// notFound is the error about a variable that is not defined.
 func notFound(name string, at Pos) *Error {
-	return aboutVariable(at, "variable reference for '%s' on line %d can not be found", cut(name), at.Line)
+	return aboutVariable(at, "variable reference for '%s' on line %d can not be found", shorten(name), at.Line)
 }
 
-// aboutVariable is an error that explains itself wherever the reference stood.
+// aboutVariable is an error that is complete without the text around the reference.
 func aboutVariable(at Pos, format string, args ...any) *Error {
 	err := errorAt(at, format, args...)
 	err.variable = true
 	return err
 }
 
-// lookup searches the open maps, then the environment, then the open maps
-// again without regard to case. It returns nil if there is no such variable.
+// lookup searches the open maps, then the environment, then the open maps once more without regard
+// to case. It returns nil if there is no such variable.
 func (p *parser) lookup(name string, at Pos) (*Node, *Error) {
 	for _, m := range slices.Backward(p.scopes) {
 		if pair := m.index[name]; pair != nil {
@@ -70,12 +71,11 @@ func (p *parser) lookup(name string, at Pos) (*Node, *Error) {
 	return nil, nil
 }
 
-// environment reads the text of an environment variable as if it were a value
-// in a file. What does not read counts as not found; the message does not show
-// the text, which may be a secret.
+// environment parses the text of an environment variable as a value of a file. If that fails the
+// variable counts as not found; the message does not show the text, which may be a secret.
 func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 	if slices.Contains(p.envStack, name) {
-		return nil, aboutVariable(at, "variable reference for '%s' refers to itself through the environment", cut(name))
+		return nil, aboutVariable(at, "variable reference for '%s' refers to itself through the environment", shorten(name))
 	}
 	if len(p.envStack) == maxNesting {
 		return nil, aboutVariable(at, "environment variables refer to one another more than %d deep", maxNesting)
@@ -108,6 +108,6 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 		return nil, err
 	}
 	err = notFound(name, at)
-	err.Hint = "it is set in the environment, but to text that does not read as a value: put quotes inside the quotes"
+	err.Hint = "its text in the environment is not a valid value: put quotes inside the quotes"
 	return nil, err
 }

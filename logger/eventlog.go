@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// eventWriter is what is used of a Windows event log.
+// eventWriter is a Windows event log.
 type eventWriter interface {
 	Info(id uint32, text string) error
 	Warning(id uint32, text string) error
@@ -15,11 +15,11 @@ type eventWriter interface {
 	Close() error
 }
 
-// eventEncoder makes the text of an event.
+// eventEncoder encodes the text of an event.
 func eventEncoder(pid int) encoder {
-	lead := "pid[" + strconv.Itoa(pid) + "]["
+	prefix := "pid[" + strconv.Itoa(pid) + "]["
 	return func(dst []byte, _ time.Time, lv level, text []byte) []byte {
-		dst = append(dst, lead...)
+		dst = append(dst, prefix...)
 		dst = append(dst, levelNames[lv].tag...)
 		dst = append(dst, "]: "...)
 		dst = append(dst, text...)
@@ -40,6 +40,7 @@ func (s events) write(buf []byte, recs []record) (int, error) {
 	return len(recs), nil
 }
 
+// put writes one event.
 func (s events) put(lv level, text string) error {
 	id := levelNames[lv].event
 	switch lv {

@@ -13,24 +13,26 @@ import (
 
 const backupStamp = "2006.01.02.15.04.05.000000000"
 
-// file writes lines to a named file, opened for append, and begins a new one when it would grow beyond a limit.
+// file writes lines to a named file, opened for append, and rotates it when it would exceed a
+// limit.
 type file struct {
 	// set once
-	name  string
-	limit int64 // bytes; 0: none
-	keep  int   // files that stay, the current one included; 0: all
-	enc   encoder
+	name     string
+	limit    int64 // bytes; 0: none
+	maxFiles int   // files to keep, the current one included; 0: all
+	enc      encoder
 
 	// owned by the queue's goroutine
 	out      *stream
 	f        *os.File
-	path     string // the name, or where it leads to if it is a symbolic link
+	path     string // the name, or the target if it is a symbolic link
 	size     int64
-	rotateAt int64 // size at which the next file begins; 0: never
+	rotateAt int64 // size at which it is rotated; 0: never
 }
 
+// newFile opens the file of a log.
 func newFile(name string, enc encoder, o Options) (*file, error) {
-	s := &file{name: name, limit: o.SizeLimit, keep: o.MaxFiles, enc: enc}
+	s := &file{name: name, limit: o.SizeLimit, maxFiles: o.MaxFiles, enc: enc}
 	f, err := openAppend(name)
 	if err != nil {
 		return nil, err
@@ -38,6 +40,7 @@ func newFile(name string, enc encoder, o Options) (*file, error) {
 	return s, s.use(f)
 }
 
+// openAppend opens a log file, which it creates if it does not exist.
 func openAppend(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o660)
 	if err != nil {
@@ -55,13 +58,13 @@ func (s *file) use(f *os.File) error {
 	}
 	s.f, s.out, s.size, s.rotateAt = f, &stream{w: f}, st.Size(), 0
 	s.path = target(s.name)
-	if st.Mode().IsRegular() { // nobody wants /dev/stderr renamed
+	if st.Mode().IsRegular() { // /dev/stderr must not be renamed
 		s.rotateAt = s.limit
 	}
 	return nil
 }
 
-// target returns the file that a symbolic link leads to, or the name itself.
+// target returns the target of a symbolic link, or the name itself.
 func target(name string) string {
 	st, err := os.Lstat(name)
 	if err != nil || st.Mode()&os.ModeSymlink == 0 {
@@ -81,10 +84,10 @@ func (s *file) write(buf []byte, recs []record) (int, error) {
 			s.rotate()
 			n = max(1, s.fit(recs[done:]))
 		}
-		run := recs[done : done+n]
-		stored, err := s.out.write(buf, run)
+		part := recs[done : done+n]
+		stored, err := s.out.write(buf, part)
 		done += stored
-		s.size += int64(run[n-1].to - run[0].from)
+		s.size += int64(part[n-1].to - part[0].from)
 		if err != nil {
 			return done, err
 		}
@@ -108,13 +111,14 @@ func (s *file) fit(recs []record) int {
 	return n
 }
 
-// rotate renames the file and begins a new one. If that fails the old one is used for as much again.
+// rotate renames the file and opens a new one. If that fails the old one is used for as many bytes
+// again.
 func (s *file) rotate() {
 	now := time.Now()
 	backup := s.path + "." + now.Format(backupStamp)
 	if err := s.replace(backup); err != nil {
 		s.rotateAt = s.size + s.limit
-		s.line(failure, fmt.Sprintf("Log file not rotated, writing on to %q: %v", s.path, err))
+		s.line(failure, fmt.Sprintf("Log file not rotated, still writing to %q: %v", s.path, err))
 		return
 	}
 	s.line(notice, fmt.Sprintf("Rotated log, backup saved as %q", backup))
@@ -141,14 +145,14 @@ func (s *file) replace(backup string) error {
 		oerr = s.use(f)
 	}
 	if oerr != nil && err == nil {
-		os.Rename(backup, s.path) // back, as far as possible: the old file is still the one that is written
+		os.Rename(backup, s.path) // undo: the old file stays in use
 	}
 	return cmp.Or(err, oerr)
 }
 
-// purge removes the oldest backups. Files whose names are not exactly those of a backup stay.
+// purge removes the oldest backups. Files whose names are not exactly those of backups are kept.
 func (s *file) purge() error {
-	if s.keep <= 0 {
+	if s.maxFiles <= 0 {
 		return nil
 	}
 	dir := filepath.Dir(s.path)
@@ -164,7 +168,7 @@ func (s *file) purge() error {
 		}
 	}
 	slices.Sort(backups) // by time: the stamp has fixed width
-	for _, b := range backups[:max(0, len(backups)-(s.keep-1))] {
+	for _, b := range backups[:max(0, len(backups)-(s.maxFiles-1))] {
 		if rerr := os.Remove(filepath.Join(dir, b)); rerr != nil {
 			err = rerr
 		}
@@ -172,7 +176,8 @@ func (s *file) purge() error {
 	return err
 }
 
-// reopen opens the file by its name again, which may have been renamed. If it cannot, the old one stays in use.
+// reopen opens the file by its name again, for it may have been renamed. If that fails the old one
+// stays in use.
 func (s *file) reopen() error {
 	f, err := openAppend(s.name)
 	if err != nil {
@@ -186,7 +191,7 @@ func (s *file) reopen() error {
 	return old.Close()
 }
 
-// line writes a line of the file's own. If it cannot be written, the next line meets the same error and that one is counted.
+// line writes a line about the file itself. If that fails the next line fails too, and is counted.
 func (s *file) line(lv level, text string) {
 	buf := s.enc(nil, time.Now(), lv, []byte(text))
 	if _, err := s.out.write(buf, []record{{to: len(buf)}}); err == nil {

@@ -141,7 +141,7 @@ func TestRotationThatFailsGoesOnWithTheOldFile(t *testing.T) {
 	}
 	l.Close()
 	got := readFile(t, filepath.Join(dir+".moved", "log"))
-	if !strings.Contains(got, "[ERR] Log file not rotated, writing on to ") || strings.Count(got, "line number") != 8 {
+	if !strings.Contains(got, "[ERR] Log file not rotated, still writing to ") || strings.Count(got, "line number") != 8 {
 		t.Errorf("got %q", got)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// An encoder appends one line, logged at t, to dst. The text has no final LF; the line it makes ends in exactly one.
+// An encoder appends one line, logged at t, to dst. The text has no final LF; the line ends in
+// exactly one.
 type encoder func(dst []byte, t time.Time, lv level, text []byte) []byte
 
 const (
@@ -15,11 +16,12 @@ const (
 	jsonStamp = "2006-01-02T15:04:05.000000Z07:00"
 )
 
-// textEncoder makes the classic line: [pid] date time [label] text. What is inside the text stays as it is, line breaks too.
+// textEncoder encodes the classic line: [pid] date time [label] text. The text stays as it is, with
+// its line breaks.
 func textEncoder(o Options, pid int) encoder {
-	lead := ""
+	prefix := ""
 	if o.PID {
-		lead = "[" + strconv.Itoa(pid) + "] "
+		prefix = "[" + strconv.Itoa(pid) + "] "
 	}
 	var labels [len(levelNames)]string
 	for i, n := range levelNames {
@@ -29,7 +31,7 @@ func textEncoder(o Options, pid int) encoder {
 		}
 	}
 	return func(dst []byte, t time.Time, lv level, text []byte) []byte {
-		dst = append(dst, lead...)
+		dst = append(dst, prefix...)
 		if o.Time {
 			dst = zoned(t, o).AppendFormat(dst, textStamp)
 		}
@@ -39,8 +41,8 @@ func textEncoder(o Options, pid int) encoder {
 	}
 }
 
-// jsonEncoder makes one JSON object a line: time, level, pid, then addr and cid or rid if the text starts with those of a
-// connection, and msg. Bytes that are not UTF-8 become U+FFFD.
+// jsonEncoder encodes one JSON object a line: time, level, pid, then addr and cid or rid if the
+// text starts with those of a connection, and msg. Bytes that are not UTF-8 become U+FFFD.
 func jsonEncoder(o Options, pid int) encoder {
 	return func(dst []byte, t time.Time, lv level, text []byte) []byte {
 		dst = append(dst, '{')
@@ -50,7 +52,7 @@ func jsonEncoder(o Options, pid int) encoder {
 			dst = append(dst, `",`...)
 		}
 		dst = append(dst, `"level":"`...)
-		dst = append(dst, levelNames[lv].word...)
+		dst = append(dst, levelNames[lv].json...)
 		dst = append(dst, '"')
 		if o.PID {
 			dst = append(dst, `,"pid":`...)
@@ -71,6 +73,7 @@ func jsonEncoder(o Options, pid int) encoder {
 	}
 }
 
+// zoned is a time in the zone that the options want.
 func zoned(t time.Time, o Options) time.Time {
 	if o.UTC {
 		return t.UTC()
@@ -78,10 +81,10 @@ func zoned(t time.Time, o Options) time.Time {
 	return t
 }
 
-// connID is what the server writes in front of a line about one connection: "addr - kind:number - ".
+// connID is the prefix of a text about one connection: "addr - kind:number - ".
 type connID struct{ addr, kind, number []byte }
 
-// cutConn takes the connection off the front of a text, and reports whether there was one.
+// cutConn removes the connection from the start of a text, and reports whether there was one.
 func cutConn(text []byte) (id connID, rest []byte, ok bool) {
 	addr, after, found := bytes.Cut(text, []byte(" - "))
 	if !found || len(addr) == 0 || bytes.ContainsAny(addr, " \n") {
@@ -98,7 +101,7 @@ func cutConn(text []byte) (id connID, rest []byte, ok bool) {
 	return connID{addr: addr, kind: kind, number: number}, rest, true
 }
 
-// isNumber reports whether b is a JSON number made of digits only.
+// isNumber reports whether b is a JSON number of digits only.
 func isNumber(b []byte) bool {
 	if len(b) == 0 || len(b) > 20 || b[0] == '0' && len(b) > 1 {
 		return false
@@ -142,13 +145,14 @@ func appendJSON(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// cutText shortens a text to at most limit bytes plus a note that says how many are gone. A limit of 0 cuts nothing.
+// cutText shortens a text to at most limit bytes, plus a note with the number of bytes cut. A limit
+// of 0 is none.
 func cutText(text []byte, limit int) []byte {
 	if limit <= 0 || len(text) <= limit {
 		return text
 	}
-	gone := len(text) - limit
+	removed := len(text) - limit
 	text = append(text[:limit], "... ["...)
-	text = strconv.AppendInt(text, int64(gone), 10)
+	text = strconv.AppendInt(text, int64(removed), 10)
 	return append(text, " bytes cut]"...)
 }

@@ -79,7 +79,7 @@ func TestJSONLine(t *testing.T) {
 func TestEveryLevelHasEveryName(t *testing.T) {
 	t.Parallel()
 	for i, n := range levelNames {
-		if n.label == "" || n.colour == "" || n.word == "" || n.tag == "" || n.event == 0 || n.severity == 0 {
+		if n.label == "" || n.colour == "" || n.json == "" || n.tag == "" || n.event == 0 || n.severity == 0 {
 			t.Errorf("level %d: %+v", i, n)
 		}
 	}

@@ -12,23 +12,25 @@ const (
 	trace
 )
 
-// levelNames holds, for each level, every name it goes by: the label and colour of a text line, the word of a JSON line, the
-// tag and id of a Windows event, and the syslog severity (RFC 5424: 2 critical, 3 error, 5 notice, 7 debug).
+// levelNames are the names of each level: the label and colour of a text line, the name in a JSON
+// line, the tag and id of a Windows event, and the syslog severity (RFC 5424: 2 critical, 3 error,
+// 5 notice, 7 debug).
 var levelNames = [...]struct {
 	label    string
 	colour   string
-	word     string
+	json     string
 	tag      string
 	event    uint32
 	severity int
 }{
-	notice:  {label: "INF", colour: "32", word: "info", tag: "NOTICE", event: 1, severity: 5},
-	warning: {label: "WRN", colour: "0;93", word: "warn", tag: "WARN", event: 1, severity: 5},
-	failure: {label: "ERR", colour: "31", word: "error", tag: "ERROR", event: 2, severity: 3},
-	fatal:   {label: "FTL", colour: "31", word: "fatal", tag: "FATAL", event: 5, severity: 2},
-	debug:   {label: "DBG", colour: "36", word: "debug", tag: "DEBUG", event: 3, severity: 7},
-	trace:   {label: "TRC", colour: "33", word: "trace", tag: "TRACE", event: 4, severity: 5},
+	notice:  {label: "INF", colour: "32", json: "info", tag: "NOTICE", event: 1, severity: 5},
+	warning: {label: "WRN", colour: "0;93", json: "warn", tag: "WARN", event: 1, severity: 5},
+	failure: {label: "ERR", colour: "31", json: "error", tag: "ERROR", event: 2, severity: 3},
+	fatal:   {label: "FTL", colour: "31", json: "fatal", tag: "FATAL", event: 5, severity: 2},
+	debug:   {label: "DBG", colour: "36", json: "debug", tag: "DEBUG", event: 3, severity: 7},
+	trace:   {label: "TRC", colour: "33", json: "trace", tag: "TRACE", event: 4, severity: 5},
 }
 
-// chatty reports whether lines of this level are the first to go when the destination does not keep up.
-func (lv level) chatty() bool { return lv == debug || lv == trace }
+// verbose reports whether lines of this level are the first to be dropped when the destination does
+// not keep up.
+func (lv level) verbose() bool { return lv == debug || lv == trace }

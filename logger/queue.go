@@ -9,49 +9,56 @@ import (
 )
 
 const (
-	queueLimit = 2 << 20         // bytes of lines that wait for the destination, when Options does not say
-	queueLeast = 4 << 10         // the smallest queue that makes sense
-	recordCost = 48              // bytes of memory for a record, which count as those of its line do
-	keepBuffer = 64 << 10        // a buffer that grew beyond this many bytes is not kept
-	closeLimit = 2 * time.Second // how long Close, Fatalf and Reopen wait for a stalled destination
+	queueLimit      = 2 << 20         // bytes of lines that wait for the destination, by default
+	minQueue        = 4 << 10         // the smallest queue
+	recordCost      = 48              // bytes of memory for a record, charged like its line
+	maxReusedBuffer = 64 << 10        // a buffer of more bytes is not reused
+	closeLimit      = 2 * time.Second // how long Close, Fatalf and Reopen wait for the destination
 )
 
-// A sink is where lines go. Only the queue's goroutine calls write and close.
+// A sink is the destination of lines. Only the queue's goroutine calls write and close.
 type sink interface {
 	// write stores the records of buf in order and returns how many were stored in full.
 	write(buf []byte, recs []record) (int, error)
-	// end says that Close has begun: write no longer waits for a destination that is away. Called once, by any goroutine.
+	// end is called when Close begins, once, by any goroutine: write no longer waits for a
+	// destination that is not available.
 	end()
-	// abort makes a write that hangs return, if there is a way. Called after end, by any goroutine.
+	// abort makes a write that hangs return, where that is possible. It is called after end, by any
+	// goroutine.
 	abort()
 	close() error
 }
 
-// record is one line in a batch: buf[from:to]. The record of a line that reports loss counts for as many lines as it reports.
+// record is one line in a batch: buf[from:to]. That of a line that reports lost lines counts for
+// all of them.
 type record struct {
 	from, to int
 	lv       level
 	lost     uint64
-	do       func() // if not nil, what is called in place of a line
+	do       func() // if not nil, called in place of a line
 }
 
+// batch is lines that are written together.
 type batch struct {
 	buf  []byte
 	recs []record
 }
 
+// size is the memory that is charged for the batch.
 func (b *batch) size() int { return len(b.buf) + len(b.recs)*recordCost }
 
+// reset empties the batch for reuse.
 func (b *batch) reset() {
-	if cap(b.buf)+cap(b.recs)*recordCost > 2*keepBuffer {
+	if cap(b.buf)+cap(b.recs)*recordCost > 2*maxReusedBuffer {
 		*b = batch{}
 	}
 	clear(b.recs)
 	b.buf, b.recs = b.buf[:0], b.recs[:0]
 }
 
-// queue holds lines between the callers, who never wait, and one goroutine, which writes them to the sink. When the sink does
-// not keep up and the queue is full, lines are dropped and counted; the first line after the gap tells how many.
+// queue has the lines between the callers, which never wait, and one goroutine, which writes them
+// to the sink. When the sink does not keep up and the queue is full, lines are dropped and counted;
+// the first line after the gap reports how many.
 type queue struct {
 	// set once
 	enc     encoder
@@ -59,7 +66,7 @@ type queue struct {
 	limit   int
 	maxLine int
 	texts   sync.Pool     // *[]byte
-	wake    chan struct{} // holds one signal: there is something to take
+	wake    chan struct{} // buffers one signal: there is something to take
 	done    chan struct{} // closed when the goroutine has ended
 
 	// owned by the goroutine; closeErr is read after done
@@ -72,14 +79,15 @@ type queue struct {
 	writing int // bytes at the sink
 	lost    uint64
 	reason  string // why lines were lost last, empty if the queue was full
-	fold    folder
-	window  *time.Timer // ends the window of fold; nil if none is running
+	dedup   deduplicator
+	window  *time.Timer // ends the window of dedup; nil if none is running
 	closing bool
 
 	// atomic
 	dropped atomic.Uint64
 }
 
+// newQueue starts a queue in front of a sink.
 func newQueue(s sink, enc encoder, o Options) *queue {
 	q := &queue{
 		enc: enc, sink: s, limit: o.QueueSize, maxLine: o.MaxLine,
@@ -88,12 +96,13 @@ func newQueue(s sink, enc encoder, o Options) *queue {
 	if q.limit <= 0 {
 		q.limit = queueLimit
 	}
-	q.limit = max(q.limit, queueLeast)
+	q.limit = max(q.limit, minQueue)
 	if q.maxLine <= 0 || q.maxLine > q.limit/2 {
 		q.maxLine = q.limit / 2
 	}
 	q.texts.New = func() any { return new([]byte) }
-	// Ended by close, which waits for it; if the sink hangs for longer than closeLimit, it ends when the sink returns.
+	// Ended by close, which waits for it; if the sink hangs for longer than closeLimit, ends when
+	// the sink returns.
 	go q.drain()
 	return q
 }
@@ -107,11 +116,12 @@ func (q *queue) logf(lv level, format string, v ...any) {
 		text = text[:n-1]
 	}
 	q.add(lv, cutText(text, q.maxLine))
-	if cap(*b) <= keepBuffer {
+	if cap(*b) <= maxReusedBuffer {
 		q.texts.Put(b)
 	}
 }
 
+// add queues a line, unless it is a repeated one.
 func (q *queue) add(lv level, text []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -120,41 +130,43 @@ func (q *queue) add(lv level, text []byte) {
 		return
 	}
 	now := time.Now()
-	if q.fold.due(now) {
+	if q.dedup.due(now) {
 		q.sweepLocked(now)
 	}
-	if q.fold.admit(now, lv, text) {
+	if q.dedup.admit(now, lv, text) {
 		q.putLocked(now, lv, text)
 		return
 	}
 	if q.window == nil {
-		q.window = time.AfterFunc(q.fold.end.Sub(now), q.endWindow)
+		q.window = time.AfterFunc(q.dedup.end.Sub(now), q.endWindow)
 	}
 }
 
-// endWindow tells of repeated lines when no other line comes to do it.
+// endWindow reports repeated lines when no other line follows.
 func (q *queue) endWindow() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if now := time.Now(); !q.closing && q.fold.due(now) {
+	if now := time.Now(); !q.closing && q.dedup.due(now) {
 		q.sweepLocked(now)
 	}
 }
 
+// sweepLocked ends the window and reports the repeated lines in it.
 func (q *queue) sweepLocked(now time.Time) {
 	if q.window != nil {
 		q.window.Stop()
 		q.window = nil
 	}
-	for _, r := range q.fold.sweep() {
+	for _, r := range q.dedup.sweep() {
 		q.putLocked(now, r.lv, []byte(r.String()))
 	}
 }
 
-// putLocked queues a line, or counts it as lost if there is no room. Debug and trace lines leave an eighth of it to the others.
+// putLocked queues a line, or counts it as lost if there is no room. An eighth of the room is
+// reserved for lines that are neither debug nor trace.
 func (q *queue) putLocked(now time.Time, lv level, text []byte) {
 	room := q.limit
-	if lv.chatty() {
+	if lv.verbose() {
 		room -= room / 8
 	}
 	if q.writing+q.waiting.size()+len(text) > room {
@@ -163,25 +175,27 @@ func (q *queue) putLocked(now time.Time, lv level, text []byte) {
 		q.dropped.Add(1)
 		return
 	}
-	q.tellLostLocked(now)
+	q.reportLostLocked(now)
 	q.appendLocked(now, lv, text, 0)
 }
 
-func (q *queue) tellLostLocked(now time.Time) {
+// reportLostLocked queues a line that reports the lost ones, if there are any.
+func (q *queue) reportLostLocked(now time.Time) {
 	if q.lost == 0 {
 		return
 	}
-	why := "the log destination did not keep up"
+	reason := "the log destination did not keep up"
 	if q.reason != "" {
-		why = q.reason
+		reason = q.reason
 	}
 	text := strconv.AppendUint(nil, q.lost, 10)
 	text = append(text, " log lines lost: "...)
-	text = append(text, why...)
+	text = append(text, reason...)
 	q.appendLocked(now, warning, text, q.lost)
 	q.lost = 0
 }
 
+// appendLocked encodes a line into the waiting batch.
 func (q *queue) appendLocked(now time.Time, lv level, text []byte, lost uint64) {
 	b := &q.waiting
 	from := len(b.buf)
@@ -190,6 +204,7 @@ func (q *queue) appendLocked(now time.Time, lv level, text []byte, lost uint64) 
 	q.signal()
 }
 
+// signal wakes the goroutine.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -204,7 +219,7 @@ func (q *queue) drain() {
 		b, last := q.take()
 		if len(b.recs) > 0 {
 			q.write(b)
-			q.give(b)
+			q.recycle(b)
 			continue
 		}
 		if last {
@@ -219,9 +234,10 @@ func (q *queue) drain() {
 func (q *queue) take() (b batch, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	// What was lost to a full queue came after all that waits. What the sink refused is told when the next line tries it again.
+	// What was lost because the queue was full follows all that waits. What the sink refused is
+	// reported with the next line, which tries the sink again.
 	if q.lost > 0 && (q.reason == "" || len(q.waiting.buf) > 0) {
-		q.tellLostLocked(time.Now())
+		q.reportLostLocked(time.Now())
 	}
 	b = q.waiting
 	q.waiting, q.spare = q.spare, batch{}
@@ -229,8 +245,8 @@ func (q *queue) take() (b batch, last bool) {
 	return b, q.closing
 }
 
-// give takes a written batch back.
-func (q *queue) give(b batch) {
+// recycle gives a written batch back for reuse.
+func (q *queue) recycle(b batch) {
 	b.reset()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -238,7 +254,7 @@ func (q *queue) give(b batch) {
 	q.writing = 0
 }
 
-// write hands a batch to the sink, in pieces where a record wants something done first.
+// write writes a batch to the sink, in parts where a record has something to do in between.
 func (q *queue) write(b batch) {
 	start := 0
 	for i, r := range b.recs {
@@ -252,6 +268,7 @@ func (q *queue) write(b batch) {
 	q.writeLines(b.buf, b.recs[start:])
 }
 
+// writeLines writes records to the sink.
 func (q *queue) writeLines(buf []byte, recs []record) {
 	if len(recs) == 0 {
 		return
@@ -261,7 +278,8 @@ func (q *queue) writeLines(buf []byte, recs []record) {
 	}
 }
 
-// refused counts records that the sink did not take. The lines that a loss report stands for are counted as dropped already.
+// refused counts records that the sink did not take. The lines that a report of lost lines counts
+// are dropped already.
 func (q *queue) refused(recs []record, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -276,8 +294,8 @@ func (q *queue) refused(recs []record, err error) {
 	}
 }
 
-// control has the queue's goroutine call do, after all lines queued so far were written, and waits for it as long as a stalled sink
-// is waited for. It reports whether do was called.
+// control has the queue's goroutine call do after all lines queued so far were written, and waits
+// for it at most closeLimit. It reports whether do was called.
 func (q *queue) control(do func()) bool {
 	called := make(chan struct{})
 	if !q.enqueue(func() { do(); close(called) }) {
@@ -293,6 +311,7 @@ func (q *queue) control(do func()) bool {
 	}
 }
 
+// enqueue queues a call.
 func (q *queue) enqueue(do func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -307,7 +326,7 @@ func (q *queue) enqueue(do func()) bool {
 
 // close writes what is queued, waiting at most closeLimit, and ends the goroutine.
 func (q *queue) close() error {
-	if q.shut() {
+	if q.beginClose() {
 		q.sink.end()
 	}
 	limit := time.NewTimer(closeLimit)
@@ -321,8 +340,8 @@ func (q *queue) close() error {
 	return fmt.Errorf("close log: the destination did not take the last lines within %v", closeLimit)
 }
 
-// shut accepts no more lines, and reports whether it did before.
-func (q *queue) shut() bool {
+// beginClose makes the queue accept no more lines, and reports whether it did before.
+func (q *queue) beginClose() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closing {

@@ -20,7 +20,8 @@ func testPipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// A pipe that nobody reads: callers go on, lines are counted, and when somebody reads again one line tells how many.
+// TestStall has a pipe without a reader: callers do not wait, lines are counted, and once there is
+// a reader one line reports how many.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	r, w := testPipe(t)
@@ -37,12 +38,12 @@ func TestStall(t *testing.T) {
 		t.Errorf("%d bytes wait, the limit is %d", n, limit)
 	}
 	s := bufio.NewScanner(r)
-	var next, told uint64
+	var next, reported uint64
 	for next < total && s.Scan() {
 		var n uint64
 		if _, err := fmt.Sscanf(s.Text(), "[WRN] %d log lines lost: the log destination did not keep up", &n); err == nil {
 			next += n
-			told += n
+			reported += n
 			continue
 		}
 		if want := fmt.Sprintf("[INF] line %d", next); s.Text() != want {
@@ -50,8 +51,8 @@ func TestStall(t *testing.T) {
 		}
 		next++
 	}
-	if next != total || told != lost {
-		t.Errorf("%d lines written or told as lost, want %d; %d told, want %d", next, total, told, lost)
+	if next != total || reported != lost {
+		t.Errorf("%d lines written or reported as lost, want %d; %d reported, want %d", next, total, reported, lost)
 	}
 	l.Noticef("after")
 	if !s.Scan() || s.Text() != "[INF] after" {
@@ -154,7 +155,7 @@ func (w *fullDisk) free(room int) {
 	w.room = room
 }
 
-func TestRefusedLinesAreToldWithTheReason(t *testing.T) {
+func TestRefusedLinesAreReportedWithTheReason(t *testing.T) {
 	t.Parallel()
 	w := &fullDisk{room: 15}
 	l := New(w, Options{})

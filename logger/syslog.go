@@ -24,19 +24,20 @@ const (
 	facilityKernel = 0 // what the classic broker sends to a remote syslog
 	facilityDaemon = 3 // and to the local one
 
-	datagramText = 8 << 10          // longest text, in bytes, in a datagram: macOS refuses datagrams above 9216
+	datagramText = 8 << 10          // longest text in a datagram, in bytes; macOS refuses more than 9216
 	dialLimit    = 2 * time.Second  // for one attempt to connect
-	sendLimit    = 10 * time.Second // for one record, then the connection is made anew
+	sendLimit    = 10 * time.Second // for one record, then the connection is replaced
 	redialPause  = time.Second      // between attempts to connect
 )
 
-// NewSysLogger returns a Logger that writes to the syslog of this machine, or on Windows to its event log.
+// NewSysLogger returns a Logger that writes to the syslog of this machine, or on Windows to its
+// event log.
 func NewSysLogger(debug, trace bool) (*SysLogger, error) {
 	return OpenSyslog(Options{Debug: debug, Trace: trace})
 }
 
-// NewRemoteSysLogger returns a Logger that writes to the syslog at a URL: udp://host:port, tcp://host:port or unix:///path. On
-// Windows a name without scheme is a host with an event log.
+// NewRemoteSysLogger returns a Logger that writes to the syslog at a URL: udp://host:port,
+// tcp://host:port or unix:///path. On Windows a name without scheme is a host with an event log.
 func NewRemoteSysLogger(url string, debug, trace bool) (*SysLogger, error) {
 	return DialSyslog(url, Options{Debug: debug, Trace: trace})
 }
@@ -44,22 +45,25 @@ func NewRemoteSysLogger(url string, debug, trace bool) (*SysLogger, error) {
 // GetSysLoggerTag returns the name of the program in syslog records: the base name of argv[0].
 func GetSysLoggerTag() string { return filepath.Base(os.Args[0]) }
 
-// OpenSyslog is NewSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have an effect.
+// OpenSyslog is NewSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have an
+// effect.
 func OpenSyslog(o Options) (*SysLogger, error) { return openSystem("", o) }
 
-// DialSyslog is NewRemoteSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have an effect.
+// DialSyslog is NewRemoteSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have
+// an effect.
 func DialSyslog(remote string, o Options) (*SysLogger, error) {
 	if !strings.Contains(remote, "://") {
 		return openSystem(remote, o)
 	}
-	place, err := remoteEndpoint(remote)
+	e, err := remoteEndpoint(remote)
 	if err != nil {
 		return nil, err
 	}
-	return dialSyslog([]endpoint{place}, facilityKernel, o)
+	return dialSyslog([]endpoint{e}, facilityKernel, o)
 }
 
-// CheckSyslog says why DialSyslog cannot even try to connect, nil if it can.
+// CheckSyslog returns the error that DialSyslog would return without connecting, nil if there is
+// none.
 func CheckSyslog(remote string) error {
 	if !strings.Contains(remote, "://") {
 		return checkSystem(remote)
@@ -68,11 +72,12 @@ func CheckSyslog(remote string) error {
 	return err
 }
 
-// remoteEndpoint is the place that a URL names.
+// remoteEndpoint is the endpoint of a URL.
 func remoteEndpoint(remote string) (endpoint, error) {
 	u, err := url.Parse(remote)
 	if err != nil {
-		return endpoint{}, errors.New("error parsing remote syslog: not a valid URL") // the cause may hold a password
+		// Without err, which may contain a password.
+		return endpoint{}, errors.New("error parsing remote syslog: not a valid URL")
 	}
 	switch u.Scheme {
 	case "udp", "tcp":
@@ -83,32 +88,33 @@ func remoteEndpoint(remote string) (endpoint, error) {
 	return endpoint{}, badNetwork(u.Scheme)
 }
 
-// badNetwork is the classic broker's text, which begins with error.
+// badNetwork is the error of the classic broker, whose text begins with "error".
 func badNetwork(scheme string) error {
 	return fmt.Errorf("error invalid network type: %q", scheme)
 }
 
-// endpoint is a place where syslog may listen, in the terms of net.Dial.
+// endpoint is an address where syslog may listen, in the terms of net.Dial.
 type endpoint struct{ network, addr string }
 
 func (e endpoint) local() bool    { return strings.HasPrefix(e.network, "unix") }
 func (e endpoint) datagram() bool { return e.network == "udp" || e.network == "unixgram" }
 
 // dialSyslog connects to the first endpoint that answers.
-func dialSyslog(places []endpoint, facility int, o Options) (*Logger, error) {
+func dialSyslog(endpoints []endpoint, facility int, o Options) (*Logger, error) {
 	s := &syslog{ended: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if err := s.connect(places); err != nil {
+	if err := s.connect(endpoints); err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("error connecting to syslog: \"%w\"", err)
 	}
-	if s.place.datagram() && (o.MaxLine <= 0 || o.MaxLine > datagramText) {
+	if s.remote.datagram() && (o.MaxLine <= 0 || o.MaxLine > datagramText) {
 		o.MaxLine = datagramText
 	}
-	enc := syslogEncoder(facility, s.place, hostname(s.conn), GetSysLoggerTag(), os.Getpid())
+	enc := syslogEncoder(facility, s.remote, hostname(s.conn), GetSysLoggerTag(), os.Getpid())
 	return &Logger{debug: o.Debug, trace: o.Trace, q: newQueue(s, enc, o)}, nil
 }
 
+// hostname is the name of this machine or, without one, its address.
 func hostname(c net.Conn) string {
 	if name, _ := os.Hostname(); name != "" {
 		return name
@@ -116,16 +122,17 @@ func hostname(c net.Conn) string {
 	return c.LocalAddr().String()
 }
 
-// syslogEncoder makes the records of BSD syslog as Go's log/syslog does: with the time of RFC 3339 and the host for another
-// machine, with the short time and no host for this one. On a stream, where LF ends a record, a line break inside the text is
-// written as #012, as syslog daemons do, so that nobody can forge a record.
-func syslogEncoder(facility int, place endpoint, host, tag string, pid int) encoder {
+// syslogEncoder encodes the records of BSD syslog as Go's log/syslog does: with the time of RFC
+// 3339 and the host for another machine, with the short time and no host for this one. On a stream,
+// where LF ends a record, a line break inside the text is written as #012, as syslog daemons do, so
+// that no text can forge a record.
+func syslogEncoder(facility int, remote endpoint, host, tag string, pid int) encoder {
 	var pri [len(levelNames)]string
 	for i, n := range levelNames {
 		pri[i] = "<" + strconv.Itoa(facility<<3|n.severity) + ">"
 	}
 	layout, source := time.RFC3339, " "+host+" "
-	if place.local() {
+	if remote.local() {
 		layout, source = time.Stamp, " "
 	}
 	source += tag + "[" + strconv.Itoa(pid) + "]: "
@@ -133,7 +140,7 @@ func syslogEncoder(facility int, place endpoint, host, tag string, pid int) enco
 		dst = append(dst, pri[lv]...)
 		dst = t.AppendFormat(dst, layout)
 		dst = append(dst, source...)
-		for !place.datagram() {
+		for !remote.datagram() {
 			i := bytes.IndexByte(text, '\n')
 			if i < 0 {
 				break
@@ -147,25 +154,26 @@ func syslogEncoder(facility int, place endpoint, host, tag string, pid int) enco
 	}
 }
 
-// syslog sends records to a syslog daemon. If the daemon goes away it is dialled again, once a second, and meanwhile the lines wait in
-// the queue. Go's log/syslog makes the same bytes, but knows no deadline: a daemon that stops reading would hold the goroutine,
-// and Close, for ever; and it does not exist on Windows.
+// syslog sends records to a syslog daemon. When the connection is lost it is dialed again, once a
+// second, and meanwhile the lines wait in the queue. Go's log/syslog writes the same bytes, but has
+// no deadlines: a daemon that stops reading would block the goroutine, and Close, forever; and it
+// does not exist on Windows.
 type syslog struct {
 	// set once
-	place  endpoint
+	remote endpoint
 	ctx    context.Context // ends a dial when the log is closed by force
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when Close has begun
 
 	// owned by the queue's goroutine
 	conn    net.Conn    // nil while there is none
-	release func() bool // forgets that the end of ctx closes conn
+	release func() bool // detaches conn from ctx, whose end closes it
 }
 
-// connect dials the places in turn. The error is that of the first, the usual one.
-func (s *syslog) connect(places []endpoint) error {
+// connect dials the endpoints in order. The error is that of the first, the usual one.
+func (s *syslog) connect(endpoints []endpoint) error {
 	var first error
-	for _, s.place = range places {
+	for _, s.remote = range endpoints {
 		err := s.dial()
 		if err == nil {
 			return nil
@@ -175,17 +183,18 @@ func (s *syslog) connect(places []endpoint) error {
 	return first
 }
 
+// dial connects to the endpoint.
 func (s *syslog) dial() error {
 	d := net.Dialer{Timeout: dialLimit}
-	c, err := d.DialContext(s.ctx, s.place.network, s.place.addr)
+	c, err := d.DialContext(s.ctx, s.remote.network, s.remote.addr)
 	if err != nil {
 		return err
 	}
 	s.conn = c
 	s.release = context.AfterFunc(s.ctx, func() { c.Close() })
-	if !s.place.datagram() {
-		// Tells at once when the daemon goes away, instead of one lost line later. Ends when the connection is closed, by hangUp
-		// or by the end of ctx.
+	if !s.remote.datagram() {
+		// Notices at once when the daemon closes, instead of one lost line later. Ends when the
+		// connection is closed, by disconnect or by the end of ctx.
 		go func() {
 			io.Copy(io.Discard, c)
 			c.Close()
@@ -194,7 +203,8 @@ func (s *syslog) dial() error {
 	return nil
 }
 
-func (s *syslog) hangUp() error {
+// disconnect closes the connection, if there is one.
+func (s *syslog) disconnect() error {
 	if s.conn == nil {
 		return nil
 	}
@@ -213,7 +223,7 @@ func (s *syslog) write(buf []byte, recs []record) (int, error) {
 	return len(recs), nil
 }
 
-// send sends one record, and dials until the daemon takes it or the log is closed.
+// send sends one record, and dials again until the daemon takes it or the log is closed.
 func (s *syslog) send(p []byte) error {
 	for first := true; ; first = false {
 		err := s.attempt(p)
@@ -221,7 +231,7 @@ func (s *syslog) send(p []byte) error {
 			return err
 		}
 		if first {
-			continue // the connection may have been an old one
+			continue // the connection may have been closed long ago
 		}
 		if !s.pause() {
 			return err
@@ -229,6 +239,7 @@ func (s *syslog) send(p []byte) error {
 	}
 }
 
+// attempt sends one record once.
 func (s *syslog) attempt(p []byte) error {
 	if s.conn == nil {
 		if err := s.dial(); err != nil {
@@ -238,12 +249,12 @@ func (s *syslog) attempt(p []byte) error {
 	s.conn.SetWriteDeadline(time.Now().Add(sendLimit))
 	_, err := s.conn.Write(p)
 	if err != nil {
-		s.hangUp() // the write told what is wrong
+		s.disconnect() // the error of the write is returned
 	}
 	return err
 }
 
-// pause waits before the next attempt to connect. It reports whether there is to be one.
+// pause waits before the next attempt to connect, and reports whether to make one.
 func (s *syslog) pause() bool {
 	t := time.NewTimer(redialPause)
 	defer t.Stop()
@@ -260,9 +271,9 @@ func (s *syslog) abort() { s.cancel() }
 
 func (s *syslog) close() error {
 	defer s.cancel()
-	err := s.hangUp()
+	err := s.disconnect()
 	if errors.Is(err, net.ErrClosed) {
-		return nil // the daemon had hung up before
+		return nil // closed by the daemon before
 	}
 	return err
 }

@@ -151,7 +151,7 @@ func missing(t *testing.T, err error) {
 	t.Skip(err)
 }
 
-func TestSyslogLocalTakesTheFirstPlaceThatAnswers(t *testing.T) {
+func TestSyslogLocalTakesTheFirstEndpointThatAnswers(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
 	c, err := net.ListenPacket("unixgram", path)
@@ -159,8 +159,8 @@ func TestSyslogLocalTakesTheFirstPlaceThatAnswers(t *testing.T) {
 		missing(t, err)
 	}
 	next := datagrams(t, c)
-	places := []endpoint{{"unixgram", path + ".none"}, {"unixgram", path}, {"unix", path}}
-	l, err := dialSyslog(places, facilityDaemon, Options{Debug: true, Trace: true})
+	endpoints := []endpoint{{"unixgram", path + ".none"}, {"unixgram", path}, {"unix", path}}
+	l, err := dialSyslog(endpoints, facilityDaemon, Options{Debug: true, Trace: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,11 +169,11 @@ func TestSyslogLocalTakesTheFirstPlaceThatAnswers(t *testing.T) {
 	checkRecords(t, next, wantRecords(shortTime, "daemon", "\n"))
 }
 
-func TestSyslogErrorIsThatOfTheUsualPlace(t *testing.T) {
+func TestSyslogErrorIsThatOfTheUsualEndpoint(t *testing.T) {
 	t.Parallel()
 	_, err := dialSyslog([]endpoint{{"unixgram", "/nonexistent/usual"}, {"unix", "/nonexistent/other"}}, facilityDaemon, Options{})
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/usual") {
-		t.Errorf("got %v, want the error of the first place", err)
+		t.Errorf("got %v, want the error of the first endpoint", err)
 	}
 }
 
@@ -198,7 +198,7 @@ func TestSyslogErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, url, want string }{
 		{"another scheme", "http://127.0.0.1:1", `error invalid network type: "http"`},
-		{"nobody listens", "unix:///nonexistent/socket", `error connecting to syslog: "dial unix /nonexistent/socket: `},
+		{"nothing listens", "unix:///nonexistent/socket", `error connecting to syslog: "dial unix /nonexistent/socket: `},
 		{"no port", "tcp://127.0.0.1", `error connecting to syslog: "dial tcp: address 127.0.0.1: missing port in address"`},
 		{"not a URL, with a secret", "tcp://u:s3cret@[::1", `error parsing remote syslog: not a valid URL`},
 	} {
@@ -222,7 +222,7 @@ func TestSyslogIsDialledAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The daemon stops: it reads what there is until the logger has hung up too.
+	// The daemon stops: it reads what there is until the logger has closed too.
 	ln.Close()
 	c.(*net.TCPConn).CloseWrite()
 	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), ": one\n") {
@@ -254,7 +254,7 @@ func TestCloseWhileSyslogIsAway(t *testing.T) {
 	c.(*net.TCPConn).CloseWrite()
 	io.Copy(io.Discard, c)
 	c.Close()
-	l.Noticef("for nobody")
+	l.Noticef("lost")
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ func checkSystem(host string) error {
 	return nil
 }
 
-// openSystem opens the syslog of this machine, in the places where the systems have it.
+// openSystem opens the syslog of this machine, at the addresses where systems have it.
 func openSystem(host string, o Options) (*Logger, error) {
 	if err := checkSystem(host); err != nil {
 		return nil, err

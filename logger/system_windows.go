@@ -16,7 +16,7 @@ var eventSource atomic.Pointer[string]
 // SetSyslogName names the source of events in the Windows event log, for logs opened from then on.
 func SetSyslogName(name string) { eventSource.Store(&name) }
 
-// checkSystem takes any name for a host.
+// checkSystem accepts any host.
 func checkSystem(string) error { return nil }
 
 // openSystem opens the event log of a host, of this machine if empty.
@@ -39,7 +39,8 @@ func openEvents(host, source string) (*eventlog.Log, error) {
 	if host != "" {
 		return eventlog.OpenRemote(host, source)
 	}
-	// Needs an administrator and fails if it is there already. Without it events are stored all the same, only shown less well.
+	// Needs an administrator, and fails if it exists. Without it events are stored too, but shown
+	// with a warning.
 	_ = eventlog.InstallAsEventCreate(source, eventlog.Error|eventlog.Warning|eventlog.Info)
 	return eventlog.Open(source)
 }

@@ -46,9 +46,9 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	switch {
 	case diff:
 		return nil, diffOnly(opts, running, stdout, stderr)
-	case flags.Asked("t"):
+	case flags.Enabled("t"):
 		return nil, checkOnly(opts, stderr)
-	case flags.Asked("print-config"):
+	case flags.Enabled("print-config"):
 		fmt.Fprint(stdout, opts.describe())
 		return nil, 0
 	case opts.loaded.explain != nil:

@@ -28,7 +28,7 @@ func authRows() []row {
 		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onGuard,
 			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Seconds a client has to authenticate."},
 		{Key: "authorization.default_permissions", Aliases: []string{"default_permission", "permissions"},
-			Wrong: "expected default permissions to be a map/struct", Reload: onAuth,
+			TypeError: "expected default permissions to be a map/struct", Reload: onAuth,
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
 			Doc:  "What users may do who have no permissions of their own."},
 		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
@@ -85,9 +85,9 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 		case "user", "username":
 			text(c, p.Value, &u.Username)
 		case "pass", "password":
-			text(c.Hush(), p.Value, &u.Password)
+			text(c.Secret(), p.Value, &u.Password)
 		case "nkey":
-			text(c.Hush(), p.Value, &u.Nkey)
+			text(c.Secret(), p.Value, &u.Nkey)
 			if err := checkNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
 				c.Errorf(p.Value.Pos, "%v", err)
 				wrong = true

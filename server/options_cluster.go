@@ -19,7 +19,7 @@ func clusterRows() []row {
 	return []row{
 		{Key: "cluster", Doc: "The listener for other servers, and the connections to them.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
-		{Key: "cluster.listen", Of: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
+		{Key: "cluster.listen", Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
 			Doc: "`host` and `port` in one, or the port alone."},
 		{Key: "cluster.host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
@@ -32,7 +32,7 @@ func clusterRows() []row {
 			Type:  conf.URLs(func(o *Options) *[]*url.URL { return &o.Routes }, "route", checkRoute),
 			Doc:   "URLs of servers to connect to: nats-route://user:password@host:port.",
 			Flags: []conf.Flag{{Names: []string{"routes"}, Arg: "<rurl-1, rurl-2>", Group: clusterGroup, Usage: "Routes to solicit and connect"}}},
-		{Of: []string{"cluster.host", "cluster.port", "cluster.authorization.user", "cluster.authorization.password"},
+		{Expands: []string{"cluster.host", "cluster.port", "cluster.authorization.user", "cluster.authorization.password"},
 			Type: conf.Custom(clusterURLType()), Doc: "Address to listen on for other servers, as a URL.",
 			Flags: []conf.Flag{{Names: []string{"cluster"}, Hidden: []string{"cluster_listen"}, Arg: "<cluster-url>", Group: clusterGroup,
 				Usage: "Cluster URL for solicited routes"}}},

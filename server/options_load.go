@@ -52,12 +52,12 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	v := optionTable().Fill(o)
 	o.incomplete, o.Cluster.authPermissions = nil, nil
 	if file != "" {
-		if err := loadFile(v, file, source, l.flags.Asked("t")); err != nil {
+		if err := loadFile(v, file, source, l.flags.Enabled("t")); err != nil {
 			return err
 		}
 		o.ConfigFile = file
 	}
-	if err := v.Flags(l.flags); err != nil {
+	if err := v.ApplyFlags(l.flags); err != nil {
 		return err
 	}
 	if err := o.completeFlags(l.flags); err != nil {
@@ -76,7 +76,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, strict b
 	}
 	var all conf.Errors
 	errors.As(err, &all)
-	v.File(root)
+	v.ApplyFile(root)
 	v.Target.checkFile(v)
 	all = append(all, v.Errors...)
 	if strict {
@@ -171,10 +171,10 @@ func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 			o.TLS = true
 		}
 	}
-	if flags.Asked("tlsverify") {
+	if flags.Enabled("tlsverify") {
 		o.TLS = true
 	}
-	if _, typed := flags.Typed("tls"); typed && !flags.Asked("tls") {
+	if _, typed := flags.Typed("tls"); typed && !flags.Enabled("tls") {
 		o.TLS = false
 	}
 	return nil
@@ -267,13 +267,13 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 	}
 	version, help, err := ProcessCommandLineArgs(fs)
 	switch {
-	case flags.Asked("version"):
+	case flags.Enabled("version"):
 		inform.version()
 		return nil, nil
-	case flags.Asked("help"):
+	case flags.Enabled("help"):
 		inform.help()
 		return nil, nil
-	case flags.Asked("help_tls"):
+	case flags.Enabled("help_tls"):
 		inform.tlsHelp()
 		return nil, nil
 	case err != nil:

@@ -422,7 +422,7 @@ func FuzzProcessConfig(f *testing.F) {
 		root, err := source.Text("x.conf", text)
 		o := &Options{}
 		v := optionTable().Fill(o)
-		v.File(root)
+		v.ApplyFile(root)
 		o.checkFile(v)
 		if err != nil || len(v.Errors) > 0 {
 			return

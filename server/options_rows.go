@@ -49,7 +49,7 @@ func serverRows() []row {
 	host := func(o *Options) *string { return &o.Host }
 	port := func(o *Options) *int { return &o.Port }
 	return []row{
-		{Key: "listen", Of: []string{"host", "port"}, Type: conf.Address(host, port),
+		{Key: "listen", Expands: []string{"host", "port"}, Type: conf.Address(host, port),
 			Doc: "`host` and `port` in one, or the port alone."},
 		{Key: "host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
@@ -68,9 +68,9 @@ func serverRows() []row {
 		{Key: "ports_file_dir", Type: conf.Text(func(o *Options) *string { return &o.PortsFileDir }), Field: "PortsFileDir", Reload: onPortsFile,
 			Doc:   "Directory for a file that lists the ports in use.",
 			Flags: []conf.Flag{{Names: []string{"ports_file_dir"}, Arg: "<dir>", Group: serverGroup, Usage: "Directory for the file that lists the ports in use"}}},
-		{Key: "http", Of: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
+		{Key: "http", Expands: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
 			Doc: "Monitoring: host:port, or the port alone."},
-		{Key: "https", Of: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
+		{Key: "https", Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
 			Doc: "Monitoring over TLS: host:port, or the port alone."},
 		{Key: "http_host", Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
 			Doc: "Address to listen on for monitoring; that for clients if not given."},
@@ -202,7 +202,7 @@ func loggingRows() []row {
 			Flags: []conf.Flag{{Names: []string{"D", "debug"}, Group: loggingGroup, Usage: "Enable debugging output"}}},
 		{Key: "trace", Type: conf.Bool(trace), Field: "Trace", Reload: onLogger, Doc: "Whether to log the protocol.",
 			Flags: []conf.Flag{{Names: []string{"V", "trace"}, Group: loggingGroup, Usage: "Trace the raw protocol"}}},
-		{Of: []string{"debug", "trace"}, Doc: "Debug and trace.",
+		{Expands: []string{"debug", "trace"}, Doc: "Debug and trace.",
 			Flags: []conf.Flag{{Names: []string{"DV"}, Group: loggingGroup, Usage: "Debug and trace", Late: true}},
 			Type: conf.Custom(conf.CustomType[Options]{Name: "boolean", Switch: true, Parse: func(s string, o *Options) error {
 				on, err := conf.ParseSwitch(s)
@@ -224,7 +224,7 @@ func commonRows() []row {
 		command("Show this message", "h", "help"),
 		command("Show version", "v", "version"),
 		command("Check the configuration and exit", "t"),
-		{Type: conf.Question[Options](), Doc: "Say what a reload with the file would change, and what needs a restart.",
+		{Type: conf.OptionalCommand[Options](), Doc: "Say what a reload with the file would change, and what needs a restart.",
 			Flags: []conf.Flag{{Names: []string{"diff"}, Arg: "[=<running>]", Group: commonGroup,
 				Usage: "Compare with what a server runs with (or with a file) and exit"}}},
 		command("Show the settings in force, where each came from, and exit", "print-config"),

@@ -76,7 +76,7 @@ func TestEveryRowIsDocumentedAndSaysWhatAReloadDoes(t *testing.T) {
 		if r.Doc == "" {
 			t.Errorf("%s has no documentation", name)
 		}
-		if r.Field != "" && r.Of == nil && r.Reload == "" {
+		if r.Field != "" && r.Expands == nil && r.Reload == "" {
 			t.Errorf("%s does not say what a reload does", name)
 		}
 		for _, word := range []string{"password", "token"} {

@@ -129,7 +129,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		return fmt.Sprintf("error parsing tls config, expected '%s' to be %s", key, want)
 	}
 	file := func(key, doc string, get func(*Options) *string) row {
-		return row{Key: section + "." + key, Type: conf.Text(get), Doc: doc, Wrong: wrong(key, "filename"), Reload: effect}
+		return row{Key: section + "." + key, Type: conf.Text(get), Doc: doc, TypeError: wrong(key, "filename"), Reload: effect}
 	}
 	rows := []row{
 		{Key: section, Doc: "TLS; the block turns it on.", Type: conf.Section(conf.SectionType[Options]{
@@ -139,7 +139,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		})},
 		file("cert_file", "Certificate, with those between it and the authority.", f.cert),
 		file("key_file", "Private key of the certificate.", f.key),
-		{Key: section + ".verify", Type: conf.Bool(f.verify), Wrong: wrong("verify", "a boolean"), Reload: effect,
+		{Key: section + ".verify", Type: conf.Bool(f.verify), TypeError: wrong("verify", "a boolean"), Reload: effect,
 			Doc: "Whether peers must show a certificate; routes always must."},
 		file("ca_file", "Authorities that sign the certificates of peers.", f.ca),
 		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,

@@ -43,7 +43,7 @@ type SignalLoop struct {
 	end     func()        // closes quit, once
 
 	// atomic
-	queued   [effectCount]atomic.Bool // in work, not begun: another of its kind would change nothing
+	queued   [effectCount]atomic.Bool // in work, not begun: another would change nothing
 	stopping atomic.Bool              // a signal began a shutdown
 }
 

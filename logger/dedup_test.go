@@ -28,21 +28,21 @@ func (w *lines) String() string {
 	return w.b.String()
 }
 
-func TestFold(t *testing.T) {
+func TestDedup(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
 		log  func(*Logger)
 		want func(w *strings.Builder)
 	}{
-		{"a storm of equal errors from many connections is told once",
+		{"a storm of equal errors from many connections is reported once",
 			func(l *Logger) {
 				for i := range 10000 {
 					l.Errorf("127.0.0.1:%d - cid:%d - authorization error", i, i)
 				}
 			},
 			func(w *strings.Builder) {
-				for i := range foldFirst {
+				for i := range dedupFirst {
 					fmt.Fprintf(w, "[ERR] 127.0.0.1:%d - cid:%d - authorization error\n", i, i)
 				}
 				fmt.Fprint(w, "[ERR] authorization error repeated 9990 times\n")
@@ -55,7 +55,7 @@ func TestFold(t *testing.T) {
 				}
 			},
 			func(w *strings.Builder) { fmt.Fprint(w, strings.Repeat("[ERR] no route\n", 30)) }},
-		{"trace lines are never folded",
+		{"trace lines are never suppressed",
 			func(l *Logger) {
 				for range 500 {
 					l.Tracef("->> [PING]")
@@ -73,14 +73,14 @@ func TestFold(t *testing.T) {
 					fmt.Fprintf(w, "[DBG] - - cid:%d - Client connection created\n", i)
 				}
 			}},
-		{"a different line between keeps its place and is not hidden",
+		{"a different line in between stays in order and is not suppressed",
 			func(l *Logger) {
 				for range 11 {
 					l.Noticef("a")
 				}
 				l.Warnf("a")
 				l.Noticef("b")
-				time.Sleep(2 * foldWindow)
+				time.Sleep(2 * dedupWindow)
 				l.Noticef("a")
 			},
 			func(w *strings.Builder) {
@@ -94,7 +94,7 @@ func TestFold(t *testing.T) {
 				l := New(&got, Options{Debug: true, Trace: true})
 				defer l.Close()
 				c.log(l)
-				time.Sleep(2 * foldWindow)
+				time.Sleep(2 * dedupWindow)
 				synctest.Wait()
 				var want strings.Builder
 				c.want(&want)
@@ -106,7 +106,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-func TestFoldEndsWithClose(t *testing.T) {
+func TestDedupEndsWithClose(t *testing.T) {
 	t.Parallel()
 	var got lines
 	l := New(&got, Options{})
@@ -119,18 +119,19 @@ func TestFoldEndsWithClose(t *testing.T) {
 	}
 }
 
-// Whatever comes, every different line is shown first, and what is shown and what is counted add up.
-func TestFoldHidesNothing(t *testing.T) {
+// TestDedupHidesNothing checks on random lines that every different line is written first, and that
+// what is written and what is counted add up.
+func TestDedupHidesNothing(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
-		var f folder
+		var f deduplicator
 		now := stamp
 		seen := make(map[string]bool)
 		shown, counted, total := 0, 0, 0
 		sweep := func() {
 			for _, r := range f.sweep() {
-				counted += r.folded
+				counted += r.suppressed
 			}
 			clear(seen)
 		}
