@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 )
@@ -19,7 +18,7 @@ type expansion struct {
 	large   int    // bytes of load.segs that are not in buf
 	load    load
 	lagging bool
-	mixed   []entry // if it has several sources
+	mixed   mixedEntries // if it has several sources
 
 	// The control line that was written last into buf, to be copied for the next message.
 	headSub        *subscription
@@ -64,6 +63,8 @@ func (x *expansion) finish() {
 	clear(x.load.segs[:cap(x.load.segs)])
 	x.empty()
 	x.lag, x.b, x.t = x.lag[:0], nil, nil
+	clear(x.mixed.list[:cap(x.mixed.list)])
+	clear(x.mixed.spare[:cap(x.mixed.spare)])
 	if cap(x.buf) > 4*expansionSize {
 		x.buf = nil // control lines can be very long
 	}
@@ -148,23 +149,66 @@ func (x *expansion) addEach(list []entry) {
 
 // merge brings everything for one target into the order in which it was read, message by message.
 func (x *expansion) merge(src []source, one []entry) []entry {
-	list := x.mixed[:0]
+	m := &x.mixed
+	m.list, m.runs = m.list[:0], m.runs[:0]
 	for i := range one {
-		list = x.b.appendSingle(list, one[i].place, one[i].sub)
+		if i == 0 || !x.b.inOrder(one[i-1:i+1]) {
+			m.runs = append(m.runs, len(m.list))
+		}
+		m.list = x.b.appendSingle(m.list, one[i].place, one[i].sub)
 	}
 	for _, s := range src {
+		m.runs = append(m.runs, len(m.list))
 		g := &x.b.groups[s.group]
 		left := s.sub.claim(g.msgs)
 		for _, p := range g.places {
 			n := min(int64(p.n), left)
 			left -= n
 			p.n = uint32(n) | claimed
-			list = x.b.appendSingle(list, p, s.sub)
+			m.list = x.b.appendSingle(m.list, p, s.sub)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
-	x.mixed = list
-	return list
+	return m.sorted()
+}
+
+// mixedEntries are entries of one message each: runs of them are in order.
+type mixedEntries struct {
+	list  []entry
+	runs  []int // where each begins
+	spare []entry
+}
+
+// sorted merges neighbouring runs until there is one (a bottom-up merge sort). It is stable.
+func (m *mixedEntries) sorted() []entry {
+	for len(m.runs) > 1 {
+		m.spare = slices.Grow(m.spare[:0], len(m.list))
+		runs := m.runs[:0]
+		for i := 0; i < len(m.runs); i += 2 {
+			from, mid, to := m.runs[i], len(m.list), len(m.list)
+			if i+1 < len(m.runs) {
+				mid = m.runs[i+1]
+			}
+			if i+2 < len(m.runs) {
+				to = m.runs[i+2]
+			}
+			runs = append(runs, from)
+			m.spare = appendMerged(m.spare, m.list[from:mid], m.list[mid:to])
+		}
+		m.runs, m.list, m.spare = runs, m.spare, m.list
+	}
+	return m.list
+}
+
+// appendMerged appends two runs in order; of equal places that of a comes first.
+func appendMerged(list, a, b []entry) []entry {
+	for len(a) > 0 && len(b) > 0 {
+		if b[0].at < a[0].at {
+			list, b = append(list, b[0]), b[1:]
+		} else {
+			list, a = append(list, a[0]), a[1:]
+		}
+	}
+	return append(append(list, a...), b...)
 }
 
 // inOrder reports whether each entry begins behind the last message of the one before.
