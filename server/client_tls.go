@@ -47,7 +47,7 @@ func (c *client) firstByte(limit time.Duration) []byte {
 // handshake makes the TLS handshake. read is what was read of the client before.
 func (c *client) handshake(g *guard, read []byte) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, g.tls.accepting(), g.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, g.tls.Accepting(), g.tlsTimeout)
 	})
 	switch {
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 
 	"gnatsd/logger"
 	"gnatsd/server/internal/process"
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // CommandLine reads the arguments of the program. It returns the options to run
@@ -25,7 +26,7 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		read:    func() { misused = false },
 		version: func() { fmt.Fprint(stdout, versionText()) },
 		help:    func() { fmt.Fprint(stdout, usageText()) },
-		tlsHelp: func() { fmt.Fprint(stdout, tlsHelp()) },
+		tlsHelp: func() { fmt.Fprint(stdout, tlsfiles.Help()) },
 	})
 	switch {
 	case err != nil && !misused:
@@ -191,6 +192,6 @@ func PrintServerAndExit() {
 // PrintTLSHelpAndDie prints the TLS help to standard output and ends the process
 // with status 0.
 func PrintTLSHelpAndDie() {
-	fmt.Print(tlsHelp())
+	fmt.Print(tlsfiles.Help())
 	os.Exit(0)
 }

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // runLine runs a command line that is not to start a server.
@@ -34,7 +36,7 @@ func TestCommandLineStreamsAndStatus(t *testing.T) {
 		{[]string{"-h"}, usage, "", 0},
 		{[]string{"help"}, usage, "", 0},
 		{[]string{"-h", "-v"}, version, "", 0},
-		{[]string{"--help_tls"}, tlsHelp(), "", 0},
+		{[]string{"--help_tls"}, tlsfiles.Help(), "", 0},
 		{[]string{"-v", "foo"}, version, "", 0},
 		{[]string{"--nosuch"}, usage, "flag provided but not defined: -nosuch\n", 1},
 		{[]string{"-p"}, usage, "flag needs an argument: -p\n", 1},

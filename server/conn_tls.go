@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"time"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // secure makes the TLS handshake by handshake, and puts TLS between the connection and its
@@ -26,7 +28,7 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 	c.tls, c.tlsVersion, c.tlsCipher = tc, state.Version, state.CipherSuite
 	c.mu.Unlock()
 	c.debugf("TLS handshake complete")
-	c.debugf("TLS version %s, cipher suite %s", tlsVersionName(state.Version), tlsCipherName(state.CipherSuite))
+	c.debugf("TLS version %s, cipher suite %s", tlsfiles.VersionName(state.Version), tlsfiles.CipherName(state.CipherSuite))
 	return nil
 }
 

@@ -61,7 +61,9 @@
 // a snapshot of its own: the guard (who comes in as a client), the rules of routes,
 // the limits of the way out, INFO. Whoever acts by one of them and is not yet in a
 // registry looks again afterwards whether it is still the one in force, so that a
-// reload misses nobody.
+// reload misses nobody. Files of certificates are watched (reload_watch.go), the configuration if
+// --watch-config asks for it; new certificates are put where handshakes get them, a
+// [tlsfiles.Holder], without a reload.
 //
 // # When a subscriber lags
 //

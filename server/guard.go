@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // guard is who may come in by the client port, and how: the part of the options
@@ -16,8 +18,8 @@ type guard struct {
 	auth        *authSet
 	authTimeout time.Duration // for CONNECT, once INFO and TLS are done
 
-	tls         *tlsHolder // of the client port; nil without TLS
-	monitorTLS  *tlsHolder // the same for HTTPS
+	tls         *tlsfiles.Holder // of the client port; nil without TLS
+	monitorTLS  *tlsfiles.Holder // the same for HTTPS
 	tlsTimeout  time.Duration
 	tlsFirst    bool          // INFO is sent inside TLS
 	tlsFallback time.Duration // unless the client does not begin for so long; 0 = in any case
@@ -76,23 +78,10 @@ func (g *guard) prepareTLS(o *Options) error {
 	if o.AllowNonTLS && (o.TLSMap || config.ClientAuth >= tls.RequireAnyClientCert || o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0) {
 		return errors.New("allow_non_tls lets clients in without TLS: it cannot go with verify, verify_and_map or handshake_first: true")
 	}
-	g.tls, g.monitorTLS = newTLSHolder(config, tlsClients), newTLSHolder(config, tlsMonitoring)
+	g.tls, g.monitorTLS = tlsfiles.NewHolder(config, tlsfiles.Clients), tlsfiles.NewHolder(config, tlsfiles.Monitoring)
 	g.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert
 	g.tlsFiles = files
 	return nil
-}
-
-// readTLS makes the TLS configuration if a program asks for TLS by the names of
-// files. Settings that were loaded come with it made.
-func (o *Options) readTLS() (err error) {
-	asked := o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
-	if o.TLSConfig != nil || o.loaded != nil || !asked {
-		return nil
-	}
-	files := TLSConfigOpts{}.withFlags(o)
-	o.TLS, o.tlsFiles = true, &files
-	o.TLSConfig, err = GenTLSConfig(o.tlsFiles)
-	return err
 }
 
 // describe puts into INFO what the guard asks of clients.
@@ -132,34 +121,12 @@ func (s *Server) setGuard(g *guard) {
 func (s *Server) watchGuard(g *guard) {
 	ctx, cancel := context.WithCancel(s.life)
 	g.stopWatches = cancel
-	if g.tls != nil && g.tlsFiles != nil {
-		s.watchFiles(ctx, watchCerts(*g.tlsFiles, g.tls, g.monitorTLS))
-	}
-}
-
-// watchFiles runs w until ctx ends, which is made from the server's life.
-func (s *Server) watchFiles(ctx context.Context, w *certWatcher) {
-	s.conns.Add(1)
-	go func() { // ends with ctx; Shutdown waits for it
-		defer s.conns.Done()
-		ticker := time.NewTicker(certWatch)
-		defer ticker.Stop()
-		w.run(ctx, ticker.C, s.reportCerts)
-	}()
-}
-
-// reportCerts logs what a watcher of certificates says.
-func (s *Server) reportCerts(message string, err error) {
-	if err != nil {
-		s.Errorf("%v", err)
-		return
-	}
-	s.Noticef("%s", message)
+	s.watchCerts(ctx, g.tlsFiles, g.tls, g.monitorTLS)
 }
 
 // certExpiry warns of a certificate of which little is left.
 func (g *guard) certExpiry(now time.Time) string {
-	end := certNotAfter(g.tls.inUse())
+	end := tlsfiles.NotAfter(g.tls.Current())
 	switch left := end.Sub(now); {
 	case end.IsZero() || left > certNotice:
 		return ""

@@ -106,7 +106,7 @@ func (s *Server) monitorTLS(o *Options) *tls.Config {
 		if holder == nil {
 			return nil, errors.New("TLS was turned off")
 		}
-		c, err := holder.accepting().GetConfigForClient(hello)
+		c, err := holder.Accepting().GetConfigForClient(hello)
 		if err == nil && o.HTTPVerify {
 			c = c.Clone()
 			c.ClientAuth = tls.RequireAndVerifyClientCert

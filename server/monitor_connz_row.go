@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // This file is what /connz and the memory of closed clients keep of one client.
@@ -118,7 +120,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		i.Stop, i.Reason = &stop, r.reason.String()
 	}
 	if r.tlsVersion != 0 {
-		i.TLSVersion, i.TLSCipher = tlsVersionName(r.tlsVersion), tlsCipherName(r.tlsCipher)
+		i.TLSVersion, i.TLSCipher = tlsfiles.VersionName(r.tlsVersion), tlsfiles.CipherName(r.tlsCipher)
 	}
 	if opts.Username {
 		i.AuthorizedUser = r.user

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // scraped is what a scrape says: values by series, as "name{label="value",…}".
@@ -146,7 +148,7 @@ func TestMetricsHaveTheStateOfTheServer(t *testing.T) {
 	s.counters.reloads.ended(errors.New("refused"))
 	s.lameDuck.Store(true)
 	g := *s.guard.Load()
-	g.tls = newTLSHolder(config, tlsClients)
+	g.tls = tlsfiles.NewHolder(config, tlsfiles.Clients)
 	s.guard.Store(&g)
 
 	after := scrapeOf(t, s)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/monitor"
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // Varz is the page /varz: what the server is, how it is set and what it did.
@@ -99,7 +100,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 		v.Cluster.Port = addr.Port // the setting may leave it to the system
 	}
 	v.ServerName = s.name()
-	v.TLSCertNotAfter = certNotAfter(s.guard.Load().tls.inUse())
+	v.TLSCertNotAfter = tlsfiles.NotAfter(s.guard.Load().tls.Current())
 	s.count(v)
 	return v, nil
 }

@@ -12,9 +12,9 @@ import (
 	"gnatsd/conf"
 )
 
-// readFiles are the files that a configuration was read from, with those it
-// includes, and a digest of what was in them. Files that were asked for and are
-// not there count too: they may come.
+// readFiles are files that something was loaded from, such as a configuration and those that it
+// includes, and a digest of what was in them. Files that were asked for and do not exist count too:
+// they may be created.
 type readFiles struct {
 	names []string // in the order they were read
 	sum   hash.Hash
@@ -41,7 +41,7 @@ func (f *readFiles) note(path string, content []byte, err error) {
 	f.sum.Write(content)
 }
 
-// digest tells whether the content of the files is the same as some other time.
+// digest is equal for equal contents of the files; "" if none was read.
 func (f *readFiles) digest() string {
 	if f.sum == nil {
 		return ""
@@ -49,14 +49,14 @@ func (f *readFiles) digest() string {
 	return string(f.sum.Sum(nil))
 }
 
-// now reads the files again and returns their digest.
-func (f *readFiles) now() string {
-	var again readFiles
+// now reads the files again.
+func (f *readFiles) now() *readFiles {
+	again := &readFiles{}
 	s := again.source(onlyRegular(conf.System()))
 	for i, name := range f.names {
 		_, _ = s.Read(name, i > 0) // an error is part of the digest
 	}
-	return again.digest()
+	return again
 }
 
 // onlyRegular is s for a running server, which must not hang: a pipe, from which

@@ -13,7 +13,49 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/tlsfiles"
 )
+
+// TLSConfigOpts are the settings of one tls block, or of the --tls flags: both
+// lead to the same configuration.
+type TLSConfigOpts struct {
+	CertFile         string
+	KeyFile          string
+	CaFile           string
+	Verify           bool          // demand certificates from clients
+	Timeout          float64       // seconds; 0 = the default. Not part of the tls.Config
+	Ciphers          []uint16      // of TLS 1.2; nil = the default
+	CurvePreferences []tls.CurveID // nil = the default
+	MinVersion       string        // "1.2" or "1.3"; "" = 1.2
+}
+
+// GenTLSConfig reads the files of tc and returns the configuration for accepting
+// clients: TLS 1.2 or later, no insecure cipher suite. With Verify, certificates
+// are demanded and checked against CaFile, or the system's authorities without.
+func GenTLSConfig(tc *TLSConfigOpts) (*tls.Config, error) { return tlsfiles.Load(tc.files()) }
+
+// files is what package tlsfiles needs of tc.
+func (tc *TLSConfigOpts) files() *tlsfiles.Files {
+	return &tlsfiles.Files{
+		Cert: tc.CertFile, Key: tc.KeyFile, CA: tc.CaFile, Verify: tc.Verify,
+		Ciphers: tc.Ciphers, Curves: tc.CurvePreferences, MinVersion: tc.MinVersion,
+	}
+}
+
+// withFlags returns the settings of a tls block, or none, with the flags that were
+// typed in place of what it says. Ciphers and curves of the block stay.
+func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
+	for _, f := range []struct {
+		to   *string
+		flag string
+	}{{&tc.CertFile, flags.TLSCert}, {&tc.KeyFile, flags.TLSKey}, {&tc.CaFile, flags.TLSCaCert}} {
+		if f.flag != "" {
+			*f.to = f.flag
+		}
+	}
+	tc.Verify = tc.Verify || flags.TLSVerify
+	return tc
+}
 
 // tlsRows are those of the block for clients.
 func tlsRows() []row {
@@ -145,14 +187,14 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,
 			Doc: "Seconds the handshake may take."},
 		{Key: section + ".cipher_suites", Reload: effect,
-			Type: conf.NonEmpty(conf.List("list of names", f.ciphers, parseCipher, func(id uint16, _ bool) string { return conf.Quote(tlsCipherName(id)) }),
+			Type: conf.NonEmpty(conf.List("list of names", f.ciphers, tlsfiles.ParseCipher, func(id uint16, _ bool) string { return conf.Quote(tlsfiles.CipherName(id)) }),
 				"error parsing tls config, 'cipher_suites' cannot be empty"),
 			Doc: "Cipher suites of TLS 1.2; `--help_tls` lists them."},
 		{Key: section + ".curve_preferences", Reload: effect,
-			Type: conf.NonEmpty(conf.List("list of names", f.curves, parseCurve, func(id tls.CurveID, _ bool) string { return conf.Quote(tlsCurveName(id)) }),
+			Type: conf.NonEmpty(conf.List("list of names", f.curves, tlsfiles.ParseCurve, func(id tls.CurveID, _ bool) string { return conf.Quote(tlsfiles.CurveName(id)) }),
 				"error parsing tls config, 'curve_preferences' cannot be empty"),
 			Doc: "Curves in order of preference; `--help_tls` lists them."},
-		{Key: section + ".min_version", Type: conf.Enum(f.least, tls12, tls13), Reload: effect,
+		{Key: section + ".min_version", Type: conf.Enum(f.least, tlsfiles.Version12, tlsfiles.Version13), Reload: effect,
 			Doc: "The oldest version of TLS that peers may speak; 1.2 if not given."},
 	}
 	if section == "tls" {
@@ -161,16 +203,6 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		}
 	}
 	return rows
-}
-
-// tlsCurveName is the name that curve_preferences takes.
-func tlsCurveName(id tls.CurveID) string {
-	for _, c := range curveNames {
-		if c.id == id {
-			return c.name
-		}
-	}
-	return id.String()
 }
 
 // makeTLS makes the configurations that the blocks and flags ask for. at says
@@ -206,6 +238,19 @@ func placedIn(err error) conf.Errors {
 	return nil
 }
 
+// readTLS makes the TLS configuration if a program asks for TLS by the names of
+// files. Settings that were loaded come with it made.
+func (o *Options) readTLS() (err error) {
+	asked := o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
+	if o.TLSConfig != nil || o.loaded != nil || !asked {
+		return nil
+	}
+	files := TLSConfigOpts{}.withFlags(o)
+	o.TLS, o.tlsFiles = true, &files
+	o.TLSConfig, err = GenTLSConfig(o.tlsFiles)
+	return err
+}
+
 // makeClientTLS makes that of the client port.
 func (o *Options) makeClientTLS(at func(key string) conf.Pos) error {
 	if o.TLSMap {
@@ -237,7 +282,7 @@ func (o *Options) makeRouteTLS(at func(key string) conf.Pos) error {
 	if err != nil {
 		return placed(err, at("cluster.tls"), "cluster.tls")
 	}
-	o.Cluster.TLSConfig = forRole(config, tlsRoutes)
+	o.Cluster.TLSConfig = tlsfiles.ForRole(config, tlsfiles.Routes)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // A reload has two phases. First the settings are read again, compared with those
@@ -168,10 +169,10 @@ func (s *Server) compare(old, next *Options) *change {
 			c.effects[row.Row.Reload] = true
 		}
 	}
-	if !sameCertificates(s.guard.Load().tls.inUse(), next.TLSConfig) {
+	if !tlsfiles.Same(s.guard.Load().tls.Current(), next.TLSConfig) {
 		c.effects[onTLS] = true
 	}
-	if !sameCertificates(s.cluster.rules.Load().tls.inUse(), next.Cluster.TLSConfig) {
+	if !tlsfiles.Same(s.cluster.rules.Load().tls.Current(), next.Cluster.TLSConfig) {
 		c.effects[onRouteTLS] = true
 	}
 	return c

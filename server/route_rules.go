@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // routeRules say which servers may connect, how, and what interest crosses the
@@ -14,8 +15,8 @@ import (
 type routeRules struct {
 	auth        *authSet
 	permissions *access.RoutePermissions
-	tls         *tlsHolder     // nil without TLS
-	tlsFiles    *TLSConfigOpts // nil if a program made the configuration
+	tls         *tlsfiles.Holder // nil without TLS
+	tlsFiles    *TLSConfigOpts   // nil if a program made the configuration
 
 	// former is what was announced until a moment ago, while that which is not any
 	// more is being withdrawn; nil otherwise.
@@ -38,7 +39,7 @@ func (k *cluster) newRules(o *Options) (*routeRules, error) {
 		return nil, &settingError{"cluster.permissions", err}
 	}
 	if o.Cluster.TLSConfig != nil {
-		rules.tls = newTLSHolder(o.Cluster.TLSConfig, tlsRoutes)
+		rules.tls = tlsfiles.NewHolder(o.Cluster.TLSConfig, tlsfiles.Routes)
 	}
 	if o.Cluster.tlsOn {
 		files := o.Cluster.tls
@@ -70,7 +71,5 @@ func (k *cluster) watchCerts() {
 	rules := k.rules.Load()
 	ctx, cancel := context.WithCancel(k.srv.life)
 	rules.stopWatch = cancel
-	if rules.tls != nil && rules.tlsFiles != nil {
-		k.srv.watchFiles(ctx, watchCerts(*rules.tlsFiles, rules.tls))
-	}
+	k.srv.watchCerts(ctx, rules.tlsFiles, rules.tls)
 }

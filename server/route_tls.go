@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // Routes begin with the TLS handshake, if there is one: nothing is sent before. The server that
@@ -34,18 +36,18 @@ func (r *route) handshake() bool {
 }
 
 // acceptTLS makes the handshake with a server that dialed this one.
-func (r *route) acceptTLS(ctx context.Context, holder *tlsHolder) (*tls.Conn, error) {
-	return r.srv.limiter.Handshake(ctx, r.nc, holder.accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
+func (r *route) acceptTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
+	return r.srv.limiter.Handshake(ctx, r.nc, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
 }
 
 // dialTLS makes the handshake with a server that was dialed.
-func (r *route) dialTLS(ctx context.Context, holder *tlsHolder) (*tls.Conn, error) {
+func (r *route) dialTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(r.attempt.Addr)
 	if err != nil {
 		host = r.attempt.Addr
 	}
 	ctx, cancel := context.WithTimeout(ctx, seconds(r.srv.options().Cluster.TLSTimeout))
 	defer cancel()
-	tc := tls.Client(r.nc, holder.dialing(host))
+	tc := tls.Client(r.nc, holder.Dialing(host))
 	return tc, tc.HandshakeContext(ctx)
 }

@@ -1,4 +1,4 @@
-package server
+package tlsfiles
 
 import (
 	"crypto/tls"
@@ -71,8 +71,8 @@ func insecureCipher(id uint16) bool {
 	return slices.ContainsFunc(tls.InsecureCipherSuites(), func(s *tls.CipherSuite) bool { return s.ID == id })
 }
 
-// parseCipher returns the suite of one name in cipher_suites.
-func parseCipher(name string) (uint16, error) {
+// ParseCipher returns the suite of one name in cipher_suites.
+func ParseCipher(name string) (uint16, error) {
 	for _, c := range cipherNames {
 		if c.name != name {
 			continue
@@ -87,11 +87,11 @@ func checkCipher(id uint16) error {
 	if !insecureCipher(id) {
 		return nil
 	}
-	return fmt.Errorf("cipher %s is insecure and not supported: remove it from 'cipher_suites'", tlsCipherName(id))
+	return fmt.Errorf("cipher %s is insecure and not supported: remove it from 'cipher_suites'", CipherName(id))
 }
 
-// parseCurve returns the curve of one name in curve_preferences.
-func parseCurve(name string) (tls.CurveID, error) {
+// ParseCurve returns the curve of one name in curve_preferences.
+func ParseCurve(name string) (tls.CurveID, error) {
 	for _, c := range curveNames {
 		if c.name == name {
 			return c.id, nil
@@ -100,29 +100,39 @@ func parseCurve(name string) (tls.CurveID, error) {
 	return 0, fmt.Errorf("unrecognized curve preference %s", name)
 }
 
-// The versions that min_version takes.
+// The versions that min_version takes, as [VersionName] writes them.
 const (
-	tls12 = "1.2"
-	tls13 = "1.3"
+	Version12 = "1.2"
+	Version13 = "1.3"
 )
 
-// tlsVersionName returns a protocol version as logs and /connz show it: "1.3".
-func tlsVersionName(version uint16) string {
+// CurveName returns a curve as curve_preferences takes it.
+func CurveName(id tls.CurveID) string {
+	for _, c := range curveNames {
+		if c.id == id {
+			return c.name
+		}
+	}
+	return id.String()
+}
+
+// VersionName returns a protocol version as logs and /connz show it: "1.3".
+func VersionName(version uint16) string {
 	switch version {
 	case tls.VersionTLS10:
 		return "1.0"
 	case tls.VersionTLS11:
 		return "1.1"
 	case tls.VersionTLS12:
-		return tls12
+		return Version12
 	case tls.VersionTLS13:
-		return tls13
+		return Version13
 	}
 	return fmt.Sprintf("Unknown [%x]", version)
 }
 
-// tlsCipherName returns a suite as logs and /connz show it.
-func tlsCipherName(id uint16) string {
+// CipherName returns a suite as logs and /connz show it.
+func CipherName(id uint16) string {
 	for _, c := range cipherNames {
 		if c.id == id {
 			return c.name
@@ -135,8 +145,8 @@ func tlsCipherName(id uint16) string {
 	return name
 }
 
-// tlsHelp is what --help_tls prints.
-func tlsHelp() string {
+// Help is what --help_tls prints.
+func Help() string {
 	var b strings.Builder
 	b.WriteString(`
 TLS is set up in the tls section of the configuration file,

@@ -1,34 +1,31 @@
 package server
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/tlsfiles"
+	"gnatsd/test/certs"
 )
 
-// watchedFiles is a configWatcher over a file that includes another, with a count
-// of what it did.
+// watchedFiles is a fileWatcher over a configuration, with a count of what it did.
 type watchedFiles struct {
-	configWatcher
-	t        *testing.T
-	dir      string
-	read     *readFiles
-	reloads  int
-	refusals int
-	err      error // of the next reloads
+	fileWatcher
+	t       *testing.T
+	dir     string
+	read    *readFiles
+	reloads int
 }
 
 func watchFiles(t *testing.T, dir string) *watchedFiles {
 	w := &watchedFiles{t: t, dir: dir}
 	w.load()
-	w.configWatcher = configWatcher{
-		files:   func() *readFiles { return w.read },
-		reload:  func() error { w.load(); w.reloads++; return w.err },
-		refused: func(error) { w.refusals++ },
+	w.fileWatcher = fileWatcher{
+		files:  func() *readFiles { return w.read },
+		reload: func() { w.load(); w.reloads++ },
 	}
 	return w
 }
@@ -93,13 +90,8 @@ func TestConfigThatIsRefusedIsNotTriedAgain(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "x.conf", "")
 	w := watchFiles(t, dir)
-	w.err = errors.New("no")
 	put(t, dir, "x.conf", "port = {")
 	w.want("broken", 5, 1)
-	if w.refusals != 1 {
-		t.Errorf("got %d refusals, want 1", w.refusals)
-	}
-	w.err = nil
 	put(t, dir, "x.conf", "")
 	w.want("mended", 5, 2)
 }
@@ -127,4 +119,63 @@ func TestWatchConfigNeedsAFile(t *testing.T) {
 	if _, err := configured(t, "", "--watch-config"); err == nil || !strings.Contains(err.Error(), "needs a configuration file") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestCertificatesThatChangeAreReloaded renews a pair in two steps, as tools do that write one file
+// after the other, and then turns a link to another directory.
+func TestCertificatesThatChangeAreReloaded(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	okay(t, certs.WriteAll(filepath.Join(root, "v1")))
+	okay(t, certs.WriteAll(filepath.Join(root, "v2")))
+	link := filepath.Join(root, "current")
+	if err := os.Symlink("v1", link); err != nil {
+		missing(t, "symbolic links: "+err.Error())
+	}
+	s, err := New(nil)
+	okay(t, err)
+	log := newLineLog()
+	s.SetLogger(log, false, false)
+	block := certOpts(link, "server")
+	holder := tlsfiles.NewHolder(mustTLS(t, block), tlsfiles.Clients)
+	w := s.certWatcher(block.files(), []*tlsfiles.Holder{holder})
+	want := func(what, line string) {
+		t.Helper()
+		before := holder.Current()
+		for range 5 {
+			w.look()
+		}
+		select {
+		case got := <-log.lines:
+			if line == "" || !strings.HasPrefix(got, line) {
+				t.Errorf("%s: got %q, want %q", what, got, line)
+			}
+		default:
+			if line != "" {
+				t.Errorf("%s: got nothing, want %q", what, line)
+			}
+		}
+		if reloaded := strings.HasPrefix(line, "Reloaded"); reloaded != (holder.Current() != before) {
+			t.Errorf("%s: the configuration was replaced: %v", what, !reloaded)
+		}
+		if len(log.lines) > 0 {
+			t.Errorf("%s: also got %q", what, <-log.lines)
+		}
+	}
+	renew := func(kind string) {
+		text, err := os.ReadFile(filepath.Join(root, "v1", "srva"+kind))
+		okay(t, err)
+		put(t, filepath.Join(root, "v1"), "new", string(text))
+		okay(t, os.Rename(filepath.Join(root, "v1", "new"), filepath.Join(root, "v1", "server"+kind)))
+	}
+	want("unchanged", "")
+	renew("-cert.pem")
+	want("the key is still the old one", "TLS files changed but cannot be used, keeping the old ones: error parsing X509 certificate/key pair: ")
+	renew("-key.pem")
+	want("both are new", "Reloaded TLS certificate "+block.CertFile+", valid until ")
+	okay(t, os.Symlink("v2", link+".new"))
+	okay(t, os.Rename(link+".new", link))
+	want("the link is turned", "Reloaded TLS certificate "+block.CertFile+", valid until ")
+	okay(t, os.Remove(filepath.Join(root, "v2", "ca.pem")))
+	want("a file is removed", "TLS files changed but cannot be used, keeping the old ones: open ")
 }

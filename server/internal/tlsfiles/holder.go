@@ -1,0 +1,96 @@
+package tlsfiles
+
+import (
+	"crypto/tls"
+	"sync/atomic"
+)
+
+// Role says what a configuration is for.
+type Role uint8
+
+const (
+	Clients    Role = iota // accepting clients
+	Routes                 // accepting and dialing routes: always mutual
+	Monitoring             // HTTPS: certificates of clients are never asked for
+)
+
+// ForRole returns a copy of a configuration for accepting clients, changed to fit role.
+func ForRole(config *tls.Config, role Role) *tls.Config {
+	c := config.Clone()
+	switch role {
+	case Routes:
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+		if c.RootCAs == nil {
+			c.RootCAs = c.ClientCAs
+		}
+	case Monitoring:
+		c.ClientAuth = tls.NoClientCert
+	}
+	return c
+}
+
+// Holder is a TLS configuration that can be replaced while connections come and go: handshakes that
+// begin later use the new one.
+type Holder struct {
+	role    Role
+	current atomic.Pointer[tls.Config]
+}
+
+// NewHolder returns a Holder of config, as [ForRole] makes it.
+func NewHolder(config *tls.Config, role Role) *Holder {
+	h := &Holder{role: role}
+	h.swap(config)
+	return h
+}
+
+// swap replaces the configuration.
+func (h *Holder) swap(config *tls.Config) { h.current.Store(ForRole(config, h.role)) }
+
+// Current returns the configuration in use; nil of a nil Holder.
+func (h *Holder) Current() *tls.Config {
+	if h == nil {
+		return nil
+	}
+	return h.current.Load()
+}
+
+// Accepting returns a configuration for [tls.Server] that asks for the current one at each
+// handshake. Session tickets end with the configuration that issued them.
+func (h *Holder) Accepting() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c := h.current.Load()
+			if c.GetConfigForClient == nil {
+				return c, nil
+			}
+			chosen, err := c.GetConfigForClient(hello) // an embedder's
+			if chosen == nil {
+				chosen = c
+			}
+			return chosen, err
+		},
+	}
+}
+
+// Dialing returns the configuration for connecting to a route whose URL names host, without port.
+// The peer's certificate must be valid for it.
+func (h *Holder) Dialing(host string) *tls.Config {
+	c := h.current.Load().Clone()
+	c.ServerName = host
+	return c
+}
+
+// Reload reads the files again for holders, of which there is at least one. It reports whether it
+// replaced their configuration: not if the certificates and authorities are those in use. After an
+// error, as when a certificate and a key do not belong together, the configuration stays.
+func Reload(f *Files, holders ...*Holder) (replaced bool, err error) {
+	config, err := Load(f)
+	if err != nil || Same(config, holders[0].Current()) {
+		return false, err
+	}
+	for _, h := range holders {
+		h.swap(config)
+	}
+	return true, nil
+}

@@ -1,0 +1,133 @@
+// Package tlsfiles makes TLS configurations from certificates, keys and authorities in files, and
+// replaces them while connections come and go: a handshake uses the files of its time.
+//
+// [Files] are what one tls block of the settings names; [Load] reads them. A [Holder] is what
+// handshakes get their configuration from, and [Reload] reads changed files into it. Cipher suites,
+// curves and versions have the names that settings, logs and monitoring pages use.
+//
+// The package promises TLS 1.2 or later without insecure cipher suites, and that files which cannot
+// be used leave those in use as they are. It does not know when files change, nor who connects.
+package tlsfiles
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// Files are what a tls block says about certificates and protocol.
+type Files struct {
+	Cert       string        // certificate chain
+	Key        string        // private key
+	CA         string        // authorities; "" = those of the system
+	Verify     bool          // demand certificates from clients
+	Ciphers    []uint16      // of TLS 1.2; nil = the default
+	Curves     []tls.CurveID // nil = the default
+	MinVersion string        // [Version12] or [Version13]; "" = 1.2
+}
+
+// Names returns the names of the files.
+func (f *Files) Names() []string {
+	return slices.DeleteFunc([]string{f.Cert, f.Key, f.CA}, func(name string) bool { return name == "" })
+}
+
+// Load reads the files and returns the configuration for accepting clients.
+func Load(f *Files) (*tls.Config, error) {
+	config := &tls.Config{
+		MinVersion:       tls.VersionTLS12,
+		CipherSuites:     defaultCiphers(),
+		CurvePreferences: defaultCurves(),
+	}
+	if f.Ciphers != nil {
+		config.CipherSuites = f.Ciphers
+	}
+	if f.Curves != nil {
+		config.CurvePreferences = f.Curves
+	}
+	if f.MinVersion == Version13 {
+		config.MinVersion = tls.VersionTLS13
+	}
+	for _, id := range config.CipherSuites {
+		if err := checkCipher(id); err != nil {
+			return nil, err
+		}
+	}
+	cert, err := readKeyPair(f.Cert, f.Key)
+	if err != nil {
+		return nil, err
+	}
+	config.Certificates = []tls.Certificate{cert}
+	if f.CA != "" {
+		if config.ClientCAs, err = readPool(f.CA); err != nil {
+			return nil, err
+		}
+	}
+	if f.Verify {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
+// readKeyPair reads a certificate chain and its key.
+func readKeyPair(certFile, keyFile string) (cert tls.Certificate, err error) {
+	if certFile == "" {
+		return cert, errors.New("TLS Server certificate must be present and valid")
+	}
+	if keyFile == "" {
+		return cert, errors.New("TLS Server private key must be present and valid")
+	}
+	cert, err = tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return cert, fmt.Errorf("error parsing X509 certificate/key pair: %w", err)
+	}
+	if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+		return cert, fmt.Errorf("error parsing certificate: %w", err)
+	}
+	return cert, nil
+}
+
+// readPool reads certificate authorities.
+func readPool(caFile string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, errors.New("failed to parse root ca certificate")
+	}
+	return pool, nil
+}
+
+// Same reports whether two configurations, nil without TLS, present the same certificates and trust
+// the same authorities.
+func Same(a, b *tls.Config) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.ClientCAs.Equal(b.ClientCAs) && slices.EqualFunc(a.Certificates, b.Certificates, func(x, y tls.Certificate) bool {
+		return slices.EqualFunc(x.Certificate, y.Certificate, bytes.Equal)
+	})
+}
+
+// NotAfter returns when the first certificate of config expires; zero without one.
+func NotAfter(config *tls.Config) (first time.Time) {
+	if config == nil {
+		return first
+	}
+	for _, c := range config.Certificates {
+		leaf := c.Leaf
+		if leaf == nil && len(c.Certificate) > 0 {
+			leaf, _ = x509.ParseCertificate(c.Certificate[0])
+		}
+		if leaf != nil && (first.IsZero() || leaf.NotAfter.Before(first)) {
+			first = leaf.NotAfter.UTC()
+		}
+	}
+	return first
+}
