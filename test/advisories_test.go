@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"gnatsd/test/wire"
 )
 
 // advisories are the security notes of brokers of this kind that concern this one: what was wrong there, and the tests that would
@@ -69,14 +71,14 @@ func TestEveryAdvisoryHasItsTests(t *testing.T) {
 func TestNoHeaderIsObeyed(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
-	watcher, c := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
-	watcher.say(`CONNECT {"verbose":false,"headers":true}`, "SUB > 1", "PING")
-	watcher.hear(t, "PONG")
-	c.say(`CONNECT {"verbose":false,"headers":true}`)
+	watcher, c := wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String())
+	watcher.Say(`CONNECT {"verbose":false,"headers":true}`, "SUB > 1", "PING")
+	watcher.Want("PONG")
+	c.Say(`CONNECT {"verbose":false,"headers":true}`)
 	const headers = "NATS/1.0\r\nNats-Trace-Dest: other\r\nNats-Trace-Only: true\r\nNats-Request-Info: {}\r\nNats-Msg-Id: 1\r\nStatus: 503\r\n\r\n"
-	line := " " + strconv.Itoa(len(headers)) + " " + strconv.Itoa(len(headers)) + "\r\n" + headers
-	c.say("HPUB a"+line, "PING")
-	c.hear(t, "PONG")
-	watcher.say("PING")
-	watcher.hear(t, "HMSG a 1"+line, "PONG")
+	line := " " + strconv.Itoa(len(headers)) + " " + strconv.Itoa(len(headers)) + "\r\n" + headers + "\r\n"
+	c.Say("HPUB a"+line, "PING")
+	c.Want("PONG")
+	watcher.Say("PING")
+	watcher.Want("HMSG a 1"+line, "PONG")
 }

@@ -2,7 +2,6 @@ package test
 
 import (
 	"bufio"
-	"bytes"
 	"flag"
 	"fmt"
 	"net"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // buildDir names the environment variable that holds the directory of the binary.
@@ -162,21 +163,6 @@ func (p *process) stop(t *testing.T, signal os.Signal) (code int, log []string) 
 	return p.cmd.ProcessState.ExitCode(), log
 }
 
-// dialRaw connects and takes in the INFO line.
-func dialRaw(t *testing.T, addr string) *peer {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &peer{conn: c, in: bufio.NewReader(c), unread: newUnread(c)}
-	t.Cleanup(p.close)
-	if line, err := p.line(); err != nil || !bytes.HasPrefix(line, []byte("INFO {")) {
-		t.Fatalf("got %q, %v; want INFO", line, err)
-	}
-	return p
-}
-
 // eventually waits for something that no event tells of, as a file.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
@@ -187,22 +173,6 @@ func eventually(t *testing.T, what string, happened func() bool) {
 		case <-late:
 			t.Fatalf("no %s in %v", strings.TrimPrefix(what, "a "), patience)
 		}
-	}
-}
-
-// joinLines ends each line with CR LF.
-func joinLines(lines []string) string { return strings.Join(lines, "\r\n") + "\r\n" }
-
-// say sends lines, each with CR LF.
-func (p *peer) say(lines ...string) {
-	p.send([][]byte{[]byte(joinLines(lines))})
-}
-
-// hear wants exactly these lines next.
-func (p *peer) hear(t *testing.T, lines ...string) {
-	t.Helper()
-	if err := p.expect([]byte(joinLines(lines))); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -272,16 +242,14 @@ func TestSignalsStopTheBrokerInOrder(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			p := spawn(t)
-			c := dialRaw(t, p.addr(t))
-			c.say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
-			c.hear(t, "PONG")
+			c := wire.Dial(t, p.addr(t))
+			c.Say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
+			c.Want("PONG")
 			code, log := p.stop(t, signal)
 			if code != 0 {
 				t.Errorf("got exit %d, want 0", code)
 			}
-			if err := c.expectClosed(); err != nil {
-				t.Error(err)
-			}
+			c.End()
 			if n := len(log); n < 2 || !strings.HasSuffix(log[n-2], "[INF] Initiating Shutdown...") || !strings.HasSuffix(log[n-1], "[INF] Server Exiting..") {
 				t.Errorf("got %q, want the two lines of a stop", log)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"gnatsd/server"
 	"gnatsd/test/certs"
+	"gnatsd/test/wire"
 )
 
 // mesh starts n brokers, each knowing the first.
@@ -76,9 +77,9 @@ func TestRequestsOverTheCluster(t *testing.T) {
 // advertised returns the connect_urls that a new client is told, sorted.
 func advertised(t *testing.T, s *server.Server) []string {
 	t.Helper()
-	nc := dialSilent(t, s)
-	urls := infoOf(t, nc.hear("INFO ")).ConnectURLs
-	nc.nc.Close()
+	nc := wire.Open(t, s.Addr().String())
+	urls := infoOf(t, nc.Hear("INFO ")).ConnectURLs
+	nc.Close()
 	slices.Sort(urls)
 	return urls
 }
@@ -90,19 +91,19 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 		t.Errorf("alone: got %q, want none", got)
 	}
 	young, _ := rawClient(t, alone)
-	old := dialSilent(t, alone)
-	old.hear("INFO ")
-	old.say("CONNECT {\"verbose\":false}\r\nPING\r\n")
-	old.hear("PONG")
-	late := dialSilent(t, alone)
-	late.hear("INFO ")
-	late.say("CONNECT {\"verbose\":false,\"protocol\":1}\r\n")
+	old := wire.Open(t, alone.Addr().String())
+	old.Hear("INFO ")
+	old.Say("CONNECT {\"verbose\":false}\r\nPING\r\n")
+	old.Hear("PONG")
+	late := wire.Open(t, alone.Addr().String())
+	late.Hear("INFO ")
+	late.Say("CONNECT {\"verbose\":false,\"protocol\":1}\r\n")
 
-	p, q := newClassic(t, "p", false), newClassic(t, "q", true)
-	p.clients, q.clients = "10.0.0.7:4222", "10.0.0.7:4222"
-	a := p.join(alone)
+	p, q := wire.Listen(t, "p", false), wire.Listen(t, "q", true)
+	p.Clients, q.Clients = "10.0.0.7:4222", "10.0.0.7:4222"
+	a := p.Join(alone.ClusterAddr())
 	want := []string{"10.0.0.7:4222", alone.Addr().String()}
-	info := infoOf(t, young.hear("INFO "))
+	info := infoOf(t, young.Hear("INFO "))
 	if info.ConnectURLs[0] != alone.Addr().String() {
 		t.Errorf("got %q, want our own first", info.ConnectURLs)
 	}
@@ -110,23 +111,23 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	if !slices.Equal(info.ConnectURLs, want) {
 		t.Errorf("got %q, want %q", info.ConnectURLs, want)
 	}
-	old.silent()
-	late.say("PING\r\n")
-	late.hear("PONG\r\n")
-	late.hear("INFO ")
-	late.silent()
+	old.Sync()
+	late.Say("PING\r\n")
+	late.Hear("PONG\r\n")
+	late.Hear("INFO ")
+	late.Sync()
 
 	// Two servers give one address: it stays until both are gone.
-	b := q.join(alone)
+	b := q.Join(alone.ClusterAddr())
 	routed(t, alone, 2)
-	a.nc.Close()
+	a.Close()
 	routed(t, alone, 1)
 	if got := advertised(t, alone); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	young.silent()
-	b.nc.Close()
-	if got, want := infoOf(t, young.hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
+	young.Sync()
+	b.Close()
+	if got, want := infoOf(t, young.Hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -136,25 +137,25 @@ func TestAdvertisedAddresses(t *testing.T) {
 	t.Run("client_advertise stands for our own, and port 0 for the real one", func(t *testing.T) {
 		t.Parallel()
 		s := clustered(t, func(o *server.Options) { o.ClientAdvertise = "me.example" })
-		r := newClassic(t, "p", false).join(s)
+		r := wire.Listen(t, "p", false).Join(s.ClusterAddr())
 		_, port, _ := strings.Cut(s.Addr().String(), ":")
-		if got := infoOf(t, r.info).ConnectURLs; !slices.Equal(got, []string{"me.example:" + port}) {
+		if got := infoOf(t, r.Info).ConnectURLs; !slices.Equal(got, []string{"me.example:" + port}) {
 			t.Errorf("got %q", got)
 		}
-		c := dialSilent(t, s)
-		if info := infoOf(t, c.hear("INFO ")); info.Host != "me.example" {
+		c := wire.Open(t, s.Addr().String())
+		if info := infoOf(t, c.Hear("INFO ")); info.Host != "me.example" {
 			t.Errorf("got host %q", info.Host)
 		}
 	})
 	t.Run("no_advertise neither gives nor takes addresses", func(t *testing.T) {
 		t.Parallel()
 		s := clustered(t, func(o *server.Options) { o.Cluster.NoAdvertise = true })
-		p := newClassic(t, "p", false)
-		p.clients = "10.0.0.7:4222"
-		r := p.join(s)
+		p := wire.Listen(t, "p", false)
+		p.Clients = "10.0.0.7:4222"
+		r := p.Join(s.ClusterAddr())
 		routed(t, s, 1)
-		if strings.Contains(r.info, "connect_urls") {
-			t.Errorf("got %q", r.info)
+		if strings.Contains(r.Info, "connect_urls") {
+			t.Errorf("got %q", r.Info)
 		}
 		if got := advertised(t, s); got != nil {
 			t.Errorf("got %q", got)
@@ -163,9 +164,9 @@ func TestAdvertisedAddresses(t *testing.T) {
 	t.Run("cluster_advertise stands in host, port and ip", func(t *testing.T) {
 		t.Parallel()
 		s := clustered(t, func(o *server.Options) { o.Cluster.Advertise = "me.example:6000" })
-		r := newClassic(t, "p", false).join(s)
-		if i := infoOf(t, r.info); i.Host != "me.example" || i.Port != 6000 || i.IP != "nats-route://me.example:6000/" {
-			t.Errorf("got %q", r.info)
+		r := wire.Listen(t, "p", false).Join(s.ClusterAddr())
+		if i := infoOf(t, r.Info); i.Host != "me.example" || i.Port != 6000 || i.IP != "nats-route://me.example:6000/" {
+			t.Errorf("got %q", r.Info)
 		}
 	})
 	t.Run("a bad client_advertise ends the start", func(t *testing.T) {
@@ -234,10 +235,10 @@ func TestRouteTLS(t *testing.T) {
 		next(t, sub)
 	}
 	plain := clustered(t, routesTo(clusterURL(list[0])))
-	r := newClassic(t, "plain", false)
-	nc := r.route(dialConn(t, list[0].ClusterAddr().String()))
-	nc.say(r.connect() + r.info())
-	nc.closed()
+	r := wire.Listen(t, "plain", false)
+	nc := r.Route(wire.Open(t, list[0].ClusterAddr().String()))
+	nc.Say(r.Connect() + r.Info())
+	nc.End()
 	if plain.NumRoutes() != 0 || list[0].NumRoutes() != 2 {
 		t.Errorf("a route without TLS")
 	}
@@ -252,21 +253,21 @@ func TestClusterPermissions(t *testing.T) {
 				Export: &server.SubjectPermission{Allow: []string{"exp.>"}, Deny: []string{"exp.no"}},
 			}
 		})
-		r := newClassic(t, fmt.Sprint("perm", old), old).join(s)
+		r := wire.Listen(t, fmt.Sprint("perm", old), old).Join(s.ClusterAddr())
 		want := `"import":{"allow":["imp.\u003e"],"deny":["imp.no"]},"export":{"allow":["exp.\u003e"],"deny":["exp.no"]}} ` + "\r\n"
-		if !strings.HasSuffix(r.info, want) {
-			t.Errorf("got %q, want it to end %q", r.info, want)
+		if !strings.HasSuffix(r.Info, want) {
+			t.Errorf("got %q, want it to end %q", r.Info, want)
 		}
 		before := s.NumSubscriptions()
-		r.say("SUB exp.a  RSID:1:1\r\nSUB exp.no  RSID:1:2\r\nSUB other  RSID:1:3\r\nSUB exp.*  RSID:1:4\r\n")
-		r.silent()
+		r.Say("SUB exp.a  RSID:1:1\r\nSUB exp.no  RSID:1:2\r\nSUB other  RSID:1:3\r\nSUB exp.*  RSID:1:4\r\n")
+		r.Sync()
 		if got := s.NumSubscriptions() - before; got != 2 {
 			t.Errorf("%d subscriptions were accepted, want 2", got)
 		}
 		c, cid := rawClient(t, s)
-		c.say("SUB other 1\r\nSUB imp.no 2\r\nSUB imp.x 3\r\nPUB exp.no 0\r\n\r\nPUB exp.b 0\r\n\r\n")
+		c.Say("SUB other 1\r\nSUB imp.no 2\r\nSUB imp.x 3\r\nPUB exp.no 0\r\n\r\nPUB exp.b 0\r\n\r\n")
 		for {
-			l := r.hear("")
+			l := r.Hear("")
 			if strings.HasPrefix(l, "SUB") && strings.Contains(l, fmt.Sprintf(":%d:", cid)) {
 				if l != fmt.Sprintf("SUB imp.x  RSID:%d:3\r\n", cid) {
 					t.Errorf("got %q", l)
@@ -284,22 +285,22 @@ func TestClusterPermissions(t *testing.T) {
 
 func TestMixedCluster(t *testing.T) {
 	t.Parallel()
-	old, young := newClassic(t, "v110", true), newClassic(t, "v141", false)
-	a := clustered(t, routesTo(young.url()))
+	old, young := wire.Listen(t, "v110", true), wire.Listen(t, "v141", false)
+	a := clustered(t, routesTo(young.URL()))
 	b := clustered(t, routesTo(clusterURL(a)))
-	ra, _ := young.accept() // dialed by a
+	ra, _ := young.Accept() // dialed by a
 	routed(t, a, 2)
 	// a tells b of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4 server ignores what it hears.
 	rb := youngWithB(t, young, b)
-	oa := old.join(a)
-	ob := old.join(b)
+	oa := old.Join(a.ClusterAddr())
+	ob := old.Join(b.ClusterAddr())
 	routed(t, a, 3)
 	routed(t, b, 3)
-	for i, r := range []*classicRoute{ra, oa} {
-		r.say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	for i, r := range []*wire.Client{ra, oa} {
+		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
 	}
-	for i, r := range []*classicRoute{rb, ob} {
-		r.say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	for i, r := range []*wire.Client{rb, ob} {
+		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
 	}
 	ca, cb := natsConnect(t, a), natsConnect(t, b)
 	sa, sb := subscribe(t, ca, "foo"), subscribe(t, cb, "foo")
@@ -326,25 +327,24 @@ func TestMixedCluster(t *testing.T) {
 	if left, _, _ := sa.Pending(); left != 0 {
 		t.Errorf("%d messages too many", left)
 	}
-	oa.say("MSG foo RSID:5:5 1\r\nx\r\n")
+	oa.Say("MSG foo RSID:5:5 1\r\nx\r\n")
 	next(t, sa)
 }
 
 // youngWithB is the connection between the 1.4 server and b, whoever dials first.
-func youngWithB(t *testing.T, young *classic, b *server.Server) *classicRoute {
+func youngWithB(t *testing.T, young *wire.Server, b *server.Server) *wire.Client {
 	t.Helper()
-	r := young.join(b)
+	r := young.Join(b.ClusterAddr())
 	eventually(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
 	return r
 }
 
 // drained counts the messages that have come, by kind of id.
-func drained(r *classicRoute) map[string]int {
-	r.t.Helper()
+func drained(r *wire.Client) map[string]int {
 	got := map[string]int{}
-	r.say("PING\r\n")
+	r.Say("PING\r\n")
 	for {
-		l := r.hear("")
+		l := r.Hear("")
 		f := strings.Fields(l)
 		switch {
 		case l == "PONG\r\n":

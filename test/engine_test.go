@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"gnatsd/test/wire"
 )
 
 // fake is a listener whose connections greet with INFO and answer each line from a table; "" closes.
@@ -159,7 +161,7 @@ func TestCutsAreReadsOfTheirOwn(t *testing.T) {
 	must(t, err)
 	far, err := l.Accept()
 	must(t, err)
-	p := &peer{conn: c, in: bufio.NewReader(c), unread: newUnread(c)}
+	p := &peer{Conn: wire.New(c), unread: newUnread(c)}
 	defer p.close()
 	if !p.unread.certain() {
 		missing(t, "a system that tells what has been read")

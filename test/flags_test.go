@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // run runs the binary to its end.
@@ -242,7 +244,7 @@ func TestPortFlag(t *testing.T) {
 	if at := p.addr(t); at != "127.0.0.1:"+port {
 		t.Errorf("got %s, want port %s", at, port)
 	}
-	dialRaw(t, "127.0.0.1:"+port)
+	wire.Dial(t, "127.0.0.1:"+port)
 }
 
 func TestLogFlag(t *testing.T) {
@@ -309,9 +311,9 @@ func TestDebugAndTraceFlags(t *testing.T) {
 		t.Run(strings.Join(test.flags, " "), func(t *testing.T) {
 			t.Parallel()
 			p := spawn(t, test.flags...)
-			c := dialRaw(t, p.addr(t))
-			c.say(`CONNECT {"user":"me","pass":"`+secret+`","auth_token":"`+secret+`","PASS":"`+secret+`","sig":"`+secret+`"}`, "SUB foo 1", "PUB foo 5", "hello", "PING")
-			c.hear(t, "+OK", "+OK", "+OK", "MSG foo 1 5", "hello", "PONG")
+			c := wire.Dial(t, p.addr(t))
+			c.Say(`CONNECT {"user":"me","pass":"`+secret+`","auth_token":"`+secret+`","PASS":"`+secret+`","sig":"`+secret+`"}`, "SUB foo 1", "PUB foo 5", "hello", "PING")
+			c.Want("+OK", "+OK", "+OK", "MSG foo 1 5", "hello", "PONG")
 			for _, pattern := range test.want {
 				p.await(t, pattern)
 			}

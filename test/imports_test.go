@@ -26,7 +26,7 @@ var mayImport = map[string]importRow{
 	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
 		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor
 		golang.org/x/crypto golang.org/x/sys github.com/nats-io/nkeys github.com/nats-io/nuid`,
-		tests: "test/certs github.com/nats-io/nats.go"},
+		tests: "test/certs test/wire github.com/nats-io/nats.go"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
 	"server/internal/admission": {tests: "test/certs"},
 	"server/internal/tlsfiles":  {tests: "test/certs"},
@@ -41,13 +41,14 @@ var mayImport = map[string]importRow{
 	"util":                    {},
 	"util/mkpasswd":           {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
 	"test": {imports: "server",
-		tests: "test/certs golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
+		tests: "test/certs test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
 	"test/bench":         {imports: "golang.org/x/sys"},
 	"test/certs":         {},
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},
 	"test/faults":        {tests: "github.com/nats-io/nats.go"},
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
+	"test/wire":          {},
 }
 
 // systems are those whose files of each package are looked at.

@@ -4,7 +4,6 @@ package test
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gnatsd/test/wire"
 )
 
 // member starts a broker of a cluster that leaves in 1 s at most, and returns where clients and routes connect.
@@ -111,27 +112,25 @@ func TestLameDuckTellsOthersOfTheRestOnly(t *testing.T) {
 	leaves, leavesAt, _ := member(t, fmt.Sprintf("%q", "nats-route://"+routes))
 	stays.await(t, `Route connection created$`)
 	leaves.await(t, `Route connection created$`)
-	old, young := dialRaw(t, leavesAt), dialRaw(t, leavesAt)
-	old.say(`CONNECT {"verbose":false}`, "PING")
-	old.hear(t, "PONG")
-	young.say(`CONNECT {"verbose":false,"protocol":1}`, "PING")
-	young.hear(t, "PONG")
+	old, young := wire.Dial(t, leavesAt), wire.Dial(t, leavesAt)
+	old.Say(`CONNECT {"verbose":false}`, "PING")
+	old.Want("PONG")
+	young.Say(`CONNECT {"verbose":false,"protocol":1}`, "PING")
+	young.Want("PONG")
 	leaves.signal(t, syscall.SIGUSR2)
 	var last string
 	for {
-		line, err := young.line()
+		line, err := young.Line()
 		if err != nil {
 			break
 		}
-		last = string(line)
+		last = line
 	}
 	want := `^INFO \{.*"client_id":\d+,.*"connect_urls":\["` + regexp.QuoteMeta(staysAt) + `"\],"ldm":true\} \r\n$`
 	if !regexp.MustCompile(want).MatchString(last) {
 		t.Errorf("got %q last, want a match of %s", last, want)
 	}
-	if rest, err := io.ReadAll(old.in); len(rest) > 0 || err != nil {
-		t.Errorf("client of protocol 0: got %q, %v; want the end only", rest, err)
-	}
+	must(t, old.Ended()) // a client of protocol 0
 	if code, _ := leaves.finish(); code != 0 {
 		t.Errorf("got exit %d, want 0", code)
 	}
@@ -142,9 +141,9 @@ func TestInterruptEndsLameDuck(t *testing.T) {
 	p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1h"`+"\n"+`lame_duck_grace_period: "10ms"`))
 	addr := p.addr(t)
 	for range 3 {
-		c := dialRaw(t, addr)
-		c.say("PING")
-		c.hear(t, "PONG")
+		c := wire.Dial(t, addr)
+		c.Say("PING")
+		c.Want("PONG")
 	}
 	p.signal(t, syscall.SIGUSR2)
 	p.await(t, `Closing existing clients$`)

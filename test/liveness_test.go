@@ -1,11 +1,12 @@
 package test
 
 import (
-	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 // liveOptions are those of a broker that pings every interval and gives up after two pings unanswered.
@@ -16,10 +17,10 @@ func liveOptions(interval time.Duration) *server.Options {
 }
 
 // connect runs a broker and returns a raw connection to it that is neither verbose nor pedantic.
-func connect(t *testing.T, opts *server.Options) *peer {
+func connect(t *testing.T, opts *server.Options) *wire.Client {
 	t.Helper()
-	c := dialRaw(t, Start(t, opts).Addr().String())
-	c.say(`CONNECT {"verbose":false,"pedantic":false}`)
+	c := wire.Dial(t, Start(t, opts).Addr().String())
+	c.Say(`CONNECT {"verbose":false,"pedantic":false}`)
 	return c
 }
 
@@ -30,19 +31,17 @@ func TestSilentClientIsPingedTwiceThenStale(t *testing.T) {
 		t.Run(first+" said", func(t *testing.T) {
 			t.Parallel()
 			begin := time.Now()
-			c := dialRaw(t, Start(t, liveOptions(interval)).Addr().String())
+			c := wire.Dial(t, Start(t, liveOptions(interval)).Addr().String())
 			if first == "CONNECT" {
-				c.say(`CONNECT {"verbose":false}`)
+				c.Say(`CONNECT {"verbose":false}`)
 			}
 			for i, want := range []string{"PING", "PING", "-ERR 'Stale Connection'"} {
-				c.hear(t, want)
+				c.Want(want)
 				if got, least := time.Since(begin), time.Duration(i+1)*interval; got < least {
 					t.Errorf("%s after %v, want %v at least", want, got, least)
 				}
 			}
-			if err := c.expectClosed(); err != nil {
-				t.Error(err)
-			}
+			c.End()
 		})
 	}
 }
@@ -51,8 +50,8 @@ func TestPongKeepsASilentClient(t *testing.T) {
 	t.Parallel()
 	c := connect(t, liveOptions(20*time.Millisecond))
 	for range 10 {
-		c.hear(t, "PING")
-		c.say("PONG")
+		c.Want("PING")
+		c.Say("PONG")
 	}
 }
 
@@ -61,10 +60,8 @@ func TestPingMaxIsTheNumberOfPings(t *testing.T) {
 	opts := liveOptions(20 * time.Millisecond)
 	opts.MaxPingsOut = 5
 	c := connect(t, opts)
-	c.hear(t, "PING", "PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
-	if err := c.expectClosed(); err != nil {
-		t.Error(err)
-	}
+	c.Want("PING", "PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
+	c.End()
 }
 
 func TestPingOfTheClientIsNoActivity(t *testing.T) {
@@ -72,18 +69,18 @@ func TestPingOfTheClientIsNoActivity(t *testing.T) {
 	c := connect(t, liveOptions(50*time.Millisecond))
 	var pings, pongs int
 	for {
-		c.say("PING")
-		line, err := c.line()
+		c.Say("PING")
+		line, err := c.Line()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.HasPrefix(line, []byte("-ERR")) {
-			if string(line) != "-ERR 'Stale Connection'\r\n" {
+		if strings.HasPrefix(line, "-ERR") {
+			if line != "-ERR 'Stale Connection'\r\n" {
 				t.Errorf("got %q", line)
 			}
 			break
 		}
-		switch string(line) {
+		switch line {
 		case "PING\r\n":
 			pings++
 		case "PONG\r\n":
@@ -125,22 +122,22 @@ func TestActivityReplacesPings(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		say  []string
-		hear []string
+		say  string
+		hear string
 	}{
-		{"publishing", []string{"PUB nobody 2", "hi"}, nil},
-		{"subscribing and unsubscribing", []string{"SUB foo 1", "UNSUB 1"}, nil},
-		{"receiving what it publishes", []string{"SUB foo 1", "PUB foo 2", "hi"}, []string{"MSG foo 1 2", "hi"}},
-		{"connecting again", []string{`CONNECT {"name":"x"}`}, nil},
+		{"publishing", "PUB unheard 2\r\nhi\r\n", ""},
+		{"subscribing and unsubscribing", "SUB foo 1\r\nUNSUB 1\r\n", ""},
+		{"receiving what it publishes", "SUB foo 1\r\nPUB foo 2\r\nhi\r\n", "MSG foo 1 2\r\nhi\r\n"},
+		{"connecting again", `CONNECT {"name":"x"}` + "\r\n", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			busy(t, func(s *server.Server) func() error {
-				c := dialRaw(t, s.Addr().String())
-				c.say(`CONNECT {"verbose":false}`)
+				c := wire.Dial(t, s.Addr().String())
+				c.Say(`CONNECT {"verbose":false}`)
 				return func() error {
-					c.say(append(test.say, "PING")...)
-					return c.expect([]byte(joinLines(append(test.hear, "PONG"))))
+					c.Say(test.say, "PING")
+					return c.Expect(test.hear + "PONG\r\n")
 				}
 			})
 		})
@@ -148,14 +145,14 @@ func TestActivityReplacesPings(t *testing.T) {
 	t.Run("receiving what another publishes", func(t *testing.T) {
 		t.Parallel()
 		busy(t, func(s *server.Server) func() error {
-			reader, writer := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
-			reader.say(`CONNECT {"verbose":false}`, "SUB foo 1")
-			writer.say(`CONNECT {"verbose":false}`)
-			reader.say("PUB foo 0", "", "PING") // sees to it that the subscription is in place
+			reader, writer := wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String())
+			reader.Say(`CONNECT {"verbose":false}`, "SUB foo 1")
+			writer.Say(`CONNECT {"verbose":false}`)
+			reader.Say("PUB foo 0", "", "PING") // sees to it that the subscription is in place
 			want := "MSG foo 1 0\r\n\r\nPONG\r\n"
 			return func() error {
-				err := reader.expect([]byte(want))
-				writer.say("PUB foo 2", "hi")
+				err := reader.Expect(want)
+				writer.Say("PUB foo 2", "hi")
 				want = "MSG foo 1 2\r\nhi\r\n"
 				return err
 			}
@@ -177,32 +174,30 @@ func TestReaderThatStopsIsCutAndTheOthersGoOn(t *testing.T) {
 			opts := quietOptions()
 			test.set(opts)
 			s := Start(t, opts)
-			stopped, reader, writer := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
-			for _, c := range []*peer{stopped, reader, writer} {
-				c.say(`CONNECT {"verbose":false}`)
+			stopped, reader, writer := wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String())
+			for _, c := range []*wire.Client{stopped, reader, writer} {
+				c.Say(`CONNECT {"verbose":false}`)
 			}
-			for _, c := range []*peer{stopped, reader} {
-				c.say("SUB foo 1", "PING")
-				c.hear(t, "PONG")
+			for _, c := range []*wire.Client{stopped, reader} {
+				c.Say("SUB foo 1", "PING")
+				c.Want("PONG")
 			}
 			const size = 64 << 10
-			frame := append(bytes.Repeat([]byte{'x'}, size), '\r', '\n')
+			payload := strings.Repeat("x", size) + "\r\n"
 			for end := time.Now().Add(patience); s.NumClients() == 3; {
 				if time.Now().After(end) {
 					t.Fatal("the reader that stopped is still connected")
 				}
-				writer.send([][]byte{[]byte("PUB foo 65536\r\n"), frame})
-				if err := reader.expect(append([]byte("MSG foo 1 65536\r\n"), frame...)); err != nil {
+				writer.Say("PUB foo 65536", payload)
+				if err := reader.Expect("MSG foo 1 65536\r\n" + payload); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := stopped.expectDropped(); err != nil {
+			if err := stopped.Dropped(); err != nil {
 				t.Error(err)
 			}
-			for _, c := range []*peer{reader, writer} {
-				if err := c.fence(); err != nil {
-					t.Error(err)
-				}
+			for _, c := range []*wire.Client{reader, writer} {
+				c.Sync()
 			}
 			if got := s.NumSlowConsumers(); got != 1 {
 				t.Errorf("got %d slow consumers, want 1", got)
@@ -214,22 +209,20 @@ func TestReaderThatStopsIsCutAndTheOthersGoOn(t *testing.T) {
 func TestClientThatLeavesTakesItsSubscriptionsAlong(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
-	gone, stays := dialRaw(t, s.Addr().String()), dialRaw(t, s.Addr().String())
-	gone.say(`CONNECT {"verbose":false}`, "SUB foo 1", "SUB foo.* q 2", "SUB > 3", "PING")
-	gone.hear(t, "PONG")
-	stays.say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
-	stays.hear(t, "PONG")
+	gone, stays := wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String())
+	gone.Say(`CONNECT {"verbose":false}`, "SUB foo 1", "SUB foo.* q 2", "SUB > 3", "PING")
+	gone.Want("PONG")
+	stays.Say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
+	stays.Want("PONG")
 	if got := s.NumSubscriptions(); got != 4 {
 		t.Errorf("got %d subscriptions, want 4", got)
 	}
-	gone.close()
+	gone.Close()
 	for end := time.Now().Add(patience); s.NumSubscriptions() != 1 || s.NumClients() != 1; {
 		if time.Now().After(end) {
 			t.Fatalf("got %d subscriptions of %d clients, want 1 of 1", s.NumSubscriptions(), s.NumClients())
 		}
-		if err := stays.fence(); err != nil {
-			t.Fatal(err)
-		}
+		stays.Sync()
 	}
 }
 
@@ -238,17 +231,15 @@ func TestConnectionLimitFreesItsPlaces(t *testing.T) {
 	opts := quietOptions()
 	opts.MaxConn = 1
 	s := Start(t, opts)
-	first := dialRaw(t, s.Addr().String())
-	if err := first.fence(); err != nil {
-		t.Fatal(err)
-	}
-	dialRaw(t, s.Addr().String()).hear(t, "-ERR 'maximum connections exceeded'")
-	first.close()
+	first := wire.Dial(t, s.Addr().String())
+	first.Sync()
+	wire.Dial(t, s.Addr().String()).Want("-ERR 'maximum connections exceeded'")
+	first.Close()
 	for end := time.Now().Add(patience); ; {
 		if time.Now().After(end) {
 			t.Fatal("the place of the client that left is still taken")
 		}
-		if c := dialRaw(t, s.Addr().String()); c.fence() == nil {
+		if c := wire.Dial(t, s.Addr().String()); c.Send("PING\r\n") == nil && c.Expect("PONG\r\n") == nil {
 			return
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // fileHas waits until a file has a line that matches.
@@ -197,8 +199,8 @@ func TestRemoteSyslog(t *testing.T) {
 			record(7, `Go build version go\S+()`)
 			addr := record(5, `Listening for client connections on (\S+)`)
 			record(5, `Server is ready()`)
-			c := dialRaw(t, addr)
-			c.say("PING", "NONSENSE")
+			c := wire.Dial(t, addr)
+			c.Say("PING", "NONSENSE")
 			record(5, `127\.0\.0\.1:\d+ - cid:1 - ->> \[PING\]()`)
 			record(3, `127\.0\.0\.1:\d+ - cid:1 - Client parser ERROR, .*()`)
 			if code, onStderr := p.stop(t, syscall.SIGTERM); code != 0 || len(onStderr) > 0 {
@@ -259,14 +261,14 @@ func TestLogFormatJSON(t *testing.T) {
 			addr = at
 		}
 	}
-	c := dialRaw(t, addr)
-	c.say("PUB foo 3", "a\"\x01")
+	c := wire.Dial(t, addr)
+	c.Say("PUB foo 3", "a\"\x01")
 	for _, want := range []entry{
 		{Level: "debug", Msg: "Client connection created"},
 		{Level: "trace", Msg: "->> [PUB foo 3]"},
 		{Level: "trace", Msg: "->> MSG_PAYLOAD: [a\"\x01]"},
 	} {
-		if e := next(); e.Level != want.Level || e.Msg != want.Msg || e.CID != 1 || e.Addr != c.conn.LocalAddr().String() {
+		if e := next(); e.Level != want.Level || e.Msg != want.Msg || e.CID != 1 || e.Addr != c.LocalAddr().String() {
 			t.Errorf("got %+v, want level %s and %q of cid 1", e, want.Level, want.Msg)
 		}
 	}
@@ -275,8 +277,8 @@ func TestLogFormatJSON(t *testing.T) {
 func TestTracedPayloadIsCut(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "-V", "-c", writeConfig(t, "max_traced_msg_len: 10"))
-	c := dialRaw(t, p.addr(t))
-	c.say("PUB foo 20", "01234567890123456789", "PUB foo 10", "0123456789")
+	c := wire.Dial(t, p.addr(t))
+	c.Say("PUB foo 20", "01234567890123456789", "PUB foo 10", "0123456789")
 	p.await(t, `->> MSG_PAYLOAD: \[0123456789\.\.\.\]$`)
 	p.await(t, `->> MSG_PAYLOAD: \[0123456789\]$`)
 }

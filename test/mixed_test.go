@@ -6,27 +6,19 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-)
 
-// skipping reads on until a line begins with prefix: in a mesh there is gossip and interest of others in between.
-func (r *classicRoute) skipping(prefix string) string {
-	r.t.Helper()
-	for {
-		if l := r.hear(""); strings.HasPrefix(l, prefix) {
-			return l
-		}
-	}
-}
+	"gnatsd/test/wire"
+)
 
 // TestRequestsAndLimitsInAMixedCluster has two servers of ours, one of 1.1.0 and one of 1.4.1 in one mesh.
 func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 	t.Parallel()
 	ours := mesh(t, 2, nil)
-	peers := []*classic{newClassic(t, "old", true), newClassic(t, "young", false)}
-	routes := map[*classic][]*classicRoute{}
+	peers := []*wire.Server{wire.Listen(t, "old", true), wire.Listen(t, "young", false)}
+	routes := map[*wire.Server][]*wire.Client{}
 	for _, p := range peers {
 		for _, s := range ours {
-			routes[p] = append(routes[p], p.join(s))
+			routes[p] = append(routes[p], p.Join(s.ClusterAddr()))
 		}
 	}
 	for _, s := range ours {
@@ -34,8 +26,8 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 	}
 	for i, p := range peers {
 		for k, r := range routes[p] {
-			r.say(fmt.Sprintf("SUB svc.%d  RSID:7:1\r\nSUB lim.%d  RSID:7:2\r\nUNSUB RSID:7:2 2\r\nPING\r\n", i, i))
-			r.skipping("PONG")
+			r.Say(fmt.Sprintf("SUB svc.%d  RSID:7:1\r\nSUB lim.%d  RSID:7:2\r\nUNSUB RSID:7:2 2\r\nPING\r\n", i, i))
+			r.HearAfter("PONG")
 
 			// A request of a client of ours is answered by a client of theirs.
 			nc := natsConnect(t, ours[k], nats.UseOldRequestStyle())
@@ -47,11 +39,11 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 				}
 				answer <- err
 			}()
-			request := strings.Fields(r.skipping(fmt.Sprintf("MSG svc.%d RSID:7:1 ", i)))
-			if r.hear("ping"); len(request) != 5 {
+			request := strings.Fields(r.HearAfter(fmt.Sprintf("MSG svc.%d RSID:7:1 ", i)))
+			if r.Hear("ping"); len(request) != 5 {
 				t.Fatalf("got %q, want a request with a reply subject", request)
 			}
-			r.say(fmt.Sprintf("MSG %s RSID:1:1 4\r\npong\r\n", request[3]))
+			r.Say(fmt.Sprintf("MSG %s RSID:1:1 4\r\npong\r\n", request[3]))
 			must(t, <-answer)
 
 			// A limit that they announced is kept, whoever publishes.
@@ -60,25 +52,25 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 			}
 			flush(t, nc)
 			if n := drained(r)["RSID"]; n != 2 {
-				t.Errorf("%s got %d messages of a subscription that ends after 2", p.id, n)
+				t.Errorf("%s got %d messages of a subscription that ends after 2", p.ID, n)
 			}
 		}
 	}
 	// A limit of a client of ours: they hear of the end when it is reached, with messages of both.
 	c, cid := rawClient(t, ours[1])
-	c.say("SUB once 1\r\nUNSUB 1 2\r\n")
-	c.silent()
+	c.Say("SUB once 1\r\nUNSUB 1 2\r\n")
+	c.Sync()
 	for _, p := range peers {
 		r := routes[p][1]
-		r.skipping(fmt.Sprintf("SUB once  RSID:%d:1\r\n", cid))
-		r.say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
-		c.hear("MSG once 1 1\r\n")
-		c.hear("x")
+		r.HearAfter(fmt.Sprintf("SUB once  RSID:%d:1\r\n", cid))
+		r.Say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
+		c.Hear("MSG once 1 1\r\n")
+		c.Hear("x")
 	}
 	for _, p := range peers {
-		routes[p][1].skipping(fmt.Sprintf("UNSUB RSID:%d:1\r\n", cid))
-		routes[p][1].say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
+		routes[p][1].HearAfter(fmt.Sprintf("UNSUB RSID:%d:1\r\n", cid))
+		routes[p][1].Say(fmt.Sprintf("MSG once RSID:%d:1 1\r\nx\r\n", cid))
 		drained(routes[p][1])
 	}
-	c.silent()
+	c.Sync()
 }

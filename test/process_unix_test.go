@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 // signal sends a signal to the broker.
@@ -43,9 +44,9 @@ func writeConfig(t *testing.T, text string) string {
 // alive fails the test unless the broker answers.
 func alive(t *testing.T, addr string) {
 	t.Helper()
-	c := dialRaw(t, addr)
-	c.say("PING")
-	c.hear(t, "PONG")
+	c := wire.Dial(t, addr)
+	c.Say("PING")
+	c.Want("PONG")
 }
 
 func TestSignalsThatLeaveTheBrokerRunning(t *testing.T) {
@@ -109,16 +110,16 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "-c", writeConfig(t, `write_deadline: "1m"`))
 	addr := p.addr(t)
-	deaf, talker := dialRaw(t, addr), dialRaw(t, addr)
-	deaf.say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
-	deaf.hear(t, "PONG")
-	talker.say(`CONNECT {"verbose":false}`)
+	deaf, talker := wire.Dial(t, addr), wire.Dial(t, addr)
+	deaf.Say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
+	deaf.Want("PONG")
+	talker.Say(`CONNECT {"verbose":false}`)
 	payload := strings.Repeat("x", 1<<20)
 	for range 12 {
-		talker.say("PUB foo "+strconv.Itoa(len(payload)), payload)
+		talker.Say("PUB foo "+strconv.Itoa(len(payload)), payload)
 	}
-	talker.say("PING")
-	talker.hear(t, "PONG")
+	talker.Say("PING")
+	talker.Want("PONG")
 	p.signal(t, syscall.SIGINT)
 	p.await(t, `Initiating Shutdown\.\.\.$`)
 	code, log := p.stop(t, syscall.SIGINT)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 // groupLog counts the deliveries of numbered messages to the members of a queue group.
@@ -16,9 +17,9 @@ type groupLog struct {
 }
 
 // take reads what a member gets until the connection ends; pongs tells of each PONG.
-func (g *groupLog) take(c *classicRoute, pongs chan<- bool) {
+func (g *groupLog) take(c *wire.Client, pongs chan<- bool) {
 	for {
-		l, err := c.line()
+		l, err := c.Line()
 		if err != nil {
 			close(pongs)
 			return
@@ -27,7 +28,7 @@ func (g *groupLog) take(c *classicRoute, pongs chan<- bool) {
 		case l == "PONG\r\n":
 			pongs <- true
 		case strings.HasPrefix(l, "MSG "):
-			number, err := c.r.ReadString('\n')
+			number, err := c.In.ReadString('\n')
 			if err != nil {
 				continue
 			}
@@ -51,11 +52,11 @@ func TestQueueGroupUnderChurn(t *testing.T) {
 	const servers, leaving, rounds, burst = 3, 3, 60, 20
 	list := mesh(t, servers, nil)
 	g := &groupLog{times: map[string]int{}}
-	var members, publishers []*classicRoute
+	var members, publishers []*wire.Client
 	var answers []chan bool
 	for _, s := range list {
 		stays, _ := rawClient(t, s)
-		stays.say("SUB work g 1\r\nPING\r\n")
+		stays.Say("SUB work g 1\r\nPING\r\n")
 		pongs := make(chan bool, 1)
 		go g.take(stays, pongs) // as below
 		<-pongs
@@ -79,11 +80,11 @@ func TestQueueGroupUnderChurn(t *testing.T) {
 			for n := 0; ; n++ {
 				select {
 				case <-published:
-					c.say(fmt.Sprintf("UNSUB a:%d\r\n", n-1))
+					c.Say(fmt.Sprintf("UNSUB a:%d\r\n", n-1))
 					return
 				default:
 				}
-				c.say(fmt.Sprintf("SUB work g a:%d\r\nUNSUB a:%d\r\nPING\r\n", n, n-1))
+				c.Say(fmt.Sprintf("SUB work g a:%d\r\nUNSUB a:%d\r\nPING\r\n", n, n-1))
 				<-answers[i]
 			}
 		})
@@ -96,8 +97,8 @@ func TestQueueGroupUnderChurn(t *testing.T) {
 					number := fmt.Sprintf("%d.%d.%d", i, n, k)
 					fmt.Fprintf(&b, "PUB work %d\r\n%s\r\n", len(number), number)
 				}
-				p.say(b.String())
-				p.silent()
+				p.Say(b.String())
+				p.Sync()
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gnatsd/test/certs"
+	"gnatsd/test/wire"
 )
 
 // The tests here type every command line and every configuration of the classic README as it stands there, ports and paths
@@ -153,9 +154,9 @@ func readmeRunning(t *testing.T, d *readmeDesk) {
 	p.await(t, stamp+`\[INF\] Listening for client connections on 0\.0\.0\.0:4222$`)
 	p.await(t, stamp+`\[INF\] Server is ready$`)
 	wantConnect(t, "nats://localhost:4222", true)
-	c := dialRaw(t, "127.0.0.1:4222")
-	c.say("SUB foo 1", "PUB foo 11", "Hello World")
-	c.hear(t, "+OK", "+OK", "MSG foo 1 11", "Hello World")
+	c := wire.Dial(t, "127.0.0.1:4222")
+	c.Say("SUB foo 1", "PUB foo 11", "Hello World")
+	c.Want("+OK", "+OK", "MSG foo 1 11", "Hello World")
 	p.stops(t)
 }
 

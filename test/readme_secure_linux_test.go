@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"gnatsd/test/wire"
 )
 
 // This file holds the parts of TestClassicReadme about "Securing NATS".
@@ -105,17 +107,17 @@ authorization {
 		{"joe", "abcdefghijklmnopqrstuvwxwz0123456789", "SUB PUBLIC.x.y 1", "", ""},
 		{"joe", "abcdefghijklmnopqrstuvwxwz0123456789", "PUB PUBLIC.x 0", `-ERR 'Permissions Violation for Publish to "PUBLIC.x"'`, `Publish Violation - User "joe", Subject "PUBLIC\.x"`},
 	} {
-		c := dialRaw(t, "127.0.0.1:4222")
-		c.say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, tc.user, tc.pass), tc.say)
+		c := wire.Dial(t, "127.0.0.1:4222")
+		c.Say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, tc.user, tc.pass), tc.say)
 		if strings.HasPrefix(tc.say, "PUB") {
-			c.say("")
+			c.Say("")
 		}
-		c.say("PING")
+		c.Say("PING")
 		if tc.want != "" {
-			c.hear(t, tc.want)
+			c.Want(tc.want)
 			p.await(t, `\[ERR\] .*`+tc.logged)
 		}
-		c.hear(t, "PONG")
+		c.Want("PONG")
 	}
 	p.stops(t)
 }

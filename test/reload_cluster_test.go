@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 // reloadedServer is an embedded broker with a file that can be changed.
@@ -44,54 +44,38 @@ func (s *reloadedServer) change(inCluster string) {
 	must(s.t, s.Reload())
 }
 
-// hears wants exactly these lines, in any order.
-func (r *classicRoute) hears(want ...string) {
-	r.t.Helper()
-	left := map[string]int{}
-	for _, l := range want {
-		left[l]++
-	}
-	for range want {
-		if l := r.hear(""); left[l] > 0 {
-			left[l]--
-		} else {
-			r.t.Fatalf("got %q, want one of %q", l, want)
-		}
-	}
-}
-
 func TestReloadOfClusterPermissionsTellsPeersOf14(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, `permissions { import: ["a", "b"], export: ["x", "y"] }`)
 	c, cid := rawClient(t, s.Server)
-	c.say("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB c g 4\r\n")
-	c.silent()
-	r := newClassic(t, "peer", false).join(s.Server)
+	c.Say("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB c g 4\r\n")
+	c.Sync()
+	r := wire.Listen(t, "peer", false).Join(s.Server.ClusterAddr())
 	sub := func(subject, queue, kind string, sid int) string {
 		return fmt.Sprintf("SUB %s %s %sSID:%d:%d\r\n", subject, queue, kind, cid, sid)
 	}
-	r.hears(sub("a", "", "R", 1), sub("b", "", "R", 2))
-	r.say("SUB x  RSID:1:1\r\nSUB y  RSID:1:2\r\n")
-	r.silent()
+	r.WantInAnyOrder(sub("a", "", "R", 1), sub("b", "", "R", 2))
+	r.Say("SUB x  RSID:1:1\r\nSUB y  RSID:1:2\r\n")
+	r.Sync()
 	known(t, s.Server, 6)
 
 	s.change(`permissions { import: ["b", "c"], export: ["x", "z"] }`)
-	if info := r.hear("INFO "); !strings.HasSuffix(info, `"import":{"allow":["b","c"]},"export":{"allow":["x","z"]}} `+"\r\n") || !strings.Contains(info, infoOf(t, r.info).ID) {
+	if info := r.Hear("INFO "); !strings.HasSuffix(info, `"import":{"allow":["b","c"]},"export":{"allow":["x","z"]}} `+"\r\n") || !strings.Contains(info, infoOf(t, r.Info).ID) {
 		t.Errorf("got %q", info)
 	}
-	r.hears(sub("c", "", "R", 3), sub("c", "g", "QR", 4))
-	r.hear(fmt.Sprintf("UNSUB RSID:%d:1\r\n", cid))
-	r.silent()
+	r.WantInAnyOrder(sub("c", "", "R", 3), sub("c", "g", "QR", 4))
+	r.Hear(fmt.Sprintf("UNSUB RSID:%d:1\r\n", cid))
+	r.Sync()
 	known(t, s.Server, 5) // y is not exported any more
-	c.say("PUB x 0\r\n\r\nPUB y 0\r\n\r\nUNSUB 1\r\nUNSUB 3\r\nSUB a 5\r\n")
-	c.silent()
-	r.hears("MSG x RSID:1:1 0\r\n", "\r\n", fmt.Sprintf("UNSUB RSID:%d:3\r\n", cid)) // and nothing of a
-	r.silent()
+	c.Say("PUB x 0\r\n\r\nPUB y 0\r\n\r\nUNSUB 1\r\nUNSUB 3\r\nSUB a 5\r\n")
+	c.Sync()
+	r.WantInAnyOrder("MSG x RSID:1:1 0\r\n", "\r\n", fmt.Sprintf("UNSUB RSID:%d:3\r\n", cid)) // and nothing of a
+	r.Sync()
 
 	s.change("")
-	r.hear("INFO ")
-	r.hear(sub("a", "", "R", 5))
-	r.silent()
+	r.Hear("INFO ")
+	r.Hear(sub("a", "", "R", 5))
+	r.Sync()
 	if s.NumRoutes() != 1 {
 		t.Error("the route was closed")
 	}
@@ -102,26 +86,26 @@ func TestPeerThatExportsMoreIsToldAgain(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "")
 	c, cid := rawClient(t, s.Server)
-	c.say("SUB a 1\r\nSUB b 2\r\n")
-	c.silent()
-	p := newClassic(t, "peer", false)
+	c.Say("SUB a 1\r\nSUB b 2\r\n")
+	c.Sync()
+	p := wire.Listen(t, "peer", false)
 	exporting := func(list string) string {
-		return strings.Replace(p.info(), `"max_payload"`, `"export":{"allow":[`+list+`]},"max_payload"`, 1)
+		return strings.Replace(p.Info(), `"max_payload"`, `"export":{"allow":[`+list+`]},"max_payload"`, 1)
 	}
-	r := p.dial(s.Server)
-	r.say(p.connect() + exporting(`"a"`))
-	r.hear("SUB ")
-	r.hear("SUB ")
-	r.say(exporting(`"a"`))
-	r.silent()
-	clear(r.subs) // a peer has dropped what it did not take
-	r.say(exporting(`"b"`))
-	r.hear(fmt.Sprintf("SUB b  RSID:%d:2\r\n", cid))
-	r.silent()
-	clear(r.subs)
-	r.say(p.info())
-	r.hear(fmt.Sprintf("SUB a  RSID:%d:1\r\n", cid))
-	r.silent()
+	r := p.Dial(s.Server.ClusterAddr())
+	r.Say(p.Connect() + exporting(`"a"`))
+	r.Hear("SUB ")
+	r.Hear("SUB ")
+	r.Say(exporting(`"a"`))
+	r.Sync()
+	r.ForgetInterest() // a peer has dropped what it did not take
+	r.Say(exporting(`"b"`))
+	r.Hear(fmt.Sprintf("SUB b  RSID:%d:2\r\n", cid))
+	r.Sync()
+	r.ForgetInterest()
+	r.Say(p.Info())
+	r.Hear(fmt.Sprintf("SUB a  RSID:%d:1\r\n", cid))
+	r.Sync()
 }
 
 // TestReloadOfClusterPermissionsMakesRoutesOf11Again has one that dialed us, which does not come back by itself, and one that we dial.
@@ -130,28 +114,28 @@ func TestReloadOfClusterPermissionsMakesRoutesOf11Again(t *testing.T) {
 	for _, dialed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dialed=%v", dialed), func(t *testing.T) {
 			t.Parallel()
-			p := newClassic(t, "old", true)
+			p := wire.Listen(t, "old", true)
 			routes := ""
 			if dialed {
-				routes = fmt.Sprintf("routes: [%q]\n", p.url())
+				routes = fmt.Sprintf("routes: [%q]\n", p.URL())
 			}
 			s := clusteredFile(t, routes)
 			c, cid := rawClient(t, s.Server)
-			c.say("SUB a 1\r\nSUB b 2\r\n")
-			c.silent()
-			var r *classicRoute
+			c.Say("SUB a 1\r\nSUB b 2\r\n")
+			c.Sync()
+			var r *wire.Client
 			if dialed {
-				r, _ = p.accept()
+				r, _ = p.Accept()
 			} else {
-				r = p.join(s.Server)
+				r = p.Join(s.Server.ClusterAddr())
 			}
-			r.hear("SUB ")
-			r.hear("SUB ")
+			r.Hear("SUB ")
+			r.Hear("SUB ")
 			s.change(routes + "permissions { import: b }")
-			r.closed()
-			r, _ = p.accept()
-			r.hear(fmt.Sprintf("SUB b  RSID:%d:2\r\n", cid))
-			r.silent()
+			r.End()
+			r, _ = p.Accept()
+			r.Hear(fmt.Sprintf("SUB b  RSID:%d:2\r\n", cid))
+			r.Sync()
 			routed(t, s.Server, 1)
 		})
 	}
@@ -160,21 +144,21 @@ func TestReloadOfClusterPermissionsMakesRoutesOf11Again(t *testing.T) {
 func TestReloadOfClusterCredentials(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "authorization { user: u, password: p }")
-	p, q := newClassic(t, "dials", false), newClassic(t, "other", false)
-	with := func(c *classic, pass string) string {
-		return strings.Replace(c.connect(), `"tls`, `"user":"u","pass":"`+pass+`","tls`, 1) + c.info()
+	p, q := wire.Listen(t, "dials", false), wire.Listen(t, "other", false)
+	with := func(c *wire.Server, pass string) string {
+		return strings.Replace(c.Connect(), `"tls`, `"user":"u","pass":"`+pass+`","tls`, 1) + c.Info()
 	}
-	r := p.dial(s.Server)
-	r.say(with(p, "p"))
+	r := p.Dial(s.Server.ClusterAddr())
+	r.Say(with(p, "p"))
 	routed(t, s.Server, 1)
 	s.change(`authorization { user: u, password: p, timeout: 5 }`)
-	r.silent()
-	s.change(`authorization { user: u, password: p }` + fmt.Sprintf("\nroutes: [%q]", q.url()))
-	dialed, _ := q.accept()
+	r.Sync()
+	s.change(`authorization { user: u, password: p }` + fmt.Sprintf("\nroutes: [%q]", q.URL()))
+	dialed, _ := q.Accept()
 	routed(t, s.Server, 2)
-	s.change(`authorization { user: u, password: x }` + fmt.Sprintf("\nroutes: [%q]", q.url()))
+	s.change(`authorization { user: u, password: x }` + fmt.Sprintf("\nroutes: [%q]", q.URL()))
 	for { // what is told of the other server comes first
-		line, err := r.line()
+		line, err := r.Line()
 		must(t, err)
 		if line == "-ERR 'Authorization Violation'\r\n" {
 			break
@@ -183,50 +167,50 @@ func TestReloadOfClusterCredentials(t *testing.T) {
 			t.Fatalf("got %q", line)
 		}
 	}
-	r.closed()
-	dialed.silent() // whom we dialed has nothing to prove
-	r = p.dial(s.Server)
-	r.say(with(p, "x"))
+	r.End()
+	dialed.Sync() // whom we dialed has nothing to prove
+	r = p.Dial(s.Server.ClusterAddr())
+	r.Say(with(p, "x"))
 	routed(t, s.Server, 2)
-	s.change(fmt.Sprintf("routes: [%q]", q.url())) // nobody is asked any more
-	r.silent()
-	s.change("authorization { user: u, password: x }" + fmt.Sprintf("\nroutes: [%q]", q.url()))
-	r.silent() // it had shown that already
+	s.change(fmt.Sprintf("routes: [%q]", q.URL())) // nobody is asked any more
+	r.Sync()
+	s.change("authorization { user: u, password: x }" + fmt.Sprintf("\nroutes: [%q]", q.URL()))
+	r.Sync() // it had shown that already
 }
 
 func TestReloadOfRoutes(t *testing.T) {
 	t.Parallel()
-	p, q := newClassic(t, "first", false), newClassic(t, "second", false)
-	s := clusteredFile(t, fmt.Sprintf("routes: [%q]", p.url()))
-	r, _ := p.accept()
+	p, q := wire.Listen(t, "first", false), wire.Listen(t, "second", false)
+	s := clusteredFile(t, fmt.Sprintf("routes: [%q]", p.URL()))
+	r, _ := p.Accept()
 	routed(t, s.Server, 1)
-	s.change(fmt.Sprintf("routes: [%q]", q.url()))
-	r.closed()
-	second, _ := q.accept()
+	s.change(fmt.Sprintf("routes: [%q]", q.URL()))
+	r.End()
+	second, _ := q.Accept()
 	routed(t, s.Server, 1)
-	s.change(fmt.Sprintf("routes: [%q, %q]", q.url(), p.url()))
-	r, _ = p.accept()
-	second.hear("INFO ") // about the first
-	second.silent()
+	s.change(fmt.Sprintf("routes: [%q, %q]", q.URL(), p.URL()))
+	r, _ = p.Accept()
+	second.Hear("INFO ") // about the first
+	second.Sync()
 	routed(t, s.Server, 2)
 	s.change("")
-	r.closed()
-	second.closed()
+	r.End()
+	second.End()
 	routed(t, s.Server, 0)
 }
 
 func TestReloadOfNoAdvertise(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "")
-	p := newClassic(t, "peer", false)
-	p.clients = "1.2.3.4:5"
-	p.join(s.Server)
+	p := wire.Listen(t, "peer", false)
+	p.Clients = "1.2.3.4:5"
+	p.Join(s.Server.ClusterAddr())
 	routed(t, s.Server, 1)
-	advertisesPeer := func() bool { return strings.Contains(strings.Join(advertised(t, s.Server), " "), p.clients) }
+	advertisesPeer := func() bool { return strings.Contains(strings.Join(advertised(t, s.Server), " "), p.Clients) }
 	eventually(t, "the address of the peer in INFO", advertisesPeer)
 	s.change("no_advertise: true")
 	eventually(t, "INFO without it", func() bool { return !advertisesPeer() })
-	if info := newClassic(t, "asks", false).dial(s.Server).info; strings.Contains(info, "connect_urls") {
+	if info := wire.Listen(t, "asks", false).Dial(s.Server.ClusterAddr()).Info; strings.Contains(info, "connect_urls") {
 		t.Errorf("got %q, want no addresses of clients", info)
 	}
 	s.change("")
@@ -236,10 +220,10 @@ func TestReloadOfNoAdvertise(t *testing.T) {
 func TestReloadOfAdvertisedAddresses(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "")
-	p := newClassic(t, "peer", false)
+	p := wire.Listen(t, "peer", false)
 	s.top = `client_advertise: "c.example:1"`
 	s.change(`cluster_advertise: "r.example:2"`)
-	info := infoOf(t, p.dial(s.Server).info)
+	info := infoOf(t, p.Dial(s.Server.ClusterAddr()).Info)
 	if info.Host != "r.example" || info.Port != 2 || info.IP != "nats-route://r.example:2/" || fmt.Sprint(info.ConnectURLs) != "[c.example:1]" {
 		t.Errorf("got %+v", info)
 	}
@@ -249,11 +233,10 @@ func TestReloadOfAdvertisedAddresses(t *testing.T) {
 }
 
 // rawClientInfo is the INFO that a client gets.
-func rawClientInfo(t *testing.T, s *server.Server) (info server.Info, c *classicRoute) {
+func rawClientInfo(t *testing.T, s *server.Server) (info server.Info, c *wire.Client) {
 	t.Helper()
-	c = &classicRoute{t: t, nc: dialConn(t, s.Addr().String())}
-	c.r = bufio.NewReader(c.nc)
-	return infoOf(t, c.hear("INFO ")), c
+	c = wire.Dial(t, s.Addr().String())
+	return infoOf(t, c.Info), c
 }
 
 // TestReloadOfPermissionsBetweenServersOfOurKind has interest follow the permissions on both sides, while clients come and go.
@@ -265,15 +248,15 @@ func TestReloadOfPermissionsBetweenServersOfOurKind(t *testing.T) {
 	c, _ := rawClient(t, a.Server)
 	const n = 500
 	for i := range n {
-		c.say(fmt.Sprintf("SUB in.%d %d\r\nSUB out.%d %d\r\n", i, i, i, n+i))
+		c.Say(fmt.Sprintf("SUB in.%d %d\r\nSUB out.%d %d\r\n", i, i, i, n+i))
 	}
-	c.silent()
+	c.Sync()
 	known(t, b.Server, 2*n)
 	done := make(chan struct{})
 	go func() { // ends after its rounds; waited for below
 		defer close(done)
 		for i := range 3000 {
-			fmt.Fprintf(c.nc, "SUB out.x x%d\r\nUNSUB x%d\r\n", i, i)
+			c.Say(fmt.Sprintf("SUB out.x x%d\r\nUNSUB x%d\r\n", i, i))
 		}
 	}()
 	routes := fmt.Sprintf("\nroutes: [%q]", clusterURL(a.Server))
@@ -288,6 +271,6 @@ func TestReloadOfPermissionsBetweenServersOfOurKind(t *testing.T) {
 		eventually(t, "what b takes again", func() bool { return b.NumSubscriptions() >= 2*n })
 	}
 	<-done
-	c.silent()
+	c.Sync()
 	known(t, b.Server, 2*n)
 }

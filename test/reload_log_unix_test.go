@@ -106,17 +106,17 @@ var reloadedLogs = map[string]func(*testing.T){
 		r := spawnReloadable(t, "")
 		c := quiet(t, r.addr)
 		r.reload(t, "debug: true", "Reloaded: debug = true")
-		c.close()
+		c.Close()
 		r.await(t, `\[DBG\] .*Client connection closed$`) // of one that was there before
 	},
 	"trace": func(t *testing.T) {
 		r := spawnReloadable(t, "")
 		old := quiet(t, r.addr)
 		r.reload(t, "trace: true", "Reloaded: trace = true")
-		old.say("SUB old 1", "PING")
-		old.hear(t, "PONG")
+		old.Say("SUB old 1", "PING")
+		old.Want("PONG")
 		young := quiet(t, r.addr)
-		young.say("SUB young 1")
+		young.Say("SUB young 1")
 		r.await(t, `\[TRC\] .*->> \[SUB young 1\]$`)
 		for _, line := range r.seen {
 			if strings.Contains(line, "SUB old") {
@@ -137,7 +137,7 @@ var reloadedLogs = map[string]func(*testing.T){
 		r := spawnReloadable(t, "trace: true")
 		c := quiet(t, r.addr)
 		r.reload(t, "trace: true\nmax_traced_msg_len: 3", "Reloaded: max_traced_msg_len = 3")
-		c.say("PUB a 6", "abcdef")
+		c.Say("PUB a 6", "abcdef")
 		r.await(t, `->> MSG_PAYLOAD: \[abc\.\.\.\]$`)
 	},
 }

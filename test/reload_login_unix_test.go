@@ -9,24 +9,19 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what reloads of the settings of logins and of TLS for clients do.
 
 // as is a client that has logged in.
-func as(t *testing.T, addr, fields string) *peer {
+func as(t *testing.T, addr, fields string) *wire.Client {
 	t.Helper()
-	c := dialRaw(t, addr)
-	c.say(`CONNECT {"verbose":false`+fields+`}`, "PING")
-	c.hear(t, "PONG")
+	c := wire.Dial(t, addr)
+	c.Say(`CONNECT {"verbose":false`+fields+`}`, "PING")
+	c.Want("PONG")
 	return c
-}
-
-// staying wants an answer, and nothing before it.
-func (p *peer) staying(t *testing.T) {
-	t.Helper()
-	p.say("PING")
-	p.hear(t, "PONG")
 }
 
 const (
@@ -39,34 +34,34 @@ var reloadedLogins = map[string]func(*testing.T){
 		r := spawnReloadable(t, "authorization { user: anna, password: a }")
 		c := as(t, r.addr, anna)
 		r.reload(t, "authorization { user: bert, password: b }", "Reloaded: authorization username", "Reloaded: authorization password")
-		c.ends(t, "-ERR 'Authorization Violation'")
+		c.End("-ERR 'Authorization Violation'")
 		r.told(t, `\[ERR\] \S+ - cid:1 - authorization error$`)
 		wantLogins(t, r.addr, []string{bert}, []string{"", anna})
 		c = as(t, r.addr, bert)
 		r.reload(t, "", "Reloaded: authorization username")
-		c.staying(t)
-		as(t, r.addr, "").staying(t)
+		c.Sync()
+		as(t, r.addr, "").Sync()
 	},
 	"authorization.password": func(t *testing.T) {
 		r := spawnReloadable(t, "authorization { user: anna, password: a }")
 		c, d := as(t, r.addr, anna), as(t, r.addr, anna)
 		r.reload(t, "authorization { user: anna, password: x }", "Reloaded: authorization password")
-		c.ends(t, "-ERR 'Authorization Violation'")
-		d.ends(t, "-ERR 'Authorization Violation'")
+		c.End("-ERR 'Authorization Violation'")
+		d.End("-ERR 'Authorization Violation'")
 		wantLogins(t, r.addr, []string{`,"user":"anna","pass":"x"`}, []string{anna})
 		c = as(t, r.addr, `,"user":"anna","pass":"x"`)
 		r.reload(t, "authorization { user: anna, password: "+hashOfSecret+" }", "Reloaded: authorization password")
-		c.ends(t, "-ERR 'Authorization Violation'")
+		c.End("-ERR 'Authorization Violation'")
 		c = as(t, r.addr, `,"user":"anna","pass":"secret"`)
 		r.reload(t, "authorization { user: anna, password: secret }", "Reloaded: authorization password")
-		c.staying(t) // the same password, written otherwise
+		c.Sync() // the same password, written otherwise
 	},
 	"authorization.token": func(t *testing.T) {
 		r := spawnReloadable(t, "")
 		c, d := as(t, r.addr, ""), as(t, r.addr, `,"auth_token":"t"`)
 		r.reload(t, "authorization { token: t }", "Reloaded: authorization token")
-		c.ends(t, "-ERR 'Authorization Violation'")
-		d.staying(t)
+		c.End("-ERR 'Authorization Violation'")
+		d.Sync()
 		if !greeting(t, r.addr).AuthRequired {
 			t.Error("INFO does not ask for credentials")
 		}
@@ -75,47 +70,47 @@ var reloadedLogins = map[string]func(*testing.T){
 	"authorization.timeout": func(t *testing.T) {
 		r := spawnReloadable(t, "authorization { token: t, timeout: 600 }")
 		r.reload(t, "authorization { token: t, timeout: 0.05 }", "Reloaded: authorization timeout = 0.05")
-		dialRaw(t, r.addr).ends(t, "-ERR 'authorization timeout'")
+		wire.Dial(t, r.addr).End("-ERR 'authorization timeout'")
 	},
 	"authorization.default_permissions": func(t *testing.T) {
 		const users = "users: [ {user: anna, password: a}, {user: bert, password: b, permissions: {subscribe: \">\"}} ]"
 		r := spawnReloadable(t, "authorization {\n"+users+"\n}")
 		a, b := as(t, r.addr, anna), as(t, r.addr, bert)
-		for _, c := range []*peer{a, b} {
-			c.say("SUB open 1", "SUB shut 2", "PING")
-			c.hear(t, "PONG")
+		for _, c := range []*wire.Client{a, b} {
+			c.Say("SUB open 1", "SUB shut 2", "PING")
+			c.Want("PONG")
 		}
 		r.reload(t, "authorization {\n"+users+"\ndefault_permissions: { subscribe: open }\n}",
-			"Reloaded: authorization users", a.conn.LocalAddr().String()+` - cid:1 - Removed sub "shut" for user "anna" - not authorized`)
-		a.hear(t, `-ERR 'Permissions Violation for Subscription to "shut" (sid 2)'`)
-		b.say("PUB shut 0", "", "PUB open 0", "", "PING")
-		a.hear(t, "MSG open 1 0", "")
-		b.hear(t, "MSG shut 2 0", "", "MSG open 1 0", "", "PONG")
-		a.staying(t)
+			"Reloaded: authorization users", a.LocalAddr().String()+` - cid:1 - Removed sub "shut" for user "anna" - not authorized`)
+		a.Want(`-ERR 'Permissions Violation for Subscription to "shut" (sid 2)'`)
+		b.Say("PUB shut 0", "", "PUB open 0", "", "PING")
+		a.Want("MSG open 1 0", "")
+		b.Want("MSG shut 2 0", "", "MSG open 1 0", "", "PONG")
+		a.Sync()
 	},
 	"authorization.users": func(t *testing.T) {
 		r := spawnReloadable(t, `authorization { users: [ {user: anna, password: a}, {user: bert, password: b} ] }`)
 		a, b := as(t, r.addr, anna), as(t, r.addr, bert)
-		a.say("SUB x.* 1", "SUB y 2", "PING")
-		a.hear(t, "PONG")
+		a.Say("SUB x.* 1", "SUB y 2", "PING")
+		a.Want("PONG")
 		r.reload(t, `authorization { users: [ {user: anna, password: a, permissions: {publish: "p", subscribe: {deny: ["x.1", "y"]}}} ] }`, "Reloaded: authorization users")
-		b.ends(t, "-ERR 'Authorization Violation'")
+		b.End("-ERR 'Authorization Violation'")
 		r.told(t, `\[ERR\] \S+ - cid:2 - authorization error - User "bert"$`)
-		a.hear(t, `-ERR 'Permissions Violation for Subscription to "y" (sid 2)'`)
-		a.say("PUB z 0", "", "PUB p 0", "", "SUB y 3", "PING")
-		a.hear(t, `-ERR 'Permissions Violation for Publish to "z"'`, `-ERR 'Permissions Violation for Subscription to "y"'`, "PONG")
+		a.Want(`-ERR 'Permissions Violation for Subscription to "y" (sid 2)'`)
+		a.Say("PUB z 0", "", "PUB p 0", "", "SUB y 3", "PING")
+		a.Want(`-ERR 'Permissions Violation for Publish to "z"'`, `-ERR 'Permissions Violation for Subscription to "y"'`, "PONG")
 		r.reload(t, `authorization { users: [ {user: anna, password: a, permissions: {subscribe: {deny: ["x.1", "y"]}}}, {user: bert, password: b} ] }`, "Reloaded: authorization users")
 		b = as(t, r.addr, bert)
-		b.say("PUB x.1 0", "", "PUB x.2 0", "", "PING")
-		b.hear(t, "PONG")
-		a.hear(t, "MSG x.2 1 0", "")
+		b.Say("PUB x.1 0", "", "PUB x.2 0", "", "PING")
+		b.Want("PONG")
+		a.Want("MSG x.2 1 0", "")
 		// From a list to a single user, and to a token: the list must be forgotten.
 		r.reload(t, `authorization { user: bert, password: b }`, "Reloaded: authorization users", "Reloaded: authorization username")
-		a.ends(t, "-ERR 'Authorization Violation'")
-		b.staying(t)
+		a.End("-ERR 'Authorization Violation'")
+		b.Sync()
 		wantLogins(t, r.addr, []string{bert}, []string{anna})
 		r.reload(t, `authorization { users: [ {user: anna, password: a} ] }`, "Reloaded: authorization users")
-		b.ends(t, "-ERR 'Authorization Violation'")
+		b.End("-ERR 'Authorization Violation'")
 		r.reload(t, `authorization { token: t }`, "Reloaded: authorization users", "Reloaded: authorization token")
 		wantLogins(t, r.addr, []string{`,"auth_token":"t"`}, []string{anna, bert})
 	},
@@ -125,11 +120,11 @@ var reloadedLogins = map[string]func(*testing.T){
 		wantLogins(t, r.addr, nil, []string{""})
 		r.reload(t, "no_auth_user: visitor\n"+users, "Reloaded: no_auth_user = visitor")
 		c := as(t, r.addr, "")
-		c.say("PUB shut 0", "")
-		c.hear(t, `-ERR 'Permissions Violation for Publish to "shut"'`)
+		c.Say("PUB shut 0", "")
+		c.Want(`-ERR 'Permissions Violation for Publish to "shut"'`)
 		r.tellsWhyNot(t, "no_auth_user: nobody\n"+users, `FILE:1:1: no_auth_user: user "nobody" is not in the list of users`)
 		r.reload(t, users, "Reloaded: no_auth_user = ")
-		c.ends(t, "-ERR 'Authorization Violation'")
+		c.End("-ERR 'Authorization Violation'")
 	},
 }
 
@@ -153,7 +148,7 @@ var reloadedTLS = map[string]func(*testing.T){
 		}
 		r := spawnReloadable(t, block("600"))
 		r.reload(t, block("0.01"), "Reloaded: tls timeout = 0.01")
-		dialConn(t, r.addr)
+		wire.Open(t, r.addr)
 		r.await(t, `\[ERR\] .* TLS handshake timeout$`)
 	},
 	"tls.cipher_suites": func(t *testing.T) {
@@ -196,7 +191,7 @@ var reloadedTLS = map[string]func(*testing.T){
 	"allow_non_tls": func(t *testing.T) {
 		r, file, dir := spawnSecured(t, "")
 		r.reload(t, "allow_non_tls: true\n"+file("server", ""), "Reloaded: allow_non_tls = true")
-		quiet(t, r.addr).staying(t)
+		quiet(t, r.addr).Sync()
 		if _, err := upgrade(r.addr, clientTLS(t, dir, "")); err != nil {
 			t.Error(err)
 		}
@@ -242,8 +237,8 @@ func reloadedCertificate(t *testing.T) {
 		t.Errorf("got %v, %v", state.PeerCertificates, err)
 	}
 	r.reload(t, "", "Reloaded: tls = disabled")
-	quiet(t, r.addr).staying(t)
-	plain.staying(t)
+	quiet(t, r.addr).Sync()
+	plain.Sync()
 }
 
 // reloadedVerify demands certificates from one moment to the next, and then those of another authority.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what reloads of the settings of the cluster do, with the binary. What they do to live routes of every kind is in
@@ -33,25 +35,25 @@ func (r *reloadable) recluster(t *testing.T, more string, lines ...string) {
 }
 
 // routeOf14 dials the broker as a server of 1.4 does, and is not registered yet.
-func routeOf14(t *testing.T, routes, id string) (c *classic, r *classicRoute) {
+func routeOf14(t *testing.T, routes, id string) (c *wire.Server, r *wire.Client) {
 	t.Helper()
-	r = dialPlain(t, routes)
-	r.info = r.hear("INFO ")
-	return newClassic(t, id, false), r
+	r = wire.Open(t, routes)
+	r.Info = r.Hear("INFO ")
+	return wire.Listen(t, id, false), r
 }
 
 var reloadedCluster = map[string]func(*testing.T){
 	"cluster.routes": func(t *testing.T) {
 		r, _ := spawnClustered(t, "")
-		one, two := newClassic(t, "one", false), newClassic(t, "two", false)
-		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", one.url())), "Reloaded: cluster routes")
-		first, _ := one.accept()
-		first.silent()
-		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", two.url())), "Removed route "+one.url().String(), "Reloaded: cluster routes")
-		first.closed()
-		two.accept()
-		one.ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(1500 * time.Millisecond))
-		if _, err := one.ln.Accept(); err == nil {
+		one, two := wire.Listen(t, "one", false), wire.Listen(t, "two", false)
+		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", one.URL())), "Reloaded: cluster routes")
+		first, _ := one.Accept()
+		first.Sync()
+		r.reload(t, clusterText(fmt.Sprintf("routes: [%q]", two.URL())), "Removed route "+one.URL().String(), "Reloaded: cluster routes")
+		first.End()
+		two.Accept()
+		one.Routes.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(1500 * time.Millisecond))
+		if _, err := one.Routes.Accept(); err == nil {
 			t.Error("the removed route is dialed again")
 		}
 	},
@@ -77,10 +79,10 @@ var reloadedCluster = map[string]func(*testing.T){
 		r, routes := spawnClustered(t, "")
 		r.recluster(t, "connect_retries: 2")
 		c, route := routeOf14(t, routes, "teller")
-		route.say(c.connect() + c.info())
-		gone := newClassic(t, "gone", false)
-		gone.ln.Close()
-		route.say(strings.Replace(gone.info(), `"max_payload"`, fmt.Sprintf(`"ip":"nats-route://127.0.0.1:%d/","max_payload"`, gone.port()), 1))
+		route.Say(c.Connect() + c.Info())
+		gone := wire.Listen(t, "gone", false)
+		gone.Routes.Close()
+		route.Say(strings.Replace(gone.Info(), `"max_payload"`, fmt.Sprintf(`"ip":"nats-route://127.0.0.1:%d/","max_payload"`, gone.Port()), 1))
 		for range 3 {
 			r.await(t, `Error trying to connect to route: `)
 		}
@@ -89,14 +91,14 @@ var reloadedCluster = map[string]func(*testing.T){
 		r, routes := spawnClustered(t, "")
 		r.recluster(t, "prefer_local: true")
 		c, route := routeOf14(t, routes, "far")
-		route.say(c.connect() + c.info() + "SUB work q QRSID:1:1\r\nPING\r\n")
-		route.hear("PONG")
+		route.Say(c.Connect() + c.Info() + "SUB work q QRSID:1:1\r\nPING\r\n")
+		route.Hear("PONG")
 		near := quiet(t, r.addr)
-		near.say("SUB work q 1", "PING")
-		near.hear(t, "PONG")
+		near.Say("SUB work q 1", "PING")
+		near.Want("PONG")
 		for range 50 {
-			near.say("PUB work 0", "")
-			near.hear(t, "MSG work 1 0", "")
+			near.Say("PUB work 0", "")
+			near.Want("MSG work 1 0", "")
 		}
 	},
 	"cluster.permissions": func(t *testing.T) {
@@ -110,9 +112,9 @@ var reloadedCluster = map[string]func(*testing.T){
 	"cluster.authorization.timeout": func(t *testing.T) {
 		r, routes := spawnClustered(t, "authorization { user: u, password: p, timeout: 600 }")
 		r.recluster(t, "authorization { user: u, password: p, timeout: 0.05 }")
-		route := dialPlain(t, routes)
-		route.hear("INFO ")
-		route.closed("-ERR 'authorization timeout'")
+		route := wire.Open(t, routes)
+		route.Hear("INFO ")
+		route.End("-ERR 'authorization timeout'")
 	},
 	"cluster.tls.cert_file": reloadedRouteTLS,
 	"cluster.tls.key_file":  reloadedRouteTLS,
@@ -125,7 +127,7 @@ var reloadedCluster = map[string]func(*testing.T){
 		}
 		r, routes := spawnClustered(t, block("600"))
 		r.recluster(t, block("0.01"))
-		dialConn(t, routes)
+		wire.Open(t, routes)
 		r.await(t, `\[ERR\] .* TLS route handshake error: .*i/o timeout$`)
 	},
 	"cluster.tls.cipher_suites": func(t *testing.T) {
@@ -173,8 +175,8 @@ func reloadedRouteTLS(t *testing.T) {
 	dir := certFiles(t)
 	r, routes := spawnClustered(t, "")
 	c, plain := routeOf14(t, routes, "plain")
-	plain.say(c.connect() + c.info())
-	plain.silent()
+	plain.Say(c.Connect() + c.Info())
+	plain.Sync()
 	for _, name := range []string{"srva", "server"} {
 		r.recluster(t, routeBlock(dir, name, ""))
 		state, err := handshake(routes, clientTLS(t, dir, "srvb"))
@@ -194,7 +196,7 @@ func reloadedRouteTLS(t *testing.T) {
 	r.refuses(t, clusterText(routeBlock(dir, "server", "")), "FILE:3:1: cluster.tls: error parsing X509 certificate/key pair: ")
 	r.recluster(t, "")
 	greeting(t, routes)
-	plain.silent()
+	plain.Sync()
 }
 
 // reloadedRouteLogin has a server that knows the password until it changes.
@@ -214,17 +216,17 @@ func reloadedRouteLogin(t *testing.T) {
 func reloadedExports(t *testing.T, block string) {
 	r, routes := spawnClustered(t, "")
 	c, route := routeOf14(t, routes, "peer")
-	route.say(c.connect() + c.info() + "SUB shut  RSID:1:1\r\nSUB open  RSID:1:2\r\n")
-	route.silent()
+	route.Say(c.Connect() + c.Info() + "SUB shut  RSID:1:1\r\nSUB open  RSID:1:2\r\n")
+	route.Sync()
 	pub := quiet(t, r.addr)
 	publish := func() {
-		pub.say("PUB shut 0", "", "PUB open 0", "")
+		pub.Say("PUB shut 0", "", "PUB open 0", "")
 	}
 	publish()
-	route.hears("MSG shut RSID:1:1 0\r\n", "\r\n", "MSG open RSID:1:2 0\r\n", "\r\n")
+	route.WantInAnyOrder("MSG shut RSID:1:1 0\r\n", "\r\n", "MSG open RSID:1:2 0\r\n", "\r\n")
 	r.recluster(t, block)
-	route.hear("INFO ")
+	route.Hear("INFO ")
 	publish()
-	route.hears("MSG open RSID:1:2 0\r\n", "\r\n")
-	route.silent()
+	route.WantInAnyOrder("MSG open RSID:1:2 0\r\n", "\r\n")
+	route.Sync()
 }

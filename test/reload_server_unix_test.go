@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what reloads of the settings of files, monitoring and limits do.
@@ -90,8 +92,8 @@ var reloadedFiles = map[string]func(*testing.T){
 			t.Errorf("got %s:%d in INFO", info.Host, info.Port)
 		}
 		r.refuses(t, `client_advertise: "c:d"`, "FILE:1:1: client_advertise: invalid ClientAdvertise value of c:d, err=")
-		old.say("PING")
-		old.hear(t, "PONG") // and no INFO
+		old.Say("PING")
+		old.Want("PONG") // and no INFO
 	},
 	"http_user":     reloadedMonitorLogin,
 	"http_password": reloadedMonitorLogin,
@@ -134,15 +136,15 @@ func reloadedMonitorLogin(t *testing.T) {
 var reloadedLimits = map[string]func(*testing.T){
 	"max_connections": func(t *testing.T) {
 		r, url := spawnMonitored(t, "")
-		var clients []*peer
+		var clients []*wire.Client
 		for range 6 {
 			clients = append(clients, quiet(t, r.addr))
 		}
 		r.monitored(t, "max_connections: 2", "Closed 4 connections to fall within max_connections", "Reloaded: max_connections = 2")
 		closed := 0
 		for _, c := range clients {
-			c.say("PING")
-			if line, err := c.line(); err != nil || string(line) != "PONG\r\n" {
+			c.Say("PING")
+			if line, err := c.Line(); err != nil || string(line) != "PONG\r\n" {
 				closed++
 				if got := string(line); err == nil && got != "-ERR 'maximum connections exceeded'\r\n" {
 					t.Errorf("got %q", got)
@@ -152,7 +154,7 @@ var reloadedLimits = map[string]func(*testing.T){
 		if closed != 4 {
 			t.Errorf("%d clients were closed, want 4", closed)
 		}
-		dialRaw(t, r.addr).ends(t, "-ERR 'maximum connections exceeded'")
+		wire.Dial(t, r.addr).End("-ERR 'maximum connections exceeded'")
 		r.monitored(t, "max_connections: 3", "Reloaded: max_connections = 3")
 		quiet(t, r.addr)
 		var page struct {
@@ -168,8 +170,8 @@ var reloadedLimits = map[string]func(*testing.T){
 		r := spawnReloadable(t, "")
 		c := quiet(t, r.addr)
 		r.reload(t, "max_control_line: 20", "Reloaded: max_control_line = 20")
-		c.say("SUB " + strings.Repeat("x", 30) + " 1")
-		c.ends(t, "-ERR 'Maximum Control Line Exceeded'")
+		c.Say("SUB " + strings.Repeat("x", 30) + " 1")
+		c.End("-ERR 'Maximum Control Line Exceeded'")
 	},
 	"max_payload": func(t *testing.T) {
 		r := spawnReloadable(t, "")
@@ -178,24 +180,24 @@ var reloadedLimits = map[string]func(*testing.T){
 		if info := greeting(t, r.addr); info.MaxPayload != 5 {
 			t.Errorf("got %d in INFO", info.MaxPayload)
 		}
-		c.say("PUB a 6", "123456")
-		c.ends(t, "-ERR 'Maximum Payload Violation'")
-		d.say("PUB a 5", "12345", "PING")
-		d.hear(t, "PONG") // and no INFO
+		c.Say("PUB a 6", "123456")
+		c.End("-ERR 'Maximum Payload Violation'")
+		d.Say("PUB a 5", "12345", "PING")
+		d.Want("PONG") // and no INFO
 	},
 	"ping_interval": func(t *testing.T) {
 		r := spawnReloadable(t, "")
 		c := quiet(t, r.addr)
 		r.reload(t, `ping_interval: "50ms"`, "Reloaded: ping_interval = 50ms")
-		c.hear(t, "PING")
+		c.Want("PING")
 	},
 	"ping_max": func(t *testing.T) {
 		r := spawnReloadable(t, "ping_interval: \"50ms\"\nping_max: 100000")
 		c := quiet(t, r.addr)
-		c.hear(t, "PING", "PING", "PING", "PING")
+		c.Want("PING", "PING", "PING", "PING")
 		r.reload(t, "ping_interval: \"50ms\"\nping_max: 1", "Reloaded: ping_max = 1")
 		for {
-			line, err := c.line()
+			line, err := c.Line()
 			must(t, err)
 			if string(line) != "PING\r\n" {
 				if got := string(line); got != "-ERR 'Stale Connection'\r\n" {
@@ -208,12 +210,12 @@ var reloadedLimits = map[string]func(*testing.T){
 	"write_deadline": func(t *testing.T) {
 		r := spawnReloadable(t, `write_deadline: "10m"`)
 		deaf, talker := quiet(t, r.addr), quiet(t, r.addr)
-		deaf.say("SUB a 1", "PING")
-		deaf.hear(t, "PONG")
+		deaf.Say("SUB a 1", "PING")
+		deaf.Want("PONG")
 		r.reload(t, `write_deadline: "100ms"`, "Reloaded: write_deadline = 100ms")
 		payload := strings.Repeat("x", 1<<20-100)
 		for range 20 {
-			talker.say(fmt.Sprintf("PUB a %d", len(payload)), payload)
+			talker.Say(fmt.Sprintf("PUB a %d", len(payload)), payload)
 		}
 		r.await(t, `Slow Consumer Detected: WriteDeadline of 100ms Exceeded`)
 	},

@@ -1,18 +1,18 @@
 package test
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"syscall"
+	"strings"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
-// patience bounds every wait for the broker. It is long, because it is only ever used up by a failure.
-const patience = 20 * time.Second
+// patience bounds every wait for the broker.
+const patience = wire.Patience
 
 // cutter says into which pieces a send is cut, each of which the broker must have read before the next is written.
 type cutter func(s step) [][]byte
@@ -78,7 +78,7 @@ func (r *conversation) do(steps []step) (int, error) {
 		p.send(r.cut(s))
 		return 1, nil
 	case expect:
-		return 1, p.expect(s.data)
+		return 1, p.Expect(string(s.data))
 	case expectInfo:
 		return 1, p.expectInfo(s)
 	case expectAny:
@@ -90,9 +90,9 @@ func (r *conversation) do(steps []step) (int, error) {
 	case isOpen:
 		return 1, p.fence()
 	case isClosed:
-		return 1, p.expectClosed()
+		return 1, p.end(p.Ended)
 	case isDropped:
-		return 1, p.expectDropped()
+		return 1, p.end(p.Dropped)
 	default:
 		p.close()
 		return 1, nil
@@ -108,14 +108,14 @@ func (r *conversation) peer(s step) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{name: s.conn, conn: c, in: bufio.NewReaderSize(c, 64<<10), unread: newUnread(c)}
+	p := &peer{Conn: wire.New(c), name: s.conn, unread: newUnread(c)}
 	r.peers[s.conn] = p
 	r.order = append(r.order, p)
 	if s.verb == expectInfo {
 		return p, nil
 	}
-	line, err := p.line()
-	if err == nil && !(bytes.HasPrefix(line, []byte("INFO {")) && bytes.HasSuffix(line, []byte("} \r\n"))) {
+	line, err := p.Line()
+	if err == nil && !(strings.HasPrefix(line, "INFO {") && strings.HasSuffix(line, "} \r\n")) {
 		err = fmt.Errorf("got %q, want an INFO line first", line)
 	}
 	return p, err
@@ -145,16 +145,15 @@ func (r *conversation) close() {
 
 // peer is a client's side of one connection.
 type peer struct {
+	*wire.Conn
 	name   string
-	conn   net.Conn
-	in     *bufio.Reader
 	unread *unread
 	gone   bool
 }
 
 func (p *peer) close() {
 	p.gone = true
-	p.conn.Close()
+	p.Close()
 	p.unread.close()
 }
 
@@ -162,8 +161,7 @@ func (p *peer) close() {
 // and if not, the next expectation fails with what the broker said.
 func (p *peer) send(pieces [][]byte) {
 	for i, piece := range pieces {
-		p.conn.SetWriteDeadline(time.Now().Add(patience))
-		if _, err := p.conn.Write(piece); err != nil {
+		if p.Send(string(piece)) != nil {
 			return
 		}
 		p.unread.wrote(len(piece))
@@ -173,45 +171,18 @@ func (p *peer) send(pieces [][]byte) {
 	}
 }
 
-// line reads up to the next LF.
-func (p *peer) line() ([]byte, error) {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
-	line, err := p.in.ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("got %s, then %w", excerpt(line), err)
-	}
-	return line, nil
-}
-
-// expect reads exactly want and stops at the first byte that differs.
-func (p *peer) expect(want []byte) error {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
-	got := make([]byte, 0, len(want))
-	for len(got) < len(want) {
-		b, err := p.in.ReadByte()
-		if err != nil {
-			return fmt.Errorf("got %s, then %w; want %s", excerpt(got), err, excerpt(want))
-		}
-		got = append(got, b)
-		if b != want[len(got)-1] {
-			return fmt.Errorf("got %s, want %s", excerpt(p.withRest(got)), excerpt(want))
-		}
-	}
-	return nil
-}
-
 // expectAny reads the data of all steps, in any order.
 func (p *peer) expectAny(steps []step) error {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
+	p.SetReadDeadline(time.Now().Add(patience))
 	missing := make([][]byte, len(steps))
 	for i, s := range steps {
 		missing[i] = s.data
 	}
 	var got []byte
 	for len(missing) > 0 {
-		b, err := p.in.ReadByte()
+		b, err := p.In.ReadByte()
 		if err != nil {
-			return fmt.Errorf("got %s, then %w; want one of %s", excerpt(got), err, excerpts(missing))
+			return fmt.Errorf("got %s, then %w; want one of %s", wire.Excerpt(string(got)), err, excerpts(missing))
 		}
 		got = append(got, b)
 		prefix := false
@@ -224,7 +195,7 @@ func (p *peer) expectAny(steps []step) error {
 			prefix = prefix || bytes.HasPrefix(want, got)
 		}
 		if !prefix {
-			return fmt.Errorf("got %s, want one of %s", excerpt(p.withRest(got)), excerpts(missing))
+			return fmt.Errorf("got %s, want one of %s", wire.Excerpt(p.WithRest(got)), excerpts(missing))
 		}
 	}
 	return nil
@@ -232,11 +203,11 @@ func (p *peer) expectAny(steps []step) error {
 
 // expectInfo reads a line and matches it with the pattern.
 func (p *peer) expectInfo(s step) error {
-	line, err := p.line()
+	line, err := p.Line()
 	if err != nil {
 		return err
 	}
-	if !s.info.Match(line) {
+	if !s.info.MatchString(line) {
 		return fmt.Errorf("got %q, want a match of %s", line, s.info)
 	}
 	return nil
@@ -245,64 +216,25 @@ func (p *peer) expectInfo(s step) error {
 // fence sends a PING and wants the PONG, which comes after everything the broker had for this connection before.
 func (p *peer) fence() error {
 	p.send([][]byte{[]byte("PING\r\n")})
-	if err := p.expect([]byte("PONG\r\n")); err != nil {
+	if err := p.Expect("PONG\r\n"); err != nil {
 		return fmt.Errorf("after a PING: %w", err)
 	}
 	return nil
 }
 
-// expectClosed wants the end of the stream at once.
-func (p *peer) expectClosed() error {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
-	b, err := p.in.ReadByte()
+// end waits for the end of the stream with wait, and notes it.
+func (p *peer) end(wait func() error) error {
+	err := wait()
 	if err == nil {
-		return fmt.Errorf("got %s, want the connection closed", excerpt(p.withRest([]byte{b})))
+		p.close()
 	}
-	if !isEnd(err) {
-		return fmt.Errorf("got %w, want the connection closed", err)
-	}
-	p.close()
-	return nil
-}
-
-// expectDropped reads to the end of the stream.
-func (p *peer) expectDropped() error {
-	p.conn.SetReadDeadline(time.Now().Add(patience))
-	if n, err := io.Copy(io.Discard, p.in); err != nil && !isEnd(err) {
-		return fmt.Errorf("got %d bytes, then %w; want the connection closed", n, err)
-	}
-	p.close()
-	return nil
-}
-
-// withRest adds to got what else has arrived, to show it.
-func (p *peer) withRest(got []byte) []byte {
-	rest, _ := p.in.Peek(p.in.Buffered())
-	return append(got, rest...)
-}
-
-// isEnd reports whether a read ended because the other side closed. A reset is how a close looks to a client whose last bytes the
-// broker did not care to read.
-func isEnd(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
-}
-
-// excerpt quotes bytes for a message, without the middle if there are many.
-func excerpt(b []byte) string {
-	const most = 200
-	if len(b) == 0 {
-		return "nothing"
-	}
-	if len(b) <= most {
-		return fmt.Sprintf("%q", b)
-	}
-	return fmt.Sprintf("%q … %q (%d bytes)", b[:most/2], b[len(b)-most/2:], len(b))
+	return err
 }
 
 func excerpts(all [][]byte) string {
 	var out []string
 	for _, b := range all {
-		out = append(out, excerpt(b))
+		out = append(out, wire.Excerpt(string(b)))
 	}
 	return fmt.Sprint(out)
 }

@@ -5,7 +5,6 @@ package test
 import (
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"gnatsd/test/wire"
 )
 
 // canary begins every secret of the test below.
@@ -96,12 +97,11 @@ cluster {
 // exchange says a line and returns all that is answered until the broker hangs up, or has answered a PING.
 func exchange(t *testing.T, addr, line string) string {
 	t.Helper()
-	nc := dialConn(t, addr)
-	defer nc.Close()
-	io.WriteString(nc, line+"\r\nPING\r\n")
-	must(t, nc.(*net.TCPConn).CloseWrite())
-	all, _ := io.ReadAll(nc)
-	return string(all)
+	c := wire.Open(t, addr)
+	c.Say(line, "PING")
+	must(t, c.Conn.Conn.(*net.TCPConn).CloseWrite())
+	all, _ := c.Rest()
+	return all
 }
 
 // TestNoHashAndNoKeyIsShown does the same with what is no password: hashes, the key of a certificate, the seed of an nkey.
@@ -128,12 +128,11 @@ cluster { listen: "127.0.0.1:-1", authorization { user: them, password: "%[2]s" 
 	shown := map[string]string{}
 	for _, line := range []string{"CONNECT {}", `CONNECT {"user":"me","pass":"` + hash + `"}`} {
 		shown["clear "+line[:8]] = exchange(t, addr, line) + exchange(t, routes, line)
-		c, err := tls.Dial("tcp", routes, clientTLS(t, dir, "srva"))
+		nc, err := tls.Dial("tcp", routes, clientTLS(t, dir, "srva"))
 		must(t, err)
-		io.WriteString(c, line+"\r\n")
-		said, _ := io.ReadAll(c) // the broker hangs up
-		shown["inside TLS "+line[:8]] = string(said)
-		c.Close()
+		c := wire.Of(t, nc)
+		c.Say(line)
+		shown["inside TLS "+line[:8]], _ = c.Rest() // the broker closes
 	}
 	for _, path := range []string{"/", "/varz", "/connz?auth=1&subs=1&state=all", "/connz?state=closed&callback=f", "/routez?subs=1", "/subsz?subs=1", "/subscriptionsz", "/healthz", "/metrics", "/stacksz", "/none"} {
 		_, shown[path] = get(t, "http://"+monitor+path)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 func TestStartLeavesTheOptionsAlone(t *testing.T) {
@@ -14,20 +15,18 @@ func TestStartLeavesTheOptionsAlone(t *testing.T) {
 	if opts.Port != 0 || opts.Host != "" || opts.NoSigs {
 		t.Errorf("got changed options: %+v", opts)
 	}
-	c := dialRaw(t, s.Addr().String())
-	c.say("PUB foo 101")
-	c.hear(t, "-ERR 'Maximum Payload Violation'")
+	c := wire.Dial(t, s.Addr().String())
+	c.Say("PUB foo 101")
+	c.Want("-ERR 'Maximum Payload Violation'")
 }
 
 func TestStartStopsTheBrokerWhenTheTestEnds(t *testing.T) {
 	t.Parallel()
-	var c *peer
+	var c *wire.Client
 	t.Run("inner", func(inner *testing.T) {
-		c = dialRaw(t, Start(inner, nil).Addr().String())
+		c = wire.Dial(t, Start(inner, nil).Addr().String())
 	})
-	if err := c.expectClosed(); err != nil {
-		t.Error(err)
-	}
+	c.End()
 }
 
 // TestRunServer does not run in parallel, and uses a copy of the shared options on a free port.
@@ -36,7 +35,7 @@ func TestRunServer(t *testing.T) {
 	opts.Port = anyPort
 	s := RunServer(&opts)
 	defer s.Shutdown()
-	c := dialRaw(t, s.Addr().String())
-	c.say("SUB " + string(bytes.Repeat([]byte("a"), 256)) + " 1")
-	c.hear(t, "-ERR 'Maximum Control Line Exceeded'")
+	c := wire.Dial(t, s.Addr().String())
+	c.Say("SUB " + string(bytes.Repeat([]byte("a"), 256)) + " 1")
+	c.Want("-ERR 'Maximum Control Line Exceeded'")
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what the settings of the cluster do.
@@ -101,15 +103,15 @@ var clusterEffects = map[string]func(*testing.T){
 	},
 	"cluster.connect_retries": func(t *testing.T) {
 		p, _, routes := clusteredProcess(t, "debug: true", "connect_retries: 2")
-		r := dialPlain(t, routes)
-		r.hear("INFO ")
+		r := wire.Open(t, routes)
+		r.Hear("INFO ")
 		gone := freePort(t)
-		r.say(`CONNECT {"verbose":false,"pedantic":false,"tls_required":false,"name":"aaaaaaaaaaaaaaaaaaaaaa"}` + "\r\n" +
+		r.Say(`CONNECT {"verbose":false,"pedantic":false,"tls_required":false,"name":"aaaaaaaaaaaaaaaaaaaaaa"}` + "\r\n" +
 			infoOfServer("aaaaaaaaaaaaaaaaaaaaaa", 1, "") + infoOfServer("bbbbbbbbbbbbbbbbbbbbbb", gone, fmt.Sprintf(`,"ip":"nats-route://127.0.0.1:%d/"`, gone)))
 		for range 3 {
 			p.await(t, fmt.Sprintf(`Error trying to connect to route: dial tcp 127\.0\.0\.1:%d: `, gone))
 		}
-		r.silent()
+		r.Sync()
 	},
 	"cluster.prefer_local": func(t *testing.T) {
 		first, second := pairOf(t, "prefer_local: true")
@@ -140,9 +142,9 @@ var clusterEffects = map[string]func(*testing.T){
 	"cluster.authorization.password":    routeLogin,
 	"cluster.authorization.timeout": func(t *testing.T) {
 		_, _, routes := clusteredProcess(t, "", "authorization { user: r, password: p, timeout: 0.01 }")
-		r := dialPlain(t, routes)
-		r.hear("INFO ")
-		r.closed("-ERR 'authorization timeout'")
+		r := wire.Open(t, routes)
+		r.Hear("INFO ")
+		r.End("-ERR 'authorization timeout'")
 	},
 	"cluster.authorization.token": func(t *testing.T) {
 		p := spawn(t, "-c", writeConfig(t, "cluster { port: -1, authorization { token: x } }"))

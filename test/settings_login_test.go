@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what the settings of who may connect, and what they may do, do.
@@ -24,14 +26,14 @@ func guarded(t *testing.T, block, outside string) string {
 func wantLogins(t *testing.T, addr string, taken, refused []string) {
 	t.Helper()
 	for _, connect := range taken {
-		c := dialRaw(t, addr)
-		c.say(`CONNECT {"verbose":false`+connect+`}`, "PING")
-		c.hear(t, "PONG")
+		c := wire.Dial(t, addr)
+		c.Say(`CONNECT {"verbose":false`+connect+`}`, "PING")
+		c.Want("PONG")
 	}
 	for _, connect := range refused {
-		c := dialRaw(t, addr)
-		c.say(`CONNECT {"verbose":false` + connect + `}`)
-		c.ends(t, "-ERR 'Authorization Violation'")
+		c := wire.Dial(t, addr)
+		c.Say(`CONNECT {"verbose":false` + connect + `}`)
+		c.End("-ERR 'Authorization Violation'")
 	}
 }
 
@@ -43,7 +45,7 @@ var loginEffects = map[string]func(*testing.T){
 	},
 	"authorization.timeout": func(t *testing.T) {
 		begin := time.Now()
-		dialRaw(t, guarded(t, "user: me\npassword: p\ntimeout: 0.3", "")).ends(t, "-ERR 'authorization timeout'")
+		wire.Dial(t, guarded(t, "user: me\npassword: p\ntimeout: 0.3", "")).End("-ERR 'authorization timeout'")
 		if took := time.Since(begin); took < 300*time.Millisecond {
 			t.Errorf("a silent client was cut within %v", took)
 		}
@@ -55,16 +57,16 @@ var loginEffects = map[string]func(*testing.T){
 	"authorization.default_permissions": func(t *testing.T) {
 		addr := guarded(t, "users: [ {user: anna, password: a}, {user: bert, password: b, permissions: {publish: \">\"}} ]\ndefault_permissions: { publish: open }", "")
 		for user, want := range map[string]string{"anna": `-ERR 'Permissions Violation for Publish to "shut"'`, "bert": "PONG"} {
-			c := dialRaw(t, addr)
-			c.say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, user, user[:1]), "PUB open 0", "", "PUB shut 0", "", "PING")
-			c.hear(t, want)
+			c := wire.Dial(t, addr)
+			c.Say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, user, user[:1]), "PUB open 0", "", "PUB shut 0", "", "PING")
+			c.Want(want)
 		}
 	},
 	"no_auth_user": func(t *testing.T) {
 		addr := guarded(t, "users: [ {user: anna, password: a}, {user: visitor, password: v, permissions: {publish: open}} ]", "no_auth_user: visitor")
 		c := quiet(t, addr)
-		c.say("PUB shut 0", "")
-		c.hear(t, `-ERR 'Permissions Violation for Publish to "shut"'`)
+		c.Say("PUB shut 0", "")
+		c.Want(`-ERR 'Permissions Violation for Publish to "shut"'`)
 	},
 }
 

@@ -3,7 +3,6 @@
 package test
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/server"
+	"gnatsd/test/wire"
 )
 
 // This file shows what the settings of the server itself and its limits do, each with a broker that runs as a program.
@@ -43,30 +43,16 @@ func freePort(t *testing.T) int {
 // greeting is the INFO of a port for clients or routes.
 func greeting(t *testing.T, addr string) (info server.Info) {
 	t.Helper()
-	return infoOf(t, dialPlain(t, addr).hear("INFO "))
-}
-
-// dialPlain connects and reads nothing yet.
-func dialPlain(t *testing.T, addr string) *classicRoute {
-	t.Helper()
-	nc := dialConn(t, addr)
-	return &classicRoute{t: t, nc: nc, r: bufio.NewReader(nc)}
+	return infoOf(t, wire.Dial(t, addr).Info)
 }
 
 // quiet is a client that is told nothing but what it asked for.
-func quiet(t *testing.T, addr string) *peer {
+func quiet(t *testing.T, addr string) *wire.Client {
 	t.Helper()
-	c := dialRaw(t, addr)
-	c.say(`CONNECT {"verbose":false}`, "PING")
-	c.hear(t, "PONG")
+	c := wire.Dial(t, addr)
+	c.Say(`CONNECT {"verbose":false}`, "PING")
+	c.Want("PONG")
 	return c
-}
-
-// ends wants the lines, and then the end of the connection.
-func (p *peer) ends(t *testing.T, lines ...string) {
-	t.Helper()
-	p.hear(t, lines...)
-	must(t, p.expectClosed())
 }
 
 var serverEffects = map[string]func(*testing.T){
@@ -127,19 +113,19 @@ var limitEffects = map[string]func(*testing.T){
 	"max_connections": func(t *testing.T) {
 		_, addr := configured(t, "max_connections: 1")
 		quiet(t, addr)
-		dialPlain(t, addr).closed("INFO ", "-ERR 'maximum connections exceeded'")
+		wire.Dial(t, addr).End("-ERR 'maximum connections exceeded'")
 	},
 	"max_subscriptions": func(t *testing.T) {
 		_, addr := configured(t, "max_subscriptions: 1")
 		c := quiet(t, addr)
-		c.say("SUB a 1", "SUB b 2")
-		c.hear(t, "-ERR 'maximum subscriptions exceeded'")
+		c.Say("SUB a 1", "SUB b 2")
+		c.Want("-ERR 'maximum subscriptions exceeded'")
 	},
 	"max_control_line": func(t *testing.T) {
 		_, addr := configured(t, "max_control_line: 20")
 		c := quiet(t, addr)
-		c.say("SUB " + strings.Repeat("a", 30) + " 1")
-		c.ends(t, "-ERR 'Maximum Control Line Exceeded'")
+		c.Say("SUB " + strings.Repeat("a", 30) + " 1")
+		c.End("-ERR 'Maximum Control Line Exceeded'")
 	},
 	"max_payload": func(t *testing.T) {
 		_, addr := configured(t, "max_payload: 4")
@@ -147,19 +133,19 @@ var limitEffects = map[string]func(*testing.T){
 			t.Errorf("got %d in INFO", got)
 		}
 		c := quiet(t, addr)
-		c.say("PUB a 5")
-		c.ends(t, "-ERR 'Maximum Payload Violation'")
+		c.Say("PUB a 5")
+		c.End("-ERR 'Maximum Payload Violation'")
 	},
 	"max_pending":       func(t *testing.T) { deafClient(t, "max_pending: 1MB", `MaxPending of 1048576 Exceeded`) },
 	"max_pending_total": func(t *testing.T) { deafClient(t, "max_pending_total: 2MB", `MaxPendingTotal of 2097152 Exceeded`) },
 	"write_deadline":    func(t *testing.T) { deafClient(t, `write_deadline: "50ms"`, `WriteDeadline of 50ms Exceeded`) },
 	"ping_interval": func(t *testing.T) {
 		_, addr := configured(t, `ping_interval: "10ms"`)
-		dialRaw(t, addr).hear(t, "PING")
+		wire.Dial(t, addr).Want("PING")
 	},
 	"ping_max": func(t *testing.T) {
 		_, addr := configured(t, `ping_interval: "10ms"`+"\nping_max: 4")
-		dialRaw(t, addr).ends(t, "PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
+		wire.Dial(t, addr).End("PING", "PING", "PING", "PING", "-ERR 'Stale Connection'")
 	},
 	"no_busy_poll": func(t *testing.T) {
 		p := spawn(t, "-D", "-c", writeConfig(t, "no_busy_poll: true"))
@@ -170,7 +156,7 @@ var limitEffects = map[string]func(*testing.T){
 		monitor := p.await(t, `Starting http monitor on (\S+)$`)[1]
 		addr := p.addr(t)
 		for range 5 {
-			quiet(t, addr).close()
+			quiet(t, addr).Close()
 		}
 		eventually(t, "the last two: half of the room is for slow consumers", func() bool {
 			_, text := get(t, "http://"+monitor+"/connz?state=closed")
@@ -189,14 +175,14 @@ func deafClient(t *testing.T, text, want string) {
 	t.Helper()
 	p, addr := configured(t, text)
 	deaf := quiet(t, addr)
-	deaf.say("SUB a 1")
-	deaf.conn.(*net.TCPConn).SetReadBuffer(4096)
+	deaf.Say("SUB a 1")
+	deaf.Conn.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	payload := strings.Repeat("x", 1<<20-100)
 	line := fmt.Sprintf("PUB a %d", len(payload))
-	talker := quiet(t, addr)
+	publisher := quiet(t, addr)
 	go func() { // ends when all is sent, or with the test
 		for range 64 {
-			talker.say(line, payload)
+			publisher.Say(line, payload)
 		}
 	}()
 	p.await(t, `Slow Consumer Detected: `+regexp.QuoteMeta(want))

@@ -3,14 +3,14 @@
 package test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows what the settings of TLS for clients do.
@@ -30,7 +30,7 @@ func upgrade(addr string, c *tls.Config) (state tls.ConnectionState, err error) 
 		return state, err
 	}
 	defer nc.Close()
-	if _, err := bufio.NewReaderSize(nc, 16<<10).ReadString('\n'); err != nil {
+	if _, err := wire.New(nc).Line(); err != nil {
 		return state, err
 	}
 	return converse(tls.Client(nc, c))
@@ -43,18 +43,18 @@ func handshake(addr string, c *tls.Config) (state tls.ConnectionState, err error
 		return state, err
 	}
 	defer nc.Close()
-	_, err = bufio.NewReader(nc).ReadString('\n')
+	_, err = wire.New(nc).Line()
 	return nc.ConnectionState(), err
 }
 
 // converse has a client say hello over TLS.
 func converse(nc *tls.Conn) (state tls.ConnectionState, err error) {
-	if _, err := io.WriteString(nc, "CONNECT {\"verbose\":false}\r\nPING\r\n"); err != nil {
+	c := wire.New(nc)
+	if err := c.Send("CONNECT {\"verbose\":false}\r\nPING\r\n"); err != nil {
 		return state, err
 	}
-	in := bufio.NewReader(nc)
 	for {
-		line, err := in.ReadString('\n')
+		line, err := c.Line()
 		if err != nil || line == "PONG\r\n" {
 			return nc.ConnectionState(), err
 		}
@@ -68,7 +68,7 @@ var tlsEffects = map[string]func(*testing.T){
 	"tls.ca_file":   demanded,
 	"tls.timeout": func(t *testing.T) {
 		p, addr, _ := secured(t, "timeout: 0.01", "")
-		dialConn(t, addr)
+		wire.Open(t, addr)
 		p.await(t, `\[ERR\] .* TLS handshake timeout$`)
 	},
 	"tls.cipher_suites": func(t *testing.T) {
@@ -108,11 +108,9 @@ var tlsEffects = map[string]func(*testing.T){
 	},
 	"tls.handshake_first": func(t *testing.T) {
 		_, addr, dir := secured(t, "handshake_first: true", "")
-		nc := tls.Client(dialConn(t, addr), clientTLS(t, dir, ""))
-		must(t, nc.HandshakeContext(t.Context()))
-		if line, err := bufio.NewReader(nc).ReadString('\n'); err != nil || !strings.HasPrefix(line, "INFO {") {
-			t.Errorf("got %q, %v", line, err)
-		}
+		nc, err := tls.Dial("tcp", addr, clientTLS(t, dir, ""))
+		must(t, err)
+		wire.Of(t, nc).ReadInfo()
 	},
 	"cluster.tls":           routeTLS,
 	"cluster.tls.cert_file": routeTLS,
@@ -121,7 +119,7 @@ var tlsEffects = map[string]func(*testing.T){
 	"cluster.tls.verify":    routeTLS,
 	"cluster.tls.timeout": func(t *testing.T) {
 		p, addr, _ := securedRoutes(t, "timeout: 0.01")
-		dialConn(t, addr)
+		wire.Open(t, addr)
 		p.await(t, `\[ERR\] .* - rid:1 - TLS route handshake error: .*i/o timeout$`)
 	},
 	"cluster.tls.cipher_suites": func(t *testing.T) {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gnatsd/test/wire"
 )
 
 // This file shows that a log that cannot be written loses lines, and nothing else.
@@ -113,13 +115,13 @@ func TestStalledLogDelaysTheEndALittle(t *testing.T) {
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	var ports struct{ Nats []string }
 	must(t, json.Unmarshal([]byte(portsFile(t, &process{cmd: cmd}, dir)), &ports))
-	c := dialRaw(t, strings.TrimPrefix(ports.Nats[0], "nats://"))
-	c.say(`CONNECT {"verbose":false}`)
+	c := wire.Dial(t, strings.TrimPrefix(ports.Nats[0], "nats://"))
+	c.Say(`CONNECT {"verbose":false}`)
 	for range 2000 {
-		c.say("PUB foo 50", strings.Repeat("x", 50))
+		c.Say("PUB foo 50", strings.Repeat("x", 50))
 	}
-	c.say("PING")
-	c.hear(t, "PONG")
+	c.Say("PING")
+	c.Want("PONG")
 	must(t, cmd.Process.Signal(syscall.SIGTERM))
 	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	state, err := cmd.Process.Wait()

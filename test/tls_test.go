@@ -1,13 +1,10 @@
 package test
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +16,7 @@ import (
 
 	"gnatsd/server"
 	"gnatsd/test/certs"
+	"gnatsd/test/wire"
 )
 
 // certFiles makes the certificates of certs.WriteAll in a directory of the test.
@@ -154,16 +152,6 @@ func TestPermissionsOfACertificate(t *testing.T) {
 	}
 }
 
-// rawTLS is what a client at a TLS port sees before the handshake.
-func rawTLS(t *testing.T, s *server.Server) (net.Conn, *bufio.Reader) {
-	t.Helper()
-	c, err := net.Dial("tcp", s.Addr().String())
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(patience)))
-	return c, bufio.NewReader(c)
-}
-
 func TestNothingInClearAfterTLSBegan(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)
@@ -192,19 +180,15 @@ func TestNothingInClearAfterTLSBegan(t *testing.T) {
 				tc.change(o)
 			}
 			s := Start(t, o)
-			c, r := rawTLS(t, s)
+			c := wire.Open(t, s.Addr().String())
 			if tc.info {
-				line, err := r.ReadString('\n')
-				if err != nil || !strings.Contains(line, `"tls_required":true`) {
-					t.Fatalf("got %q, %v, want INFO", line, err)
+				if c.ReadInfo(); !strings.Contains(c.Info, `"tls_required":true`) {
+					t.Fatalf("got %q, want TLS required", c.Info)
 				}
 			}
-			_, err := c.Write([]byte(tc.send))
+			must(t, c.Send(tc.send))
+			rest, err := c.Rest()
 			must(t, err)
-			rest, err := io.ReadAll(r)
-			if err != nil && !isEnd(err) {
-				t.Fatal(err)
-			}
 			if len(rest) > 0 && rest[0] != 0x15 { // an alert
 				t.Errorf("got %q", rest)
 			}
@@ -223,28 +207,20 @@ func TestClientsThatMayDoWithoutTLS(t *testing.T) {
 		"one byte, and then": {"C", "ONNECT {\"verbose\":false}\r\nPING\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, r := rawTLS(t, s)
-			line, err := r.ReadString('\n')
-			if err != nil || !strings.Contains(line, `"tls_available":true`) || strings.Contains(line, "tls_required") {
-				t.Fatalf("got %q, %v, want INFO of a server with TLS for those who want it", line, err)
+			c := wire.Dial(t, s.Addr().String())
+			if !strings.Contains(c.Info, `"tls_available":true`) || strings.Contains(c.Info, "tls_required") {
+				t.Fatalf("got %q, want INFO of a server with TLS for those who want it", c.Info)
 			}
 			for _, text := range send {
-				_, err := c.Write([]byte(text))
-				must(t, err)
+				must(t, c.Send(text))
 			}
-			if line, err := r.ReadString('\n'); err != nil || line != "PONG\r\n" {
-				t.Errorf("got %q, %v, want PONG", line, err)
-			}
+			c.Want("PONG")
 		})
 	}
 	t.Run("who is silent speaks no TLS", func(t *testing.T) {
 		quiet := *o
 		quiet.Username, quiet.AuthTimeout = "u", .05
-		_, r := rawTLS(t, Start(t, &quiet))
-		text, err := io.ReadAll(r)
-		if _, after, _ := strings.Cut(string(text), " \r\n"); err != nil || after != "-ERR 'authorization timeout'\r\n" {
-			t.Errorf("got %q, %v, want to be told in clear that it took too long", text, err)
-		}
+		wire.Dial(t, Start(t, &quiet).Addr().String()).End("-ERR 'authorization timeout'") // in clear
 	})
 }
 
@@ -255,11 +231,7 @@ func TestTooManyClientsAreToldInClearBeforeTLS(t *testing.T) {
 	o.MaxConn = 1
 	s := Start(t, o)
 	natsConnect(t, s, nats.Secure(clientTLS(t, dir, "")))
-	_, r := rawTLS(t, s)
-	text, err := io.ReadAll(r)
-	if _, after, _ := strings.Cut(string(text), " \r\n"); err != nil || after != "-ERR 'maximum connections exceeded'\r\n" {
-		t.Errorf("got %q, %v", text, err)
-	}
+	wire.Dial(t, s.Addr().String()).End("-ERR 'maximum connections exceeded'")
 }
 
 func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
@@ -269,10 +241,7 @@ func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
 	o.MaxConn, o.TLSHandshakeFirst = 1, true
 	s := Start(t, o)
 	natsConnect(t, s, nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst())
-	_, r := rawTLS(t, s)
-	if text, err := io.ReadAll(r); err != nil || len(text) > 0 {
-		t.Errorf("got %q, %v", text, err)
-	}
+	must(t, wire.Open(t, s.Addr().String()).Ended())
 }
 
 // missing skips a test that cannot run here, but not where all must.
