@@ -115,21 +115,33 @@
 //
 // # The order of locks
 //
-//	lock        guards                                   may take
-//	reload      one reload, log reopen or stop at a time any
-//	Server.mu   listeners, life                          none
-//	registry    who is connected                         none
-//	cluster.mu  the mesh, which routes there are         none
-//	adverts.mu  addresses that clients may connect to    none
-//	conn.mu     its subscriptions, identity, ping        sublist, interest, closed
-//	interest.mu interest on its way to a route           none
-//	closed.mu   queue subscriptions closed recently      none
-//	sublist     trie and index (inside the package)      none
-//	monitor     open ports (inside the package)          none
-//	outbound.mu pending bytes                            none
-//	admission   timers, queue (inside the package)       none
+// These are all mutexes of the broker. Under none of them is there I/O, a log line, or a call of
+// anything that was handed in; a test looks for that, and for mutexes that are not listed.
 //
-// Two connections are never locked together, nor a registry and a connection:
-// copy the registry, let go, then visit. Under a lock there is no I/O, no log
-// line and no call of anything that was handed in.
+//	mutex                        guards                                      may take
+//	Server.mu                    listeners, life                             none
+//	registry.mu                  the clients that are connected              none
+//	slots.mu                     free slots of connections                   none
+//	cluster.mu                   the mesh, the routes                        none
+//	advertiser.mu                addresses that clients may connect to       none
+//	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu
+//	interestQueue.mu             interest on its way to a route              none
+//	closedQueues.mu              queue subscriptions closed recently         none
+//	closedConns.mu               records of closed connections               none
+//	outbound.mu                  pending bytes                               none
+//	gracePeriods.mu              which grace period is under way             none
+//	deferredReplies.mu           replies that wait for a grace period        none
+//	flushJob.mu                  what the helpers of one flush did           none
+//	verifier.mu                  bcrypt checks in flight                     none
+//	admission.Limiter.mu         who waits for expensive work                none
+//	admission.Timer.mu           a time limit that can be paused             none
+//	monitor.endpoint.mu          one port of monitoring                      none
+//	process.UsageSampler.mu      the last sample of CPU and memory           none
+//	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu
+//	sublist.shard.mu             patterns without, by hash                   sublist.subscribers.mu
+//	sublist.subscribers.mu       those of one pattern                        none
+//	logger.queue.mu              lines on their way to the log               none
+//
+// Two connections are never locked together, nor a registry and a connection: copy the registry,
+// unlock, then visit. One reload, log reopening or stop is done at a time ([oneAtATime]).
 package server

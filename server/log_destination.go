@@ -100,8 +100,8 @@ func (s *Server) ConfigureLogger() error {
 // ReOpenLogFile opens the log file by its name again, after somebody has
 // renamed it. If it cannot be opened, the log goes on where it is.
 func (s *Server) ReOpenLogFile() {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	s.reloading.begin()
+	defer s.reloading.end()
 	sink := s.log.sink.Load()
 	if sink == nil {
 		return // and nobody could be told

@@ -58,8 +58,8 @@ func (s *Server) logRefusedReload(err error) {
 // the file. The error has a line for everything that is wrong, and then nothing
 // has changed.
 func (s *Server) Reload() error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	s.reloading.begin()
+	defer s.reloading.end()
 	if s.ended() {
 		return errStopping
 	}
@@ -76,8 +76,8 @@ func (s *Server) Reload() error {
 
 // awaitReload waits until the reload under way, if any, is over.
 func (s *Server) awaitReload() {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	s.reloading.begin()
+	defer s.reloading.end()
 }
 
 // reload is Reload without the words to the service manager. The caller holds the

@@ -72,7 +72,7 @@ type Server struct {
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup
 
-	reloading    sync.Mutex    // held during a reload, the opening of ports and of the log
+	reloading    oneAtATime    // a reload, the opening of ports and of the log, the end
 	stopWatchdog func()        // set while the ports are opened; nil without a watchdog
 	files        process.Files // guarded by reloading; after the last reload, Shutdown's
 
@@ -97,14 +97,15 @@ func New(opts *Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		id:    o.identity,
-		start: time.Now(),
-		ready: make(chan struct{}),
-		quit:  make(chan struct{}),
-		done:  make(chan struct{}),
-		subs:  sublist.New[*subscription](),
-		grace: newGracePeriods(),
-		exit:  os.Exit,
+		id:        o.identity,
+		start:     time.Now(),
+		ready:     make(chan struct{}),
+		reloading: make(oneAtATime, 1),
+		quit:      make(chan struct{}),
+		done:      make(chan struct{}),
+		subs:      sublist.New[*subscription](),
+		grace:     newGracePeriods(),
+		exit:      os.Exit,
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
 
@@ -146,6 +147,14 @@ func (o *Options) check() error {
 
 func (s *Server) options() *Options { return s.opts.Load() }
 
+// oneAtATime lets one goroutine at a time do something that takes long. It is no mutex: files are
+// read and lines are logged meanwhile.
+type oneAtATime chan struct{}
+
+func (o oneAtATime) begin() { o <- struct{}{} }
+
+func (o oneAtATime) end() { <-o }
+
 // ID returns the identity of the server: 22 letters and digits, new for each.
 func (s *Server) ID() string { return s.id }
 
@@ -185,8 +194,8 @@ func (s *Server) Run() error {
 // open makes the server reachable, and says so to whoever waits for it. A reload
 // waits until that is done.
 func (s *Server) open() error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	s.reloading.begin()
+	defer s.reloading.end()
 	if s.ended() {
 		return nil
 	}

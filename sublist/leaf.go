@@ -82,12 +82,12 @@ func (r *Result[T]) size() int {
 type leaf[T comparable] struct {
 	built atomic.Pointer[Result[T]] // nil until matched, and again after a change
 	hash  uint64                    // of the pattern
-	more  *crowd[T]                 // nil if one is all there is
+	more  *subscribers[T]           // nil if one is all there is
 	one   [1]T
 }
 
-// crowd is what a leaf has that is not just one plain subscriber.
-type crowd[T comparable] struct {
+// subscribers is what a leaf has that is not just one plain subscriber.
+type subscribers[T comparable] struct {
 	mu     sync.Mutex // guards what follows
 	gone   bool       // the leaf is not in the list any more
 	plain  bag[T]
@@ -109,7 +109,7 @@ func newLeaf[T comparable](hash uint64, queue string, v T) *leaf[T] {
 	if queue == "" {
 		return &leaf[T]{hash: hash, one: [1]T{v}}
 	}
-	lf := &leaf[T]{hash: hash, more: new(crowd[T])}
+	lf := &leaf[T]{hash: hash, more: new(subscribers[T])}
 	lf.more.add(queue, v)
 	return lf
 }
@@ -122,7 +122,7 @@ func (lf *leaf[T]) insert(queue string, v T) (*leaf[T], bool) {
 			return lf, false
 		}
 		lf.retire()
-		wide := &leaf[T]{hash: lf.hash, more: new(crowd[T])}
+		wide := &leaf[T]{hash: lf.hash, more: new(subscribers[T])}
 		wide.more.add("", lf.one[0])
 		wide.more.add(queue, v)
 		return wide, true
@@ -162,7 +162,7 @@ func (lf *leaf[T]) retire() {
 }
 
 // retire notes that the leaf leaves the list.
-func (m *crowd[T]) retire() {
+func (m *subscribers[T]) retire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gone = true
@@ -210,7 +210,7 @@ func (lf *leaf[T]) result() *Result[T] {
 }
 
 // find returns where a queue group is, -1 if it is not there.
-func (m *crowd[T]) find(queue string) int {
+func (m *subscribers[T]) find(queue string) int {
 	if m.names == nil {
 		return slices.IndexFunc(m.groups, func(g *group[T]) bool { return g.name == queue })
 	}
@@ -221,7 +221,7 @@ func (m *crowd[T]) find(queue string) int {
 }
 
 // add reports whether the subscription is new.
-func (m *crowd[T]) add(queue string, v T) bool {
+func (m *subscribers[T]) add(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.add(v)
 	}
@@ -235,7 +235,7 @@ func (m *crowd[T]) add(queue string, v T) bool {
 }
 
 // indexFrom brings names up to date with the groups from i on.
-func (m *crowd[T]) indexFrom(i int) {
+func (m *subscribers[T]) indexFrom(i int) {
 	if len(m.groups) <= fewGroups {
 		return
 	}
@@ -248,7 +248,7 @@ func (m *crowd[T]) indexFrom(i int) {
 }
 
 // remove reports whether the subscription was there.
-func (m *crowd[T]) remove(queue string, v T) bool {
+func (m *subscribers[T]) remove(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.remove(v) >= 0
 	}
