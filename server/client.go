@@ -35,9 +35,9 @@ type client struct {
 	permissions atomic.Pointer[access.Permissions] // what it may do; nil without permissions
 
 	// Guarded by conn.mu.
-	account    *account // who it is; nil until that is known
-	pinged     bool     // the first PING has been answered
-	infoMissed bool     // INFO changed before that
+	login      *access.Identity // what it is logged in as; nil before
+	pinged     bool             // the first PING has been answered
+	infoMissed bool             // INFO changed before that
 }
 
 // unconnected are the options of a client that has sent no CONNECT.
@@ -47,8 +47,8 @@ var unconnected = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
 func newClient(s *Server, nc net.Conn) *client {
 	c := &client{opts: &unconnected, verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
-	if s.guard.Load().auth.challenges() {
-		c.nonce = newNonce()
+	if s.guard.Load().auth.Challenges() {
+		c.nonce = access.NewNonce()
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/mesh"
 )
@@ -23,8 +24,8 @@ import (
 type cluster struct {
 	// Set once.
 	srv      *Server
-	on       bool      // there is a listener for routes
-	verifier *verifier // of passwords
+	on       bool             // there is a listener for routes
+	verifier *access.Verifier // of passwords
 
 	// Snapshots.
 	rules    atomic.Pointer[routeRules]
@@ -47,7 +48,7 @@ type cluster struct {
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
-		srv: s, on: o.Cluster.Port != 0, verifier: newVerifier(admission.NewLimiter(routeChecks)),
+		srv: s, on: o.Cluster.Port != 0, verifier: access.NewVerifier(admission.NewLimiter(routeChecks)),
 		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))

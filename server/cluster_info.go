@@ -120,7 +120,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own.Name, own.Cluster = "", "" // for clients
 	own.Host, own.Port = o.Cluster.Host, port
 	rules := k.rules.Load()
-	own.AuthRequired = rules.auth.required()
+	own.AuthRequired = rules.auth.Required()
 	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
 	if o.Cluster.Advertise != "" {
 		host, p, err := hostAndPort(o.Cluster.Advertise, port)

@@ -107,11 +107,13 @@
 // # The way in
 //
 // entrance.go and route_auth.go are the ways in for clients and servers: INFO,
-// TLS (client_tls.go, route_tls.go), CONNECT. What takes long, a piece of a handshake or a bcrypt
-// check (credentials.go), needs a slot of an [admission.Limiter], which leaves a processor to the
-// messages; others wait in the order of arrival. Each step has an [admission.Timer], a time limit
-// that stands still under overload. Until
-// its login a connection is locked: knock lets nothing but a CONNECT pass.
+// TLS (client_tls.go, route_tls.go), CONNECT. Package access decides who may log in, and
+// what a peer may publish and subscribe to; access.go makes of the options what that
+// package takes, client_permissions.go is what a client is told. What takes long, a
+// piece of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which
+// leaves a processor to the messages; others wait in the order of arrival. Each step
+// has an [admission.Timer], a time limit that stands still under overload. Until its
+// login a connection is locked: knock lets nothing but a CONNECT pass.
 //
 // # The order of locks
 //
@@ -132,7 +134,7 @@
 //	gracePeriods.mu              which grace period is under way             none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
-//	verifier.mu                  bcrypt checks in flight                     none
+//	access.Verifier.mu           bcrypt checks in flight                     none
 //	admission.Limiter.mu         who waits for expensive work                none
 //	admission.Timer.mu           a time limit that can be paused             none
 //	monitor.endpoint.mu          one port of monitoring                      none

@@ -56,11 +56,8 @@ func (c *client) awaitCredentials() {
 	for {
 		g := c.srv.guard.Load()
 		c.mu.Lock()
-		c.locked = g.auth.required()
-		c.account = nil
-		if !c.locked {
-			c.account = g.auth.one
-		}
+		c.locked = g.auth.Required()
+		c.login = g.auth.Open()
 		c.mu.Unlock()
 		if c.srv.guard.Load() == g {
 			break // or else a reload may have missed us
@@ -88,15 +85,15 @@ func (c *conn) knock(first byte) closeReason {
 func (c *client) authenticate(opts *ConnectOptions, b *batch) closeReason {
 	for {
 		g, before := c.srv.guard.Load(), c.owner()
-		acc, err := c.admit(g, opts, b)
+		id, err := c.admit(g, opts, b)
 		if err != nil {
 			return closeAuthFailure // it was closed meanwhile, and that reason counts
 		}
-		if acc == nil {
+		if id == nil {
 			c.refuseLogin(g, opts)
 			return closeAuthFailure
 		}
-		if c.adopt(before, acc, opts, b.reply) && c.srv.guard.Load() == g {
+		if c.adopt(before, id, opts, b.reply) && c.srv.guard.Load() == g {
 			break // or else a reload came in between, and knows better
 		}
 	}
@@ -106,30 +103,29 @@ func (c *client) authenticate(opts *ConnectOptions, b *batch) closeReason {
 }
 
 // admit asks the guard, or the embedder.
-func (c *client) admit(g *guard, opts *ConnectOptions, b *batch) (*account, error) {
-	switch g.auth.mode {
-	case authNone:
-		return g.auth.one, nil
-	case authHook:
+func (c *client) admit(g *guard, opts *ConnectOptions, b *batch) (*access.Identity, error) {
+	if id := g.auth.Open(); id != nil {
+		return id, nil
+	}
+	if g.auth.Hook() {
 		return c.askEmbedder(opts), nil
 	}
 	b.flush() // the answer may take a while
 	ctx, done := c.abortable()
 	defer done()
-	r := g.auth.check(ctx, c.credentials(opts))
-	return r.account, r.err
+	return g.auth.Check(ctx, c.credentials(opts))
 }
 
 // credentials are what the client showed, in CONNECT and in TLS.
-func (c *client) credentials(opts *ConnectOptions) *credentials {
-	return &credentials{
-		user:        opts.Username,
-		pass:        opts.Password,
-		token:       opts.Authorization,
-		nkey:        opts.Nkey,
-		signature:   opts.Signature,
-		nonce:       c.nonce,
-		certificate: c.certificate(),
+func (c *client) credentials(opts *ConnectOptions) *access.Credentials {
+	return &access.Credentials{
+		User:        opts.Username,
+		Password:    opts.Password,
+		Token:       opts.Authorization,
+		Nkey:        opts.Nkey,
+		Signature:   opts.Signature,
+		Nonce:       c.nonce,
+		Certificate: c.certificate(),
 	}
 }
 
@@ -146,26 +142,26 @@ func (c *client) certificate() *x509.Certificate {
 
 // refuseLogin logs a login that failed, with the user if there are several.
 func (c *client) refuseLogin(g *guard, opts *ConnectOptions) {
-	if g.auth.mode == authUsers {
+	if g.auth.ListsUsers() {
 		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.who())))
 		return
 	}
 	c.errorf("authorization error")
 }
 
-// adopt makes acc the owner of the connection, unless it is not before's any
+// adopt logs the client in as id, unless it is not logged in as before any
 // more. opts are what it showed; nil leaves those that there are, which only the
-// reader may replace. Subscriptions that acc may not have end, and tell is given
+// reader may replace. Subscriptions that id may not have end, and tell is given
 // the texts.
-func (c *client) adopt(before, acc *account, opts *ConnectOptions, tell func(text string)) bool {
+func (c *client) adopt(before, id *access.Identity, opts *ConnectOptions, tell func(text string)) bool {
 	c.mu.Lock()
-	same := c.account == before
+	same := c.login == before
 	if same {
-		c.account = acc
+		c.login = id
 		if opts != nil {
 			c.opts = opts
 		}
-		c.permissions.Store(acc.permissions)
+		c.permissions.Store(id.Permissions)
 	}
 	c.mu.Unlock()
 	if same {
@@ -213,36 +209,36 @@ func (c *client) reviewLocked() (ended []lostSub) {
 // reload; a check that takes long goes on behind it.
 func (c *client) reauthorize(g *guard) {
 	c.mu.Lock()
-	acc, opts := c.account, c.opts
+	id, opts := c.login, c.opts
 	c.mu.Unlock()
-	if acc == nil || g.auth.mode == authHook {
+	if id == nil || g.auth.Hook() {
 		return // it has yet to come in, or only the embedder can tell
 	}
 	shown := c.credentials(opts)
-	next, sure := g.auth.renewed(acc, shown)
-	if sure {
-		c.readmit(g, acc, next, opts)
+	next, certain := g.auth.Revalidate(id, shown)
+	if certain {
+		c.readmit(g, id, next, opts)
 		return
 	}
 	c.srv.conns.Add(1)
 	go func() { // ends with the check, or when the server does, which waits for it
 		defer c.srv.conns.Done()
-		if r := g.auth.check(c.srv.life, shown); r.err == nil {
-			c.readmit(g, acc, r.account, opts)
+		if next, err := g.auth.Check(c.srv.life, shown); err == nil {
+			c.readmit(g, id, next, opts)
 		}
 	}()
 }
 
-// readmit puts next in the place of acc, nil for nobody, unless the client has
-// shown other credentials than those in opts meanwhile.
-func (c *client) readmit(g *guard, acc, next *account, opts *ConnectOptions) {
+// readmit puts next in the place of id, nil if the client is refused, unless it
+// has shown other credentials than those in opts meanwhile.
+func (c *client) readmit(g *guard, id, next *access.Identity, opts *ConnectOptions) {
 	switch {
-	case c.owner() != acc || c.srv.guard.Load() != g:
+	case c.owner() != id || c.srv.guard.Load() != g:
 	case next == nil:
 		c.refuseLogin(g, opts)
 		c.close(closeAuthFailure)
 	default:
-		c.adopt(acc, next, nil, c.send)
+		c.adopt(id, next, nil, c.send)
 	}
 }
 
@@ -253,11 +249,11 @@ func (c *client) options() *ConnectOptions {
 	return c.opts
 }
 
-// owner is whose connection it is; nil until that is known.
-func (c *client) owner() *account {
+// owner is what the client is logged in as; nil before.
+func (c *client) owner() *access.Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.account
+	return c.login
 }
 
 // user is the name that logs and pages show for the client.
@@ -268,8 +264,8 @@ func (c *client) user() string {
 }
 
 func (c *client) userLocked() string {
-	if c.account != nil && c.account.name != "" {
-		return c.account.name
+	if c.login != nil && c.login.Name != "" {
+		return c.login.Name
 	}
 	return c.opts.who()
 }
@@ -286,20 +282,20 @@ func connectError(err error) error {
 }
 
 // askEmbedder lets the hook of the options decide.
-func (c *client) askEmbedder(opts *ConnectOptions) *account {
-	v := &visitorView{c: c, opts: opts, account: &account{}}
+func (c *client) askEmbedder(opts *ConnectOptions) *access.Identity {
+	v := &visitorView{c: c, opts: opts, identity: &access.Identity{}}
 	if !c.srv.options().CustomClientAuthentication.Check(v) || v.broken {
 		return nil
 	}
-	return v.account
+	return v.identity
 }
 
 // visitorView is the [ClientAuthentication] that a hook sees.
 type visitorView struct {
-	c       *client
-	opts    *ConnectOptions
-	account *account
-	broken  bool // permissions that cannot be compiled
+	c        *client
+	opts     *ConnectOptions
+	identity *access.Identity
+	broken   bool // permissions that cannot be compiled
 }
 
 func (v *visitorView) GetOpts() *ConnectOptions { return v.opts }
@@ -319,7 +315,7 @@ func (v *visitorView) RegisterUser(u *User) {
 		v.broken = true
 		return
 	}
-	v.account = &account{name: u.Username, user: u, permissions: p}
+	v.identity = &access.Identity{Name: u.Username, Permissions: p}
 }
 
 func (v *visitorView) RemoteAddress() net.Addr { return v.c.nc.RemoteAddr() }

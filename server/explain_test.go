@@ -5,6 +5,9 @@ import (
 	"testing"
 )
 
+// explainUsage ends the errors of --explain.
+const explainUsage = "want user=NAME and pub=SUBJECT or sub=SUBJECT, the latter also with queue=NAME"
+
 const explainedFile = `authorization {
   default_permissions = { publish = "SANDBOX.*", subscribe = "_INBOX.>" }
   users = [
@@ -34,7 +37,7 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 		{"user=bob sub=q.b", `user "bob", subscribe to "q.b": refused: no allow entry covers it`},
 		{"user=bob sub=a..b", `user "bob", subscribe to "a..b": refused: not a valid subject to subscribe to`},
 		{"user=susan pub=SANDBOX.x", `user "susan", publish to "SANDBOX.x": allowed: allow "SANDBOX.*" (F:2:37)`},
-		{"pub=hello", `anybody, publish to "hello": allowed: allow "hello" (F:11:56)`},
+		{"pub=hello", `a client without credentials, publish to "hello": allowed: allow "hello" (F:11:56)`},
 		{"user=UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT pub=keyed.x", `user "UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT", publish to "keyed.x": allowed: allow "keyed.>" (F:10:94)`},
 		{"user=susan pub=_SYS.x", `user "susan", publish to "_SYS.x": refused: subjects that begin with _SYS. are reserved`},
 		{"user=zed pub=x", `explain: no user "zed" in the list of users`},
@@ -58,31 +61,3 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 		}
 	}
 }
-
-func TestExplainWithoutAList(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name string
-		opts *Options
-		args []string
-		want string
-	}{
-		{"nobody is asked", &Options{}, []string{"pub=x"}, `anybody, publish to "x": allowed: nothing forbids it`},
-		{"a single user", &Options{Username: "bob", Password: "x"}, []string{"user=bob", "sub=>"}, `user "bob", subscribe to ">": allowed: nothing forbids it`},
-		{"another than the single user", &Options{Username: "bob", Password: "x"}, []string{"user=eve", "sub=>"}, `explain: the only user is "bob"`},
-		{"a program decides", &Options{CustomClientAuthentication: hookFunc(nil)}, []string{"user=eve", "sub=>"}, "explain: a program decides about users, not the configuration"},
-	} {
-		got, err := Explain(tc.opts, tc.args)
-		if err != nil {
-			got = err.Error()
-		}
-		if got != tc.want {
-			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
-		}
-	}
-}
-
-// hookFunc is an [Authentication].
-type hookFunc func(ClientAuthentication) bool
-
-func (f hookFunc) Check(c ClientAuthentication) bool { return f(c) }

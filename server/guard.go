@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -15,7 +16,7 @@ import (
 // that is compiled before it is used. It does not change; a reload makes
 // another, and setGuard puts it in the place of the old one.
 type guard struct {
-	auth        *authSet
+	auth        *access.Policy
 	authTimeout time.Duration // for CONNECT, once INFO and TLS are done
 
 	tls         *tlsfiles.Holder // of the client port; nil without TLS
@@ -33,7 +34,10 @@ type guard struct {
 // newGuard checks and compiles what o says about who may come in. It has no
 // effect before setGuard.
 func (s *Server) newGuard(o *Options) (*guard, error) {
-	auth, warnings, err := compileAuth(clientAuth(o), s.verifier)
+	auth, warnings, err := access.NewPolicy(clientLogin(o), s.verifier)
+	if wrong, ok := errors.AsType[*access.SettingError](err); ok {
+		return nil, &settingError{wrong.Setting, wrong.Err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +90,7 @@ func (g *guard) prepareTLS(o *Options) error {
 
 // describe puts into INFO what the guard asks of clients.
 func (g *guard) describe(info *Info) {
-	info.AuthRequired = g.auth.required()
+	info.AuthRequired = g.auth.Required()
 	info.TLSRequired = g.tls != nil && !g.tlsOptional
 	info.TLSAvailable = g.tls != nil && g.tlsOptional
 	info.TLSVerify = g.tls != nil && g.tlsVerify

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/monitor"
 )
 
@@ -124,17 +125,12 @@ func (s *Server) monitorLogin(ctx context.Context, user, password string) bool {
 	if o.HTTPUsername == "" {
 		return true
 	}
-	v := s.monitorLogins
-	known := v.plainEqual(v.digest(o.HTTPUsername), user)
-	want := v.secret(o.HTTPPassword)
-	if want.hash == "" {
-		return v.plainEqual(want.plain, password) && known
-	}
-	if want.broken {
+	policy, _, err := access.NewPolicy(access.Settings{Username: o.HTTPUsername, Password: o.HTTPPassword}, s.monitorLogins)
+	if err != nil {
 		return false
 	}
-	ok, _, err := v.bcrypt(ctx, o.HTTPUsername, want.hash, password)
-	return ok && err == nil && known
+	id, err := policy.Check(ctx, &access.Credentials{User: user, Password: password})
+	return id != nil && err == nil
 }
 
 // MonitorAddr returns the address of the monitoring port, nil if there is none.

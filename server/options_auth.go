@@ -88,7 +88,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			text(c.Secret(), p.Value, &u.Password)
 		case "nkey":
 			text(c.Secret(), p.Value, &u.Nkey)
-			if err := checkNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
+			if err := access.CheckNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
 				c.Errorf(p.Value.Pos, "%v", err)
 				wrong = true
 			}
@@ -102,7 +102,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	case wrong:
 	case u.Nkey != "":
 		if u.Username != "" || u.Password != "" {
-			c.Errorf(n.Pos, "%v", errNkeyMixed)
+			c.Errorf(n.Pos, "%v", access.ErrNkeyMixed)
 		}
 	case u.Username == "" || u.Password == "":
 		o.incomplete = append(o.incomplete, &conf.Error{Pos: n.Pos, Key: "authorization.users", Msg: "user entry requires a user and a password"})

@@ -119,7 +119,7 @@ func (o *Options) checkFile(v *conf.Values[Options]) {
 
 func (o *Options) hasUser(name string) bool {
 	for _, u := range o.Users {
-		if u.id() == name {
+		if u.Username == name || u.Nkey == name {
 			return true
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+
+	"gnatsd/server/internal/access"
 )
 
 // This file decides about the credentials that a server shows when it dials us,
@@ -15,7 +17,7 @@ func (r *route) awaitCredentials() {
 	k := r.srv.cluster
 	for {
 		rules := k.rules.Load()
-		r.mustAuth = rules.auth.required()
+		r.mustAuth = rules.auth.Required()
 		if !r.mustAuth {
 			r.admit(nil)
 		}
@@ -61,11 +63,12 @@ func (r *route) authenticate(opts *ConnectOptions) closeReason {
 // passes reports whether rules admit a server that has shown opts, nil for
 // nothing. It waits for bcrypt, however many ask before it, until ctx ends.
 func (r *route) passes(ctx context.Context, rules *routeRules, opts *ConnectOptions) bool {
-	var given credentials
+	var given access.Credentials
 	if opts != nil {
-		given = credentials{user: opts.Username, pass: opts.Password, token: opts.Authorization}
+		given = access.Credentials{User: opts.Username, Password: opts.Password, Token: opts.Authorization}
 	}
-	return rules.auth.check(ctx, &given).account != nil
+	id, err := rules.auth.Check(ctx, &given)
+	return id != nil && err == nil
 }
 
 func (r *route) unauthorized() closeReason {

@@ -13,7 +13,7 @@ import (
 // routes: the part of the options about routes that is compiled before it is
 // used. They do not change; a reload makes others.
 type routeRules struct {
-	auth        *authSet
+	auth        *access.Policy
 	permissions *access.RoutePermissions
 	tls         *tlsfiles.Holder // nil without TLS
 	tlsFiles    *TLSConfigOpts   // nil if a program made the configuration
@@ -27,13 +27,19 @@ type routeRules struct {
 
 // newRules checks and compiles what o says about routes.
 func (k *cluster) newRules(o *Options) (*routeRules, error) {
-	rules := &routeRules{auth: &authSet{}}
 	err := k.checkRoutes(o)
-	if err != nil || !k.on {
-		return rules, err
+	if err != nil {
+		return nil, err
 	}
-	if rules.auth, _, err = compileAuth(routeAuth(o), k.verifier); err != nil {
+	rules, login := new(routeRules), access.Settings{}
+	if k.on {
+		login = routeLogin(o)
+	}
+	if rules.auth, _, err = access.NewPolicy(login, k.verifier); err != nil {
 		return nil, &settingError{"cluster.authorization", fmt.Errorf("cluster authorization: %w", err)}
+	}
+	if !k.on {
+		return rules, nil
 	}
 	if rules.permissions, err = o.Cluster.Permissions.compile(); err != nil {
 		return nil, &settingError{"cluster.permissions", err}

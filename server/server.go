@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nuid"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/process"
@@ -33,10 +34,10 @@ type Server struct {
 	// Set once, too: what outlives reloads.
 	life          context.Context // ends when the end begins
 	die           context.CancelFunc
-	verifier      *verifier          // of passwords
+	verifier      *access.Verifier   // of passwords
 	limiter       *admission.Limiter // of TLS handshakes of all ports, and of password checks of clients
 	monitor       *monitor.Monitor
-	monitorLogins *verifier             // of the password of the monitoring port
+	monitorLogins *access.Verifier      // of the password of the monitoring port
 	usage         *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
@@ -109,10 +110,10 @@ func New(opts *Options) (*Server, error) {
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
 
-		monitorLogins: newVerifier(admission.NewLimiter(1)),
+		monitorLogins: access.NewVerifier(admission.NewLimiter(1)),
 		usage:         process.NewUsageSampler(),
 	}
-	s.verifier = newVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
+	s.verifier = access.NewVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}

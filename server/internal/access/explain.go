@@ -1,19 +1,96 @@
 package access
 
 import (
+	"fmt"
 	"strings"
 
+	"gnatsd/server/internal/admission"
 	"gnatsd/sublist"
 )
 
-// ExplainPublish says whether subject may be published, and which rule decides.
-func (p *Permissions) ExplainPublish(subject string) string {
+// explainUsage is what [Explain] takes.
+const explainUsage = "want user=NAME and pub=SUBJECT or sub=SUBJECT, the latter also with queue=NAME"
+
+// question is what [Explain] is asked.
+type question struct {
+	user, pub, sub, queue string
+}
+
+// Explain answers whether a user may do something under s, and names the rule that decides. The
+// arguments are such as "user=bob" and "pub=req.foo"; "sub" and "queue" ask about a subscription.
+// Without a user they ask about a client without credentials.
+func Explain(s Settings, args []string) (string, error) {
+	q, err := parseQuestion(args)
+	if err != nil {
+		return "", err
+	}
+	policy, _, err := NewPolicy(s, NewVerifier(admission.NewLimiter(1)))
+	if err != nil {
+		return "", err
+	}
+	id, err := policy.named(q.user)
+	if err != nil {
+		return "", err
+	}
+	who := "a client without credentials"
+	if q.user != "" {
+		who = fmt.Sprintf("user %q", q.user)
+	}
+	switch {
+	case q.pub != "":
+		return fmt.Sprintf("%s, publish to %q: %s", who, q.pub, id.Permissions.explainPublish(q.pub)), nil
+	case q.queue != "":
+		return fmt.Sprintf("%s, subscribe to %q in queue %q: %s", who, q.sub, q.queue, id.Permissions.explainSubscribe(q.sub, q.queue)), nil
+	}
+	return fmt.Sprintf("%s, subscribe to %q: %s", who, q.sub, id.Permissions.explainSubscribe(q.sub, "")), nil
+}
+
+// parseQuestion reads key=value arguments, each given at most once.
+func parseQuestion(args []string) (q question, err error) {
+	known := map[string]*string{"user": &q.user, "pub": &q.pub, "sub": &q.sub, "queue": &q.queue}
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		to := known[key]
+		if to == nil || *to != "" || value == "" {
+			return q, fmt.Errorf("explain: cannot use %q: %s", arg, explainUsage)
+		}
+		*to = value
+	}
+	if (q.pub == "") == (q.sub == "") || q.pub != "" && q.queue != "" {
+		return q, fmt.Errorf("explain: %s", explainUsage)
+	}
+	return q, nil
+}
+
+// named returns the identity of peers that log in with this name; "" is a peer without credentials.
+func (p *Policy) named(user string) (*Identity, error) {
+	switch p.mode {
+	case modeUsers:
+		if user == "" && p.noAuthUser != nil {
+			return p.noAuthUser, nil
+		}
+		if id := p.listed(user); id != nil {
+			return id, nil
+		}
+		return nil, fmt.Errorf("explain: no user %q in the list of users", user)
+	case modeSingle:
+		if user != p.single.Name {
+			return nil, fmt.Errorf("explain: the only user is %q", p.single.Name)
+		}
+	case modeHook:
+		return nil, fmt.Errorf("explain: a program decides about users, not the configuration")
+	}
+	return p.single, nil
+}
+
+// explainPublish says whether subject may be published, and which rule decides.
+func (p *Permissions) explainPublish(subject string) string {
 	return explainDecision(p.CanPublish([]byte(subject)))
 }
 
-// ExplainSubscribe says whether a subscription is allowed, which rule decides, and which messages
+// explainSubscribe says whether a subscription is allowed, which rule decides, and which messages
 // are withheld from it. queue is "" for a plain one.
-func (p *Permissions) ExplainSubscribe(subject, queue string) string {
+func (p *Permissions) explainSubscribe(subject, queue string) string {
 	if !sublist.ValidSubject(subject) {
 		return "refused: not a valid subject to subscribe to"
 	}

@@ -273,9 +273,9 @@ func (f *Filter) Blocks(subject []byte) bool {
 	return f.others.find(subject) != nil && f.own.find(subject) == nil
 }
 
-// Unlimited returns one warning for each direction in which r allows everything because it has no
+// unlimited returns one warning for each direction in which r allows everything because it has no
 // entries. who names the owner: `user "bob"`.
-func Unlimited(who string, r *Rules) []string {
+func unlimited(who string, r *Rules) []string {
 	if r == nil {
 		return nil
 	}

@@ -213,15 +213,15 @@ func TestDecisionsNameTheRule(t *testing.T) {
 
 func TestUnlimitedDirectionsAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	got := Unlimited(`user "bob"`, &Rules{Publish: list("a"), Subscribe: list()})
+	got := unlimited(`user "bob"`, &Rules{Publish: list("a"), Subscribe: list()})
 	want := `Permissions of user "bob" have no subscribe entries: it may subscribe to every subject`
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := Unlimited("x", &Rules{}); len(got) != 2 {
+	if got := unlimited("x", &Rules{}); len(got) != 2 {
 		t.Errorf("empty block: %q", got)
 	}
-	if got := Unlimited("x", nil); got != nil {
+	if got := unlimited("x", nil); got != nil {
 		t.Errorf("no block: %q", got)
 	}
 }

@@ -1,10 +1,11 @@
 package server
 
 import (
-	"cmp"
-
 	"gnatsd/server/internal/access"
 )
+
+// This file has what programs and files say about users and permissions, and makes of it what
+// package access takes.
 
 // User is one entry of the list of users.
 type User struct {
@@ -13,9 +14,6 @@ type User struct {
 	Nkey        string // public key, instead of a name and a password
 	Permissions *Permissions
 }
-
-// id is what the user is known by.
-func (u *User) id() string { return cmp.Or(u.Nkey, u.Username) }
 
 // Permissions say what a user may publish and subscribe to. A nil side allows
 // everything on that side.
@@ -42,6 +40,54 @@ type SubjectPermission struct {
 type RoutePermissions struct {
 	Import *SubjectPermission
 	Export *SubjectPermission
+}
+
+// clientLogin returns who may connect to the client port.
+func clientLogin(o *Options) access.Settings {
+	return access.Settings{
+		Hook:            o.CustomClientAuthentication != nil,
+		Users:           accessUsers(o.Users),
+		Token:           o.Authorization,
+		Username:        o.Username,
+		Password:        o.Password,
+		NoAuthUser:      o.NoAuthUser,
+		MapCertificates: o.TLSMap,
+	}
+}
+
+// routeLogin returns who may connect to the route port. What clients may do without credentials
+// never applies to it.
+func routeLogin(o *Options) access.Settings {
+	return access.Settings{
+		Hook:     o.CustomRouterAuthentication != nil,
+		Username: o.Cluster.Username,
+		Password: o.Cluster.Password,
+	}
+}
+
+// accessUsers converts a list of users; nil stays nil.
+func accessUsers(users []*User) []access.User {
+	if users == nil {
+		return nil
+	}
+	converted := make([]access.User, len(users))
+	shared := map[*Permissions]*access.Rules{} // by those with the default permissions
+	for i, u := range users {
+		rules, ok := shared[u.Permissions]
+		if !ok {
+			rules = u.Permissions.rules()
+			shared[u.Permissions] = rules
+		}
+		converted[i] = access.User{Name: u.Username, Password: u.Password, Nkey: u.Nkey, Rules: rules}
+	}
+	return converted
+}
+
+// Explain answers what the permissions in o make of an action, and names the
+// rule that decides. The arguments are those of `gnatsd --explain`, such as
+// "user=bob" and "pub=req.foo"; "sub" and "queue" ask about a subscription.
+func Explain(o *Options, args []string) (string, error) {
+	return access.Explain(clientLogin(o), args)
 }
 
 // rules are the permissions as package access takes them.

@@ -1,4 +1,4 @@
-package server
+package access
 
 import (
 	"encoding/asn1"
@@ -9,10 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Distinguished names, so that a certificate's subject can name a user. Both
-// the configured text (RFC 4514) and the certificate (DER) are brought to one
-// canonical form and compared exactly: same attributes, same order, same
-// letters. Nothing is ignored, because what is ignored can be forged.
+// Distinguished names, so that a certificate's subject can name a user. Both the configured text
+// (RFC 4514) and the certificate (DER) are brought to one canonical form and compared exactly: same
+// attributes, same order, same letters. Nothing is ignored, because what is ignored can be forged.
 
 // attributeTypes are the keywords of RFC 4514 and the usual others.
 var attributeTypes = map[string]string{
@@ -33,8 +32,8 @@ var attributeTypes = map[string]string{
 	"EMAILADDRESS": "1.2.840.113549.1.9.1",
 }
 
-// derAttribute and derRelativeSET are the DER of one RDN; the suffix SET tells
-// encoding/asn1 what it is.
+// derAttribute and derRelativeSET are the DER of one RDN; encoding/asn1 knows by the suffix SET
+// what it is.
 type (
 	derAttribute struct {
 		Type  asn1.ObjectIdentifier
@@ -43,8 +42,8 @@ type (
 	derRelativeSET []derAttribute
 )
 
-// subjectDN returns the canonical form of a certificate's subject; false if it
-// is empty or not a name.
+// subjectDN returns the canonical form of a certificate's subject; false if it is empty or not a
+// name.
 func subjectDN(raw []byte) (string, bool) {
 	var rdns []derRelativeSET
 	if rest, err := asn1.Unmarshal(raw, &rdns); err != nil || len(rest) > 0 || len(rdns) == 0 {
@@ -61,8 +60,7 @@ func subjectDN(raw []byte) (string, bool) {
 	return strings.Join(canonical, ","), true
 }
 
-// canonicalDER quotes a string of any ASN.1 string type and shows anything else
-// in hexadecimal.
+// canonicalDER quotes a string of any ASN.1 string type and shows anything else in hexadecimal.
 func canonicalDER(der []byte) string {
 	var s string
 	if rest, err := asn1.Unmarshal(der, &s); err != nil || len(rest) > 0 {
@@ -99,8 +97,7 @@ func canonicalDN(text string) (string, bool) {
 	return strings.Join(canonical, ","), len(canonical) > 0
 }
 
-// cutAttribute parses one type=value from the front of text. end is the ',' or
-// '+' after it, or 0.
+// cutAttribute parses one type=value from the front of text. end is the ',' or '+' after it, or 0.
 func cutAttribute(text string) (attribute string, end byte, rest string, ok bool) {
 	key, text, found := strings.Cut(text, "=")
 	if !found {
@@ -151,8 +148,7 @@ func valueLength(text string) int {
 	return len(text)
 }
 
-// unescapeValue undoes the escapes of RFC 4514 and drops blanks at the end that
-// are not escaped.
+// unescapeValue undoes the escapes of RFC 4514 and drops blanks at the end that are not escaped.
 func unescapeValue(text string) (string, bool) {
 	var out []byte
 	keep := 0 // up to here blanks were escaped
