@@ -58,7 +58,8 @@ func (l *Limiter) Acquire(ctx context.Context) (waited time.Duration, err error)
 	start := time.Now()
 	select {
 	case <-w.admitted:
-		runtime.Gosched() // messages first: the goroutine that releases a slot wakes the next one, which would run at once
+		// Messages first: the goroutine that releases a slot wakes this one, which would run at once.
+		runtime.Gosched()
 		return time.Since(start), nil
 	case <-ctx.Done():
 		if !l.abandon(w) { // admitted at the same moment: pass the slot on
