@@ -25,8 +25,8 @@ var mayImport = map[string]importRow{
 	"": {imports: "server"},
 	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
 		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor
-		golang.org/x/crypto golang.org/x/sys github.com/nats-io/nkeys github.com/nats-io/nuid`,
-		tests: "test/certs test/wire github.com/nats-io/nats.go"},
+		golang.org/x/sys github.com/nats-io/nuid`,
+		tests: "test/certs test/wire github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
 	"server/internal/admission": {tests: "test/certs"},
 	"server/internal/tlsfiles":  {tests: "test/certs"},

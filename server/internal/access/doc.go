@@ -4,8 +4,8 @@
 // and returns its [Identity], and revalidates it after a reload. Secrets are compared by a
 // [Verifier], in a time that says nothing about them.
 //
-// [Permissions] are compiled from [Rules]. They answer for every publication and subscription with a
-// [Decision], which names the rule behind it, and a [Filter] withholds single messages from a
+// [Permissions] are compiled from [Rules]. They answer for every publication and subscription with
+// a [Decision], which names the rule behind it, and a [Filter] withholds single messages from a
 // subscription that is allowed as a whole. [RoutePermissions] do the same for the interest that
 // crosses the routes of a cluster. [Explain] shows an operator what they decide.
 //

@@ -57,8 +57,8 @@ func newNkeyVerifier(key string) (nkeyVerifier, error) {
 }
 
 // signed reports whether signature, base64 of either alphabet with padding or without, is that of
-// the user over nonce. It takes some 50 µs, too little to wait for the limiter as bcrypt does. Where
-// no nonce was sent nothing can be signed.
+// the user over nonce. It takes some 50 µs, too little to wait for the limiter as bcrypt does.
+// Where no nonce was sent nothing can be signed.
 func (v nkeyVerifier) signed(nonce, signature string) bool {
 	if nonce == "" {
 		return false

@@ -69,7 +69,7 @@ func TestWhoMayConnectWithAnNkey(t *testing.T) {
 		{"a signature that is no base64", both, Credentials{Nkey: public, Signature: "!!", Nonce: nonce}, "-"},
 		{"a key that is none", both, Credentials{Nkey: "UX", Signature: sig, Nonce: nonce}, "-"},
 		{"the public key as a name", both, Credentials{User: public, Nonce: nonce}, "-"},
-		{"where nobody has an nkey it is no matter", Settings{Users: users[1:2]}, Credentials{User: "alice", Password: "foo", Nkey: public, Signature: sig}, "alice"},
+		{"where no user has an nkey it is ignored", Settings{Users: users[1:2]}, Credentials{User: "alice", Password: "foo", Nkey: public, Signature: sig}, "alice"},
 		{"nothing shown, with a user for that", Settings{Users: users, NoAuthUser: public}, Credentials{Nonce: nonce}, public},
 		{"a key shown counts", Settings{Users: users, NoAuthUser: public}, Credentials{Nkey: public, Nonce: nonce}, "-"},
 	}
