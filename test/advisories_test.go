@@ -11,8 +11,9 @@ import (
 	"gnatsd/test/wire"
 )
 
-// advisories are the security notes of brokers of this kind that concern this one: what was wrong there, and the tests that would
-// find it here, as package.Test. Those of listeners that this broker does not have (MQTT, leaf nodes, JetStream) are left out.
+// advisories are the security notes of brokers of this kind that concern this one: what was wrong
+// there, and the tests that would find it here, as package.Test. Those of listeners that this
+// broker does not have (MQTT, leaf nodes, JetStream) are left out.
 var advisories = []struct{ name, wrong, tests string }{
 	{"S#63", "a CONNECT in two TCP segments crashed the broker", "test.TestTranscripts server.FuzzFrame"},
 	{"S#95", "the size of a PUB was used before it was compared with max_payload", "server.TestSizesBeyondAllLimits server.FuzzConnectionMemory"},

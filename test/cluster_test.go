@@ -17,31 +17,6 @@ import (
 	"gnatsd/test/wire"
 )
 
-// mesh starts n brokers, each knowing the first.
-func mesh(t *testing.T, n int, change func(i int, o *server.Options)) []*server.Server {
-	t.Helper()
-	var list []*server.Server
-	for i := range n {
-		list = append(list, clustered(t, func(o *server.Options) {
-			if i > 0 {
-				o.Routes = []*url.URL{clusterURL(list[0])}
-			}
-			if change != nil {
-				change(i, o)
-			}
-		}))
-	}
-	full(t, list)
-	return list
-}
-
-func full(t *testing.T, list []*server.Server) {
-	t.Helper()
-	eventually(t, "a full mesh", func() bool {
-		return !slices.ContainsFunc(list, func(s *server.Server) bool { return s.NumRoutes() != len(list)-1 })
-	})
-}
-
 func TestRequestsOverTheCluster(t *testing.T) {
 	t.Parallel()
 	list := mesh(t, 3, nil)
@@ -72,16 +47,6 @@ func TestRequestsOverTheCluster(t *testing.T) {
 	for _, s := range list {
 		known(t, s, 4) // no inbox is left anywhere
 	}
-}
-
-// advertised returns the connect_urls that a new client is told, sorted.
-func advertised(t *testing.T, s *server.Server) []string {
-	t.Helper()
-	nc := wire.Open(t, s.Addr().String())
-	urls := infoOf(t, nc.Hear("INFO ")).ConnectURLs
-	nc.Close()
-	slices.Sort(urls)
-	return urls
 }
 
 func TestClientsLearnOfOtherServers(t *testing.T) {
@@ -283,75 +248,22 @@ func TestClusterPermissions(t *testing.T) {
 	})
 }
 
-func TestMixedCluster(t *testing.T) {
+func TestRouteToAPortForClients(t *testing.T) {
 	t.Parallel()
-	old, young := wire.Listen(t, "v110", true), wire.Listen(t, "v141", false)
-	a := clustered(t, routesTo(young.URL()))
-	b := clustered(t, routesTo(clusterURL(a)))
-	ra, _ := young.Accept() // dialed by a
-	routed(t, a, 2)
-	// a tells b of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4 server ignores what it hears.
-	rb := youngWithB(t, young, b)
-	oa := old.Join(a.ClusterAddr())
-	ob := old.Join(b.ClusterAddr())
-	routed(t, a, 3)
-	routed(t, b, 3)
-	for i, r := range []*wire.Client{ra, oa} {
-		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
-	}
-	for i, r := range []*wire.Client{rb, ob} {
-		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
-	}
-	ca, cb := natsConnect(t, a), natsConnect(t, b)
-	sa, sb := subscribe(t, ca, "foo"), subscribe(t, cb, "foo")
-	_, err := ca.QueueSubscribeSync("foo", "g")
-	must(t, err)
-	flush(t, ca)
-	known(t, a, 7)
-	known(t, b, 7)
-	const n = 100
-	for range n {
-		must(t, ca.Publish("foo", []byte("x")))
-	}
-	flush(t, ca)
-	for range n {
-		next(t, sa)
-		next(t, sb)
-	}
-	plain, group := drained(ra), 0
-	other := drained(oa)
-	group = plain["QRSID"] + other["QRSID"]
-	if plain["RSID"] != n || other["RSID"] != n || group == 0 || group >= n {
-		t.Errorf("the 1.x servers got %v and %v of %d messages", plain, other, n)
-	}
-	if left, _, _ := sa.Pending(); left != 0 {
-		t.Errorf("%d messages too many", left)
-	}
-	oa.Say("MSG foo RSID:5:5 1\r\nx\r\n")
-	next(t, sa)
-}
-
-// youngWithB is the connection between the 1.4 server and b, whoever dials first.
-func youngWithB(t *testing.T, young *wire.Server, b *server.Server) *wire.Client {
-	t.Helper()
-	r := young.Join(b.ClusterAddr())
-	eventually(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
-	return r
-}
-
-// drained counts the messages that have come, by kind of id.
-func drained(r *wire.Client) map[string]int {
-	got := map[string]int{}
-	r.Say("PING\r\n")
-	for {
-		l := r.Hear("")
-		f := strings.Fields(l)
-		switch {
-		case l == "PONG\r\n":
-			return got
-		case len(f) > 2 && f[0] == "MSG":
-			kind, _, _ := strings.Cut(f[2], ":")
-			got[kind]++
-		}
+	other := clustered(t, nil)
+	s := clustered(t, routesTo(clusterURL(other)))
+	full(t, []*server.Server{s, other})
+	mistaken := clustered(t, func(o *server.Options) {
+		u := clusterURL(other)
+		u.Host = other.Addr().String()
+		o.Routes = append(o.Routes, u)
+	})
+	eventually(t, "the mistake is told", func() bool {
+		z, err := mistaken.Routez(nil)
+		must(t, err)
+		return len(z.Expected) == 1 && strings.HasSuffix(z.Expected[0].LastError, "is a port for clients, not for routes")
+	})
+	if n := mistaken.NumRoutes() + s.NumRoutes() + other.NumRoutes(); n != 2 {
+		t.Errorf("%d ends of routes, want 2", n)
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// inContainer finds, signals and loses brokers in a name space of processes of its own, where no other broker can be found. The
-// first broker stands in for one with pid 1: the shell is replaced by it at the end of a second script.
+// inContainer finds, signals and loses brokers in a name space of processes of its own, where no
+// other broker can be found. The first broker stands in for one with pid 1: the shell is replaced
+// by it at the end of a second script.
 const inContainer = `
 ready() { until grep -q "Server is ready" $1; do :; done; }
 gnatsd=$1; cd $2; PATH=/none
@@ -52,7 +53,8 @@ func inNamespaces(t *testing.T, kinds []string, words ...string) *exec.Cmd {
 	return exec.CommandContext(late, "unshare", append(kinds, words...)...)
 }
 
-// isolated runs a script as the only processes there are, with the binary and an empty directory as arguments.
+// isolated runs a script as the only processes there are, with the binary and an empty directory as
+// arguments.
 func isolated(t *testing.T, script string) string {
 	t.Helper()
 	gnatsd, err := program()
@@ -92,8 +94,9 @@ func TestSignalFlagFindsTheFirstProcess(t *testing.T) {
 	}
 }
 
-// inImage runs the image's command with nothing around it, as docker does, and then a second one beside it, as docker
-// exec does. The arguments are the image's root, its CMD, and a file for the log.
+// inImage runs the image's command with nothing around it, as docker does, and then a second one
+// beside it, as docker exec does. The arguments are the image's root, its CMD, and a file for the
+// log.
 const inImage = `
 chroot "$1" /gnatsd $2 2>"$3" & broker=$!
 until grep -qs "Server is ready" "$3"; do :; done
@@ -101,7 +104,8 @@ chroot "$1" /gnatsd -sl quit
 wait $broker; echo "ended: $?"
 `
 
-// TestImageStartsFromScratch does what util/Dockerfile does, short of Docker: a static binary and its configuration are all there is.
+// TestImageStartsFromScratch does what util/Dockerfile does, short of Docker: a static binary and
+// its configuration are all there is.
 func TestImageStartsFromScratch(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -16,23 +15,6 @@ import (
 
 	"gnatsd/test/wire"
 )
-
-// run runs the binary to its end.
-func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	cmd := command(t, args...)
-	var out, err bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &err
-	if e := cmd.Start(); e != nil {
-		t.Fatal(e)
-	}
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
-	cmd.Wait()
-	if !late.Stop() {
-		t.Fatalf("gnatsd %s did not end", strings.Join(args, " "))
-	}
-	return out.String(), err.String(), cmd.ProcessState.ExitCode()
-}
 
 func TestVersionFlag(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,8 @@ func TestReloadOfClusterPermissionsTellsPeersOf14(t *testing.T) {
 	}
 }
 
-// TestPeerThatExportsMoreIsToldAgain has a 1.4 server change its permissions: what it dropped before must be announced again.
+// TestPeerThatExportsMoreIsToldAgain has a 1.4 server change its permissions: what it dropped
+// before must be announced again.
 func TestPeerThatExportsMoreIsToldAgain(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "")
@@ -108,7 +109,8 @@ func TestPeerThatExportsMoreIsToldAgain(t *testing.T) {
 	r.Sync()
 }
 
-// TestReloadOfClusterPermissionsMakesRoutesOf11Again has one that dialed us, which does not come back by itself, and one that we dial.
+// TestReloadOfClusterPermissionsMakesRoutesOf11Again has one that dialed us, which does not come
+// back by itself, and one that we dial.
 func TestReloadOfClusterPermissionsMakesRoutesOf11Again(t *testing.T) {
 	t.Parallel()
 	for _, dialed := range []bool{false, true} {
@@ -239,7 +241,8 @@ func rawClientInfo(t *testing.T, s *server.Server) (info server.Info, c *wire.Cl
 	return infoOf(t, c.Info), c
 }
 
-// TestReloadOfPermissionsBetweenServersOfOurKind has interest follow the permissions on both sides, while clients come and go.
+// TestReloadOfPermissionsBetweenServersOfOurKind has interest follow the permissions on both sides,
+// while clients come and go.
 func TestReloadOfPermissionsBetweenServersOfOurKind(t *testing.T) {
 	t.Parallel()
 	a := clusteredFile(t, "")

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFlagsThatMadeEveryReloadFail starts the binary as the classic broker could be started and not reloaded any more.
+// TestFlagsThatMadeEveryReloadFail starts the binary as the classic broker could be started and not
+// reloaded any more.
 func TestFlagsThatMadeEveryReloadFail(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)

@@ -57,7 +57,8 @@ func (l *leaky) hold(t *testing.T) (h held) {
 	return h
 }
 
-// TestReloadsLeakNothing reloads 200 times, under load, files that change everything that is opened, started or kept.
+// TestReloadsLeakNothing reloads 200 times, under load, files that change everything that is
+// opened, started or kept.
 func TestReloadsLeakNothing(t *testing.T) {
 	t.Parallel()
 	const reloads, settling = 200, 20
@@ -109,7 +110,8 @@ func TestReloadsLeakNothing(t *testing.T) {
 	}
 }
 
-// underLoad has two clients talk to each other until stop is called, and fails the test if they lose anything.
+// underLoad has two clients talk to each other until stop is called, and fails the test if they
+// lose anything.
 func underLoad(t *testing.T, addr string) (stop func()) {
 	t.Helper()
 	connect := func() *nats.Conn {

@@ -128,7 +128,8 @@ var reloadedLogins = map[string]func(*testing.T){
 	},
 }
 
-// spawnSecured starts the binary with TLS, and returns how its file looks with other settings in the block.
+// spawnSecured starts the binary with TLS, and returns how its file looks with other settings in
+// the block.
 func spawnSecured(t *testing.T, more string) (r *reloadable, file func(name, more string) string, dir string) {
 	t.Helper()
 	dir = certFiles(t)
@@ -205,7 +206,8 @@ var reloadedTLS = map[string]func(*testing.T){
 	},
 }
 
-// reloadedCertificate turns TLS on, changes the certificate and turns TLS off, while a client without it stays.
+// reloadedCertificate turns TLS on, changes the certificate and turns TLS off, while a client
+// without it stays.
 func reloadedCertificate(t *testing.T) {
 	dir := certFiles(t)
 	r := spawnReloadable(t, "")
@@ -241,7 +243,8 @@ func reloadedCertificate(t *testing.T) {
 	plain.Sync()
 }
 
-// reloadedVerify demands certificates from one moment to the next, and then those of another authority.
+// reloadedVerify demands certificates from one moment to the next, and then those of another
+// authority.
 func reloadedVerify(t *testing.T) {
 	r, file, dir := spawnSecured(t, "")
 	r.reload(t, file("server", fmt.Sprintf("verify: true, ca_file: %q", dir+"/ca.pem")), "Reloaded: tls = enabled")
@@ -257,7 +260,8 @@ func reloadedVerify(t *testing.T) {
 	}
 }
 
-// TestCertificateFilesAreWatched replaces files without a word to the broker, for clients, routes and monitoring at once.
+// TestCertificateFilesAreWatched replaces files without a word to the broker, for clients, routes
+// and monitoring at once.
 func TestCertificateFilesAreWatched(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)

@@ -13,8 +13,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// This file shows what reloads of the settings of the cluster do, with the binary. What they do to live routes of every kind is in
-// reload_cluster_test.go.
+// This file shows what reloads of the settings of the cluster do, with the binary. What they do to
+// live routes of every kind is in reload_cluster_test.go.
 
 // clusterText is a file with a cluster and more in its block.
 func clusterText(more string) string {
@@ -170,7 +170,8 @@ func spawnSecuredRoutes(t *testing.T) (r *reloadable, routes, dir string) {
 	return r, routes, dir
 }
 
-// reloadedRouteTLS turns TLS of routes on, changes the certificate and the authorities, and turns it off; the first route stays.
+// reloadedRouteTLS turns TLS of routes on, changes the certificate and the authorities, and turns
+// it off; the first route stays.
 func reloadedRouteTLS(t *testing.T) {
 	dir := certFiles(t)
 	r, routes := spawnClustered(t, "")

@@ -31,7 +31,8 @@ func (p *process) told(t *testing.T, pattern string) []string {
 	return p.await(t, pattern)
 }
 
-// spawnMonitored starts the binary with a monitoring port, whose URL it returns, and more in its file.
+// spawnMonitored starts the binary with a monitoring port, whose URL it returns, and more in its
+// file.
 func spawnMonitored(t *testing.T, text string) (r *reloadable, url string) {
 	t.Helper()
 	r = spawnReloadable(t, "http: \"127.0.0.1:-1\"\n"+text)

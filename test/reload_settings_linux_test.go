@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// The tests here reload the binary with every setting of the tables in the README: one that can be changed must have an effect on
-// a running broker, one that cannot must be refused by name and place.
+// The tests here reload the binary with every setting of the tables in the README: one that can be
+// changed must have an effect on a running broker, one that cannot must be refused by name and
+// place.
 
 func TestEverySettingHasItsEffectByReload(t *testing.T) {
 	t.Parallel()
@@ -37,7 +38,8 @@ func TestEverySettingHasItsEffectByReload(t *testing.T) {
 	}
 }
 
-// fixedSamples are values for settings that need one of their own to be refused, and what the log says of it.
+// fixedSamples are values for settings that need one of their own to be refused, and what the log
+// says of it.
 var fixedSamples = map[string]struct{ block, want string }{
 	"cluster.host": {"cluster {\nhost: 127.0.0.2\nport: -1\n}", "cluster host: old=127.0.0.1, new=127.0.0.2"},
 	"cluster.port": {"cluster {\nhost: 127.0.0.1\nport: 7\n}", "cluster port: old=-1, new=7"},

@@ -35,7 +35,8 @@ func (r *reloadable) rewrite(t *testing.T, text string) {
 	must(t, os.Rename(r.file+".new", r.file))
 }
 
-// reload rewrites the file, sends the signal and waits for the lines, and for the one that ends a reload.
+// reload rewrites the file, sends the signal and waits for the lines, and for the one that ends a
+// reload.
 func (r *reloadable) reload(t *testing.T, text string, lines ...string) {
 	t.Helper()
 	r.rewrite(t, text)

@@ -34,7 +34,8 @@ var badLines = []string{
 	`CONNECT {"jwt":"CANARY11","sig":"CANARY11","seed":"CANARY11"}`,
 }
 
-// TestNoSecretIsShown gives a broker secrets in all places, has everybody make mistakes, and looks for them in all it shows.
+// TestNoSecretIsShown gives a broker secrets in all places, has everybody make mistakes, and looks
+// for them in all it shows.
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	gone := freePort(t)
@@ -94,7 +95,8 @@ cluster {
 	}
 }
 
-// exchange says a line and returns all that is answered until the broker hangs up, or has answered a PING.
+// exchange says a line and returns all that is answered until the broker hangs up, or has answered
+// a PING.
 func exchange(t *testing.T, addr, line string) string {
 	t.Helper()
 	c := wire.Open(t, addr)
@@ -104,7 +106,8 @@ func exchange(t *testing.T, addr, line string) string {
 	return all
 }
 
-// TestNoHashAndNoKeyIsShown does the same with what is no password: hashes, the key of a certificate, the seed of an nkey.
+// TestNoHashAndNoKeyIsShown does the same with what is no password: hashes, the key of a
+// certificate, the seed of an nkey.
 func TestNoHashAndNoKeyIsShown(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)

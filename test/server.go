@@ -6,7 +6,8 @@
 //		…
 //	}
 //
-// Start is the way in. The other functions keep the names and signatures that the classic broker's test package had.
+// Start is the way in. The other functions keep the names and signatures that the classic broker's
+// test package had.
 package test
 
 import (
@@ -23,8 +24,8 @@ const anyPort = -1
 // readyIn bounds the wait for the listeners of a broker.
 const readyIn = 10 * time.Second
 
-// DefaultTestOptions are the options of RunDefaultServer, and of RunServer without options: the classic client port on loopback,
-// no log, no signal handling. They are shared: change a copy.
+// DefaultTestOptions are the options of RunDefaultServer, and of RunServer without options: the
+// classic client port on loopback, no log, no signal handling. They are shared: change a copy.
 var DefaultTestOptions = server.Options{
 	Host:           "127.0.0.1",
 	Port:           4222,
@@ -33,8 +34,9 @@ var DefaultTestOptions = server.Options{
 	MaxControlLine: 256,
 }
 
-// Start runs a broker until the test ends, on a free port of the loopback interface unless opts say otherwise. It does not change
-// opts, which may be nil. ClientURL of the result is where clients connect.
+// Start runs a broker until the test ends, on a free port of the loopback interface unless opts say
+// otherwise. It does not change opts, which may be nil. ClientURL of the result is where clients
+// connect.
 func Start(tb testing.TB, opts *server.Options) *server.Server {
 	tb.Helper()
 	o := quietOptions()
@@ -79,8 +81,8 @@ func start(opts *server.Options) (*server.Server, error) {
 // RunDefaultServer runs a broker with DefaultTestOptions. Stop it with Shutdown.
 func RunDefaultServer() *server.Server { return RunServer(&DefaultTestOptions) }
 
-// RunServer runs a broker with these options, or with DefaultTestOptions if they are nil, and panics if it is not ready within ten
-// seconds. Stop it with Shutdown. In a test, Start is simpler.
+// RunServer runs a broker with these options, or with DefaultTestOptions if they are nil, and
+// panics if it is not ready within ten seconds. Stop it with Shutdown. In a test, Start is simpler.
 func RunServer(opts *server.Options) *server.Server {
 	if opts == nil {
 		opts = &DefaultTestOptions

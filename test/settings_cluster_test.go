@@ -15,7 +15,8 @@ import (
 
 // This file shows what the settings of the cluster do.
 
-// clusteredProcess starts a broker that listens for others, and returns where clients and routes connect.
+// clusteredProcess starts a broker that listens for others, and returns where clients and routes
+// connect.
 func clusteredProcess(t *testing.T, text, inCluster string, args ...string) (p *process, clients, routes string) {
 	t.Helper()
 	p, clients = configured(t, text+"\ncluster {\nlisten: \"127.0.0.1:-1\"\n"+inCluster+"\n}", args...)
@@ -27,7 +28,8 @@ func routeTo(user, routes string) string {
 	return fmt.Sprintf("routes: [ \"nats-route://%s%s\" ]\n", user, routes)
 }
 
-// pairOf starts two brokers that know each other, the first with these settings in its cluster block.
+// pairOf starts two brokers that know each other, the first with these settings in its cluster
+// block.
 func pairOf(t *testing.T, inFirst string) (first, second string) {
 	t.Helper()
 	a, first, routes := clusteredProcess(t, "", inFirst)
@@ -37,7 +39,8 @@ func pairOf(t *testing.T, inFirst string) (first, second string) {
 	return first, second
 }
 
-// subscribed has a client that hears of subjects, and of one called known, once the broker at other knows.
+// subscribed has a client that hears of subjects, and of one called known, once the broker at other
+// knows.
 func subscribed(t *testing.T, addr, other string, subjects ...string) <-chan *nats.Msg {
 	t.Helper()
 	nc, err := goClient("nats://" + addr)

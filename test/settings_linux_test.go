@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// The tests here walk the tables of settings in the README, which another test keeps equal to the broker's own, so that no key and
-// no flag can come without a test that runs the binary: every spelling must be taken, and every setting must have an effect in
-// settingEffects.
+// The tests here walk the tables of settings in the README, which another test keeps equal to the
+// broker's own, so that no key and no flag can come without a test that runs the binary: every
+// spelling must be taken, and every setting must have an effect in settingEffects.
 
 // setting is a row of the tables in the README.
 type setting struct {
@@ -93,7 +93,8 @@ var kindSamples = map[string]sample{
 	`boolean, "auto" or duration`: {file: "true"},
 }
 
-// ownSamples are values for settings that need one of their own. CERTS is a directory of certificates.
+// ownSamples are values for settings that need one of their own. CERTS is a directory of
+// certificates.
 var ownSamples = map[string]sample{
 	"listen":         {file: `"127.0.0.1:7"`, printed: "7", as: "port"},
 	"http":           {file: `"127.0.0.1:7"`, printed: "7", as: "http_port"},
@@ -229,7 +230,8 @@ func beside(flag, certs string) []string {
 	return nil
 }
 
-// TestEverySpellingOfEveryFlag types every flag in all the ways there are, over a file that says something else.
+// TestEverySpellingOfEveryFlag types every flag in all the ways there are, over a file that says
+// something else.
 func TestEverySpellingOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	certs := filepath.ToSlash(certFiles(t))

@@ -55,7 +55,8 @@ func tlsBlock(dir, name, more string) string {
 		filepath.Join(dir, name+"-cert.pem"), filepath.Join(dir, name+"-key.pem"), more)
 }
 
-// overTLS is a client for the monitoring port with TLS, with a certificate of its own if it has a name.
+// overTLS is a client for the monitoring port with TLS, with a certificate of its own if it has a
+// name.
 func overTLS(t *testing.T, dir, name string) *http.Client {
 	t.Helper()
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: clientTLS(t, dir, name), DisableKeepAlives: true}}

@@ -16,7 +16,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// This file shows what the settings of the server itself and its limits do, each with a broker that runs as a program.
+// This file shows what the settings of the server itself and its limits do, each with a broker that
+// runs as a program.
 
 // configured starts a broker with a file and returns where clients connect.
 func configured(t *testing.T, text string, args ...string) (*process, string) {
@@ -170,7 +171,8 @@ var limitEffects = map[string]func(*testing.T){
 	},
 }
 
-// deafClient has a client that reads nothing of the 64 MB sent to it, and waits until the log says why it was cut.
+// deafClient has a client that reads nothing of the 64 MB sent to it, and waits until the log says
+// why it was cut.
 func deafClient(t *testing.T, text, want string) {
 	t.Helper()
 	p, addr := configured(t, text)

@@ -15,7 +15,8 @@ import (
 
 // This file shows what the settings of TLS for clients do.
 
-// secured starts a broker with TLS and what else is to be in its file, and returns the directory of the certificates.
+// secured starts a broker with TLS and what else is to be in its file, and returns the directory of
+// the certificates.
 func secured(t *testing.T, inBlock, outside string) (p *process, addr, dir string) {
 	t.Helper()
 	dir = certFiles(t)

@@ -12,7 +12,8 @@ import (
 // inDev runs a program with a directory in place of /dev, of which no other process sees anything.
 const inDev = `mount --bind "$1" /dev && shift && exec "$@"`
 
-// TestLocalSyslog has a daemon at /dev/log, with the permission of a namespace of its own to put one there.
+// TestLocalSyslog has a daemon at /dev/log, with the permission of a namespace of its own to put
+// one there.
 func TestLocalSyslog(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)

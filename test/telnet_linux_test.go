@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// telnetSession is what a person who types the lines after > sees; the > themselves are not on the screen.
+// telnetSession is what a person who types the lines after > sees; the > themselves are not on the
+// screen.
 const telnetSession = `Trying 127.0.0.1...
 Connected to 127.0.0.1.
 Escape character is '^]'.
@@ -30,7 +31,8 @@ MSG foo 1 11
 Hello World
 `
 
-// TestTelnet has the conversation of the README through the real telnet program on a terminal, and compares the whole screen.
+// TestTelnet has the conversation of the README through the real telnet program on a terminal, and
+// compares the whole screen.
 func TestTelnet(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("telnet")
@@ -79,7 +81,8 @@ func TestTelnet(t *testing.T) {
 	}
 }
 
-// terminal opens a pseudo-terminal: what a person sees and types, and what the program reads and writes.
+// terminal opens a pseudo-terminal: what a person sees and types, and what the program reads and
+// writes.
 func terminal(t *testing.T) (screen, keyboard *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)

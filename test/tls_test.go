@@ -2,10 +2,8 @@ package test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,41 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gnatsd/server"
-	"gnatsd/test/certs"
 	"gnatsd/test/wire"
 )
-
-// certFiles makes the certificates of certs.WriteAll in a directory of the test.
-func certFiles(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	must(t, certs.WriteAll(dir))
-	return dir
-}
-
-// tlsOptions are those of a broker with the server certificate of dir.
-func tlsOptions(dir string) *server.Options {
-	o := quietOptions()
-	o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
-	o.TLSCaCert = filepath.Join(dir, "ca.pem")
-	o.TLSTimeout = patience.Seconds()
-	return o
-}
-
-// clientTLS is what a client needs: the authority, and a certificate of its own if it has a name in dir.
-func clientTLS(t *testing.T, dir, name string) *tls.Config {
-	t.Helper()
-	pem, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	must(t, err)
-	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
-	c.RootCAs.AppendCertsFromPEM(pem)
-	if name != "" {
-		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+"-cert.pem"), filepath.Join(dir, name+"-key.pem"))
-		must(t, err)
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c
-}
 
 func TestGoClientLogsIn(t *testing.T) {
 	t.Parallel()
@@ -242,20 +207,6 @@ func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
 	s := Start(t, o)
 	natsConnect(t, s, nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst())
 	must(t, wire.Open(t, s.Addr().String()).Ended())
-}
-
-// missing skips a test that cannot run here, but not where all must.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal("needs " + what)
-	}
-	t.Skip("needs " + what)
-}
-
-// debianPackage says which package of Debian has a program that a test needs.
-func debianPackage(program, pkg string) string {
-	return fmt.Sprintf("the program %s (Debian: apt-get install %s)", program, pkg)
 }
 
 // tool runs a program, or skips the test where it is not installed. The package of Debian has the

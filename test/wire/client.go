@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Client is an end of a connection that belongs to a test and ends it when something goes wrong. Another server uses it as well as a
-// client. Only the goroutine of the test may use its own methods, any other those of Conn, and Say.
+// Client is an end of a connection that belongs to a test and ends it when something goes wrong.
+// Another server uses it as well as a client. Only the goroutine of the test may use its own
+// methods, any other those of Conn, and Say.
 type Client struct {
 	*Conn
 	Info string // first INFO of the broker, if it has been read
@@ -60,8 +61,8 @@ func (c *Client) CID() uint64 {
 	return info.ClientID
 }
 
-// Say sends texts. CR LF is added to one that does not end in LF. A failed write is not an error: what is wanted next fails with
-// what the broker said before it closed the connection.
+// Say sends texts. CR LF is added to one that does not end in LF. A failed write is not an error:
+// what is wanted next fails with what the broker said before it closed the connection.
 func (c *Client) Say(texts ...string) { _ = c.Send(lines(texts)) }
 
 // lines joins texts, of which each ends a line.
@@ -123,7 +124,8 @@ func (c *Client) WantInAnyOrder(want ...string) {
 	}
 }
 
-// Sync sends a PING and wants its PONG next: nothing has come before, and the broker has handed on all that was said.
+// Sync sends a PING and wants its PONG next: nothing has come before, and the broker has handed on
+// all that was said.
 func (c *Client) Sync() {
 	c.t.Helper()
 	c.Say("PING")

@@ -1,5 +1,6 @@
-// Package wire speaks the protocol of NATS to a broker under test, byte by byte: as a client that says what a test wants it to
-// say, right or wrong, and as a server of an older version on a route. It knows the wire format and nothing of the broker.
+// Package wire speaks the protocol of NATS to a broker under test, byte by byte: as a client that
+// says what a test wants it to say, right or wrong, and as a server of an older version on a route.
+// It knows the wire format and nothing of the broker.
 package wire
 
 import (
@@ -18,8 +19,8 @@ import (
 // Patience bounds every wait for the other end. It is long, because only a failure uses it up.
 const Patience = 30 * time.Second
 
-// Conn is one end of a connection. Its methods return errors, so any goroutine may use it; those that read belong to one at a time,
-// as do those that write.
+// Conn is one end of a connection. Its methods return errors, so any goroutine may use it; those
+// that read belong to one at a time, as do those that write.
 type Conn struct {
 	net.Conn
 	In *bufio.Reader // what has arrived
@@ -99,7 +100,8 @@ func (c *Conn) Next() (*Message, error) {
 	return m, nil
 }
 
-// parseMessage reads the control line of a message, the size of its headers and of all that follows.
+// parseMessage reads the control line of a message, the size of its headers and of all that
+// follows.
 func parseMessage(line string) (m *Message, headers, size int, err error) {
 	f := strings.Split(strings.TrimSuffix(line, "\r\n"), " ")
 	sizes := map[string]int{"MSG": 1, "HMSG": 2}[f[0]]
@@ -120,8 +122,8 @@ func parseMessage(line string) (m *Message, headers, size int, err error) {
 	return m, headers, size, nil
 }
 
-// Fence sends a PING and returns the messages that come before its PONG. When it returns, the broker has handed on all that was
-// sent before.
+// Fence sends a PING and returns the messages that come before its PONG. When it returns, the
+// broker has handed on all that was sent before.
 func (c *Conn) Fence() ([]*Message, error) {
 	if err := c.Send("PING\r\n"); err != nil {
 		return nil, err
@@ -177,8 +179,8 @@ func (c *Conn) WithRest(got []byte) string {
 	return string(got) + string(rest)
 }
 
-// IsEnd reports whether a read ended because the other end closed. A reset is how a close looks to a client whose last bytes the
-// broker did not care to read.
+// IsEnd reports whether a read ended because the other end closed. A reset is how a close looks to
+// a client whose last bytes the broker did not care to read.
 func IsEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Server is an older server as others see it. It says of itself what its version would, unless a test changes that.
+// Server is an older server as others see it. It says of itself what its version would, unless a
+// test changes that.
 type Server struct {
 	ID      string       // 22 bytes
 	Old     bool         // of version 1.1.0, not 1.4.1
@@ -62,7 +63,8 @@ func (s *Server) Info() string {
 		`"max_payload":1048576%s}`, s.ID, s.Port(), urls) + " \r\n"
 }
 
-// Dial connects to the port for routes of a broker, and reads its INFO. To be registered it has to say more.
+// Dial connects to the port for routes of a broker, and reads its INFO. To be registered it has to
+// say more.
 func (s *Server) Dial(addr net.Addr) *Client {
 	s.t.Helper()
 	r := s.Route(Open(s.t, addr.String()))
@@ -93,8 +95,9 @@ func (s *Server) Accept() (r *Client, connect string) {
 	return r, connect
 }
 
-// Route has a connection behave as a route: it answers PING, and passes over interest that it knows. A server takes that as said
-// once, and one that joins while interest changes may hear it twice.
+// Route has a connection behave as a route: it answers PING, and passes over interest that it
+// knows. A server takes that as said once, and one that joins while interest changes may hear it
+// twice.
 func (s *Server) Route(c *Client) *Client {
 	c.ForgetInterest()
 	c.passOver = func(line string) bool {
@@ -115,5 +118,6 @@ func (s *Server) Route(c *Client) *Client {
 	return c
 }
 
-// ForgetInterest has a route hear interest again, as a server does that has dropped what it did not take.
+// ForgetInterest has a route hear interest again, as a server does that has dropped what it did not
+// take.
 func (c *Client) ForgetInterest() { c.known = map[string]bool{} }

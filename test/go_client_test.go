@@ -15,65 +15,6 @@ import (
 	"gnatsd/server"
 )
 
-// goClient connects the real Go client, with the patience of a busy machine.
-func goClient(url string, opts ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect(url, append([]nats.Option{nats.Timeout(patience)}, opts...)...)
-}
-
-// natsConnect connects the real Go client and closes it when the test ends. Errors the client reports fail the test unless opts
-// set a handler of their own.
-func natsConnect(t *testing.T, s *server.Server, opts ...nats.Option) *nats.Conn {
-	t.Helper()
-	report := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("client: %v", err) })
-	nc, err := goClient(s.ClientURL(), append([]nats.Option{report}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
-}
-
-// flush fences: when it returns the broker has dealt with all that the client sent.
-func flush(t *testing.T, nc *nats.Conn) {
-	t.Helper()
-	must(t, nc.FlushTimeout(patience))
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// next returns the next message of a synchronous subscription.
-func next(t *testing.T, sub *nats.Subscription) *nats.Msg {
-	t.Helper()
-	m, err := sub.NextMsg(patience)
-	must(t, err)
-	return m
-}
-
-func subscribe(t *testing.T, nc *nats.Conn, subject string) *nats.Subscription {
-	t.Helper()
-	sub, err := nc.SubscribeSync(subject)
-	must(t, err)
-	flush(t, nc)
-	return sub
-}
-
-// await waits for an event that a callback sends.
-func await[T any](t *testing.T, events <-chan T, what string) T {
-	t.Helper()
-	select {
-	case e := <-events:
-		return e
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
-		panic("unreachable")
-	}
-}
-
 func TestGoClientPublishesAndSubscribes(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
@@ -106,7 +47,8 @@ func TestGoClientSharesWorkInAQueueGroup(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
 	const members, messages = 4, 4000
-	// The members subscribe to different patterns on different connections: all of them are one group.
+	// The members subscribe to different patterns on different connections: all of them are one
+	// group.
 	patterns := []string{"work.a", "work.*", "work.>", ">"}
 	var got [members]atomic.Int64
 	var all sync.WaitGroup

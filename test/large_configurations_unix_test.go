@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestLargeFilesAreJudgedInTime has files with 20 000 mistakes of a kind: each is judged in no time, not in the square of
-// them, and nobody is told of all.
+// TestLargeFilesAreJudgedInTime has files with 20 000 mistakes of a kind: each is judged in no
+// time, not in the square of them, and nobody is told of all.
 func TestLargeFilesAreJudgedInTime(t *testing.T) {
 	t.Parallel()
 	for name, parts := range map[string][3]string{ // before, each, after

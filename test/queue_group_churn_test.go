@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	"gnatsd/server"
 	"gnatsd/test/wire"
 )
 
@@ -45,8 +44,9 @@ func (g *groupLog) known() int {
 	return len(g.times)
 }
 
-// TestQueueGroupUnderChurn lets members of a group on every server come and go by SUB and UNSUB while all servers publish: each
-// message reaches the group exactly once, also if it was on its way to a member that had just left.
+// TestQueueGroupUnderChurn lets members of a group on every server come and go by SUB and UNSUB
+// while all servers publish: each message reaches the group exactly once, also if it was on its way
+// to a member that had just left.
 func TestQueueGroupUnderChurn(t *testing.T) {
 	t.Parallel()
 	const servers, leaving, rounds, burst = 3, 3, 60, 20
@@ -121,25 +121,5 @@ func TestQueueGroupUnderChurn(t *testing.T) {
 	}
 	for _, s := range list {
 		known(t, s, servers)
-	}
-}
-
-func TestRouteToAPortForClients(t *testing.T) {
-	t.Parallel()
-	other := clustered(t, nil)
-	s := clustered(t, routesTo(clusterURL(other)))
-	full(t, []*server.Server{s, other})
-	mistaken := clustered(t, func(o *server.Options) {
-		u := clusterURL(other)
-		u.Host = other.Addr().String()
-		o.Routes = append(o.Routes, u)
-	})
-	eventually(t, "the mistake is told", func() bool {
-		z, err := mistaken.Routez(nil)
-		must(t, err)
-		return len(z.Expected) == 1 && strings.HasSuffix(z.Expected[0].LastError, "is a port for clients, not for routes")
-	})
-	if n := mistaken.NumRoutes() + s.NumRoutes() + other.NumRoutes(); n != 2 {
-		t.Errorf("%d ends of routes, want 2", n)
 	}
 }

@@ -1,17 +1,19 @@
-package test
+// Package transcript reads conversations with a broker from files, and has them with a broker: what
+// its clients send and, byte for byte, what they must get back. It knows the wire format of no
+// operation but those that announce a payload, and nothing of the broker.
+package transcript
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// A transcript is a conversation with the broker: what its clients send and, byte for byte, what they must get back.
-// testdata holds one per promise of the protocol. Its lines are
+// Transcript is one conversation. A file holds one, and one promise of the protocol. Its lines are
 //
 //	# comment                the first one says the promise
 //	option max_payload 100   a setting of the broker, before the first step
@@ -27,17 +29,18 @@ import (
 //	A! leave                 A closes its side
 //
 // At the end every connection still up must be open in the sense above.
-type transcript struct {
-	path    string
+type Transcript struct {
+	Path    string
+	Options []Option
+
 	promise string
-	options []option
 	steps   []step
 }
 
-// option is one line of settings, with its place.
-type option struct {
-	place       string
-	name, value string
+// Option is a setting of the broker, with its place (file:line).
+type Option struct {
+	Place       string
+	Name, Value string
 }
 
 // step is one action or one expectation.
@@ -67,7 +70,8 @@ const (
 // events are the words after "A!".
 var events = map[string]verb{"open": isOpen, "closed": isClosed, "dropped": isDropped, "leave": leave}
 
-// infoPlaceholders are what an expected INFO line may leave open, each with the pattern it stands for.
+// infoPlaceholders are what an expected INFO line may leave open, each with the pattern it stands
+// for.
 var infoPlaceholders = map[string]string{
 	"<id>":      `[0-9A-Za-z]{22}`,
 	"<version>": `[0-9]+\.[0-9]+\.[0-9]+`,
@@ -84,8 +88,8 @@ var (
 	repetition  = regexp.MustCompile(`\\\{(.)\*([0-9]+)\}`)
 )
 
-// readTranscripts reads every transcript of a directory.
-func readTranscripts(dir string) ([]*transcript, error) {
+// ReadDir reads every transcript of a directory, files that end in .txt.
+func ReadDir(dir string) ([]*Transcript, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil {
 		return nil, err
@@ -93,13 +97,13 @@ func readTranscripts(dir string) ([]*transcript, error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no transcripts in %s", dir)
 	}
-	var all []*transcript
+	var all []*Transcript
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		tr, err := parseTranscript(path, string(text))
+		tr, err := parse(path, string(text))
 		if err != nil {
 			return nil, err
 		}
@@ -108,9 +112,9 @@ func readTranscripts(dir string) ([]*transcript, error) {
 	return all, nil
 }
 
-// parseTranscript reads the text of one transcript. Its errors begin with path:line.
-func parseTranscript(path, text string) (*transcript, error) {
-	tr := &transcript{path: path}
+// parse reads the text of one transcript. Its errors begin with path:line.
+func parse(path, text string) (*Transcript, error) {
+	tr := &Transcript{Path: path}
 	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		place := fmt.Sprintf("%s:%d", path, i+1)
 		switch {
@@ -124,7 +128,7 @@ func parseTranscript(path, text string) (*transcript, error) {
 			if m == nil || len(tr.steps) > 0 {
 				return nil, fmt.Errorf("%s: want `option name value` before the first step, got %q", place, line)
 			}
-			tr.options = append(tr.options, option{place, m[1], m[2]})
+			tr.Options = append(tr.Options, Option{place, m[1], m[2]})
 		default:
 			s, err := parseStep(place, line)
 			if err != nil {
@@ -223,9 +227,15 @@ func infoPattern(line string) (*regexp.Regexp, error) {
 	return regexp.Compile(`^` + pattern.String() + regexp.QuoteMeta(rest) + " \r\n$")
 }
 
-// merged is the transcript with each connection's consecutive sends joined, as a client that pipelines would send them, and with
-// the places where they can be cut.
-func (tr *transcript) merged() *transcript {
+// ExpectsInfo reports whether INFO is written out, with the number of the connection: the
+// transcript wants a broker that has just started.
+func (tr *Transcript) ExpectsInfo() bool {
+	return slices.ContainsFunc(tr.steps, func(s step) bool { return s.verb == expectInfo })
+}
+
+// Merged is the transcript with each connection's consecutive sends joined, as a client that
+// pipelines would send them, and with the places where they can be cut.
+func (tr *Transcript) Merged() *Transcript {
 	m := *tr
 	m.steps = nil
 	for _, s := range tr.steps {
@@ -245,55 +255,11 @@ func (tr *transcript) merged() *transcript {
 	return &m
 }
 
-// mostCuts is the number of places in the send that has the most.
-func (tr *transcript) mostCuts() int {
+// MostCuts is the number of places in the send that has the most.
+func (tr *Transcript) MostCuts() int {
 	most := 0
 	for _, s := range tr.steps {
 		most = max(most, len(s.cuts))
 	}
 	return most
-}
-
-// cutPlaces returns the offsets at which a send is cut in two: every byte of control lines, and payloads at their ends and in the
-// middle, as one of their bytes is like another. Of a very long control line, which is long with filler, the ends are enough, and
-// some bytes between. The first owed bytes of data belong to a payload; stillOwed are those of the next send.
-func cutPlaces(data []byte, owed int) (places []int, stillOwed int) {
-	const ends, most, stride = 64, 256, 97
-	for i := 0; i < len(data); {
-		if owed > 0 {
-			n := min(owed, len(data)-i)
-			for k := range n {
-				if k < 2 || k == n/2 || k >= n-2 {
-					places = append(places, i+k)
-				}
-			}
-			i, owed = i+n, owed-n
-			continue
-		}
-		line, _, complete := bytes.Cut(data[i:], []byte("\n"))
-		n := len(line)
-		if complete {
-			n, owed = n+1, payloadOf(line)
-		}
-		for k := range n {
-			if n <= most || k < ends || k >= n-ends || k%stride == 0 {
-				places = append(places, i+k)
-			}
-		}
-		i += n
-	}
-	return places[1:], owed // a cut before the first byte is none
-}
-
-// payloadOf is the size that a control line announces, or 0.
-func payloadOf(line []byte) int {
-	f := bytes.Fields(bytes.ToUpper(line))
-	if len(f) < 3 || string(f[0]) != "PUB" && string(f[0]) != "HPUB" {
-		return 0
-	}
-	size, err := strconv.Atoi(string(f[len(f)-1]))
-	if err != nil || size < 0 {
-		return 0
-	}
-	return size
 }

@@ -1,11 +1,11 @@
 //go:build !linux
 
-package test
+package transcript
 
 import "net"
 
-// unread would wait until the broker has read what was written. Only Linux can tell; elsewhere a cut between two writes is
-// likely, but not certain, to be one between two reads.
+// unread would wait until the broker has read what was written. Only Linux can tell; elsewhere a
+// cut between two writes is likely, but not certain, to be one between two reads.
 type unread struct{}
 
 func newUnread(net.Conn) *unread { return &unread{} }

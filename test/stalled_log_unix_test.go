@@ -21,7 +21,8 @@ import (
 
 // This file shows that a log that cannot be written loses lines, and nothing else.
 
-// TestStalledLogLosesLinesNotMessages traces many messages to a pipe that nobody reads until they have all arrived.
+// TestStalledLogLosesLinesNotMessages traces many messages to a pipe that nobody reads until they
+// have all arrived.
 func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 	t.Parallel()
 	t.Run("standard error", func(t *testing.T) {

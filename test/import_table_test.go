@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// importRow says what one package of the module may import beside the standard library: packages of the module, without "gnatsd/"
-// in front, and modules of others.
+// importRow says what one package of the module may import beside the standard library: packages of
+// the module, without "gnatsd/" in front, and modules of others.
 type importRow struct {
 	imports string
 	tests   string // what its tests may import in addition
@@ -41,43 +41,45 @@ var mayImport = map[string]importRow{
 	"util":                    {},
 	"util/mkpasswd":           {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
 	"test": {imports: "server",
-		tests: "test/certs test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
+		tests: "test/certs test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
 	"test/bench":         {imports: "golang.org/x/sys"},
 	"test/certs":         {},
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},
 	"test/faults":        {tests: "github.com/nats-io/nats.go"},
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
+	"test/transcript":    {imports: "test/wire"},
 	"test/wire":          {},
 }
 
 // systems are those whose files of each package are looked at.
 var systems = []string{"linux", "darwin", "freebsd", "windows"}
 
-// TestImportsStayInTheTable compares what every package of the module imports, on every system, with mayImport.
+// TestImportsStayInTheTable compares what every package of the module imports, on every system,
+// with mayImport.
 func TestImportsStayInTheTable(t *testing.T) {
 	t.Parallel()
 	packages := importsOfModule(t)
 	for dir, files := range packages {
 		row, ok := mayImport[dir]
 		if !ok {
-			t.Errorf("package gnatsd/%s has no row in mayImport (imports_test.go): add what it may import", dir)
+			t.Errorf("package gnatsd/%s has no row in mayImport (import_table_test.go): add what it may import", dir)
 			continue
 		}
 		allowed := strings.Fields(row.imports)
 		inTests := append(strings.Fields(row.tests+" "+dir), allowed...) // an external test imports the package itself
 		for _, f := range files {
 			if f.test && !slices.ContainsFunc(inTests, f.isOf) {
-				t.Errorf("gnatsd/%s imports %s: mayImport (imports_test.go) allows its tests only: %s", path.Join(dir, f.file), f.imports, inTests)
+				t.Errorf("gnatsd/%s imports %s: mayImport (import_table_test.go) allows its tests only: %s", path.Join(dir, f.file), f.imports, inTests)
 			}
 			if !f.test && !slices.ContainsFunc(allowed, f.isOf) {
-				t.Errorf("gnatsd/%s imports %s: mayImport (imports_test.go) allows only: %s", path.Join(dir, f.file), f.imports, allowed)
+				t.Errorf("gnatsd/%s imports %s: mayImport (import_table_test.go) allows only: %s", path.Join(dir, f.file), f.imports, allowed)
 			}
 		}
 	}
 	for dir := range mayImport {
 		if _, ok := packages[dir]; !ok && !strings.HasPrefix(dir, "server/internal/") {
-			t.Errorf("mayImport (imports_test.go) has a row for gnatsd/%s, which does not exist", dir)
+			t.Errorf("mayImport (import_table_test.go) has a row for gnatsd/%s, which does not exist", dir)
 		}
 	}
 }
@@ -89,12 +91,14 @@ type importing struct {
 	imports string
 }
 
-// isOf reports whether what is imported is the package of the module with this path, or belongs to this module of others.
+// isOf reports whether what is imported is the package of the module with this path, or belongs to
+// this module of others.
 func (i importing) isOf(allowed string) bool {
 	return i.imports == "gnatsd/"+allowed || strings.HasPrefix(i.imports+"/", allowed+"/")
 }
 
-// importsOfModule returns the imports of each package of the module that are not of the standard library, by directory.
+// importsOfModule returns the imports of each package of the module that are not of the standard
+// library, by directory.
 func importsOfModule(t *testing.T) map[string][]importing {
 	t.Helper()
 	root := os.DirFS("..")

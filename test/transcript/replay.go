@@ -1,4 +1,4 @@
-package test
+package transcript
 
 import (
 	"bytes"
@@ -11,38 +11,9 @@ import (
 	"gnatsd/test/wire"
 )
 
-// patience bounds every wait for the broker.
-const patience = wire.Patience
-
-// cutter says into which pieces a send is cut, each of which the broker must have read before the next is written.
-type cutter func(s step) [][]byte
-
-// whole does not cut.
-func whole(s step) [][]byte { return [][]byte{s.data} }
-
-// everywhere cuts at all places at once.
-func everywhere(s step) (pieces [][]byte) {
-	from := 0
-	for _, at := range s.cuts {
-		pieces, from = append(pieces, s.data[from:at]), at
-	}
-	return append(pieces, s.data[from:])
-}
-
-// cutAt cuts once, at place k. A send with fewer places is cut at k modulo their number, so that as k runs through those of the
-// send with the most, every send is cut at every place.
-func cutAt(k int) cutter {
-	return func(s step) [][]byte {
-		if len(s.cuts) == 0 {
-			return whole(s)
-		}
-		at := s.cuts[k%len(s.cuts)]
-		return [][]byte{s.data[:at], s.data[at:]}
-	}
-}
-
-// replay has the conversation of a transcript with the broker that dial reaches. The error says which line went wrong, and how.
-func replay(tr *transcript, dial func() (net.Conn, error), cut cutter) error {
+// Replay has the conversation with the broker that dial reaches. The error says which line went
+// wrong, and how.
+func (tr *Transcript) Replay(dial func() (net.Conn, error), cut Cutter) error {
 	r := &conversation{dial: dial, cut: cut, peers: map[string]*peer{}}
 	defer r.close()
 	for i := 0; i < len(tr.steps); {
@@ -58,12 +29,13 @@ func replay(tr *transcript, dial func() (net.Conn, error), cut cutter) error {
 // conversation is the state of one replay.
 type conversation struct {
 	dial  func() (net.Conn, error)
-	cut   cutter
+	cut   Cutter
 	peers map[string]*peer
 	order []*peer // as opened
 }
 
-// do carries out the first step, or the run of unordered expectations at the front, and says how many that were.
+// do carries out the first step, or the run of unordered expectations at the front, and says how
+// many that were.
 func (r *conversation) do(steps []step) (int, error) {
 	s := steps[0]
 	p, err := r.peer(s)
@@ -75,7 +47,7 @@ func (r *conversation) do(steps []step) (int, error) {
 	}
 	switch s.verb {
 	case send:
-		p.send(r.cut(s))
+		p.send(r.cut(s.data, s.cuts))
 		return 1, nil
 	case expect:
 		return 1, p.Expect(string(s.data))
@@ -99,7 +71,8 @@ func (r *conversation) do(steps []step) (int, error) {
 	}
 }
 
-// peer returns the named connection. It opens it, and takes in its INFO line unless that is what the step expects.
+// peer returns the named connection. It opens it, and takes in its INFO line unless that is what
+// the step expects.
 func (r *conversation) peer(s step) (*peer, error) {
 	if p := r.peers[s.conn]; p != nil {
 		return p, nil
@@ -121,8 +94,8 @@ func (r *conversation) peer(s step) (*peer, error) {
 	return p, err
 }
 
-// finish sees that every connection still up is alive and that nothing more arrives. The first round pushes out what the last
-// steps may have caused on other connections, the second finds it.
+// finish sees that every connection still up is alive and that nothing more arrives. The first
+// round pushes out what the last steps may have caused on other connections, the second finds it.
 func (r *conversation) finish() error {
 	for range 2 {
 		for _, p := range r.order {
@@ -157,8 +130,9 @@ func (p *peer) close() {
 	p.unread.close()
 }
 
-// send writes the pieces one by one. A failed write is not an error: if the broker closed on purpose, the transcript says so,
-// and if not, the next expectation fails with what the broker said.
+// send writes the pieces one by one. A failed write is not an error: if the broker closed on
+// purpose, the transcript says so, and if not, the next expectation fails with what the broker
+// said.
 func (p *peer) send(pieces [][]byte) {
 	for i, piece := range pieces {
 		if p.Send(string(piece)) != nil {
@@ -173,7 +147,7 @@ func (p *peer) send(pieces [][]byte) {
 
 // expectAny reads the data of all steps, in any order.
 func (p *peer) expectAny(steps []step) error {
-	p.SetReadDeadline(time.Now().Add(patience))
+	p.SetReadDeadline(time.Now().Add(wire.Patience))
 	missing := make([][]byte, len(steps))
 	for i, s := range steps {
 		missing[i] = s.data
@@ -213,7 +187,8 @@ func (p *peer) expectInfo(s step) error {
 	return nil
 }
 
-// fence sends a PING and wants the PONG, which comes after everything the broker had for this connection before.
+// fence sends a PING and wants the PONG, which comes after everything the broker had for this
+// connection before.
 func (p *peer) fence() error {
 	p.send([][]byte{[]byte("PING\r\n")})
 	if err := p.Expect("PONG\r\n"); err != nil {

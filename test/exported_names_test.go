@@ -19,8 +19,9 @@ import (
 
 var updateExported = flag.Bool("update-exported", false, "write the lists of exported names in testdata/exported instead of comparing")
 
-// TestExportedNamesStay compares what packages server and test export with the lists in testdata/exported: every name, field,
-// method, signature, type, struct tag and constant. Programs that embed the broker rely on them. After a change on purpose:
+// TestExportedNamesStay compares what packages server and test export with the lists in
+// testdata/exported: every name, field, method, signature, type, struct tag and constant. Programs
+// that embed the broker rely on them. After a change on purpose:
 //
 //	go test ./test -run TestExportedNamesStay -update-exported
 func TestExportedNamesStay(t *testing.T) {
@@ -54,8 +55,8 @@ func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(line string) bool { return slices.Contains(b, line) })
 }
 
-// compiledPackages returns the types of packages as the compiler wrote them to its cache. It compiles without cgo, as the tests
-// build the binary, so that most of the work is done once.
+// compiledPackages returns the types of packages as the compiler wrote them to its cache. It
+// compiles without cgo, as the tests build the binary, so that most of the work is done once.
 func compiledPackages(t *testing.T, paths []string) map[string]*types.Package {
 	t.Helper()
 	list := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export"}, paths...)...)
@@ -82,7 +83,8 @@ func compiledPackages(t *testing.T, paths []string) map[string]*types.Package {
 	return packages
 }
 
-// exportedLines describes each exported object of a package, and each exported field and method of its types, in a line.
+// exportedLines describes each exported object of a package, and each exported field and method of
+// its types, in a line.
 func exportedLines(p *types.Package) (lines []string) {
 	l := exportedList{types.RelativeTo(p), &lines}
 	for _, name := range p.Scope().Names() {
@@ -155,7 +157,8 @@ func (l exportedList) named(o *types.TypeName) {
 	}
 }
 
-// fields lists the fields of a struct, those of embedded structs that are not exported themselves included.
+// fields lists the fields of a struct, those of embedded structs that are not exported themselves
+// included.
 func (l exportedList) fields(owner string, s *types.Struct) {
 	for i := range s.NumFields() {
 		f, tag := s.Field(i), s.Tag(i)
@@ -173,7 +176,8 @@ func (l exportedList) fields(owner string, s *types.Struct) {
 	}
 }
 
-// nameless returns the type of a function without the names of parameters and results, and any other type as it is.
+// nameless returns the type of a function without the names of parameters and results, and any
+// other type as it is.
 func nameless(typ types.Type) types.Type {
 	if f, ok := typ.(*types.Signature); ok {
 		return types.NewSignatureType(nil, nil, nil, namelessVars(f.Params()), namelessVars(f.Results()), f.Variadic())

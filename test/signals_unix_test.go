@@ -3,7 +3,6 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,7 +13,6 @@ import (
 	"syscall"
 	"testing"
 
-	"gnatsd/server"
 	"gnatsd/test/wire"
 )
 
@@ -105,7 +103,8 @@ func TestSignalsThatEndTheBroker(t *testing.T) {
 	}
 }
 
-// TestSecondInterruptEndsAtOnce has a client with more to receive than it takes, for which a shutdown waits a second.
+// TestSecondInterruptEndsAtOnce has a client with more to receive than it takes, for which a
+// shutdown waits a second.
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "-c", writeConfig(t, `write_deadline: "1m"`))
@@ -125,61 +124,6 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	code, log := p.stop(t, syscall.SIGINT)
 	if code != 130 || len(log) > 0 {
 		t.Errorf("got exit %d and %q, want 130 and no more lines", code, log)
-	}
-}
-
-// portsFile waits for the ports file of a broker and returns its text.
-func portsFile(t *testing.T, p *process, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, fmt.Sprintf("gnatsd_%d.ports", p.cmd.Process.Pid))
-	var text []byte
-	eventually(t, "a ports file", func() bool {
-		var err error
-		text, err = os.ReadFile(path)
-		return err == nil
-	})
-	return string(text)
-}
-
-func TestPidAndPortsFiles(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	pid := filepath.Join(dir, "broker.pid")
-	p := spawn(t, "-P", pid, "--ports_file_dir", dir, "-c", writeConfig(t, `
-http: "127.0.0.1:-1"
-prof_port: -1
-cluster { listen: "127.0.0.1:-1" }`))
-	monitor := p.await(t, `\[INF\] Starting http monitor on (\S+)$`)[1]
-	text, err := os.ReadFile(pid)
-	if want := strconv.Itoa(p.cmd.Process.Pid); err != nil || string(text) != want {
-		t.Errorf("pid file before the first port is open: got %q, %v; want %q", text, err, want)
-	}
-	profiler := p.await(t, `\[INF\] profiling port: (\d+)$`)[1]
-	clients := p.await(t, `\[INF\] Listening for client connections on (\S+)$`)[1]
-	p.await(t, `\[INF\] Server is ready$`)
-	routes := p.await(t, `\[INF\] Listening for route connections on (\S+)$`)[1]
-	var ports server.Ports
-	must(t, json.Unmarshal([]byte(portsFile(t, p, dir)), &ports))
-	got := fmt.Sprint(ports.Nats, ports.Monitoring, ports.Cluster)
-	if want := fmt.Sprintf("[nats://%s] [http://%s] [nats://%s]", clients, monitor, routes); got != want {
-		t.Errorf("ports file: got %s, want %s", got, want)
-	}
-	if len(ports.Profile) == 0 || !strings.HasSuffix(ports.Profile[0], ":"+profiler) {
-		t.Errorf("ports file: got %v, want the profiling port %s", ports.Profile, profiler)
-	}
-}
-
-func TestPidFileThatCannotBeWritten(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path, log := filepath.Join(dir, "missing", "pid"), filepath.Join(dir, "log")
-	_, stderr, code := run(t, "-a", "127.0.0.1", "-p", "-1", "-P", path, "-l", log)
-	if want := "Could not write pidfile: open " + path + ": no such file or directory\n\n"; stderr != want || code != 1 {
-		t.Errorf("got %q, exit %d; want %q, exit 1", stderr, code, want)
-	}
-	text, err := os.ReadFile(log)
-	if err != nil || !strings.Contains(string(text), "[FTL] Could not write pidfile") || strings.Contains(string(text), "Listening") {
-		t.Errorf("log: got %q, %v; want the reason and no listener", text, err)
 	}
 }
 
@@ -247,6 +191,27 @@ func TestSignalFlagErrors(t *testing.T) {
 			stdout, stderr, code := run(t, "-sl", test.arg)
 			if stdout != "" || stderr != test.want+"\n" || code != 1 {
 				t.Errorf("got %q, %q on stderr, exit %d; want %q, exit 1", stdout, stderr, code, test.want)
+			}
+		})
+	}
+}
+
+func TestSignalsStopTheBrokerInOrder(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			p := spawn(t)
+			c := wire.Dial(t, p.addr(t))
+			c.Say(`CONNECT {"verbose":false}`, "SUB foo 1", "PING")
+			c.Want("PONG")
+			code, log := p.stop(t, signal)
+			if code != 0 {
+				t.Errorf("got exit %d, want 0", code)
+			}
+			c.End()
+			if n := len(log); n < 2 || !strings.HasSuffix(log[n-2], "[INF] Initiating Shutdown...") || !strings.HasSuffix(log[n-1], "[INF] Server Exiting..") {
+				t.Errorf("got %q, want the two lines of a stop", log)
 			}
 		})
 	}

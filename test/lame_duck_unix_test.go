@@ -17,7 +17,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// member starts a broker of a cluster that leaves in 1 s at most, and returns where clients and routes connect.
+// member starts a broker of a cluster that leaves in 1 s at most, and returns where clients and
+// routes connect.
 func member(t *testing.T, routes string) (p *process, clients, peers string) {
 	t.Helper()
 	p = spawn(t, "-c", writeConfig(t, `
@@ -52,7 +53,8 @@ func newMoved(t *testing.T, url string) *moved {
 	return m
 }
 
-// TestLameDuckSendsGoClientsElsewhere has clients that know one broker only, and learn of the other from it.
+// TestLameDuckSendsGoClientsElsewhere has clients that know one broker only, and learn of the other
+// from it.
 func TestLameDuckSendsGoClientsElsewhere(t *testing.T) {
 	t.Parallel()
 	stays, staysAt, routes := member(t, "")

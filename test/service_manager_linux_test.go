@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,8 +11,8 @@ import (
 	"time"
 )
 
-// supervised starts the binary as systemd starts a service of Type=notify. next returns the next notification but for signs of
-// life; life hands those on.
+// supervised starts the binary as systemd starts a service of Type=notify. next returns the next
+// notification but for signs of life; life hands those on.
 func supervised(t *testing.T, watchdog time.Duration, args ...string) (p *process, next func() string, life <-chan bool) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "n") // short, for the path of a socket
@@ -111,22 +110,5 @@ func TestServiceManagerThatIsGoneStopsNothing(t *testing.T) {
 	alive(t, addr)
 	if code, _ := p.stop(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("got exit %d, want 0", code)
-	}
-}
-
-// TestTerminalShowsColours needs a terminal, as script(1) makes one.
-func TestTerminalShowsColours(t *testing.T) {
-	t.Parallel()
-	screen, keyboard := terminal(t)
-	path, err := program()
-	must(t, err)
-	cmd := exec.Command(path, "-a", "127.0.0.1", "-p", "-1")
-	cmd.Stderr = keyboard
-	must(t, cmd.Start())
-	keyboard.Close()
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	text, err := readUntil(screen, "Server is ready\r\n")
-	if want := "[\x1b[32mINF\x1b[0m] Starting nats-server"; !strings.Contains(text, want) {
-		t.Errorf("got %q, %v; want %q", text, err, want)
 	}
 }

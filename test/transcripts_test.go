@@ -4,16 +4,17 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"gnatsd/server"
+	"gnatsd/test/transcript"
 )
 
-// settings are the options a transcript may set, each under the name it has in a configuration file.
+// settings are the options a transcript may set, each under the name it has in a configuration
+// file.
 var settings = map[string]func(*server.Options, string) error{
 	"max_payload":       intSetting(func(o *server.Options, n int) { o.MaxPayload = n }),
 	"max_control_line":  intSetting(func(o *server.Options, n int) { o.MaxControlLine = n }),
@@ -26,7 +27,8 @@ var settings = map[string]func(*server.Options, string) error{
 	"config":            useConfig,
 }
 
-// useConfig takes the settings of a file in testdata. It comes first among the options of a transcript.
+// useConfig takes the settings of a file in testdata. It comes first among the options of a
+// transcript.
 func useConfig(o *server.Options, name string) error {
 	loaded, err := server.ProcessConfigFile(filepath.Join("testdata", name))
 	if err != nil {
@@ -54,15 +56,15 @@ func durationSetting(set func(*server.Options, time.Duration)) func(*server.Opti
 }
 
 // serverOptions are the options of the broker that a transcript is played to.
-func serverOptions(tr *transcript) (*server.Options, error) {
+func serverOptions(tr *transcript.Transcript) (*server.Options, error) {
 	opts := quietOptions()
-	for _, o := range tr.options {
-		set, ok := settings[o.name]
+	for _, o := range tr.Options {
+		set, ok := settings[o.Name]
 		if !ok {
-			return nil, fmt.Errorf("%s: unknown option %q", o.place, o.name)
+			return nil, fmt.Errorf("%s: unknown option %q", o.Place, o.Name)
 		}
-		if err := set(opts, o.value); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", o.place, o.name, err)
+		if err := set(opts, o.Value); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", o.Place, o.Name, err)
 		}
 	}
 	return opts, nil
@@ -75,12 +77,13 @@ type player struct {
 	fresh bool // each replay has a broker of its own
 }
 
-// newPlayer starts the broker. A transcript that expects INFO expects the numbers that clients of a new broker have.
-func newPlayer(t *testing.T, tr *transcript) *player {
+// newPlayer starts the broker. A transcript that expects INFO expects the numbers that clients of a
+// new broker have.
+func newPlayer(t *testing.T, tr *transcript.Transcript) *player {
 	t.Helper()
 	opts, err := serverOptions(tr)
 	must(t, err)
-	p := &player{opts: opts, fresh: slices.ContainsFunc(tr.steps, func(s step) bool { return s.verb == expectInfo })}
+	p := &player{opts: opts, fresh: tr.ExpectsInfo()}
 	p.restart(t)
 	t.Cleanup(func() { p.s.Shutdown() })
 	return p
@@ -94,10 +97,10 @@ func (p *player) restart(t *testing.T) {
 }
 
 // play replays the transcript and waits until the broker is as it was before.
-func (p *player) play(t *testing.T, tr *transcript, cut cutter) {
+func (p *player) play(t *testing.T, tr *transcript.Transcript, cut transcript.Cutter) {
 	t.Helper()
 	addr := p.s.Addr().String()
-	if err := replay(tr, func() (net.Conn, error) { return net.Dial("tcp", addr) }, cut); err != nil {
+	if err := tr.Replay(func() (net.Conn, error) { return net.Dial("tcp", addr) }, cut); err != nil {
 		t.Error(err)
 	}
 	if p.fresh {
@@ -108,22 +111,23 @@ func (p *player) play(t *testing.T, tr *transcript, cut cutter) {
 	eventually(t, "end of all connections and subscriptions", func() bool { return p.s.NumClients() == 0 && p.s.NumSubscriptions() == 0 })
 }
 
-// TestTranscripts plays every transcript of testdata line by line, with pipelined lines in one write, one byte at a time, and with
-// every send cut in two at every byte of its control lines and around the ends of its payloads.
+// TestTranscripts plays every transcript of testdata line by line, with pipelined lines in one
+// write, one byte at a time, and with every send cut in two at every byte of its control lines and
+// around the ends of its payloads.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	all, err := readTranscripts("testdata")
+	all, err := transcript.ReadDir("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tr := range all {
-		t.Run(strings.TrimSuffix(filepath.Base(tr.path), ".txt"), func(t *testing.T) {
+		t.Run(strings.TrimSuffix(filepath.Base(tr.Path), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			pipelined := tr.merged()
+			pipelined := tr.Merged()
 			p := newPlayer(t, tr)
-			ok := t.Run("line by line", func(t *testing.T) { p.play(t, tr, whole) }) &&
-				t.Run("pipelined", func(t *testing.T) { p.play(t, pipelined, whole) }) &&
-				t.Run("one byte at a time", func(t *testing.T) { p.play(t, pipelined, everywhere) })
+			ok := t.Run("line by line", func(t *testing.T) { p.play(t, tr, transcript.Whole) }) &&
+				t.Run("pipelined", func(t *testing.T) { p.play(t, pipelined, transcript.Whole) }) &&
+				t.Run("one byte at a time", func(t *testing.T) { p.play(t, pipelined, transcript.Everywhere) })
 			if !ok {
 				return // the cuts would fail in the same place, each after its wait
 			}
@@ -131,12 +135,47 @@ func TestTranscripts(t *testing.T) {
 				if testing.Short() {
 					t.Skip("slow")
 				}
-				for k := range pipelined.mostCuts() {
-					if p.play(t, pipelined, cutAt(k)); t.Failed() {
+				for k := range pipelined.MostCuts() {
+					if p.play(t, pipelined, transcript.CutAt(k)); t.Failed() {
 						t.Fatalf("cut at place %d", k)
 					}
 				}
 			})
 		})
 	}
+}
+
+// TestEveryTranscriptHoldsForTheBinary is a second, cheap look at what TestTranscripts shows in
+// detail: the program itself, with its logging on, answers as the embedded broker does.
+func TestEveryTranscriptHoldsForTheBinary(t *testing.T) {
+	t.Parallel()
+	all, err := transcript.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range all {
+		if len(tr.Options) > 0 || strings.Contains(tr.Path, "info") {
+			continue // needs a broker of its own
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(tr.Path), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			addr := spawnQuiet(t)
+			if err := tr.Merged().Replay(func() (net.Conn, error) { return net.Dial("tcp", addr) }, transcript.Whole); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// spawnQuiet starts the binary with everything traced and nobody to read it but a loop that throws
+// it away.
+func spawnQuiet(t *testing.T) string {
+	t.Helper()
+	p := spawn(t, "-D", "-V")
+	addr := p.addr(t)
+	go func() { // ends with the program
+		for range p.lines {
+		}
+	}()
+	return addr
 }

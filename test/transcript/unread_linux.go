@@ -1,16 +1,19 @@
-package test
+package transcript
 
 import (
 	"encoding/binary"
 	"net"
 	"syscall"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
-// unread knows whether the broker has read everything that was written to a connection. That is what makes a cut between two
-// writes a cut between two reads: TCP by itself is free to join them. Linux tells, for any local socket, how many bytes have
-// arrived and how many of them wait for a read (sock_diag(7)); where it does not, waiting is a no-op, cuts are only likely, and the
-// framing fuzzers of the server remain the proof.
+// unread knows whether the broker has read everything that was written to a connection. That is
+// what makes a cut between two writes a cut between two reads: TCP by itself is free to join them.
+// Linux tells, for any local socket, how many bytes have arrived and how many of them wait for a
+// read (sock_diag(7)); where it does not, waiting is a no-op, cuts are only likely, and the framing
+// fuzzers of the server remain the proof.
 type unread struct {
 	fd      int // netlink socket, -1 if there is none
 	request []byte
@@ -70,8 +73,9 @@ func diagRequest(local, remote *net.TCPAddr) []byte {
 	return binary.NativeEndian.AppendUint32(b, noCookie)
 }
 
-// ask returns how many bytes have arrived at the far end since it was opened and how many of them nobody has read. ok is false if
-// there is no such established socket, or the answer is not understood.
+// ask returns how many bytes have arrived at the far end since it was opened and how many of them
+// have not been read. ok is false if there is no such established socket, or the answer is not
+// understood.
 func (u *unread) ask() (received uint64, queued uint32, ok bool) {
 	if err := syscall.Sendto(u.fd, u.request, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
 		return 0, 0, false
@@ -109,15 +113,16 @@ func (u *unread) certain() bool { return u.fd >= 0 }
 // wrote counts n bytes written.
 func (u *unread) wrote(n int) { u.sent += uint64(n) }
 
-// wait returns when the broker has read all that was written, has closed, or will not read. The kernel has no event for another
-// socket's read, so it asks again and again, parking in between: a loop that only yields would keep the scheduler from looking at
-// the network, and so the broker from reading.
+// wait returns when the broker has read all that was written, has closed, or will not read. The
+// kernel has no event for another socket's read, so it asks again and again, parking in between: a
+// loop that only yields would keep the scheduler from looking at the network, and so the broker
+// from reading.
 func (u *unread) wait() {
 	if u.fd < 0 {
 		return
 	}
 	const pause = 10 * time.Microsecond
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+	for end := time.Now().Add(wire.Patience); time.Now().Before(end); time.Sleep(pause) {
 		received, queued, ok := u.ask()
 		if !ok || received >= u.sent && queued == 0 {
 			return

@@ -1,16 +1,17 @@
-package test
+package transcript
 
 import (
 	"bufio"
-	"bytes"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
 	"gnatsd/test/wire"
 )
 
-// fake is a listener whose connections greet with INFO and answer each line from a table; "" closes.
+// fake is a listener whose connections greet with INFO and answer each line from a table; ""
+// closes.
 func fake(t *testing.T, answers map[string]string) func() (net.Conn, error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,12 +76,12 @@ func TestReplayNoticesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			tr, err := parseTranscript("x.txt", "# Test.\n"+test.steps+"\n")
+			tr, err := parse("x.txt", "# Test.\n"+test.steps+"\n")
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, cut := range map[string]cutter{"whole": whole, "bytes": everywhere, "cut": cutAt(3)} {
-				switch err := replay(tr.merged(), dial, cut); {
+			for name, cut := range map[string]Cutter{"whole": Whole, "bytes": Everywhere, "cut": CutAt(3)} {
+				switch err := tr.Merged().Replay(dial, cut); {
 				case err == nil && test.want != "":
 					t.Errorf("%s: got no error, want %q", name, test.want)
 				case err != nil && (test.want == "" || !strings.Contains(err.Error(), test.want)):
@@ -91,7 +92,7 @@ func TestReplayNoticesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestParseTranscriptErrors(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, text, want string
@@ -105,66 +106,37 @@ func TestParseTranscriptErrors(t *testing.T) {
 		{"no steps", "# P.", "x.txt: a transcript has a first comment"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := parseTranscript("x.txt", test.text); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := parse("x.txt", test.text); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
 }
 
-func TestCutPlaces(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name  string
-		sends []string // each place is a |
-	}{
-		{"every byte of a control line", []string{"P|I|N|G|\r|\n"}},
-		{"the ends and the middle of a payload", []string{"P|U|B| |a| |9|\r|\n|1|234|567|8|9|\r|\n|+|O|K|\r|\n"}},
-		{"a payload with headers", []string{"h|p|u|b| |a| |4| |9|\r|\n|1|234|567|8|9|\r|\n"}},
-		{"a payload that looks like a line", []string{"P|U|B| |a| |1|1|\r|\n|P|UB A| 3 9|9|9|9|\r|\n"}},
-		{"a payload in two sends", []string{"P|U|B| |a| |1|4|\r|\n|1|2|3", "4|5678|9abc|d|\r|\n|+|O|K|\r|\n"}},
-		{"what is no size", []string{"P|U|B| |a| |-|1|\r|\n|+|O|K|\r|\n"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			tr := &transcript{}
-			for _, text := range test.sends {
-				tr.steps = append(tr.steps, step{conn: "A", verb: send, data: []byte(strings.ReplaceAll(text, "|", ""))}, step{conn: "A", verb: isOpen})
-			}
-			for i, want := range test.sends {
-				s := tr.merged().steps[2*i]
-				if got := bytes.Join(everywhere(s), []byte("|")); string(got) != want {
-					t.Errorf("send %d: got %q, want %q", i, got, want)
-				}
-				for k, at := range s.cuts {
-					if pieces := cutAt(k + len(s.cuts))(s); len(pieces[0]) != at || string(bytes.Join(pieces, nil)) != string(s.data) {
-						t.Errorf("send %d: cut at place %d: got %q", i, k, pieces)
-					}
-				}
-			}
-		})
-	}
-	long := []byte("SUB " + strings.Repeat("x", 5000) + " 1\r\n")
-	places, _ := cutPlaces(long, 0)
-	if n := len(places); n < 128 || n > 256 || places[0] != 1 || places[n-1] != len(long)-1 {
-		t.Errorf("a line of %d bytes is cut at %d places, from %d to %d", len(long), n, places[0], places[n-1])
-	}
-}
-
-// TestCutsAreReadsOfTheirOwn shows that a broker that reads sees the pieces of a send one by one, where the system can tell.
+// TestCutsAreReadsOfTheirOwn shows that a broker that reads sees the pieces of a send one by one,
+// where the system can tell.
 func TestCutsAreReadsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer l.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	far, err := l.Accept()
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := &peer{Conn: wire.New(c), unread: newUnread(c)}
 	defer p.close()
 	if !p.unread.certain() {
-		missing(t, "a system that tells what has been read")
+		if os.Getenv("CI") != "" {
+			t.Fatal("needs a system that says what has been read")
+		}
+		t.Skip("needs a system that says what has been read")
 	}
 	want := strings.Repeat("0123456789", 50)
 	reads := make(chan string, len(want)+1)

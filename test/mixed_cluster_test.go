@@ -7,10 +7,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"gnatsd/server"
 	"gnatsd/test/wire"
 )
 
-// TestRequestsAndLimitsInAMixedCluster has two servers of ours, one of 1.1.0 and one of 1.4.1 in one mesh.
+// TestRequestsAndLimitsInAMixedCluster has two servers of ours, one of 1.1.0 and one of 1.4.1 in
+// one mesh.
 func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 	t.Parallel()
 	ours := mesh(t, 2, nil)
@@ -73,4 +75,61 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 		drained(routes[p][1])
 	}
 	c.Sync()
+}
+
+func TestMixedCluster(t *testing.T) {
+	t.Parallel()
+	old, young := wire.Listen(t, "v110", true), wire.Listen(t, "v141", false)
+	a := clustered(t, routesTo(young.URL()))
+	b := clustered(t, routesTo(clusterURL(a)))
+	ra, _ := young.Accept() // dialed by a
+	routed(t, a, 2)
+	// a tells b of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4 server
+	// ignores what it hears.
+	rb := youngWithB(t, young, b)
+	oa := old.Join(a.ClusterAddr())
+	ob := old.Join(b.ClusterAddr())
+	routed(t, a, 3)
+	routed(t, b, 3)
+	for i, r := range []*wire.Client{ra, oa} {
+		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	}
+	for i, r := range []*wire.Client{rb, ob} {
+		r.Say(fmt.Sprintf("SUB foo  RSID:1:%d\r\nSUB foo g QRSID:2:%d\r\n", i, i))
+	}
+	ca, cb := natsConnect(t, a), natsConnect(t, b)
+	sa, sb := subscribe(t, ca, "foo"), subscribe(t, cb, "foo")
+	_, err := ca.QueueSubscribeSync("foo", "g")
+	must(t, err)
+	flush(t, ca)
+	known(t, a, 7)
+	known(t, b, 7)
+	const n = 100
+	for range n {
+		must(t, ca.Publish("foo", []byte("x")))
+	}
+	flush(t, ca)
+	for range n {
+		next(t, sa)
+		next(t, sb)
+	}
+	plain, group := drained(ra), 0
+	other := drained(oa)
+	group = plain["QRSID"] + other["QRSID"]
+	if plain["RSID"] != n || other["RSID"] != n || group == 0 || group >= n {
+		t.Errorf("the 1.x servers got %v and %v of %d messages", plain, other, n)
+	}
+	if left, _, _ := sa.Pending(); left != 0 {
+		t.Errorf("%d messages too many", left)
+	}
+	oa.Say("MSG foo RSID:5:5 1\r\nx\r\n")
+	next(t, sa)
+}
+
+// youngWithB is the connection between the 1.4 server and b, whoever dials first.
+func youngWithB(t *testing.T, young *wire.Server, b *server.Server) *wire.Client {
+	t.Helper()
+	r := young.Join(b.ClusterAddr())
+	eventually(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
+	return r
 }

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -11,56 +10,6 @@ import (
 	"gnatsd/server"
 	"gnatsd/test/wire"
 )
-
-// profiles runs a test with a server of each kind.
-func profiles(t *testing.T, run func(t *testing.T, old bool)) {
-	t.Run("1.1.0", func(t *testing.T) { t.Parallel(); run(t, true) })
-	t.Run("1.4.1", func(t *testing.T) { t.Parallel(); run(t, false) })
-}
-
-// clustered starts a broker with a cluster.
-func clustered(t *testing.T, change func(*server.Options)) *server.Server {
-	t.Helper()
-	o := &server.Options{Host: "127.0.0.1", Port: anyPort}
-	o.Cluster.Host, o.Cluster.Port = "127.0.0.1", anyPort
-	if change != nil {
-		change(o)
-	}
-	return Start(t, o)
-}
-
-func routesTo(urls ...*url.URL) func(*server.Options) {
-	return func(o *server.Options) { o.Routes = urls }
-}
-
-func clusterURL(s *server.Server) *url.URL {
-	return &url.URL{Scheme: "nats-route", Host: s.ClusterAddr().String()}
-}
-
-func known(t *testing.T, s *server.Server, subs int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d subscriptions", subs), func() bool { return s.NumSubscriptions() == uint32(subs) })
-}
-
-func routed(t *testing.T, s *server.Server, routes int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d routes", routes), func() bool { return s.NumRoutes() == routes })
-}
-
-// rawClient connects a client that asks for every INFO; its cid is the one in its first.
-func rawClient(t *testing.T, s *server.Server) (c *wire.Client, cid uint64) {
-	t.Helper()
-	c = wire.Dial(t, s.Addr().String())
-	c.Say(`CONNECT {"verbose":false,"protocol":1}`)
-	c.Sync()
-	return c, c.CID()
-}
-
-func infoOf(t *testing.T, line string) (info server.Info) {
-	t.Helper()
-	must(t, json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info))
-	return info
-}
 
 const idPattern = `[0-9A-Za-z]{22}`
 
@@ -213,7 +162,8 @@ func TestMessagesFromAServer(t *testing.T) {
 			r.Hear("SUB ")
 			o.Hear("SUB ")
 		}
-		// A message goes to every plain local subscription, whatever id it names, and to nobody else.
+		// A message goes to every plain local subscription, whatever id it names, and to nobody
+		// else.
 		r.Say("MSG foo RSID:99:x 2\r\nhi\r\n")
 		got := map[string]bool{client.Hear("MSG foo "): true}
 		client.Hear("hi")
