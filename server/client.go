@@ -20,10 +20,6 @@ type client struct {
 	// Set once, before the reader starts.
 	nonce string // what INFO challenged it with; "" if no user has an nkey
 
-	// Changed by the reader, which alone may read it without conn.mu; what it
-	// points to never changes.
-	opts *ConnectOptions
-
 	// Owned by the reader.
 	connected bool // a CONNECT was accepted
 	verbose   bool
@@ -35,9 +31,8 @@ type client struct {
 	permissions atomic.Pointer[access.Permissions] // what it may do; nil without permissions
 
 	// Guarded by conn.mu.
-	login      *access.Identity // what it is logged in as; nil before
-	pinged     bool             // the first PING has been answered
-	infoMissed bool             // INFO changed before that
+	pinged     bool // the first PING has been answered
+	infoMissed bool // INFO changed before that
 }
 
 // unconnected are the options of a client that has sent no CONNECT.
@@ -45,9 +40,10 @@ var unconnected = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
 
 // newClient prepares a client; serve runs it.
 func newClient(s *Server, nc net.Conn) *client {
-	c := &client{opts: &unconnected, verbose: true, pedantic: true}
+	c := &client{verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
-	if s.guard.Load().auth.Challenges() {
+	c.auth, c.opts = c, &unconnected
+	if s.policy.Load().auth.Challenges() {
 		c.nonce = access.NewNonce()
 	}
 	return c
@@ -59,7 +55,7 @@ func (c *client) answersEach() bool { return c.verbose || c.pedantic }
 
 // identity is the name and the user of the client, as far as it told them.
 func (c *client) identity() string {
-	return fmt.Sprintf("name %q, user %q", c.options().Name, c.user())
+	return fmt.Sprintf("name %q, user %q", c.connectOptions().Name, c.user())
 }
 
 // Answers of one operation.
@@ -125,8 +121,7 @@ func (c *client) connect(o *op, b *batch) closeReason {
 		c.errorf("%v", connectError(err))
 		return closeBadArgs
 	}
-	c.endLimit()
-	if r := c.authenticate(opts, b); r != keepOpen {
+	if r := c.logIn(opts, b); r != keepOpen {
 		return r
 	}
 	c.shareOptions(opts)
@@ -245,7 +240,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 		sub.filter.Store(p.Filter(sub.subject, sub.queue))
 		c.subscribe(sub)
 		if c.permissions.Load() != p {
-			c.review(b.reply) // a reload may have missed it
+			c.recheck(b.reply) // a reload may have missed it
 		}
 	}
 	c.ok(b)

@@ -19,7 +19,7 @@ func opensTLS(first []byte) bool { return len(first) > 0 && first[0] == tlsRecor
 
 // beginsTLS reports whether TLS comes before INFO, and returns what was read of the client to
 // find out.
-func (c *client) beginsTLS(g *guard) (first bool, read []byte) {
+func (c *client) beginsTLS(g *clientPolicy) (first bool, read []byte) {
 	if !g.tlsFirst || g.tlsFallback == 0 {
 		return g.tlsFirst, nil
 	}
@@ -45,7 +45,7 @@ func (c *client) firstByte(limit time.Duration) []byte {
 }
 
 // handshake makes the TLS handshake. read is what was read of the client before.
-func (c *client) handshake(g *guard, read []byte) closeReason {
+func (c *client) handshake(g *clientPolicy, read []byte) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
 		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, g.tls.Accepting(), g.tlsTimeout)
 	})

@@ -28,7 +28,7 @@ type cluster struct {
 	verifier *access.Verifier // of passwords
 
 	// Snapshots.
-	rules    atomic.Pointer[routeRules]
+	policy   atomic.Pointer[routePolicy]
 	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
 	changes  atomic.Int64             // of interest so far; each has its number
 
@@ -55,11 +55,11 @@ func newCluster(s *Server, o *Options) (*cluster, error) {
 	k.mesh = mesh.New(mesh.Config{
 		ID: s.id, Retries: o.Cluster.ConnectRetries, Rand: rand.New(rand.NewPCG(seedOf(s.id))), Idle: k.idle,
 	})
-	rules, err := k.newRules(o)
+	rules, err := k.newRoutePolicy(o)
 	if err != nil {
 		return nil, err
 	}
-	k.rules.Store(rules)
+	k.policy.Store(rules)
 	return k, nil
 }
 

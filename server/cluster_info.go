@@ -119,7 +119,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.Name, own.Cluster = "", "" // for clients
 	own.Host, own.Port = o.Cluster.Host, port
-	rules := k.rules.Load()
+	rules := k.policy.Load()
 	own.AuthRequired = rules.auth.Required()
 	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
 	if o.Cluster.Advertise != "" {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
 	"gnatsd/sublist"
 )
@@ -29,8 +30,9 @@ type conn struct {
 	id         uint64
 	slot       uint32 // index in the registry; free for another after teardown
 	role       role
-	ops        operator // what this role does with operations
-	nc         net.Conn // the socket; what goes over it, TLS included, is link's
+	ops        operator      // what this role does with operations
+	auth       authenticator // the login of this role; nil if it has none
+	nc         net.Conn      // the socket; what goes over it, TLS included, is link's
 	link       link
 	start      int64  // UnixNano
 	tracing    bool   // sampled when the connection was made
@@ -49,10 +51,14 @@ type conn struct {
 	announced int64                          // number of its latest subscription that routes are told; 0 = none
 
 	// Guarded by mu.
-	mu   sync.Mutex
-	subs map[string]*subscription // by sid
-	gone bool                     // subscriptions were dropped, none may come
-	ping pinger
+	mu    sync.Mutex
+	subs  map[string]*subscription // by sid
+	gone  bool                     // subscriptions were dropped, none may come
+	ping  pinger
+	login *access.Identity // what it is bound to; nil before its login
+	// opts is what the peer showed in CONNECT; nil before. Only the reader changes it, and may
+	// read it without mu; what it points to never changes.
+	opts *ConnectOptions
 	// Set by the reader, once, when the TLS handshake is complete.
 	tls                   *tls.Conn // nil without TLS, and before
 	tlsVersion, tlsCipher uint16    // 0 without it
@@ -174,7 +180,7 @@ func (c *conn) work() closeReason {
 	for !c.in.short() {
 		unread := c.in.unread()
 		if c.locked {
-			if r := c.knock(unread[0]); r != keepOpen {
+			if r := c.beforeLogin(unread[0]); r != keepOpen {
 				return r
 			}
 		}

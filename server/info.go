@@ -94,7 +94,7 @@ func (s *Server) infoFor(c *client) string {
 func (s *Server) renewInfo() {
 	s.changeInfo(func(info *Info) {
 		info.MaxPayload = s.options().MaxPayload
-		s.guard.Load().describe(info)
+		s.policy.Load().describe(info)
 	})
 }
 

@@ -45,7 +45,7 @@ func (s *Server) listen() error {
 	}
 	s.openBusyPoll(l)
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
-	if g := s.guard.Load(); g.tls != nil && !g.tlsOptional {
+	if g := s.policy.Load(); g.tls != nil && !g.tlsOptional {
 		s.Noticef("TLS required for client connections")
 	}
 	s.Debugf("Server id is %s", s.id)
@@ -109,7 +109,7 @@ func (s *Server) serveClient(nc net.Conn) {
 	refused := s.clients.add(c)
 	c.out.setLimits(s.outLimits.Load()) // a reload sees it from here on
 	c.debugf("Client connection created")
-	if r := c.greet(refused); r != keepOpen {
+	if r := c.sendInfo(refused); r != keepOpen {
 		c.close(r)
 		c.teardown()
 		return

@@ -103,7 +103,7 @@ func (s *Server) openMonitoring() error {
 // them.
 func (s *Server) monitorTLS(o *Options) *tls.Config {
 	choose := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		holder := s.guard.Load().monitorTLS
+		holder := s.policy.Load().monitorTLS
 		if holder == nil {
 			return nil, errors.New("TLS was turned off")
 		}

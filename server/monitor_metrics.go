@@ -205,7 +205,7 @@ func (z *scrape) meshMetrics() []monitor.Metric {
 // stateMetrics are about the state of the server and its configuration.
 func (z *scrape) stateMetrics() []monitor.Metric {
 	expiry := monitor.Metric{Name: "tls_certificate_expiry_timestamp_seconds", Help: "Time when the certificate in use expires, in seconds since the Unix epoch.", Labels: []string{"port"}}
-	for port, config := range map[string]*tls.Config{"client": z.s.guard.Load().tls.Current(), "cluster": z.s.cluster.rules.Load().tls.Current()} {
+	for port, config := range map[string]*tls.Config{"client": z.s.policy.Load().tls.Current(), "cluster": z.s.cluster.policy.Load().tls.Current()} {
 		if end := tlsfiles.NotAfter(config); !end.IsZero() {
 			expiry.Samples = append(expiry.Samples, monitor.Sample{Value: float64(end.Unix()), Labels: []string{port}})
 		}

@@ -147,9 +147,9 @@ func TestMetricsHaveTheStateOfTheServer(t *testing.T) {
 	s.counters.reloads.ended(nil)
 	s.counters.reloads.ended(errors.New("refused"))
 	s.lameDuck.Store(true)
-	g := *s.guard.Load()
+	g := *s.policy.Load()
 	g.tls = tlsfiles.NewHolder(config, tlsfiles.Clients)
-	s.guard.Store(&g)
+	s.policy.Store(&g)
 
 	after := scrapeOf(t, s)
 	after.want(t, `gnatsd_slow_consumers_total{cause="max_pending"}`, 1)

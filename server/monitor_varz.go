@@ -100,7 +100,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 		v.Cluster.Port = addr.Port // the setting may leave it to the system
 	}
 	v.ServerName = s.name()
-	v.TLSCertNotAfter = tlsfiles.NotAfter(s.guard.Load().tls.Current())
+	v.TLSCertNotAfter = tlsfiles.NotAfter(s.policy.Load().tls.Current())
 	s.count(v)
 	return v, nil
 }

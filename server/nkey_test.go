@@ -96,11 +96,11 @@ func TestNkeyAcrossChangesOfTheRules(t *testing.T) {
 		t.Helper()
 		o := *s.options()
 		o.Users = users
-		g, err := s.newGuard(&o)
+		g, err := s.newClientPolicy(&o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.setGuard(g)
+		s.setClientPolicy(g)
 	}
 	c, info := challenged(t, s)
 	c.send(fmt.Sprintf("CONNECT {\"verbose\":false,\"nkey\":%q,\"sig\":%q}\r\n", public, signature(t, pair, info.Nonce)))

@@ -25,7 +25,7 @@ func authRows() []row {
 		{Key: "authorization.token", Secret: true, Field: "Authorization", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Authorization }), Doc: "Token instead of a user, plain or as a bcrypt hash.",
 			Flags: []conf.Flag{{Names: []string{"auth"}, Arg: "<token>", Group: authGroup, Usage: "Authorization token required for connections"}}},
-		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onGuard,
+		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onClients,
 			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Seconds a client has to authenticate."},
 		{Key: "authorization.default_permissions", Aliases: []string{"default_permission", "permissions"},
 			TypeError: "expected default permissions to be a map/struct", Reload: onAuth,

@@ -58,7 +58,7 @@ func clusterRows() []row {
 			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Password }), Doc: "Password, plain or as a bcrypt hash."},
 		{Key: "cluster.authorization.token", Secret: true, Type: conf.Custom(ignoredType("a token for routes has no effect")),
 			Doc: "Has no effect."},
-		{Key: "cluster.authorization.timeout", Default: "1", Field: "Cluster.AuthTimeout", Reload: onSnapshot,
+		{Key: "cluster.authorization.timeout", Default: "1", Field: "Cluster.AuthTimeout", Reload: onCluster,
 			Type: conf.Seconds(func(o *Options) *float64 { return &o.Cluster.AuthTimeout }, upTo(longest)), Doc: "Seconds a server has to authenticate."},
 		{Key: "cluster.authorization.users", Type: conf.Custom(refusedType("cluster authorization does not allow multiple users")),
 			Doc: "Refused: there is one user for routes."},

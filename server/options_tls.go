@@ -59,7 +59,7 @@ func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
 
 // tlsRows are those of the block for clients.
 func tlsRows() []row {
-	rows := tlsBlock("tls", onTLS, onGuard, tlsFields{
+	rows := tlsBlock("tls", onTLS, onClients, tlsFields{
 		cert:    func(o *Options) *string { return &o.TLSCert },
 		key:     func(o *Options) *string { return &o.TLSKey },
 		ca:      func(o *Options) *string { return &o.TLSCaCert },

@@ -102,9 +102,9 @@ type change struct {
 	effects  map[conf.Effect]bool   // that they call for
 
 	// Prepared by steps; nil if they are not called for.
-	guard *guard
-	rules *routeRules
-	log   *logSink
+	clients *clientPolicy
+	routes  *routePolicy
+	log     *logSink
 }
 
 // prepareReload is the first phase. With problems the change, which may be nil,
@@ -169,10 +169,10 @@ func (s *Server) compare(old, next *Options) *change {
 			c.effects[row.Row.Reload] = true
 		}
 	}
-	if !tlsfiles.Same(s.guard.Load().tls.Current(), next.TLSConfig) {
+	if !tlsfiles.Same(s.policy.Load().tls.Current(), next.TLSConfig) {
 		c.effects[onTLS] = true
 	}
-	if !tlsfiles.Same(s.cluster.rules.Load().tls.Current(), next.Cluster.TLSConfig) {
+	if !tlsfiles.Same(s.cluster.policy.Load().tls.Current(), next.Cluster.TLSConfig) {
 		c.effects[onRouteTLS] = true
 	}
 	return c

@@ -53,7 +53,7 @@ func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
 			t.Parallel()
 			s := startReloader(t, tc.before)
 			okay(t, s.useRealLog(t))
-			before, guard, rules := s.options(), s.guard.Load(), s.cluster.rules.Load()
+			before, guard, rules := s.options(), s.policy.Load(), s.cluster.policy.Load()
 			loaded := s.ConfigTime()
 			err := s.change(t, tc.after)
 			if err == nil {
@@ -71,7 +71,7 @@ func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
 					t.Errorf("reason %d: got %q, want %q", i+1, got[i], want)
 				}
 			}
-			if s.options() != before || s.guard.Load() != guard || s.cluster.rules.Load() != rules || s.ConfigTime() != loaded {
+			if s.options() != before || s.policy.Load() != guard || s.cluster.policy.Load() != rules || s.ConfigTime() != loaded {
 				t.Error("something has changed")
 			}
 			s.okay(t, tc.before)

@@ -71,7 +71,7 @@ func TestReloadOfABrokenFileLeavesTheServerAsItWas(t *testing.T) {
 	o := mustConfigure(t, "", "-c", file, "-a", "127.0.0.1", "-p", "-1")
 	o.NoSigs = true
 	s := runReloader(t, o)
-	options, guard := s.options(), s.guard.Load()
+	options, guard := s.options(), s.policy.Load()
 	client := dialWire(t, s.Server)
 	for _, broken := range files {
 		content, err := os.ReadFile(broken)
@@ -86,7 +86,7 @@ func TestReloadOfABrokenFileLeavesTheServerAsItWas(t *testing.T) {
 				t.Errorf("%s: %v has no place", filepath.Base(broken), reason)
 			}
 		}
-		if s.options() != options || s.guard.Load() != guard {
+		if s.options() != options || s.policy.Load() != guard {
 			t.Fatalf("%s has changed something", filepath.Base(broken))
 		}
 	}

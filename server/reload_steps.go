@@ -14,7 +14,7 @@ import (
 const (
 	onSnapshot    conf.Effect = "snapshot"    // nothing: users read the options
 	onLogger      conf.Effect = "logger"      // open the new log
-	onGuard       conf.Effect = "guard"       // new connections
+	onClients     conf.Effect = "guard"       // new connections
 	onAuth        conf.Effect = "auth"        // check every client again
 	onTLS         conf.Effect = "tls"         // new handshakes
 	onLimits      conf.Effect = "limits"      // close connections that are too many
@@ -48,12 +48,12 @@ var reloadSteps = []reloadStep{
 	{of: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
 	{of: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},
 	{of: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes, first: true},
-	{of: []conf.Effect{onGuard, onAuth, onTLS}, prepare: (*Server).prepareGuard, apply: (*Server).applyGuard},
+	{of: []conf.Effect{onClients, onAuth, onTLS}, prepare: (*Server).prepareClients, apply: (*Server).applyClients},
 	{of: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
 	{of: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
 	{of: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
 	{of: []conf.Effect{onPing}, apply: (*Server).applyPing},
-	{of: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRules, apply: (*Server).applyRules},
+	{of: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
 	{of: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
 	{of: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
 	{of: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
@@ -89,23 +89,23 @@ func (s *Server) applyRoutes(c *change) {
 	}
 }
 
-// prepareGuard compiles who may come in. What has not changed is taken over, so
+// prepareClients compiles who may come in. What has not changed is taken over, so
 // that no client is checked for nothing and TLS sessions can be resumed.
-func (s *Server) prepareGuard(c *change) (err error) {
-	if c.guard, err = s.newGuard(c.new); err != nil {
+func (s *Server) prepareClients(c *change) (err error) {
+	if c.clients, err = s.newClientPolicy(c.new); err != nil {
 		return err
 	}
-	old := s.guard.Load()
+	old := s.policy.Load()
 	if !c.effects[onAuth] {
-		c.guard.auth = old.auth
+		c.clients.auth = old.auth
 	}
 	if !c.effects[onTLS] && c.old.TLSMap == c.new.TLSMap {
-		c.guard.tls, c.guard.monitorTLS = old.tls, old.monitorTLS
+		c.clients.tls, c.clients.monitorTLS = old.tls, old.monitorTLS
 	}
 	return nil
 }
 
-func (s *Server) applyGuard(c *change) { s.setGuard(c.guard) }
+func (s *Server) applyClients(c *change) { s.setClientPolicy(c.clients) }
 
 // applyInfo makes INFO for new connections; others are not informed.
 func (s *Server) applyInfo(c *change) {

@@ -366,9 +366,9 @@ func TestWhatAProgramSetStays(t *testing.T) {
 		okay(t, err)
 		o.Host, o.Port, o.NoSigs, o.TLSConfig = "127.0.0.1", RandomPort, true, mustTLS(t, certOpts(certDir(t), "server"))
 		s := runReloader(t, o)
-		holder := s.guard.Load().tls
+		holder := s.policy.Load().tls
 		s.okay(t, "authorization { timeout: 2 }")
-		if s.guard.Load().tls != holder || s.options().TLSConfig == nil {
+		if s.policy.Load().tls != holder || s.options().TLSConfig == nil {
 			t.Error("the configuration was replaced")
 		}
 	})

@@ -25,18 +25,15 @@ type route struct {
 	port    int
 
 	// Owned by the reader.
-	mustAuth  bool // nothing counts before the peer has shown credentials
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	name      string       // server id that CONNECT gave
 	imported  access.Cache // of decisions about messages
 
 	// Guarded by conn.mu.
-	remote   *peerInfo       // latest INFO of the peer, not changed in place; nil before
-	why      string          // it ends, if closeReason is not enough
-	admitted bool            // it may stay, as far as credentials go
-	shown    *ConnectOptions // what it was admitted for; nil if nothing was asked
-	check    idleCheck
+	remote *peerInfo // latest INFO of the peer, not changed in place; nil before
+	why    string    // it ends, if closeReason is not enough
+	check  idleCheck
 
 	// Atomic.
 	received atomic.Int64 // when something was received last, since the server started
@@ -69,6 +66,7 @@ const (
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r := &route{attempt: attempt, settled: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
+	r.auth = r
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.received.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
@@ -116,10 +114,6 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // do acts on one operation of a route.
 func (r *route) do(o *op, b *batch) closeReason {
-	if r.mustAuth && o.verb != verbConnect {
-		r.errorf("authorization error")
-		return closeAuthFailure
-	}
 	switch o.verb {
 	case verbMsg, verbHmsg:
 		return r.msg(o, b)
@@ -193,7 +187,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	}
 	r.active()
 	s := newSubscription(&r.conn, subject, queue, sid)
-	rules := r.srv.cluster.rules.Load()
+	rules := r.srv.cluster.policy.Load()
 	switch {
 	case !sublist.ValidSubject(s.subject):
 		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
@@ -201,8 +195,8 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	case rules.permissions.CanExport(s.subject, s.queue).Allowed():
 		s.filter.Store(rules.permissions.ExportFilter(s.subject, s.queue))
 		r.subscribe(s)
-		if r.srv.cluster.rules.Load() != rules {
-			r.review() // a reload may have missed it
+		if r.srv.cluster.policy.Load() != rules {
+			r.recheck() // a reload may have missed it
 		}
 	}
 	r.ok(b)
@@ -238,7 +232,7 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	subject, reply := o.word[0], []byte(nil)
-	if !r.imported.CanImport(r.srv.cluster.rules.Load().permissions, subject).Allowed() {
+	if !r.imported.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() {
 		return keepOpen
 	}
 	if o.words == verbRows[o.verb].max {

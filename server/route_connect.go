@@ -68,7 +68,7 @@ type routeConnect struct {
 
 // connectLine returns the CONNECT for what was dialed.
 func (r *route) connectLine() string {
-	c := routeConnect{Echo: true, TLS: r.srv.cluster.rules.Load().tls != nil, Name: r.srv.id}
+	c := routeConnect{Echo: true, TLS: r.srv.cluster.policy.Load().tls != nil, Name: r.srv.id}
 	if o := r.srv.options(); r.attempt.OwnCredentials {
 		c.User, c.Pass = o.Cluster.Username, o.Cluster.Password
 	} else {
@@ -98,13 +98,11 @@ func (r *route) connect(o *op, b *batch) closeReason {
 		return closeWrongPort
 	}
 	if r.attempt == nil {
-		r.endLimit()
-		if end := r.authenticate(&opts); end != keepOpen {
+		if end := r.logIn(&opts, b); end != keepOpen {
 			return end
 		}
 	}
-	r.connected, r.mustAuth = true, false
-	r.locked, r.readLimit = false, readSize
+	r.connected = true
 	r.verbose, r.name = opts.Verbose, opts.Name
 	r.active()
 	r.ok(b)

@@ -67,7 +67,7 @@ const (
 // interestChanged queues a change of a client's subscription for all routes.
 // The caller holds the lock of the client's conn.
 func (k *cluster) interestChanged(sub *subscription, removed bool) {
-	if !k.on || !k.rules.Load().announces(sub, removed) {
+	if !k.on || !k.policy.Load().announces(sub, removed) {
 		return
 	}
 	routes := k.active()
@@ -93,7 +93,7 @@ func (k *cluster) interestDropped(subs map[string]*subscription) {
 		return
 	}
 	all := make([]*subscription, 0, len(subs))
-	rules := k.rules.Load()
+	rules := k.policy.Load()
 	for _, sub := range subs {
 		if rules.announces(sub, true) {
 			all = append(all, sub)
@@ -318,7 +318,7 @@ func (q *interestQueue) sync() {
 	n := 0
 	for e := range q.to.srv.subs.All {
 		sub := e.Value
-		if sub.conn.role != roleClient || !k.rules.Load().announces(sub, false) {
+		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
 			continue
 		}
 		q.addCurrent(sub)
@@ -362,7 +362,7 @@ func (q *interestQueue) addCurrent(sub *subscription) {
 	c := sub.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[sub.sid] == sub && q.to.srv.cluster.rules.Load().announces(sub, false) {
+	if c.subs[sub.sid] == sub && q.to.srv.cluster.policy.Load().announces(sub, false) {
 		q.add(interestChange{sub: sub, initial: true}, 1)
 	}
 }

@@ -3,66 +3,60 @@ package server
 import (
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
 )
 
-// This file is what a reload does to the routes that there are.
-
-// prepareRules compiles what the settings say about routes. What has not changed
+// prepareRoutePolicy compiles what the settings say about routes. What has not changed
 // is taken over.
-func (s *Server) prepareRules(c *change) (err error) {
-	if c.rules, err = s.cluster.newRules(c.new); err != nil {
+func (s *Server) prepareRoutePolicy(c *change) (err error) {
+	if c.routes, err = s.cluster.newRoutePolicy(c.new); err != nil {
 		return err
 	}
-	old := s.cluster.rules.Load()
+	old := s.cluster.policy.Load()
 	if !c.effects[onRouteTLS] {
-		c.rules.tls = old.tls
+		c.routes.tls = old.tls
 	}
 	if !c.effects[onRouteAuth] {
-		c.rules.auth = old.auth
+		c.routes.auth = old.auth
 	}
 	if !c.effects[onPermissions] {
-		c.rules.permissions = old.permissions
+		c.routes.permissions = old.permissions
 	}
 	return nil
 }
 
-// applyRules puts the new rules in force, makes routes that were accepted meet
-// them, and sends every route what changed for it.
-func (s *Server) applyRules(c *change) {
+// applyRoutePolicy replaces the policy of routes, and sends every route what changed for it.
+func (s *Server) applyRoutePolicy(c *change) {
 	k := s.cluster
-	old := k.rules.Load()
+	old := k.policy.Load()
 	if c.effects[onPermissions] {
-		c.rules.former = old
+		c.routes.former = old
 	}
-	k.replaceRules(c.rules)
+	k.replacePolicy(c.routes)
 	k.renewOwn(c.new)
-	if c.effects[onRouteAuth] && c.new.CustomRouterAuthentication == nil {
-		for _, r := range k.all() {
-			r.reauthorize(c.rules)
-		}
-	}
 	if c.old.Cluster.NoAdvertise != c.new.Cluster.NoAdvertise {
 		k.learnAgain()
 	}
 	if c.effects[onPermissions] {
-		k.announceAgain(c.rules)
+		k.announceAgain(c.routes)
 	}
 }
 
-// replaceRules puts rules in the place of those in force.
-func (k *cluster) replaceRules(rules *routeRules) {
-	old := k.rules.Swap(rules)
-	if old.stopWatch != nil {
-		old.stopWatch()
-		k.watchCerts()
+// replacePolicy replaces the policy of routes. Servers that may not connect any more are closed.
+func (k *cluster) replacePolicy(p *routePolicy) {
+	before := k.policy.Swap(p)
+	var routes []*conn
+	for _, r := range k.all() {
+		routes = append(routes, &r.conn)
 	}
+	k.srv.replaced(&before.policy, &p.policy, k.watchCerts, routes)
 }
 
 // announceAgain brings live routes in line with new permissions. Peers that can
 // take updates get them: first INFO, then the interest that has become theirs to know,
 // then what is withdrawn. 1.1 cannot be: its route is closed and made again.
-func (k *cluster) announceAgain(rules *routeRules) {
+func (k *cluster) announceAgain(rules *routePolicy) {
 	var updated []*route // those that come later get all interest, by the new rules
 	for _, r := range k.active() {
 		if r.takesInfo() {
@@ -71,7 +65,7 @@ func (k *cluster) announceAgain(rules *routeRules) {
 		} else {
 			k.event(func(m *mesh.Mesh, _ time.Time) { m.Reconnect(r.id) })
 		}
-		r.review()
+		r.recheck()
 	}
 	var removed []*subscription
 	for e := range k.srv.subs.All {
@@ -92,7 +86,7 @@ func (k *cluster) announceAgain(rules *routeRules) {
 	}
 	settled := *rules
 	settled.former = nil
-	k.rules.Store(&settled)
+	k.policy.Store(&settled)
 	k.pushInterest()
 }
 
@@ -110,20 +104,13 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 	}
 }
 
-// review drops interest of the peer that may not be exported any more, and gives
-// the rest the filters that belong to it.
-func (r *route) review() {
-	permissions := r.srv.cluster.rules.Load().permissions
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for sid, sub := range r.subs {
-		if !permissions.CanExport(sub.subject, sub.queue).Allowed() {
-			delete(r.subs, sid)
-			r.srv.subs.Remove(sub.subject, sub.group(), sub)
-			continue
-		}
-		sub.filter.Store(permissions.ExportFilter(sub.subject, sub.queue))
-	}
+// recheck ends the interest of the peer that may not be exported any more.
+func (r *route) recheck() {
+	p := r.srv.cluster.policy.Load().permissions
+	r.recheckSubs(
+		func(sub *subscription) access.Decision { return p.CanExport(sub.subject, sub.queue) },
+		func(sub *subscription) *access.Filter { return p.ExportFilter(sub.subject, sub.queue) },
+	)
 }
 
 // exportsChanged sends a peer the interest that it has begun to take: before, it
@@ -135,7 +122,7 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 	k := r.srv.cluster
 	for e := range r.srv.subs.All {
 		sub := e.Value
-		if sub.conn.role != roleClient || !k.rules.Load().announces(sub, false) {
+		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
 			continue
 		}
 		if all || is.CanExport(sub.subject, sub.queue).Allowed() && !was.CanExport(sub.subject, sub.queue).Allowed() {

@@ -14,7 +14,7 @@ import (
 // handshake makes the TLS handshake, if routes use TLS. It reports false, and the route is
 // closing, if that failed.
 func (r *route) handshake() bool {
-	holder := r.srv.cluster.rules.Load().tls
+	holder := r.srv.cluster.policy.Load().tls
 	if holder == nil {
 		return true
 	}

@@ -49,7 +49,7 @@ type Server struct {
 	opts       atomic.Pointer[Options]
 	outLimits  atomic.Pointer[outLimits] // of clients
 	info       atomic.Pointer[infoText]
-	guard      atomic.Pointer[guard]
+	policy     atomic.Pointer[clientPolicy]
 	log        logging
 	configTime atomic.Int64              // UnixNano of the moment opts were loaded
 	attempted  atomic.Pointer[readFiles] // by the last reload; nil before the first
@@ -124,11 +124,11 @@ func New(opts *Options) (*Server, error) {
 	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(&o)
 	s.outLimits.Store(newOutLimits(&o))
-	g, err := s.newGuard(&o)
+	g, err := s.newClientPolicy(&o)
 	if err != nil {
 		return nil, err
 	}
-	s.setGuard(g)
+	s.setClientPolicy(g)
 	s.info.Store(newInfoText(newInfo(s.id, &o)))
 	s.renewInfo()
 	s.clients.limit = o.MaxConn
@@ -201,7 +201,7 @@ func (s *Server) open() error {
 		return nil
 	}
 	s.helpers.start(s, runtime.GOMAXPROCS(0)-1)
-	s.watchGuard(s.guard.Load())
+	s.watchClientCerts()
 	s.cluster.watchCerts()
 	if err := s.writePidFile(); err != nil {
 		return err
@@ -227,7 +227,7 @@ func (s *Server) announce() {
 		commit = "not set"
 	}
 	s.Noticef("Git commit [%s]", commit)
-	g := s.guard.Load()
+	g := s.policy.Load()
 	for _, w := range g.warnings {
 		s.Warnf("%s", w)
 	}

@@ -153,3 +153,29 @@ func (c *conn) dropSubs() (had map[string]*subscription) {
 	c.srv.cluster.pushInterest()
 	return had
 }
+
+// endedSub is a subscription that is not allowed any more, and why.
+type endedSub struct {
+	sub      *subscription
+	decision access.Decision
+}
+
+// recheckSubs ends the subscriptions of a connection that are not allowed any more, and gives the
+// others the filters that belong to them.
+func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []endedSub) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for sid, sub := range c.subs {
+		if d := may(sub); !d.Allowed() {
+			delete(c.subs, sid)
+			c.srv.subs.Remove(sub.subject, sub.group(), sub)
+			if c.role == roleClient {
+				c.srv.cluster.interestChanged(sub, true)
+			}
+			ended = append(ended, endedSub{sub, d})
+			continue
+		}
+		sub.filter.Store(filter(sub))
+	}
+	return ended
+}

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/tlsfiles"
+)
+
+// clientPolicy is who may connect to the client port, and how.
+type clientPolicy struct {
+	policy
+	monitorTLS  *tlsfiles.Holder // the TLS of the client port for HTTPS; nil without
+	tlsTimeout  time.Duration
+	tlsFirst    bool          // INFO is sent inside TLS
+	tlsFallback time.Duration // unless the client does not begin for so long; 0 = in any case
+	tlsOptional bool          // a client may do without
+	tlsVerify   bool          // certificates are demanded
+}
+
+// newClientPolicy checks and compiles what o says about clients.
+func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
+	auth, warnings, err := access.NewPolicy(clientLogin(o), s.verifier)
+	if err != nil {
+		return nil, err
+	}
+	p := &clientPolicy{
+		policy:      policy{auth: auth, warnings: warnings, authTimeout: seconds(o.AuthTimeout)},
+		tlsTimeout:  seconds(o.TLSTimeout),
+		tlsFirst:    o.TLSHandshakeFirst,
+		tlsFallback: o.TLSHandshakeFirstFallback,
+		tlsOptional: o.AllowNonTLS,
+	}
+	if err := p.prepareTLS(o); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// prepareTLS makes the holders of certificates.
+func (p *clientPolicy) prepareTLS(o *Options) error {
+	config, files := o.TLSConfig, o.tlsFiles
+	if config == nil {
+		if o.TLSMap {
+			return &settingError{"tls.verify_and_map", errors.New("verify_and_map needs TLS on the client port")}
+		}
+		if o.TLSHandshakeFirst {
+			return &settingError{"tls.handshake_first", errors.New("handshake_first needs TLS on the client port")}
+		}
+		if o.AllowNonTLS {
+			return errors.New("allow_non_tls needs TLS on the client port")
+		}
+		return nil
+	}
+	if o.TLSMap {
+		config = config.Clone()
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if files != nil {
+			mapped := *files
+			mapped.Verify, files = true, &mapped
+		}
+	}
+	if o.AllowNonTLS && (o.TLSMap || config.ClientAuth >= tls.RequireAnyClientCert || o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0) {
+		return errors.New("allow_non_tls lets clients in without TLS: it cannot go with verify, verify_and_map or handshake_first: true")
+	}
+	p.tls, p.monitorTLS = tlsfiles.NewHolder(config, tlsfiles.Clients), tlsfiles.NewHolder(config, tlsfiles.Monitoring)
+	p.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert
+	p.tlsFiles = files
+	return nil
+}
+
+// describe puts into INFO what is asked of clients.
+func (p *clientPolicy) describe(info *Info) {
+	info.AuthRequired = p.auth.Required()
+	info.TLSRequired = p.tls != nil && !p.tlsOptional
+	info.TLSAvailable = p.tls != nil && p.tlsOptional
+	info.TLSVerify = p.tls != nil && p.tlsVerify
+}
+
+// setClientPolicy replaces the policy of clients. INFO must be renewed too. Clients that may not
+// connect any more are closed, subscriptions that are not allowed any more end.
+func (s *Server) setClientPolicy(p *clientPolicy) {
+	before := s.policy.Swap(p)
+	if before == nil {
+		return // there are no clients yet
+	}
+	var clients []*conn
+	for _, c := range s.clients.all() {
+		clients = append(clients, &c.conn)
+	}
+	s.replaced(&before.policy, &p.policy, s.watchClientCerts, clients)
+}
+
+// watchClientCerts watches the certificate files of the client port.
+func (s *Server) watchClientCerts() {
+	p := s.policy.Load()
+	s.watch(&p.policy, p.tls, p.monitorTLS)
+}
+
+// certExpiry warns of a certificate of which little is left.
+func (p *clientPolicy) certExpiry(now time.Time) string {
+	end := tlsfiles.NotAfter(p.tls.Current())
+	switch left := end.Sub(now); {
+	case end.IsZero() || left > certNotice:
+		return ""
+	case left <= 0:
+		return fmt.Sprintf("The TLS certificate has expired on %s: clients will refuse it", end.Format(time.DateOnly))
+	default:
+		return fmt.Sprintf("The TLS certificate expires on %s", end.Format(time.DateOnly))
+	}
+}
+
+// certNotice is how long before its end a certificate is warned of at start.
+const certNotice = 14 * 24 * time.Hour
