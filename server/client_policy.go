@@ -24,6 +24,9 @@ type clientPolicy struct {
 // newClientPolicy checks and compiles what o says about clients.
 func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
 	auth, warnings, err := access.NewPolicy(clientLogin(o), s.verifier)
+	if wrong, ok := errors.AsType[*access.SettingError](err); ok {
+		return nil, &settingError{wrong.Setting, wrong.Err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,53 +31,46 @@
 //
 // # Who owns what
 //
-//   - The reader alone reads, acts and tears down (conn.teardown). Others may
-//     push to its outbound, or ask it to end with conn.close(reason). Every reason
-//     is a row of the table in conn_close.go: what the peer is told, what the log
-//     says, what /connz shows.
-//   - Whoever sets outbound.busy writes to the socket, and hands that right over
-//     to the writer goroutine or gives it back.
-//   - A chunk (chunk.go) belongs to whoever took it; its bytes never change once
-//     somebody else refers to them, and the last reference gives it back.
-//   - Options, INFO, limits and permissions are snapshots behind atomic pointers.
-//     Nobody changes one; a reload makes another.
+//   - The reader alone reads, acts and tears down (conn.teardown). Others may push to its
+//     write queue, or ask it to end with conn.close(reason). Every reason is a row of the table in
+//     conn_close.go: the -ERR, the line of the log, the text in /connz.
+//   - The goroutine that has set outbound.busy writes to the socket. It passes that right to
+//     the writer goroutine, or gives it up.
+//   - A chunk (chunk.go) belongs to the one who took it; its bytes never change while there is
+//     another reference, and the last reference gives it back.
+//   - Options, INFO, limits, policies and permissions are snapshots behind atomic pointers. They
+//     never change; a reload makes others.
 //
 // # Where the settings come from
 //
-// A setting is a row (options_rows.go and its neighbours); what a row is, package
-// conf says. The keys of the file, the flags, the usage text, the tables in the
-// README, --print-config and the comparison at a reload all come from the rows.
-// options_load.go lays the file, then the flags that were typed, over one another;
-// what is left takes the defaults. commandline.go is what the program does with its
-// arguments. Signals, pid and ports files, -sl and the service manager are in
-// internal/process, which process.go drives.
+// A setting is a row (options_rows.go and its neighbours); package conf defines what a row is. The
+// keys of the file, the flags, the usage text, the tables in conf/README.md, --print-config and the
+// comparison at a reload all come from the rows. options_load.go applies the file, then the flags;
+// the rest are defaults. commandline.go is what the program does with its arguments. Signals, pid
+// and ports files, -sl and the service manager are in internal/process, which process.go drives.
 //
 // # When the settings change
 //
-// A reload (reload.go) has two phases. It reads the file again under the flags,
-// compares the rows of options_rows.go, and prepares all that can fail; any reason
-// against it ends it there. Then it swaps the options and takes the steps of
-// reload_steps.go that the changed rows call for. What is compiled from options is
-// a snapshot of its own: the guard (who comes in as a client), the rules of routes,
-// the limits of the way out, INFO. Whoever acts by one of them and is not yet in a
-// registry looks again afterwards whether it is still the one in force, so that a
-// reload misses nobody. Files of certificates are watched (reload_watch.go), the configuration if
-// --watch-config asks for it; new certificates are put where handshakes get them, a
-// [tlsfiles.Holder], without a reload.
+// A reload (reload.go) has two phases. It reads the file again under the flags, compares the rows,
+// and prepares all that can fail; any error ends it there. Then it swaps the options and takes the
+// steps of reload_steps.go that the changed rows call for. What is compiled from options is a
+// snapshot of its own: the policies of clients and routes (client_policy.go, route_policy.go),
+// limits, INFO. A connection that acts by one of them before it is registered looks afterwards
+// whether it is still in force, so that a reload misses none. Certificate files are watched
+// (reload_watch.go), the configuration if --watch-config asks for it; new certificates are used by
+// new handshakes, through a [tlsfiles.Holder], without a reload.
 //
 // # When a subscriber lags
 //
-// Its backlog may grow to max_pending, and a write may make no progress for
-// write_deadline; then it is a slow consumer and is cut, and one line of the log
-// says who, by which limit, how much, how long and on which subject. All
-// backlogs together may hold max_pending_total; above that the longest is cut.
-// A publisher is held back, for at most 100 ms at a time, only while every
-// connection that receives from its batch is far behind: one slow reader never
-// slows the others, and a fast publisher does not kill its only subscriber. While
-// all of them are half full and read on it is held again, for write_deadline at
-// most. A client that has subscribed and publishes to another server is held, within
-// the same bounds, until that server has been sent its subscriptions (route_interest.go):
-// a request must not overtake its inbox.
+// Its backlog may grow to max_pending, and a write may make no progress for write_deadline; then it
+// is a slow consumer and is disconnected, and one line of the log says which, by which limit, how
+// much, how long and on which subject. All backlogs together may hold max_pending_total; above that
+// the longest is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at a
+// time, only while every connection that receives from its batch lags: one slow reader never slows
+// the others, and a fast publisher does not disconnect its only subscriber. While all of them are
+// near full and read on it is stalled again, for write_deadline at most. A client that has
+// subscribed and publishes to another server waits, within the same bounds, until that server has
+// been sent its subscriptions (route_interest.go): a request must not overtake its inbox.
 //
 // # Looking inside
 //
@@ -104,16 +97,17 @@
 // two things more (cluster_info.go): that a third server was lost, and that a connection
 // is closed as a duplicate.
 //
-// # The way in
+// # Login
 //
-// entrance.go and route_auth.go are the ways in for clients and servers: INFO,
-// TLS (client_tls.go, route_tls.go), CONNECT. Package access decides who may log in, and
-// what a peer may publish and subscribe to; access.go makes of the options what that
-// package takes, client_permissions.go is what a client is told. What takes long, a
-// piece of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which
-// leaves a processor to the messages; others wait in the order of arrival. Each step
-// has an [admission.Timer], a time limit that stands still under overload. Until its
-// login a connection is locked: knock lets nothing but a CONNECT pass.
+// A connection begins with INFO (client_connect.go, route_connect.go) and TLS (conn_tls.go,
+// client_tls.go, route_tls.go). Then clients, and routes that were accepted, log in (conn_login.go):
+// the connection waits for CONNECT, package access checks the credentials by the policy in force,
+// and the connection is bound to an identity; a reload revalidates it. access.go converts options
+// into what that package takes, client_permissions.go applies its decisions to PUB and SUB. What
+// takes long, a piece of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which
+// leaves a processor to the messages; others wait in the order of arrival. Each step has an
+// [admission.Timer], a time limit that is paused under overload. Until its login a connection is
+// locked: beforeLogin accepts nothing but a CONNECT.
 //
 // # The order of locks
 //
