@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // guardedHouse asks for logins, within wait, at both of its ports.
@@ -67,16 +69,16 @@ func TestLockedConnectionsAreSmall(t *testing.T) {
 		s, err := New(&Options{MaxControlLine: 512, Users: []*User{{Username: "u", Password: "p"}}})
 		okay(t, err)
 		c := sunk(t, s)
-		c.role, c.locked, c.readLimit = role, true, smallChunk
+		c.role, c.locked, c.readLimit = role, true, netio.SmallSize
 		text := "CONNECT {" + strings.Repeat("x", 400)
-		c.in.filled(copy(c.in.space(c.readLimit), text))
+		c.in.Filled(copy(c.in.Space(c.readLimit), text))
 		if r := c.work(); r != keepOpen {
 			t.Fatalf("role %d: ends with %v", role, r)
 		}
-		if held := cap(c.in.ck.b); held > smallChunk {
-			t.Errorf("role %d: holds %d bytes, want %d at most", role, held, smallChunk)
+		if held := cap(c.in.Bytes()); held > netio.SmallSize {
+			t.Errorf("role %d: holds %d bytes, want %d at most", role, held, netio.SmallSize)
 		}
-		c.in.filled(copy(c.in.space(c.readLimit), strings.Repeat("x", 200)))
+		c.in.Filled(copy(c.in.Space(c.readLimit), strings.Repeat("x", 200)))
 		if r := c.work(); r != closeMaxControlLine {
 			t.Errorf("role %d: %v, want %v", role, r, closeMaxControlLine)
 		}

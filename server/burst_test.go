@@ -127,7 +127,7 @@ func TestSlowOneDoesNotHoldThePublisher(t *testing.T) {
 	if got := s.NumSlowConsumers(); got != 0 {
 		t.Errorf("got %d slow consumers, want 0", got)
 	}
-	if got := s.pending.Load(); got < highWater {
+	if got := s.io.Pending.Load(); got < highWater {
 		t.Errorf("got %d bytes pending, want more than the high-water mark: nobody lagged", got)
 	}
 }

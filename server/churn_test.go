@@ -93,7 +93,7 @@ func TestNothingIsLeftOfRudeClients(t *testing.T) {
 	wg.Wait()
 	eventually(t, "no client is registered", func() bool { return s.NumClients() == 0 })
 	eventually(t, "no subscription is left", func() bool { return s.NumSubscriptions() == 0 })
-	if got := s.pending.Load(); got != 0 {
+	if got := s.io.Pending.Load(); got != 0 {
 		t.Errorf("%d bytes are pending for nobody", got)
 	}
 	// A client that the server closes lingers, so more than atATime may overlap.

@@ -371,10 +371,10 @@ func (s *simulation) meshed() string {
 
 // mutual reports whether both ends of a route take it for the route.
 func (s *simulation) mutual(srv *Server, r *route) bool {
-	near := r.link.conn()
+	near := r.link.Conn()
 	for _, n := range s.nodes {
 		for _, o := range n.srv.cluster.active() {
-			far := o.link.conn()
+			far := o.link.Conn()
 			if far.LocalAddr().String() == near.RemoteAddr().String() && far.RemoteAddr().String() == near.LocalAddr().String() {
 				return n.srv.id == r.remoteID() && o.remoteID() == srv.id
 			}

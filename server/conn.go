@@ -15,6 +15,7 @@ import (
 	"gnatsd/conf"
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
+	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
 
@@ -33,13 +34,13 @@ type conn struct {
 	ops        operator      // what this role does with operations
 	auth       authenticator // the login of this role; nil if it has none
 	nc         net.Conn      // the socket; what goes over it, TLS included, is link's
-	link       link
+	link       netio.Link
 	start      int64  // UnixNano
 	tracing    bool   // sampled when the connection was made
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
 
 	// Owned by the reader.
-	in        inbuf
+	in        netio.ReadBuffer
 	readLimit int                            // bytes asked for in one read
 	cursor    *sublist.Cursor[*subscription] // nil until it publishes
 	noEcho    bool                           // its own messages do not come back
@@ -67,12 +68,12 @@ type conn struct {
 	headers    atomic.Bool                        // the peer takes HMSG
 	ending     atomic.Uint32                      // closeReason; 0 while it lives
 	abort      atomic.Pointer[context.CancelFunc] // what the reader waits for, if not the socket
-	lag        atomic.Pointer[outStats]           // how far behind a slow consumer was
+	lag        atomic.Pointer[netio.Stats]        // how far behind a slow consumer was
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
 
-	out outbound
+	out netio.WriteQueue
 }
 
 // operator is a role: it acts on framed operations.
@@ -101,9 +102,9 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.start = time.Now().UnixNano()
 	c.lastActive.Store(c.start)
 	c.tracing = s.log.tracing()
-	c.readLimit = readSize
-	c.nc, c.link = nc, newLink(nc, &s.busyPoll)
-	c.out.link, c.out.owner, c.out.total, c.out.lim = c.link, c, &s.pending, s.outLimits.Load()
+	c.readLimit = netio.ReadSize
+	c.nc, c.link = nc, netio.NewLink(nc, &s.io.BusyPoll)
+	c.out.Init(c.link, c, &s.io, s.writeLimits.Load())
 }
 
 // peer returns the address of the peer, without brackets; "" if it has none.
@@ -139,12 +140,12 @@ func (c *conn) serve() {
 // connection has ended.
 func (c *conn) receive() bool {
 	for {
-		_, err := c.link.recv(&c.in, c.readLimit)
+		_, err := c.link.Recv(&c.in, c.readLimit)
 		switch {
 		case c.ended():
 			return false
 		case err == nil:
-			if !c.in.short() {
+			if !c.in.Incomplete() {
 				return true
 			}
 		case isEOF(err):
@@ -171,14 +172,14 @@ func newReaderScratch(s *Server) *readerScratch {
 // work acts on the operations that have been read. Everything they cause has been handed over
 // when it returns.
 func (c *conn) work() closeReason {
-	c.srv.busyPoll.begin()
+	c.srv.io.BusyPoll.Begin()
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.batch.begin(c)
 	w.limits = c.frameLimits()
 	defer c.endWork(w)
 	b, o := &w.batch, &w.op
-	for !c.in.short() {
-		unread := c.in.unread()
+	for !c.in.Incomplete() {
+		unread := c.in.Unread()
 		if c.locked {
 			if r := c.beforeLogin(unread[0]); r != keepOpen {
 				return r
@@ -189,17 +190,17 @@ func (c *conn) work() closeReason {
 			return c.badFrame(err, o)
 		}
 		if n == 0 {
-			c.in.want(want, keep)
+			c.in.Need(want, keep)
 			break
 		}
 		if c.tracing {
 			c.traceIn(o)
 		}
-		b.at = uint32(c.in.r)
+		b.at = uint32(c.in.Offset())
 		if r := c.ops.do(o, b); r != keepOpen {
 			return r
 		}
-		c.in.take(n)
+		c.in.Consume(n)
 		if o.verb == verbConnect {
 			w.limits = c.frameLimits()
 		}
@@ -217,7 +218,7 @@ func (c *conn) endWork(w *readerScratch) {
 	c.srv.scratch.Put(w)
 	c.flushCursor()
 	c.srv.shed()
-	c.srv.busyPoll.end()
+	c.srv.io.BusyPoll.End()
 }
 
 // frameLimits are what the framing of the connection depends on now.
@@ -255,7 +256,7 @@ var frameEnds = [...]closeReason{
 func (c *conn) badFrame(err frameError, o *op) closeReason {
 	switch err {
 	case frameUnknown:
-		text := withoutJSON(c.in.unread())
+		text := withoutJSON(c.in.Unread())
 		c.errorf("%s parser ERROR, state=%d, i=%d: proto='%q...'", c.ops.label(), 0, 0, text[:min(len(text), 32)])
 	case frameArgs:
 		c.errorf("%s Parse Error: '%s'", parserNames[o.verb], printable(o.args))
@@ -380,15 +381,15 @@ func (c *conn) teardown() {
 	if words {
 		c.sendErr(row.wire)
 	}
-	c.out.finish(wait)
+	c.out.Finish(wait)
 	if words || row.linger {
 		c.linger()
 	}
 	if wait == 0 {
 		c.nc.Close() // TLS would want to say goodbye, to a peer that does not listen
 	}
-	c.link.conn().Close()
-	c.in.drop()
+	c.link.Conn().Close()
+	c.in.Clear()
 	c.debugf("%s connection closed", c.ops.label())
 	c.srv.slots.give(c.slot)
 	c.srv.conns.Done()
@@ -406,7 +407,7 @@ func (c *conn) logEnd(row *closeRow) {
 // linger lets the peer read the last words: closing a socket with unread input
 // resets it, and may take them away again. It reads on for a moment.
 func (c *conn) linger() {
-	nc := c.link.conn()
+	nc := c.link.Conn()
 	half, ok := nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
@@ -430,7 +431,7 @@ const (
 
 // send queues text for the peer from any goroutine.
 func (c *conn) send(text string) {
-	c.out.push(&load{segs: []seg{{b: []byte(text)}}, bytes: len(text)})
+	c.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(text)}}, Bytes: len(text)})
 }
 
 // sendErr queues an -ERR.
@@ -441,12 +442,21 @@ func (c *conn) sendErr(text string) {
 	c.send("-ERR '" + text + "'\r\n")
 }
 
+// SlowConsumer ends a connection that has exceeded a limit of its write queue.
+func (c *conn) SlowConsumer(exceeded netio.Limit) {
+	if exceeded == netio.LimitDeadline {
+		c.slowConsumer(closeSlowDeadline)
+		return
+	}
+	c.slowConsumer(closeSlowPending)
+}
+
 // slowConsumer ends a connection that does not take what it subscribed to.
 func (c *conn) slowConsumer(r closeReason) {
 	if c.ended() {
 		return
 	}
-	stats := c.out.stats()
+	stats := c.out.Stats()
 	c.lag.CompareAndSwap(nil, &stats) // before the end: the closed record tells it
 	if !c.ending.CompareAndSwap(0, uint32(r)) {
 		return
@@ -456,8 +466,8 @@ func (c *conn) slowConsumer(r closeReason) {
 	c.wake()
 }
 
-// writeFailed ends a connection whose socket is broken.
-func (c *conn) writeFailed(err error) {
+// WriteFailed ends a connection whose socket is broken.
+func (c *conn) WriteFailed(err error) {
 	if isTimeout(err) {
 		return // the slow consumer it is has been closed
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -56,7 +57,7 @@ func (c *conn) awaitCredentials() {
 		}
 	}
 	if c.locked {
-		c.readLimit = smallChunk
+		c.readLimit = netio.SmallSize
 		c.setLimit(c.auth.policy().authTimeout, closeAuthTimeout)
 	}
 }
@@ -89,7 +90,7 @@ func (c *conn) logIn(opts *ConnectOptions, b *batch) closeReason {
 			break // else a reload came in between, and knows better
 		}
 	}
-	c.locked, c.readLimit = false, readSize
+	c.locked, c.readLimit = false, netio.ReadSize
 	return keepOpen
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -21,8 +22,8 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 		return err
 	}
 	c.mute = false
-	c.link = newPlainLink(tc)
-	c.out.link = c.link
+	c.link = netio.NewLink(tc, &c.srv.io.BusyPoll)
+	c.out.SetLink(c.link)
 	state := tc.ConnectionState()
 	c.mu.Lock()
 	c.tls, c.tlsVersion, c.tlsCipher = tc, state.Version, state.CipherSuite
@@ -53,7 +54,7 @@ func (c *conn) resumeReading() {
 // unread makes bytes that were read before the first that the reader gets.
 func (c *conn) unread(read []byte) {
 	if len(read) > 0 {
-		n := copy(c.in.space(smallChunk), read)
-		c.in.filled(n)
+		n := copy(c.in.Space(netio.SmallSize), read)
+		c.in.Filled(n)
 	}
 }

@@ -145,7 +145,7 @@ const (
 func (b *batch) begin(c *conn) {
 	opts := c.srv.options()
 	b.from = c
-	b.in = c.in.ck.b[:0]
+	b.in = c.in.Bytes()[:0]
 	b.maxPending = opts.MaxPending
 	b.limit = int(min(maxStaged, max(opts.MaxPending/2, 1)))
 	b.preferLocal = opts.Cluster.PreferLocal

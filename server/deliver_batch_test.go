@@ -23,7 +23,7 @@ func onFake(t *testing.T, s *Server, l *fakeLink) *client {
 	t.Cleanup(func() { near.Close(); far.Close() })
 	c := newClient(s, near)
 	c.link = fakeConn{l, near}
-	c.out.link = c.link
+	c.out.SetLink(c.link)
 	c.verbose, c.pedantic = false, false
 	return c
 }
@@ -34,16 +34,16 @@ type fakeConn struct {
 	nc net.Conn
 }
 
-func (f fakeConn) conn() net.Conn { return f.nc }
+func (f fakeConn) Conn() net.Conn { return f.nc }
 
 // deliverTo gives a client bytes as if it had read them in one go, and lets it work.
 func deliverTo(t *testing.T, c *client, text string) {
 	t.Helper()
-	n := copy(c.in.space(len(text)), text)
+	n := copy(c.in.Space(len(text)), text)
 	if n < len(text) {
 		t.Fatalf("room for %d bytes of %d", n, len(text))
 	}
-	c.in.filled(n)
+	c.in.Filled(n)
 	if r := c.work(); r != keepOpen {
 		t.Fatalf("the connection ends: %v", r)
 	}
@@ -51,8 +51,8 @@ func deliverTo(t *testing.T, c *client, text string) {
 
 // batchOf begins a batch of c, which has read text and has yet to act on it.
 func batchOf(c *client, text string) *batch {
-	copy(c.in.space(len(text)), text)
-	c.in.filled(len(text))
+	copy(c.in.Space(len(text)), text)
+	c.in.Filled(len(text))
 	b := &newReaderScratch(c.srv).batch
 	b.begin(&c.conn)
 	return b
@@ -113,7 +113,7 @@ func (m *batchModel) run() {
 	for len(m.subs) > 0 {
 		m.leave(0)
 	}
-	if got := m.srv.pending.Load(); got != 0 {
+	if got := m.srv.io.Pending.Load(); got != 0 {
 		m.t.Errorf("%d bytes pending when all have left", got)
 	}
 	if got, most := m.srv.slots.next, uint32(14); got > most {
@@ -172,9 +172,8 @@ func (m *batchModel) leave(i int) {
 	m.t.Helper()
 	mc := m.subs[i]
 	m.subs = slices.Delete(m.subs, i, i+1)
-	ended(m.t, &mc.c.out)
+	allWritten(m.t, &mc.c.out)
 	mc.c.dropSubs()
-	mc.c.out.finish(0)
 	m.srv.slots.give(mc.c.slot)
 	out, overlap := mc.link.taken()
 	if overlap {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"gnatsd/server/internal/netio"
 )
 
 // BenchmarkDeliver hands batches over to sockets that cost nothing.
@@ -35,14 +37,14 @@ func BenchmarkDeliver(b *testing.B) {
 			p := sunk(b, s)
 			var batch strings.Builder
 			msgs := 0
-			for ; batch.Len() < readSize-1000; msgs++ {
+			for ; batch.Len() < netio.ReadSize-1000; msgs++ {
 				fmt.Fprintf(&batch, "PUB %s 128\r\n%s\r\n", c.pub(msgs), strings.Repeat("x", 128))
 			}
 			text := batch.String()
 			handle(b, p, text)
 			before := int64(0)
 			for _, sub := range all {
-				before += sub.out.stats().msgs
+				before += sub.out.Stats().Messages
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -51,7 +53,7 @@ func BenchmarkDeliver(b *testing.B) {
 			}
 			n := -before
 			for _, sub := range all {
-				n += sub.out.stats().msgs
+				n += sub.out.Stats().Messages
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/delivery")
 		})

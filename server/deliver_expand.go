@@ -3,6 +3,8 @@ package server
 import (
 	"slices"
 	"strconv"
+
+	"gnatsd/server/internal/netio"
 )
 
 // expansion is what one goroutine needs to hand a batch over: memory in which the messages of one
@@ -12,13 +14,13 @@ type expansion struct {
 	now int64 // UnixNano
 
 	// Of the target under way.
-	t       *target
-	buf     []byte // control lines, and payloads but the large ones
-	cut     int    // how much of buf is in load.segs
-	large   int    // bytes of load.segs that are not in buf
-	load    load
-	lagging bool
-	mixed   mixedEntries // if it has several sources
+	t        *target
+	buf      []byte // control lines, and payloads but the large ones
+	cut      int    // how much of buf is in delivery.Segments
+	large    int    // bytes of delivery.Segments that are not in buf
+	delivery netio.Delivery
+	lagging  bool
+	mixed    mixedEntries // if it has several sources
 
 	// The control line that was written last into buf, to be copied for the next message.
 	headSub        *subscription
@@ -32,8 +34,8 @@ type expansion struct {
 	headless bool
 
 	msgs, bytes int64
-	reached     int         // targets that got messages
-	lag         []*outbound // those of them that lag behind
+	reached     int                 // targets that got messages
+	lag         []*netio.WriteQueue // those of them that lag behind
 }
 
 const (
@@ -60,7 +62,7 @@ func (x *expansion) start(b *batch, now int64) {
 // finish forgets what the memory referred to.
 func (x *expansion) finish() {
 	clear(x.lag)
-	clear(x.load.segs[:cap(x.load.segs)])
+	clear(x.delivery.Segments[:cap(x.delivery.Segments)])
 	x.empty()
 	x.lag, x.b, x.t = x.lag[:0], nil, nil
 	clear(x.mixed.list[:cap(x.mixed.list)])
@@ -73,7 +75,7 @@ func (x *expansion) finish() {
 // empty prepares for another target, or for the rest of one.
 func (x *expansion) empty() {
 	x.buf, x.cut, x.large = x.buf[:0], 0, 0
-	x.load = load{segs: x.load.segs[:0]}
+	x.delivery = netio.Delivery{Segments: x.delivery.Segments[:0]}
 	x.headSub, x.whole = nil, false
 }
 
@@ -244,8 +246,8 @@ func (x *expansion) addText(part textPart) {
 	x.makeRoom(len(text))
 	x.buf = append(x.buf, text...)
 	if part.payload >= 0 {
-		x.load.msgs++
-		x.load.payload += int64(part.payload)
+		x.delivery.Messages++
+		x.delivery.Payload += int64(part.payload)
 	}
 }
 
@@ -278,10 +280,10 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		} else {
 			x.addLarge(payload)
 		}
-		x.load.msgs++
-		x.load.payload += int64(size)
-		x.load.over = x.load.over || over
-		x.load.subject = b.bytesAt(l.subject, l.subjectLen)
+		x.delivery.Messages++
+		x.delivery.Payload += int64(size)
+		x.delivery.TooLarge = x.delivery.TooLarge || over
+		x.delivery.Subject = b.bytesAt(l.subject, l.subjectLen)
 		at += l.stride
 	}
 }
@@ -289,7 +291,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 // makeRoom makes sure that n bytes can be appended to buf, and that one write does not get too
 // large.
 func (x *expansion) makeRoom(n int) {
-	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.load.segs) >= maxLoadSegs {
+	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.delivery.Segments) >= maxLoadSegs {
 		x.push()
 		x.empty()
 		x.buf = slices.Grow(x.buf, n)
@@ -349,14 +351,14 @@ func appendTail(text, reply []byte, header, size int) []byte {
 // addLarge adds a payload where it was read.
 func (x *expansion) addLarge(payload []byte) {
 	x.cutOff()
-	x.load.segs = append(x.load.segs, seg{b: payload, ck: x.b.from.in.ck})
+	x.delivery.Segments = append(x.delivery.Segments, netio.Segment{Bytes: payload, Chunk: x.b.from.in.Chunk()})
 	x.large += len(payload)
 }
 
 // cutOff makes what is new in buf a part of the next write.
 func (x *expansion) cutOff() {
 	if len(x.buf) > x.cut {
-		x.load.segs = append(x.load.segs, seg{b: x.buf[x.cut:]})
+		x.delivery.Segments = append(x.delivery.Segments, netio.Segment{Bytes: x.buf[x.cut:]})
 		x.cut = len(x.buf)
 	}
 }
@@ -364,15 +366,15 @@ func (x *expansion) cutOff() {
 // push writes to the target what has been added. It may be done again, to another one.
 func (x *expansion) push() {
 	x.cutOff()
-	if len(x.load.segs) == 0 {
+	if len(x.delivery.Segments) == 0 {
 		return
 	}
-	load := x.load
-	load.bytes = len(x.buf) + x.large
-	if load.msgs > 0 {
-		load.born, x.t.readAt = x.t.readAt, 0
-		x.msgs += load.msgs
-		x.bytes += load.payload
+	d := x.delivery
+	d.Bytes = len(x.buf) + x.large
+	if d.Messages > 0 {
+		d.ReadAt, x.t.readAt = x.t.readAt, 0
+		x.msgs += d.Messages
+		x.bytes += d.Payload
 	}
-	x.lagging = x.t.c.out.push(&load)
+	x.lagging = x.t.c.out.Push(&d)
 }

@@ -94,7 +94,7 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 			b := batchOf(c, "PUB work 2\r\nhi\r\n")
 			var o op
 			limits := c.frameLimits()
-			limits.next(c.in.unread(), &o)
+			limits.next(c.in.Unread(), &o)
 			if c.pub(&o, b); len(b.entries) != 1 {
 				t.Fatal("the member was not chosen")
 			}

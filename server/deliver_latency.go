@@ -90,8 +90,8 @@ func (s *sampler) took(now int64) {
 	s.left = rand.Uint32N(2*s.every - 1) // every-1 on average
 }
 
-// written notes that bytes read at born (UnixNano) were taken by the socket of c.
-func (c *conn) written(born int64) {
+// Written notes that bytes read at born (UnixNano) were taken by the socket of c.
+func (c *conn) Written(born int64) {
 	of := &c.srv.latency.clients
 	if c.role == roleRoute {
 		of = &c.srv.latency.routes

@@ -58,23 +58,6 @@ func TestSamplerBoundsSamplesAndKeepsThemWhenTheyAreFew(t *testing.T) {
 	}
 }
 
-func TestSamplesOfABacklogEndWithTheirBytes(t *testing.T) {
-	t.Parallel()
-	b := &backlog{}
-	b.follow(0, 5)
-	b.follow(7, 10)
-	b.follow(8, 20) // there is one already
-	for i, step := range []struct{ n, want int64 }{{9, 0}, {0, 0}, {1, 7}, {10, 0}} {
-		if got := b.sample.sent(step.n); got != step.want {
-			t.Errorf("step %d: got %d, want %d", i, got, step.want)
-		}
-	}
-	b.follow(9, 1)
-	if got := b.sample.sent(100); got != 9 {
-		t.Errorf("got %d, want 9", got)
-	}
-}
-
 func TestDeliveriesAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)
@@ -114,11 +97,11 @@ func TestMeasuringFollowsWhatWaits(t *testing.T) {
 	frame := fmt.Sprintf("PUB foo %d\r\n%s\r\n", 64<<10, strings.Repeat("x", 64<<10))
 	for deadline := time.Now().Add(patience); ; {
 		sent := 0
-		for ; s.pending.Load() < 1<<20; sent++ {
+		for ; s.io.Pending.Load() < 1<<20; sent++ {
 			okay(t, pub.send(frame))
 		}
 		eventually(t, "the backlog is old", func() bool {
-			return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.stats().lag > 60*time.Millisecond })
+			return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Stats().Lag > 60*time.Millisecond })
 		})
 		for range sent {
 			if d, err := sub.next(); d == nil || err != nil {

@@ -131,7 +131,7 @@ func (m *mix) run() {
 		m.check(mc, members)
 	}
 	m.checkGroups(members)
-	if got := m.srv.pending.Load(); got != 0 {
+	if got := m.srv.io.Pending.Load(); got != 0 {
 		m.t.Errorf("%d bytes pending at the end", got)
 	}
 }
@@ -170,8 +170,7 @@ func (m *mix) mayGet(mc *mixClient, s *mixSub, i int) bool {
 
 // check compares what a client got with what it must have got.
 func (m *mix) check(mc *mixClient, members map[int]map[string]int) {
-	ended(m.t, &mc.c.out)
-	mc.c.out.finish(0)
+	allWritten(m.t, &mc.c.out)
 	out, overlap := mc.link.taken()
 	if overlap {
 		m.t.Error("two wrote to one socket at a time")

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"gnatsd/server/internal/netio"
 )
 
 // flushHelpers are goroutines that take a part of flushes with many targets, on cores that are
@@ -29,7 +31,7 @@ type flushJob struct {
 	msgs   int64
 	bytes  int64
 	reach  int
-	lag    []*outbound
+	lag    []*netio.WriteQueue
 }
 
 const (

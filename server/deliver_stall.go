@@ -1,23 +1,36 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"gnatsd/server/internal/netio"
+)
 
 // stall holds a publisher back while everyone who receives from it lags behind (a producer stall).
 type stall struct {
 	resume chan bool // made once
 }
 
-// stallStep is the longest time a publisher is stalled at a time.
-const stallStep = 100 * time.Millisecond
+const (
+	// highWater is how many bytes a connection may have pending before it lags, unless a quarter of
+	// max_pending is less.
+	highWater = 1 << 20
+	// stallStep is the longest time a publisher is stalled at a time.
+	stallStep = 100 * time.Millisecond
+	// maxStallTargets bounds how many targets a stalled publisher waits for.
+	maxStallTargets = 64
+)
 
-// maxStallTargets bounds how many targets a stalled publisher waits for.
-const maxStallTargets = 64
+// newWriteLimits returns what a client may have pending.
+func newWriteLimits(o *Options) *netio.Limits {
+	return &netio.Limits{MaxPending: o.MaxPending, HighWater: min(highWater, o.MaxPending/4), WriteDeadline: o.WriteDeadline}
+}
 
 // wait waits until one of the targets, all of which lag, has caught up. Once is
 // enough while there is room for what the publisher may send next; when all are
 // so full that it might disconnect them, although they read, it waits on, as long as a
 // write may take.
-func (w *stall) wait(b *batch, lagging []*outbound) {
+func (w *stall) wait(b *batch, lagging []*netio.WriteQueue) {
 	targets := lagging[:min(len(lagging), maxStallTargets)]
 	for stalled := time.Duration(0); w.once(targets); {
 		stalled += stallStep
@@ -29,7 +42,7 @@ func (w *stall) wait(b *batch, lagging []*outbound) {
 
 // once waits for stallStep. It reports false if one of the targets does not
 // lag, or stopped lagging meanwhile.
-func (w *stall) once(targets []*outbound) bool {
+func (w *stall) once(targets []*netio.WriteQueue) bool {
 	if w.resume == nil {
 		w.resume = make(chan bool, 1)
 	}
@@ -37,13 +50,13 @@ func (w *stall) once(targets []*outbound) bool {
 	case <-w.resume: // left over from an earlier wait
 	default:
 	}
-	for i, o := range targets {
-		if !o.await(w.resume) {
-			forgetAll(targets[:i], w.resume)
+	for i, q := range targets {
+		if !q.NotifyResume(w.resume) {
+			stopNotify(targets[:i], w.resume)
 			return false
 		}
 	}
-	defer forgetAll(targets, w.resume)
+	defer stopNotify(targets, w.resume)
 	timer := time.NewTimer(stallStep)
 	defer timer.Stop()
 	select {
@@ -54,15 +67,15 @@ func (w *stall) once(targets []*outbound) bool {
 	}
 }
 
-func forgetAll(targets []*outbound, resume chan<- bool) {
-	for _, o := range targets {
-		o.forget(resume)
+func stopNotify(targets []*netio.WriteQueue, resume chan<- bool) {
+	for _, q := range targets {
+		q.StopNotify(resume)
 	}
 }
 
-func allNearFull(targets []*outbound) bool {
-	for _, o := range targets {
-		if !o.crowded() {
+func allNearFull(targets []*netio.WriteQueue) bool {
+	for _, q := range targets {
+		if !q.NearFull() {
 			return false
 		}
 	}

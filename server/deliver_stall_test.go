@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // TestPublisherIsHeld runs publishers against sockets that stand still for a
@@ -56,11 +58,11 @@ func TestPublisherIsHeld(t *testing.T) {
 				for i, sub := range subs {
 					if sub.ended() {
 						cut++
-						sub.out.finish(0)
-						ended(t, &sub.out)
+						sub.out.Finish(0)
+						allWritten(t, &sub.out)
 						continue
 					}
-					ended(t, &sub.out)
+					allWritten(t, &sub.out)
 					want := c.messages * (len(fmt.Sprintf("MSG foo 1 %d\r\n", size)) + size + 2)
 					if got := links[i].sum; got != want {
 						t.Errorf("subscriber %d: got %d bytes, want %d", i, got, want)
@@ -82,7 +84,7 @@ func atRate(rate int, deadline time.Duration) *fakeLink {
 	}
 	return &fakeLink{
 		forgets: true,
-		try:     func(int) (int, error) { return 0, errWouldBlock },
+		try:     func(int) (int, error) { return 0, netio.ErrWouldBlock },
 		wait: func(n int) (int, error) {
 			if rate < 0 {
 				time.Sleep(deadline)

@@ -5,11 +5,11 @@
 //
 // Everything that happens to a message happens in this order, and forward only:
 //
-//	socket → inbuf → frameLimits.next → operator.do → match → batch → expansion → outbound.push → socket
+//	socket → netio.ReadBuffer → frameLimits.next → operator.do → match → batch → expansion → netio.WriteQueue → socket
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve). The reader waits for bytes
-// without holding memory for them (link.go, inbuf.go), and may poll for a moment before it sleeps
-// (busypoll.go). What one read brought is a [batch]. The parser (parser.go) returns one operation after
+// without holding memory for them, and may poll for a moment before it sleeps (package netio). What
+// one read brought is a [batch]. The parser (parser.go) returns one operation after
 // the other, with a count where equal ones follow each other, and the role of the connection acts
 // on each (client.go, route.go). A publication is matched (package sublist), and the batch notes
 // its place in the read buffer for those who get it: once for a whole list of plain subscriptions,
@@ -19,9 +19,9 @@
 // At the end of the batch, or after some milliseconds, the batch is flushed target by target
 // (deliver_flush.go): all that a target gets is written out in the memory of an [expansion]
 // (deliver_expand.go), which the next target with the same messages and sid uses as it is, and
-// pushed (outbound.go). Idle cores help with many targets (deliver_spread.go). If no one is writing
+// pushed (netio.WriteQueue). Idle cores help with many targets (deliver_spread.go). If no one is writing
 // to a target, the push makes one attempt to write, without waiting. Only what the socket does not
-// take is copied into a backlog (backlog.go), and only while there is a backlog there is a
+// take is copied into a backlog, and only while there is a backlog there is a
 // goroutine that writes it. The reader's own connection comes last, so that a PONG means:
 // everything before the PING is in the queues of its subscribers.
 //
@@ -34,10 +34,10 @@
 //   - The reader alone reads, acts and tears down (conn.teardown). Others may push to its
 //     write queue, or ask it to end with conn.close(reason). Every reason is a row of the table in
 //     conn_close.go: the -ERR, the line of the log, the text in /connz.
-//   - The goroutine that has set outbound.busy writes to the socket. It passes that right to
-//     the writer goroutine, or gives it up.
-//   - A chunk (chunk.go) belongs to the one who took it; its bytes never change while there is
-//     another reference, and the last reference gives it back.
+//   - A push that finds a write queue idle writes to the socket. It passes that right to the
+//     writer goroutine, or gives it up.
+//   - A netio.Chunk belongs to the one who took it; its bytes never change while there is another
+//     reference, and the last reference gives it back.
 //   - Options, INFO, limits, policies and permissions are snapshots behind atomic pointers. They
 //     never change; a reload makes others.
 //
@@ -124,7 +124,6 @@
 //	interestQueue.mu             interest on its way to a route              none
 //	closedQueues.mu              queue subscriptions closed recently         none
 //	closedConns.mu               records of closed connections               none
-//	outbound.mu                  pending bytes                               none
 //	gracePeriods.mu              which grace period is under way             none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
@@ -132,6 +131,7 @@
 //	admission.Limiter.mu         who waits for expensive work                none
 //	admission.Timer.mu           a time limit that can be paused             none
 //	monitor.endpoint.mu          one port of monitoring                      none
+//	netio.WriteQueue.mu          pending bytes                               none
 //	process.UsageSampler.mu      the last sample of CPU and memory           none
 //	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu
 //	sublist.shard.mu             patterns without, by hash                   sublist.subscribers.mu

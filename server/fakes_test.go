@@ -5,23 +5,14 @@ import (
 	"net"
 	"os"
 	"sync"
+	"testing"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
-// feedConn is a connection whose reads return as many bytes as asked for.
-type feedConn struct {
-	net.Conn
-	next  int
-	space int // of the last read
-}
-
-func (f *feedConn) Read(b []byte) (int, error) {
-	f.space = len(b)
-	return min(f.next, len(b)), nil
-}
-
-// fakeLink is a link whose socket takes what a script says. It keeps what it
-// took, and fails the test if two write at a time.
+// fakeLink is a link whose socket takes what a script says. It keeps what it took, and notes if two
+// write at a time.
 type fakeLink struct {
 	mu      sync.Mutex
 	busy    bool
@@ -29,32 +20,32 @@ type fakeLink struct {
 	out     []byte
 	sum     int  // bytes that were taken
 	forgets bool // out is not kept
-	// try says how many of n bytes a direct write takes, and with what error.
+	// try returns how many of n bytes a direct write takes, and with what error.
 	try func(n int) (int, error)
 	// wait is the same for a write that waits.
 	wait func(n int) (int, error)
 }
 
-func (f *fakeLink) recv(*inbuf, int) (int, error) { return 0, net.ErrClosed }
+func (f *fakeLink) Recv(*netio.ReadBuffer, int) (int, error) { return 0, net.ErrClosed }
 
-func (f *fakeLink) conn() net.Conn { return nil }
+func (f *fakeLink) Conn() net.Conn { return nil }
 
-func (f *fakeLink) trySend(segs []seg) (int, error) { return f.write(segs, f.try) }
+func (f *fakeLink) TrySend(segs []netio.Segment) (int, error) { return f.write(segs, f.try) }
 
-func (f *fakeLink) send(segs []seg, _ time.Time) (int, error) { return f.write(segs, f.wait) }
+func (f *fakeLink) Send(segs []netio.Segment, _ time.Time) (int, error) { return f.write(segs, f.wait) }
 
-func (f *fakeLink) enter() {
+func (f *fakeLink) begin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.overlap = f.overlap || f.busy
 	f.busy = true
 }
 
-func (f *fakeLink) write(segs []seg, script func(int) (int, error)) (int, error) {
-	f.enter()
+func (f *fakeLink) write(segs []netio.Segment, script func(int) (int, error)) (int, error) {
+	f.begin()
 	total := 0
 	for _, s := range segs {
-		total += len(s.b)
+		total += len(s.Bytes)
 	}
 	n, err := total, error(nil)
 	if script != nil {
@@ -68,8 +59,8 @@ func (f *fakeLink) write(segs []seg, script func(int) (int, error)) (int, error)
 		if f.forgets {
 			break
 		}
-		k := min(left, len(s.b))
-		f.out = append(f.out, s.b[:k]...)
+		k := min(left, len(s.Bytes))
+		f.out = append(f.out, s.Bytes[:k]...)
 		left -= k
 	}
 	f.busy = false
@@ -82,45 +73,11 @@ func (f *fakeLink) taken() ([]byte, bool) {
 	return f.out, f.overlap
 }
 
-// fakeOwner notes what an outbound tells its connection.
-type fakeOwner struct {
-	mu     sync.Mutex
-	slow   []closeReason
-	failed []error
-	born   []int64
-}
-
-func (f *fakeOwner) slowConsumer(r closeReason) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.slow = append(f.slow, r)
-}
-
-func (f *fakeOwner) writing(bool) {}
-
-func (f *fakeOwner) written(born int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.born = append(f.born, born)
-}
-
-func (f *fakeOwner) writeFailed(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.failed = append(f.failed, err)
-}
-
-func (f *fakeOwner) told() ([]closeReason, []error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.slow, f.failed
-}
-
 // moody returns a script of random moods: everything, a part, nothing.
 func moody(seed uint64, waits bool) func(int) (int, error) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	return func(n int) (int, error) {
-		part, refusal := r.IntN(n), error(errWouldBlock)
+		part, refusal := r.IntN(n), error(netio.ErrWouldBlock)
 		if waits {
 			refusal = os.ErrDeadlineExceeded
 			part = 1 + part
@@ -137,7 +94,16 @@ func moody(seed uint64, waits bool) func(int) (int, error) {
 			if waits {
 				return n, nil
 			}
-			return 0, errWouldBlock
+			return 0, netio.ErrWouldBlock
 		}
+	}
+}
+
+// allWritten waits until what was pushed to a queue is written. The queue takes no more.
+func allWritten(t *testing.T, q *netio.WriteQueue) {
+	t.Helper()
+	start := time.Now()
+	if q.Finish(patience); time.Since(start) >= patience {
+		t.Fatal("the writer does not end: a wake-up is lost")
 	}
 }

@@ -79,7 +79,7 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 				t.Errorf("got %d slow consumers by %v, want 1", got, tt.reason)
 			}
 			mustFence(t, p) // the publisher goes on
-			if got := s.pending.Load(); got != 0 {
+			if got := s.io.Pending.Load(); got != 0 {
 				t.Errorf("got %d bytes pending after the only slow one was cut, want 0", got)
 			}
 		})

@@ -107,7 +107,7 @@ func (s *Server) serveClient(nc net.Conn) {
 	c := newClient(s, nc)
 	s.counters.connections.Add(1)
 	refused := s.clients.add(c)
-	c.out.setLimits(s.outLimits.Load()) // a reload sees it from here on
+	c.out.SetLimits(s.writeLimits.Load()) // a reload sees it from here on
 	c.debugf("Client connection created")
 	if r := c.sendInfo(refused); r != keepOpen {
 		c.close(r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/netio"
 )
 
 // Logger is what a Server writes its log to.
@@ -166,7 +167,7 @@ func (s *Server) cutTrace(payload []byte) []byte {
 
 // logSlow says which connection was cut for not keeping up, by which limit, and
 // what filled its queue.
-func (c *conn) logSlow(r closeReason, stats *outStats) {
+func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 	opts := c.srv.options()
 	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
 	switch r {
@@ -176,5 +177,5 @@ func (c *conn) logSlow(r closeReason, stats *outStats) {
 		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
 	}
 	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
-		text, c.ops.identity(), stats.pending, stats.lag.Round(time.Millisecond), stats.top)
+		text, c.ops.identity(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -23,7 +24,7 @@ type connRow struct {
 	rtt          time.Duration // 0 = unknown
 	inMsgs       int64
 	inBytes      int64
-	out          outStats
+	out          netio.Stats
 	subs         int
 	name         string
 	lang         string
@@ -40,7 +41,7 @@ func (c *client) row() *connRow {
 	r := &connRow{
 		c: c, cid: c.id, start: time.Unix(0, c.start),
 		inMsgs: c.inMsgs.Load(), inBytes: c.inBytes.Load(),
-		out: c.out.stats(), active: c.lastActivity(),
+		out: c.out.Stats(), active: c.lastActivity(),
 	}
 	r.host, r.port = c.peer()
 	c.mu.Lock()
@@ -107,13 +108,13 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		Start: r.start.UTC(), LastActivity: r.active.UTC(),
 		RTT:    rttText(r.rtt),
 		Uptime: spanText(r.uptime(now)), Idle: spanText(r.idle(now)),
-		Pending: int(r.out.pending),
-		InMsgs:  r.inMsgs, InBytes: r.inBytes, OutMsgs: r.out.msgs, OutBytes: r.out.bytes,
+		Pending: int(r.out.Pending),
+		InMsgs:  r.inMsgs, InBytes: r.inBytes, OutMsgs: r.out.Messages, OutBytes: r.out.Payload,
 		NumSubs: uint32(r.subs),
 		Name:    r.name, Lang: r.lang, Version: r.version,
 	}
-	if r.out.pending > 0 {
-		i.PendingSubject, i.PendingFor = r.out.top, r.out.lag.Round(time.Millisecond).String()
+	if r.out.Pending > 0 {
+		i.PendingSubject, i.PendingFor = r.out.Subject, r.out.Lag.Round(time.Millisecond).String()
 	}
 	if !r.stop.IsZero() {
 		stop := r.stop.UTC()

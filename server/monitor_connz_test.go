@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 func TestConnzShowsWhatAClientDid(t *testing.T) {
@@ -43,10 +45,10 @@ func TestConnzSortsByEveryKey(t *testing.T) {
 	now := time.Now()
 	at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
 	rows := []*connRow{
-		{cid: 1, start: at(-30), active: at(-9), stop: at(-3), reason: closeStale, subs: 1, inMsgs: 3, inBytes: 2, rtt: 2, out: outStats{msgs: 1, bytes: 3, pending: 2}},
-		{cid: 2, start: at(-20), active: at(-1), stop: at(-1), reason: closeClient, subs: 3, inMsgs: 1, inBytes: 3, rtt: 1, out: outStats{msgs: 3, bytes: 2, pending: 1}},
-		{cid: 3, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
-		{cid: 4, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: outStats{msgs: 2, bytes: 1, pending: 3}},
+		{cid: 1, start: at(-30), active: at(-9), stop: at(-3), reason: closeStale, subs: 1, inMsgs: 3, inBytes: 2, rtt: 2, out: netio.Stats{Messages: 1, Payload: 3, Pending: 2}},
+		{cid: 2, start: at(-20), active: at(-1), stop: at(-1), reason: closeClient, subs: 3, inMsgs: 1, inBytes: 3, rtt: 1, out: netio.Stats{Messages: 3, Payload: 2, Pending: 1}},
+		{cid: 3, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: netio.Stats{Messages: 2, Payload: 1, Pending: 3}},
+		{cid: 4, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: netio.Stats{Messages: 2, Payload: 1, Pending: 3}},
 	}
 	want := map[SortOpt]string{
 		ByCid: "1234", ByStart: "1234", BySubs: "2341", ByPending: "3412", ByOutMsgs: "2341", ByInMsgs: "1342",

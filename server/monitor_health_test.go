@@ -65,7 +65,7 @@ func TestHealthyHangsWithTheServer(t *testing.T) {
 	p := newSelfCheck(s)
 	defer p.end()
 	for name, lock := range map[string]sync.Locker{
-		"server": &s.mu, "registry": &s.clients.mu, "out of the self-check": &p.out.mu,
+		"server": &s.mu, "registry": &s.clients.mu,
 	} {
 		var free atomic.Bool
 		early := make(chan bool, 1)

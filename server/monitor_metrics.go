@@ -244,19 +244,19 @@ func (s *Server) connTotals() (sum connTotals) {
 	var y monitor.Yielder
 	for _, c := range s.clients.all() {
 		y.Step()
-		out := c.out.stats()
+		out := c.out.Stats()
 		sum.clients++
 		sum.subscriptions += c.subCount()
 		sum.inMsgs += c.inMsgs.Load()
 		sum.inBytes += c.inBytes.Load()
-		sum.outMsgs += out.msgs
-		sum.outBytes += out.bytes
-		sum.pending += out.pending
-		if out.pending > 0 {
+		sum.outMsgs += out.Messages
+		sum.outBytes += out.Payload
+		sum.pending += out.Pending
+		if out.Pending > 0 {
 			sum.lagging++
 		}
-		sum.pendingMost = max(sum.pendingMost, out.pending)
-		sum.pendingFor = max(sum.pendingFor, out.lag)
+		sum.pendingMost = max(sum.pendingMost, out.Pending)
+		sum.pendingFor = max(sum.pendingFor, out.Lag)
 	}
 	return sum
 }

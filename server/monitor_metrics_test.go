@@ -198,7 +198,7 @@ func TestMetricsHavePendingBytes(t *testing.T) {
 	stuck(t, s, "flood")
 	p := speak(t, s, hello("publisher"))
 	payload := strings.Repeat("x", 64<<10)
-	for s.pending.Load() < 1<<20 {
+	for s.io.Pending.Load() < 1<<20 {
 		p.say(fmt.Sprintf("PUB flood %d", len(payload)), payload)
 	}
 	eventually(t, "pending bytes are in the metrics", func() bool {

@@ -143,7 +143,7 @@ func (s *Server) count(v *Varz) {
 	v.SlowStats.Clients = max(0, v.SlowConsumers-v.SlowStats.Routes)
 	v.StaleConnections = s.closed.count(closeStale)
 	v.Subscriptions = uint32(s.subs.Count())
-	v.PendingBytes = s.pending.Load()
+	v.PendingBytes = s.io.Pending.Load()
 	v.HTTPReqStats = s.monitor.Requests()
 	v.LameDuck = s.lameDuck.Load()
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gnatsd/server/internal/netio"
 )
 
 func TestEveryVerbHasItsRow(t *testing.T) {
@@ -303,29 +305,30 @@ func FuzzConnectionMemory(f *testing.F) {
 	f.Add([]byte("HPUB a 999999 1000000\r\nNATS/1.0\r\n"), uint8(0))
 	f.Fuzz(func(t *testing.T, stream []byte, step uint8) {
 		const limit = 1 << 10
+		const growth = 4 // memory over bytes that arrived, and once more for the sizes that there are
 		l := &frameLimits{role: roleClient, line: 64, payload: 1 << 20}
-		var in inbuf
-		defer in.drop()
+		var in netio.ReadBuffer
+		defer in.Clear()
 		var o op
 		for len(stream) > 0 {
-			space := in.space(limit)
-			if most := max(limit, grow*(len(in.unread())+1)) * grow; cap(in.ck.b) > most {
-				t.Fatalf("%d bytes of memory for %d that arrived", cap(in.ck.b), len(in.unread()))
+			space := in.Space(limit)
+			if most := max(limit, growth*(len(in.Unread())+1)) * growth; cap(in.Bytes()) > most {
+				t.Fatalf("%d bytes of memory for %d that arrived", cap(in.Bytes()), len(in.Unread()))
 			}
 			n := copy(space[:min(len(space), int(step)+1)], stream)
-			in.filled(n)
+			in.Filled(n)
 			stream = stream[n:]
 			o = op{}
-			for !in.short() {
-				n, want, keep, err := l.next(in.unread(), &o)
+			for !in.Incomplete() {
+				n, want, keep, err := l.next(in.Unread(), &o)
 				if err != frameOK {
 					return
 				}
 				if n == 0 {
-					in.want(want, keep)
+					in.Need(want, keep)
 					break
 				}
-				in.take(n)
+				in.Consume(n)
 			}
 		}
 	})

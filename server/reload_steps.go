@@ -117,16 +117,16 @@ func (s *Server) applyInfo(c *change) {
 	s.renewInfo()
 }
 
-func (s *Server) applyBusyPoll(c *change) { s.setBusyPoll(c.new.NoBusyPoll) }
+func (s *Server) applyBusyPoll(c *change) { s.allowBusyPoll(!c.new.NoBusyPoll) }
 
 func (s *Server) applyDeadline(c *change) {
-	l := newOutLimits(c.new)
-	s.outLimits.Store(l)
+	l := newWriteLimits(c.new)
+	s.writeLimits.Store(l)
 	for _, c := range s.clients.all() {
-		c.out.setLimits(l)
+		c.out.SetLimits(l)
 	}
 	for _, r := range s.cluster.all() {
-		r.out.setLimits(routeOutLimits(c.new))
+		r.out.SetLimits(routeWriteLimits(c.new))
 	}
 }
 

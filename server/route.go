@@ -10,6 +10,7 @@ import (
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
+	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
 
@@ -72,14 +73,14 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.host, r.port = r.conn.peer()
 	r.noteReceived()
 	r.interest.to = r
-	r.out.setLimits(routeOutLimits(s.options()))
+	r.out.SetLimits(routeWriteLimits(s.options()))
 	return r
 }
 
-func routeOutLimits(o *Options) *outLimits {
-	l := newOutLimits(o)
-	l.max *= routePendingShare
-	l.deadline = max(l.deadline, routeDeadline)
+func routeWriteLimits(o *Options) *netio.Limits {
+	l := newWriteLimits(o)
+	l.MaxPending *= routePendingShare
+	l.WriteDeadline = max(l.WriteDeadline, routeDeadline)
 	return l
 }
 

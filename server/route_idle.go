@@ -3,19 +3,21 @@ package server
 import (
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // This file notices routes that have gone idle.
 
 // receivingLink notes when something is received.
 type receivingLink struct {
-	link
+	netio.Link
 	start    time.Time // of the server: the clock of the machine may be set meanwhile
 	received *atomic.Int64
 }
 
-func (l *receivingLink) recv(in *inbuf, limit int) (int, error) {
-	n, err := l.link.recv(in, limit)
+func (l *receivingLink) Recv(b *netio.ReadBuffer, limit int) (int, error) {
+	n, err := l.Link.Recv(b, limit)
 	if n > 0 {
 		l.received.Store(int64(time.Since(l.start)))
 	}
@@ -24,7 +26,7 @@ func (l *receivingLink) recv(in *inbuf, limit int) (int, error) {
 
 // noteReceived makes the link note when something is received.
 func (r *route) noteReceived() {
-	r.link = &receivingLink{link: r.link, start: r.srv.start, received: &r.received}
+	r.link = &receivingLink{Link: r.link, start: r.srv.start, received: &r.received}
 }
 
 // idle returns how long ago something was received.

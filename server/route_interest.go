@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // This file is how the interest of local clients reaches routes: one line per
@@ -181,7 +183,7 @@ func (q *interestQueue) send() {
 // await waits until the peer takes more.
 func (q *interestQueue) await() {
 	resume := make(chan bool, 1)
-	if q.to.out.await(resume) {
+	if q.to.out.NotifyResume(resume) {
 		<-resume // the queue of the route gets shorter, or is dropped at its end
 	}
 }
@@ -256,7 +258,7 @@ func (q *interestQueue) awaitSent(number int64, limit time.Duration) bool {
 		select {
 		case <-next:
 		case <-look.C:
-			if q.to.out.stalled() {
+			if q.to.out.Blocked() {
 				return false
 			}
 		case <-end.C:
@@ -286,14 +288,14 @@ func (q *interestQueue) sendSome() {
 				q.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
 			}
 			if len(text) >= interestBytes {
-				q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
+				q.to.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)})
 				text = text[:0]
 			}
 		}
 		lines += len(all)
 	}
 	if len(text) > 0 {
-		q.to.out.push(&load{segs: []seg{{b: text}}, bytes: len(text)})
+		q.to.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)})
 	}
 	if lines > 0 {
 		q.to.active()

@@ -72,11 +72,11 @@ func (k *cluster) routeStates(subs bool) []routeState {
 }
 
 func (r *route) state(subs bool) routeState {
-	out := r.out.stats()
+	out := r.out.Stats()
 	s := routeState{
 		id: r.id, host: r.host, port: r.port, start: r.start,
 		solicited: r.attempt != nil, configured: r.attempt != nil && r.attempt.Target.Configured(),
-		pending: out.pending, outMsgs: out.msgs, outBytes: out.bytes,
+		pending: out.Pending, outMsgs: out.Messages, outBytes: out.Payload,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
 		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.stripped.Load(),
 	}

@@ -16,6 +16,7 @@ import (
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/monitor"
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/process"
 	"gnatsd/sublist"
 )
@@ -46,26 +47,25 @@ type Server struct {
 	exit   func(code int)
 
 	// Snapshots.
-	opts       atomic.Pointer[Options]
-	outLimits  atomic.Pointer[outLimits] // of clients
-	info       atomic.Pointer[infoText]
-	policy     atomic.Pointer[clientPolicy]
-	log        logging
-	configTime atomic.Int64              // UnixNano of the moment opts were loaded
-	attempted  atomic.Pointer[readFiles] // by the last reload; nil before the first
+	opts        atomic.Pointer[Options]
+	writeLimits atomic.Pointer[netio.Limits] // of clients
+	info        atomic.Pointer[infoText]
+	policy      atomic.Pointer[clientPolicy]
+	log         logging
+	configTime  atomic.Int64              // UnixNano of the moment opts were loaded
+	attempted   atomic.Pointer[readFiles] // by the last reload; nil before the first
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
 	grace    *gracePeriods
 	helpers  flushHelpers
-	busyPoll busyPoll
+	io       netio.Shared // of all connections
 	clients  registry
 	cluster  *cluster
 	slots    slots
 	counters counters
 	latency  struct{ clients, routes latencies } // of messages, to whom
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
-	pending  atomic.Int64                        // bytes queued over all connections
 	shedding atomic.Bool                         // somebody looks for the largest queue
 	lameDuck atomic.Bool                         // clients are sent away, none may come
 	closed   closedConns
@@ -123,7 +123,7 @@ func New(opts *Options) (*Server, error) {
 	s.closed.limit(o.MaxClosedClients)
 	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(&o)
-	s.outLimits.Store(newOutLimits(&o))
+	s.writeLimits.Store(newWriteLimits(&o))
 	g, err := s.newClientPolicy(&o)
 	if err != nil {
 		return nil, err
@@ -351,19 +351,39 @@ func (s *Server) NumSubscriptions() uint32 { return uint32(s.subs.Count()) }
 // because they did not keep up.
 func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load() }
 
+// openBusyPoll finds out whether readers can poll. l is any listener that the runtime waits for.
+func (s *Server) openBusyPoll(l net.Listener) {
+	s.io.BusyPoll.Open(l)
+	if s.options().NoBusyPoll { // otherwise the log begins as in 1.x
+		s.allowBusyPoll(false)
+	}
+}
+
+// allowBusyPoll lets readers poll, or not.
+func (s *Server) allowBusyPoll(on bool) {
+	switch hindrance := s.io.BusyPoll.Allow(on); {
+	case !on:
+		s.Debugf("Busy polling is off (no_busy_poll)")
+	case hindrance != nil:
+		s.Debugf("Busy polling is not possible: %v", hindrance)
+	default:
+		s.Debugf("Busy polling is on")
+	}
+}
+
 // shed cuts the connection with the longest queue if all queues together are
 // longer than they may be. Others look only once it is gone.
 func (s *Server) shed() {
 	limit := s.options().MaxPendingTotal
-	if s.pending.Load() <= limit || !s.shedding.CompareAndSwap(false, true) {
+	if s.io.Pending.Load() <= limit || !s.shedding.CompareAndSwap(false, true) {
 		return
 	}
 	defer s.shedding.Store(false)
-	for s.pending.Load() > limit {
+	for s.io.Pending.Load() > limit {
 		var worst *client
 		most := int64(0)
 		for _, c := range s.clients.all() {
-			if n := c.out.stats().pending; n > most && !c.ended() {
+			if n := c.out.Stats().Pending; n > most && !c.ended() {
 				worst, most = c, n
 			}
 		}
@@ -371,6 +391,6 @@ func (s *Server) shed() {
 			return
 		}
 		worst.slowConsumer(closeSlowTotal)
-		worst.out.finish(0)
+		worst.out.Finish(0)
 	}
 }

@@ -7,28 +7,30 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // sinkLink is a link whose socket takes everything and keeps nothing.
 type sinkLink struct{ nc net.Conn }
 
-func (l sinkLink) recv(*inbuf, int) (int, error) { return 0, net.ErrClosed }
+func (l sinkLink) Recv(*netio.ReadBuffer, int) (int, error) { return 0, net.ErrClosed }
 
-func (l sinkLink) conn() net.Conn { return l.nc }
+func (l sinkLink) Conn() net.Conn { return l.nc }
 
-func (l sinkLink) trySend(segs []seg) (n int, err error) {
+func (l sinkLink) TrySend(segs []netio.Segment) (n int, err error) {
 	for _, s := range segs {
-		n += len(s.b)
+		n += len(s.Bytes)
 	}
 	return n, nil
 }
 
-func (l sinkLink) send(segs []seg, _ time.Time) (int, error) { return l.trySend(segs) }
+func (l sinkLink) Send(segs []netio.Segment, _ time.Time) (int, error) { return l.TrySend(segs) }
 
 // sink makes a connection of s write nowhere and read nothing by itself.
 func sink(c *conn) *conn {
 	c.link = sinkLink{c.nc}
-	c.out.link = c.link
+	c.out.SetLink(c.link)
 	return c
 }
 
@@ -60,8 +62,8 @@ func sunkRoute(t testing.TB, s *Server, headers bool) *conn {
 func handle(t testing.TB, c *conn, text string) {
 	t.Helper()
 	for len(text) > 0 {
-		n := copy(c.in.space(readSize), text)
-		c.in.filled(n)
+		n := copy(c.in.Space(netio.ReadSize), text)
+		c.in.Filled(n)
 		text = text[n:]
 		if r := c.work(); r != keepOpen {
 			t.Fatalf("the connection ends: %v", r)
@@ -201,11 +203,11 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 			}
 			batch := strings.Repeat(tt.pub, 8192/len(tt.pub))
 			handle(t, from, batch)
-			before := to.out.stats().msgs
+			before := to.out.Stats().Messages
 			if got := testing.AllocsPerRun(100, func() { handle(t, from, batch) }); got > 2 {
 				t.Errorf("got %v allocations per batch, want none", got)
 			}
-			if got, want := to.out.stats().msgs-before, int64(101*(8192/len(tt.pub))); got != want {
+			if got, want := to.out.Stats().Messages-before, int64(101*(8192/len(tt.pub))); got != want {
 				t.Errorf("got %d messages, want %d", got, want)
 			}
 		})

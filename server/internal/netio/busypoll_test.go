@@ -1,4 +1,4 @@
-package server
+package netio
 
 import (
 	"testing"
@@ -7,12 +7,12 @@ import (
 
 // fakeSource is a system whose clock goes on with every look.
 type fakeSource struct {
-	clock  time.Duration
-	stirs  time.Duration     // when there is something to read; 0 = never
-	during func(*fakeSource) // called with every look, unless nil
-	away   time.Duration     // for how long others take the processor at the next yield
-	looks  int
-	yields int
+	clock   time.Duration
+	readyAt time.Duration     // when there is something to read; 0 = never
+	during  func(*fakeSource) // called with every look, unless nil
+	away    time.Duration     // for how long others take the processor at the next yield
+	looks   int
+	yields  int
 }
 
 func (f *fakeSource) ready() bool {
@@ -21,7 +21,7 @@ func (f *fakeSource) ready() bool {
 	if f.during != nil {
 		f.during(f)
 	}
-	return f.stirs > 0 && f.clock >= f.stirs
+	return f.readyAt > 0 && f.clock >= f.readyAt
 }
 
 func (f *fakeSource) yield() {
@@ -36,55 +36,55 @@ const micro = time.Microsecond
 
 func TestHowAWatchEnds(t *testing.T) {
 	t.Parallel()
-	const few = looksInARow
+	const few = yieldEvery
 	for _, c := range []struct {
-		name  string
-		set   func(*busyPoll, *fakeSource)
-		looks int // and as many more as come between two looks at the clock
-		habit habit
+		name    string
+		set     func(*BusyPoll, *fakeSource)
+		looks   int // and as many more as come between two looks at the clock
+		backoff backoff
 	}{
-		{"when something stirs", func(_ *busyPoll, f *fakeSource) { f.stirs = 20 * micro }, 20, habit{good: 1}},
-		{"at once if something has stirred already", func(_ *busyPoll, f *fakeSource) { f.stirs = 1 }, 1, habit{good: 1}},
-		{"when it has been long enough", func(*busyPoll, *fakeSource) {}, 100, habit{vain: 1, pass: 1}},
-		{"in vain if what stirred had to wait for somebody else's turn", func(_ *busyPoll, f *fakeSource) {
-			f.away, f.stirs = 3*time.Millisecond, 20*micro
-		}, looksInARow, habit{vain: 1, pass: 1}},
-		{"in time after somebody else's short turn", func(_ *busyPoll, f *fakeSource) { f.away, f.stirs = 15*micro, 20*micro },
-			looksInARow, habit{good: 1}},
-		{"when a writer is at work", func(p *busyPoll, f *fakeSource) {
+		{"when something readyAt", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 20 * micro }, 20, backoff{hits: 1}},
+		{"at once if something has stirred already", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 1 }, 1, backoff{hits: 1}},
+		{"when it has been long enough", func(*BusyPoll, *fakeSource) {}, 100, backoff{misses: 1, skip: 1}},
+		{"in vain if what stirred had to wait for somebody else's turn", func(_ *BusyPoll, f *fakeSource) {
+			f.away, f.readyAt = 3*time.Millisecond, 20*micro
+		}, yieldEvery, backoff{misses: 1, skip: 1}},
+		{"in time after somebody else's short turn", func(_ *BusyPoll, f *fakeSource) { f.away, f.readyAt = 15*micro, 20*micro },
+			yieldEvery, backoff{hits: 1}},
+		{"when a writer is at work", func(p *BusyPoll, f *fakeSource) {
 			f.during = func(*fakeSource) {
 				if f.looks == 10 {
 					p.writing(true)
 				}
 			}
-		}, 10, habit{}},
-		{"before it begins, while a writer is at work", func(p *busyPoll, _ *fakeSource) {
+		}, 10, backoff{}},
+		{"before it begins, while a writer is at work", func(p *BusyPoll, _ *fakeSource) {
 			p.writing(true)
 			p.writing(true)
 			p.writing(false)
-		}, 0, habit{}},
-		{"when another reader is at work", func(p *busyPoll, f *fakeSource) {
-			f.during = func(f *fakeSource) { p.atWork.Store(int32(f.clock / (10 * micro))) }
-		}, 10, habit{}},
-		{"before it begins, while another reader is at work", func(p *busyPoll, _ *fakeSource) { p.atWork.Store(1) }, 0, habit{}},
-		{"before it begins, while another reader watches", func(p *busyPoll, _ *fakeSource) { p.watching.Store(true) }, 0, habit{}},
-		{"before it begins, when it is off", func(p *busyPoll, _ *fakeSource) { p.off.Store(true) }, 0, habit{}},
-		{"before it begins, where it is impossible", func(p *busyPoll, _ *fakeSource) { p.source = nil }, 0, habit{}},
+		}, 0, backoff{}},
+		{"when another reader is at work", func(p *BusyPoll, f *fakeSource) {
+			f.during = func(f *fakeSource) { p.working.Store(int32(f.clock / (10 * micro))) }
+		}, 10, backoff{}},
+		{"before it begins, while another reader is at work", func(p *BusyPoll, _ *fakeSource) { p.working.Store(1) }, 0, backoff{}},
+		{"before it begins, while another reader watches", func(p *BusyPoll, _ *fakeSource) { p.polling.Store(true) }, 0, backoff{}},
+		{"before it begins, when it is off", func(p *BusyPoll, _ *fakeSource) { p.off.Store(true) }, 0, backoff{}},
+		{"before it begins, where it is impossible", func(p *BusyPoll, _ *fakeSource) { p.source = nil }, 0, backoff{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := new(fakeSource)
-			p, h := &busyPoll{source: f}, habit{}
+			p, h := &BusyPoll{source: f}, backoff{}
 			c.set(p, f)
-			p.watch(10, &h)
+			p.poll(10, &h)
 			if f.looks < c.looks || f.looks > c.looks+few || c.looks == 0 && f.looks > 0 {
 				t.Errorf("got %d looks, want %d", f.looks, c.looks)
 			}
 			if f.yields < f.looks/few-1 {
 				t.Errorf("others got the processor %d times during %d looks", f.yields, f.looks)
 			}
-			if h != c.habit {
-				t.Errorf("got habit %+v, want %+v", h, c.habit)
+			if h != c.backoff {
+				t.Errorf("got backoff %+v, want %+v", h, c.backoff)
 			}
 		})
 	}
@@ -93,11 +93,11 @@ func TestHowAWatchEnds(t *testing.T) {
 func TestNobodyWatchesForAStream(t *testing.T) {
 	t.Parallel()
 	f := new(fakeSource)
-	p, h := &busyPoll{source: f}, habit{}
-	if p.watch(single+1, &h); f.looks > 0 {
+	p, h := &BusyPoll{source: f}, backoff{}
+	if p.poll(maxPolledRead+1, &h); f.looks > 0 {
 		t.Error("somebody watches after much was read")
 	}
-	if p.watch(single, &h); f.looks == 0 {
+	if p.poll(maxPolledRead, &h); f.looks == 0 {
 		t.Error("nobody watches after little was read")
 	}
 }
@@ -120,36 +120,36 @@ func TestReadersWatchOnlyWhereThatPays(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := new(fakeSource)
-			p := &busyPoll{source: f}
+			p := &BusyPoll{source: f}
 			// run has batches follow each other, and counts the watches.
 			run := func(watched, slept time.Duration) (watches int) {
-				for range 100 * trial {
+				for range 100 * exploreEvery {
 					looks, end := f.looks, f.clock
-					f.stirs = f.clock + watched
-					if p.watch(10, new(habit)); f.looks > looks {
+					f.readyAt = f.clock + watched
+					if p.poll(10, new(backoff)); f.looks > looks {
 						watches++
 						f.clock = end + watched
 					} else {
 						f.clock = end + slept
 					}
-					p.begin()
-					p.end()
+					p.Begin()
+					p.End()
 				}
 				return watches
 			}
 			run(c.watched, c.slept)
 			want := 100
 			if c.pays {
-				want *= trial - 1
+				want *= exploreEvery - 1
 			}
 			if got := run(c.watched, c.slept); got != want {
-				t.Errorf("got %d watches on %d occasions, want %d", got, 100*trial, want)
+				t.Errorf("got %d watches on %d occasions, want %d", got, 100*exploreEvery, want)
 			}
 			for range 5 { // it learns anew
 				run(20*micro, 36*micro)
 			}
-			if got := run(20*micro, 36*micro); got != 100*(trial-1) {
-				t.Errorf("got %d watches on %d occasions after that has become worth while", got, 100*trial)
+			if got := run(20*micro, 36*micro); got != 100*(exploreEvery-1) {
+				t.Errorf("got %d watches on %d occasions after that has become worth while", got, 100*exploreEvery)
 			}
 		})
 	}
@@ -158,25 +158,25 @@ func TestReadersWatchOnlyWhereThatPays(t *testing.T) {
 func TestOnePauseOfManyCountsForLittle(t *testing.T) {
 	t.Parallel()
 	f := &fakeSource{clock: micro}
-	p := &busyPoll{source: f}
+	p := &BusyPoll{source: f}
 	for range 1000 {
 		p.idle.Store(int64(f.now()))
 		f.clock += 30 * micro
-		p.begin()
-		p.end()
+		p.Begin()
+		p.End()
 	}
-	p.begin() // after no pause that is measured
+	p.Begin() // after no pause that is measured
 	p.pausing(int64(f.now()))
 	f.clock += 1000 * micro
-	p.end()
-	p.begin() // nor after this, because somebody was at work
-	p.end()
-	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.watched.mean() != 0 {
-		t.Errorf("got means of %v after sleeps and %v after watches", got, p.watched.mean())
+	p.End()
+	p.Begin() // nor after this, because somebody was at work
+	p.End()
+	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.polled.mean() != 0 {
+		t.Errorf("got means of %v after sleeps and %v after watches", got, p.polled.mean())
 	}
 	p.idle.Store(int64(f.now()))
 	f.clock += time.Hour
-	p.begin()
+	p.Begin()
 	if got := p.slept.mean(); got > 38*micro {
 		t.Errorf("got a mean of %v after one long pause", got)
 	}
@@ -185,14 +185,14 @@ func TestOnePauseOfManyCountsForLittle(t *testing.T) {
 func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
 	t.Parallel()
 	f := new(fakeSource)
-	p, h := &busyPoll{source: f}, habit{}
+	p, h := &BusyPoll{source: f}, backoff{}
 	// occasions until the next watch, that one included.
 	occasions := func() int {
 		looks := f.looks
-		p.occasions = 0 // none is a trial
+		p.attempts = 0 // none is a exploreEvery
 		for n := 1; ; n++ {
-			p.occasions %= trial - 1
-			p.watch(10, &h)
+			p.attempts %= exploreEvery - 1
+			p.poll(10, &h)
 			if f.looks > looks {
 				return n
 			}
@@ -200,12 +200,12 @@ func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
 	}
 	for i, want := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256} {
 		if got := occasions(); got != want {
-			t.Errorf("watch %d in vain: got after %d occasions, want %d", i+1, got, want)
+			t.Errorf("watch %d in misses: got after %d occasions, want %d", i+1, got, want)
 		}
 	}
-	f.stirs = 1 // long ago
+	f.readyAt = 1 // long ago
 	for _, want := range []int{256, 128, 64, 32, 16, 8, 4, 2, 1, 1} {
-		for i := range makesUp {
+		for i := range hitsPerMiss {
 			if got := occasions(); got != want {
 				t.Errorf("watch %d in time: got after %d occasions, want %d", i+1, got, want)
 			}

@@ -1,4 +1,4 @@
-package server
+package netio
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epollSource watches the epoll instance that the runtime waits on. It only asks
-// whether there are events; the runtime takes them.
+// epollSource asks the epoll instance that the runtime waits on whether there are events, and leaves
+// them to the runtime.
 type epollSource struct {
 	epoll int32
 	begin time.Time
@@ -42,8 +42,8 @@ func newPollSource(l net.Listener) (pollSource, error) {
 	return &epollSource{int32(epoll), time.Now()}, nil
 }
 
-// epollOf returns the epoll instance of this process that waits for a socket.
-// The runtime does not tell its own; the kernel lists what each waits for.
+// epollOf returns the epoll instance of this process that waits for a socket. The runtime does not
+// export its own; the kernel lists what each waits for.
 func epollOf(socket int) (int, error) {
 	const dir = "/proc/self/fd/"
 	files, err := os.ReadDir(dir)
@@ -65,8 +65,8 @@ func epollOf(socket int) (int, error) {
 	return 0, errors.New("the runtime's epoll instance is not in /proc/self/fd")
 }
 
-// waitsFor reports whether an epoll instance waits for a socket with an inode. It
-// has a line for each, "tfd:  7 events: 19 data: … pos:0 ino:3a5f sdev:8".
+// waitsFor reports whether an epoll instance waits for a socket with an inode. The kernel writes a
+// line for each, "tfd:  7 events: 19 data: … pos:0 ino:3a5f sdev:8".
 func waitsFor(epoll, socket int, inode uint64) bool {
 	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(epoll))
 	if err != nil {
@@ -84,7 +84,7 @@ func waitsFor(epoll, socket int, inode uint64) bool {
 func (s *epollSource) ready() bool {
 	fds := [...]unix.PollFd{{Fd: s.epoll, Events: unix.POLLIN}}
 	n, _ := unix.Poll(fds[:], 0)
-	return n != 0 // an error ends the watch as well
+	return n != 0 // an error ends the polling as well
 }
 
 func (s *epollSource) yield() { syscall.Syscall(syscall.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -1,7 +1,10 @@
-package server
+package netio
 
 import (
+	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,10 +42,13 @@ func TestASocketThatTheRuntimeDoesNotKnowFindsNothing(t *testing.T) {
 	if epoll, err := epollOf(fds[0]); err == nil {
 		t.Errorf("got %d", epoll)
 	}
-	if _, err := newPollSource(new(pipeNet)); err == nil {
+	if _, err := newPollSource(pipeListener{}); err == nil {
 		t.Error("a listener that is no socket is taken")
 	}
 }
+
+// pipeListener is a listener that is not a socket.
+type pipeListener struct{ net.Listener }
 
 func TestLookingTakesNoEvents(t *testing.T) { // alone: it counts allocations
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -83,71 +89,80 @@ func TestLookingTakesNoEvents(t *testing.T) { // alone: it counts allocations
 	}
 }
 
-func TestReadersWatchInARhythmOfRequests(t *testing.T) {
-	t.Parallel()
+// countingSource counts how often readers polled.
+type countingSource struct {
+	pollSource
+	looks atomic.Int64
+}
+
+func (c *countingSource) ready() bool {
+	c.looks.Add(1)
+	return c.pollSource.ready()
+}
+
+// requests returns a function that makes a request of size bytes, in one piece, to a reader whose
+// busy polling is p, and waits for the reply. looks returns how often the reader has polled.
+func requests(t *testing.T, p *BusyPoll, size int) (request func(), looks func() int64) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	okay(t, err)
 	defer l.Close()
-	s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true})
+	source, err := newPollSource(l) // whatever processors there are here
 	okay(t, err)
-	s.busyPoll.source, err = newPollSource(l) // whatever processors there are here
+	counting := &countingSource{pollSource: source}
+	p.source = counting
+	client, err := net.Dial("tcp", l.Addr().String())
 	okay(t, err)
-	go s.Start() // ends with Shutdown, which waits
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server did not start")
-	}
-	request := rhythm(t, s)
-	for range 500 {
-		request()
-	}
-	s.busyPoll.watched.ns.Store(0) // the first watches, of readers that knew nothing yet, do not count
+	server, err := l.Accept()
+	okay(t, err)
+	var done sync.WaitGroup
+	t.Cleanup(func() { client.Close(); server.Close(); done.Wait() })
+	done.Go(func() { // ends with the connection
+		link := NewLink(server, p)
+		var in ReadBuffer
+		defer in.Clear()
+		for {
+			if _, err := link.Recv(&in, ReadSize); err != nil {
+				return
+			}
+			p.Begin()
+			if in.Need(size, 0); !in.Incomplete() {
+				in.Consume(size)
+				server.Write([]byte("x"))
+			}
+			p.End()
+		}
+	})
+	text, reply := make([]byte, size), make([]byte, 1)
+	return func() {
+		t.Helper()
+		_, err := client.Write(text)
+		okay(t, err)
+		_, err = io.ReadFull(client, reply)
+		okay(t, err)
+	}, counting.looks.Load
+}
+
+func TestReadersPollBetweenRequests(t *testing.T) {
+	t.Parallel()
+	request, looks := requests(t, new(BusyPoll), 10)
 	for range 100_000 {
-		request()
-		if s.busyPoll.watched.mean() > 0 {
+		if request(); looks() > 0 {
 			return
 		}
 	}
-	t.Error("nobody watches, not even to try")
+	t.Error("no reader polls, not even to try")
 }
 
-func TestNobodyWatchesIfThatIsOff(t *testing.T) {
+func TestNoReaderPollsIfThatIsOff(t *testing.T) {
 	t.Parallel()
-	s := broker(t, func(o *Options) { o.NoBusyPoll = true })
-	request := rhythm(t, s)
+	p := new(BusyPoll)
+	p.Allow(false)
+	request, looks := requests(t, p, 10)
 	for range 1000 {
 		request()
-		if s.busyPoll.watched.mean() > 0 {
-			t.Fatal("somebody watched")
-		}
 	}
-}
-
-// rhythm returns a function that makes a request and waits for the reply.
-func rhythm(t *testing.T, s *Server) func() {
-	t.Helper()
-	responder, requester := dialWire(t, s), dialWire(t, s)
-	okay(t, responder.send("SUB service 1\r\nPING\r\n"))
-	okay(t, requester.send("SUB inbox 1\r\nPING\r\n"))
-	for _, w := range []*wire{responder, requester} {
-		if line, err := w.line(); err != nil || line != "PONG\r\n" {
-			t.Fatalf("got %q, %v, want PONG", line, err)
-		}
-	}
-	// frame reads a message without payload.
-	frame := func(w *wire, want string) {
-		t.Helper()
-		for _, want := range []string{want, ""} {
-			if line, err := w.line(); err != nil || line != want+"\r\n" {
-				t.Fatalf("got %q, %v, want %q", line, err, want)
-			}
-		}
-	}
-	return func() {
-		t.Helper()
-		okay(t, requester.send("PUB service inbox 0\r\n\r\n"))
-		frame(responder, "MSG service 1 inbox 0")
-		okay(t, responder.send("PUB inbox 0\r\n\r\n"))
-		frame(requester, "MSG inbox 1 0")
+	if n := looks(); n != 0 {
+		t.Errorf("a reader polled %d times", n)
 	}
 }

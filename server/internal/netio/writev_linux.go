@@ -1,4 +1,4 @@
-package server
+package netio
 
 import (
 	"syscall"
@@ -8,8 +8,8 @@ import (
 // maxIovecs is how many segments one system call takes; the kernel allows 1024.
 const maxIovecs = 64
 
-// writeSegs writes segments as far as the socket takes them.
-func writeSegs(fd int, segs []seg) (total int, err error) {
+// writeSegments writes segments as far as the socket takes them.
+func writeSegments(fd int, segs []Segment) (total int, err error) {
 	if len(segs) == 1 {
 		return writeEach(fd, segs)
 	}
@@ -17,7 +17,7 @@ func writeSegs(fd int, segs []seg) (total int, err error) {
 	for len(segs) > 0 {
 		n, want := 0, 0
 		for n < len(segs) && n < maxIovecs {
-			b := segs[n].b
+			b := segs[n].Bytes
 			iov[n].Base = &b[0]
 			iov[n].SetLen(len(b))
 			want += len(b)
@@ -28,14 +28,14 @@ func writeSegs(fd int, segs []seg) (total int, err error) {
 			continue
 		}
 		if errno == syscall.EAGAIN {
-			return total, errWouldBlock
+			return total, ErrWouldBlock
 		}
 		if errno != 0 {
 			return total, errno
 		}
 		total += got
 		if got < want {
-			return total, errWouldBlock
+			return total, ErrWouldBlock
 		}
 		segs = segs[n:]
 	}

@@ -1,4 +1,4 @@
-package server
+package netio
 
 import (
 	"os"
@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// hasCPUQuota reports whether the control group of this process, or one around
-// it, may use only a part of the time of its processors.
+// hasCPUQuota reports whether the control group of this process, or one around it, may use only a
+// part of the time of its processors.
 func hasCPUQuota() bool {
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	return err == nil && quotaIn(string(groups), "/sys/fs/cgroup")
 }
 
-// quotaIn looks for a quota in the groups of a process, as /proc/self/cgroup
-// lists them, under the directory where they are mounted.
+// quotaIn looks for a quota in the groups of a process, as /proc/self/cgroup lists them, under the
+// directory where they are mounted.
 func quotaIn(groups, root string) bool {
 	for line := range strings.Lines(groups) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path

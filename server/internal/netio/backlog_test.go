@@ -1,0 +1,121 @@
+package netio
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+// TestBacklogHoldsLittleMoreMemoryThanBytes queues the shapes that a batch makes, and compares the
+// bytes pending with the memory they keep.
+func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name  string
+		sizes []int // of segments, repeated; each in a chunk of ReadSize
+		share int   // memory over bytes, at most
+	}{
+		{"short messages", []int{40}, 2},
+		{"messages of a few KiB", []int{3 << 10}, 2},
+		{"heads and large payloads in turn", []int{40, 9 << 10}, 2},
+		{"heads and whole chunks in turn", []int{40, ReadSize}, 2},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var b backlog
+			bytes := 0
+			for i := range 400 {
+				n := c.sizes[i%len(c.sizes)]
+				ck := makeChunk(ReadSize, nil)
+				b.add(Segment{Bytes: ck.mem[:n], Chunk: ck})
+				b.bytes += int64(n)
+				ck.release()
+				bytes += n
+			}
+			seen := make(map[*Chunk]bool)
+			memory := 0
+			for _, s := range b.queue {
+				if !seen[s.Chunk] {
+					seen[s.Chunk] = true
+					memory += len(s.Chunk.mem)
+				}
+			}
+			if most := c.share*bytes + ReadSize; memory > most {
+				t.Errorf("%d bytes hold %d bytes of memory, want %d at most", bytes, memory, most)
+			}
+			releaseAll(b.queue)
+			b.end()
+			for ck := range seen {
+				if n := ck.refs.Load(); n != 0 {
+					t.Fatalf("%d references left", n)
+				}
+			}
+		})
+	}
+}
+
+func TestBacklogGivesBackWhatItTook(t *testing.T) {
+	t.Parallel()
+	var b backlog
+	var want, got []byte
+	for i := range 3000 {
+		ck := makeChunk(16<<10, nil)
+		text := bytes.Repeat([]byte{byte(i)}, 1+i*131%9000)
+		ck.buf = append(ck.buf, text...)
+		want = append(want, text...)
+		b.add(Segment{Bytes: ck.buf, Chunk: ck})
+		ck.release()
+		if i%5 == 0 {
+			segs, n := b.take(1 + i)
+			before := len(got)
+			for _, s := range segs {
+				got = append(got, s.Bytes...)
+			}
+			if len(got)-before != n {
+				t.Fatalf("take says %d bytes, its segments have %d", n, len(got)-before)
+			}
+			releaseAll(segs)
+		}
+	}
+	for len(b.queue) > 0 {
+		segs, _ := b.take(writeBatch)
+		for _, s := range segs {
+			got = append(got, s.Bytes...)
+		}
+		releaseAll(segs)
+	}
+	b.end()
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes, want %d, or they differ", len(got), len(want))
+	}
+}
+
+func TestTopSubjectIsTheMajority(t *testing.T) {
+	t.Parallel()
+	var top topSubject
+	for i := range 1000 {
+		top.add(fmt.Appendf(nil, "other.%d", i), 40)
+		top.add([]byte("flood"), 100)
+	}
+	top.add(nil, 1<<40)
+	if got := string(top.subject); got != "flood" {
+		t.Errorf("got %q, want %q", got, "flood")
+	}
+}
+
+func TestSamplesOfABacklogEndWithTheirBytes(t *testing.T) {
+	t.Parallel()
+	b := &backlog{}
+	b.follow(0, 5)
+	b.follow(7, 10)
+	b.follow(8, 20) // there is one already
+	for i, step := range []struct{ n, want int64 }{{9, 0}, {0, 0}, {1, 7}, {10, 0}} {
+		if got := b.sample.sent(step.n); got != step.want {
+			t.Errorf("step %d: got %d, want %d", i, got, step.want)
+		}
+	}
+	b.follow(9, 1)
+	if got := b.sample.sent(100); got != 9 {
+		t.Errorf("got %d, want 9", got)
+	}
+}

@@ -1,0 +1,121 @@
+package netio
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+)
+
+// ErrWouldBlock reports that a socket takes no more bytes at the moment.
+var ErrWouldBlock = errors.New("would block")
+
+// Link is a socket as a connection uses it. There are two kinds: a direct link (plain TCP on Unix)
+// reads without holding a buffer while it waits and writes without waiting; a plain link (TLS,
+// other systems, connections in memory) reads and writes through a [net.Conn].
+type Link interface {
+	// Recv waits for bytes and reads them into b, whose space it asks for with the given limit only
+	// once there is something to read, if it can tell.
+	Recv(b *ReadBuffer, limit int) (int, error)
+	// TrySend writes what the socket takes without waiting. It returns ErrWouldBlock if that is not
+	// everything.
+	TrySend(segs []Segment) (int, error)
+	// Send writes everything, waiting until deadline at most.
+	Send(segs []Segment, deadline time.Time) (int, error)
+	// Conn is the connection underneath: deadlines, addresses, closing.
+	Conn() net.Conn
+}
+
+// plainLink is a link over any net.Conn.
+type plainLink struct {
+	nc   net.Conn
+	size int // of the next buffer; 0 = minPlainRead
+}
+
+// newPlainLink returns the link that fits any connection.
+func newPlainLink(nc net.Conn) Link {
+	if _, secure := nc.(*tls.Conn); secure {
+		return &tlsLink{plainLink{nc: nc}}
+	}
+	return &plainLink{nc: nc}
+}
+
+func (l *plainLink) Conn() net.Conn { return l.nc }
+
+// minPlainRead is the smallest buffer of a link that has to hold one while it waits.
+const minPlainRead = 4 << 10
+
+// Recv holds a buffer while it waits, so it starts small: a read that fills the buffer makes the
+// next one twice as large, one that uses little of it half.
+func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
+	b.Shrink()
+	l.size = min(limit, max(minPlainRead, l.size))
+	space := b.Space(l.size)
+	n, err := l.nc.Read(space)
+	b.Filled(n)
+	switch {
+	case n == len(space):
+		l.size *= 2
+	case n < l.size/growthFactor:
+		l.size /= 2
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
+}
+
+func (l *plainLink) TrySend([]Segment) (int, error) { return 0, ErrWouldBlock }
+
+func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
+	if err := l.nc.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer l.nc.SetWriteDeadline(time.Time{})
+	if len(segs) == 1 {
+		return l.nc.Write(segs[0].Bytes)
+	}
+	bufs := make(net.Buffers, 0, len(segs))
+	for _, s := range segs {
+		bufs = append(bufs, s.Bytes)
+	}
+	n, err := bufs.WriteTo(l.nc)
+	return int(n), err
+}
+
+// tlsLink is a plainLink over TLS, where every write is a record of its own.
+type tlsLink struct{ plainLink }
+
+// tlsRecord is the most that one record holds.
+const tlsRecord = 16 << 10
+
+// Send gathers segments into full records.
+func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error) {
+	if err := l.nc.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	defer l.nc.SetWriteDeadline(time.Time{})
+	ck := newChunk(tlsRecord)
+	defer ck.release()
+	for _, s := range segs {
+		for text := s.Bytes; len(text) > 0; {
+			k := min(len(text), tlsRecord-len(ck.buf))
+			ck.buf = append(ck.buf, text[:k]...)
+			text = text[k:]
+			if len(ck.buf) < tlsRecord {
+				continue
+			}
+			n, err := l.nc.Write(ck.buf)
+			total += n
+			if err != nil {
+				return total, err
+			}
+			ck.buf = ck.buf[:0]
+		}
+	}
+	if len(ck.buf) == 0 {
+		return total, nil
+	}
+	n, err := l.nc.Write(ck.buf)
+	return total + n, err
+}

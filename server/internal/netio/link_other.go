@@ -1,0 +1,8 @@
+//go:build !unix
+
+package netio
+
+import "net"
+
+// NewLink returns the fastest link that nc can have. No reader polls here.
+func NewLink(nc net.Conn, _ *BusyPoll) Link { return newPlainLink(nc) }

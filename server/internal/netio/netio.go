@@ -1,0 +1,21 @@
+// Package netio moves bytes in and out of connections: a [Link] reads and writes a socket, a
+// [ReadBuffer] holds what has been read and not yet been worked on, a [WriteQueue] what the socket
+// did not take at once.
+//
+// An idle connection holds no buffer, where its kind of socket allows that. Bytes that many
+// connections receive stand in memory once ([Chunk]). A reader never waits for a socket to take
+// bytes: what does not fit is queued, within [Limits], and written by a goroutine that exists only
+// while there is a queue. A reader that has run out of bytes may poll for more before it sleeps
+// ([BusyPoll]).
+//
+// The package knows nothing of the protocol, of subscriptions or of settings: bytes come with their
+// counts ([Delivery]), limits are values.
+package netio
+
+import "sync/atomic"
+
+// Shared is what the connections of one server have in common.
+type Shared struct {
+	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
+	BusyPoll BusyPoll
+}

@@ -1,0 +1,113 @@
+package netio
+
+// ReadBuffer holds the bytes that a connection has read and that are not yet operations. It owns a
+// chunk only while there are such bytes: an idle connection has none. The zero value is empty.
+type ReadBuffer struct {
+	chunk *Chunk
+	start int // the unread bytes are chunk.buf[start:]
+	need  int // unread bytes without which another look is not worthwhile
+}
+
+// growthFactor bounds how much faster than its content a buffer may grow: the first bytes of a
+// large operation must arrive before memory for the rest is taken.
+const growthFactor = 4
+
+// Unread returns the bytes that are not yet operations.
+func (b *ReadBuffer) Unread() []byte {
+	if b.chunk == nil {
+		return nil
+	}
+	return b.chunk.buf[b.start:]
+}
+
+// Chunk returns the chunk that holds the unread bytes, nil if there is none.
+func (b *ReadBuffer) Chunk() *Chunk { return b.chunk }
+
+// Bytes returns the bytes in the chunk, those that are operations already included.
+func (b *ReadBuffer) Bytes() []byte { return b.chunk.buf }
+
+// Offset returns where in Bytes the unread bytes begin.
+func (b *ReadBuffer) Offset() int { return b.start }
+
+// Space returns memory to read into, at least one byte. A buffer holds limit bytes, or more once an
+// operation that needs more has begun to arrive.
+func (b *ReadBuffer) Space(limit int) []byte {
+	have := len(b.Unread())
+	size := max(limit, min(b.need, growthFactor*have), have+1)
+	switch {
+	case b.chunk == nil:
+		b.chunk = newChunk(size)
+		b.start = 0
+	case b.chunk.free() < size-have:
+		b.move(size)
+	}
+	used := b.chunk.buf
+	return used[len(used):cap(used)]
+}
+
+// move takes what is unread to the front of a chunk of the given size.
+func (b *ReadBuffer) move(size int) {
+	old := b.chunk
+	if cap(old.buf) >= size && old.refs.Load() == 1 {
+		n := copy(old.buf, old.buf[b.start:])
+		old.buf = old.buf[:n]
+		b.start = 0
+		return
+	}
+	b.moveTo(newChunk(size))
+}
+
+// moveTo takes what is unread to the front of another chunk.
+func (b *ReadBuffer) moveTo(c *Chunk) {
+	old := b.chunk
+	c.buf = append(c.buf, old.buf[b.start:]...)
+	b.chunk, b.start = c, 0
+	old.release()
+}
+
+// Filled notes that n bytes were read into what Space returned.
+func (b *ReadBuffer) Filled(n int) { b.chunk.buf = b.chunk.buf[:len(b.chunk.buf)+n] }
+
+// Consume notes that n bytes were operations. Nothing is needed any more.
+func (b *ReadBuffer) Consume(n int) {
+	b.start += n
+	b.need = 0
+}
+
+// Need notes that the next operation has at least n bytes, and that of those that are there the
+// first keep matter (0: all of them).
+func (b *ReadBuffer) Need(n, keep int) {
+	b.need = n
+	if keep > 0 {
+		b.chunk.buf = b.chunk.buf[:b.start+keep]
+	}
+}
+
+// Incomplete reports whether more bytes must be read before there can be an operation.
+func (b *ReadBuffer) Incomplete() bool {
+	n := len(b.Unread())
+	return n == 0 || n < b.need
+}
+
+// Shrink prepares for a wait that may be long: it gives back the chunk if nothing is unread, and
+// moves a short remainder into a small one.
+func (b *ReadBuffer) Shrink() {
+	if b.chunk == nil {
+		return
+	}
+	n := len(b.Unread())
+	switch {
+	case n == 0:
+		b.Clear()
+	case n*growthFactor <= cap(b.chunk.buf) && cap(b.chunk.buf) > SmallSize:
+		b.moveTo(newChunk(n))
+	}
+}
+
+// Clear drops what is unread and gives back the chunk.
+func (b *ReadBuffer) Clear() {
+	if b.chunk != nil {
+		b.chunk.release()
+	}
+	*b = ReadBuffer{}
+}

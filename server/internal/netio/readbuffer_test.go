@@ -1,0 +1,116 @@
+package netio
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestBufferKeepsEveryByteInOrder(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	var in ReadBuffer
+	var sent, taken int
+	var held []Segment // as a queue refers to payloads where they were read
+	var want [][]byte
+	pattern := func(i int) byte { return byte(i * 7 % 251) }
+	for range 5000 {
+		space := in.Space(1 + r.IntN(ReadSize))
+		if len(space) == 0 {
+			t.Fatal("no space to read into")
+		}
+		n := r.IntN(min(len(space), 3000)) + 1
+		for i := range n {
+			space[i] = pattern(sent + i)
+		}
+		in.Filled(n)
+		sent += n
+		for !in.Incomplete() && r.IntN(4) > 0 {
+			n := 1 + r.IntN(len(in.Unread()))
+			text := in.Unread()[:n]
+			for i, b := range text {
+				if b != pattern(taken+i) {
+					t.Fatalf("byte %d: got %d, want %d", taken+i, b, pattern(taken+i))
+				}
+			}
+			if r.IntN(8) == 0 {
+				in.chunk.retain()
+				held = append(held, Segment{Bytes: text, Chunk: in.chunk})
+				want = append(want, bytes.Clone(text))
+			}
+			in.Consume(n)
+			taken += n
+		}
+		if r.IntN(10) == 0 && len(in.Unread()) > 0 {
+			in.Need(len(in.Unread())+1+r.IntN(100000), 0)
+		}
+		if r.IntN(3) == 0 {
+			in.Shrink()
+		}
+		for len(held) > 20 {
+			if !bytes.Equal(held[0].Bytes, want[0]) {
+				t.Fatal("bytes that are referred to were written again")
+			}
+			held[0].Chunk.release()
+			held, want = held[1:], want[1:]
+		}
+	}
+	in.Clear()
+	for i, s := range held {
+		if !bytes.Equal(s.Bytes, want[i]) {
+			t.Fatal("bytes that are referred to were written again")
+		}
+		s.Chunk.release()
+	}
+}
+
+func TestIdleConnectionWithHalfAnOperationHoldsLittle(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name string
+		have int
+		most int
+	}{
+		{"nothing is unread", 0, 0},
+		{"a few bytes", 20, SmallSize},
+		{"half a control line", 1000, SmallSize},
+		{"more than a small chunk", 3000, 4 << 10},
+		{"much of a chunk stays where it is", ReadSize / 2, ReadSize},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var in ReadBuffer
+			in.Space(ReadSize)
+			in.Filled(c.have)
+			in.Need(1<<20, 0)
+			in.Shrink()
+			got := 0
+			if in.chunk != nil {
+				got = cap(in.chunk.buf)
+			}
+			if got > c.most {
+				t.Errorf("holds %d bytes, want %d at most", got, c.most)
+			}
+			if got := len(in.Unread()); got != c.have {
+				t.Errorf("unread: got %d bytes, want %d", got, c.have)
+			}
+			in.Clear()
+		})
+	}
+}
+
+func TestLargeOperationGetsMemoryAsItArrives(t *testing.T) {
+	t.Parallel()
+	var in ReadBuffer
+	in.Filled(len(in.Space(ReadSize)[:10]))
+	in.Need(100<<20, 0)
+	for have := 10; have < 8<<20; {
+		space := in.Space(ReadSize)
+		if got, most := cap(in.chunk.buf), max(ReadSize, 2*growthFactor*have); got > most {
+			t.Fatalf("with %d bytes there: took %d, want %d at most", have, got, most)
+		}
+		in.Filled(len(space))
+		have += len(space)
+	}
+	in.Clear()
+}

@@ -1,0 +1,501 @@
+package netio
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// WriteQueue is the only way to write to a connection. What pushes bytes makes one attempt to write
+// them, if nothing else is writing, and is done. Only what the socket does not take is queued, and a
+// writer goroutine exists only while there is a queue.
+type WriteQueue struct {
+	// Set by Init.
+	link   Link
+	owner  Owner
+	shared *Shared
+
+	mu       sync.Mutex // guards what follows
+	lim      *Limits
+	pending  int64         // bytes in the backlog or being written
+	messages int64         // handed to the connection
+	payload  int64         // bytes of their payloads
+	busy     bool          // a pusher or the writer goroutine is writing
+	closed   bool          // no push is taken any more
+	dead     bool          // nothing is written any more
+	back     *backlog      // nil while the socket takes everything
+	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
+}
+
+// Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
+// pusher or by the writer goroutine.
+type Owner interface {
+	// SlowConsumer reports that the connection has exceeded a limit.
+	SlowConsumer(exceeded Limit)
+	// Written reports that the socket took bytes that were read at readAt (UnixNano).
+	Written(readAt int64)
+	// WriteFailed reports that the socket is broken, or timed out.
+	WriteFailed(err error)
+}
+
+// Limits bound what one connection may have pending. Connections share them; they never change.
+type Limits struct {
+	MaxPending    int64         // bytes; a connection that has more pending is a slow consumer
+	HighWater     int64         // bytes; a connection that has more pending lags
+	WriteDeadline time.Duration // longest time without progress of a write
+}
+
+// Limit says which of the limits was exceeded.
+type Limit uint8
+
+// The limits that make a connection a slow consumer.
+const (
+	LimitPending Limit = iota + 1
+	LimitDeadline
+)
+
+// Delivery is what one push hands to a connection: bytes, and what they are counted as.
+type Delivery struct {
+	Segments []Segment // lent for the time of the push
+	Bytes    int       // in Segments
+	Messages int64     // in them, 0 if they are no messages
+	Payload  int64     // bytes of payload in them
+	Subject  []byte    // of one of the messages
+	ReadAt   int64     // UnixNano of the moment the messages were read; 0 = not measured
+	TooLarge bool      // one message alone is more than may be pending
+
+	own bool // the queue holds references of its own
+}
+
+// keep makes the segments the queue's own, without their first n bytes.
+func (d *Delivery) keep(n int) {
+	if d.own {
+		d.Segments = dropSent(d.Segments, n)
+	} else {
+		d.Segments, d.own = kept(skip(d.Segments, n)), true
+	}
+}
+
+// release gives up the segments if they are the queue's own.
+func (d *Delivery) release() {
+	if d.own {
+		releaseAll(d.Segments)
+	}
+}
+
+const (
+	// lowShare says when a connection that lagged has caught up: below 1/lowShare of HighWater.
+	lowShare = 4
+	// blockedTime is how long nothing may be written before a connection counts as blocked: a reader
+	// of 2 MB/s moves a whole writeBatch in it.
+	blockedTime = 500 * time.Millisecond
+	// writeBatch bounds the bytes of one write with a deadline.
+	writeBatch = 1 << 20
+	// pushRounds is how often a pusher writes what others pushed meanwhile before it leaves the rest
+	// to a writer goroutine.
+	pushRounds = 4
+)
+
+// Init prepares an empty queue that writes to link.
+func (q *WriteQueue) Init(link Link, owner Owner, shared *Shared, lim *Limits) {
+	q.link, q.owner, q.shared, q.lim = link, owner, shared, lim
+}
+
+// SetLink makes the queue write to another link from now on. Nothing may have been pushed yet.
+func (q *WriteQueue) SetLink(link Link) { q.link = link }
+
+// maxLockedCopy is how many bytes may be copied while the lock is held.
+const maxLockedCopy = 16 << 10
+
+// Push hands bytes to the connection, and keeps or copies what cannot be written now. It reports
+// whether the connection lags.
+func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
+	if d.Bytes > maxLockedCopy && q.writing() {
+		d.keep(0)
+	}
+	queued, lagging, over := q.enqueue(d)
+	if over {
+		q.owner.SlowConsumer(LimitPending)
+	}
+	if queued {
+		return lagging
+	}
+	n, err := q.link.TrySend(d.Segments)
+	if n == d.Bytes {
+		if d.ReadAt != 0 {
+			q.owner.Written(d.ReadAt)
+		}
+		if q.settle(n) {
+			d.release()
+			return false
+		}
+	}
+	return q.pushed(d, n, err)
+}
+
+// writing reports whether a push would have to wait for another.
+func (q *WriteQueue) writing() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.busy
+}
+
+// enqueue queues a delivery behind others. If there are none it takes the right to write instead,
+// and reports that nothing was queued.
+func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		d.release()
+		return true, false, false
+	}
+	q.messages += d.Messages
+	q.payload += d.Payload
+	q.pending += int64(d.Bytes)
+	if !q.busy && !d.TooLarge {
+		q.busy = true
+		return false, false, false
+	}
+	q.queueLocked(d)
+	q.back.follow(d.ReadAt, q.back.bytes)
+	lagging, over = q.levelLocked()
+	return true, lagging, over || d.TooLarge
+}
+
+// levelLocked reports whether the connection lags, and whether it is a slow consumer.
+func (q *WriteQueue) levelLocked() (lagging, over bool) {
+	return q.pending > q.lim.HighWater, q.pending > q.lim.MaxPending
+}
+
+// settle accounts n bytes that were written directly, and ends the writing unless something was
+// queued meanwhile.
+func (q *WriteQueue) settle(n int) (done bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.dead {
+		q.pending -= int64(n)
+	}
+	if q.back != nil && len(q.back.queue) > 0 {
+		return false
+	}
+	q.endLocked()
+	return true
+}
+
+// pushed deals with a direct write of n bytes after which something is left: the rest of the
+// delivery, what others queued meanwhile, or an error.
+func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
+	if err != nil && err != ErrWouldBlock {
+		d.release()
+		q.broken(err)
+		return false
+	}
+	over := false
+	if n < d.Bytes {
+		d.keep(n)
+		lagging, over = q.requeue(d, n)
+	} else {
+		d.release()
+	}
+	if over {
+		q.owner.SlowConsumer(LimitPending)
+	}
+	if err == nil && q.write(pushRounds) {
+		return false
+	}
+	q.shared.BusyPoll.writing(true)
+	go q.drain() // ends with the backlog or the socket; Finish waits for it
+	return lagging
+}
+
+// requeue puts what a direct write of n bytes left of a delivery in front of what others queued
+// while it was going on.
+func (q *WriteQueue) requeue(d *Delivery, n int) (lagging, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		d.release()
+		return false, false
+	}
+	q.pending -= int64(n)
+	d.Bytes -= n
+	var later []Segment
+	if q.back != nil {
+		later, q.back.queue = q.back.queue, nil
+		q.back.sample.left += int64(d.Bytes)
+	}
+	q.queueLocked(d)
+	q.back.follow(d.ReadAt, int64(d.Bytes))
+	q.back.queue = append(q.back.queue, later...)
+	return q.levelLocked()
+}
+
+// queueLocked appends a delivery to the backlog, which takes over the segments that are the queue's
+// own.
+func (q *WriteQueue) queueLocked(d *Delivery) {
+	if q.back == nil {
+		now := time.Now()
+		q.back = &backlog{since: now, moved: now}
+	}
+	if d.own {
+		q.back.queue = append(q.back.queue, d.Segments...)
+	} else {
+		for _, s := range d.Segments {
+			q.back.add(s)
+		}
+	}
+	n := int64(d.Bytes)
+	q.back.bytes += n
+	q.back.top.add(d.Subject, n)
+	q.shared.Pending.Add(n)
+}
+
+// write sends what is queued without waiting, rounds times at most. It reports whether nothing is
+// left, and the writing has ended.
+func (q *WriteQueue) write(rounds int) (done bool) {
+	for range rounds {
+		segs, bytes, ok := q.next()
+		if !ok {
+			return true
+		}
+		n, err := q.link.TrySend(segs)
+		if err == ErrWouldBlock {
+			q.unsent(segs, n)
+			return false
+		}
+		releaseAll(segs)
+		if err != nil {
+			q.broken(err)
+			return true
+		}
+		q.sent(bytes)
+	}
+	return false
+}
+
+// drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is none.
+func (q *WriteQueue) drain() {
+	defer q.shared.BusyPoll.writing(false)
+	for {
+		segs, bytes, ok := q.next()
+		if !ok {
+			return
+		}
+		if err := q.sendAll(segs, bytes); err != nil {
+			if isTimeout(err) {
+				q.owner.SlowConsumer(LimitDeadline)
+			}
+			q.broken(err)
+			return
+		}
+	}
+}
+
+// isTimeout reports whether err is a deadline that passed.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// sendAll writes segments and gives them up. The deadline starts again whenever something was
+// written.
+func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
+	for bytes > 0 {
+		n, err := q.link.Send(segs, time.Now().Add(q.limits().WriteDeadline))
+		q.sent(n)
+		if err != nil && !(isTimeout(err) && n > 0) {
+			releaseAll(segs)
+			return err
+		}
+		bytes -= n
+		segs = dropSent(segs, n)
+	}
+	return nil
+}
+
+// next takes a part of the backlog. If there is none, the writing ends.
+func (q *WriteQueue) next() (segs []Segment, bytes int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.back == nil || len(q.back.queue) == 0 {
+		q.endLocked()
+		return nil, 0, false
+	}
+	segs, bytes = q.back.take(writeBatch)
+	return segs, bytes, true
+}
+
+// sent accounts bytes of the backlog that were written, and lets publishers go on if it is short
+// now.
+func (q *WriteQueue) sent(n int) {
+	if readAt := q.account(n); readAt != 0 {
+		q.owner.Written(readAt)
+	}
+}
+
+// account is sent, without the report about a sample: it returns when that was read, 0 if there is
+// none.
+func (q *WriteQueue) account(n int) (readAt int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return 0
+	}
+	q.pending -= int64(n)
+	q.back.bytes -= int64(n)
+	if n > 0 {
+		q.back.moved = time.Now()
+	}
+	q.shared.Pending.Add(-int64(n))
+	if q.pending <= q.lim.HighWater/lowShare {
+		q.back.resume()
+	}
+	return q.back.sample.sent(int64(n))
+}
+
+// unsent puts what is left of segs after n bytes back to the front.
+func (q *WriteQueue) unsent(segs []Segment, n int) {
+	q.sent(n)
+	rest := dropSent(segs, n)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		releaseAll(rest)
+		return
+	}
+	q.back.queue = append(rest, q.back.queue...)
+}
+
+// broken gives up after an error of the socket.
+func (q *WriteQueue) broken(err error) {
+	q.fail()
+	q.owner.WriteFailed(err)
+}
+
+func (q *WriteQueue) fail() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropLocked()
+	q.endLocked()
+}
+
+// endLocked ends the writing.
+func (q *WriteQueue) endLocked() {
+	q.busy = false
+	if q.back != nil {
+		q.back.end()
+		q.back = nil
+	}
+	if q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+}
+
+// dropLocked refuses everything from now on and drops the backlog. A writer stays busy until it
+// notices.
+func (q *WriteQueue) dropLocked() {
+	if b := q.back; b != nil {
+		releaseAll(b.queue)
+		q.shared.Pending.Add(-b.bytes)
+		b.end()
+		q.back = nil
+	}
+	q.pending = 0
+	q.closed, q.dead = true, true
+}
+
+// NotifyResume has true sent to ch, without waiting, when the connection has caught up or has
+// ended. It reports false, and does nothing, if the connection does not lag.
+func (q *WriteQueue) NotifyResume(ch chan<- bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if lagging, _ := q.levelLocked(); !lagging || q.back == nil {
+		return false
+	}
+	q.back.waiting = append(q.back.waiting, ch)
+	return true
+}
+
+// StopNotify undoes NotifyResume.
+func (q *WriteQueue) StopNotify(ch chan<- bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.back != nil {
+		q.back.remove(ch)
+	}
+}
+
+// Blocked reports whether the peer has taken nothing of what is pending for half a second.
+func (q *WriteQueue) Blocked() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.back != nil && time.Since(q.back.moved) >= blockedTime
+}
+
+// NearFull reports whether more is pending than half of what makes the connection a slow consumer,
+// and the peer reads.
+func (q *WriteQueue) NearFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.pending > q.lim.MaxPending/2 && q.back != nil && time.Since(q.back.moved) < blockedTime
+}
+
+// Finish refuses further pushes, waits for what is pending to be written, not longer than wait, and
+// drops the rest.
+func (q *WriteQueue) Finish(wait time.Duration) {
+	if idle := q.refuse(); idle != nil && wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-idle:
+		case <-timer.C:
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.dropLocked()
+}
+
+// refuse takes no push from now on. It returns a channel that is closed when nothing writes any
+// more, nil if nothing does now.
+func (q *WriteQueue) refuse() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	if q.busy && q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	return q.idle
+}
+
+// Stats is what monitoring and logs say of a queue.
+type Stats struct {
+	Messages int64         // handed to the connection
+	Payload  int64         // bytes of their payloads
+	Pending  int64         // bytes
+	Subject  string        // that most of what is queued was published on
+	Lag      time.Duration // age of the backlog
+}
+
+// Stats returns the counts of the connection, and how far it lags.
+func (q *WriteQueue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := Stats{Messages: q.messages, Payload: q.payload, Pending: q.pending}
+	if q.back != nil {
+		s.Subject, s.Lag = string(q.back.top.subject), time.Since(q.back.since)
+	}
+	return s
+}
+
+func (q *WriteQueue) limits() *Limits {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lim
+}
+
+// SetLimits makes lim what the connection may have pending from now on.
+func (q *WriteQueue) SetLimits(lim *Limits) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lim = lim
+}
