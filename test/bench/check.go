@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// checker is told everything one connection reads, in pieces of any length, and says whether that is what the broker
-// owes it.
+// checker is given everything one connection reads, in pieces of any length, and says whether that
+// is what the broker owes it.
 type checker interface {
-	// feed checks the next bytes and returns how many of them were accepted as parts of MSG frames. The first error
-	// is final.
+	// feed checks the next bytes and returns how many of them were accepted as parts of MSG frames.
+	// The first error is final.
 	feed(data []byte) (frames int, err error)
 }
 
-// control collects lines that are not messages (PING, PONG, INFO, -ERR) and passes them on, without their line end. A
-// line may arrive in pieces.
+// control collects lines that are not messages (PING, PONG, INFO, -ERR) and passes them on, without
+// their line end. A line may arrive in pieces.
 type control struct {
 	handle func(line string) error
 	held   []byte
@@ -47,8 +47,9 @@ func startsControl(b byte) bool {
 	return b == 'P' || b == 'I' || b == '-' || b == '+'
 }
 
-// lapChecker expects the frames of one stream, every one of them, in order, again and again. Whole reads are compared
-// with what is due, which costs a fraction of what parsing would; only where they differ is anything taken apart.
+// lapChecker expects the frames of one stream, every one of them, in order, again and again. Whole
+// reads are compared with what is due, which costs a fraction of what parsing would; only where
+// they differ is anything taken apart.
 type lapChecker struct {
 	stream  *stream // nil: no frame at all is expected
 	pos     int     // in stream.frames: what comes next
@@ -155,9 +156,9 @@ func diagnose(got, want []byte) error {
 	return fmt.Errorf("got payload %s, want %s", excerpt(gotPayload), excerpt(wantPayload))
 }
 
-// memberChecker expects some of the frames of a stream, in order: what one member of a queue group receives. All frames
-// of the stream are equally long. Which of them came is counted, so that the counts of all members together can be
-// compared with what was published.
+// memberChecker expects some of the frames of a stream, in order: what one member of a queue group
+// receives. All frames of the stream are equally long. Which of them came is counted, so that the
+// counts of all members together can be compared with what was published.
 type memberChecker struct {
 	stream  *stream
 	size    int      // of every frame
@@ -211,8 +212,9 @@ func (c *memberChecker) feed(data []byte) (frames int, err error) {
 	return frames, nil
 }
 
-// frame checks one complete frame. The numbers of a member's messages rise, except where a new lap begins: stepping
-// back by less than half a lap is taken for disorder, for a member that misses so many in a row does not occur.
+// frame checks one complete frame. The numbers of a member's messages rise, except where a new lap
+// begins: stepping back by less than half a lap is taken for disorder, for a member that misses so
+// many in a row does not occur.
 func (c *memberChecker) frame(got []byte) error {
 	index, ok := payloadIndex(got[c.digits:])
 	if !ok || index >= c.stream.messages {

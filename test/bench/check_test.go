@@ -15,7 +15,7 @@ func smallStream(n int) *stream {
 	for i := range n {
 		s.add([]byte("foo"), "1", appendPayload(nil, i, 16))
 	}
-	s.cut()
+	s.endChunk()
 	return s
 }
 
@@ -95,7 +95,8 @@ func TestLapChecker(t *testing.T) {
 	}
 }
 
-// checkFed compares the outcome of feeding with the error that was due; pieces of one byte see less of what is wrong.
+// checkFed compares the outcome of feeding with the error that was due; pieces of one byte see less
+// of what is wrong.
 func checkFed(t *testing.T, n int, err error, input, want string, piece int) {
 	t.Helper()
 	if want == "" {

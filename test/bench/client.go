@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// connectLine is what every connection of the driver introduces itself with, as client libraries do.
+// connectLine is what every connection of the driver introduces itself with, as client libraries
+// do.
 const connectLine = `CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1","protocol":1}` + "\r\n"
 
 // readBytes is how much one read of a subscriber takes at most.
 const readBytes = 64 << 10
 
-// client is one connection to a broker. What it reads after the handshake is read and checked by a goroutine of its
-// own, from start until close.
+// client is one connection to a broker. What it reads after the handshake is read and checked by a
+// goroutine of its own, from start until close.
 type client struct {
 	name string // for error messages
 	conn net.Conn
@@ -29,8 +30,9 @@ type client struct {
 	err    error         // why it ended; valid after done
 }
 
-// dial connects, introduces itself, sends setup (complete operations, or nothing) and returns when the broker has
-// answered a PING sent after it. Nothing the client does may last beyond the deadline.
+// dial connects, introduces itself, sends setup (complete operations, or nothing) and returns when
+// the broker has answered a PING sent after it. Nothing the client does may last beyond the
+// deadline.
 func dial(addr, name string, deadline time.Time, setup []byte) (*client, error) {
 	conn, err := net.DialTimeout("tcp", addr, time.Until(deadline))
 	if err != nil {
@@ -78,7 +80,7 @@ func (c *client) handshake(deadline time.Time, setup []byte) error {
 	return err
 }
 
-// answer acts on a control line other than the PONG that somebody waits for.
+// answer acts on a control line other than a PONG that is waited for.
 func (c *client) answer(line string) error {
 	switch {
 	case line == "PING":
@@ -91,13 +93,14 @@ func (c *client) answer(line string) error {
 	}
 }
 
-// control acts on any control line read after the handshake. A PONG is kept until the frames before it are accounted for.
+// control acts on any control line read after the handshake. A PONG is kept until the frames before
+// it are accounted for.
 func (c *client) control(line string) error {
 	if line != "PONG" {
 		return c.answer(line)
 	}
 	if c.ponged {
-		return errors.New("a PONG that nobody asked for")
+		return errors.New("a PONG that was not asked for")
 	}
 	c.ponged = true
 	return nil
@@ -110,12 +113,13 @@ func (c *client) releasePong() error {
 	case c.pongs <- struct{}{}:
 		return nil
 	default:
-		return errors.New("a PONG that nobody asked for")
+		return errors.New("a PONG that was not asked for")
 	}
 }
 
-// start reads and checks from here on. The progress function, which may be nil, is told of checked frame bytes, the
-// failed function of the error that ends it; both are called from the reader.
+// start reads and checks from here on. The progress function, which may be nil, is called with
+// checked frame bytes, the failed function of the error that ends it; both are called from the
+// reader.
 func (c *client) start(check checker, progress func(n int), failed func(error)) {
 	c.done = make(chan struct{})
 	go func() { // ends with the connection; close waits for it
@@ -152,7 +156,8 @@ func (c *client) read(check checker, progress func(n int)) error {
 	}
 }
 
-// fence returns when everything the client has sent has been taken in by the broker: when it answers a PING.
+// fence returns when everything the client has sent has been taken in by the broker: when it
+// answers a PING.
 func (c *client) fence() error {
 	if _, err := io.WriteString(c.conn, "PING\r\n"); err != nil {
 		return c.reason(err)
@@ -165,7 +170,8 @@ func (c *client) fence() error {
 	}
 }
 
-// reason is why a write failed: the reader knows more, and ends too once the connection is broken or its time is up.
+// reason is why a write failed: the reader knows more, and ends too once the connection is broken
+// or its time is up.
 func (c *client) reason(err error) error {
 	<-c.done
 	return fmt.Errorf("%w (%w)", c.err, err)

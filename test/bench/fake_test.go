@@ -11,10 +11,12 @@ import (
 	"sync"
 )
 
-// fakeEnv makes this test binary behave as a broker, instead of running tests; its value is what the broker does wrong.
+// fakeEnv makes this test binary behave as a broker, instead of running tests; its value is what
+// the broker does wrong.
 const fakeEnv = "GNATSD_BENCH_FAKE"
 
-// What a fake does wrong, to every message that is the faultyMessage-th of a connection's publications.
+// What a fake does wrong, to every message that is the faultyMessage-th of a connection's
+// publications.
 const (
 	faithful  = "nothing"
 	drops     = "drop"
@@ -44,7 +46,8 @@ type fakeSub struct {
 	subject, queue, sid string
 }
 
-// serveFake runs a fake as a process of its own would: `-a HOST -p PORT [--cluster URL] [--routes URL]`, until it is killed.
+// serveFake runs a fake as a process of its own would: `-a HOST -p PORT [--cluster URL] [--routes
+// URL]`, until it is killed.
 func serveFake(fault string, args []string) error {
 	port, err := strconv.Atoi(args[3])
 	if err != nil {
@@ -68,7 +71,8 @@ func serveFake(fault string, args []string) error {
 	}
 }
 
-// cluster opens a port for another fake, or connects to one: its route is a client that subscribes to what its own clients do.
+// cluster opens a port for another fake, or connects to one: its route is a client that subscribes
+// to what its own clients do.
 func (f *fake) cluster(args []string) error {
 	for len(args) > 1 {
 		addr := strings.TrimPrefix(args[1], "nats://")
@@ -100,7 +104,8 @@ func (f *fake) cluster(args []string) error {
 	return nil
 }
 
-// follow hands on the messages of the other fake. They are for one subscription each, which the sid numbers.
+// follow hands on the messages of the other fake. They are for one subscription each, which the sid
+// numbers.
 func (f *fake) follow(conn net.Conn) {
 	in := bufio.NewReader(conn)
 	for {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// flow is a scenario of streaming: publishers that send as fast as they may, each to subscribers of its own.
+// flow is a scenario of streaming: publishers that send as fast as they may, each to subscribers of
+// its own.
 type flow struct {
 	streams     []*stream // one publisher each
 	subscribers int       // of each publisher; 0 measures publishing alone
@@ -16,7 +17,8 @@ type flow struct {
 	wholeLap    bool      // the measured window lasts at least one lap, whatever the duration
 }
 
-// inFlightLimit bounds what the broker may have to hold for all subscribers of a scenario together, in bytes.
+// inFlightLimit bounds what the broker may have to hold for all subscribers of a scenario together,
+// in bytes.
 const inFlightLimit = 256 << 20
 
 // lane is one publisher with its subscribers while a flow runs.
@@ -80,8 +82,8 @@ func total(lanes []*lane) int64 {
 	return n
 }
 
-// open connects lane i: subscribers first, so that nothing is published before they are known to the broker. Also what
-// is returned with an error must be closed.
+// open connects lane i: subscribers first, so that nothing is published before they are known to
+// the broker. Also what is returned with an error must be closed.
 func (f *flow) open(r *round, i int, s *stream) (*lane, error) {
 	limit := min(r.window, inFlightLimit/int64(max(1, f.subscribers)*len(f.streams)))
 	l := &lane{stream: s, window: newWindow(limit, f.subscribers, f.queue)}
@@ -128,8 +130,8 @@ func (l *lane) close() {
 	}
 }
 
-// publishAll lets every lane publish for a while, and at least so many messages each, and returns when everything has
-// arrived.
+// publishAll lets every lane publish for a while, and at least so many messages each, and returns
+// when everything has arrived.
 func publishAll(lanes []*lane, d time.Duration, atLeast int64) error {
 	until := time.Now().Add(d)
 	ended := make(chan error, len(lanes))
@@ -148,8 +150,8 @@ func publishAll(lanes []*lane, d time.Duration, atLeast int64) error {
 	return nil
 }
 
-// publish sends chunks until the time has come and at least so many messages are sent, then waits until the broker has
-// taken all of them in and every subscriber has received what it must.
+// publish sends chunks until the time has come and at least so many messages are sent, then waits
+// until the broker has taken all of them in and every subscriber has received what it must.
 func (l *lane) publish(until time.Time, atLeast int64) error {
 	first := l.messages
 	for l.messages-first < atLeast || time.Now().Before(until) {
@@ -182,8 +184,8 @@ func (l *lane) publishChunk() error {
 	return nil
 }
 
-// verify makes sure that no subscriber has received more than it should, and of a queue group that every message went
-// to exactly one member and every member had its share.
+// verify makes sure that no subscriber has received more than it should, and of a queue group that
+// every message went to exactly one member and every member had its share.
 func (l *lane) verify() error {
 	for j, c := range l.subscribers {
 		if err := c.fence(); err != nil {
@@ -223,14 +225,15 @@ func (l *lane) verifyGroup() error {
 	return checkShares(shares)
 }
 
-// Bounds of checkShares: how many standard deviations a share may be off, and how much of the fair share besides.
+// Bounds of checkShares: how many standard deviations a share may be off, and how much of the fair
+// share besides.
 const (
 	shareDeviations = 6
 	shareSlack      = 0.1
 )
 
-// checkShares wants the members of a queue group to have received about the same number of messages, as uniform random
-// choice would give them, or something fairer.
+// checkShares wants the members of a queue group to have received about the same number of
+// messages, as uniform random choice would give them, or something fairer.
 func checkShares(shares []int64) error {
 	var sum int64
 	for _, n := range shares {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// firstConnections are made and closed before memory is read for the first time, so that code and tables a broker
-// loads once are not shared out among what it holds.
+// firstConnections are made and closed before memory is read for the first time, so that code and
+// tables a broker loads once are not shared out among what it holds.
 const firstConnections = 10
 
-// baseline is the memory of a broker that holds nothing, bytes; 0 where the system does not tell.
+// baseline is the memory of a broker that holds nothing, bytes; 0 where the system does not say.
 func baseline(r *round) (int64, error) {
 	for range firstConnections {
 		c, err := dial(r.broker.addr, "first connection", r.deadline, nil)
@@ -22,7 +22,7 @@ func baseline(r *round) (int64, error) {
 	}
 	rss, err := settledMemory(r.broker.pid())
 	if err != nil {
-		return 0, nil // not told
+		return 0, nil // not known
 	}
 	return rss, nil
 }
@@ -31,7 +31,7 @@ func baseline(r *round) (int64, error) {
 func memoryEach(r *round, m measures, before int64, n int) {
 	rss, err := settledMemory(r.broker.pid())
 	if err != nil {
-		return // not told
+		return // not known
 	}
 	m[bytesEach] = float64(rss-before) / float64(n)
 }
@@ -104,10 +104,10 @@ func dialMany(r *round, n int) ([]*client, error) {
 type holder struct {
 	n      int     // how many
 	subs   []byte  // the SUB operations that make them
-	probes *stream // messages to some of them
+	checks *stream // messages to some of them
 
 	client   *client // of this round
-	received *window // bytes of probes
+	received *window // bytes of checks
 }
 
 // probesEach is how many subscriptions of each holder are tried afterwards.
@@ -115,20 +115,21 @@ const probesEach = 100
 
 // newHolder has n literal subscriptions, numbered from first.
 func newHolder(first, n int) holder {
-	h := holder{n: n, probes: &stream{}}
+	h := holder{n: n, checks: &stream{}}
 	every := max(1, n/probesEach)
 	for i := range n {
 		subject := fmt.Sprintf("device.%d.%d.state", (first+i)/1000, (first+i)%1000)
 		h.subs = fmt.Appendf(h.subs, "SUB %s %d\r\n", subject, i+1)
 		if i%every == 0 {
-			h.probes.add([]byte(subject), strconv.Itoa(i+1), appendPayload(nil, i, 16))
+			h.checks.add([]byte(subject), strconv.Itoa(i+1), appendPayload(nil, i, 16))
 		}
 	}
-	h.probes.cut()
+	h.checks.endChunk()
 	return h
 }
 
-// subscriptions measures what n subscriptions cost, shared out among a number of connections that divides n.
+// subscriptions measures what n subscriptions cost, shared out among a number of connections that
+// divides n.
 func subscriptions(n, connections int) runner {
 	holders := make([]holder, connections)
 	for i := range holders {
@@ -137,7 +138,8 @@ func subscriptions(n, connections int) runner {
 	return func(r *round) (measures, error) { return hold(r, holders, n) }
 }
 
-// hold makes the n subscriptions of all holders, one connection after the other, and then tries some of each.
+// hold makes the n subscriptions of all holders, one connection after the other, and then tries
+// some of each.
 func hold(r *round, holders []holder, n int) (measures, error) {
 	before, err := baseline(r)
 	if err != nil {
@@ -160,7 +162,7 @@ func hold(r *round, holders []holder, n int) (measures, error) {
 	m[timeEach] = float64(time.Second) / m[throughput]
 	memoryEach(r, m, before, n)
 	for _, h := range holders {
-		if err := h.probe(); err != nil {
+		if err := h.check(); err != nil {
 			return nil, err
 		}
 	}
@@ -175,7 +177,7 @@ func (h *holder) connect(r *round, i int) error {
 	}
 	h.client = c
 	h.received = newWindow(0, 1, false)
-	check := &lapChecker{stream: h.probes, control: control{handle: c.control}}
+	check := &lapChecker{stream: h.checks, control: control{handle: c.control}}
 	c.start(check, func(n int) { h.received.deliver(0, n) }, h.received.fail)
 	return nil
 }
@@ -188,12 +190,13 @@ func (h *holder) send(ops []byte) error {
 	return h.client.fence()
 }
 
-// probe publishes to some of the holder's subscriptions, evenly spread, and wants each message back exactly once.
-func (h *holder) probe() error {
-	if err := h.send(h.probes.publish); err != nil {
+// check publishes to some of the holder's subscriptions, evenly spread, and wants each message back
+// exactly once.
+func (h *holder) check() error {
+	if err := h.send(h.checks.publish); err != nil {
 		return err
 	}
-	if got, want := h.received.done(), int64(len(h.probes.frames)); got != want {
+	if got, want := h.received.done(), int64(len(h.checks.frames)); got != want {
 		return fmt.Errorf("%s: received %d bytes of messages, want exactly %d", h.client.name, got, want)
 	}
 	return nil

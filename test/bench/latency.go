@@ -18,10 +18,10 @@ const requestSize = 16
 // requestSizeText ends the line of a request and of its reply.
 var requestSizeText = fmt.Sprintf(" %d", requestSize)
 
-// exchange measures request and reply: one requester that waits for each reply before the next request, and one
-// responder that stays. Both wait in system calls where the system has them, so that what is measured is the broker and
-// not the driver's scheduler. Their own wake-ups are measured too, unless they are awake: then one thread is both, and
-// never sleeps.
+// exchange measures request and reply: one requester that waits for each reply before the next
+// request, and one responder that stays. Both wait in system calls where the system has them, so
+// that what is measured is the broker and not the driver's scheduler. Their own wake-ups are
+// measured too, unless they are awake: then one thread is both, and never sleeps.
 func exchange(awake bool) func() runner {
 	return func() runner {
 		return func(r *round) (measures, error) {
@@ -82,8 +82,8 @@ func (t *talker) close() {
 	t.socket.Close()
 }
 
-// header reads the line a message begins with, without its line end, answering whatever else comes before it. It is
-// valid until the next read.
+// header reads the line a message begins with, without its line end, answering whatever else comes
+// before it. It is valid until the next read.
 func (t *talker) header() ([]byte, error) {
 	for {
 		line, err := t.in.ReadSlice('\n')
@@ -149,8 +149,8 @@ func (t *talker) answer() error {
 	return nil
 }
 
-// measure makes requests for the length of the window, after the warm-up, and times each. serve lets the responder
-// answer one, if nobody else does.
+// measure makes requests for the length of the window, after the warm-up, and times each. serve
+// lets the responder answer one, if no other does.
 func (t *talker) measure(r *round, serve func() error) (measures, error) {
 	if _, err := t.requests(0, time.Now().Add(r.warmUp), nil, serve); err != nil {
 		return nil, err
@@ -168,8 +168,8 @@ func (t *talker) measure(r *round, serve func() error) (measures, error) {
 	return m, nil
 }
 
-// requests makes one request after another until the time has come; each has an inbox of its own, under a phase that
-// keeps warm-up and measurement apart.
+// requests makes one request after another until the time has come; each has an inbox of its own,
+// under a phase that keeps warm-up and measurement apart.
 func (t *talker) requests(phase int, until time.Time, samples []time.Duration, serve func() error) ([]time.Duration, error) {
 	var request, want, got, payload []byte
 	for i := 0; ; i++ {

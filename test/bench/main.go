@@ -1,9 +1,12 @@
-// Command bench compares brokers: the one under test and any number of peers, each a binary of its own.
+// Command bench compares brokers: the one under test and any number of peers, each a binary of its
+// own.
 //
-// Every round starts one broker as a fresh process on a free loopback port, with the two flags all of them understand
-// (-a, -p; for routes also --cluster, --routes), drives it with pre-formatted traffic and stops it; rounds alternate between the brokers. What is printed is
-// the median over the rounds, and the median of the ratios of the rounds. Nothing that is delivered goes unchecked: the
-// bytes a subscriber reads are compared with the frames it must receive, in their order, to the last one.
+// Every round starts one broker as a fresh process on a free loopback port, with the two flags all
+// of them understand (-a, -p; for routes also --cluster, --routes), drives it with pre-formatted
+// traffic and stops it; rounds alternate between the brokers. What is printed is the median over
+// the rounds, and the median of the ratios of the rounds. Nothing that is delivered goes unchecked:
+// the bytes a subscriber reads are compared with the frames it must receive, in their order, to the
+// last one.
 //
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -run '^1-1/' -rounds 9
@@ -43,7 +46,7 @@ type settings struct {
 	rounds   int
 	heavy    int           // rounds of heavy scenarios
 	duration time.Duration // of one measured window
-	window   int64         // bytes in flight to one subscriber
+	window   int64         // bytes on their way to one subscriber
 	timeout  time.Duration // of one round
 	json     string        // file for the results, or none
 	want     bool
@@ -123,7 +126,8 @@ func (s *settings) validate(peers int) error {
 	return nil
 }
 
-// execute runs what was selected and reports it to out. It fails when a scenario did, or a threshold was missed.
+// execute runs what was selected and reports it to out. It fails when a scenario did, or a
+// threshold was missed.
 func (s *settings) execute(out io.Writer) error {
 	if s.list {
 		for _, sc := range s.selected {

@@ -55,7 +55,8 @@ func smallRun(t *testing.T, pattern string, brokers ...string) (*settings, *repo
 	return s, r
 }
 
-// fakeBroker makes the processes that are started from this test binary fakes, and returns its path.
+// fakeBroker makes the processes that are started from this test binary fakes, and returns its
+// path.
 func fakeBroker(t *testing.T, fault string) string {
 	t.Helper()
 	t.Setenv(fakeEnv, fault)

@@ -20,10 +20,11 @@ type span struct {
 	server usage // of all of them together
 	driver usage
 	busy   time.Duration // of the whole machine
-	known  bool          // the operating system told
+	known  bool          // the operating system said
 }
 
-// beginSpan reads the clocks. Garbage of the driver is collected first, so that its collector rests in the window.
+// beginSpan reads the clocks. Garbage of the driver is collected first, so that its collector rests
+// in the window.
 func beginSpan(broker ...*process) span {
 	runtime.GC()
 	s := span{broker: broker, known: true}
@@ -41,7 +42,8 @@ func beginSpan(broker ...*process) span {
 	return s
 }
 
-// end reads the clocks again, and shares out what was used among n messages (or connections, or subscriptions).
+// end reads the clocks again, and shares out what was used among n messages (or connections, or
+// subscriptions).
 func (s span) end(n int64) measures {
 	elapsed := time.Since(s.start)
 	m := measures{throughput: float64(n) / elapsed.Seconds()}
@@ -82,8 +84,8 @@ func usageOf(list []*process) (sum usage, err error) {
 	return sum, nil
 }
 
-// Bounds of settledMemory: how often it looks, how many looks must agree, how much they may differ, and how long it
-// tries at most.
+// Bounds of settledMemory: how often it looks, how many looks must agree, how much they may differ,
+// and how long it tries at most.
 const (
 	settleEvery  = 25 * time.Millisecond
 	settleLooks  = 8
@@ -91,7 +93,8 @@ const (
 	settleAtMost = 3 * time.Second
 )
 
-// settledMemory is the resident memory of a process once it no longer moves, or what it is after settleAtMost.
+// settledMemory is the resident memory of a process once it no longer moves, or what it is after
+// settleAtMost.
 func settledMemory(pid int) (int64, error) {
 	poll := time.NewTicker(settleEvery)
 	defer poll.Stop()

@@ -13,9 +13,10 @@ import (
 
 // readUsage reads a process' CPU clock and its status file.
 //
-// The CPU clock (clock_gettime of the clock that belongs to a process id) is in nanoseconds and counts user and system
-// time of every thread the process ever had. The stat file counts the same time in ticks of 10 ms, too coarse for
-// short windows; the schedstat files of the threads forget the threads that have ended, and a Go program's come and go.
+// The CPU clock (clock_gettime of the clock that belongs to a process id) is in nanoseconds and
+// counts user and system time of every thread the process ever had. The stat file counts the same
+// time in ticks of 10 ms, too coarse for short windows; the schedstat files of the threads forget
+// the threads that have ended, and a Go program's come and go.
 func readUsage(pid int) (usage, error) {
 	cpu, err := processCPU(pid)
 	if err != nil {
@@ -33,8 +34,9 @@ func readUsage(pid int) (usage, error) {
 	return u, err
 }
 
-// processCPU is the time all threads of a process have spent on a CPU. The kernel makes the clock's number from the
-// process id: its complement, shifted by three bits, and 2 for the scheduler's own count.
+// processCPU is the time all threads of a process have spent on a CPU. The kernel makes the clock's
+// number from the process id: its complement, shifted by three bits, and 2 for the scheduler's own
+// count.
 func processCPU(pid int) (time.Duration, error) {
 	const scheduled = 2
 	clock := int32(^pid<<3 | scheduled)
@@ -63,8 +65,8 @@ func statusField(status []byte, name string) (int64, error) {
 // tick is the unit of /proc/stat: USER_HZ, which is 100 on every architecture Go runs on.
 const tick = time.Second / 100
 
-// machineBusy is the time all CPUs together have been busy with user and system work or taken by the hypervisor. It is
-// counted in ticks, which is enough to see whether the machine was ours.
+// machineBusy is the time all CPUs together have been busy with user and system work or taken by
+// the hypervisor. It is counted in ticks, which is enough to see whether the machine was ours.
 func machineBusy() (time.Duration, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

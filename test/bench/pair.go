@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// overRoute runs a flow with two servers of the broker and a route in between: publishers connect to one, subscribers to
-// the other. The server that the round began with has nothing to do.
+// overRoute runs a flow with two servers of the broker and a route in between: publishers connect
+// to one, subscribers to the other. The server that the round began with has nothing to do.
 func overRoute(prepare func() runner) func() runner {
 	return func() runner {
 		run := prepare()
@@ -60,15 +60,16 @@ func routeAddr() (string, error) {
 	return "nats://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
 }
 
-// interestKnown returns when the broker knows of everything that is subscribed to at the other end of its route: when a
-// subscription made after all of that receives something. Without a route there is nothing to wait for.
+// interestKnown returns when the broker knows of everything that is subscribed to at the other end
+// of its route: when a subscription made after all of that receives something. Without a route
+// there is nothing to wait for.
 func (r *round) interestKnown() error {
 	if r.far == nil {
 		return nil
 	}
 	s := &stream{}
 	s.add([]byte("bench.known"), "1", nil)
-	s.cut()
+	s.endChunk()
 	sub, err := dial(r.far.addr, "subscriber across the route", r.deadline, []byte("SUB bench.known 1\r\n"))
 	if err != nil {
 		return err

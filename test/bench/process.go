@@ -32,8 +32,8 @@ type process struct {
 	exited chan struct{} // closed when the process has ended; state is valid then
 }
 
-// startProcess runs the broker at path on a free loopback port, with more arguments if need be, and returns once it has
-// greeted a connection.
+// startProcess runs the broker at path on a free loopback port, with more arguments if need be, and
+// returns once it has greeted a connection.
 func startProcess(path string, args ...string) (*process, error) {
 	port, err := freePort()
 	if err != nil {
@@ -61,7 +61,7 @@ func startProcess(path string, args ...string) (*process, error) {
 	return p, nil
 }
 
-// freePort names a port nobody listens on at this moment.
+// freePort names a port that is free at this moment.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,7 +139,8 @@ func (p *process) stop() {
 	}
 }
 
-// lastWords is the end of the broker's output, ready to be appended to an error; empty if it said nothing.
+// lastWords is the end of the broker's output, ready to be appended to an error; empty if it said
+// nothing.
 func (p *process) lastWords() string {
 	text := strings.TrimSpace(p.log.String())
 	if text == "" {

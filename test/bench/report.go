@@ -14,8 +14,8 @@ import (
 // metric is something that is measured; metricTable describes it.
 type metric int
 
-// What a round may measure. Each is per message that reaches a subscriber, where there are subscribers, and otherwise
-// per message published; or per connection, or per subscription.
+// What a round may measure. Each is per message that reaches a subscriber, where there are
+// subscribers, and otherwise per message published; or per connection, or per subscription.
 const (
 	throughput metric = iota
 	latency50
@@ -130,7 +130,8 @@ func (row *result) value(broker int, k metric) float64 {
 	return median(known)
 }
 
-// ratio is the median of the rounds' ratios of the broker under test to a peer, NaN if there are none.
+// ratio is the median of the rounds' ratios of the broker under test to a peer, NaN if there are
+// none.
 func (row *result) ratio(peer int, k metric) float64 {
 	return median(ratios(row.values[0][k], row.values[peer][k]))
 }
@@ -172,7 +173,8 @@ func (r *report) print(out io.Writer) {
 // disturbed is from how many percent of the CPUs on other processes are worth a word.
 const disturbed = 5
 
-// disturbance is how many percent of the CPUs other processes took, at the median of all measured windows.
+// disturbance is how many percent of the CPUs other processes took, at the median of all measured
+// windows.
 func (r *report) disturbance() float64 {
 	var all []float64
 	for _, row := range r.rows {

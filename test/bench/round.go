@@ -8,11 +8,12 @@ type round struct {
 	far      *process      // the other end of a route, nil if there is none
 	duration time.Duration // of the measured window
 	warmUp   time.Duration // before it
-	window   int64         // bytes in flight to one subscriber
+	window   int64         // bytes on their way to one subscriber
 	deadline time.Time     // of everything
 }
 
-// warmUpShare is the part of the duration that is spent on warming up first: growing buffers and heap.
+// warmUpShare is the part of the duration that is spent on warming up first: growing buffers and
+// heap.
 const warmUpShare = 4
 
 // newRound is about to begin now.

@@ -52,14 +52,15 @@ func selectScenarios(all []scenario, pattern *regexp.Regexp) []scenario {
 	return out
 }
 
-// publishOnly sends to a subject nobody subscribes to.
+// publishOnly sends to a subject without subscriptions.
 func publishOnly(size int) func() runner {
 	return func() runner {
 		return (&flow{streams: []*stream{subjectStream("bench.void", size)}}).run
 	}
 }
 
-// fanOut sends to n subscribers of one subject, all under the same sid, as n copies of a program would be.
+// fanOut sends to n subscribers of one subject, all under the same sid, as n copies of a program
+// would be.
 func fanOut(n, size int) func() runner {
 	return func() runner {
 		return (&flow{
@@ -89,7 +90,8 @@ func queueGroup(n, size int) func() runner {
 	}
 }
 
-// distinctSubjects sends to n subjects, each at least once, and to one subscriber with four wildcard subscriptions.
+// distinctSubjects sends to n subjects, each at least once, and to one subscriber with four
+// wildcard subscriptions.
 func distinctSubjects(n, size int) func() runner {
 	return func() runner {
 		f := &flow{streams: []*stream{manySubjects(n, size)}, subscribers: 1, wholeLap: true}

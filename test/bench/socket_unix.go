@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// socket is a connection that is read and written by system calls, past the runtime, which would have a thread of its
-// own woken for everything that arrives.
+// socket is a connection that is read and written by system calls, past the runtime, which would
+// have a thread of its own woken for everything that arrives.
 type socket struct {
 	fd int
 
@@ -19,7 +19,8 @@ type socket struct {
 	closed bool
 }
 
-// newSocket takes a connection over. Reads of a socket that is awake ask again and again; others sleep.
+// newSocket takes a connection over. Reads of a socket that is awake ask again and again; others
+// sleep.
 func newSocket(conn *net.TCPConn, awake bool) (*socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -78,7 +79,7 @@ func (s *socket) Write(b []byte) (total int, err error) {
 	return total, nil
 }
 
-// shut ends the connection for whoever reads or writes.
+// shut ends the connection for the goroutine that reads or writes.
 func (s *socket) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

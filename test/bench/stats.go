@@ -19,8 +19,8 @@ func median(values []float64) float64 {
 	return (sorted[mid-1] + sorted[mid]) / 2
 }
 
-// percentile is the smallest of the sorted values that at least p percent of them do not exceed (nearest rank). It
-// wants at least one value.
+// percentile is the smallest of the sorted values that at least p percent of them do not exceed
+// (nearest rank). It wants at least one value.
 func percentile[T cmp.Ordered](sorted []T, p float64) T {
 	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
 	return sorted[min(max(rank, 1), len(sorted))-1]

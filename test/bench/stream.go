@@ -8,20 +8,22 @@ import (
 	"strconv"
 )
 
-// Sizes of what a publisher writes: at least lapBytes before it repeats, in writes of about chunkBytes.
+// Sizes of what a publisher writes: at least lapBytes before it repeats, in writes of about
+// chunkBytes.
 const (
 	lapBytes   = 256 << 10
 	lapAtLeast = 16 // messages
 	chunkBytes = 128 << 10
 )
 
-// stream is what one publisher sends, over and over, and what its subscribers must therefore receive: one lap of it, as
-// bytes. It is built before anything is measured and never written afterwards.
+// stream is what one publisher sends, over and over, and what its subscribers must therefore
+// receive: one lap of it, as bytes. It is built before anything is measured and never written
+// afterwards.
 type stream struct {
 	publish  []byte  // complete PUB operations
 	frames   []byte  // the MSG frames they become, in the same order
 	messages int     // operations in a lap
-	chunks   []chunk // where a lap may be cut, ascending; the last is its end
+	chunks   []chunk // where a lap may be split, ascending; the last is its end
 }
 
 // chunk is a place between two messages, counted from the start of a lap.
@@ -36,7 +38,7 @@ func (s *stream) add(subject []byte, sid string, payload []byte) {
 	s.frames = appendFrame(append(append(s.frames, ' '), sid...), payload)
 	s.messages++
 	if len(s.publish)-s.chunkStart().publish >= chunkBytes {
-		s.cut()
+		s.endChunk()
 	}
 }
 
@@ -48,8 +50,8 @@ func (s *stream) chunkStart() chunk {
 	return s.chunks[len(s.chunks)-1]
 }
 
-// cut ends a chunk here, if it has anything in it.
-func (s *stream) cut() {
+// endChunk ends a chunk here, if it has anything in it.
+func (s *stream) endChunk() {
 	if s.messages > s.chunkStart().messages {
 		s.chunks = append(s.chunks, chunk{publish: len(s.publish), frames: len(s.frames), messages: s.messages})
 	}
@@ -62,10 +64,12 @@ func appendFrame(dst, payload []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// indexDigits is how many digits at the start of a payload (of at least that size) say which message of the lap it is.
+// indexDigits is how many digits at the start of a payload (of at least that size) say which
+// message of the lap it is.
 const indexDigits = 8
 
-// appendPayload makes the payload of message i of a lap: its number, then bytes of every value that depend on it.
+// appendPayload makes the payload of message i of a lap: its number, then bytes of every value that
+// depend on it.
 func appendPayload(dst []byte, i, size int) []byte {
 	start := len(dst)
 	if size >= indexDigits {
@@ -100,17 +104,18 @@ func subjectStream(subject string, size int) *stream {
 		payload = appendPayload(payload[:0], i, size)
 		s.add([]byte(subject), "1", payload)
 	}
-	s.cut()
+	s.endChunk()
 	return s
 }
 
-// wildcard is a family of subjects and the one subscription (of wildcards) that each of them matches.
+// wildcard is a family of subjects and the one subscription (of wildcards) that each of them
+// matches.
 type wildcard struct {
 	pattern, sid, region, kind string
 }
 
-// wildcards are disjoint: every subject manySubjects makes is matched by exactly one, so that the order of frames is
-// known even on a connection that holds them all.
+// wildcards are disjoint: every subject manySubjects makes is matched by exactly one, so that the
+// order of frames is known even on a connection that holds them all.
 func wildcards() []wildcard {
 	return []wildcard{
 		{"orders.eu.>", "1", "eu", "new"},
@@ -133,7 +138,7 @@ func manySubjects(n, size int) *stream {
 		payload = appendPayload(payload[:0], i, size)
 		s.add(subject, f.sid, payload)
 	}
-	s.cut()
+	s.endChunk()
 	s.publish, s.frames = slices.Clip(s.publish), slices.Clip(s.frames)
 	return s
 }

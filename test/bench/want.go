@@ -30,7 +30,8 @@ func thresholds() []threshold {
 	}
 }
 
-// misses names every threshold that the report does not reach; scenarios that were not run do not count.
+// misses names every threshold that the report does not reach; scenarios that were not run do not
+// count.
 func misses(all []threshold, r *report) []string {
 	var out []string
 	for _, t := range all {

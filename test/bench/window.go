@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// window bounds what one publisher has in flight: bytes of frames that are published and not yet received. It is the
-// same for every broker, and keeps those that do not hold publishers back from cutting off their subscribers.
+// window bounds what one publisher has in flight: bytes of frames that are published and not yet
+// received. It is the same for every broker, and keeps those that do not hold publishers back from
+// cutting off their subscribers.
 type window struct {
 	limit  int64
 	shared bool // receivers share the stream (a queue group) instead of each getting all of it
@@ -36,7 +37,7 @@ func (w *window) deliver(i, n int) {
 	}
 }
 
-// fail ends all waiting, now and later, with the first error it is told.
+// fail ends all waiting, now and later, with the first error it is given.
 func (w *window) fail(err error) {
 	w.once.Do(func() {
 		w.err = err
@@ -44,8 +45,8 @@ func (w *window) fail(err error) {
 	})
 }
 
-// wait returns when of the published bytes at most the limit is in flight. A publisher that had to wait is let go at
-// three quarters, so that it does not stop again at once.
+// wait returns when of the published bytes at most the limit is in flight. A publisher that had to
+// wait is let go at three quarters, so that it does not stop again at once.
 func (w *window) wait(published int64) error {
 	if len(w.received) == 0 || published-w.done() <= w.limit {
 		return nil
@@ -73,7 +74,8 @@ func (w *window) until(n int64) error {
 	return nil
 }
 
-// done is how many bytes have been received: by all that share, or by the slowest of those that each get everything.
+// done is how many bytes have been received: by all that share, or by the slowest of those that
+// each get everything.
 func (w *window) done() int64 {
 	var sum, least int64
 	for i := range w.received {

@@ -35,7 +35,8 @@ type broker struct {
 	routes  string
 }
 
-// startBroker runs a broker with a configuration until the test ends. The ports are any that are free.
+// startBroker runs a broker with a configuration until the test ends. The ports are any that are
+// free.
 func startBroker(t *testing.T, config string) *broker {
 	t.Helper()
 	b := &broker{t: t, config: filepath.Join(t.TempDir(), "gnatsd.conf"), meshed: strings.Contains(config, "cluster {")}
@@ -58,7 +59,7 @@ func port(addr string) string {
 	return port
 }
 
-// listening are the lines of the log that tell an address.
+// listening are the lines of the log that say an address.
 var listening = regexp.MustCompile(`(client connections|http monitor|route connections) on (\S+)`)
 
 // start runs the process and waits until its log says that it is ready, and where it listens.
@@ -133,7 +134,7 @@ func (b *broker) mostPending() int {
 	return z.Connections[0].Pending
 }
 
-// client is a client that says what a test tells it to.
+// client is a client that sends what a test wants.
 type client struct {
 	t  *testing.T
 	nc net.Conn
@@ -184,8 +185,8 @@ func (c *client) send(lines ...string) {
 	}
 }
 
-// keepUp connects a client that reads all it is sent on a subject. While one does, the broker does not hold publishers
-// back for others who do not.
+// keepUp connects a client that reads all it is sent on a subject. While one does, the broker does
+// not hold publishers back for others that do not.
 func (b *broker) keepUp(subject string) {
 	b.t.Helper()
 	c := b.connect("reader of "+subject, "")

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// connections is how many clients TestManyConnections connects. 10000 and more need Linux, and as many open files.
+// connections is how many clients TestManyConnections connects. 10000 and more need Linux, and as
+// many open files.
 var connections = flag.Int("connections", 1000, "clients of the test with many")
 
-// quick bounds how long the page may take to show what was asked for, on a busy machine. Without load it takes half a second, most of which is the
-// wait for the next letter.
+// quick bounds how long the page may take to show what was asked for, on a busy machine. Without
+// load it takes half a second, most of which is the wait for the next letter.
 const quick = 10 * time.Second
 
 func TestManyConnections(t *testing.T) {
@@ -48,7 +49,8 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// perAddress is how many clients come from one loopback address: an address has no more than some 28000 free ports.
+// perAddress is how many clients come from one loopback address: an address has no more than some
+// 28000 free ports.
 const perAddress = 5000
 
 // idle connects client i, which does nothing and costs the test little.

@@ -54,8 +54,8 @@ func TestRatesComeFromTheServersClock(t *testing.T) {
 	got := value[string](p, `import("/ui/history.js").then(({ History }) => {
 		const h = new History();
 		const at = (s, n, id = "a") => h.add({ server_id: id, start: id, now: new Date(s * 1000).toISOString(), in_msgs: n, out_msgs: 0, in_bytes: 0, out_bytes: 0, cpu: 1, mem: 2 });
-		const told = [at(0, 0), at(1, 100), at(3, 500), at(4, 500), at(20, 900), at(21, 1000), at(22, 5, "b"), at(23, 15, "b")];
-		return JSON.stringify([told, h.runs().map((r) => r.map((p) => p.in_msgs))]);
+		const polled = [at(0, 0), at(1, 100), at(3, 500), at(4, 500), at(20, 900), at(21, 1000), at(22, 5, "b"), at(23, 15, "b")];
+		return JSON.stringify([polled, h.runs().map((r) => r.map((p) => p.in_msgs))]);
 	})`)
 	// A pause and a restart begin new lines; nothing is drawn across them.
 	want := `[[false,false,false,false,false,false,true,false],[[100,200,0],[100],[10]]]`

@@ -39,7 +39,7 @@ func TestNumbersMoveUnderTraffic(t *testing.T) {
 	p.await("the sum is shown", `!document.querySelector("#chart-msgs .in .quiet").textContent.startsWith("0 ")`)
 	p.await("the rate falls to zero again", fmt.Sprintf(rate+` === "0"`, "in"))
 	p.await("figures count the clients", `document.querySelector("#figures .value").textContent === "2"`)
-	p.await("cpu and memory are told", `["CPU", "Memory", "Uptime"].every((n) => /^\d/.test([...document.querySelectorAll("#figures > div")].find((d) => d.innerText.startsWith(n)).querySelector(".value").textContent))`)
+	p.await("cpu and memory are shown", `["CPU", "Memory", "Uptime"].every((n) => /^\d/.test([...document.querySelectorAll("#figures > div")].find((d) => d.innerText.startsWith(n)).querySelector(".value").textContent))`)
 	p.await("the lines are described", `/^Lines over the last minute: in .*; out /.test(document.querySelector("#chart-msgs .plot").ariaLabel)`)
 }
 
@@ -66,7 +66,7 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 				pub.publish("flood.eu", 16, 16<<10)
 			}
 			if c.behind != "" {
-				p.await("somebody is behind", waiting+`.includes("sleeper")`)
+				p.await("a client is behind", waiting+`.includes("sleeper")`)
 				if got := value[string](p, waiting); !strings.Contains(got, c.behind) || !strings.Contains(got, "mostly flood.eu") {
 					t.Errorf("behind: got %q, want %q and the subject", got, c.behind)
 				}
@@ -118,7 +118,7 @@ func TestConnectionsAreSortedSearchedAndPaged(t *testing.T) {
 	p.await("most subscriptions come first, on the first page", names+`[0] === "needle" && `+where+` === "1–25 of 61"`)
 	p.await("the header says so", `document.querySelector("th[aria-sort]").innerText.startsWith("Subs") && document.querySelector("th[aria-sort]").ariaSort === "descending"`)
 	p.await("so does the list of orders", `document.querySelector("#conn-sort").value === "subs"`)
-	p.await("a screen reader is told", `document.querySelector("#announce").textContent === "1–25 of 61 connections, sorted by Subs"`)
+	p.await("a screen reader reads", `document.querySelector("#announce").textContent === "1–25 of 61 connections, sorted by Subs"`)
 	p.do(`const s = document.querySelector("#conn-sort"); s.value = "cid"; s.dispatchEvent(new Event("change"))`)
 	p.await("sorted by id again", names+`[0] === "worker-00" && document.querySelector("th[aria-sort]").ariaSort === "ascending"`)
 
@@ -129,8 +129,8 @@ func TestConnectionsAreSortedSearchedAndPaged(t *testing.T) {
 	p.await("what matches is found", names+`.join() === "needle" && `+where+` === "1–1 of 1"`)
 	search("worker-3")
 	p.await("all that match are found", where+` === "1–10 of 10"`)
-	search("<nobody>")
-	p.await("nothing is found", `document.querySelector("#conn-empty").innerText === "Nothing matches “<nobody>”." && document.querySelector("#conn-table").hidden`)
+	search("<unknown>")
+	p.await("nothing is found", `document.querySelector("#conn-empty").innerText === "Nothing matches “<unknown>”." && document.querySelector("#conn-table").hidden`)
 	search("")
 	p.await("all are back", where+` === "1–25 of 61"`)
 
@@ -200,7 +200,7 @@ func TestMeshShowsWhatIsUpAndWhatIsNot(t *testing.T) {
 		t.Error("the page has the password of a route")
 	}
 	guest.kill()
-	p.await("who has left is gone", `document.querySelectorAll("#mesh-peers .node").length === 2`)
+	p.await("a server that left is gone", `document.querySelectorAll("#mesh-peers .node").length === 2`)
 	alone := open(t, startBroker(t, "").page(), desktop)
 	alone.loaded("mesh")
 	if got := alone.text("#mesh"); !strings.Contains(got, "This server is on its own.") {
@@ -219,7 +219,7 @@ func TestServerMayGoAndComeBack(t *testing.T) {
 	p.await("the page is live", state("Live"))
 	b.kill()
 	p.await("the page says that the server is gone", state("Not reachable")+` && document.querySelector("#notices").innerText.startsWith("The server has not answered since")`)
-	p.await("a screen reader is told", `document.querySelector("#announce").textContent.startsWith("The server has not answered")`)
+	p.await("a screen reader reads", `document.querySelector("#announce").textContent.startsWith("The server has not answered")`)
 	p.shoot("lost", false)
 	b.startAgain()
 	p.await("the page is live again", state("Live")+` && document.querySelector("#notices").innerText.startsWith("The server was restarted at")`)
@@ -234,7 +234,7 @@ func TestPageSaysThatALoginIsNeededNow(t *testing.T) {
 	t.Parallel()
 	p := open(t, startBroker(t, "").page(), desktop)
 	p.await("the page is live", `document.querySelector("#state-text").innerText === "Live"`)
-	// What the page sees after somebody dismissed the browser's question for a login.
+	// What the page sees after the user dismissed the browser's question for a login.
 	p.do(`window.asked = 0; window.fetch = async () => { window.asked++; return new Response("login required", { status: 401 }) }`)
 	p.await("it says so", `document.querySelector("#state-text").innerText === "Login needed" && document.querySelector("#notices").innerText.includes("asks for a login")`)
 	before := value[int](p, "window.asked")
@@ -246,7 +246,7 @@ func TestPageSaysThatALoginIsNeededNow(t *testing.T) {
 func TestPageSaysThatTheServerIsLeaving(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, `lame_duck_duration: "2m"`)
-	for range 3 { // who stay for a while
+	for range 3 { // they stay for a while
 		b.connect("", "").say("SUB foo 1")
 	}
 	p := open(t, b.page(), desktop)

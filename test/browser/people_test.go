@@ -215,7 +215,8 @@ func axText(v *accessibility.Value) string {
 	return strings.Trim(string(v.Value), `"`)
 }
 
-// contrasts finds text that is hard to read: with less contrast to what is behind it than WCAG's AA demands.
+// contrasts finds text that is hard to read: with less contrast to what is behind it than WCAG's AA
+// demands.
 const contrasts = `(() => {
 	const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 	const rgba = (colour) => {

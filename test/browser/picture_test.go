@@ -54,7 +54,8 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// busyBroker runs a broker that is part of a mesh, with many clients, of which one is behind and two were disconnected.
+// busyBroker runs a broker that is part of a mesh, with many clients, of which one is behind and
+// two were disconnected.
 func busyBroker(t *testing.T) *broker {
 	t.Helper()
 	seed := startBroker(t, "cluster { listen: 127.0.0.1:-1 }")

@@ -60,7 +60,8 @@ func startChrome() (context.Context, func(), error) {
 	return browser, end, nil
 }
 
-// tab is a page in the browser. A test fails if the page complains on the console, or tries what its policy forbids.
+// tab is a page in the browser. A test fails if the page complains on the console, or tries what
+// its policy forbids.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
@@ -209,7 +210,8 @@ func (p *tab) see(selector string) {
 	p.do(fmt.Sprintf(`document.querySelector(%q).scrollIntoView({ behavior: "instant" })`, selector))
 }
 
-// shoot leaves a picture of the page, if pictures are wanted: of all of it, or of what the screen shows.
+// shoot leaves a picture of the page, if pictures are wanted: of all of it, or of what the screen
+// shows.
 func (p *tab) shoot(name string, whole bool) {
 	p.t.Helper()
 	if *shots == "" {

@@ -45,7 +45,7 @@ func (c *cli) checks() error {
 	return fmt.Errorf("%w: got %q, want %s in it", err, got, want)
 }
 
-// freePort is a port of the loopback interface that nobody listens on.
+// freePort is a port of the loopback interface that is free.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,7 +5,7 @@
 // Each client is a row of clientRows: how it is installed, into a directory that
 // is removed afterwards, and how it is run. A program finds the broker at
 // NATS_URL. When it prints a line "restart" the broker is killed and started
-// again on the same port. Another broker, at NKEY_URL, lets in who signs with
+// again on the same port. Another broker, at NKEY_URL, admits the user that signs with
 // the seed in the file NKEY_SEED, that of the public key NKEY_PUBLIC.
 package main
 
@@ -78,11 +78,11 @@ func runClient(row clientRow, binary, sources string) error {
 	return row.run(w)
 }
 
-// nkeyUser is a user who signs.
+// nkeyUser is a user with an nkey.
 type nkeyUser struct {
 	public string
 	seed   string // file
-	config string // file of a broker that knows the user and nobody else
+	config string // file of a broker that knows this user only
 }
 
 // newNkeyUser makes a user, with files in dir.
@@ -109,7 +109,7 @@ type work struct {
 	dir     string // for what is installed
 	sources string
 	broker  *broker
-	signed  *broker // for who has the nkey
+	signed  *broker // for the user with the nkey
 	nkey    nkeyUser
 }
 

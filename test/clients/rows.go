@@ -92,7 +92,7 @@ func runCLI(w *work) error {
 		{"rtt", (*cli).rtt},
 		{"publishes and subscribes with headers", (*cli).headers},
 		{"requests and replies", (*cli).requests},
-		{"request to nobody fails at once", (*cli).noResponders},
+		{"request without responders fails at once", (*cli).noResponders},
 		{"bench service", (*cli).benchService},
 		{"checks, also behind its exporter", (*cli).checks},
 		{"comes back after a restart", (*cli).restart},
@@ -150,15 +150,15 @@ func (c *cli) signs() error {
 	if err := c.wants([]string{c.signed.addr()}, "--server", c.signed.url(), "--nkey", c.nkey.seed, "rtt"); err != nil {
 		return err
 	}
-	dir := filepath.Join(c.dir, "stranger")
+	dir := filepath.Join(c.dir, "unknown")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	stranger, err := newNkeyUser(dir)
+	unknown, err := newNkeyUser(dir)
 	if err != nil {
 		return err
 	}
-	got, _ := c.nats("--server", c.signed.url(), "--nkey", stranger.seed, "rtt") // which ends well all the same
+	got, _ := c.nats("--server", c.signed.url(), "--nkey", unknown.seed, "rtt") // which ends well all the same
 	return contains(strings.ToLower(got), []string{"authorization violation"})
 }
 
@@ -245,7 +245,7 @@ func (c *cli) requests() error {
 
 func (c *cli) noResponders() error {
 	begin := time.Now()
-	got, _ := c.nats("req", "cli.nobody", "help", "--timeout", "20s")
+	got, _ := c.nats("req", "cli.unheard", "help", "--timeout", "20s")
 	if took := time.Since(begin); took > 10*time.Second {
 		return fmt.Errorf("it took %v", took)
 	}

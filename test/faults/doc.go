@@ -1,7 +1,7 @@
-// Package faults holds tests that break things for real: brokers as processes, each on a machine of its own as far as the kernel
-// can pretend one (a network namespace), killed, stopped, cut off and moved while messages flow. They need Linux and root, and
-// are skipped elsewhere.
+// Package faults holds tests that break things for real: brokers as processes, each on a machine of
+// its own as far as the kernel can pretend one (a network namespace), killed, stopped, cut off and
+// moved while messages flow. They need Linux and root, and are skipped elsewhere.
 //
-// The tests run themselves again in a network and a mount namespace of their own, so nothing of the machine is touched and
-// nothing is left behind.
+// Each test runs itself again in a network and a mount namespace of its own, so nothing of the
+// machine is touched and nothing is left behind.
 package faults

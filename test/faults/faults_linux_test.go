@@ -19,13 +19,14 @@ import (
 const (
 	// healIn is how long a full mesh may take after a fault is over.
 	healIn = 10 * time.Second
-	// memoryLimit is what a broker may occupy at any time, in MiB: pending bytes of a route end at 256 MiB.
+	// memoryLimit is what a broker may occupy at any time, in MiB: pending bytes of a route end at
+	// 256 MiB.
 	memoryLimit = 700
 	// rate is how many messages each publisher sends in a second.
 	rate = 2000
 
 	smallMessage = 128
-	largeMessage = 8 << 10 // what nobody reads then fills queues
+	largeMessage = 8 << 10 // what is not read fills queues
 )
 
 // pause is how long a server is stopped or cut off.
@@ -33,10 +34,11 @@ func pause() time.Duration {
 	if *long {
 		return 30 * time.Second
 	}
-	return 8 * time.Second
+	return 5 * time.Second
 }
 
-// load is one publisher and one subscriber on each machine. Every message has the number of its publisher and its own.
+// load is one publisher and one subscriber on each machine. Every message has the number of its
+// publisher and its own.
 type load struct {
 	t     *testing.T
 	lab   *lab
@@ -49,17 +51,17 @@ type load struct {
 
 // user is the clients of one machine.
 type user struct {
-	load     *load
-	m        *machine
-	nc       *nats.Conn
-	cuts     atomic.Int64  // times it was disconnected
-	moved    chan struct{} // has a sign when it reconnected
-	news     chan struct{} // has a sign when a message came
-	mu       sync.Mutex
-	last     map[int]uint64 // number of the last message, by publisher
-	heard    map[int]time.Time
-	twice    int // messages that came again or late
-	received int
+	load        *load
+	m           *machine
+	nc          *nats.Conn
+	disconnects atomic.Int64  // times it was disconnected
+	moved       chan struct{} // has a sign when it reconnected
+	news        chan struct{} // has a sign when a message came
+	mu          sync.Mutex
+	last        map[int]uint64 // number of the last message, by publisher
+	lastTime    map[int]time.Time
+	twice       int // messages that came again or late
+	received    int
 }
 
 // startLoad boots the machines and connects everybody; messages have size bytes.
@@ -72,7 +74,7 @@ func startLoad(t *testing.T, l *lab, size int) *load {
 	}
 	t.Cleanup(func() { ld.showLogs() })
 	for _, m := range l.machines {
-		u := &user{load: ld, m: m, last: map[int]uint64{}, heard: map[int]time.Time{},
+		u := &user{load: ld, m: m, last: map[int]uint64{}, lastTime: map[int]time.Time{},
 			news: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
 		u.connect()
 		ld.users = append(ld.users, u)
@@ -92,7 +94,7 @@ func startLoad(t *testing.T, l *lab, size int) *load {
 	return ld
 }
 
-// showLogs tells what the brokers said, if the test failed.
+// showLogs shows what the brokers logged, if the test failed.
 func (ld *load) showLogs() {
 	if !ld.t.Failed() {
 		return
@@ -109,7 +111,7 @@ func (u *user) connect() {
 	t.Helper()
 	u.nc = dial(t, u.m, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.Timeout(time.Second),
 		nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(30),
-		nats.DisconnectErrHandler(func(*nats.Conn, error) { u.cuts.Add(1) }),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { u.disconnects.Add(1) }),
 		nats.ReconnectHandler(func(*nats.Conn) { signal(u.moved) }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if _, err := u.nc.Subscribe("load.*", u.take); err != nil {
@@ -129,7 +131,7 @@ func (u *user) take(m *nats.Msg) {
 		u.twice++
 	}
 	u.last[from] = n
-	u.heard[from] = time.Now()
+	u.lastTime[from] = time.Now()
 	u.received++
 	signal(u.news)
 }
@@ -183,8 +185,9 @@ func (ld *load) watch() {
 	}
 }
 
-// meshed waits until what a client of each machine publishes reaches a client of each other one. As messages go one hop only,
-// that is a full mesh. It uses clients of its own: those of the load may have moved.
+// meshed waits until what a client of each machine publishes reaches a client of each other one. As
+// messages go one hop only, that is a full mesh. It uses clients of its own: those of the load may
+// have moved.
 func (ld *load) meshed(when string) {
 	ld.t.Helper()
 	start := time.Now()
@@ -197,14 +200,14 @@ func (ld *load) meshed(when string) {
 	}()
 	want := len(ld.lab.machines) * len(ld.lab.machines)
 	var mu sync.Mutex
-	heard, all := map[string]bool{}, make(chan struct{}, 1)
+	seen, all := map[string]bool{}, make(chan struct{}, 1)
 	for i, m := range ld.lab.machines {
 		nc := dial(ld.t, m, nats.NoReconnect(), nats.Timeout(time.Second))
 		conns = append(conns, nc)
 		nc.Subscribe(probe+".*", func(msg *nats.Msg) {
 			mu.Lock()
 			defer mu.Unlock()
-			if heard[fmt.Sprintf("%s to %d", msg.Subject[len(probe)+1:], i)] = true; len(heard) == want {
+			if seen[fmt.Sprintf("%s to %d", msg.Subject[len(probe)+1:], i)] = true; len(seen) == want {
 				signal(all)
 			}
 		})
@@ -224,13 +227,13 @@ func (ld *load) meshed(when string) {
 		case <-late:
 			mu.Lock()
 			defer mu.Unlock()
-			ld.t.Fatalf("%s: no full mesh in %v: %d of %d pairs: %v", when, healIn, len(heard), want, heard)
-		case <-again.C: // no server says when it has heard of the interest of others
+			ld.t.Fatalf("%s: no full mesh in %v: %d of %d pairs: %v", when, healIn, len(seen), want, seen)
+		case <-again.C: // there is no event for interest that has reached all
 		}
 	}
 }
 
-// dial connects to a machine. Nothing tells when its port is open, so it tries again and again.
+// dial connects to a machine. There is no event for an open port, so it tries again and again.
 func dial(t *testing.T, m *machine, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -262,7 +265,7 @@ func (ld *load) check(broken ...int) {
 		if twice > 0 {
 			ld.t.Errorf("the client of %s got %d of %d messages twice", u.m.name, twice, received)
 		}
-		if n := u.cuts.Load(); n > 0 && !hurt[i] {
+		if n := u.disconnects.Load(); n > 0 && !hurt[i] {
 			ld.t.Errorf("the client of %s, which was healthy, was disconnected %d times", u.m.name, n)
 		}
 		if !u.nc.IsConnected() {
@@ -276,29 +279,29 @@ func (ld *load) check(broken ...int) {
 	ld.t.Logf("at most %d MiB", ld.peak.Load())
 }
 
-// flows waits until every client hears every publisher.
+// flows waits until every client receives from every publisher.
 func (ld *load) flows() {
 	ld.t.Helper()
 	since := time.Now()
 	late := time.After(healIn)
 	for _, u := range ld.users {
 		for from := range ld.users {
-			for !u.hasHeard(from, since) {
+			for !u.hasReceived(from, since) {
 				select {
 				case <-u.news:
 				case <-late:
-					ld.t.Fatalf("the client of %s does not hear that of n%d", u.m.name, from)
+					ld.t.Fatalf("the client of %s does not receive from that of n%d", u.m.name, from)
 				}
 			}
 		}
 	}
 }
 
-// hasHeard reports whether a message of a publisher has come since then.
-func (u *user) hasHeard(from int, since time.Time) bool {
+// hasReceived reports whether a message of a publisher has come since then.
+func (u *user) hasReceived(from int, since time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.heard[from].After(since)
+	return u.lastTime[from].After(since)
 }
 
 // seeded is the configuration of the README: all know the first.
@@ -309,6 +312,9 @@ func seeded(l *lab) {
 }
 
 func TestKilledServerComesBack(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
 	l := newLab(t, 3)
 	seeded(l)
 	ld := startLoad(t, l, smallMessage)
@@ -328,6 +334,9 @@ func TestKilledServerComesBack(t *testing.T) {
 }
 
 func TestStoppedServerGoesOn(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
 	l := newLab(t, 3)
 	seeded(l)
 	ld := startLoad(t, l, largeMessage)
@@ -339,6 +348,9 @@ func TestStoppedServerGoesOn(t *testing.T) {
 }
 
 func TestCutNetworkHeals(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
 	l := newLab(t, 4)
 	seeded(l)
 	ld := startLoad(t, l, smallMessage)
@@ -359,9 +371,12 @@ func TestCutNetworkHeals(t *testing.T) {
 }
 
 func TestServerMovesBehindItsName(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
 	l := newLab(t, 3)
 	seeded(l)
-	l.machines[0].args = nil // the seed knows nobody: the others must find it
+	l.machines[0].args = nil // the seed has no routes: the others must find it
 	ld := startLoad(t, l, smallMessage)
 	l.machines[0].kill(syscall.SIGKILL)
 	l.machines[0].move()
@@ -371,6 +386,9 @@ func TestServerMovesBehindItsName(t *testing.T) {
 }
 
 func TestRollingRestartUnderLoad(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
 	l := newLab(t, 5)
 	seeded(l)
 	ld := startLoad(t, l, smallMessage)

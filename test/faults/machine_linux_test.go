@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,28 +17,74 @@ import (
 
 var long = flag.Bool("faults.long", false, "stop and cut off servers for 30 s, as make faults does")
 
-// inside names the environment variable that tells the tests that they run in namespaces of their own.
-const inside = "GNATSD_FAULTS_INSIDE"
+// Names of the environment variables that a test passes to itself.
+const (
+	inside   = "GNATSD_FAULTS_INSIDE" // name of the test that is in namespaces of its own
+	buildDir = "GNATSD_FAULTS_BUILD"  // directory of the binary
+)
 
-// TestMain runs the tests again in namespaces of their own, if it may.
+// TestMain makes a directory for the binary, and removes it.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if os.Getenv(inside) != "" || os.Getuid() != 0 {
+	if os.Getenv(inside) != "" {
 		os.Exit(m.Run())
 	}
-	cmd := exec.Command(os.Args[0], os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	cmd.Env = append(os.Environ(), inside+"=1")
-	if err := cmd.Start(); err != nil {
-		os.Exit(m.Run()) // namespaces are not ours to make: the tests skip
+	dir, err := os.MkdirTemp("", "gnatsd-faults-")
+	if err != nil {
+		panic(err)
 	}
-	if err := cmd.Wait(); err != nil {
-		os.Exit(1)
-	}
+	os.Setenv(buildDir, dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
-// lab is a set of machines on two networks: one for clients, where the test is too, and one for routes, which can be cut.
+// program is the path of the broker's binary.
+func program() string { return filepath.Join(os.Getenv(buildDir), "gnatsd") }
+
+// build makes the binary when it is first called.
+var build = sync.OnceValue(func() error {
+	out, err := exec.Command("go", "build", "-o", program(), "gnatsd").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// isolated reports whether the test is in a network and a mount namespace of its own. If not, it
+// runs the test again in new ones, or skips it where they cannot be made.
+func isolated(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) == t.Name() {
+		return true
+	}
+	t.Parallel()
+	if os.Getuid() != 0 {
+		missing(t, "root, to make network namespaces")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		missing(t, "the ip command (package iproute2)")
+	}
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", fmt.Sprintf("-faults.long=%v", *long))
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(os.Environ(), inside+"="+t.Name())
+	if err := cmd.Start(); err != nil {
+		missing(t, "leave to make namespaces: "+err.Error())
+	}
+	err := cmd.Wait()
+	t.Logf("in namespaces of its own:\n%s", out.Bytes())
+	if err != nil {
+		t.Fail()
+	}
+	return false
+}
+
+// lab is a set of machines on two networks: one for clients, where the test is too, and one for
+// routes, which can be cut.
 type lab struct {
 	t        *testing.T
 	dir      string
@@ -50,12 +97,12 @@ type lab struct {
 type machine struct {
 	lab    *lab
 	index  int
-	name   string // for routes; looked up anew at every attempt
+	name   string // for routes; looked up at every attempt
 	moves  int
 	args   []string
 	holder *exec.Cmd // keeps the network namespace
 	cmd    *exec.Cmd
-	broker atomic.Int64 // process id of cmd, for who looks on meanwhile
+	broker atomic.Int64 // process id of cmd, for other goroutines
 	killed bool
 }
 
@@ -131,7 +178,8 @@ func (m *machine) routeIP() string { return fmt.Sprintf("10.78.0.%d", 10+m.index
 
 func (m *machine) url() string { return "nats://" + m.clientIP() + ":4222" }
 
-// wire makes the machine's network namespace, which a process that sleeps keeps, and plugs in its two cables.
+// wire makes the machine's network namespace, which a process that sleeps keeps, and plugs in its
+// two cables.
 func (m *machine) wire() {
 	l := m.lab
 	l.t.Helper()

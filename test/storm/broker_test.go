@@ -95,7 +95,7 @@ func (b *broker) complaints(t *testing.T) (bad []string) {
 	return bad
 }
 
-// usage is what the broker has needed so far, where the system tells.
+// usage is what the broker has needed so far, where the system says.
 func (b *broker) usage() string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// pace is the mean time between two requests of one regular.
-const pace = 100 * time.Millisecond
+// requestInterval is the mean time between two requests of one regular.
+const requestInterval = 100 * time.Millisecond
 
-// regulars are clients that are in, each of which asks its neighbour something all the time.
+// regulars are connected clients, each of which asks its neighbour something all the time.
 type regulars struct {
 	t    *testing.T
 	quit chan struct{}
@@ -115,7 +115,7 @@ func (r *regular) ask() {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(rand.N(2 * pace))
+		timer.Reset(rand.N(2 * requestInterval))
 		if err := r.send(fmt.Sprintf("PUB ask.%d answer.%d 16\r\n%016x\r\n", (r.id+1)%r.n, r.id, uint64(time.Since(r.born)))); err != nil && !r.of.ended() {
 			r.of.t.Errorf("regular %d: %v", r.id, err)
 			return

@@ -12,8 +12,8 @@ var long = flag.Bool("storm.long", false, "the whole storm: 5 000 clients with t
 
 // size is how large a storm is, and what it must not do.
 type size struct {
-	crowd    int     // clients that connect at once
-	users    int     // whom they are
+	arrivals int     // clients that connect at once
+	users    int     // their users
 	cost     int     // of the users' bcrypt hashes
 	regulars int     // clients that work meanwhile
 	quiet    int     // requests that are measured before the storm
@@ -22,24 +22,25 @@ type size struct {
 }
 
 var (
-	wholeStorm = size{crowd: 5000, users: 50, cost: 11, regulars: 100, quiet: 10000, slowdown: 10}
-	// A breeze is for machines that are busy with something else: its limit allows for a crowd that is slow itself.
-	breeze = size{crowd: 250, users: 5, cost: 10, regulars: 20, quiet: 200, limit: ", timeout: 60"}
+	wholeStorm = size{arrivals: 5000, users: 50, cost: 11, regulars: 100, quiet: 10000, slowdown: 10}
+	// A breeze is for machines that are busy with something else: its limit allows for clients that
+	// are slow themselves.
+	breeze = size{arrivals: 250, users: 5, cost: 10, regulars: 20, quiet: 200, limit: ", timeout: 60"}
 )
 
-// patience bounds what a client of the crowd or a regular waits for anything.
+// patience bounds every wait of a client.
 const patience = 2 * time.Minute
 
-// TestMain is also the crowd, when the test starts this program as such.
+// TestMain is also the arriving clients, when the test starts this program as such.
 func TestMain(m *testing.M) {
-	if target := os.Getenv(crowdTarget); target != "" {
-		os.Exit(beCrowd(target))
+	if target := os.Getenv(arrivalsTarget); target != "" {
+		os.Exit(runArrivals(target))
 	}
 	flag.Parse()
 	os.Exit(m.Run())
 }
 
-// TestStorm lets a crowd connect at once.
+// TestStorm has many clients connect at once.
 func TestStorm(t *testing.T) {
 	s := breeze
 	if *long {
@@ -49,16 +50,16 @@ func TestStorm(t *testing.T) {
 	r := startRegulars(t, b, s.regulars)
 	quiet := r.during(func() { r.answers(s.quiet) })
 	var c *report
-	stormy := r.during(func() { c = crowd(t, b, s) })
-	t.Logf("crowd: %v", c)
+	stormy := r.during(func() { c = arrivals(t, b, s) })
+	t.Logf("arrivals: %v", c)
 	t.Logf("quiet: %v", quiet)
 	t.Logf("storm: %v", stormy)
 	t.Logf("broker: %s", b.usage())
 	for text, n := range c.Failures {
-		t.Errorf("%d of the crowd failed: %s", n, text)
+		t.Errorf("%d of the arriving clients failed: %s", n, text)
 	}
-	if c.In != s.crowd {
-		t.Errorf("%d of %d are in", c.In, s.crowd)
+	if c.In != s.arrivals {
+		t.Errorf("%d of %d are in", c.In, s.arrivals)
 	}
 	if bad := b.complaints(t); len(bad) > 0 {
 		t.Errorf("the broker complains %d times, first: %s", len(bad), bad[0])

@@ -1,4 +1,5 @@
-// Command mkpasswd makes passwords for gnatsd and the bcrypt hashes that its configuration files take in their place.
+// Command mkpasswd makes passwords for gnatsd and the bcrypt hashes that its configuration files
+// take in their place.
 //
 //	mkpasswd          a random password and its hash
 //	mkpasswd -p       the hash of a password that is asked for, or read from a pipe: one line, or two that must be equal

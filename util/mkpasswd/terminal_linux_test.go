@@ -54,7 +54,8 @@ func TestTerminalDoesNotShowThePassword(t *testing.T) {
 	person, program := openPTY(t)
 	in := terminal(program)
 	asked := 0
-	// The terminal echoes when a key is pressed, not when it is read: the person types when the program has turned the echo off.
+	// The terminal echoes when a key is pressed, not when it is read: the person types when the
+	// program has turned the echo off.
 	typing := func() (string, error) {
 		asked++
 		go func() { // ends when echo is off, which the read below does first

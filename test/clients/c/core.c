@@ -107,7 +107,7 @@ static void requests(natsConnection *nc) {
 static void fails_at_once_without_responders(natsConnection *nc) {
 	natsMsg *answer = NULL;
 	int64_t begin = nats_Now();
-	want(natsConnection_RequestString(&answer, nc, "c.nobody", "help", patience) == NATS_NO_RESPONDERS);
+	want(natsConnection_RequestString(&answer, nc, "c.unheard", "help", patience) == NATS_NO_RESPONDERS);
 	want(answer == NULL && nats_Now() - begin < patience / 2);
 }
 

@@ -69,7 +69,7 @@ async function requests(nc) {
 async function failsAtOnceWithoutResponders(nc) {
   for (const noMux of [false, true]) {
     const begin = Date.now();
-    await assert.rejects(nc.request("node.nobody", "", { timeout: patience, noMux }), (err) => {
+    await assert.rejects(nc.request("node.unheard", "", { timeout: patience, noMux }), (err) => {
       const found = [err, err.cause].some((e) => e instanceof errors.NoRespondersError);
       assert.ok(found, `got ${err}`);
       return true;

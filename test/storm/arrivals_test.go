@@ -18,16 +18,17 @@ import (
 	"time"
 )
 
-// crowdTarget names the environment variable that makes this program the crowd: whom to connect to, as JSON.
-const crowdTarget = "GNATSD_STORM_CROWD"
+// arrivalsTarget names the environment variable that makes this program the arriving clients: where
+// they connect to, as JSON.
+const arrivalsTarget = "GNATSD_STORM_ARRIVALS"
 
-// target is where and how the crowd connects.
+// target is where and how the arriving clients connect.
 type target struct {
-	Addr, CA     string
-	Crowd, Users int
+	Addr, CA       string
+	Clients, Users int
 }
 
-// report is what became of the crowd.
+// report is what became of the arriving clients.
 type report struct {
 	In       int
 	Failures map[string]int
@@ -39,17 +40,17 @@ func (r *report) String() string {
 	return fmt.Sprintf("%d in; half, 99%% and all through TLS after %v, and logged in after %v", r.In, r.TLS, r.Done)
 }
 
-// crowd lets a crowd connect and waits until all are in, or failed; then it goes. Its clients stand for other machines, so they
-// take as little of this one as possible.
-func crowd(t *testing.T, b *broker, s size) *report {
+// arrivals has clients connect at once and waits until all have logged in, or failed; then they
+// leave. They stand for other machines, so they take as little of this one as possible.
+func arrivals(t *testing.T, b *broker, s size) *report {
 	t.Helper()
-	to, err := json.Marshal(target{b.addr, b.path("ca.pem"), s.crowd, s.users})
+	to, err := json.Marshal(target{b.addr, b.path("ca.pem"), s.arrivals, s.users})
 	must(t, err)
 	cmd := exec.Command(os.Args[0])
 	if path, err := exec.LookPath("nice"); err == nil {
 		cmd = exec.Command(path, "-n", "5", os.Args[0])
 	}
-	cmd.Env = append(os.Environ(), "GOGC=400", "GOMAXPROCS=1", crowdTarget+"="+string(to))
+	cmd.Env = append(os.Environ(), "GOGC=400", "GOMAXPROCS=1", arrivalsTarget+"="+string(to))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	must(t, err)
@@ -58,8 +59,8 @@ func crowd(t *testing.T, b *broker, s size) *report {
 	return r
 }
 
-// beCrowd is the program of the crowd. It returns the exit status.
-func beCrowd(text string) int {
+// runArrivals is the program of the arriving clients. It returns the exit status.
+func runArrivals(text string) int {
 	var to target
 	err := json.Unmarshal([]byte(text), &to)
 	if err == nil {
@@ -69,33 +70,33 @@ func beCrowd(text string) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "crowd:", err)
+		fmt.Fprintln(os.Stderr, "arrivals:", err)
 		return 1
 	}
 	return 0
 }
 
-// visit is one client's way in.
-type visit struct {
+// attempt is one client's login.
+type attempt struct {
 	secure, done time.Duration
 	err          error
 }
 
-// storm connects everybody at once. All stay until the last is in.
+// storm connects all clients at once. They stay until the last has logged in.
 func (to *target) storm() (*report, error) {
 	config, err := trusting(to.CA)
 	if err != nil {
 		return nil, err
 	}
-	visits := make([]visit, to.Crowd)
-	conns := make([]net.Conn, to.Crowd)
+	attempts := make([]attempt, to.Clients)
+	conns := make([]net.Conn, to.Clients)
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	var began time.Time
-	for i := range visits {
+	for i := range attempts {
 		wg.Go(func() {
 			<-start
-			v := &visits[i]
+			v := &attempts[i]
 			conns[i], v.err = enter(to.Addr, i%to.Users, config, func() { v.secure = time.Since(began) })
 			v.done = time.Since(began)
 		})
@@ -108,13 +109,13 @@ func (to *target) storm() (*report, error) {
 			c.Close()
 		}
 	}
-	return sumUp(visits), nil
+	return sumUp(attempts), nil
 }
 
-func sumUp(visits []visit) *report {
+func sumUp(attempts []attempt) *report {
 	r := &report{Failures: map[string]int{}}
 	var secure, done []time.Duration
-	for _, v := range visits {
+	for _, v := range attempts {
 		if v.err != nil {
 			r.Failures[v.err.Error()]++
 			continue
@@ -184,7 +185,8 @@ func logIn(c net.Conn, user int) error {
 	return err
 }
 
-// plain is an error without the address of the one it happened to, so that equal ones can be counted.
+// plain is an error without the address of the one it happened to, so that equal ones can be
+// counted.
 func plain(doing string, err error) error {
 	for {
 		op, ok := errors.AsType[*net.OpError](err)
