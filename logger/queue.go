@@ -61,13 +61,14 @@ func (b *batch) reset() {
 // the first line after the gap reports how many.
 type queue struct {
 	// set once
-	enc     encoder
-	sink    sink
-	limit   int
-	maxLine int
-	texts   sync.Pool     // *[]byte
-	wake    chan struct{} // buffers one signal: there is something to take
-	done    chan struct{} // closed when the goroutine has ended
+	enc      encoder
+	sink     sink
+	limit    int
+	maxLine  int
+	patience time.Duration // closeLimit, shorter in tests
+	texts    sync.Pool     // *[]byte
+	wake     chan struct{} // buffers one signal: there is something to take
+	done     chan struct{} // closed when the goroutine has ended
 
 	// owned by the goroutine; closeErr is read after done
 	closeErr error
@@ -90,7 +91,7 @@ type queue struct {
 // newQueue starts a queue in front of a sink.
 func newQueue(s sink, enc encoder, o Options) *queue {
 	q := &queue{
-		enc: enc, sink: s, limit: o.QueueSize, maxLine: o.MaxLine,
+		enc: enc, sink: s, limit: o.QueueSize, maxLine: o.MaxLine, patience: closeLimit,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if q.limit <= 0 {
@@ -295,13 +296,13 @@ func (q *queue) refused(recs []record, err error) {
 }
 
 // control has the queue's goroutine call do after all lines queued so far were written, and waits
-// for it at most closeLimit. It reports whether do was called.
+// for it for patience at most. It reports whether do was called.
 func (q *queue) control(do func()) bool {
 	called := make(chan struct{})
 	if !q.enqueue(func() { do(); close(called) }) {
 		return false
 	}
-	limit := time.NewTimer(closeLimit)
+	limit := time.NewTimer(q.patience)
 	defer limit.Stop()
 	select {
 	case <-called:
@@ -324,12 +325,12 @@ func (q *queue) enqueue(do func()) bool {
 	return true
 }
 
-// close writes what is queued, waiting at most closeLimit, and ends the goroutine.
+// close writes what is queued, waiting for patience at most, and ends the goroutine.
 func (q *queue) close() error {
 	if q.beginClose() {
 		q.sink.end()
 	}
-	limit := time.NewTimer(closeLimit)
+	limit := time.NewTimer(q.patience)
 	defer limit.Stop()
 	select {
 	case <-q.done:
@@ -337,7 +338,7 @@ func (q *queue) close() error {
 	case <-limit.C:
 	}
 	q.sink.abort()
-	return fmt.Errorf("close log: the destination did not take the last lines within %v", closeLimit)
+	return fmt.Errorf("close log: the destination did not take the last lines within %v", q.patience)
 }
 
 // beginClose makes the queue accept no more lines, and reports whether it did before.

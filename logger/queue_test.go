@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func testPipe(t *testing.T) (r, w *os.File) {
@@ -53,6 +55,9 @@ func TestStall(t *testing.T) {
 	}
 	if next != total || reported != lost {
 		t.Errorf("%d lines written or reported as lost, want %d; %d reported, want %d", next, total, reported, lost)
+	}
+	for waitingBytes(l) > 0 { // the last write has yet to return
+		runtime.Gosched()
 	}
 	l.Noticef("after")
 	if !s.Scan() || s.Text() != "[INF] after" {
@@ -102,6 +107,7 @@ func TestCloseOfAStalledPipe(t *testing.T) {
 	t.Parallel()
 	_, w := testPipe(t)
 	l := New(w, Options{})
+	l.q.patience = 100 * time.Millisecond
 	for l.Dropped() == 0 {
 		l.Noticef("%s", strings.Repeat("x", 5000))
 	}

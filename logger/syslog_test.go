@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // logEach logs one line of each level. Flush follows, so that the daemon has them.
@@ -268,6 +269,7 @@ func TestSyslogThatStopsReading(t *testing.T) {
 	t.Parallel()
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	l := dialTest(t, "tcp://"+ln.Addr().String())
+	l.q.patience = 100 * time.Millisecond
 	c, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)

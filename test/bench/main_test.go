@@ -126,7 +126,7 @@ func TestABrokerThatErrsIsFoundOut(t *testing.T) {
 
 func TestAMessageThatNoMemberReceivesEndsTheRound(t *testing.T) {
 	s, _ := smallRun(t, "none", fakeBroker(t, drops))
-	s.timeout = 2 * time.Second
+	s.timeout = time.Second
 	_, _, err := s.round(s.brokers[0], queueGroup(4, 128)())
 	if err == nil || !strings.Contains(err.Error(), "i/o timeout") {
 		t.Errorf("error %v, want a timeout", err)
