@@ -49,6 +49,7 @@ type conn struct {
 	mute      bool                           // it ends without a word
 	limit     *admission.Timer               // of the step of its way in that it is at; nil if there is none
 	deferred  *deferredReplies               // nil while replies go out at once
+	routedTo  map[string]*subscription       // by route id, of queues; see queueMember
 	announced int64                          // number of its latest subscription that routes are told; 0 = none
 
 	// Guarded by mu.

@@ -44,7 +44,6 @@ type batch struct {
 	tracing         bool
 	readAt          int64 // UnixNano of the read, 0 unless the batch is a sample
 
-	members memberCache
 	sampler sampler
 	stall   stall
 	scratch expansion
@@ -160,10 +159,6 @@ func (b *batch) begin(c *conn) {
 // end flushes the batch and adds it up.
 func (b *batch) end() {
 	b.flush()
-	if b.inMsgs > 0 {
-		b.from.counted(b.inMsgs, b.inBytes, time.Now().UnixNano())
-		b.inMsgs, b.inBytes = 0, 0
-	}
 	b.from, b.in = nil, nil
 	b.begun, b.steps = time.Time{}, 0
 }
@@ -181,7 +176,6 @@ func (b *batch) unpin() {
 	if b.pinned.shard != nil {
 		b.srv.grace.unpin(b.pinned)
 		b.pinned = pin{}
-		b.members.clear()
 	}
 }
 

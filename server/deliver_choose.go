@@ -126,7 +126,10 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 		return 0
 	}
 	n = p.n
-	if sub.limit.Load() != 0 {
+	switch limit := sub.limit.Load(); {
+	case limit&endedBit != 0:
+		return 0
+	case limit > 0:
 		if n = uint32(sub.claim(int64(n))); n == 0 {
 			return 0
 		}

@@ -10,6 +10,10 @@ import (
 // connection last, so that a PONG comes after everything that was published
 // before its PING was handed on.
 func (b *batch) flush() {
+	if b.inMsgs > 0 { // before anyone can know that a message has arrived
+		b.from.counted(b.inMsgs, b.inBytes, time.Now().UnixNano())
+		b.inMsgs, b.inBytes = 0, 0
+	}
 	b.srv.cluster.pushInterest()
 	if len(b.groups)+len(b.entries) > 0 {
 		b.handOver()

@@ -53,16 +53,10 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 // publishQueued collects messages for the queue subscription that the sender
 // chose. If that is closed, other members of its group get the messages.
 func (b *batch) publishQueued(subject, id []byte, p place) {
-	sub := b.members.find(id)
-	if sub == nil {
-		cid, sid, ok := parseQueueID(id)
-		if !ok {
-			b.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
-			return
-		}
-		if sub = b.srv.queueMember(cid, sid); sub != nil {
-			b.members.add(id, sub)
-		}
+	sub, ok := b.queueMember(id)
+	if !ok {
+		b.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
+		return
 	}
 	if sub != nil && (sub.subject == string(subject) || sublist.Matches(sub.subject, string(subject))) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
@@ -82,9 +76,42 @@ func (l *line) behind(p place, n uint32) place {
 	return place{at: p.at + n*l.stride, line: p.line, n: p.n - n}
 }
 
-// queueMember returns the queue subscription that a client calls sid, nil if
+// maxRoutedTo bounds the queue subscriptions that a route remembers, and maxRoutedID the ids by
+// which it does, in bytes: 1 MB at most.
+const (
+	maxRoutedTo = 4096
+	maxRoutedID = 64
+)
+
+// queueMember returns the queue subscription that routes know by id, nil if there is none. The
+// connection remembers those that messages were for, as long as they live: looking one up takes the
+// locks of the registry and of its client. It reports false if id is malformed.
+func (b *batch) queueMember(id []byte) (*subscription, bool) {
+	known := b.from.routedTo
+	if sub := known[string(id)]; sub != nil && !sub.ended() {
+		return sub, true
+	}
+	cid, sid, ok := parseQueueID(id)
+	if !ok {
+		return nil, false
+	}
+	sub := b.srv.queueSubscription(cid, sid)
+	switch {
+	case sub == nil:
+		delete(known, string(id))
+	case len(id) <= maxRoutedID:
+		if known == nil || len(known) >= maxRoutedTo {
+			known = map[string]*subscription{}
+			b.from.routedTo = known
+		}
+		known[string(id)] = sub
+	}
+	return sub, true
+}
+
+// queueSubscription returns the queue subscription that a client calls sid, nil if
 // there is none.
-func (s *Server) queueMember(cid uint64, sid []byte) *subscription {
+func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
 	c := s.clients.find(cid)
 	if c == nil {
 		return nil

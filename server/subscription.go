@@ -19,8 +19,14 @@ type subscription struct {
 	// Atomic.
 	filter    atomic.Pointer[access.Filter] // messages not to be delivered; nil = none
 	delivered atomic.Int64                  // messages since SUB
-	limit     atomic.Int64                  // end after so many; 0 = never
+	limit     atomic.Int64                  // end after so many; 0 = never; with endedBit
 }
+
+// endedBit is set in the limit of a subscription that has ended. What was chosen for it before is
+// delivered.
+const endedBit = 1 << 62
+
+func (s *subscription) ended() bool { return s.limit.Load()&endedBit != 0 }
 
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	var b strings.Builder
@@ -36,7 +42,7 @@ func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 // them it gets. The one that reaches the limit ends the subscription.
 func (s *subscription) claim(n int64) int64 {
 	total := s.delivered.Add(n)
-	limit := s.limit.Load()
+	limit := s.limit.Load() &^ endedBit
 	if limit == 0 || total < limit {
 		return n
 	}
@@ -88,6 +94,7 @@ func (c *conn) unsubscribe(sub *subscription) {
 		return
 	}
 	delete(c.subs, sub.sid)
+	sub.limit.Or(endedBit)
 	c.srv.subs.Remove(sub.subject, sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
@@ -101,7 +108,9 @@ func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 		c.unsubscribe(sub)
 		return
 	}
-	sub.limit.Store(limit)
+	if old := sub.limit.Load(); old&endedBit != 0 || !sub.limit.CompareAndSwap(old, limit) {
+		return // it has just received its last message
+	}
 	if n := sub.delivered.Load(); n >= limit {
 		c.unsubscribe(sub)
 	} else if c.debugging() {
@@ -147,6 +156,7 @@ func (c *conn) dropSubs() (had map[string]*subscription) {
 	}
 	batch := make([]sublist.Entry[*subscription], 0, len(had))
 	for _, sub := range had {
+		sub.limit.Or(endedBit)
 		batch = append(batch, sub.entry())
 	}
 	c.srv.subs.RemoveBatch(batch)
@@ -154,25 +164,26 @@ func (c *conn) dropSubs() (had map[string]*subscription) {
 	return had
 }
 
-// endedSub is a subscription that is not allowed any more, and why.
-type endedSub struct {
+// lostSub is a subscription that is not allowed any more, and why.
+type lostSub struct {
 	sub      *subscription
 	decision access.Decision
 }
 
 // recheckSubs ends the subscriptions of a connection that are not allowed any more, and gives the
 // others the filters that belong to them.
-func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []endedSub) {
+func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []lostSub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for sid, sub := range c.subs {
 		if d := may(sub); !d.Allowed() {
 			delete(c.subs, sid)
+			sub.limit.Or(endedBit)
 			c.srv.subs.Remove(sub.subject, sub.group(), sub)
 			if c.role == roleClient {
 				c.srv.cluster.interestChanged(sub, true)
 			}
-			ended = append(ended, endedSub{sub, d})
+			ended = append(ended, lostSub{sub, d})
 			continue
 		}
 		sub.filter.Store(filter(sub))
