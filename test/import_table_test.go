@@ -42,7 +42,7 @@ var mayImport = map[string]importRow{
 	"util/mkpasswd":           {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
 	"test": {imports: "server",
 		tests: "test/certs test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
-	"test/bench":         {imports: "golang.org/x/sys"},
+	"test/bench":         {imports: "test/certs golang.org/x/sys"},
 	"test/certs":         {},
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,21 +34,27 @@ type client struct {
 // dial connects, introduces itself, sends setup (complete operations, or nothing) and returns when
 // the broker has answered a PING sent after it. Nothing the client does may last beyond the
 // deadline.
-func dial(addr, name string, deadline time.Time, setup []byte) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Until(deadline))
+func (p *process) dial(name string, deadline time.Time, setup []byte) (*client, error) {
+	return p.dialBy(&net.Dialer{}, name, deadline, setup)
+}
+
+// dialBy is dial for sockets with options of their own.
+func (p *process) dialBy(d *net.Dialer, name string, deadline time.Time, setup []byte) (*client, error) {
+	d.Deadline = deadline
+	conn, err := d.Dial("tcp", p.addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	c := &client{name: name, conn: conn, pongs: make(chan struct{}, 1)}
-	if err := c.handshake(deadline, setup); err != nil {
+	if err := c.handshake(p.tls, deadline, setup); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("%s: handshake: %w", name, err)
 	}
 	return c, nil
 }
 
-// handshake is everything up to the first PONG.
-func (c *client) handshake(deadline time.Time, setup []byte) error {
+// handshake is everything up to the first PONG. With TLS, its handshake follows the INFO.
+func (c *client) handshake(secure *tls.Config, deadline time.Time, setup []byte) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
@@ -58,6 +65,10 @@ func (c *client) handshake(deadline time.Time, setup []byte) error {
 	}
 	if !strings.HasPrefix(line, "INFO ") {
 		return fmt.Errorf("greeted with %s, not with INFO", excerpt([]byte(line)))
+	}
+	if secure != nil {
+		c.conn = tls.Client(c.conn, secure)
+		in.Reset(c.conn)
 	}
 	hello := append(append([]byte(connectLine), setup...), "PING\r\n"...)
 	if _, err := c.conn.Write(hello); err != nil {

@@ -10,11 +10,9 @@ import (
 // flow is a scenario of streaming: publishers that send as fast as they may, each to subscribers of
 // its own.
 type flow struct {
-	streams     []*stream // one publisher each
-	subscribers int       // of each publisher; 0 measures publishing alone
-	setup       string    // the SUB operations of a subscriber of stream 0, or a format that takes the stream's number
-	queue       bool      // its subscribers are the members of one queue group
-	wholeLap    bool      // the measured window lasts at least one lap, whatever the duration
+	sources  []source
+	queue    bool // the subscribers of each are the members of one queue group
+	wholeLap bool // the measured window lasts at least one lap, whatever the duration
 }
 
 // inFlightLimit bounds what the broker may have to hold for all subscribers of a scenario together,
@@ -36,9 +34,9 @@ type lane struct {
 
 // run is a runner.
 func (f *flow) run(r *round) (measures, error) {
-	lanes := make([]*lane, len(f.streams))
-	for i, s := range f.streams {
-		l, err := f.open(r, i, s)
+	lanes := make([]*lane, len(f.sources))
+	for i := range f.sources {
+		l, err := f.open(r, i)
 		lanes[i] = l
 		defer l.close()
 		if err != nil {
@@ -53,16 +51,16 @@ func (f *flow) run(r *round) (measures, error) {
 	}
 	var lap int64
 	if f.wholeLap {
-		lap = int64(f.streams[0].messages)
+		lap = int64(f.sources[0].stream.messages)
 	}
 	before := total(lanes)
 	span := beginSpan(r.servers()...)
 	if err := publishAll(lanes, r.duration, lap); err != nil {
 		return nil, err
 	}
-	copies := int64(f.subscribers)
-	if copies == 0 || f.queue {
-		copies = 1
+	copies := int64(1)
+	if !f.queue {
+		copies = max(1, int64(len(f.sources[0].subscribers)))
 	}
 	m := span.end((total(lanes) - before) * copies)
 	for _, l := range lanes {
@@ -84,29 +82,26 @@ func total(lanes []*lane) int64 {
 
 // open connects lane i: subscribers first, so that nothing is published before they are known to
 // the broker. Also what is returned with an error must be closed.
-func (f *flow) open(r *round, i int, s *stream) (*lane, error) {
-	limit := min(r.window, inFlightLimit/int64(max(1, f.subscribers)*len(f.streams)))
-	l := &lane{stream: s, window: newWindow(limit, f.subscribers, f.queue)}
-	setup := f.setup
-	if len(f.streams) > 1 {
-		setup = fmt.Sprintf(f.setup, i)
-	}
-	for j := range f.subscribers {
+func (f *flow) open(r *round, i int) (*lane, error) {
+	src := f.sources[i]
+	limit := min(r.window, inFlightLimit/int64(max(1, len(src.subscribers))*len(f.sources)))
+	l := &lane{stream: src.stream, window: newWindow(limit, len(src.subscribers), f.queue)}
+	for j, sub := range src.subscribers {
 		name := fmt.Sprintf("subscriber %d of publisher %d", j+1, i+1)
-		c, err := dial(r.subscribersAt().addr, name, r.deadline, []byte(setup))
+		c, err := r.subscribersAt().dial(name, r.deadline, []byte(sub.setup))
 		if err != nil {
 			return l, err
 		}
 		l.subscribers = append(l.subscribers, c)
-		var check checker = &lapChecker{stream: s, control: control{handle: c.control}}
+		var check checker = &lapChecker{stream: sub.owed, control: control{handle: c.control}}
 		if f.queue {
-			member := newMemberChecker(s, c.control)
+			member := newMemberChecker(sub.owed, c.control)
 			l.members = append(l.members, member)
 			check = member
 		}
 		c.start(check, func(n int) { l.window.deliver(j, n) }, func(err error) { l.window.fail(l.lost(j, err)) })
 	}
-	c, err := dial(r.broker.addr, fmt.Sprintf("publisher %d", i+1), r.deadline, nil)
+	c, err := r.broker.dial(fmt.Sprintf("publisher %d", i+1), r.deadline, nil)
 	if err != nil {
 		return l, err
 	}

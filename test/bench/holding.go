@@ -14,7 +14,7 @@ const firstConnections = 10
 // baseline is the memory of a broker that holds nothing, bytes; 0 where the system does not say.
 func baseline(r *round) (int64, error) {
 	for range firstConnections {
-		c, err := dial(r.broker.addr, "first connection", r.deadline, nil)
+		c, err := r.broker.dial("first connection", r.deadline, nil)
 		if err != nil {
 			return 0, err
 		}
@@ -80,7 +80,7 @@ func dialMany(r *round, n int) ([]*client, error) {
 	for range dialers { // all results are awaited below; a dial ends at the deadline of the round
 		go func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				c, err := dial(r.broker.addr, fmt.Sprintf("idle connection %d", i), r.deadline, nil)
+				c, err := r.broker.dial(fmt.Sprintf("idle connection %d", i), r.deadline, nil)
 				results <- opened{c, err}
 			}
 		}()
@@ -171,7 +171,7 @@ func hold(r *round, holders []holder, n int) (measures, error) {
 
 // connect opens the holder's connection, the i-th.
 func (h *holder) connect(r *round, i int) error {
-	c, err := dial(r.broker.addr, fmt.Sprintf("subscriber %d", i+1), r.deadline, nil)
+	c, err := r.broker.dial(fmt.Sprintf("subscriber %d", i+1), r.deadline, nil)
 	if err != nil {
 		return err
 	}

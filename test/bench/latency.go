@@ -61,7 +61,7 @@ type talker struct {
 
 // newTalker connects like dial.
 func newTalker(r *round, name, setup string, awake bool) (*talker, error) {
-	c, err := dial(r.broker.addr, name, r.deadline, []byte(setup))
+	c, err := r.broker.dial(name, r.deadline, []byte(setup))
 	if err != nil {
 		return nil, err
 	}

@@ -177,7 +177,7 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 				return errors.New("interrupted")
 			default:
 			}
-			m, version, err := s.round(path, run)
+			m, version, err := s.round(sc.with(path), run)
 			r.add(sc.name, i, round, m, err)
 			r.setVersion(i, version)
 		}
@@ -186,8 +186,8 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 }
 
 // round measures one scenario once against one fresh broker.
-func (s *settings) round(path string, run runner) (measures, string, error) {
-	p, err := startProcess(path)
+func (s *settings) round(l launch, run runner) (measures, string, error) {
+	p, err := l.start()
 	if err != nil {
 		return nil, "", err
 	}

@@ -27,6 +27,8 @@ func smallScenarios() []scenario {
 		{name: "publish", prepare: publishOnly(0)},
 		{name: "one", prepare: fanOut(1, 128)},
 		{name: "fan-out", prepare: fanOut(3, 16)},
+		{name: "same sid", prepare: fanOutSame(3, 16)},
+		{name: "wildcard", prepare: fanOutWild(3, 200)},
 		{name: "pairs", prepare: pairs(3, 128)},
 		{name: "queue", prepare: queueGroup(4, 128)},
 		{name: "subjects", prepare: distinctSubjects(4000, 16)},
@@ -127,7 +129,7 @@ func TestABrokerThatErrsIsFoundOut(t *testing.T) {
 func TestAMessageThatNoMemberReceivesEndsTheRound(t *testing.T) {
 	s, _ := smallRun(t, "none", fakeBroker(t, drops))
 	s.timeout = time.Second
-	_, _, err := s.round(s.brokers[0], queueGroup(4, 128)())
+	_, _, err := s.round(launch{path: s.brokers[0]}, queueGroup(4, 128)())
 	if err == nil || !strings.Contains(err.Error(), "i/o timeout") {
 		t.Errorf("error %v, want a timeout", err)
 	}
@@ -139,7 +141,7 @@ func TestABinaryThatIsNoBrokerIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = startProcess(path)
+	_, err = launch{path: path}.start()
 	if err == nil || !strings.Contains(err.Error(), "before it accepted a connection") {
 		t.Errorf("error %v, want it to say that the process ended", err)
 	}

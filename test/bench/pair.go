@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -14,7 +12,7 @@ func overRoute(prepare func() runner) func() runner {
 	return func() runner {
 		run := prepare()
 		return func(r *round) (measures, error) {
-			near, far, err := startPair(r.broker.path)
+			near, far, err := startPair(r.broker.launch)
 			if err != nil {
 				return nil, err
 			}
@@ -31,8 +29,8 @@ func overRoute(prepare func() runner) func() runner {
 	}
 }
 
-// startPair runs two servers of the broker at path, the second with a route to the first.
-func startPair(path string) (near, far *process, err error) {
+// startPair runs two servers of the broker, the second with a route to the first.
+func startPair(l launch) (near, far *process, err error) {
 	seed, err := routeAddr()
 	if err != nil {
 		return nil, nil, err
@@ -41,10 +39,10 @@ func startPair(path string) (near, far *process, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if near, err = startProcess(path, "--cluster", seed); err != nil {
+	if near, err = l.with("--cluster", seed).start(); err != nil {
 		return nil, nil, err
 	}
-	if far, err = startProcess(path, "--cluster", own, "--routes", seed); err != nil {
+	if far, err = l.with("--cluster", own, "--routes", seed).start(); err != nil {
 		near.stop()
 		return nil, nil, err
 	}
@@ -57,7 +55,7 @@ func routeAddr() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("a port for routes: %w", err)
 	}
-	return "nats://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), nil
+	return "nats://" + loopback(port), nil
 }
 
 // interestKnown returns when the broker knows of everything that is subscribed to at the other end
@@ -70,14 +68,14 @@ func (r *round) interestKnown() error {
 	s := &stream{}
 	s.add([]byte("bench.known"), "1", nil)
 	s.endChunk()
-	sub, err := dial(r.far.addr, "subscriber across the route", r.deadline, []byte("SUB bench.known 1\r\n"))
+	sub, err := r.far.dial("subscriber across the route", r.deadline, []byte("SUB bench.known 1\r\n"))
 	if err != nil {
 		return err
 	}
 	defer sub.close()
 	var received atomic.Bool
 	sub.start(&lapChecker{stream: s, control: control{handle: sub.control}}, func(int) { received.Store(true) }, func(error) {})
-	pub, err := dial(r.broker.addr, "publisher across the route", r.deadline, nil)
+	pub, err := r.broker.dial("publisher across the route", r.deadline, nil)
 	if err != nil {
 		return err
 	}

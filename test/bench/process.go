@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,42 +23,16 @@ const (
 
 // process is a running broker, started here and stopped here.
 type process struct {
-	path    string
-	addr    string
-	version string // as its INFO says
+	launch   launch
+	addr     string
+	tls      *tls.Config // of its clients; nil without TLS
+	profiler string      // address of its profiling port; "" without
+	version  string      // as its INFO says
 
 	cmd    *exec.Cmd
+	dir    string // of its files; gone when it has stopped
 	log    *tail
 	exited chan struct{} // closed when the process has ended; state is valid then
-}
-
-// startProcess runs the broker at path on a free loopback port, with more arguments if need be, and
-// returns once it has greeted a connection.
-func startProcess(path string, args ...string) (*process, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", path, err)
-	}
-	p := &process{
-		path:   path,
-		addr:   net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		cmd:    exec.Command(path, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...),
-		log:    &tail{},
-		exited: make(chan struct{}),
-	}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", path, err)
-	}
-	go func() { // ends with the process; stop waits for it
-		defer close(p.exited)
-		_ = p.cmd.Wait() // how it ended is in ProcessState
-	}()
-	if err := p.awaitReady(port); err != nil {
-		p.stop()
-		return nil, fmt.Errorf("start %s: %w%s", path, err, p.lastWords())
-	}
-	return p, nil
 }
 
 // freePort names a port that is free at this moment.
@@ -126,8 +100,14 @@ func greeting(addr string, port int) (string, error) {
 // pid is what the operating system calls the process.
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop ends the process, politely first, and returns when it is gone.
+// stop ends the process, and removes its files.
 func (p *process) stop() {
+	p.end()
+	_ = os.RemoveAll(p.dir) // what is left lies where the system clears up
+}
+
+// end ends the process, politely first, and returns when it is gone.
+func (p *process) end() {
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		_ = p.cmd.Process.Kill() // no signals on this system
 	}

@@ -10,34 +10,44 @@ type scenario struct {
 	name    string
 	about   string
 	heavy   bool          // takes seconds per round: fewer rounds
+	linux   bool          // needs what only Linux tells about sockets and processes
+	launch  launch        // how the broker is started, without its path
 	prepare func() runner // builds what all rounds share
+}
+
+// with is how the broker at path is started.
+func (sc scenario) with(path string) launch {
+	l := sc.launch
+	l.path = path
+	return l
 }
 
 // scenarios is the table of everything that is measured, in the order of the report.
 func scenarios() []scenario {
 	return []scenario{
-		{"pub/0", "publish only, 0 bytes", false, publishOnly(0)},
-		{"pub/128", "publish only, 128 bytes", false, publishOnly(128)},
-		{"pub/8192", "publish only, 8 KiB", false, publishOnly(8192)},
-		{"1-1/16", "one publisher to one subscriber, 16 bytes", false, fanOut(1, 16)},
-		{"1-1/128", "one publisher to one subscriber, 128 bytes", false, fanOut(1, 128)},
-		{"1-1/1024", "one publisher to one subscriber, 1 KiB", false, fanOut(1, 1024)},
-		{"1-1/65536", "one publisher to one subscriber, 64 KiB", false, fanOut(1, 65536)},
-		{"1-100/128", "one publisher to 100 subscribers, 128 bytes", false, fanOut(100, 128)},
-		{"1-10/16384", "one publisher to 10 subscribers, 16 KiB", false, fanOut(10, 16384)},
-		{"10-10/128", "ten publishers, each to a subscriber of its own, 128 bytes", false, pairs(10, 128)},
-		{"queue-8/128", "one publisher to a queue group of 8, 128 bytes", false, queueGroup(8, 128)},
-		{"subjects-100k/16", "100 000 distinct subjects under four wildcards", false, distinctSubjects(100_000, 16)},
-		{"subjects-2m/16", "2 000 000 distinct subjects under four wildcards", true, distinctSubjects(2_000_000, 16)},
-		{"request/16", "request and reply, one at a time", false, exchange(false)},
-		{"request-awake/16", "request and reply, one at a time, of clients that do not sleep", false, exchange(true)},
-		{"idle-5000", "5 000 connections that do nothing", true, func() runner { return idle(5000) }},
-		{"subs-500k", "500 000 literal subscriptions on ten connections", true,
-			func() runner { return subscriptions(500_000, 10) }},
-		{"route/128", "one publisher to one subscriber over a route, 128 bytes", false, overRoute(fanOut(1, 128))},
-		{"route-100/128", "one publisher to 100 subscribers over a route, 128 bytes", false, overRoute(fanOut(100, 128))},
-		{"route-queue-8/128", "one publisher to a queue group of 8 over a route, 128 bytes", false, overRoute(queueGroup(8, 128))},
-		{"route-10-10/128", "ten publishers, each to a subscriber of its own, over one route, 128 bytes", false, overRoute(pairs(10, 128))},
+		{name: "pub/0", about: "publish only, 0 bytes", prepare: publishOnly(0)},
+		{name: "pub/128", about: "publish only, 128 bytes", prepare: publishOnly(128)},
+		{name: "pub/8192", about: "publish only, 8 KiB", prepare: publishOnly(8192)},
+		{name: "1-1/16", about: "one publisher to one subscriber, 16 bytes", prepare: fanOut(1, 16)},
+		{name: "1-1/128", about: "one publisher to one subscriber, 128 bytes", prepare: fanOut(1, 128)},
+		{name: "1-1/1024", about: "one publisher to one subscriber, 1 KiB", prepare: fanOut(1, 1024)},
+		{name: "1-1/65536", about: "one publisher to one subscriber, 64 KiB", prepare: fanOut(1, 65536)},
+		{name: "1-100/128", about: "one publisher to 100 subscribers, 128 bytes", prepare: fanOut(100, 128)},
+		{name: "1-100-same/128", about: "one publisher to 100 subscribers under the same sid, 128 bytes", prepare: fanOutSame(100, 128)},
+		{name: "1-50-wild/200", about: "one publisher to 50 subscribers of a wildcard, 200 bytes", prepare: fanOutWild(50, 200)},
+		{name: "1-10/16384", about: "one publisher to 10 subscribers, 16 KiB", prepare: fanOut(10, 16384)},
+		{name: "10-10/128", about: "ten publishers, each to a subscriber of its own, 128 bytes", prepare: pairs(10, 128)},
+		{name: "queue-8/128", about: "one publisher to a queue group of 8, 128 bytes", prepare: queueGroup(8, 128)},
+		{name: "subjects-100k/16", about: "100 000 distinct subjects under four wildcards", prepare: distinctSubjects(100_000, 16)},
+		{name: "subjects-2m/16", about: "2 000 000 distinct subjects under four wildcards", heavy: true, prepare: distinctSubjects(2_000_000, 16)},
+		{name: "request/16", about: "request and reply, one at a time", prepare: exchange(false)},
+		{name: "request-awake/16", about: "request and reply, one at a time, of clients that do not sleep", prepare: exchange(true)},
+		{name: "idle-5000", about: "5 000 connections that do nothing", heavy: true, prepare: func() runner { return idle(5000) }},
+		{name: "subs-500k", about: "500 000 literal subscriptions on ten connections", heavy: true, prepare: func() runner { return subscriptions(500_000, 10) }},
+		{name: "route/128", about: "one publisher to one subscriber over a route, 128 bytes", prepare: overRoute(fanOut(1, 128))},
+		{name: "route-100/128", about: "one publisher to 100 subscribers over a route, 128 bytes", prepare: overRoute(fanOut(100, 128))},
+		{name: "route-queue-8/128", about: "one publisher to a queue group of 8 over a route, 128 bytes", prepare: overRoute(queueGroup(8, 128))},
+		{name: "route-10-10/128", about: "ten publishers, each to a subscriber of its own, over one route, 128 bytes", prepare: overRoute(pairs(10, 128))},
 	}
 }
 
@@ -55,26 +65,38 @@ func selectScenarios(all []scenario, pattern *regexp.Regexp) []scenario {
 // publishOnly sends to a subject without subscriptions.
 func publishOnly(size int) func() runner {
 	return func() runner {
-		return (&flow{streams: []*stream{subjectStream("bench.void", size)}}).run
+		return (&flow{sources: []source{{stream: subjectStream("bench.void", size)}}}).run
 	}
 }
 
-// fanOut sends to n subscribers of one subject, all under the same sid, as n copies of a program
-// would be.
+// fanOut sends to n subscribers of one subject, each under a sid of its own.
 func fanOut(n, size int) func() runner {
 	return func() runner {
-		return (&flow{
-			streams: []*stream{subjectStream("bench.fan", size)}, subscribers: n, setup: "SUB bench.fan 1\r\n",
-		}).run
+		return (&flow{sources: []source{ownSids("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n))}}).run
+	}
+}
+
+// fanOutSame sends to n subscribers of one subject, all under the same sid.
+func fanOutSame(n, size int) func() runner {
+	return func() runner {
+		return (&flow{sources: []source{sameSid("bench.fan", "SUB bench.fan %s\r\n", n, size)}}).run
+	}
+}
+
+// fanOutWild sends to n subscribers of one wildcard, each under a sid of its own.
+func fanOutWild(n, size int) func() runner {
+	return func() runner {
+		return (&flow{sources: []source{ownSids("bench.px.eur", "SUB bench.*.eur %s\r\n", n, size, ownLap(n))}}).run
 	}
 }
 
 // pairs has n publishers on n subjects, with a subscriber each.
 func pairs(n, size int) func() runner {
 	return func() runner {
-		f := &flow{subscribers: 1, setup: "SUB bench.pair.%d 1\r\n"}
+		f := &flow{}
 		for i := range n {
-			f.streams = append(f.streams, subjectStream(fmt.Sprintf("bench.pair.%d", i), size))
+			subject := fmt.Sprintf("bench.pair.%d", i)
+			f.sources = append(f.sources, ownSids(subject, "SUB "+subject+" %s\r\n", 1, size, lapBytes))
 		}
 		return f.run
 	}
@@ -83,10 +105,8 @@ func pairs(n, size int) func() runner {
 // queueGroup sends to one queue group of n members.
 func queueGroup(n, size int) func() runner {
 	return func() runner {
-		return (&flow{
-			streams: []*stream{subjectStream("bench.work", size)}, subscribers: n, queue: true,
-			setup: "SUB bench.work workers 1\r\n",
-		}).run
+		src := ownSids("bench.work", "SUB bench.work workers %s\r\n", n, size, lapBytes)
+		return (&flow{sources: []source{src}, queue: true}).run
 	}
 }
 
@@ -94,10 +114,10 @@ func queueGroup(n, size int) func() runner {
 // wildcard subscriptions.
 func distinctSubjects(n, size int) func() runner {
 	return func() runner {
-		f := &flow{streams: []*stream{manySubjects(n, size)}, subscribers: 1, wholeLap: true}
+		sub := subscriber{owed: manySubjects(n, size)}
 		for _, w := range wildcards() {
-			f.setup += fmt.Sprintf("SUB %s %s\r\n", w.pattern, w.sid)
+			sub.setup += fmt.Sprintf("SUB %s %s\r\n", w.pattern, w.sid)
 		}
-		return f.run
+		return (&flow{sources: []source{{sub.owed, []subscriber{sub}}}, wholeLap: true}).run
 	}
 }

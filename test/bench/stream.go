@@ -8,12 +8,19 @@ import (
 	"strconv"
 )
 
-// Sizes of what a publisher writes: at least lapBytes before it repeats, in writes of about
+// Sizes of what a publisher writes: about lapBytes before it repeats, in writes of about
 // chunkBytes.
 const (
 	lapBytes   = 256 << 10
 	lapAtLeast = 16 // messages
 	chunkBytes = 128 << 10
+)
+
+// Bounds of laps where each of many subscribers has frames of its own: what all of them have
+// together, so that comparing with them stays cheap, and what each has at least.
+const (
+	ownFramesBytes = 4 << 20
+	ownLapBytes    = 16 << 10
 )
 
 // stream is what one publisher sends, over and over, and what its subscribers must therefore
@@ -23,10 +30,10 @@ type stream struct {
 	publish  []byte  // complete PUB operations
 	frames   []byte  // the MSG frames they become, in the same order
 	messages int     // operations in a lap
-	chunks   []chunk // where a lap may be split, ascending; the last is its end
+	chunks   []chunk // where publish may be split, ascending; the last is its end
 }
 
-// chunk is a place between two messages, counted from the start of a lap.
+// chunk is a place between two messages, counted from the start of publish.
 type chunk struct {
 	publish, frames, messages int
 }
@@ -96,16 +103,92 @@ func payloadIndex(payload []byte) (int, bool) {
 	return n, true
 }
 
-// subjectStream is a stream of messages on one subject, received by sid 1.
-func subjectStream(subject string, size int) *stream {
+// lapMessages is how many messages of a size make a lap of so many bytes.
+func lapMessages(size, bytes int) int {
+	const line = 16 // of a PUB, about
+	return max(lapAtLeast, bytes/(size+line))
+}
+
+// newLap is a stream of n messages on subjects in turn, received by one sid.
+func newLap(subjects []string, sid string, size, n int) *stream {
 	s := &stream{}
 	var payload []byte
-	for i := 0; len(s.publish) < lapBytes || i < lapAtLeast; i++ {
+	for i := range n {
 		payload = appendPayload(payload[:0], i, size)
-		s.add([]byte(subject), "1", payload)
+		s.add([]byte(subjects[i%len(subjects)]), sid, payload)
 	}
 	s.endChunk()
 	return s
+}
+
+// subjectStream is a stream of messages on one subject, received by sid 1.
+func subjectStream(subject string, size int) *stream {
+	return newLap([]string{subject}, "1", size, lapMessages(size, lapBytes))
+}
+
+// repeat makes the publisher of a lap shorter than a chunk write it several times at once.
+func (s *stream) repeat() {
+	if len(s.publish) >= chunkBytes {
+		return
+	}
+	lap := chunk{publish: len(s.publish), frames: len(s.frames), messages: s.messages}
+	once := s.publish
+	s.publish, s.chunks = nil, nil
+	end := chunk{}
+	for len(s.publish) < lapBytes {
+		s.publish = append(s.publish, once...)
+		end.publish, end.frames, end.messages = end.publish+lap.publish, end.frames+lap.frames, end.messages+lap.messages
+		if end.publish-s.chunkStart().publish >= chunkBytes {
+			s.chunks = append(s.chunks, end)
+		}
+	}
+	if s.chunkStart() != end {
+		s.chunks = append(s.chunks, end)
+	}
+}
+
+// source is one publisher with its subscribers.
+type source struct {
+	stream      *stream
+	subscribers []subscriber // none: publishing alone is measured
+}
+
+// subscriber is how a connection subscribes, and what it must therefore receive.
+type subscriber struct {
+	setup string // SUB operations
+	owed  *stream
+}
+
+// sid is the number of subscription i, as long as every other.
+func sid(i int) string { return strconv.Itoa(10_000 + i) }
+
+// ownSids has n subscribers of one subject, each under a sid of its own, as programs have that
+// subscribed to different things before. The setup is a format that takes the sid.
+func ownSids(subject, setup string, n, size, lap int) source {
+	out := source{subscribers: make([]subscriber, n)}
+	for i := range n {
+		owed := newLap([]string{subject}, sid(i), size, lapMessages(size, lap))
+		if i == 0 {
+			first := *owed
+			first.repeat()
+			out.stream = &first
+		}
+		owed.publish = nil
+		out.subscribers[i] = subscriber{fmt.Sprintf(setup, sid(i)), owed}
+	}
+	return out
+}
+
+// ownLap is how many bytes a lap has where each of n subscribers has frames of its own.
+func ownLap(n int) int { return min(max(ownFramesBytes/n, ownLapBytes), lapBytes) }
+
+// sameSid has n subscribers of one subject, all under the same sid, as n copies of a program have.
+func sameSid(subject, setup string, n, size int) source {
+	out := source{stream: subjectStream(subject, size)}
+	for range n {
+		out.subscribers = append(out.subscribers, subscriber{fmt.Sprintf(setup, "1"), out.stream})
+	}
+	return out
 }
 
 // wildcard is a family of subjects and the one subscription (of wildcards) that each of them

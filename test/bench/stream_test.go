@@ -69,6 +69,42 @@ func TestChunksCutBetweenMessages(t *testing.T) {
 	}
 }
 
+func TestEverySubscriberIsOwedTheMessagesUnderItsSid(t *testing.T) {
+	t.Parallel()
+	src := ownSids("foo", "SUB foo %s\r\n", 3, 128, ownLapBytes)
+	laps := src.stream.chunks[len(src.stream.chunks)-1].messages / src.stream.messages
+	for i, sub := range src.subscribers {
+		if want := fmt.Sprintf("SUB foo %s\r\n", sid(i)); sub.setup != want {
+			t.Errorf("subscriber %d: setup %q, want %q", i, sub.setup, want)
+		}
+		owed := strings.Repeat(string(sub.owed.frames), laps)
+		want := strings.ReplaceAll(string(src.stream.publish), "PUB foo", "MSG foo "+sid(i))
+		if owed != want {
+			t.Errorf("subscriber %d: what it is owed is not what is published", i)
+		}
+	}
+}
+
+func TestAShortLapIsPublishedInLongWrites(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{20, 100, 500} {
+		s := newLap([]string{"foo", "bar"}, "1", 128, n)
+		lap := len(s.publish)
+		s.repeat()
+		var from chunk
+		for _, to := range s.chunks {
+			laps := (to.publish - from.publish) / lap
+			if to != (chunk{from.publish + laps*lap, from.frames + laps*len(s.frames), from.messages + laps*n}) {
+				t.Errorf("%d messages: chunk from %+v to %+v, want whole laps", n, from, to)
+			}
+			from = to
+		}
+		if from.publish != len(s.publish) || from.publish < lapBytes {
+			t.Errorf("%d messages: chunks end at %d of %d bytes, want the end, and at least %d", n, from.publish, len(s.publish), lapBytes)
+		}
+	}
+}
+
 func TestFrameAtFindsEveryFrame(t *testing.T) {
 	t.Parallel()
 	s := manySubjects(5000, 16)
