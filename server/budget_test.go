@@ -145,10 +145,10 @@ func TestVisitorsAreLetInByThePortForClientsOnly(t *testing.T) {
 		o.NoAuthUser = "visitor"
 		o.Cluster.Username, o.Cluster.Password = "u", "p"
 	})
-	w := dialWire(t, s)
-	okay(t, w.send("SUB other 1\r\nPUB other 0\r\n\r\nSUB hello 2\r\nPING\r\n"))
+	w := dialClient(t, s)
+	okay(t, w.Send("SUB other 1\r\nPUB other 0\r\n\r\nSUB hello 2\r\nPING\r\n"))
 	for _, want := range []string{"-ERR 'Permissions Violation for Subscription to \"other\"'\r\n", "-ERR 'Permissions Violation for Publish to \"other\"'\r\n", "PONG\r\n"} {
-		if got, err := w.line(); err != nil || got != want {
+		if got, err := w.Line(); err != nil || got != want {
 			t.Fatalf("got %q, %v, want %q", got, err, want)
 		}
 	}
@@ -161,8 +161,8 @@ func TestVisitorsAreLetInByThePortForClientsOnly(t *testing.T) {
 		}
 		nc.Close()
 	}
-	if got := mustFence(t, w); len(got) > 0 {
-		t.Errorf("delivered %q", got[0].subject)
+	if got := w.Drain(); len(got) > 0 {
+		t.Errorf("delivered %q", got[0].Subject)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // TestLastMessageOfABurstArrives sends bursts and waits for the last message of
@@ -26,20 +28,20 @@ func TestLastMessageOfABurstArrives(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := broker(t, c.change)
-			sub, pubs := dialWire(t, s), []*wire{dialWire(t, s), dialWire(t, s)}
-			okay(t, sub.send("SUB foo 1\r\n"))
-			mustFence(t, sub)
+			sub, pubs := dialClient(t, s), []*wire.Client{dialClient(t, s), dialClient(t, s)}
+			okay(t, sub.Send("SUB foo 1\r\n"))
+			sub.Drain()
 			r := rand.New(rand.NewPCG(1, 1))
 			for range c.bursts {
 				n, size := 1+r.IntN(4), []int{2, 500, 20000}[r.IntN(3)]
 				burst := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), n)
 				done := make(chan error, len(pubs))
 				for _, p := range pubs {
-					go func() { done <- p.send(burst) }() // ends when it is sent
+					go func() { done <- p.Send(burst) }() // ends when it is sent
 				}
-				sub.nc.SetReadDeadline(time.Now().Add(patience))
+				sub.SetReadDeadline(time.Now().Add(patience))
 				for range n * len(pubs) {
-					if _, err := sub.next(); err != nil {
+					if _, err := sub.Next(); err != nil {
 						t.Fatalf("the last message of a burst: %v", err)
 					}
 				}
@@ -77,20 +79,20 @@ func (l smallListener) Accept() (net.Conn, error) {
 func TestPongFollowsAllThatWasPublished(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)
-	p := dialWire(t, s)
-	var subs []*wire
+	p := dialClient(t, s)
+	var subs []*wire.Client
 	for i := range 8 {
-		w := dialWire(t, s)
-		okay(t, w.send(fmt.Sprintf("SUB foo %d\r\nSUB f* %d\r\n", i, i+100)))
-		mustFence(t, w)
+		w := dialClient(t, s)
+		okay(t, w.Send(fmt.Sprintf("SUB foo %d\r\nSUB f* %d\r\n", i, i+100)))
+		w.Drain()
 		subs = append(subs, w)
 	}
 	for round := range 100 {
 		size := []int{3, 3000, 30000}[round%3]
-		okay(t, p.send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), 3)))
-		mustFence(t, p)
+		okay(t, p.Send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), 3)))
+		p.Drain()
 		for i, w := range subs {
-			if got := len(mustFence(t, w)); got != 3 && got != 6 {
+			if got := len(w.Drain()); got != 3 && got != 6 {
 				t.Fatalf("round %d, subscriber %d: got %d messages before the PONG", round, i, got)
 			}
 		}
@@ -104,20 +106,20 @@ func TestSlowOneDoesNotHoldThePublisher(t *testing.T) {
 	t.Parallel()
 	const batches = 300
 	s := broker(t, func(o *Options) { o.WriteDeadline = time.Minute })
-	slow, fast, p := dialWire(t, s), dialWire(t, s), dialWire(t, s)
-	slow.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
-	for _, w := range []*wire{slow, fast} {
-		okay(t, w.send("SUB foo 1\r\n"))
-		mustFence(t, w)
+	slow, fast, p := dialClient(t, s), dialClient(t, s), dialClient(t, s)
+	slow.Conn.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	for _, w := range []*wire.Client{slow, fast} {
+		okay(t, w.Send("SUB foo 1\r\n"))
+		w.Drain()
 	}
 	text := "PUB foo 50000\r\n" + strings.Repeat("x", 50000) + "\r\nPING\r\n"
 	start := time.Now()
 	for range batches {
-		okay(t, p.send(text))
-		if d, err := p.next(); d != nil || err != nil {
+		okay(t, p.Send(text))
+		if d, err := p.Next(); d != nil || err != nil {
 			t.Fatalf("got %v, %v, want PONG", d, err)
 		}
-		if d, err := fast.next(); d == nil || err != nil {
+		if d, err := fast.Next(); d == nil || err != nil {
 			t.Fatalf("got %v, %v, want a message", d, err)
 		}
 	}
@@ -152,17 +154,17 @@ func TestHealthyReaderSurvivesLargeBatches(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := broker(t, func(o *Options) { o.MaxPending = 256 << 10; o.network = orOS(c.network) })
-			sub, p := dialWire(t, s), dialWire(t, s)
+			sub, p := dialClient(t, s), dialClient(t, s)
 			for i := range c.subs {
-				okay(t, sub.send(fmt.Sprintf("SUB foo %d\r\n", i)))
+				okay(t, sub.Send(fmt.Sprintf("SUB foo %d\r\n", i)))
 			}
-			mustFence(t, sub)
+			sub.Drain()
 			sent := make(chan error, 1)
 			go func() { // ends when all is sent
-				sent <- p.send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", c.size, strings.Repeat("x", c.size)), n))
+				sent <- p.Send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", c.size, strings.Repeat("x", c.size)), n))
 			}()
 			for i := range n * c.subs {
-				if _, err := sub.next(); err != nil {
+				if _, err := sub.Next(); err != nil {
 					t.Fatalf("message %d of %d: %v (slow consumers: %d)", i, n*c.subs, err, s.NumSlowConsumers())
 				}
 			}
@@ -186,20 +188,20 @@ func TestMessageLargerThanMaxPendingCuts(t *testing.T) {
 			s := broker(t, func(o *Options) { o.MaxPending = 10000; o.network = orOS(n) })
 			log := newLineLog()
 			s.SetLogger(log, false, false)
-			sub, other, p := dialWire(t, s), dialWire(t, s), dialWire(t, s)
-			okay(t, sub.send("SUB foo 1\r\n"))
-			mustFence(t, sub)
-			okay(t, other.send("SUB bar 1\r\n"))
-			mustFence(t, other)
-			okay(t, p.send("PUB bar 5\r\nhello\r\nPUB foo 10001\r\n"+strings.Repeat("x", 10001)+"\r\nPUB bar 5\r\nworld\r\n"))
-			mustFence(t, p)
+			sub, other, p := dialClient(t, s), dialClient(t, s), dialClient(t, s)
+			okay(t, sub.Send("SUB foo 1\r\n"))
+			sub.Drain()
+			okay(t, other.Send("SUB bar 1\r\n"))
+			other.Drain()
+			okay(t, p.Send("PUB bar 5\r\nhello\r\nPUB foo 10001\r\n"+strings.Repeat("x", 10001)+"\r\nPUB bar 5\r\nworld\r\n"))
+			p.Drain()
 			if line := log.wait(t, "Slow Consumer"); !strings.Contains(line, "MaxPending of 10000 Exceeded") {
 				t.Errorf("got %q", line)
 			}
-			if _, err := sub.untilPong(); err == nil {
+			if _, err := sub.UntilPong(); err == nil {
 				t.Error("the subscriber is still connected")
 			}
-			if got := len(mustFence(t, other)); got != 2 {
+			if got := len(other.Drain()); got != 2 {
 				t.Errorf("the other subscriber got %d messages, want 2", got)
 			}
 		})

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // rudeness is what a client of the churn does, and whether the server is
@@ -100,10 +102,10 @@ func TestNothingIsLeftOfRudeClients(t *testing.T) {
 	if got, most := int(s.slots.next), clients/2; got > most {
 		t.Errorf("%d slots were handed out, want %d at most: they are to be used again", got, most)
 	}
-	w := dialWire(t, s)
-	mustFence(t, w)
+	w := dialClient(t, s)
+	w.Drain()
 	s.Shutdown()
-	w.nc.Close()
+	w.Close()
 	if free, next := len(s.slots.free), int(s.slots.next); free != next {
 		t.Errorf("%d slots of %d came back", free, next)
 	}
@@ -145,15 +147,15 @@ func TestStartAndShutdownMayRace(t *testing.T) {
 func TestShutdownEndsEveryConnection(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)
-	var all []*wire
+	var all []*wire.Client
 	for i := range 50 {
-		w := dialWire(t, s)
-		okay(t, w.send(fmt.Sprintf("SUB foo %d\r\nPUB fo", i)))
+		w := dialClient(t, s)
+		okay(t, w.Send(fmt.Sprintf("SUB foo %d\r\nPUB fo", i)))
 		all = append(all, w)
 	}
 	s.Shutdown()
 	for _, w := range all {
-		if _, err := w.untilPong(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		if _, err := w.UntilPong(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("got %v, want an end", err)
 		}
 	}

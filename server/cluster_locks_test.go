@@ -113,11 +113,11 @@ func TestNeitherLogNorNetworkIsCalledUnderALockOfTheCluster(t *testing.T) {
 	meshed(t, a, b, c)
 	for i, s := range []*Server{a, b, c} {
 		client := dialClient(t, s)
-		client.send(fmt.Sprintf("SUB foo.%d 1\r\nSUB bar group 2\r\n", i))
-		client.send("UNSUB 2\r\n")
-		client.sync()
+		client.Say(fmt.Sprintf("SUB foo.%d 1\r\nSUB bar group 2\r\n", i))
+		client.Say("UNSUB 2\r\n")
+		client.Sync()
 		interested(t, s, 1+i)
-		defer client.nc.Close()
+		defer client.Close()
 	}
 	c.Shutdown()
 	interested(t, a, 2)

@@ -1,13 +1,12 @@
 package server
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // patience bounds every wait of a test.
@@ -98,70 +97,6 @@ func meshed(t *testing.T, servers ...*Server) {
 	})
 }
 
-// talker is a client, or another server, that speaks bytes.
-type talker struct {
-	t  *testing.T
-	nc net.Conn
-	r  *bufio.Reader
-}
-
-func talk(t *testing.T, addr net.Addr) *talker {
-	t.Helper()
-	nc, err := net.Dial("tcp", addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newTalker(t, nc)
-}
-
-func newTalker(t *testing.T, nc net.Conn) *talker {
-	t.Cleanup(func() { nc.Close() })
-	return &talker{t: t, nc: nc, r: bufio.NewReader(nc)}
-}
-
-// dialClient connects a client and reads its INFO. It asks for no other INFO later.
-func dialClient(t *testing.T, s *Server) *talker {
-	t.Helper()
-	c := talk(t, s.Addr())
-	c.want("INFO ")
-	c.send("CONNECT {\"verbose\":false}\r\n")
-	return c
-}
-
-func (c *talker) send(text string) {
-	c.t.Helper()
-	if _, err := c.nc.Write([]byte(text)); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *talker) line() string {
-	c.t.Helper()
-	c.nc.SetReadDeadline(time.Now().Add(patience))
-	text, err := c.r.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("read: %v", err)
-	}
-	return text
-}
-
-// want reads a line that begins with prefix.
-func (c *talker) want(prefix string) string {
-	c.t.Helper()
-	text := c.line()
-	if !strings.HasPrefix(text, prefix) {
-		c.t.Fatalf("got %q, want %q", text, prefix)
-	}
-	return text
-}
-
-// sync sends PING and waits for its PONG.
-func (c *talker) sync() {
-	c.t.Helper()
-	c.send("PING\r\n")
-	c.want("PONG\r\n")
-}
-
 // interested waits until a server knows n subscriptions.
 func interested(t *testing.T, s *Server, n int) {
 	t.Helper()
@@ -174,20 +109,20 @@ func TestMessagesCrossARoute(t *testing.T) {
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
 	pub, sub := dialClient(t, a), dialClient(t, b)
-	sub.send("SUB foo 1\r\nSUB foo.> 2\r\nSUB foo 3\r\n")
-	sub.sync()
+	sub.Say("SUB foo 1\r\nSUB foo.> 2\r\nSUB foo 3\r\n")
+	sub.Sync()
 	interested(t, a, 3)
-	pub.send("PUB foo bar 2\r\nhi\r\n")
+	pub.Say("PUB foo bar 2\r\nhi\r\n")
 	for range 2 {
-		sub.want("MSG foo ")
-		sub.want("hi")
+		sub.Hear("MSG foo ")
+		sub.Hear("hi")
 	}
-	sub.send("UNSUB 3\r\nUNSUB 2\r\n")
+	sub.Say("UNSUB 3\r\nUNSUB 2\r\n")
 	interested(t, a, 1)
-	pub.send("PUB foo 2\r\nho\r\n")
-	sub.want("MSG foo 1 2\r\n")
-	sub.want("ho")
-	sub.nc.Close()
+	pub.Say("PUB foo 2\r\nho\r\n")
+	sub.Hear("MSG foo 1 2\r\n")
+	sub.Hear("ho")
+	sub.Close()
 	interested(t, a, 0)
 }
 
@@ -199,20 +134,20 @@ func TestThirdServerIsLearntFromTheSeed(t *testing.T) {
 	c := startServer(t, func(o *Options) { o.Routes = routes })
 	meshed(t, seed, b, c)
 	servers := []*Server{seed, b, c}
-	var subs []*talker
+	var subs []*wire.Client
 	for _, s := range servers {
 		sub := dialClient(t, s)
-		sub.send("SUB x 1\r\n")
-		sub.sync()
+		sub.Say("SUB x 1\r\n")
+		sub.Sync()
 		subs = append(subs, sub)
 	}
 	for i, s := range servers {
 		interested(t, s, 3)
 		pub := dialClient(t, s)
-		pub.send(fmt.Sprintf("PUB x 1\r\n%d\r\n", i))
+		pub.Say(fmt.Sprintf("PUB x 1\r\n%d\r\n", i))
 		for _, sub := range subs {
-			sub.want("MSG x 1 1\r\n")
-			sub.want(fmt.Sprint(i))
+			sub.Hear("MSG x 1 1\r\n")
+			sub.Hear(fmt.Sprint(i))
 		}
 	}
 }

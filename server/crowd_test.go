@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // crowdSize is how many clients large brokers of these tests have.
@@ -112,27 +114,27 @@ func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 // until the test ends.
 func flood(t *testing.T, s *Server) {
 	t.Helper()
-	sub, pub := dialWire(t, s), dialWire(t, s)
-	okay(t, sub.send("SUB flood 1\r\n"))
+	sub, pub := dialClient(t, s), dialClient(t, s)
+	okay(t, sub.Send("SUB flood 1\r\n"))
 	batch := strings.Repeat("PUB flood 128\r\n"+strings.Repeat("x", 128)+"\r\n", 200) + "PING\r\n"
-	sub.nc.SetDeadline(time.Time{})
-	pub.nc.SetDeadline(time.Time{})
+	sub.SetDeadline(time.Time{})
+	pub.SetDeadline(time.Time{})
 	done := make(chan struct{}, 2)
 	go func() { // ends when the test closes the connection, and waits for it
-		io.Copy(io.Discard, sub.r)
+		io.Copy(io.Discard, sub.In)
 		done <- struct{}{}
 	}()
 	go func() { // likewise
 		defer func() { done <- struct{}{} }()
-		for pub.send(batch) == nil {
-			if _, err := pub.line(); err != nil {
+		for pub.Send(batch) == nil {
+			if _, err := pub.Line(); err != nil {
 				return
 			}
 		}
 	}()
 	t.Cleanup(func() {
-		sub.nc.Close()
-		pub.nc.Close()
+		sub.Close()
+		pub.Close()
 		<-done
 		<-done
 	})
@@ -140,17 +142,17 @@ func flood(t *testing.T, s *Server) {
 
 // roundTrips publishes to itself every millisecond, for a while, and returns how
 // long 99 of 100 messages took at most.
-func roundTrips(t *testing.T, w *wire, number int) time.Duration {
+func roundTrips(t *testing.T, w *wire.Client, number int) time.Duration {
 	t.Helper()
-	w.nc.SetDeadline(time.Now().Add(2 * patience))
+	w.SetDeadline(time.Now().Add(2 * patience))
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	took := make([]time.Duration, number)
 	for i := range took {
 		<-tick.C
 		begin := time.Now()
-		okay(t, w.send("PUB probe 2\r\nhi\r\n"))
-		if d, err := w.next(); d == nil || err != nil {
+		okay(t, w.Send("PUB probe 2\r\nhi\r\n"))
+		if d, err := w.Next(); d == nil || err != nil {
 			t.Fatalf("got %v, %v, want a message", d, err)
 		}
 		took[i] = time.Since(begin)
@@ -160,27 +162,22 @@ func roundTrips(t *testing.T, w *wire, number int) time.Duration {
 }
 
 // probing is a client that hears its own messages on the subject probe.
-func probing(t *testing.T, s *Server) *wire {
+func probing(t *testing.T, s *Server) *wire.Client {
 	t.Helper()
-	w := dialWire(t, s)
-	okay(t, w.send("SUB probe 1\r\nPING\r\n"))
-	if d, err := w.next(); d != nil || err != nil {
+	w := dialClient(t, s)
+	okay(t, w.Send("SUB probe 1\r\nPING\r\n"))
+	if d, err := w.Next(); d != nil || err != nil {
 		t.Fatalf("got %v, %v, want PONG", d, err)
 	}
 	return w
 }
 
 // probingTLS is probing over TLS.
-func probingTLS(t *testing.T, s *Server) *wire {
+func probingTLS(t *testing.T, s *Server) *wire.Client {
 	t.Helper()
-	nc := dialPort(t, s)
-	if line, err := bufio.NewReaderSize(nc, 1<<10).ReadString('\n'); err != nil || !strings.HasPrefix(line, "INFO ") {
-		t.Fatalf("got %q, %v, want INFO", line, err)
-	}
-	secure := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
-	w := &wire{nc: secure, r: bufio.NewReader(secure)}
-	okay(t, w.send("CONNECT {\"verbose\":false}\r\nSUB probe 1\r\nPING\r\n"))
-	if d, err := w.next(); d != nil || err != nil {
+	w := wire.Of(t, tls.Client(openClient(t, s).Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
+	okay(t, w.Send("CONNECT {\"verbose\":false}\r\nSUB probe 1\r\nPING\r\n"))
+	if d, err := w.Next(); d != nil || err != nil {
 		t.Fatalf("got %v, %v, want PONG", d, err)
 	}
 	return w
@@ -303,7 +300,7 @@ func TestSlowConsumersStayListed(t *testing.T) {
 	for i := range 3 {
 		speak(t, s, hello(fmt.Sprint("sleeper-", i)), fmt.Sprintf("SUB lazy.%d.> 1", i))
 		for s.NumSlowConsumers() == int64(i) {
-			p.say(fmt.Sprintf("PUB lazy.%d.news %d", i, len(payload)), payload)
+			p.Do(fmt.Sprintf("PUB lazy.%d.news %d", i, len(payload)), payload)
 		}
 	}
 	for range crowdSize {

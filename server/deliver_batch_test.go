@@ -1,8 +1,6 @@
 package server
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,6 +11,7 @@ import (
 	"testing"
 
 	"gnatsd/sublist"
+	"gnatsd/test/wire"
 )
 
 // onFake returns a client of s whose socket is a script and which reads only
@@ -180,12 +179,9 @@ func (m *batchModel) leave(i int) {
 		m.t.Error("two wrote to one socket at a time")
 	}
 	got := map[string][]string{}
-	for w := (&wire{r: bufio.NewReader(bytes.NewReader(out))}); ; {
-		d, err := w.next()
-		if err != nil {
-			break
-		}
-		got[d.sid] = append(got[d.sid], d.subject+" "+string(d.payload))
+	messages, _ := wire.Messages(out) // the last one may be cut off
+	for _, d := range messages {
+		got[d.Sid] = append(got[d.Sid], d.Subject+" "+string(d.Payload))
 	}
 	if !maps.EqualFunc(got, mc.want, slices.Equal) {
 		for sid, want := range mc.want {
@@ -198,16 +194,16 @@ func (m *batchModel) leave(i int) {
 
 // checkSubjects reads n messages and checks that each has the subject that its
 // publisher gave it.
-func checkSubjects(t *testing.T, w *wire, n int) {
+func checkSubjects(t *testing.T, w *wire.Client, n int) {
 	t.Helper()
 	for range n {
-		d, err := w.next()
+		d, err := w.Next()
 		okay(t, err)
 		if d == nil {
 			t.Fatal("got a PONG, want a message")
 		}
-		if d.subject != string(d.payload) {
-			t.Fatalf("a message published on %q arrived on %q", d.payload, d.subject)
+		if d.Subject != string(d.Payload) {
+			t.Fatalf("a message published on %q arrived on %q", d.Payload, d.Subject)
 		}
 	}
 }
@@ -222,19 +218,19 @@ func TestHeadsAreCopiedForTheirOwnLineOnly(t *testing.T) {
 	t.Parallel()
 	const n = 2000
 	s := broker(t, nil)
-	a, b, p := dialWire(t, s), dialWire(t, s), dialWire(t, s)
-	for _, w := range []*wire{a, b} {
-		okay(t, w.send("SUB q.* group 1\r\n"))
-		mustFence(t, w)
+	a, b, p := dialClient(t, s), dialClient(t, s), dialClient(t, s)
+	for _, w := range []*wire.Client{a, b} {
+		okay(t, w.Send("SUB q.* group 1\r\n"))
+		w.Drain()
 	}
-	okay(t, p.send(inTurn(n)))
-	mustFence(t, p)
+	okay(t, p.Send(inTurn(n)))
+	p.Drain()
 	total := 0
-	for _, w := range []*wire{a, b} {
-		for _, d := range mustFence(t, w) {
+	for _, w := range []*wire.Client{a, b} {
+		for _, d := range w.Drain() {
 			total++
-			if d.subject != string(d.payload) {
-				t.Fatalf("a message published on %q arrived on %q", d.payload, d.subject)
+			if d.Subject != string(d.Payload) {
+				t.Fatalf("a message published on %q arrived on %q", d.Payload, d.Subject)
 			}
 		}
 	}
@@ -249,11 +245,11 @@ func TestHeadsAreRightAcrossARoute(t *testing.T) {
 	far := startServer(t, nil)
 	near := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, far)} })
 	meshed(t, near, far)
-	sub, p := dialWire(t, far), dialWire(t, near)
-	okay(t, sub.send("SUB q.* group 1\r\n")) // a group: one target, no stream
-	mustFence(t, sub)
+	sub, p := dialClient(t, far), dialClient(t, near)
+	okay(t, sub.Send("SUB q.* group 1\r\n")) // a group: one target, no stream
+	sub.Drain()
 	eventually(t, "interest is known", func() bool { return near.NumSubscriptions() > 0 })
-	okay(t, p.send(inTurn(n)))
+	okay(t, p.Send(inTurn(n)))
 	checkSubjects(t, sub, 3*n)
 }
 

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"gnatsd/test/wire"
 )
 
 func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
@@ -86,9 +88,9 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 	for _, words := range []string{"UNSUB 1\r\nPING\r\n", "UNSUB 1 1\r\nPING\r\n"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := broker(t, func(o *Options) { o.network = newPipeNet() })
-			member := dialWire(t, s)
-			okay(t, member.send("SUB work q 1\r\n"))
-			mustFence(t, member)
+			member := dialClient(t, s)
+			okay(t, member.Send("SUB work q 1\r\n"))
+			member.Drain()
 
 			c := onFake(t, s, new(fakeLink))
 			b := batchOf(c, "PUB work 2\r\nhi\r\n")
@@ -98,10 +100,10 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 			if c.pub(&o, b); len(b.entries) != 1 {
 				t.Fatal("the member was not chosen")
 			}
-			okay(t, member.send(words))
-			got := make(chan []*delivery, 1)
+			okay(t, member.Send(words))
+			got := make(chan []*wire.Message, 1)
 			go func() { // ends with the PONG
-				before, err := member.untilPong()
+				before, err := member.UntilPong()
 				if err != nil {
 					t.Error(err)
 				}

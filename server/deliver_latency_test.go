@@ -61,14 +61,14 @@ func TestSamplerBoundsSamplesAndKeepsThemWhenTheyAreFew(t *testing.T) {
 func TestDeliveriesAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)
-	sub, pub := dialWire(t, s), dialWire(t, s)
-	okay(t, sub.send("SUB foo 1\r\nPING\r\n"))
-	if d, err := sub.next(); d != nil || err != nil {
+	sub, pub := dialClient(t, s), dialClient(t, s)
+	okay(t, sub.Send("SUB foo 1\r\nPING\r\n"))
+	if d, err := sub.Next(); d != nil || err != nil {
 		t.Fatalf("got %v, %v, want PONG", d, err)
 	}
 	for deadline := time.Now().Add(patience); ; {
-		okay(t, pub.send("PUB foo 5\r\nhello\r\n"))
-		if d, err := sub.next(); d == nil || err != nil {
+		okay(t, pub.Send("PUB foo 5\r\nhello\r\n"))
+		if d, err := sub.Next(); d == nil || err != nil {
 			t.Fatalf("got %v, %v, want a message", d, err)
 		}
 		count, sum, _ := s.latency.clients.read()
@@ -89,26 +89,26 @@ func TestDeliveriesAreMeasured(t *testing.T) {
 func TestMeasuringFollowsWhatWaits(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)
-	sub, pub := dialWire(t, s), dialWire(t, s)
-	okay(t, sub.send("SUB foo 1\r\nPING\r\n"))
-	if d, err := sub.next(); d != nil || err != nil {
+	sub, pub := dialClient(t, s), dialClient(t, s)
+	okay(t, sub.Send("SUB foo 1\r\nPING\r\n"))
+	if d, err := sub.Next(); d != nil || err != nil {
 		t.Fatalf("got %v, %v, want PONG", d, err)
 	}
 	frame := fmt.Sprintf("PUB foo %d\r\n%s\r\n", 64<<10, strings.Repeat("x", 64<<10))
 	for deadline := time.Now().Add(patience); ; {
 		sent := 0
 		for ; s.io.Pending.Load() < 1<<20; sent++ {
-			okay(t, pub.send(frame))
+			okay(t, pub.Send(frame))
 		}
 		eventually(t, "the backlog is old", func() bool {
 			if s.io.Pending.Load() < 1<<20 { // the socket has taken more after all
-				okay(t, pub.send(frame))
+				okay(t, pub.Send(frame))
 				sent++
 			}
 			return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Stats().Lag > 60*time.Millisecond })
 		})
 		for range sent {
-			if d, err := sub.next(); d == nil || err != nil {
+			if d, err := sub.Next(); d == nil || err != nil {
 				t.Fatalf("got %v, %v, want a message", d, err)
 			}
 		}

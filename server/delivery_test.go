@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gnatsd/sublist"
+	"gnatsd/test/wire"
 )
 
 // TestAutoUnsubscribeIsExact has several publishers race for a subscription
@@ -16,27 +17,27 @@ func TestAutoUnsubscribeIsExact(t *testing.T) {
 	t.Parallel()
 	const publishers, each, limit = 4, 3000, 1000
 	s := broker(t, nil)
-	sub := dialWire(t, s)
-	var pubs []*wire
+	sub := dialClient(t, s)
+	var pubs []*wire.Client
 	for range publishers {
-		pubs = append(pubs, dialWire(t, s))
+		pubs = append(pubs, dialClient(t, s))
 	}
 	var wg sync.WaitGroup
 	for _, p := range pubs {
 		wg.Go(func() {
-			if err := p.send(strings.Repeat("PUB foo 2\r\nhi\r\n", each)); err != nil {
+			if err := p.Send(strings.Repeat("PUB foo 2\r\nhi\r\n", each)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	okay(t, sub.send(fmt.Sprintf("SUB foo 1\r\nUNSUB 1 %d\r\n", limit)))
+	okay(t, sub.Send(fmt.Sprintf("SUB foo 1\r\nUNSUB 1 %d\r\n", limit)))
 	wg.Wait()
 	for _, p := range pubs {
-		mustFence(t, p)
+		p.Drain()
 	}
-	okay(t, pubs[0].send(strings.Repeat("PUB foo 2\r\nhi\r\n", limit)))
-	mustFence(t, pubs[0])
-	if got := len(mustFence(t, sub)); got != limit {
+	okay(t, pubs[0].Send(strings.Repeat("PUB foo 2\r\nhi\r\n", limit)))
+	pubs[0].Drain()
+	if got := len(sub.Drain()); got != limit {
 		t.Errorf("got %d messages, want %d", got, limit)
 	}
 	if got := s.NumSubscriptions(); got != 0 {
@@ -50,24 +51,24 @@ func TestQueueGroupIsUniform(t *testing.T) {
 	t.Parallel()
 	const members, n = 8, 16000
 	s := broker(t, nil)
-	p := dialWire(t, s)
-	okay(t, p.send(`CONNECT {"verbose":false,"echo":false}`+"\r\n"))
+	p := dialClient(t, s)
+	okay(t, p.Send(`CONNECT {"verbose":false,"echo":false}`+"\r\n"))
 	for i := range 3 * members { // most refuse: no echo
-		okay(t, p.send(fmt.Sprintf("SUB job work 9%d\r\n", i)))
+		okay(t, p.Send(fmt.Sprintf("SUB job work 9%d\r\n", i)))
 	}
-	mustFence(t, p)
-	var subs []*wire
+	p.Drain()
+	var subs []*wire.Client
 	for i := range members {
-		w := dialWire(t, s)
-		okay(t, w.send(fmt.Sprintf("SUB %s work %d\r\n", []string{"job", "*", ">"}[i%3], i)))
-		mustFence(t, w)
+		w := dialClient(t, s)
+		okay(t, w.Send(fmt.Sprintf("SUB %s work %d\r\n", []string{"job", "*", ">"}[i%3], i)))
+		w.Drain()
 		subs = append(subs, w)
 	}
-	okay(t, p.send(strings.Repeat("PUB job 0\r\n\r\n", n)))
-	mustFence(t, p)
+	okay(t, p.Send(strings.Repeat("PUB job 0\r\n\r\n", n)))
+	p.Drain()
 	total, chi := 0, 0.0
 	for i, w := range subs {
-		got := len(mustFence(t, w))
+		got := len(w.Drain())
 		total += got
 		d := float64(got) - float64(n)/members
 		chi += d * d / (float64(n) / members)
@@ -104,16 +105,16 @@ var trafficSubjects = []string{"a", "a.b", "a.c", "b.b", "b.c", "c", "a.b.c", "d
 func randomTraffic(t *testing.T, s *Server, r *rand.Rand) {
 	const subscribers, publishers, n = 6, 3, 300
 	type want struct{ pattern, sid string }
-	var subs []*wire
+	var subs []*wire.Client
 	wants := make([][]want, subscribers)
 	for i := range subscribers {
-		w := dialWire(t, s)
+		w := dialClient(t, s)
 		for k := range 1 + r.IntN(4) {
 			pattern := trafficPatterns[r.IntN(len(trafficPatterns))]
 			wants[i] = append(wants[i], want{pattern, fmt.Sprint(k)})
-			okay(t, w.send(fmt.Sprintf("SUB %s %d\r\n", pattern, k)))
+			okay(t, w.Send(fmt.Sprintf("SUB %s %d\r\n", pattern, k)))
 		}
-		mustFence(t, w)
+		w.Drain()
 		subs = append(subs, w)
 	}
 	expected := make([]map[string]int, subscribers) // sid, publisher and subject → messages
@@ -145,11 +146,11 @@ func randomTraffic(t *testing.T, s *Server, r *rand.Rand) {
 		go func() { received <- receiveTraffic(w, expected[i]) }() // ends with the last expected message
 	}
 	for p, text := range streams {
-		w := dialWire(t, s)
+		w := dialClient(t, s)
 		go func() { // ends when all is sent
 			for len(text) > 0 {
 				k := min(len(text), 1+int(uint64(p*7919+len(text))%100000))
-				if w.send(text[:k]) != nil {
+				if w.Send(text[:k]) != nil {
 					return
 				}
 				text = text[k:]
@@ -165,22 +166,22 @@ func randomTraffic(t *testing.T, s *Server, r *rand.Rand) {
 
 // receiveTraffic reads until everything expected is there, and checks the
 // order of each publisher's messages on each subscription.
-func receiveTraffic(w *wire, expected map[string]int) error {
+func receiveTraffic(w *wire.Client, expected map[string]int) error {
 	left := 0
 	for _, n := range expected {
 		left += n
 	}
 	last := map[string]int{}
 	for ; left > 0; left-- {
-		d, err := w.next()
+		d, err := w.Next()
 		if err != nil {
 			return err
 		}
 		var p, k int
-		if _, err := fmt.Sscanf(string(d.payload[:min(len(d.payload), 20)]), "%d %d ", &p, &k); err != nil {
-			return fmt.Errorf("payload %.20q: %w", d.payload, err)
+		if _, err := fmt.Sscanf(string(d.Payload[:min(len(d.Payload), 20)]), "%d %d ", &p, &k); err != nil {
+			return fmt.Errorf("payload %.20q: %w", d.Payload, err)
 		}
-		key := d.sid + " " + fmt.Sprint(p)
+		key := d.Sid + " " + fmt.Sprint(p)
 		expected[key]--
 		if expected[key] < 0 {
 			return fmt.Errorf("too many messages of publisher and sid %q", key)
@@ -190,7 +191,7 @@ func receiveTraffic(w *wire, expected map[string]int) error {
 		}
 		last[key] = k
 	}
-	got, err := w.fence()
+	got, err := w.Fence()
 	if err == nil && len(got) > 0 {
 		err = fmt.Errorf("%d messages too many", len(got))
 	}

@@ -1,19 +1,17 @@
 package server
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // broker runs a server without a cluster until the test ends.
@@ -85,25 +83,8 @@ func (n *pipeNet) Close() error { n.once.Do(func() { close(n.shut) }); return ni
 
 func (n *pipeNet) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// wire is a client that speaks bytes. Its methods return errors, so that any
-// goroutine may use it.
-type wire struct {
-	nc net.Conn
-	r  *bufio.Reader
-}
-
-func newWire(nc net.Conn) *wire { return &wire{nc: nc, r: bufio.NewReaderSize(nc, 64<<10)} }
-
-// dialWire connects and reads INFO; CONNECT is sent, without an answer.
-func dialWire(t testing.TB, s *Server) *wire {
-	t.Helper()
-	w := openWire(t, s)
-	okay(t, w.send(`CONNECT {"verbose":false,"pedantic":false}`+"\r\n"))
-	return w
-}
-
-// openWire connects and reads INFO.
-func openWire(t testing.TB, s *Server) *wire {
+// openClient connects a client and reads INFO.
+func openClient(t testing.TB, s *Server) *wire.Client {
 	t.Helper()
 	var nc net.Conn
 	var err error
@@ -112,16 +93,18 @@ func openWire(t testing.TB, s *Server) *wire {
 	} else {
 		nc, err = net.Dial("tcp", s.Addr().String())
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	w := newWire(nc)
-	w.nc.SetDeadline(time.Now().Add(2 * patience))
-	if line, err := w.line(); err != nil || !strings.HasPrefix(line, "INFO ") {
-		t.Fatalf("got %q, %v, want INFO", line, err)
-	}
-	return w
+	okay(t, err)
+	c := wire.Of(t, nc)
+	c.ReadInfo()
+	return c
+}
+
+// dialClient connects a client that asks for nothing but what it subscribes to.
+func dialClient(t testing.TB, s *Server) *wire.Client {
+	t.Helper()
+	c := openClient(t, s)
+	c.Say(`CONNECT {"verbose":false,"pedantic":false}`)
+	return c
 }
 
 func okay(t testing.TB, err error) {
@@ -129,76 +112,6 @@ func okay(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func (w *wire) send(text string) error {
-	_, err := io.WriteString(w.nc, text)
-	return err
-}
-
-func (w *wire) line() (string, error) { return w.r.ReadString('\n') }
-
-// delivery is one MSG.
-type delivery struct {
-	subject, sid, reply string
-	payload             []byte
-}
-
-// next returns the next message, or nil for a PONG. It answers nothing.
-func (w *wire) next() (*delivery, error) {
-	line, err := w.r.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	if line == "PONG\r\n" {
-		return nil, nil
-	}
-	f := strings.Split(strings.TrimSuffix(line, "\r\n"), " ")
-	if f[0] != "MSG" || len(f) < 4 || len(f) > 5 {
-		return nil, fmt.Errorf("got %q, want MSG or PONG", line)
-	}
-	size, err := strconv.Atoi(f[len(f)-1])
-	if err != nil {
-		return nil, fmt.Errorf("size in %q: %w", line, err)
-	}
-	d := &delivery{subject: f[1], sid: f[2], payload: make([]byte, size+2)}
-	if len(f) == 5 {
-		d.reply = f[3]
-	}
-	if _, err := io.ReadFull(w.r, d.payload); err != nil {
-		return nil, err
-	}
-	if !bytes.HasSuffix(d.payload, []byte("\r\n")) {
-		return nil, fmt.Errorf("payload after %q has no line end", line)
-	}
-	d.payload = d.payload[:size]
-	return d, nil
-}
-
-// fence waits until the server has handed on all that was sent. Messages that
-// arrive before the PONG are returned.
-func (w *wire) fence() ([]*delivery, error) {
-	if err := w.send("PING\r\n"); err != nil {
-		return nil, err
-	}
-	return w.untilPong()
-}
-
-func (w *wire) untilPong() (got []*delivery, err error) {
-	for {
-		d, err := w.next()
-		if d == nil || err != nil {
-			return got, err
-		}
-		got = append(got, d)
-	}
-}
-
-func mustFence(t testing.TB, w *wire) []*delivery {
-	t.Helper()
-	got, err := w.fence()
-	okay(t, err)
-	return got
 }
 
 // lineLog is a logger that hands lines to whoever waits for them.

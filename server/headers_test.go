@@ -9,28 +9,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // dialModern connects a client that takes headers and asks for the 503.
-func dialModern(t *testing.T, s *Server) *talker {
+func dialModern(t *testing.T, s *Server) *wire.Client {
 	t.Helper()
-	c := talk(t, s.Addr())
-	c.want("INFO ")
-	c.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n")
+	c := openClient(t, s)
+	c.Say(`CONNECT {"verbose":false,"headers":true,"no_responders":true}`)
 	return c
-}
-
-// wantText reads exactly text.
-func (c *talker) wantText(text string) {
-	c.t.Helper()
-	for line := range strings.SplitAfterSeq(text, "\n") {
-		if line == "" {
-			return
-		}
-		if got := c.line(); got != line {
-			c.t.Fatalf("got %q, want %q of %q", got, line, text)
-		}
-	}
 }
 
 func TestHeadersCrossARoute(t *testing.T) {
@@ -39,18 +27,18 @@ func TestHeadersCrossARoute(t *testing.T) {
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
 	pub, sub, old, member := dialModern(t, a), dialModern(t, b), dialClient(t, b), dialModern(t, b)
-	sub.send("SUB foo 1\r\n")
-	old.send("SUB foo 1\r\n")
-	member.send("SUB foo q 7\r\n")
-	for _, c := range []*talker{sub, old, member} {
-		c.sync()
+	sub.Say("SUB foo 1\r\n")
+	old.Say("SUB foo 1\r\n")
+	member.Say("SUB foo q 7\r\n")
+	for _, c := range []*wire.Client{sub, old, member} {
+		c.Sync()
 	}
 	interested(t, a, 3)
-	pub.send("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB foo r 12 14\r\nNATS/1.0\r\n\r\nho\r\nPUB foo 2\r\nha\r\n")
-	pub.sync()
-	sub.wantText("HMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 1 2\r\nha\r\n")
-	old.wantText("MSG foo 1 r 2\r\nhi\r\nMSG foo 1 r 2\r\nho\r\nMSG foo 1 2\r\nha\r\n")
-	member.wantText("HMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 7 2\r\nha\r\n")
+	pub.Say("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB foo r 12 14\r\nNATS/1.0\r\n\r\nho\r\nPUB foo 2\r\nha\r\n")
+	pub.Sync()
+	sub.Want("HMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 1 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 1 2\r\nha\r\n")
+	old.Want("MSG foo 1 r 2\r\nhi\r\nMSG foo 1 r 2\r\nho\r\nMSG foo 1 2\r\nha\r\n")
+	member.Want("HMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHMSG foo 7 r 12 14\r\nNATS/1.0\r\n\r\nho\r\nMSG foo 7 2\r\nha\r\n")
 }
 
 func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
@@ -58,20 +46,20 @@ func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 	s := startServer(t, nil)
 	heard := new(notices)
 	s.SetLogger(heard, false, false)
-	peer := talk(t, s.ClusterAddr())
-	if info := peer.want("INFO "); !strings.Contains(info, `"headers":true`) {
+	peer := wire.Open(t, s.ClusterAddr().String())
+	if info := peer.Hear("INFO "); !strings.Contains(info, `"headers":true`) {
 		t.Fatalf("got %s; want headers announced to servers", info)
 	}
-	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+	peer.Say("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
 		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
 		"SUB foo  RSID:5:1\r\nSUB foo q QRSID:5:2\r\n")
 	interested(t, s, 2)
 	pub := dialModern(t, s)
 	for range 2 {
-		pub.send("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n")
-		peer.wantText("MSG foo RSID:5:1 r 2\r\nhi\r\nMSG foo QRSID:5:2 r 2\r\nhi\r\n")
+		pub.Say("HPUB foo r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n")
+		peer.Want("MSG foo RSID:5:1 r 2\r\nhi\r\nMSG foo QRSID:5:2 r 2\r\nhi\r\n")
 	}
-	pub.sync()
+	pub.Sync()
 	if got := s.counters.lostHeaders.Load(); got != 4 {
 		t.Errorf("got %d messages counted that lost their headers, want 4", got)
 	}
@@ -90,14 +78,14 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	a := startServer(t, nil)
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
-	classic := talk(t, a.ClusterAddr())
-	classic.want("INFO ")
-	classic.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+	classic := wire.Open(t, a.ClusterAddr().String())
+	classic.Hear("INFO ")
+	classic.Say("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
 		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
 		"SUB foo  RSID:5:1\r\n")
 	receivers := []*struct {
 		name    string
-		from    *talker
+		from    *wire.Client
 		sid     string
 		headers bool
 		want    strings.Builder
@@ -110,12 +98,12 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 		{name: "classic server", from: classic, sid: "RSID:5:1"},
 	}
 	for _, r := range receivers[:5] {
-		r.from.send("SUB foo " + r.sid + "\r\n")
-		r.from.sync()
+		r.from.Say("SUB foo " + r.sid + "\r\n")
+		r.from.Sync()
 	}
 	interested(t, a, 6)
 	for range 3 {
-		classic.want("SUB foo  RSID:")
+		classic.Hear("SUB foo  RSID:")
 	}
 	random := rand.New(rand.NewPCG(7, 7))
 	var sent strings.Builder
@@ -149,13 +137,13 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	for _, r := range receivers {
 		reading.Go(func() {
 			got := make([]byte, r.want.Len())
-			r.from.nc.SetReadDeadline(time.Now().Add(patience))
-			if n, err := io.ReadFull(r.from.r, got); err != nil || string(got) != r.want.String() {
+			r.from.SetReadDeadline(time.Now().Add(patience))
+			if n, err := io.ReadFull(r.from.In, got); err != nil || string(got) != r.want.String() {
 				t.Errorf("%s: got %d bytes, %v; want %d, or they differ", r.name, n, err, r.want.Len())
 			}
 		})
 	}
-	pub.send(sent.String())
+	pub.Say(sent.String())
 	reading.Wait()
 }
 
@@ -195,37 +183,37 @@ func TestRemoteResponderAnswersTheFirstRequest(t *testing.T) {
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
 	responder := dialModern(t, b)
-	responder.send("SUB service workers 1\r\n")
-	responder.sync()
+	responder.Say("SUB service workers 1\r\n")
+	responder.Sync()
 	interested(t, a, 1)
 	requester := dialModern(t, a)
-	requester.send("SUB _INBOX.1 1\r\nPUB service _INBOX.1 4\r\nhelp\r\n")
-	responder.wantText("MSG service 1 _INBOX.1 4\r\nhelp\r\n")
-	responder.send("PUB _INBOX.1 4\r\nhere\r\n")
-	requester.wantText("MSG _INBOX.1 1 4\r\nhere\r\n")
-	responder.send("UNSUB 1\r\n")
+	requester.Say("SUB _INBOX.1 1\r\nPUB service _INBOX.1 4\r\nhelp\r\n")
+	responder.Want("MSG service 1 _INBOX.1 4\r\nhelp\r\n")
+	responder.Say("PUB _INBOX.1 4\r\nhere\r\n")
+	requester.Want("MSG _INBOX.1 1 4\r\nhere\r\n")
+	responder.Say("UNSUB 1\r\n")
 	interested(t, a, 1) // the inbox
-	requester.send("PUB service _INBOX.1 4\r\nhelp\r\n")
-	requester.wantText("HMSG _INBOX.1 1 39 39\r\nNATS/1.0 503\r\nNats-Subject: service\r\n\r\n\r\n")
+	requester.Say("PUB service _INBOX.1 4\r\nhelp\r\n")
+	requester.Want("HMSG _INBOX.1 1 39 39\r\nNATS/1.0 503\r\nNats-Subject: service\r\n\r\n\r\n")
 }
 
 func TestQueueMemberGetsTheHeadOfItsOwnMessage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	const rounds = 200
-	var members [2]*talker
+	var members [2]*wire.Client
 	for i := range members {
 		members[i] = dialModern(t, s)
-		members[i].send("SUB q workers 1\r\nSUB end 2\r\n")
-		members[i].sync()
+		members[i].Say("SUB q workers 1\r\nSUB end 2\r\n")
+		members[i].Sync()
 	}
 	pub := dialModern(t, s)
-	pub.send(strings.Repeat("PUB q 1\r\na\r\nPUB q reply 2\r\nbb\r\nPUB q reply 2\r\nbb\r\n", rounds) + "PUB end 0\r\n\r\n")
+	pub.Say(strings.Repeat("PUB q 1\r\na\r\nPUB q reply 2\r\nbb\r\nPUB q reply 2\r\nbb\r\n", rounds) + "PUB end 0\r\n\r\n")
 	bodies := map[string]string{"MSG q 1 1\r\n": "a\r\n", "MSG q 1 reply 2\r\n": "bb\r\n"}
 	got := 0
 	for _, m := range members {
-		for head := m.line(); head != "MSG end 2 0\r\n"; head = m.line() {
-			if body := m.line(); bodies[head] != body {
+		for head := m.Hear(""); head != "MSG end 2 0\r\n"; head = m.Hear("") {
+			if body := m.Hear(""); bodies[head] != body {
 				t.Fatalf("got %q with %q", head, body)
 			}
 			got++

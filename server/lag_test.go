@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // lagPatience bounds how long a test waits for a reader that is slow on purpose.
@@ -59,13 +61,13 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 			log := newLineLog()
 			s.SetLogger(log, false, false)
 			stuck(t, s, "much.noise")
-			p := dialWire(t, s)
+			p := dialClient(t, s)
 			msg := "PUB much.noise 65536\r\n" + strings.Repeat("x", 65536) + "\r\n"
 			done := make(chan struct{})
 			go func() { // ends when the consumer was cut, or the connection closes
 				defer close(done)
 				for s.NumSlowConsumers() == 0 {
-					if p.send(msg) != nil {
+					if p.Send(msg) != nil {
 						return
 					}
 				}
@@ -78,7 +80,7 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 			if got := s.counters.slowBy[tt.reason].Load(); got != 1 {
 				t.Errorf("got %d slow consumers by %v, want 1", got, tt.reason)
 			}
-			mustFence(t, p) // the publisher goes on
+			p.Drain() // the publisher goes on
 			if got := s.io.Pending.Load(); got != 0 {
 				t.Errorf("got %d bytes pending after the only slow one was cut, want 0", got)
 			}
@@ -91,23 +93,23 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	t.Parallel()
 	s := broker(t, func(o *Options) { o.MaxPending = 16 << 20 })
-	nc := dialWire(t, s).nc
+	nc := dialClient(t, s)
 	_, err := io.WriteString(nc, "SUB foo 7\r\nPING\r\n")
 	okay(t, err)
 	_, err = io.ReadFull(nc, make([]byte, len("PONG\r\n")))
 	okay(t, err)
-	p := dialWire(t, s)
+	p := dialClient(t, s)
 	const n, size = 1000, 64 << 10 // four times what may be pending
 	sent := make(chan error, 1)
 	go func() { // ends when all is sent
 		msg := fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size))
 		for range n {
-			if err := p.send(msg); err != nil {
+			if err := p.Send(msg); err != nil {
 				sent <- err
 				return
 			}
 		}
-		_, err := p.fence()
+		_, err := p.Fence()
 		sent <- err
 	}()
 	head := len(fmt.Sprintf("MSG foo 7 %d\r\n", size))
@@ -139,27 +141,27 @@ func relay(t *testing.T, oneStops bool) time.Duration {
 		reading--
 		stuck(t, s, "foo")
 	}
-	var subs []*wire
+	var subs []*wire.Client
 	for range reading {
-		w := dialWire(t, s)
-		okay(t, w.send("SUB foo 1\r\n"))
-		mustFence(t, w)
+		w := dialClient(t, s)
+		okay(t, w.Send("SUB foo 1\r\n"))
+		w.Drain()
 		subs = append(subs, w)
 	}
-	p := dialWire(t, s)
-	mustFence(t, p)
+	p := dialClient(t, s)
+	p.Drain()
 	batch := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), 100)
 	bytes := int64(n * (len(fmt.Sprintf("MSG foo 1 %d\r\n", size)) + size + 2))
 	start := time.Now()
 	done := make(chan error, reading)
 	for _, w := range subs {
 		go func() { // ends when it has everything
-			_, err := io.CopyN(io.Discard, w.r, bytes)
+			_, err := io.CopyN(io.Discard, w.In, bytes)
 			done <- err
 		}()
 	}
 	for range n / 100 {
-		okay(t, p.send(batch))
+		okay(t, p.Send(batch))
 	}
 	for range reading {
 		okay(t, <-done)

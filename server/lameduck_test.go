@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // duckBroker runs a server on a network in memory whose lame duck mode takes
@@ -24,12 +26,12 @@ func duckBroker(t *testing.T) (*Server, *lineLog) {
 }
 
 // patient is a client that waits for as long as the bubble's clock runs.
-func patient(t *testing.T, s *Server, connect string) *wire {
+func patient(t *testing.T, s *Server, connect string) *wire.Client {
 	t.Helper()
-	c := dialWire(t, s)
-	okay(t, c.nc.SetDeadline(time.Time{}))
-	okay(t, c.send("CONNECT "+connect+"\r\n"))
-	mustFence(t, c)
+	c := dialClient(t, s)
+	okay(t, c.SetDeadline(time.Time{}))
+	okay(t, c.Send("CONNECT "+connect+"\r\n"))
+	c.Drain()
 	return c
 }
 
@@ -45,8 +47,8 @@ func TestLameDuckSpreadsTheClients(t *testing.T) {
 		for range n {
 			c := patient(t, s, `{"verbose":false,"protocol":1}`)
 			go func() { // ends with the connection
-				told, _ := c.line()
-				rest, err := io.ReadAll(c.r)
+				told, _ := c.Line()
+				rest, err := io.ReadAll(c.In)
 				if !strings.Contains(told, `"ldm":true`) || len(rest) > 0 || err != nil {
 					t.Errorf("got %q, then %q, %v; want INFO with ldm, then the end", told, rest, err)
 				}
@@ -82,20 +84,20 @@ func TestLameDuckTellsOnlyWhoAskedForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := duckBroker(t)
 		old := patient(t, s, `{"verbose":false}`)
-		late := dialWire(t, s)
-		okay(t, late.nc.SetDeadline(time.Time{}))
-		okay(t, late.send(`CONNECT {"verbose":false,"protocol":1}`+"\r\n"))
+		late := dialClient(t, s)
+		okay(t, late.SetDeadline(time.Time{}))
+		okay(t, late.Send(`CONNECT {"verbose":false,"protocol":1}`+"\r\n"))
 		synctest.Wait()
 		s.lameDuckMode()
 		synctest.Wait()
-		okay(t, late.send("PING\r\n"))
+		okay(t, late.Send("PING\r\n"))
 		for _, want := range []string{"PONG\r\n", `"ldm":true`} {
-			if line, err := late.line(); err != nil || !strings.Contains(line, want) {
+			if line, err := late.Line(); err != nil || !strings.Contains(line, want) {
 				t.Errorf("client that had not pinged: got %q, %v; want %q", line, err, want)
 			}
 		}
-		go io.Copy(io.Discard, late.r) // ends with the connection
-		if rest, err := io.ReadAll(old.r); len(rest) > 0 || err != nil {
+		go io.Copy(io.Discard, late.In) // ends with the connection
+		if rest, err := io.ReadAll(old.In); len(rest) > 0 || err != nil {
 			t.Errorf("client of protocol 0: got %q, %v; want the end only", rest, err)
 		}
 		s.WaitForShutdown()
@@ -124,7 +126,7 @@ func TestShutdownEndsLameDuck(t *testing.T) {
 				begin := time.Now()
 				for range 3 {
 					c := patient(t, s, `{"verbose":false}`)
-					go io.Copy(io.Discard, c.r) // ends with the connection
+					go io.Copy(io.Discard, c.In) // ends with the connection
 				}
 				s.lameDuckMode()
 				synctest.Wait()
@@ -144,7 +146,7 @@ func TestLameDuckRefusesClientsAndIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := duckBroker(t)
 		c := patient(t, s, `{"verbose":false}`)
-		go io.Copy(io.Discard, c.r) // ends with the connection
+		go io.Copy(io.Discard, c.In) // ends with the connection
 		n := s.options().network
 		s.lameDuckMode()
 		synctest.Wait()

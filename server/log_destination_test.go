@@ -154,10 +154,10 @@ func TestTraceOfAClient(t *testing.T) {
 	s := broker(t, func(o *Options) { o.MaxTracedMsgLen = 4 })
 	log := traceLog{newLineLog()}
 	s.SetLogger(log, false, true)
-	c := dialWire(t, s)
-	okay(t, c.send(`connect {"verbose":true,"pass":"canary","nested":{"JWT":"canary"}}`+"\r\n"))
-	okay(t, c.send("sub foo q  1\r\nUNSUB 1 1\r\nPUB foo re.ply 6\r\nabcdef\r\nPUB foo 4\r\nabcd\r\nUNSUB 1\r\nSUB a..b 2\r\nPUB foo 0\r\n\r\n"))
-	okay(t, c.send("PING\r\n"))
+	c := dialClient(t, s)
+	okay(t, c.Send(`connect {"verbose":true,"pass":"canary","nested":{"JWT":"canary"}}`+"\r\n"))
+	okay(t, c.Send("sub foo q  1\r\nUNSUB 1 1\r\nPUB foo re.ply 6\r\nabcdef\r\nPUB foo 4\r\nabcd\r\nUNSUB 1\r\nSUB a..b 2\r\nPUB foo 0\r\n\r\n"))
+	okay(t, c.Send("PING\r\n"))
 	for _, want := range []string{
 		`->> [CONNECT {"verbose":false,"pedantic":false}]`,
 		`->> [CONNECT {"verbose":true,"pass":"[REDACTED]","nested":{"JWT":"[REDACTED]"}}]`, `<<- [OK]`,
@@ -183,9 +183,9 @@ func TestTraceOfARoute(t *testing.T) {
 	log := traceLog{newLineLog()}
 	a := startServer(t, func(o *Options) { o.Cluster.Username, o.Cluster.Password = "me", "canary" })
 	a.SetLogger(log, false, true)
-	before := dialWire(t, a)
-	okay(t, before.send("SUB bulk 1\r\n"))
-	mustFence(t, before)
+	before := dialClient(t, a)
+	okay(t, before.Send("SUB bulk 1\r\n"))
+	before.Drain()
 	u := routeTo(t, a)
 	u.User = url.UserPassword("me", "canary")
 	b := startServer(t, func(o *Options) {
@@ -193,8 +193,8 @@ func TestTraceOfARoute(t *testing.T) {
 		o.Routes = append(o.Routes, u)
 	})
 	eventually(t, "a route and its interest", func() bool { return a.NumRoutes() == 1 && b.NumRoutes() == 1 && b.NumSubscriptions() == 1 })
-	okay(t, before.send("SUB foo 2\r\nSUB bar q 3\r\nUNSUB 2\r\n"))
-	mustFence(t, before)
+	okay(t, before.Send("SUB foo 2\r\nSUB bar q 3\r\nUNSUB 2\r\n"))
+	before.Drain()
 	eventually(t, "new interest", func() bool { return b.NumSubscriptions() == 2 })
 	a.SetLogger(nil, false, false)
 	close(log.lines)

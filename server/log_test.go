@@ -10,8 +10,8 @@ func TestSpeedSilentLogAllocatesNothing(t *testing.T) {
 	s := broker(t, nil)
 	log := newLineLog()
 	s.SetLogger(log, false, false)
-	c := dialWire(t, s)
-	mustFence(t, c)
+	c := dialClient(t, s)
+	c.Drain()
 	owner := s.clients.all()[0]
 	for name, f := range map[string]func(){
 		"debugf":       func() { owner.debugf("Client Ping Timer") },

@@ -12,28 +12,14 @@ func TestConnzRemembersTheLastClosedClients(t *testing.T) {
 	s := monitored(t, Options{MaxClosedClients: 8, MaxConn: 1})
 	keep := speak(t, s, hello("keeps its place"))
 	for range 20 {
-		refused := speakRefused(t, s)
-		refused.nc.Close()
+		okay(t, openClient(t, s).Dropped()) // there is no place for it
 	}
 	eventually(t, "all are filed", func() bool { return s.closed.count(closeMaxConnections) == 20 })
 	z := decode[Connz](t, s, "/connz?state=closed")
 	if z.Total != 4 || z.Conns[3].Cid != 21 || z.Conns[0].Reason != "Maximum Connections Exceeded" {
 		t.Errorf("got %d, last %+v", z.Total, z.Conns[len(z.Conns)-1])
 	}
-	keep.say()
-}
-
-// speakRefused connects a client that the server has no place for.
-func speakRefused(t *testing.T, s *Server) *speaker {
-	t.Helper()
-	nc := dialPort(t, s)
-	c := &speaker{t: t, nc: nc}
-	buf := make([]byte, 4096)
-	for {
-		if _, err := nc.Read(buf); err != nil {
-			return c
-		}
-	}
+	keep.Do()
 }
 
 func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
@@ -83,7 +69,7 @@ func TestSlowConsumersAreListedWithTheirCause(t *testing.T) {
 	p := speak(t, s, hello("publisher"))
 	payload := strings.Repeat("x", 32<<10)
 	for s.NumSlowConsumers() == 0 {
-		p.say(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
+		p.Do(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
 	}
 	var z Connz
 	eventually(t, "the record is filed", func() bool {

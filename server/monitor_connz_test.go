@@ -18,7 +18,7 @@ func TestConnzShowsWhatAClientDid(t *testing.T) {
 	s := monitored(t, Options{})
 	a := speak(t, s, hello(`<b>&`), "SUB foo.* 1", "SUB bar q 22")
 	speak(t, s, hello("publisher"), "PUB foo.x 5", "hello", "PUB bar 2", "hi")
-	a.say()
+	a.Do()
 	got := decode[Connz](t, s, "/connz?subs=1")
 	if len(got.Conns) != 2 || got.Total != 2 || got.NumConns != 2 || got.Limit != 1024 || got.ID != s.ID() {
 		t.Fatalf("got %+v", got)
@@ -99,7 +99,7 @@ func TestConnzFindsOneClientInEveryState(t *testing.T) {
 	s := monitored(t, Options{})
 	a := speak(t, s, hello("gone"), "SUB foo 1", "SUB bar 2")
 	speak(t, s, `CONNECT {"verbose":false,"name":"here","user":"anna"}`)
-	a.nc.Close()
+	a.Close()
 	eventually(t, "one client is left", func() bool { return s.NumClients() == 1 })
 	for _, c := range []struct {
 		query string

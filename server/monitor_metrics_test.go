@@ -79,7 +79,7 @@ func TestMetricsHaveEveryNumberOfThePages(t *testing.T) {
 	b := clusteredMonitor(t, routeTo(t, a))
 	meshed(t, a, b)
 	w := speak(t, a, hello("one"), "SUB foo 1", "SUB foo 2", "PUB foo 5", "hello")
-	w.say()
+	w.Do()
 	want := map[string]float64{}
 	for _, page := range []string{"varz", "subsz"} {
 		numbers("gnatsd_"+page, decode[map[string]any](t, a, "/"+page), want)
@@ -141,7 +141,7 @@ func TestMetricsHaveTheStateOfTheServer(t *testing.T) {
 	p := speak(t, s, hello("publisher"))
 	payload := strings.Repeat("x", 32<<10)
 	for s.NumSlowConsumers() == 0 {
-		p.say(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
+		p.Do(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
 	}
 	eventually(t, "the slow consumer is filed", func() bool { return s.closed.count(closeSlowPending) == 1 })
 	s.counters.reloads.ended(nil)
@@ -199,7 +199,7 @@ func TestMetricsHavePendingBytes(t *testing.T) {
 	p := speak(t, s, hello("publisher"))
 	payload := strings.Repeat("x", 64<<10)
 	for s.io.Pending.Load() < 1<<20 {
-		p.say(fmt.Sprintf("PUB flood %d", len(payload)), payload)
+		p.Do(fmt.Sprintf("PUB flood %d", len(payload)), payload)
 	}
 	eventually(t, "pending bytes are in the metrics", func() bool {
 		z := scrapeOf(t, s)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -112,9 +111,9 @@ func TestNoPageHasASecret(t *testing.T) {
 	})
 	meshed(t, s, seed)
 	speak(t, s, `CONNECT {"verbose":false,"user":"anna","pass":"canary","auth_token":"canary","jwt":"canary","sig":"canary","nkey":"canary","name":"n"}`, "SUB foo 1")
-	refused := dialPort(t, s)
-	io.WriteString(refused, `CONNECT {"user":"anna","pass":"wrongcanary"}`+"\r\n")
-	io.Copy(io.Discard, refused)
+	refused := openClient(t, s)
+	refused.Say(`CONNECT {"user":"anna","pass":"wrongcanary"}`)
+	okay(t, refused.Dropped())
 	eventually(t, "the refused client is filed, a route has failed", func() bool {
 		return s.closed.count(closeAuthFailure) == 1 && strings.Contains(login(t, s, "/routez", "ops", secret).body, `"last_error"`)
 	})

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"gnatsd/test/wire"
 )
 
 // monitored runs a server with a monitoring port until the test ends.
@@ -85,53 +86,12 @@ func decode[T any](t testing.TB, s *Server, path string) (v T) {
 	return v
 }
 
-// speaker is a client that says what a test tells it to.
-type speaker struct {
-	t  testing.TB
-	nc net.Conn
-	r  *bufio.Reader
-}
-
-// dialPort connects to the client port.
-func dialPort(t testing.TB, s *Server) net.Conn {
+// speak connects a client, sends lines and waits for the answer to a PING.
+func speak(t testing.TB, s *Server, lines ...string) *wire.Client {
 	t.Helper()
-	nc, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	return nc
-}
-
-// speak connects a client, says lines and waits for the answer to a PING.
-func speak(t testing.TB, s *Server, lines ...string) *speaker {
-	t.Helper()
-	nc := dialPort(t, s)
-	c := &speaker{t: t, nc: nc, r: bufio.NewReader(nc)}
-	c.say(lines...)
+	c := openClient(t, s)
+	c.Do(lines...)
 	return c
-}
-
-// say sends lines and waits for the answer to a PING after them.
-func (c *speaker) say(lines ...string) {
-	c.t.Helper()
-	c.send(append(lines, "PING")...)
-	for {
-		line, err := c.r.ReadString('\n')
-		if err != nil {
-			c.t.Fatalf("no PONG: %v", err)
-		}
-		if line == "PONG\r\n" {
-			return
-		}
-	}
-}
-
-func (c *speaker) send(lines ...string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.nc, strings.Join(lines, "\r\n")+"\r\n"); err != nil {
-		c.t.Fatal(err)
-	}
 }
 
 // hello is a CONNECT of a client with a name.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nkeys"
+
+	"gnatsd/test/wire"
 )
 
 // keyPair returns a new nkey: its two halves, and the seed.
@@ -38,11 +40,11 @@ func signature(t testing.TB, pair nkeys.KeyPair, nonce string) string {
 }
 
 // challenged connects and returns what INFO says.
-func challenged(t *testing.T, s *Server) (*talker, *Info) {
+func challenged(t *testing.T, s *Server) (*wire.Client, *Info) {
 	t.Helper()
-	c := talk(t, s.Addr())
+	c := wire.Open(t, s.Addr().String())
 	info := new(Info)
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(c.want("INFO "), "INFO ")), info); err != nil {
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(c.Hear("INFO "), "INFO ")), info); err != nil {
 		t.Fatal(err)
 	}
 	return c, info
@@ -64,10 +66,10 @@ func TestNkeyOnTheWire(t *testing.T) {
 		t.Fatalf("got nonce %q, auth_required %v", info.Nonce, info.AuthRequired)
 	}
 	connect := fmt.Sprintf("CONNECT {\"nkey\":%q,\"sig\":%q,\"pedantic\":false}\r\n", public, signature(t, pair, info.Nonce))
-	c.send(connect + "PUB mine.a 0\r\n\r\nPUB yours 0\r\n\r\n")
-	c.wantText("+OK\r\n+OK\r\n-ERR 'Permissions Violation for Publish to \"yours\"'\r\n")
-	c.send("CONNECT {\"verbose\":false}\r\n") // whose it is need not be shown again
-	c.sync()
+	c.Say(connect + "PUB mine.a 0\r\n\r\nPUB yours 0\r\n\r\n")
+	c.Want("+OK\r\n+OK\r\n-ERR 'Permissions Violation for Publish to \"yours\"'\r\n")
+	c.Say("CONNECT {\"verbose\":false}\r\n") // whose it is need not be shown again
+	c.Sync()
 	conns, err := s.Connz(&ConnzOptions{Username: true})
 	if err != nil || len(conns.Conns) != 1 || conns.Conns[0].AuthorizedUser != public {
 		t.Errorf("got %+v, %v; want the public key as user", conns.Conns, err)
@@ -76,11 +78,11 @@ func TestNkeyOnTheWire(t *testing.T) {
 	if again.Nonce == info.Nonce {
 		t.Error("two connections got the same nonce")
 	}
-	second.send(connect) // recorded from the first
-	second.want("-ERR 'Authorization Violation'\r\n")
+	second.Say(connect) // recorded from the first
+	second.Hear("-ERR 'Authorization Violation'\r\n")
 	third, _ := challenged(t, s)
-	third.send("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\"}\r\n")
-	third.sync()
+	third.Say("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\"}\r\n")
+	third.Sync()
 	if got := heard.with(fmt.Sprintf("authorization error - User \"%s\"", public)); len(got) != 1 {
 		t.Errorf("got %q, want one line that names the key", got)
 	}
@@ -103,20 +105,20 @@ func TestNkeyAcrossChangesOfTheRules(t *testing.T) {
 		s.setClientPolicy(g)
 	}
 	c, info := challenged(t, s)
-	c.send(fmt.Sprintf("CONNECT {\"verbose\":false,\"nkey\":%q,\"sig\":%q}\r\n", public, signature(t, pair, info.Nonce)))
-	c.sync()
+	c.Say(fmt.Sprintf("CONNECT {\"verbose\":false,\"nkey\":%q,\"sig\":%q}\r\n", public, signature(t, pair, info.Nonce)))
+	c.Sync()
 	change(&User{Username: "alice", Password: "foo"}, &User{Nkey: public, Permissions: &Permissions{Publish: &SubjectPermission{Deny: []string{"x"}}}})
-	c.send("PUB x 0\r\n\r\n")
-	c.want("-ERR 'Permissions Violation for Publish")
-	c.sync()
+	c.Say("PUB x 0\r\n\r\n")
+	c.Hear("-ERR 'Permissions Violation for Publish")
+	c.Sync()
 	change(&User{Username: "alice", Password: "foo"})
-	c.want("-ERR 'Authorization Violation'")
+	c.Hear("-ERR 'Authorization Violation'")
 	plain, info := challenged(t, s)
 	if info.Nonce != "" {
 		t.Errorf("got nonce %q where nobody has an nkey", info.Nonce)
 	}
-	plain.send(fmt.Sprintf("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\",\"nkey\":%q,\"sig\":\"x\"}\r\n", public))
-	plain.sync()
+	plain.Say(fmt.Sprintf("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\",\"nkey\":%q,\"sig\":\"x\"}\r\n", public))
+	plain.Sync()
 	change(&User{Username: "alice", Password: "foo"}, &User{Nkey: public})
-	plain.want("-ERR 'Authorization Violation'") // it claims the key, and never proved it
+	plain.Hear("-ERR 'Authorization Violation'") // it claims the key, and never proved it
 }

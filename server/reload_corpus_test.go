@@ -72,7 +72,7 @@ func TestReloadOfABrokenFileLeavesTheServerAsItWas(t *testing.T) {
 	o.NoSigs = true
 	s := runReloader(t, o)
 	options, guard := s.options(), s.policy.Load()
-	client := dialWire(t, s.Server)
+	client := dialClient(t, s.Server)
 	for _, broken := range files {
 		content, err := os.ReadFile(broken)
 		okay(t, err)
@@ -90,7 +90,7 @@ func TestReloadOfABrokenFileLeavesTheServerAsItWas(t *testing.T) {
 			t.Fatalf("%s has changed something", filepath.Base(broken))
 		}
 	}
-	mustFence(t, client)
+	client.Drain()
 	okay(t, os.WriteFile(file, []byte(text), 0o600))
 	okay(t, s.Reload())
 }

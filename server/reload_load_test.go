@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gnatsd/conf"
+	"gnatsd/test/wire"
 )
 
 // loadedTexts are files that a reload goes through under load. All but the clients called victim may stay, and may do the same,
@@ -32,8 +33,8 @@ func loadedTexts(dir string) []string {
 // loadStream is one publisher and its subscribers.
 type loadStream struct {
 	subject string
-	pub     *wire
-	subs    []*wire
+	pub     *wire.Client
+	subs    []*wire.Client
 }
 
 // TestReloadUnderLoadLosesNothing has streams of clients that a reload does not concern, on one server and over a route, while
@@ -52,8 +53,8 @@ func TestReloadUnderLoadLosesNothing(t *testing.T) {
 		st := loadStream{subject: "load." + strconv.Itoa(i), pub: loginWire(t, places[0])}
 		for _, s := range places[1:] {
 			sub := loginWire(t, s)
-			okay(t, sub.send("SUB "+st.subject+" 1\r\n"))
-			mustFence(t, sub)
+			okay(t, sub.Send("SUB "+st.subject+" 1\r\n"))
+			sub.Drain()
 			st.subs = append(st.subs, sub)
 		}
 		streams = append(streams, st)
@@ -68,7 +69,7 @@ func TestReloadUnderLoadLosesNothing(t *testing.T) {
 		streaming.Go(func() {
 			for i := range messages {
 				text := strconv.Itoa(i)
-				if err := st.pub.send(fmt.Sprintf("PUB %s %d\r\n%s\r\n", st.subject, len(text), text)); err != nil {
+				if err := st.pub.Send(fmt.Sprintf("PUB %s %d\r\n%s\r\n", st.subject, len(text), text)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -95,11 +96,11 @@ func TestReloadUnderLoadLosesNothing(t *testing.T) {
 }
 
 // loginWire is a client called steady.
-func loginWire(t *testing.T, s *Server) *wire {
+func loginWire(t *testing.T, s *Server) *wire.Client {
 	t.Helper()
-	w := openWire(t, s)
-	okay(t, w.send(`CONNECT {"verbose":false,"pedantic":false,"user":"steady","pass":"s"}`+"\r\n"))
-	mustFence(t, w)
+	w := openClient(t, s)
+	okay(t, w.Send(`CONNECT {"verbose":false,"pedantic":false,"user":"steady","pass":"s"}`+"\r\n"))
+	w.Drain()
 	return w
 }
 
@@ -110,10 +111,10 @@ func awaitInterest(t *testing.T, s *Server, n uint32) {
 }
 
 // receiveAll wants messages numbered from 0 to n-1.
-func receiveAll(t *testing.T, w *wire, n int) {
+func receiveAll(t *testing.T, w *wire.Client, n int) {
 	for i := range n {
-		d, err := w.next()
-		if err != nil || d == nil || string(d.payload) != strconv.Itoa(i) {
+		d, err := w.Next()
+		if err != nil || d == nil || string(d.Payload) != strconv.Itoa(i) {
 			t.Errorf("message %d: got %v, %v", i, d, err)
 			return
 		}

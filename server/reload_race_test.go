@@ -23,9 +23,9 @@ func TestClientsThatComeDuringReloads(t *testing.T) {
 					return
 				default:
 				}
-				w := openWire(t, s.Server)
-				_ = w.send(`CONNECT {"verbose":false,"user":"victim","pass":"v"}` + "\r\nSUB a 1\r\n")
-				_, _ = w.fence() // or the broker has closed, as it may
+				w := openClient(t, s.Server)
+				_ = w.Send(`CONNECT {"verbose":false,"user":"victim","pass":"v"}` + "\r\nSUB a 1\r\n")
+				_, _ = w.Fence() // or the broker has closed, as it may
 			}
 		})
 	}
@@ -40,7 +40,7 @@ func TestClientsThatComeDuringReloads(t *testing.T) {
 	eventually(t, "the removed user has gone", func() bool {
 		return s.NumClients() == 1 && s.NumSubscriptions() == 0
 	})
-	mustFence(t, steady)
+	steady.Drain()
 }
 
 func TestShutdownDuringReloads(t *testing.T) {

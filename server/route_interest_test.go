@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 func TestLargeInterestNeitherBlocksPublishersNorFloods(t *testing.T) {
@@ -24,7 +26,7 @@ func TestSpeedHalfAMillionSubscriptions(t *testing.T) {
 func largeInterest(t *testing.T, all, leaving int) {
 	t.Helper()
 	a := startServer(t, nil)
-	var clients []*talker
+	var clients []*wire.Client
 	for n := 0; n < all; n += leaving {
 		c := dialClient(t, a)
 		subscribeMany(c, len(clients), leaving)
@@ -32,7 +34,7 @@ func largeInterest(t *testing.T, all, leaving int) {
 	}
 	interested(t, a, all)
 	pub := dialClient(t, a)
-	pub.send("CONNECT {\"protocol\":0}\r\n") // takes no INFO in between
+	pub.Say("CONNECT {\"protocol\":0}\r\n") // takes no INFO in between
 	slowest := time.Duration(0)
 	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
@@ -45,8 +47,8 @@ func largeInterest(t *testing.T, all, leaving int) {
 				t.Fatalf("%s: not done after %v", what, 2*patience)
 			}
 			at := time.Now()
-			pub.send("PUB other 1\r\nx\r\n")
-			pub.sync()
+			pub.Say("PUB other 1\r\nx\r\n")
+			pub.Sync()
 			slowest = max(slowest, time.Since(at))
 			<-pace.C
 		}
@@ -57,7 +59,7 @@ func largeInterest(t *testing.T, all, leaving int) {
 	}
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	during(fmt.Sprintf("a server joins one with %d subscriptions", all), func() bool { return b.NumSubscriptions() == uint32(all) })
-	clients[0].nc.Close()
+	clients[0].Close()
 	during(fmt.Sprintf("a client leaves with %d subscriptions", leaving), func() bool {
 		return b.NumSubscriptions() == uint32(all-leaving) && a.NumSubscriptions() == uint32(all-leaving)
 	})
@@ -67,18 +69,17 @@ func largeInterest(t *testing.T, all, leaving int) {
 }
 
 // subscribeMany makes n subscriptions on subjects of their own.
-func subscribeMany(c *talker, group, n int) {
-	c.t.Helper()
+func subscribeMany(c *wire.Client, group, n int) {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "SUB many.%d.%d %d\r\n", group, i, i)
 		if b.Len() > 1<<16 {
-			c.send(b.String())
+			c.Say(b.String())
 			b.Reset()
 		}
 	}
-	c.send(b.String())
-	c.sync()
+	c.Say(b.String())
+	c.Sync()
 }
 
 func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
@@ -97,7 +98,7 @@ func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
 				return
 			default:
 			}
-			busy.send(fmt.Sprintf("SUB busy.%d %d\r\nUNSUB %d\r\nSUB keep.%d k%d\r\n", i, i, i, i%100, i%100))
+			busy.Say(fmt.Sprintf("SUB busy.%d %d\r\nUNSUB %d\r\nSUB keep.%d k%d\r\n", i, i, i, i%100, i%100))
 		}
 	}()
 	for range 5 {
@@ -109,7 +110,7 @@ func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
 	meshed(t, a, b)
 	close(stop)
 	<-done
-	busy.sync()
+	busy.Sync()
 	interested(t, a, 5100)
 	interested(t, b, 5100)
 }
@@ -141,9 +142,9 @@ func TestARequestDoesNotComeBeforeItsInbox(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
 	many, requester := dialModern(t, s), dialModern(t, s)
-	peer := talk(t, s.ClusterAddr())
-	peer.want("INFO ")
-	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+	peer := wire.Open(t, s.ClusterAddr().String())
+	peer.Hear("INFO ")
+	peer.Say("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
 		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
 		"SUB service  RSID:5:1\r\n")
 	interested(t, s, 1)
@@ -152,22 +153,22 @@ func TestARequestDoesNotComeBeforeItsInbox(t *testing.T) {
 	for i := range subjects {
 		fmt.Fprintf(&subs, "SUB some.subject.of.many.%d %d\r\n", i, i)
 	}
-	go many.nc.Write([]byte(subs.String())) // ends with the connection
-	go func() {                             // ends with the connection
+	go many.Write([]byte(subs.String())) // ends with the connection
+	go func() {                          // ends with the connection
 		for i := range 20 {
 			inbox := fmt.Sprintf("_INBOX.%d", i)
-			fmt.Fprintf(requester.nc, "SUB %s %d\r\nPUB service %s 0\r\n\r\nPING\r\n", inbox, i, inbox)
-			requester.r.ReadString('\n')
+			fmt.Fprintf(requester, "SUB %s %d\r\nPUB service %s 0\r\n\r\nPING\r\n", inbox, i, inbox)
+			requester.In.ReadString('\n')
 		}
 	}()
 	announced := map[string]bool{}
 	for requests := 0; requests < 20; {
-		line := strings.Fields(peer.line())
+		line := strings.Fields(peer.Hear(""))
 		switch line[0] {
 		case "SUB":
 			announced[line[1]] = true
 		case "MSG":
-			peer.line()
+			peer.Line()
 			requests++
 			if inbox := line[3]; !announced[inbox] {
 				t.Errorf("the request came before its inbox, %s", inbox)
@@ -187,19 +188,19 @@ func TestARequestDoesNotComeBeforeItsInboxToANewRoute(t *testing.T) {
 	for i := range subjects {
 		fmt.Fprintf(&subs, "SUB some.subject.of.many.%d %d\r\n", i, i)
 	}
-	many.send(subs.String())
-	many.sync()
-	requester.send("SUB _INBOX.* 1\r\n")
-	requester.sync()
-	peer := talk(t, s.ClusterAddr())
-	peer.want("INFO ")
-	peer.send("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
+	many.Say(subs.String())
+	many.Sync()
+	requester.Say("SUB _INBOX.* 1\r\n")
+	requester.Sync()
+	peer := wire.Open(t, s.ClusterAddr().String())
+	peer.Hear("INFO ")
+	peer.Say("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
 		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
 		"SUB service  RSID:5:1\r\n")
 	interested(t, s, subjects+2)
-	requester.send("PUB service _INBOX.1 0\r\n\r\n")
+	requester.Say("PUB service _INBOX.1 0\r\n\r\n")
 	for announced := false; ; {
-		line := strings.Fields(peer.line())
+		line := strings.Fields(peer.Hear(""))
 		if line[0] == "SUB" && line[1] == "_INBOX.*" {
 			announced = true
 		}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 // This file sends any verb in any state to every kind of listener: nothing may
@@ -60,8 +62,8 @@ func (d *door) String() string {
 type house struct {
 	s       *Server
 	login   bool
-	tls     *tls.Config // of its peers
-	watcher *wire       // subscribed to everything; nil if strangers may publish
+	tls     *tls.Config  // of its peers
+	watcher *wire.Client // subscribed to everything; nil if strangers may publish
 }
 
 // silentLog takes every line, also those of debugging and traces.
@@ -100,16 +102,14 @@ func newHouse(t testing.TB, login, secure bool) *house {
 	return h
 }
 
-// watch connects as somebody who hears everything.
-func (h *house) watch(t testing.TB) *wire {
+// watch connects a client that receives everything.
+func (h *house) watch(t testing.TB) *wire.Client {
 	t.Helper()
 	nc, err := (&door{house: h, secure: h.tls != nil}).open()
 	okay(t, err)
-	t.Cleanup(func() { nc.Close() })
-	w := newWire(nc)
-	okay(t, w.send(`CONNECT {"verbose":false,"user":"w","pass":"watch"}`+"\r\nSUB > 1\r\n"))
-	mustFence(t, w)
-	nc.SetDeadline(time.Time{})
+	w := wire.Of(t, nc)
+	w.Say(`CONNECT {"verbose":false,"user":"w","pass":"watch"}`, "SUB > 1")
+	w.Sync()
 	return w
 }
 
@@ -219,9 +219,10 @@ func (h *house) settled(t testing.TB, d *door, parts []string) {
 	if h.watcher == nil {
 		return
 	}
-	h.watcher.nc.SetDeadline(time.Now().Add(2 * patience))
-	if got := mustFence(t, h.watcher); len(got) > 0 {
-		t.Fatalf("%v: a stranger published %q with %q", d, got[0].subject, parts)
+	got, err := h.watcher.Fence()
+	okay(t, err)
+	if len(got) > 0 {
+		t.Fatalf("%v: a stranger published %q with %q", d, got[0].Subject, parts)
 	}
 }
 

@@ -152,7 +152,7 @@ func TestPagesHaveWhatToolsRead(t *testing.T) {
 	meshed(t, s, seed)
 	connect := `CONNECT {"verbose":false,"user":"anna","pass":"secret","name":"n","lang":"go","version":"1","protocol":1}`
 	speak(t, s, connect, "SUB foo 1")
-	speak(t, s, connect, "SUB foo 1").nc.Close()
+	speak(t, s, connect, "SUB foo 1").Close()
 	eventually(t, "one client is gone", func() bool { return s.NumClients() == 1 && s.closed.count(closeClient) == 1 })
 	pages := map[string]map[string]any{}
 	for _, c := range toolFields {

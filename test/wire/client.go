@@ -132,6 +132,14 @@ func (c *Client) Sync() {
 	c.Hear("PONG\r\n")
 }
 
+// Do sends texts as Say does, and waits until the broker has acted on them. What it answers is dropped.
+func (c *Client) Do(texts ...string) {
+	c.t.Helper()
+	c.Say(texts...)
+	c.Say("PING")
+	c.HearAfter("PONG\r\n")
+}
+
 // Drain returns the messages that come before the PONG of a PING.
 func (c *Client) Drain() []*Message {
 	c.t.Helper()

@@ -82,12 +82,32 @@ func (c *Conn) Next() (*Message, error) {
 	if err != nil || line == "PONG\r\n" {
 		return nil, err
 	}
+	return readMessage(line, c.In)
+}
+
+// Messages returns the messages that text consists of, and with an error those before it.
+func Messages(text []byte) (all []*Message, err error) {
+	for in := bufio.NewReader(bytes.NewReader(text)); ; {
+		line, err := in.ReadString('\n')
+		if err == io.EOF && line == "" {
+			return all, nil
+		}
+		m, err := readMessage(line, in)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, m)
+	}
+}
+
+// readMessage reads what follows the control line of a message.
+func readMessage(line string, in *bufio.Reader) (*Message, error) {
 	m, headers, size, err := parseMessage(line)
 	if err != nil {
 		return nil, err
 	}
 	body := make([]byte, size+2)
-	if _, err := io.ReadFull(c.In, body); err != nil {
+	if _, err := io.ReadFull(in, body); err != nil {
 		return nil, err
 	}
 	if !bytes.HasSuffix(body, []byte("\r\n")) {
