@@ -51,7 +51,7 @@ func newClient(s *Server, nc net.Conn) *client {
 
 func (c *client) label() string { return "Client" }
 
-func (c *client) answersEach() bool { return c.verbose || c.pedantic }
+func (c *client) answersEach() bool { return c.verbose }
 
 // identity is the name and the user of the client, as far as it told them.
 func (c *client) identity() string {
@@ -194,7 +194,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		return keepOpen
 	}
 	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
-		c.refuse(b, wireInvalidPublish)
+		for range o.count {
+			c.refuse(b, wireInvalidPublish)
+		}
 	}
 	if c.verbose {
 		c.ok(b)

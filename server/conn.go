@@ -104,7 +104,7 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.lastActive.Store(c.start)
 	c.tracing = s.log.tracing()
 	c.readLimit = netio.ReadSize
-	c.nc, c.link = nc, netio.NewLink(nc, &s.io.BusyPoll)
+	c.nc, c.link = nc, netio.NewLink(nc, &s.io)
 	c.out.Init(c.link, c, &s.io, s.writeLimits.Load())
 }
 

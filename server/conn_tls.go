@@ -22,7 +22,7 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 		return err
 	}
 	c.mute = false
-	c.link = netio.NewLink(tc, &c.srv.io.BusyPoll)
+	c.link = netio.NewLink(tc, &c.srv.io)
 	c.out.SetLink(c.link)
 	state := tc.ConnectionState()
 	c.mu.Lock()

@@ -102,7 +102,7 @@ func (c *countingSource) ready() bool {
 
 // requests returns a function that makes a request of size bytes, in one piece, to a reader whose
 // busy polling is p, and waits for the reply. looks returns how often the reader has polled.
-func requests(t *testing.T, p *BusyPoll, size int) (request func(), looks func() int64) {
+func requests(t *testing.T, shared *Shared, size int) (request func(), looks func() int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	okay(t, err)
@@ -110,6 +110,7 @@ func requests(t *testing.T, p *BusyPoll, size int) (request func(), looks func()
 	source, err := newPollSource(l) // whatever processors there are here
 	okay(t, err)
 	counting := &countingSource{pollSource: source}
+	p := &shared.BusyPoll
 	p.source = counting
 	client, err := net.Dial("tcp", l.Addr().String())
 	okay(t, err)
@@ -118,7 +119,7 @@ func requests(t *testing.T, p *BusyPoll, size int) (request func(), looks func()
 	var done sync.WaitGroup
 	t.Cleanup(func() { client.Close(); server.Close(); done.Wait() })
 	done.Go(func() { // ends with the connection
-		link := NewLink(server, p)
+		link := NewLink(server, shared)
 		var in ReadBuffer
 		defer in.Clear()
 		for {
@@ -145,7 +146,7 @@ func requests(t *testing.T, p *BusyPoll, size int) (request func(), looks func()
 
 func TestReadersPollBetweenRequests(t *testing.T) {
 	t.Parallel()
-	request, looks := requests(t, new(BusyPoll), 10)
+	request, looks := requests(t, new(Shared), 10)
 	for range 100_000 {
 		if request(); looks() > 0 {
 			return
@@ -156,9 +157,10 @@ func TestReadersPollBetweenRequests(t *testing.T) {
 
 func TestNoReaderPollsIfThatIsOff(t *testing.T) {
 	t.Parallel()
-	p := new(BusyPoll)
+	shared := new(Shared)
+	p := &shared.BusyPoll
 	p.Allow(false)
-	request, looks := requests(t, p, 10)
+	request, looks := requests(t, shared, 10)
 	for range 1000 {
 		request()
 	}

@@ -33,9 +33,9 @@ type plainLink struct {
 }
 
 // newPlainLink returns the link that fits any connection.
-func newPlainLink(nc net.Conn) Link {
+func newPlainLink(nc net.Conn, shared *Shared) Link {
 	if _, secure := nc.(*tls.Conn); secure {
-		return &tlsLink{plainLink{nc: nc}}
+		return &tlsLink{plainLink: plainLink{nc: nc}, shared: shared}
 	}
 	return &plainLink{nc: nc}
 }
@@ -84,7 +84,19 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 }
 
 // tlsLink is a plainLink over TLS, where every write is a record of its own.
-type tlsLink struct{ plainLink }
+type tlsLink struct {
+	plainLink
+	shared *Shared
+	streak streak // of reads that may have waited
+}
+
+// Recv is that of a plainLink, and yields now and then.
+func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
+	if l.streak.due() {
+		l.shared.yielders.yield()
+	}
+	return l.plainLink.Recv(b, limit)
+}
 
 // tlsRecord is the most that one record holds.
 const tlsRecord = 16 << 10

@@ -13,9 +13,9 @@ import (
 // directLink is a link over a TCP socket of a Unix system.
 type directLink struct {
 	// Set once.
-	tcp  *net.TCPConn
-	raw  syscall.RawConn
-	poll *BusyPoll
+	tcp    *net.TCPConn
+	raw    syscall.RawConn
+	shared *Shared
 
 	// Owned by the reader, for readReady.
 	in      *ReadBuffer
@@ -24,19 +24,20 @@ type directLink struct {
 	readErr error
 	ready   func(fd uintptr) bool // readReady
 	backoff backoff
+	streak  streak
 }
 
-// NewLink returns the fastest link that nc can have. Its reader may poll as poll permits.
-func NewLink(nc net.Conn, poll *BusyPoll) Link {
+// NewLink returns the fastest link that nc can have.
+func NewLink(nc net.Conn, shared *Shared) Link {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
-		return newPlainLink(nc)
+		return newPlainLink(nc, shared)
 	}
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return newPlainLink(nc)
+		return newPlainLink(nc, shared)
 	}
-	l := &directLink{tcp: tcp, raw: raw, poll: poll}
+	l := &directLink{tcp: tcp, raw: raw, shared: shared}
 	l.ready = l.readReady
 	return l
 }
@@ -44,6 +45,9 @@ func NewLink(nc net.Conn, poll *BusyPoll) Link {
 func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
+	if l.streak.due() {
+		l.shared.yielders.yield()
+	}
 	l.in, l.limit = b, limit
 	if err := l.raw.Read(l.ready); err != nil {
 		return 0, err
@@ -66,7 +70,8 @@ func (l *directLink) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			l.in.Shrink()
-			l.poll.poll(l.n, &l.backoff)
+			l.streak = streak{}
+			l.shared.BusyPoll.poll(l.n, &l.backoff)
 			return false
 		case err == nil:
 			err = io.EOF

@@ -18,4 +18,5 @@ import "sync/atomic"
 type Shared struct {
 	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
 	BusyPoll BusyPoll
+	yielders yielders
 }

@@ -1,0 +1,48 @@
+package netio
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestYieldingEnds lets more goroutines yield than there are processors: each wait ends.
+func TestYieldingEnds(t *testing.T) {
+	t.Parallel()
+	var y yielders
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 200 {
+				y.yield()
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }() // ends with them
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("a yield does not end")
+	}
+}
+
+func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	var s streak
+	for range readsPerLook {
+		if s.due() {
+			t.Fatal("due at the first look at the clock")
+		}
+	}
+	s.since = time.Now().Add(-yieldAfter)
+	reads := 1
+	for ; !s.due(); reads++ {
+		if reads > readsPerLook {
+			t.Fatal("not due though the time is over")
+		}
+	}
+	if s != (streak{}) {
+		t.Error("the streak goes on after a yield")
+	}
+}
