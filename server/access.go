@@ -1,48 +1,72 @@
 package server
 
 import (
+	"crypto/tls"
+	"net"
+
 	"gnatsd/server/internal/access"
 )
 
-// This file has what programs and files say about users and permissions, and makes of it what
-// package access takes.
+// This file has the users and permissions that programs and files set, and converts them for
+// package access.
 
 // User is one entry of the list of users.
 type User struct {
 	Username    string
 	Password    string // plain, or a bcrypt hash
-	Nkey        string // public key, instead of a name and a password
+	Nkey        string // public key, in place of a name and a password
 	Permissions *Permissions
 }
 
-// Permissions say what a user may publish and subscribe to. A nil side allows
-// everything on that side.
+// Permissions are the subjects that a user may publish and subscribe to. A nil field allows
+// everything in its direction.
 type Permissions struct {
 	Publish   *SubjectPermission
 	Subscribe *SubjectPermission
 }
 
-// SubjectPermission lists subjects, which may hold wildcards, that are allowed
-// and denied. An empty Allow allows everything that Deny does not name. In a
-// Subscribe or Export list an entry may be "subject queue": it then speaks of
-// the queue groups that match queue, which may hold wildcards too.
+// SubjectPermission lists subjects, which may hold wildcards, that are allowed and denied. An empty
+// Allow allows everything that Deny does not name. In a Subscribe or Export list an entry may be
+// "subject queue": it then applies only to the queue groups that match queue, which may hold
+// wildcards too.
 type SubjectPermission struct {
 	Allow []string `json:"allow,omitempty"`
 	Deny  []string `json:"deny,omitempty"`
 
-	// Where the entries of Allow and Deny were written, file:line:col, by index;
-	// shorter or nil when they come from a program.
+	// Where the entries of Allow and Deny were written, file:line:col, by index; shorter or nil if
+	// a program set them.
 	allowAt, denyAt []string
 }
 
-// RoutePermissions say which interest crosses the routes of a server: Import
-// what it asks of others, Export what others may ask of it.
+// RoutePermissions limit the interest that crosses the routes of a server: Import lists the
+// subjects that it asks other servers for, Export those that other servers may ask it for. A nil
+// field allows everything.
 type RoutePermissions struct {
 	Import *SubjectPermission
 	Export *SubjectPermission
 }
 
-// clientLogin returns who may connect to the client port.
+// Authentication is implemented by programs that embed a server and decide themselves who may
+// connect.
+type Authentication interface {
+	// Check reports whether the connection is accepted. It is called after CONNECT was read, on the
+	// connection's own goroutine.
+	Check(c ClientAuthentication) bool
+}
+
+// ClientAuthentication is a connection as an [Authentication] sees it.
+type ClientAuthentication interface {
+	// GetOpts returns what the client sent in CONNECT. It must not be changed.
+	GetOpts() *ConnectOptions
+	// GetTLSConnectionState returns nil for a connection without TLS.
+	GetTLSConnectionState() *tls.ConnectionState
+	// RegisterUser sets the user name and the permissions of the connection to those of u.
+	RegisterUser(u *User)
+	// RemoteAddress returns the peer's address, nil if it has none.
+	RemoteAddress() net.Addr
+}
+
+// clientLogin returns the settings of package access for the client port.
 func clientLogin(o *Options) access.Settings {
 	return access.Settings{
 		Hook:            o.CustomClientAuthentication != nil,
@@ -55,8 +79,8 @@ func clientLogin(o *Options) access.Settings {
 	}
 }
 
-// routeLogin returns who may connect to the route port. What clients may do without credentials
-// never applies to it.
+// routeLogin returns the settings of package access for the route port. no_auth_user does not apply
+// to it.
 func routeLogin(o *Options) access.Settings {
 	return access.Settings{
 		Hook:     o.CustomRouterAuthentication != nil,
@@ -71,7 +95,7 @@ func accessUsers(users []*User) []access.User {
 		return nil
 	}
 	converted := make([]access.User, len(users))
-	shared := map[*Permissions]*access.Rules{} // by those with the default permissions
+	shared := map[*Permissions]*access.Rules{} // users with the default permissions share them
 	for i, u := range users {
 		rules, ok := shared[u.Permissions]
 		if !ok {
@@ -83,14 +107,14 @@ func accessUsers(users []*User) []access.User {
 	return converted
 }
 
-// Explain answers what the permissions in o make of an action, and names the
-// rule that decides. The arguments are those of `gnatsd --explain`, such as
-// "user=bob" and "pub=req.foo"; "sub" and "queue" ask about a subscription.
+// Explain reports whether the permissions in o allow an action, and names the rule that decides.
+// The arguments are those of `gnatsd --explain`: "user=bob" with "pub=req.foo", or with "sub=req.*"
+// and possibly "queue=workers". The error reports arguments that make no sense.
 func Explain(o *Options, args []string) (string, error) {
 	return access.Explain(clientLogin(o), args)
 }
 
-// rules are the permissions as package access takes them.
+// rules returns the permissions as package access takes them, nil for nil.
 func (p *Permissions) rules() *access.Rules {
 	if p == nil {
 		return nil
@@ -98,7 +122,7 @@ func (p *Permissions) rules() *access.Rules {
 	return &access.Rules{Publish: p.Publish.list(), Subscribe: p.Subscribe.list()}
 }
 
-// compile returns the routes' permissions for use; nil for nil.
+// compile returns the routes' permissions as package access uses them, nil for nil.
 func (p *RoutePermissions) compile() (*access.RoutePermissions, error) {
 	if p == nil {
 		return nil, nil
@@ -106,6 +130,7 @@ func (p *RoutePermissions) compile() (*access.RoutePermissions, error) {
 	return access.CompileRoutes(p.Import.list(), p.Export.list())
 }
 
+// list returns the entries as package access takes them.
 func (p *SubjectPermission) list() access.List {
 	if p == nil {
 		return access.List{}
@@ -113,7 +138,7 @@ func (p *SubjectPermission) list() access.List {
 	return access.List{Allow: accessEntries(p.Allow, p.allowAt), Deny: accessEntries(p.Deny, p.denyAt)}
 }
 
-// accessEntries adds the places to entries.
+// accessEntries combines the texts of entries with the places where they were written.
 func accessEntries(texts, at []string) []access.Entry {
 	entries := make([]access.Entry, len(texts))
 	for i, text := range texts {

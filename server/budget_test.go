@@ -69,7 +69,7 @@ func TestLockedConnectionsAreSmall(t *testing.T) {
 		s, err := New(&Options{MaxControlLine: 512, Users: []*User{{Username: "u", Password: "p"}}})
 		okay(t, err)
 		c := sunk(t, s)
-		c.role, c.locked, c.readLimit = role, true, netio.SmallSize
+		c.role, c.unauthenticated, c.readLimit = role, true, netio.SmallSize
 		text := "CONNECT {" + strings.Repeat("x", 400)
 		c.in.Filled(copy(c.in.Space(c.readLimit), text))
 		if r := c.work(); r != keepOpen {

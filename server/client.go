@@ -18,31 +18,31 @@ type client struct {
 	conn
 
 	// Set once, before the reader starts.
-	nonce string // what INFO challenged it with; "" if no user has an nkey
+	nonce string // sent in INFO, to be signed by clients with an nkey; "" if no user has one
 
 	// Owned by the reader.
-	connected bool // a CONNECT was accepted
-	verbose   bool
-	pedantic  bool
-	published access.Cache // of decisions
-	gaveUp    bool         // a subscription, since the last PING
+	connected    bool // a CONNECT was accepted
+	verbose      bool
+	pedantic     bool
+	decisions    access.Cache // about subjects that it publishes to
+	unsubscribed bool         // it has sent UNSUB since the last PING
 
 	// Atomic.
-	permissions atomic.Pointer[access.Permissions] // what it may do; nil without permissions
+	permissions atomic.Pointer[access.Permissions] // nil if it may do everything
 
 	// Guarded by conn.mu.
-	pinged     bool // the first PING has been answered
-	infoMissed bool // INFO changed before that
+	pinged      bool // the first PING has been answered
+	infoPending bool // INFO changed before that, and has to be sent after it
 }
 
-// unconnected are the options of a client that has sent no CONNECT.
-var unconnected = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
+// defaultConnectOptions are those of a client that has not sent CONNECT.
+var defaultConnectOptions = ConnectOptions{Verbose: true, Pedantic: true, Echo: true}
 
 // newClient prepares a client; serve runs it.
 func newClient(s *Server, nc net.Conn) *client {
 	c := &client{verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
-	c.auth, c.opts = c, &unconnected
+	c.auth, c.opts = c, &defaultConnectOptions
 	if s.policy.Load().auth.Challenges() {
 		c.nonce = access.NewNonce()
 	}
@@ -53,12 +53,11 @@ func (c *client) label() string { return "Client" }
 
 func (c *client) answersEach() bool { return c.verbose }
 
-// identity is the name and the user of the client, as far as it told them.
-func (c *client) identity() string {
+// describePeer returns the name and the user of the client, as far as they are known.
+func (c *client) describePeer() string {
 	return fmt.Sprintf("name %q, user %q", c.connectOptions().Name, c.user())
 }
 
-// Answers of one operation.
 const (
 	answerOK   = "+OK\r\n"
 	answerPong = "PONG\r\n"
@@ -113,8 +112,7 @@ func (c *client) refuse(b *batch, text string) {
 	b.reply("-ERR '" + text + "'\r\n")
 }
 
-// connect takes the options of the client. Fields that are not mentioned keep
-// their values.
+// connect handles CONNECT. Options that it does not mention keep their values.
 func (c *client) connect(o *op, b *batch) closeReason {
 	opts, err := c.opts.merge(o.args)
 	if err != nil {
@@ -132,11 +130,11 @@ func (c *client) connect(o *op, b *batch) closeReason {
 		return closeNeedsHeaders
 	}
 	first := !c.connected
-	c.moving = first
+	c.freshStack = first
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
 	c.headers.Store(opts.Headers)
-	c.active()
+	c.markActive()
 	c.ok(b)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
 		c.measureRTT()
@@ -144,7 +142,7 @@ func (c *client) connect(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// merge returns the options with those that a CONNECT mentions replaced.
+// merge returns a copy of the options in which those that a CONNECT mentions are replaced.
 func (o *ConnectOptions) merge(text []byte) (*ConnectOptions, error) {
 	merged := *o
 	if err := json.Unmarshal(text, &merged); err != nil {
@@ -153,12 +151,12 @@ func (o *ConnectOptions) merge(text []byte) (*ConnectOptions, error) {
 	return &merged, nil
 }
 
-// shareOptions puts in the place of opts an equal value that another client has:
-// many copies of one program connect with the same options. What strangers
-// showed is never kept or compared.
+// shareOptions replaces opts by equal options of the client that connected before, if there are
+// any: often many clients connect with the same options. The caller has accepted the login; options
+// of clients that did not log in are never kept or compared.
 func (c *client) shareOptions(opts *ConnectOptions) {
 	last := c.srv.lastOptions.Load()
-	if last == nil || !last.same(opts) {
+	if last == nil || !last.equal(opts) {
 		c.srv.lastOptions.Store(opts)
 		return
 	}
@@ -169,9 +167,8 @@ func (c *client) shareOptions(opts *ConnectOptions) {
 	}
 }
 
-// same reports whether two clients showed the same, in a time that tells nothing
-// of their secrets.
-func (o *ConnectOptions) same(other *ConnectOptions) bool {
+// equal reports whether two clients have the same options. It compares secrets in constant time.
+func (o *ConnectOptions) equal(other *ConnectOptions) bool {
 	a, b := *o, *other
 	equal := subtle.ConstantTimeCompare([]byte(a.Password), []byte(b.Password)) &
 		subtle.ConstantTimeCompare([]byte(a.Authorization), []byte(b.Authorization))
@@ -179,7 +176,7 @@ func (o *ConnectOptions) same(other *ConnectOptions) bool {
 	return equal == 1 && a == b
 }
 
-// pub publishes messages, of PUB or HPUB.
+// pub handles PUB and HPUB.
 func (c *client) pub(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
@@ -217,13 +214,13 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// sub handles SUB. The order of its checks is a fact of the protocol.
+// sub handles SUB. Clients depend on the order of its checks.
 func (c *client) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
 	if o.words == 3 {
 		queue = o.word[1]
 	}
-	c.active()
+	c.markActive()
 	p := c.permissions.Load()
 	if p != nil && !c.maySubscribe(p, o, b) {
 		return keepOpen
@@ -249,19 +246,20 @@ func (c *client) sub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// unsub handles UNSUB. A limit that is no positive number means now.
+// unsub handles UNSUB. Without a limit, or with one that is not a positive number, the subscription
+// ends at once.
 func (c *client) unsub(o *op, b *batch) closeReason {
-	c.active()
+	c.markActive()
 	if sub := c.subOf(o.word[0]); sub != nil {
 		limit := int64(0)
 		if o.words == 2 {
-			b.flush() // what was published before counts
+			b.flush() // messages that were published before count
 			if n, err := strconv.ParseInt(string(o.word[1]), 10, 64); err == nil {
 				limit = n
 			}
 		}
 		c.unsubscribeAfter(sub, limit)
-		c.gaveUp = true
+		c.unsubscribed = true
 		if c.tracing {
 			c.tracef("<-> [DELSUB %s]", sub.sid)
 		}
@@ -270,13 +268,13 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// answerPing answers PING. A PONG after UNSUB means that no message of the subscription follows, so
-// it may have to wait, but the reader does not. After the first one the client takes asynchronous
-// INFO, if it said so.
+// answerPing handles PING. A PONG after UNSUB promises that no message of the subscription follows:
+// it is deferred while other batches may hold one. After the first PONG a client of protocol 1
+// receives asynchronous INFO.
 func (c *client) answerPing(b *batch) closeReason {
-	if c.gaveUp {
-		c.gaveUp = false
-		b.flush() // others may be waiting for this batch
+	if c.unsubscribed {
+		c.unsubscribed = false
+		b.flush() // other connections may be waiting for this batch
 		if c.srv.grace.pinned() > 0 {
 			c.deferReplies()
 		}
@@ -289,19 +287,19 @@ func (c *client) answerPing(b *batch) closeReason {
 		return keepOpen
 	}
 	c.awaitReplies()
-	b.flush() // INFO, which others may send from now on, must come after PONG
+	b.flush() // asynchronous INFO, which may be sent from now on, must follow PONG
 	c.mu.Lock()
 	c.pinged = true
-	missed := c.infoMissed
-	c.infoMissed = false
+	pending := c.infoPending
+	c.infoPending = false
 	c.mu.Unlock()
-	if missed && c.opts.Protocol >= 1 {
+	if pending && c.opts.Protocol >= 1 {
 		b.reply(c.srv.infoFor(c))
 	}
 	return keepOpen
 }
 
-// info checks an INFO, which has no meaning from a client.
+// info handles INFO, which has no effect if a client sends it.
 func (c *client) info(o *op) closeReason {
 	if !json.Valid(o.args) {
 		c.errorf("INFO: invalid JSON: '%s'", printable(o.args))
@@ -310,20 +308,20 @@ func (c *client) info(o *op) closeReason {
 	return keepOpen
 }
 
-// infoChanged sends INFO to a client that takes it now, or remembers to.
+// infoChanged sends INFO to the client, after its first PONG at the earliest.
 func (c *client) infoChanged() {
 	c.mu.Lock()
 	ready := c.pinged && c.opts.Protocol >= 1
-	c.infoMissed = !c.pinged
+	c.infoPending = !c.pinged
 	c.mu.Unlock()
 	if ready {
 		c.send(c.srv.infoFor(c))
 	}
 }
 
-// leave takes the client out of the registry, into the memory of closed ones.
-func (c *client) leave(r closeReason, had map[string]*subscription) {
-	c.endLimit()
-	c.fileClosed(r, had)
+// unregister moves the client from the registry to the closed connections.
+func (c *client) unregister(r closeReason, subs map[string]*subscription) {
+	c.stopStepTimer()
+	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)
 }

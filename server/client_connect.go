@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -10,32 +11,54 @@ import (
 	"gnatsd/server/internal/access"
 )
 
-// sendInfo sends INFO and makes the TLS handshake, in the order that the settings
-// ask for. refused is why the client cannot stay, if it cannot: it is told
-// after INFO and before TLS, but never in clear where TLS comes first.
+// ConnectOptions are the fields of a CONNECT operation.
+type ConnectOptions struct {
+	Verbose       bool   `json:"verbose"`
+	Pedantic      bool   `json:"pedantic"`
+	Echo          bool   `json:"echo"`
+	TLSRequired   bool   `json:"tls_required"`
+	Authorization string `json:"auth_token"`
+	Username      string `json:"user"`
+	Password      string `json:"pass"`
+	Nkey          string `json:"nkey"` // public key
+	Signature     string `json:"sig"`  // of the nonce in INFO, made with the private key; base64
+	Name          string `json:"name"`
+	Lang          string `json:"lang"`
+	Version       string `json:"version"`
+	Protocol      int    `json:"protocol"`
+	Headers       bool   `json:"headers"`
+	NoResponders  bool   `json:"no_responders"`
+}
+
+// userName returns the nkey or user name that the client gave, "" if none.
+func (o *ConnectOptions) userName() string { return cmp.Or(o.Nkey, o.Username) }
+
+// sendInfo sends INFO and makes the TLS handshake, in the configured order. If refused is not
+// keepOpen, it is the reason to reject the client: sendInfo then returns it after INFO and before
+// TLS. Where TLS comes first, such a client gets no -ERR, which would be plain text.
 func (c *client) sendInfo(refused closeReason) closeReason {
-	g := c.srv.policy.Load()
-	if g.tls == nil {
+	p := c.srv.policy.Load()
+	if p.tls == nil {
 		c.send(c.srv.infoFor(c))
 		return refused
 	}
-	tlsFirst, begun := c.beginsTLS(g)
+	tlsFirst, read := c.beginsTLS(p)
 	if !tlsFirst {
 		if err := c.writeClear(c.srv.infoFor(c)); err != nil {
 			return closeWriteError
 		}
 	}
 	if refused != keepOpen {
-		c.mute = tlsFirst
+		c.omitErr = tlsFirst
 		return refused
 	}
-	if !tlsFirst && g.tlsOptional {
-		if begun = c.firstByte(g.tlsTimeout); !opensTLS(begun) {
-			c.unread(begun)
+	if !tlsFirst && p.tlsOptional {
+		if read = c.firstByte(p.tlsTimeout); !opensTLS(read) {
+			c.unread(read)
 			return keepOpen
 		}
 	}
-	if r := c.handshake(g, begun); r != keepOpen {
+	if r := c.handshake(p, read); r != keepOpen {
 		return r
 	}
 	if tlsFirst {
@@ -50,25 +73,25 @@ func (c *client) policy() *policy { return &c.srv.policy.Load().policy }
 // askHook implements authenticator.
 func (c *client) askHook(opts *ConnectOptions) *access.Identity {
 	v := &hookView{c: &c.conn, opts: opts}
-	return v.ask(c.srv.options().CustomClientAuthentication)
+	return v.identify(c.srv.options().CustomClientAuthentication)
 }
 
-// bound implements authenticator. Subscriptions that the client may not have any more end.
+// bound implements authenticator. It ends the subscriptions that the client may no longer have.
 func (c *client) bound(id *access.Identity, reply func(text string)) {
 	c.permissions.Store(id.Permissions)
 	c.recheck(reply)
 }
 
-// logRefused implements authenticator. The log says which user it was if there are several.
+// logRefused implements authenticator. It names the user if there is a list of users.
 func (c *client) logRefused(opts *ConnectOptions) {
 	if c.policy().auth.ListsUsers() {
-		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.who())))
+		c.errorf("authorization error - User \"%s\"", printable([]byte(opts.userName())))
 		return
 	}
 	c.errorf("authorization error")
 }
 
-// credentials implements authenticator: what the client showed in CONNECT and in TLS.
+// credentials implements authenticator. They come from CONNECT and from TLS.
 func (c *client) credentials(opts *ConnectOptions) *access.Credentials {
 	return &access.Credentials{
 		User:        opts.Username,
@@ -81,7 +104,7 @@ func (c *client) credentials(opts *ConnectOptions) *access.Credentials {
 	}
 }
 
-// certificate is that of the peer, nil unless TLS has verified it.
+// certificate returns the peer's certificate, nil unless TLS has verified it.
 func (c *client) certificate() *x509.Certificate {
 	if c.tls == nil {
 		return nil
@@ -92,8 +115,8 @@ func (c *client) certificate() *x509.Certificate {
 	return nil
 }
 
-// recheck ends the subscriptions that the permissions of the client do not allow any more. The
-// texts for the client go to reply.
+// recheck ends the subscriptions that the permissions of the client no longer allow. It calls reply
+// with an -ERR for each.
 func (c *client) recheck(reply func(text string)) {
 	p := c.permissions.Load()
 	ended := c.recheckSubs(
@@ -107,7 +130,7 @@ func (c *client) recheck(reply func(text string)) {
 	}
 }
 
-// user is the name that logs and pages show for the client.
+// user returns the user name that logs and monitoring pages show for the client.
 func (c *client) user() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,11 +141,11 @@ func (c *client) userLocked() string {
 	if c.login != nil && c.login.Name != "" {
 		return c.login.Name
 	}
-	return c.opts.who()
+	return c.opts.userName()
 }
 
-// connectError is an error in the JSON of CONNECT, without the value that caused
-// it: that may be a password.
+// connectError returns an error in the JSON of CONNECT without the value that caused it, which may
+// be a password.
 func connectError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {

@@ -6,24 +6,24 @@ import (
 	"gnatsd/server/internal/access"
 )
 
-// mayPublish decides about a publication. Without permissions it costs no call.
+// mayPublish decides whether the client may publish to a subject.
 func (c *client) mayPublish(subject []byte) access.Decision {
 	switch p := c.permissions.Load(); {
 	case p != nil:
-		return c.published.CanPublish(p, subject)
+		return c.decisions.CanPublish(p, subject)
 	case access.Reserved(subject):
 		return p.CanPublish(subject)
 	}
 	return access.Decision{}
 }
 
-// denyPublish answers a publication that d refuses.
+// denyPublish answers and logs a publication that d denies.
 func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
 	c.refuse(b, publishRefusal(string(subject)))
 	c.errorf("%s", publishViolation(c.user(), string(subject), d))
 }
 
-// maySubscribe decides about a SUB and answers one that is refused.
+// maySubscribe reports whether p allows a SUB. It answers and logs one that is denied.
 func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
 	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
 	if o.words == 3 {
@@ -38,13 +38,13 @@ func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
 	return false
 }
 
-// publishRefusal is the text of the -ERR for a refused PUB.
+// publishRefusal returns the text of the -ERR for a denied PUB.
 func publishRefusal(subject string) string {
 	return fmt.Sprintf(wirePublishDenied, subject)
 }
 
-// subscribeRefusal is the text of the -ERR for a SUB refused by d. It names the queue only if an
-// entry that speaks of queues decided.
+// subscribeRefusal returns the text of the -ERR for a SUB denied by d. It names the queue only if
+// the entry that decided has one.
 func subscribeRefusal(subject, queue string, d access.Decision) string {
 	text := fmt.Sprintf(wireSubscribeDenied, subject)
 	if queue != "" && d.NamesQueue() {
@@ -53,12 +53,12 @@ func subscribeRefusal(subject, queue string, d access.Decision) string {
 	return text
 }
 
-// publishViolation is the log line for a refused PUB.
+// publishViolation returns the log line for a denied PUB.
 func publishViolation(user, subject string, d access.Decision) string {
 	return fmt.Sprintf("Publish Violation - User %q, Subject %q: %s", user, subject, d)
 }
 
-// subscribeViolation is the log line for a refused SUB.
+// subscribeViolation returns the log line for a denied SUB.
 func subscribeViolation(user, subject, queue, sid string, d access.Decision) string {
 	line := fmt.Sprintf("Subscription Violation - User %q, Subject %q, SID %s", user, subject, sid)
 	if queue != "" {

@@ -10,22 +10,22 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// clientPolicy is who may connect to the client port, and how.
+// clientPolicy decides who may connect to the client port, and how.
 type clientPolicy struct {
 	policy
-	monitorTLS  *tlsfiles.Holder // the TLS of the client port for HTTPS; nil without
-	tlsTimeout  time.Duration
-	tlsFirst    bool          // INFO is sent inside TLS
-	tlsFallback time.Duration // unless the client does not begin for so long; 0 = in any case
-	tlsOptional bool          // a client may do without
-	tlsVerify   bool          // certificates are demanded
+	monitorTLS  *tlsfiles.Holder // the same certificates for HTTPS monitoring; nil without TLS
+	tlsTimeout  time.Duration    // for the handshake
+	tlsFirst    bool             // INFO is sent inside TLS
+	tlsFallback time.Duration    // with tlsFirst: INFO is sent in clear to clients that do not begin TLS within this time; 0 = never
+	tlsOptional bool             // clients may connect without TLS
+	tlsVerify   bool             // clients must have a certificate
 }
 
-// newClientPolicy checks and compiles what o says about clients.
+// newClientPolicy checks and compiles the settings of the client port.
 func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
 	auth, warnings, err := access.NewPolicy(clientLogin(o), s.verifier)
-	if wrong, ok := errors.AsType[*access.SettingError](err); ok {
-		return nil, &settingError{wrong.Setting, wrong.Err}
+	if e, ok := errors.AsType[*access.SettingError](err); ok {
+		return nil, &settingError{e.Setting, e.Err}
 	}
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
 	return p, nil
 }
 
-// prepareTLS makes the holders of certificates.
+// prepareTLS checks the TLS settings and makes the holders of certificates.
 func (p *clientPolicy) prepareTLS(o *Options) error {
 	config, files := o.TLSConfig, o.tlsFiles
 	if config == nil {
@@ -67,7 +67,7 @@ func (p *clientPolicy) prepareTLS(o *Options) error {
 		}
 	}
 	if o.AllowNonTLS && (o.TLSMap || config.ClientAuth >= tls.RequireAnyClientCert || o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0) {
-		return errors.New("allow_non_tls lets clients in without TLS: it cannot go with verify, verify_and_map or handshake_first: true")
+		return errors.New("allow_non_tls lets clients connect without TLS: it cannot be combined with verify, verify_and_map or handshake_first: true")
 	}
 	p.tls, p.monitorTLS = tlsfiles.NewHolder(config, tlsfiles.Clients), tlsfiles.NewHolder(config, tlsfiles.Monitoring)
 	p.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert
@@ -75,7 +75,7 @@ func (p *clientPolicy) prepareTLS(o *Options) error {
 	return nil
 }
 
-// describe puts into INFO what is asked of clients.
+// describe sets the fields of INFO that say what the server requires of clients.
 func (p *clientPolicy) describe(info *Info) {
 	info.AuthRequired = p.auth.Required()
 	info.TLSRequired = p.tls != nil && !p.tlsOptional
@@ -83,8 +83,8 @@ func (p *clientPolicy) describe(info *Info) {
 	info.TLSVerify = p.tls != nil && p.tlsVerify
 }
 
-// setClientPolicy replaces the policy of clients. INFO must be renewed too. Clients that may not
-// connect any more are closed, subscriptions that are not allowed any more end.
+// setClientPolicy replaces the policy of clients. The caller must renew INFO, too. Clients that may
+// no longer connect are disconnected, subscriptions that are no longer allowed end.
 func (s *Server) setClientPolicy(p *clientPolicy) {
 	before := s.policy.Swap(p)
 	if before == nil {
@@ -94,27 +94,28 @@ func (s *Server) setClientPolicy(p *clientPolicy) {
 	for _, c := range s.clients.all() {
 		clients = append(clients, &c.conn)
 	}
-	s.replaced(&before.policy, &p.policy, s.watchClientCerts, clients)
+	s.policyReplaced(&before.policy, &p.policy, s.watchClientCerts, clients)
 }
 
-// watchClientCerts watches the certificate files of the client port.
+// watchClientCerts starts to watch the certificate files of the client port.
 func (s *Server) watchClientCerts() {
 	p := s.policy.Load()
 	s.watch(&p.policy, p.tls, p.monitorTLS)
 }
 
-// certExpiry warns of a certificate of which little is left.
+// certExpiry returns a warning if the certificate has expired or expires within certNotice, else
+// "".
 func (p *clientPolicy) certExpiry(now time.Time) string {
 	end := tlsfiles.NotAfter(p.tls.Current())
 	switch left := end.Sub(now); {
 	case end.IsZero() || left > certNotice:
 		return ""
 	case left <= 0:
-		return fmt.Sprintf("The TLS certificate has expired on %s: clients will refuse it", end.Format(time.DateOnly))
+		return fmt.Sprintf("The TLS certificate expired on %s: clients will reject it", end.Format(time.DateOnly))
 	default:
 		return fmt.Sprintf("The TLS certificate expires on %s", end.Format(time.DateOnly))
 	}
 }
 
-// certNotice is how long before its end a certificate is warned of at start.
+// certNotice is how long before a certificate expires the log warns of it at start.
 const certNotice = 14 * 24 * time.Hour

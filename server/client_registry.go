@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// registry holds the clients that are connected.
+// registry holds the connected clients.
 type registry struct {
-	mu    sync.Mutex
-	byID  map[uint64]*client
-	limit int  // clients; negative = unlimited
-	shut  bool // none may come
+	mu     sync.Mutex // guards what follows
+	byID   map[uint64]*client
+	limit  int  // of clients; negative = unlimited
+	closed bool // no more clients are added
 }
 
-// slots hands out small numbers that are unique among the connections alive,
-// for tables indexed by connection.
+// slots assigns small numbers that are unique among the open connections, for tables indexed by
+// connection.
 type slots struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards what follows
 	next uint32
 	free []uint32
 }
@@ -39,11 +39,11 @@ func (s *slots) give(slot uint32) {
 	s.free = append(s.free, slot)
 }
 
-// add registers a client. The reason it returns says why not, if not keepOpen.
+// add registers a client. If it cannot, it returns the reason to reject the client, else keepOpen.
 func (r *registry) add(c *client) closeReason {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.shut {
+	if r.closed {
 		return closeShutdown
 	}
 	if r.limit >= 0 && len(r.byID) >= r.limit {
@@ -56,8 +56,8 @@ func (r *registry) add(c *client) closeReason {
 	return keepOpen
 }
 
-// setLimit changes how many clients there may be, and returns those that are too
-// many, chosen at random.
+// setLimit changes how many clients may be connected. It returns the clients above the limit,
+// chosen at random.
 func (r *registry) setLimit(limit int) (excess []*client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +88,7 @@ func (r *registry) find(id uint64) *client {
 	return r.byID[id]
 }
 
-// all returns the clients that are connected, in no order.
+// all returns the connected clients, in no order.
 func (r *registry) all() []*client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,10 +105,10 @@ func (r *registry) len() int {
 	return len(r.byID)
 }
 
-// shutdown refuses further clients and returns those that are connected.
+// shutdown makes add reject further clients, and returns the connected ones.
 func (r *registry) shutdown() []*client {
 	r.mu.Lock()
-	r.shut = true
+	r.closed = true
 	r.mu.Unlock()
 	return r.all()
 }

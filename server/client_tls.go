@@ -7,36 +7,37 @@ import (
 	"time"
 )
 
-// This file is the TLS of clients. Where the settings leave it to them they begin in one of three
-// ways: INFO and then TLS, TLS and then INFO, or no TLS at all. The first byte says which.
+// This file is the TLS of clients. Depending on the settings a connection begins with INFO and then
+// TLS, with TLS and then INFO, or without TLS. Where the settings allow several, the first byte
+// that the client sends decides.
 
 // tlsRecordHandshake is the first byte of every TLS connection. No operation of the protocol
 // begins with it.
 const tlsRecordHandshake = 0x16
 
-// opensTLS reports whether a client that begins with first wants TLS.
+// opensTLS reports whether bytes that a client sent first are the beginning of TLS.
 func opensTLS(first []byte) bool { return len(first) > 0 && first[0] == tlsRecordHandshake }
 
-// beginsTLS reports whether TLS comes before INFO, and returns what was read of the client to
-// find out.
-func (c *client) beginsTLS(g *clientPolicy) (first bool, read []byte) {
-	if !g.tlsFirst || g.tlsFallback == 0 {
-		return g.tlsFirst, nil
+// beginsTLS reports whether the handshake comes before INFO, and returns what it read from the
+// client to find out.
+func (c *client) beginsTLS(p *clientPolicy) (first bool, read []byte) {
+	if !p.tlsFirst || p.tlsFallback == 0 {
+		return p.tlsFirst, nil
 	}
-	read = c.firstByte(g.tlsFallback)
-	if g.tlsOptional && len(read) > 0 && !opensTLS(read) {
+	read = c.firstByte(p.tlsFallback)
+	if p.tlsOptional && len(read) > 0 && !opensTLS(read) {
 		c.unread(read)
 		return false, nil
 	}
 	return len(read) > 0, read
 }
 
-// firstByte waits for the first byte of the client, at most for limit. It returns none if none
-// came, whatever the reason: the next read will return it.
+// firstByte waits at most limit for the first byte from the client, and returns it. It returns
+// nothing after a timeout or an error; the next read reports the error.
 func (c *client) firstByte(limit time.Duration) []byte {
 	c.nc.SetReadDeadline(time.Now().Add(limit))
 	defer c.resumeReading()
-	if c.ended() { // its deadline, which wakes the reader, came before ours
+	if c.ended() { // close set its deadline before SetReadDeadline above replaced it
 		return nil
 	}
 	first := make([]byte, 1)
@@ -44,15 +45,15 @@ func (c *client) firstByte(limit time.Duration) []byte {
 	return first[:n]
 }
 
-// handshake makes the TLS handshake. read is what was read of the client before.
-func (c *client) handshake(g *clientPolicy, read []byte) closeReason {
+// handshake makes the TLS handshake. read is what was read from the client before.
+func (c *client) handshake(p *clientPolicy, read []byte) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, g.tls.Accepting(), g.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:
 		return keepOpen
-	case c.ended(): // the reason it was closed for counts
+	case c.ended(): // it already has a reason
 	case isTimeout(err):
 		c.errorf("TLS handshake timeout")
 	default:
@@ -61,7 +62,7 @@ func (c *client) handshake(g *clientPolicy, read []byte) closeReason {
 	return closeTLSFailure
 }
 
-// unreadConn is a connection that returns first before anything else.
+// unreadConn is a connection whose reads return first before what is on the socket.
 type unreadConn struct {
 	net.Conn
 	first []byte // owned by the reader

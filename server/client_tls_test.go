@@ -7,7 +7,7 @@ import (
 
 func TestModesOfTLSThatCannotBe(t *testing.T) {
 	t.Parallel()
-	const open = "allow_non_tls lets clients in without TLS: it cannot go with verify, verify_and_map or handshake_first: true"
+	const open = "allow_non_tls lets clients connect without TLS: it cannot be combined with verify, verify_and_map or handshake_first: true"
 	for _, tt := range []struct {
 		name   string
 		change func(o *Options)

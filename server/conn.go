@@ -19,57 +19,57 @@ import (
 	"gnatsd/sublist"
 )
 
-// conn is what a client and a route have in common: a socket, a reader that
-// owns it, a way out, subscriptions and the end.
+// conn is what clients and routes have in common: a socket, a reader, a write queue, subscriptions,
+// login and teardown.
 //
-// Its life is serve: receive, work, and again; then teardown. The goroutine
-// that runs serve is the only one that reads, acts and tears down. Everybody
-// else may push to out, or ask for the end with close.
+// The reader is the goroutine that runs serve: receive and work in turn, then teardown. It alone
+// reads, acts on operations and tears down. Other goroutines may push to out, and ask the reader to
+// end with close.
 type conn struct {
 	// Set once, before the reader starts.
 	srv        *Server
 	id         uint64
-	slot       uint32 // index in the registry; free for another after teardown
+	slot       uint32 // small number, assigned to another connection after teardown
 	role       role
-	ops        operator      // what this role does with operations
+	ops        operator      // acts on the operations of this role
 	auth       authenticator // the login of this role; nil if it has none
-	nc         net.Conn      // the socket; what goes over it, TLS included, is link's
+	nc         net.Conn      // the socket; link reads and writes it, with TLS if there is any
 	link       netio.Link
 	start      int64  // UnixNano
 	tracing    bool   // sampled when the connection was made
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
 
 	// Owned by the reader.
-	in        netio.ReadBuffer
-	readLimit int                            // bytes asked for in one read
-	cursor    *sublist.Cursor[*subscription] // nil until it publishes
-	noEcho    bool                           // its own messages do not come back
-	moving    bool                           // set up: the reader moves to a small stack
-	locked    bool                           // nothing but CONNECT is listened to
-	mute      bool                           // it ends without a word
-	limit     *admission.Timer               // of the step of its way in that it is at; nil if there is none
-	deferred  *deferredReplies               // nil while replies go out at once
-	routedTo  map[string]*subscription       // by route id, of queues; see queueMember
-	announced int64                          // number of its latest subscription that routes are told; 0 = none
+	in              netio.ReadBuffer
+	readLimit       int                            // bytes of one read
+	cursor          *sublist.Cursor[*subscription] // nil until it publishes
+	noEcho          bool                           // it does not receive its own messages
+	freshStack      bool                           // serve continues on a new goroutine
+	unauthenticated bool                           // only CONNECT is accepted
+	omitErr         bool                           // no -ERR is sent when it closes
+	stepTimer       *admission.Timer               // limits the current step before the login; nil if there is none
+	deferred        *deferredReplies               // nil while replies are sent at once
+	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
+	announced       int64                          // sequence number of its latest subscription that routes are sent; 0 = none
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	subs  map[string]*subscription // by sid
-	gone  bool                     // subscriptions were dropped, none may come
-	ping  pinger
-	login *access.Identity // what it is bound to; nil before its login
-	// opts is what the peer showed in CONNECT; nil before. Only the reader changes it, and may
-	// read it without mu; what it points to never changes.
+	mu          sync.Mutex
+	subs        map[string]*subscription // by sid
+	subsDropped bool                     // at teardown; none are added any more
+	ping        pinger
+	login       *access.Identity // what it is bound to; nil before its login
+	// opts are the options of the last CONNECT; nil if a route has sent none. Only the reader
+	// changes them, and may read them without mu; what opts points to never changes.
 	opts *ConnectOptions
 	// Set by the reader, once, when the TLS handshake is complete.
 	tls                   *tls.Conn // nil without TLS, and before
-	tlsVersion, tlsCipher uint16    // 0 without it
+	tlsVersion, tlsCipher uint16    // 0 without TLS
 
 	// Atomic.
-	headers    atomic.Bool                        // the peer takes HMSG
-	ending     atomic.Uint32                      // closeReason; 0 while it lives
-	abort      atomic.Pointer[context.CancelFunc] // what the reader waits for, if not the socket
-	lag        atomic.Pointer[netio.Stats]        // how far behind a slow consumer was
+	headers    atomic.Bool                        // the peer supports HMSG
+	ending     atomic.Uint32                      // closeReason; 0 while it is open
+	abort      atomic.Pointer[context.CancelFunc] // cancels what the reader waits for, if not the socket
+	slowStats  atomic.Pointer[netio.Stats]        // of out when it became a slow consumer; else nil
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
@@ -77,25 +77,25 @@ type conn struct {
 	out netio.WriteQueue
 }
 
-// operator is a role: it acts on framed operations.
+// operator acts on the operations of one role.
 type operator interface {
-	// do acts on one operation. Any other result than keepOpen closes the connection.
+	// do acts on one operation. Any result but keepOpen closes the connection.
 	do(o *op, b *batch) closeReason
-	// answersEach reports whether every single operation has to be answered.
+	// answersEach reports whether every single operation is answered.
 	answersEach() bool
-	// leave is called once, by the reader, when the connection has ended. had are
-	// the subscriptions it had until then.
-	leave(reason closeReason, had map[string]*subscription)
-	// identity says who the peer is, for the log: name and user.
-	identity() string
-	// label is the word for the role's connections in the log.
+	// unregister is called once, by the reader, at teardown. subs are the subscriptions that the
+	// connection had.
+	unregister(reason closeReason, subs map[string]*subscription)
+	// describePeer returns who the peer is, for the log.
+	describePeer() string
+	// label returns what the log calls connections of this role.
 	label() string
 }
 
-// aLongTimeAgo is a deadline that wakes whoever waits.
+// aLongTimeAgo is a deadline that ends a read which is waiting.
 var aLongTimeAgo = time.Unix(1, 0)
 
-// init prepares a connection. The role's fields are set by its constructor.
+// init prepares a connection. The constructor of its role sets the other fields.
 func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.srv, c.role, c.ops = s, r, ops
 	c.id = s.nextID.Add(1)
@@ -117,28 +117,27 @@ func (c *conn) peer() (host string, port int) {
 	return tcp.IP.String(), tcp.Port
 }
 
-// serve runs the connection until it ends.
+// serve is the reader: it runs the connection until it ends.
 //
-// Setting up a connection (INFO, TLS, CONNECT) takes much more stack than
-// waiting does, and stacks shrink late. So once the connection is set up it
-// goes on, one time, on a goroutine that starts small.
+// INFO, TLS and CONNECT take much more stack than waiting does, and stacks shrink late. So after
+// the first CONNECT serve continues, once, on a new goroutine, whose stack is small.
 func (c *conn) serve() {
 	for c.receive() {
 		if r := c.work(); r != keepOpen {
 			c.close(r)
 			break
 		}
-		if c.moving {
-			c.moving = false
-			go c.serve() // the reader from here on; this one ends
+		if c.freshStack {
+			c.freshStack = false
+			go c.serve() // replaces this goroutine as the reader; ends with teardown
 			return
 		}
 	}
 	c.teardown()
 }
 
-// receive waits for bytes that are worth looking at. It reports false when the
-// connection has ended.
+// receive reads until there may be a whole operation. It reports false when the connection has
+// ended.
 func (c *conn) receive() bool {
 	for {
 		_, err := c.link.Recv(&c.in, c.readLimit)
@@ -159,7 +158,7 @@ func (c *conn) receive() bool {
 	}
 }
 
-// readerScratch is what a reader borrows while it acts on what it has read.
+// readerScratch is memory that a reader borrows while it acts on what it has read.
 type readerScratch struct {
 	op     op
 	limits frameLimits
@@ -170,8 +169,8 @@ func newReaderScratch(s *Server) *readerScratch {
 	return &readerScratch{batch: batch{srv: s, groupOf: map[*sublist.Set[*subscription]]uint32{}}}
 }
 
-// work acts on the operations that have been read. Everything they cause has been handed over
-// when it returns.
+// work acts on the operations that have been read. When it returns, everything that they cause is
+// in the write queues.
 func (c *conn) work() closeReason {
 	c.srv.io.BusyPoll.Begin()
 	w := c.srv.scratch.Get().(*readerScratch)
@@ -181,7 +180,7 @@ func (c *conn) work() closeReason {
 	b, o := &w.batch, &w.op
 	for !c.in.Incomplete() {
 		unread := c.in.Unread()
-		if c.locked {
+		if c.unauthenticated {
 			if r := c.beforeLogin(unread[0]); r != keepOpen {
 				return r
 			}
@@ -212,7 +211,7 @@ func (c *conn) work() closeReason {
 	return keepOpen
 }
 
-// endWork flushes the batch and gives the scratch memory back.
+// endWork flushes the batch and returns the scratch memory.
 func (c *conn) endWork(w *readerScratch) {
 	w.batch.end()
 	w.op = op{}
@@ -222,19 +221,19 @@ func (c *conn) endWork(w *readerScratch) {
 	c.srv.io.BusyPoll.End()
 }
 
-// frameLimits are what the framing of the connection depends on now.
+// frameLimits returns what the framing of the connection depends on at present.
 func (c *conn) frameLimits() frameLimits {
 	opts := c.srv.options()
 	l := frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
-	if c.role == roleRoute && !c.locked { // before the login a route may cost no more than a client
+	if c.role == roleRoute && !c.unauthenticated { // before the login the limits of clients apply
 		l = routeFrameLimits(opts)
 	}
 	l.single = c.tracing || c.ops.answersEach()
 	return l
 }
 
-// withoutJSON returns what precedes an opening brace or quote in what looks like
-// a misspelled CONNECT, or its JSON alone: what follows may be a password.
+// withoutJSON returns the text before the first brace or quote, if text looks like a misspelled
+// CONNECT or begins with its JSON: what follows may be a password.
 func withoutJSON(text []byte) []byte {
 	at := bytes.IndexAny(text, `{"`)
 	if at >= 0 && (at == 0 || upper(text[0]) == 'C') {
@@ -243,8 +242,8 @@ func withoutJSON(text []byte) []byte {
 	return text
 }
 
-// frameEnds says how each framing error ends a connection.
-var frameEnds = [...]closeReason{
+// frameCloseReasons are the reasons to close a connection after a framing error.
+var frameCloseReasons = [...]closeReason{
 	frameUnknown:   closeUnknownOp,
 	frameArgs:      closeBadArgs,
 	frameSize:      closeBadArgs,
@@ -253,7 +252,7 @@ var frameEnds = [...]closeReason{
 	framePayload:   closeMaxPayload,
 }
 
-// badFrame logs bytes that are no operation, and says how that ends.
+// badFrame logs a framing error and returns the reason to close the connection.
 func (c *conn) badFrame(err frameError, o *op) closeReason {
 	switch err {
 	case frameUnknown:
@@ -268,10 +267,10 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 	case framePayload:
 		c.errorf("maximum payload exceeded: %s vs %d", printable(o.word[o.words-1]), c.srv.options().MaxPayload)
 	}
-	return frameEnds[err]
+	return frameCloseReasons[err]
 }
 
-// parserNames are what the classic broker calls its argument parsers in logs.
+// parserNames are the names of argument parsers in log lines of gnatsd 1.x.
 var parserNames = [verbCount]string{
 	verbHmsg:  "processRoutedHeaderMsgArgs",
 	verbHpub:  "processHeaderPub",
@@ -281,23 +280,23 @@ var parserNames = [verbCount]string{
 	verbUnsub: "processUnsub",
 }
 
-// maxPrinted bounds how much of a peer's text goes into an error line.
+// maxPrinted bounds the bytes of a peer's text in a log line.
 const maxPrinted = 128
 
-// printable returns text for a log line: control bytes escaped, cut.
+// printable returns text for a log line: cut at maxPrinted bytes, with control bytes escaped.
 func printable(text []byte) string {
 	return conf.Printable(string(text[:min(len(text), maxPrinted)]))
 }
 
-// counted adds the messages of a batch that ended at now (UnixNano).
-func (c *conn) counted(msgs, bytes, now int64) {
+// countIn counts the messages received in a batch that ended at now (UnixNano).
+func (c *conn) countIn(msgs, bytes, now int64) {
 	c.inMsgs.Add(msgs)
 	c.inBytes.Add(bytes)
 	c.srv.counters.in(msgs, bytes)
 	c.lastActive.Store(now)
 }
 
-// match returns who is subscribed to a subject.
+// match returns the subscriptions that a subject matches.
 func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 	if c.cursor == nil {
 		c.cursor = new(sublist.Cursor[*subscription])
@@ -305,25 +304,25 @@ func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 	return c.cursor.Match(c.srv.subs, subject)
 }
 
-// flushCursor adds what was matched to the statistics.
+// flushCursor adds the matches counted by the cursor to the statistics.
 func (c *conn) flushCursor() {
 	if c.cursor != nil {
 		c.cursor.Flush(c.srv.subs)
 	}
 }
 
-// active notes that the connection did something that matters.
-func (c *conn) active() { c.lastActive.Store(time.Now().UnixNano()) }
+// markActive sets the time of the last activity to now.
+func (c *conn) markActive() { c.lastActive.Store(time.Now().UnixNano()) }
 
-// close asks the connection to end. The first reason counts. It may be called
-// from anywhere and does not wait.
+// close asks the reader to end the connection, and does not wait for it. The first reason counts.
+// Any goroutine may call it.
 func (c *conn) close(r closeReason) {
 	if c.ending.CompareAndSwap(0, uint32(r)) {
 		c.wake()
 	}
 }
 
-// wake ends whatever the reader waits for.
+// wake ends what the reader waits for.
 func (c *conn) wake() {
 	c.nc.SetReadDeadline(aLongTimeAgo)
 	if cancel := c.abort.Load(); cancel != nil {
@@ -331,8 +330,8 @@ func (c *conn) wake() {
 	}
 }
 
-// abortable returns a context that ends when the connection is closed, for
-// waiting on something else than its socket. done must be called.
+// abortable returns a context that is canceled when the connection is closed, for the reader to
+// wait for something other than the socket. It must call done afterwards.
 func (c *conn) abortable() (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.abort.Store(&cancel)
@@ -345,16 +344,16 @@ func (c *conn) abortable() (ctx context.Context, done func()) {
 	}
 }
 
-// setLimit ends the connection for a reason unless endLimit is called in time.
-func (c *conn) setLimit(d time.Duration, r closeReason) {
-	c.limit = c.srv.limiter.AfterFunc(d, func() { c.close(r) })
+// startStepTimer closes the connection for a reason unless stopStepTimer is called within d.
+func (c *conn) startStepTimer(d time.Duration, r closeReason) {
+	c.stepTimer = c.srv.limiter.AfterFunc(d, func() { c.close(r) })
 }
 
-// endLimit ends what setLimit began, if anything.
-func (c *conn) endLimit() {
-	if c.limit != nil {
-		c.limit.Stop()
-		c.limit = nil
+// stopStepTimer stops the timer, if there is one.
+func (c *conn) stopStepTimer() {
+	if c.stepTimer != nil {
+		c.stepTimer.Stop()
+		c.stepTimer = nil
 	}
 }
 
@@ -362,32 +361,32 @@ func (c *conn) ended() bool { return c.ending.Load() != 0 }
 
 func (c *conn) reason() closeReason { return closeReason(c.ending.Load()) }
 
-// finishWait bounds how long what is queued may take to go out at the end.
+// finishWait bounds the time that teardown waits for the write queue to be written.
 const finishWait = time.Second
 
-// teardown ends the connection. It is the reader's last act.
+// teardown ends the connection. The reader calls it last.
 func (c *conn) teardown() {
 	r := c.reason()
 	row := &closeRows[r]
 	c.stopPing()
-	had := c.dropSubs()
+	subs := c.dropSubs()
 	c.flushCursor()
-	c.logEnd(row)
-	c.ops.leave(r, had)
+	c.logClose(row)
+	c.ops.unregister(r, subs)
 	wait := finishWait
 	if r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal || r == closeWriteError {
 		wait = 0
 	}
-	words := row.wire != "" && !c.mute
-	if words {
+	sendErr := row.wire != "" && !c.omitErr
+	if sendErr {
 		c.sendErr(row.wire)
 	}
 	c.out.Finish(wait)
-	if words || row.linger {
+	if sendErr || row.linger {
 		c.linger()
 	}
 	if wait == 0 {
-		c.nc.Close() // TLS would want to say goodbye, to a peer that does not listen
+		c.nc.Close() // else TLS would wait to send close_notify to a peer that does not read
 	}
 	c.link.Conn().Close()
 	c.in.Clear()
@@ -396,7 +395,7 @@ func (c *conn) teardown() {
 	c.srv.conns.Done()
 }
 
-func (c *conn) logEnd(row *closeRow) {
+func (c *conn) logClose(row *closeRow) {
 	switch row.level {
 	case levelDebug:
 		c.debugf("%s", row.log)
@@ -405,8 +404,8 @@ func (c *conn) logEnd(row *closeRow) {
 	}
 }
 
-// linger lets the peer read the last words: closing a socket with unread input
-// resets it, and may take them away again. It reads on for a moment.
+// linger lets the peer read the -ERR: closing a socket with unread input resets the connection, and
+// the peer may lose what it has not read. So linger discards input for up to lingerTime.
 func (c *conn) linger() {
 	nc := c.link.Conn()
 	half, ok := nc.(interface{ CloseWrite() error })
@@ -424,13 +423,13 @@ func (c *conn) linger() {
 	}
 }
 
-// Bounds of linger.
+// Bounds of linger, in time and bytes.
 const (
 	lingerTime  = 200 * time.Millisecond
 	lingerBytes = 4 << 20
 )
 
-// send queues text for the peer from any goroutine.
+// send queues text for the peer. Any goroutine may call it.
 func (c *conn) send(text string) {
 	c.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(text)}}, Bytes: len(text)})
 }
@@ -443,7 +442,7 @@ func (c *conn) sendErr(text string) {
 	c.send("-ERR '" + text + "'\r\n")
 }
 
-// SlowConsumer ends a connection that has exceeded a limit of its write queue.
+// SlowConsumer implements netio.Owner: the connection has exceeded a limit of its write queue.
 func (c *conn) SlowConsumer(exceeded netio.Limit) {
 	if exceeded == netio.LimitDeadline {
 		c.slowConsumer(closeSlowDeadline)
@@ -452,13 +451,13 @@ func (c *conn) SlowConsumer(exceeded netio.Limit) {
 	c.slowConsumer(closeSlowPending)
 }
 
-// slowConsumer ends a connection that does not take what it subscribed to.
+// slowConsumer closes a connection that does not keep up, and logs it.
 func (c *conn) slowConsumer(r closeReason) {
 	if c.ended() {
 		return
 	}
 	stats := c.out.Stats()
-	c.lag.CompareAndSwap(nil, &stats) // before the end: the closed record tells it
+	c.slowStats.CompareAndSwap(nil, &stats) // first: the record of the closed connection has it
 	if !c.ending.CompareAndSwap(0, uint32(r)) {
 		return
 	}
@@ -467,17 +466,17 @@ func (c *conn) slowConsumer(r closeReason) {
 	c.wake()
 }
 
-// WriteFailed ends a connection whose socket is broken.
+// WriteFailed implements netio.Owner: a write to the socket failed.
 func (c *conn) WriteFailed(err error) {
 	if isTimeout(err) {
-		return // the slow consumer it is has been closed
+		return // SlowConsumer has been called
 	}
 	c.debugf("Error flushing: %v", err)
 	c.close(closeWriteError)
 }
 
-// isTimeout reports whether err is a deadline that passed.
+// isTimeout reports whether err says that a deadline has passed.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// isEOF reports whether err says that the peer closed.
+// isEOF reports whether err says that the peer has closed the connection.
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }

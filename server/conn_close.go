@@ -1,11 +1,10 @@
 package server
 
-// This file is the table of ends: why a connection is closed, what its peer is
-// told, what the log says and what /connz shows. The texts are interface facts
-// of the classic broker; clients treat an unknown -ERR as fatal, so none is
-// ever invented.
+// This file is the table of reasons to close a connection: the -ERR that the peer is sent, the line
+// in the log and the text in /connz. The texts are those of gnatsd 1.x; clients treat an unknown
+// -ERR as fatal, so there are no others.
 
-// closeReason says why a connection ends. The zero value means that it goes on.
+// closeReason is why a connection is closed. The zero value means that it stays open.
 type closeReason uint8
 
 const (
@@ -38,7 +37,7 @@ const (
 	closeCount
 )
 
-// logLevel is how loud a line of the log is.
+// logLevel is the level of a line in the log.
 type logLevel uint8
 
 const (
@@ -51,18 +50,13 @@ const (
 	levelFatal
 )
 
-// closeRow describes one reason: its name in /connz, the text of the -ERR that
-// the peer gets ("" for none) and the line in the log ("" if whoever found the
-// reason logs it with its details).
+// closeRow describes one reason.
 type closeRow struct {
-	name  string
-	wire  string
-	log   string
-	level logLevel
-
-	// linger says that the peer gets a moment to read what it was sent last,
-	// besides wire.
-	linger bool
+	name   string   // in /connz
+	wire   string   // text of the -ERR that is sent; "" = none
+	log    string   // line in the log; "" = none, or it was logged with details before
+	level  logLevel // of log
+	linger bool     // the peer gets time to read what it was sent last, even without an -ERR
 }
 
 var closeRows = [closeCount]closeRow{
@@ -94,7 +88,7 @@ var closeRows = [closeCount]closeRow{
 	closeLameDuck:       {name: "Server Shutdown"},
 }
 
-// String is the name of the reason in /connz.
+// String returns the name of the reason in /connz.
 func (r closeReason) String() string { return closeRows[r].name }
 
 // Texts of an -ERR that leaves the connection open.

@@ -12,18 +12,17 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// This file is the login of clients and of routes that were accepted: waiting for credentials,
-// checking them, binding the connection to the identity they prove, and doing so again when a
-// reload changes who may connect.
+// This file is the login of clients and of accepted routes: it waits for CONNECT, checks the
+// credentials, binds the connection to an identity, and checks it again when a reload changes who
+// may connect.
 
-// policy is who may connect to one port, and with which certificates: the part of the options that
-// clients and routes have in common and that is compiled before it is used. It does not change; a
-// reload makes another.
+// policy decides who may connect to a port, and has its certificates: it is compiled from the
+// settings that clients and routes have in common. It does not change; a reload replaces it.
 type policy struct {
 	auth        *access.Policy
-	authTimeout time.Duration    // for CONNECT, once INFO and TLS are done
+	authTimeout time.Duration    // for CONNECT, after INFO and TLS
 	tls         *tlsfiles.Holder // nil without TLS
-	tlsFiles    *TLSConfigOpts   // nil if a program made the configuration
+	tlsFiles    *TLSConfigOpts   // nil if a program made the TLS configuration
 	warnings    []string         // for the log at start
 
 	stopWatch context.CancelFunc // nil until the server runs; guarded by the reload lock
@@ -31,24 +30,25 @@ type policy struct {
 
 // authenticator is what the login needs of a role.
 type authenticator interface {
-	// policy returns the one in force.
+	// policy returns the policy in force.
 	policy() *policy
-	// credentials are what the peer has shown in opts, nil for nothing, and otherwise.
+	// credentials returns those in opts, which may be nil, in TLS and in the nonce.
 	credentials(opts *ConnectOptions) *access.Credentials
-	// askHook lets the embedder decide. It returns nil to refuse the connection.
+	// askHook calls the embedder's hook. It returns nil to reject the connection.
 	askHook(opts *ConnectOptions) *access.Identity
-	// bound is called when the connection has got an identity. Texts for the peer go to reply.
+	// bound is called after the connection was bound to an identity. It calls reply with protocol
+	// lines for the peer.
 	bound(id *access.Identity, reply func(text string))
-	// logRefused logs a login that failed.
+	// logRefused logs a failed login.
 	logRefused(opts *ConnectOptions)
 }
 
-// awaitCredentials begins the time in which a peer must log in, if it has to. Before that it may
-// cost little: one small buffer, the bytes of one control line and no other operation than CONNECT.
+// awaitCredentials starts the timer for CONNECT if the policy requires credentials. Until the login
+// the peer gets a small read buffer, and only CONNECT is accepted.
 func (c *conn) awaitCredentials() {
 	for {
 		p := c.auth.policy()
-		c.locked = p.auth.Required()
+		c.unauthenticated = p.auth.Required()
 		c.mu.Lock()
 		c.login = p.auth.Open()
 		c.mu.Unlock()
@@ -56,14 +56,14 @@ func (c *conn) awaitCredentials() {
 			break // else a reload may have missed this connection
 		}
 	}
-	if c.locked {
+	if c.unauthenticated {
 		c.readLimit = netio.SmallSize
-		c.setLimit(c.auth.policy().authTimeout, closeAuthTimeout)
+		c.startStepTimer(c.auth.policy().authTimeout, closeAuthTimeout)
 	}
 }
 
-// beforeLogin checks the first byte of an operation of a peer that has not logged in. Only CONNECT
-// is accepted.
+// beforeLogin checks the first byte of an operation of an unauthenticated peer. Only CONNECT is
+// accepted.
 func (c *conn) beforeLogin(first byte) closeReason {
 	if first == 'C' || first == 'c' {
 		return keepOpen
@@ -72,34 +72,35 @@ func (c *conn) beforeLogin(first byte) closeReason {
 	return closeAuthFailure
 }
 
-// logIn decides whether a peer that sent opts may connect, and binds the connection to its identity.
-// It waits for bcrypt, but not for longer than the connection lives.
+// logIn decides whether a peer that sent opts may connect, and binds the connection to its
+// identity. It may wait for bcrypt, until the connection is closed.
 func (c *conn) logIn(opts *ConnectOptions, b *batch) closeReason {
-	c.endLimit()
+	c.stopStepTimer()
 	for {
 		p, before := c.auth.policy(), c.currentIdentity()
 		id, err := c.check(p, opts, b)
 		if err != nil {
-			return closeAuthFailure // it was closed meanwhile, and that reason counts
+			return closeAuthFailure // has no effect: the connection was closed for another reason
 		}
 		if id == nil {
 			c.auth.logRefused(opts)
 			return closeAuthFailure
 		}
 		if c.bind(before, id, opts, b.reply) && c.auth.policy() == p {
-			break // else a reload came in between, and knows better
+			break // else a reload replaced the policy or the identity: check again
 		}
 	}
-	c.locked, c.readLimit = false, netio.ReadSize
+	c.unauthenticated, c.readLimit = false, netio.ReadSize
 	return keepOpen
 }
 
-// check returns the identity that opts prove, nil for none.
+// check returns the identity for the credentials in opts, nil to reject the peer. The error says
+// that the connection was closed meanwhile.
 func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identity, error) {
 	if id := p.auth.Open(); id != nil {
 		return id, nil
 	}
-	b.flush() // the answer may take a while
+	b.flush() // the check may take long
 	if p.auth.Hook() {
 		return c.auth.askHook(opts), nil
 	}
@@ -108,8 +109,8 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 	return p.auth.Check(ctx, c.auth.credentials(opts))
 }
 
-// bind gives the connection an identity in the place of before, unless it has another one by now.
-// opts are what the peer showed; nil keeps those that there are, which only the reader may replace.
+// bind binds the connection to an identity, if it is still bound to before, and reports whether it
+// was. opts, which only the reader may replace, are stored with it unless they are nil.
 func (c *conn) bind(before, id *access.Identity, opts *ConnectOptions, reply func(text string)) bool {
 	c.mu.Lock()
 	same := c.login == before
@@ -126,9 +127,9 @@ func (c *conn) bind(before, id *access.Identity, opts *ConnectOptions, reply fun
 	return same
 }
 
-// revalidate checks the identity of a connection by the policy of a reload, on whose goroutine it
-// runs; a check that takes long goes on behind it. A peer that has yet to log in will meet the
-// policy then, and only the embedder knows about those that its hook decides.
+// revalidate checks the identity of a connection by a new policy. It runs on the goroutine of the
+// reload; a check that takes long continues on another. It skips connections that are not logged in
+// yet, which are checked at login, and those that the embedder's hook decides.
 func (c *conn) revalidate(p *policy) {
 	c.mu.Lock()
 	id, opts := c.login, c.opts
@@ -136,23 +137,23 @@ func (c *conn) revalidate(p *policy) {
 	if id == nil || p.auth.Hook() {
 		return
 	}
-	shown := c.auth.credentials(opts)
-	next, certain := p.auth.Revalidate(id, shown)
+	credentials := c.auth.credentials(opts)
+	next, certain := p.auth.Revalidate(id, credentials)
 	if certain {
 		c.rebind(p, id, next, opts)
 		return
 	}
 	c.srv.conns.Add(1)
-	go func() { // ends with the check, or when the server does, which waits for it
+	go func() { // ends with the check, or when the server stops; Shutdown waits for it
 		defer c.srv.conns.Done()
-		if next, err := p.auth.Check(c.srv.life, shown); err == nil {
+		if next, err := p.auth.Check(c.srv.life, credentials); err == nil {
 			c.rebind(p, id, next, opts)
 		}
 	}()
 }
 
-// rebind puts next in the place of id, nil if the peer is refused, unless it has shown other
-// credentials than those in opts meanwhile.
+// rebind replaces the identity id by next, or closes the connection if next is nil. It does nothing
+// if the identity or the policy has changed since.
 func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions) {
 	switch {
 	case c.currentIdentity() != id || c.auth.policy() != p:
@@ -164,23 +165,23 @@ func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions
 	}
 }
 
-// currentIdentity is what the connection is bound to, nil before its login.
+// currentIdentity returns the identity that the connection is bound to, nil before its login.
 func (c *conn) currentIdentity() *access.Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.login
 }
 
-// connectOptions are what the peer said in CONNECT.
+// connectOptions returns the options of the last CONNECT.
 func (c *conn) connectOptions() *ConnectOptions {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.opts
 }
 
-// replaced finishes the replacement of a policy at a reload: the certificate files of the new one
-// are watched, and connections are checked again if it is not the same who may connect.
-func (s *Server) replaced(before, now *policy, watch func(), conns []*conn) {
+// policyReplaced is called when a reload has replaced a policy. It watches the certificate files of
+// the new one, logs its new warnings, and revalidates conns if the credentials have changed.
+func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn) {
 	if before.stopWatch != nil {
 		before.stopWatch()
 		watch()
@@ -198,7 +199,8 @@ func (s *Server) replaced(before, now *policy, watch func(), conns []*conn) {
 	}
 }
 
-// watch watches the certificate files of a policy until it is replaced or the server ends.
+// watch starts to watch the certificate files of a policy, until it is replaced or the server
+// stops.
 func (s *Server) watch(p *policy, holders ...*tlsfiles.Holder) {
 	ctx, cancel := context.WithCancel(s.life)
 	p.stopWatch = cancel
@@ -210,13 +212,14 @@ type hookView struct {
 	c        *conn
 	opts     *ConnectOptions
 	identity *access.Identity
-	broken   bool // permissions that cannot be compiled
+	invalid  bool // the hook set permissions that cannot be compiled
 }
 
-// ask returns what the hook makes of the connection, nil if it refuses it.
-func (v *hookView) ask(hook Authentication) *access.Identity {
+// identify calls the hook. It returns the identity that the hook set, nil if the hook rejects the
+// connection.
+func (v *hookView) identify(hook Authentication) *access.Identity {
 	v.identity = &access.Identity{}
-	if !hook.Check(v) || v.broken {
+	if !hook.Check(v) || v.invalid {
 		return nil
 	}
 	return v.identity
@@ -234,12 +237,12 @@ func (v *hookView) GetTLSConnectionState() *tls.ConnectionState {
 	return &state
 }
 
-// RegisterUser implements ClientAuthentication. It has no meaning for routes.
+// RegisterUser implements ClientAuthentication. It has no effect on routes.
 func (v *hookView) RegisterUser(u *User) {
 	p, err := access.Compile(u.Permissions.rules())
 	if err != nil {
 		v.c.errorf("permissions of user %q: %v", u.Username, err)
-		v.broken = true
+		v.invalid = true
 		return
 	}
 	v.identity = &access.Identity{Name: u.Username, Permissions: p}

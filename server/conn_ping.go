@@ -2,33 +2,30 @@ package server
 
 import "time"
 
-// pinger is the liveness of a connection: a timer that asks the peer for a
-// PONG when it has been quiet, and ends the connection when too many stay
-// unanswered.
+// pinger sends PING to an idle peer, and closes the connection when too many are unanswered.
 type pinger struct {
 	timer       *time.Timer
 	sent        int64         // UnixNano of the last PING
 	rtt         time.Duration // of the last PING that was answered; 0 = unknown
-	outstanding int32
-	first       bool // a PING to learn the round-trip time is due
+	outstanding int32         // PINGs without an answer
+	first       bool          // the next tick sends a PING that measures the round-trip time
 }
 
-// rttDelay is when after CONNECT the round-trip time is measured.
+// rttDelay is how long after CONNECT the round-trip time is measured.
 const rttDelay = 2 * time.Second
 
-// startPing starts the timer.
 func (c *conn) startPing() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.gone {
+	if !c.subsDropped {
 		c.ping.timer = time.AfterFunc(c.srv.options().PingInterval, c.pingTick)
 	}
 }
 
-// measureRTT asks for an early PING, once.
+// measureRTT makes the first PING an early one, after rttDelay.
 func (c *conn) measureRTT() {
 	if c.srv.options().PingInterval <= rttDelay {
-		return // the first regular PING is earlier
+		return // the first regular PING measures it
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,8 +35,7 @@ func (c *conn) measureRTT() {
 	}
 }
 
-// resetPing makes the next tick come after d, unless the first one, which is for
-// the round-trip time, is due.
+// resetPing sets the timer to d, unless it is set to measure the round-trip time.
 func (c *conn) resetPing(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +53,7 @@ func (c *conn) stopPing() {
 	}
 }
 
-// pingTick runs on the timer's goroutine.
+// pingTick runs at every tick, on the timer's goroutine.
 func (c *conn) pingTick() {
 	opts := c.srv.options()
 	idle := time.Since(c.lastActivity())
@@ -82,7 +78,7 @@ func pingLabel(r role) string {
 	return "Client"
 }
 
-// pingAction is what a tick of the timer leads to.
+// pingAction is what is done at a tick of the timer.
 type pingAction uint8
 
 const (
@@ -92,7 +88,7 @@ const (
 	pingStale
 )
 
-// pingDue decides about one tick and sets the timer for the next.
+// pingDue returns what to do at this tick, and sets the timer for the next.
 func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +102,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 		return pingStale
 	}
 	p.timer.Reset(opts.PingInterval)
-	if !first && 0 <= idle && idle < opts.PingInterval { // below 0 the clock was set back
+	if !first && 0 <= idle && idle < opts.PingInterval { // idle < 0: the clock was set back
 		return pingSkip
 	}
 	p.outstanding++
@@ -114,7 +110,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 	return pingSend
 }
 
-// pong notes that the peer answered.
+// pong handles PONG.
 func (c *conn) pong() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +120,7 @@ func (c *conn) pong() {
 	c.ping.outstanding = 0
 }
 
-// lastActivity is when messages or interest last went either way.
+// lastActivity returns when messages or interest were last sent or received.
 func (c *conn) lastActivity() time.Time {
 	return time.Unix(0, c.lastActive.Load())
 }

@@ -9,11 +9,11 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// secure makes the TLS handshake by handshake, and puts TLS between the connection and its
-// socket. Until it is complete nothing else is written: a connection that ends before does so
-// without an -ERR. peer is what the log calls the handshake.
+// secure makes the TLS handshake by calling handshake, and makes the connection use TLS from then
+// on. Until the handshake is complete nothing else is written: a connection that is closed before
+// sends no -ERR. The log names the handshake by peer.
 func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Conn, error)) error {
-	c.mute = true
+	c.omitErr = true
 	c.debugf("Starting TLS %s handshake", peer)
 	ctx, done := c.abortable()
 	defer done()
@@ -21,7 +21,7 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 	if err != nil {
 		return err
 	}
-	c.mute = false
+	c.omitErr = false
 	c.link = netio.NewLink(tc, &c.srv.io)
 	c.out.SetLink(c.link)
 	state := tc.ConnectionState()
@@ -33,8 +33,8 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 	return nil
 }
 
-// writeClear writes text before TLS begins, and waits until it is written: the connection gets
-// another link next.
+// writeClear writes text without TLS, and waits until it is written: the handshake replaces the
+// link next.
 func (c *conn) writeClear(text string) error {
 	c.nc.SetWriteDeadline(time.Now().Add(c.srv.options().WriteDeadline))
 	defer c.nc.SetWriteDeadline(time.Time{})
@@ -42,8 +42,8 @@ func (c *conn) writeClear(text string) error {
 	return err
 }
 
-// resumeReading clears the read deadline, unless the connection is closing: then it is what wakes
-// the reader.
+// resumeReading clears the read deadline, unless the connection is closing: then the deadline must
+// wake the reader.
 func (c *conn) resumeReading() {
 	c.nc.SetReadDeadline(time.Time{})
 	if c.ended() {
@@ -51,7 +51,7 @@ func (c *conn) resumeReading() {
 	}
 }
 
-// unread makes bytes that were read before the first that the reader gets.
+// unread puts bytes that were read back in front of the next read.
 func (c *conn) unread(read []byte) {
 	if len(read) > 0 {
 		n := copy(c.in.Space(netio.SmallSize), read)

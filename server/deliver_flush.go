@@ -11,7 +11,7 @@ import (
 // before its PING was handed on.
 func (b *batch) flush() {
 	if b.inMsgs > 0 { // before anyone can know that a message has arrived
-		b.from.counted(b.inMsgs, b.inBytes, time.Now().UnixNano())
+		b.from.countIn(b.inMsgs, b.inBytes, time.Now().UnixNano())
 		b.inMsgs, b.inBytes = 0, 0
 	}
 	b.srv.cluster.pushInterest()

@@ -107,7 +107,7 @@
 // takes long, a piece of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which
 // leaves a processor to the messages; others wait in the order of arrival. Each step has an
 // [admission.Timer], a time limit that is paused under overload. Until its login a connection is
-// locked: beforeLogin accepts nothing but a CONNECT.
+// unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
 // # The order of locks
 //

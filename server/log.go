@@ -177,5 +177,5 @@ func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
 	}
 	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
-		text, c.ops.identity(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
+		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
 }

@@ -52,12 +52,11 @@ func (c *client) row() *connRow {
 	return r
 }
 
-// fileClosed remembers the client, which has ended for reason, and the
-// subscriptions it had.
-func (c *client) fileClosed(reason closeReason, had map[string]*subscription) {
+// recordClosed remembers the client, which has ended for reason, and the subscriptions it had.
+func (c *client) recordClosed(reason closeReason, had map[string]*subscription) {
 	row := c.row()
 	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, len(had)
-	if lag := c.lag.Load(); lag != nil && reason.ofSlowConsumer() {
+	if lag := c.slowStats.Load(); lag != nil && reason.ofSlowConsumer() {
 		row.out = *lag
 	}
 	rec := &closedConn{row: *row}

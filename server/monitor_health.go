@@ -57,10 +57,10 @@ func (p *selfCheck) do(o *op, b *batch) closeReason {
 }
 
 // leave implements operator.
-func (p *selfCheck) leave(closeReason, map[string]*subscription) { p.peer.Close() }
+func (p *selfCheck) unregister(closeReason, map[string]*subscription) { p.peer.Close() }
 
 // identity implements operator.
-func (p *selfCheck) identity() string { return "watchdog" }
+func (p *selfCheck) describePeer() string { return "watchdog" }
 
 // label implements operator.
 func (p *selfCheck) label() string { return "Watchdog" }

@@ -43,11 +43,11 @@ func TestEveryEndHasItsRow(t *testing.T) {
 			t.Errorf("%s: a line of the log needs a level, and a level a line", row.name)
 		}
 	}
-	if got, want := len(frameEnds), int(framePayload)+1; got != want {
+	if got, want := len(frameCloseReasons), int(framePayload)+1; got != want {
 		t.Errorf("got ends for %d framing errors, want %d", got, want)
 	}
 	for err := frameUnknown; err <= framePayload; err++ {
-		if frameEnds[err] == keepOpen {
+		if frameCloseReasons[err] == keepOpen {
 			t.Errorf("framing error %d does not end the connection", err)
 		}
 	}

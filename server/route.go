@@ -98,7 +98,7 @@ func (r *route) label() string { return "Router" }
 func (r *route) answersEach() bool { return false }
 
 // identity is the id of the server at the other end.
-func (r *route) identity() string { return fmt.Sprintf("route to %q", r.remoteID()) }
+func (r *route) describePeer() string { return fmt.Sprintf("route to %q", r.remoteID()) }
 
 // remoteID is the id of the server at the other end, "" if it is not known.
 func (r *route) remoteID() string {
@@ -186,7 +186,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	if o.words == 3 {
 		queue = o.word[1]
 	}
-	r.active()
+	r.markActive()
 	s := newSubscription(&r.conn, subject, queue, sid)
 	rules := r.srv.cluster.policy.Load()
 	switch {
@@ -207,7 +207,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 // unsub withdraws interest of the peer, with a limit (1.1 sends that) once so
 // many messages have been forwarded.
 func (r *route) unsub(o *op, b *batch) closeReason {
-	r.active()
+	r.markActive()
 	if s := r.subOf(o.word[0]); s != nil {
 		limit := int64(0)
 		if o.words == 2 {
@@ -252,8 +252,8 @@ func (r *route) fail(why string) {
 }
 
 // leave reports to the cluster that the route has ended.
-func (r *route) leave(reason closeReason, _ map[string]*subscription) {
-	r.endLimit()
+func (r *route) unregister(reason closeReason, _ map[string]*subscription) {
+	r.stopStepTimer()
 	r.stopIdleCheck()
 	why := reason.String()
 	r.mu.Lock()

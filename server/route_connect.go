@@ -44,7 +44,7 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r.send(r.connectLine() + s.cluster.info())
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
-	r.setLimit(greetingWait, closeStale)
+	r.startStepTimer(greetingWait, closeStale)
 	r.startPing()
 	r.serve()
 }
@@ -104,7 +104,7 @@ func (r *route) connect(o *op, b *batch) closeReason {
 	}
 	r.connected = true
 	r.verbose, r.name = opts.Verbose, opts.Name
-	r.active()
+	r.markActive()
 	r.ok(b)
 	return keepOpen
 }
@@ -127,10 +127,10 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.errorf("Route Error %s", why)
 		return closePeerError
 	}
-	r.active()
+	r.markActive()
 	own, before := r.introduced(info)
 	if own {
-		r.endLimit()
+		r.stopStepTimer()
 	}
 	about := info.forMesh()
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.name, about) })

@@ -54,7 +54,7 @@ const (
 func (r *route) startIdleCheck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.gone && r.remote.extended() {
+	if !r.subsDropped && r.remote.extended() {
 		r.check.due = time.Now().Add(idleTick)
 		r.check.timer = time.AfterFunc(idleTick, r.checkIdle)
 	}
@@ -92,7 +92,7 @@ func (r *route) idleTicks() int {
 	case c.idle == 0 || now.Sub(c.due) < idleTick/2:
 		c.idle++
 	}
-	if !r.gone {
+	if !r.subsDropped {
 		c.due = now.Add(idleTick)
 		c.timer.Reset(idleTick)
 	}

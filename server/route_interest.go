@@ -298,7 +298,7 @@ func (q *interestQueue) sendSome() {
 		q.to.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)})
 	}
 	if lines > 0 {
-		q.to.active()
+		q.to.markActive()
 		q.waiting.Add(int64(-lines))
 	}
 }

@@ -16,7 +16,7 @@ func (r *route) credentials(opts *ConnectOptions) *access.Credentials {
 // askHook implements authenticator.
 func (r *route) askHook(opts *ConnectOptions) *access.Identity {
 	v := &hookView{c: &r.conn, opts: opts}
-	return v.ask(r.srv.options().CustomRouterAuthentication)
+	return v.identify(r.srv.options().CustomRouterAuthentication)
 }
 
 // bound implements authenticator. What a route may do does not depend on its identity.

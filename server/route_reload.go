@@ -50,7 +50,7 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 	for _, r := range k.all() {
 		routes = append(routes, &r.conn)
 	}
-	k.srv.replaced(&before.policy, &p.policy, k.watchCerts, routes)
+	k.srv.policyReplaced(&before.policy, &p.policy, k.watchCerts, routes)
 }
 
 // announceAgain brings live routes in line with new permissions. Peers that can

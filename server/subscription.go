@@ -70,7 +70,7 @@ func (s *subscription) entry() sublist.Entry[*subscription] {
 func (c *conn) subscribe(sub *subscription) (added bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, taken := c.subs[sub.sid]; taken || c.gone {
+	if _, taken := c.subs[sub.sid]; taken || c.subsDropped {
 		return false
 	}
 	if c.subs == nil {
@@ -144,7 +144,7 @@ func (c *conn) subCount() int {
 // dropSubs ends all subscriptions in one batch and returns them.
 func (c *conn) dropSubs() (had map[string]*subscription) {
 	c.mu.Lock()
-	c.gone = true
+	c.subsDropped = true
 	had = c.subs
 	c.subs = nil
 	if c.role == roleClient {
