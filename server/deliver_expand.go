@@ -65,8 +65,7 @@ func (x *expansion) finish() {
 	clear(x.delivery.Segments[:cap(x.delivery.Segments)])
 	x.empty()
 	x.lag, x.b, x.t = x.lag[:0], nil, nil
-	clear(x.mixed.list[:cap(x.mixed.list)])
-	clear(x.mixed.spare[:cap(x.mixed.spare)])
+	x.mixed.clear()
 	if cap(x.buf) > 4*expansionSize {
 		x.buf = nil // control lines can be very long
 	}
@@ -178,10 +177,21 @@ type mixedEntries struct {
 	list  []entry
 	runs  []int // where each begins
 	spare []entry
+	used  int // most entries since they were cleared
+}
+
+// clear forgets the entries, and memory that is rarely needed.
+func (m *mixedEntries) clear() {
+	clear(m.list[:min(m.used, cap(m.list))])
+	clear(m.spare[:min(m.used, cap(m.spare))])
+	if m.used = 0; cap(m.list) > maxEntries {
+		m.list, m.spare = nil, nil
+	}
 }
 
 // sorted merges neighbouring runs until there is one (a bottom-up merge sort). It is stable.
 func (m *mixedEntries) sorted() []entry {
+	m.used = max(m.used, len(m.list))
 	for len(m.runs) > 1 {
 		m.spare = slices.Grow(m.spare[:0], len(m.list))
 		runs := m.runs[:0]
