@@ -294,7 +294,8 @@ func TestSpeedPagesAnswerDuringHangingHandshakes(t *testing.T) {
 // others that come and go: the three are what somebody will want to know of.
 func TestSlowConsumersStayListed(t *testing.T) {
 	t.Parallel()
-	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute})
+	const others = 3000
+	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute, MaxClosedClients: others / 2})
 	p := speak(t, s, hello("publisher"))
 	payload := strings.Repeat("x", 32<<10)
 	for i := range 3 {
@@ -303,11 +304,11 @@ func TestSlowConsumersStayListed(t *testing.T) {
 			p.Do(fmt.Sprintf("PUB lazy.%d.news %d", i, len(payload)), payload)
 		}
 	}
-	for range crowdSize {
+	for range others {
 		nc, _ := inMemory(t, s)
 		nc.Close()
 	}
-	eventually(t, "all others are gone", func() bool { return s.closed.count(closeClient) == crowdSize && s.NumClients() == 1 })
+	eventually(t, "all others are gone", func() bool { return s.closed.count(closeClient) == others && s.NumClients() == 1 })
 	z := decode[Connz](t, s, "/connz?state=closed&subs=1&limit=100000")
 	found := 0
 	for _, c := range z.Conns {

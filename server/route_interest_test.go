@@ -99,6 +99,10 @@ func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
 			default:
 			}
 			busy.Say(fmt.Sprintf("SUB busy.%d %d\r\nUNSUB %d\r\nSUB keep.%d k%d\r\n", i, i, i, i%100, i%100))
+			if _, err := busy.Fence(); err != nil {
+				t.Error(err)
+				return
+			}
 		}
 	}()
 	for range 5 {
