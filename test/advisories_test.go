@@ -68,7 +68,7 @@ func TestEveryAdvisoryHasItsTests(t *testing.T) {
 	}
 }
 
-// TestNoHeaderIsObeyed publishes headers by which other brokers are told to do something.
+// TestNoHeaderIsObeyed publishes headers that have other brokers do something.
 func TestNoHeaderIsObeyed(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)

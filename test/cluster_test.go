@@ -55,7 +55,7 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	if got := advertised(t, alone); got != nil {
 		t.Errorf("alone: got %q, want none", got)
 	}
-	young, _ := rawClient(t, alone)
+	recent, _ := rawClient(t, alone)
 	old := wire.Open(t, alone.Addr().String())
 	old.Hear("INFO ")
 	old.Say("CONNECT {\"verbose\":false}\r\nPING\r\n")
@@ -68,7 +68,7 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	p.Clients, q.Clients = "10.0.0.7:4222", "10.0.0.7:4222"
 	a := p.Join(alone.ClusterAddr())
 	want := []string{"10.0.0.7:4222", alone.Addr().String()}
-	info := infoOf(t, young.Hear("INFO "))
+	info := infoOf(t, recent.Hear("INFO "))
 	if info.ConnectURLs[0] != alone.Addr().String() {
 		t.Errorf("got %q, want our own first", info.ConnectURLs)
 	}
@@ -90,9 +90,9 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	if got := advertised(t, alone); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	young.Sync()
+	recent.Sync()
 	b.Close()
-	if got, want := infoOf(t, young.Hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
+	if got, want := infoOf(t, recent.Hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -258,7 +258,7 @@ func TestRouteToAPortForClients(t *testing.T) {
 		u.Host = other.Addr().String()
 		o.Routes = append(o.Routes, u)
 	})
-	eventually(t, "the mistake is told", func() bool {
+	eventually(t, "the mistake is logged", func() bool {
 		z, err := mistaken.Routez(nil)
 		must(t, err)
 		return len(z.Expected) == 1 && strings.HasSuffix(z.Expected[0].LastError, "is a port for clients, not for routes")

@@ -16,7 +16,7 @@ func (r *reloadable) diff(t *testing.T, code int, args ...string) string {
 	cmd.Env = append(os.Environ(), "NAME=here")
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	_ = cmd.Run() // the status tells
+	_ = cmd.Run() // its status says
 	got := cmd.ProcessState.ExitCode()
 	if got != code {
 		t.Errorf("got exit %d, want %d: %s%s", got, code, stdout.String(), stderr.String())

@@ -306,7 +306,7 @@ func TestDebugAndTraceFlags(t *testing.T) {
 			}
 			log := strings.Join(all, "\n")
 			if strings.Contains(log, secret) {
-				t.Errorf("the log tells a secret:\n%s", log)
+				t.Errorf("the log has a secret:\n%s", log)
 			}
 			if m := regexp.MustCompile(test.not).FindString(log); m != "" {
 				t.Errorf("got %s in\n%s", m, log)

@@ -167,10 +167,10 @@ func TestGoClientWithoutEcho(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
 	a, b := natsConnect(t, s, nats.NoEcho()), natsConnect(t, s)
-	silent, heard := subscribe(t, a, "foo"), subscribe(t, b, "foo")
+	silent, others := subscribe(t, a, "foo"), subscribe(t, b, "foo")
 	must(t, a.Publish("foo", []byte("own")))
 	flush(t, a)
-	if m := next(t, heard); string(m.Data) != "own" {
+	if m := next(t, others); string(m.Data) != "own" {
 		t.Errorf("got %q", m.Data)
 	}
 	must(t, b.Publish("foo", []byte("other")))
@@ -224,14 +224,14 @@ func TestGoClientReconnectsAndSubscribesAgain(t *testing.T) {
 	const subjects = 10_000
 	s := Start(t, nil)
 	lost, back := make(chan bool, 1), make(chan bool, 1)
-	var heard atomic.Int64
+	var received atomic.Int64
 	all := make(chan bool, 1)
 	a := natsConnect(t, s, nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- true }),
 		nats.ReconnectHandler(func(*nats.Conn) { back <- true }))
 	for i := range subjects {
 		_, err := a.Subscribe(fmt.Sprintf("s.%d", i), func(*nats.Msg) {
-			if heard.Add(1) == subjects {
+			if received.Add(1) == subjects {
 				all <- true
 			}
 		})
@@ -318,7 +318,7 @@ func (d *dam) Read(b []byte) (int, error) {
 	return d.Conn.Read(b)
 }
 
-// dammed dials connections that stop reading once the first of them is told to.
+// dammed dials connections that stop reading once the first of them shall.
 type dammed struct {
 	first *dam
 }
@@ -332,7 +332,7 @@ func (d *dammed) Dial(network, address string) (net.Conn, error) {
 	return d.first, nil
 }
 
-func TestGoClientThatTheBrokerCutsComesBack(t *testing.T) {
+func TestGoClientThatTheBrokerDisconnectsComesBack(t *testing.T) {
 	t.Parallel()
 	opts := quietOptions()
 	opts.MaxPending = 1 << 20

@@ -89,7 +89,7 @@ func full(t *testing.T, list []*server.Server) {
 	})
 }
 
-// advertised returns the connect_urls that a new client is told, sorted.
+// advertised returns the connect_urls of the INFO of a new client, sorted.
 func advertised(t *testing.T, s *server.Server) []string {
 	t.Helper()
 	nc := wire.Open(t, s.Addr().String())

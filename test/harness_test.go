@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// eventually waits for something that no event tells of, as a file.
+// eventually waits for something without an event, such as a file.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	late := time.After(patience)

@@ -42,7 +42,7 @@ func TestGoClientHeaders(t *testing.T) {
 	}
 }
 
-func TestGoClientRequestToNobodyFailsAtOnce(t *testing.T) {
+func TestGoClientRequestWithoutRespondersFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := Start(t, nil)
 	for name, opts := range map[string][]nats.Option{

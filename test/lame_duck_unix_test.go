@@ -29,13 +29,13 @@ cluster { listen: "127.0.0.1:-1", routes: [`+routes+`] }`))
 	return p, clients, p.await(t, `Listening for route connections on (\S+)$`)[1]
 }
 
-// moved is a Go client that is told to leave and finds another broker.
+// moved is a Go client that has to leave and finds another broker.
 type moved struct {
 	nc     *nats.Conn
 	sub    *nats.Subscription
 	warned atomic.Bool
 	back   chan string // the broker it came back to
-	errs   chan error  // what it was told besides
+	errs   chan error  // other errors
 }
 
 func newMoved(t *testing.T, url string) *moved {
@@ -108,21 +108,21 @@ func TestLameDuckSendsGoClientsElsewhere(t *testing.T) {
 	}
 }
 
-func TestLameDuckTellsOthersOfTheRestOnly(t *testing.T) {
+func TestLameDuckAnnouncesTheOtherServersOnly(t *testing.T) {
 	t.Parallel()
 	stays, staysAt, routes := member(t, "")
 	leaves, leavesAt, _ := member(t, fmt.Sprintf("%q", "nats-route://"+routes))
 	stays.await(t, `Route connection created$`)
 	leaves.await(t, `Route connection created$`)
-	old, young := wire.Dial(t, leavesAt), wire.Dial(t, leavesAt)
-	old.Say(`CONNECT {"verbose":false}`, "PING")
-	old.Want("PONG")
-	young.Say(`CONNECT {"verbose":false,"protocol":1}`, "PING")
-	young.Want("PONG")
+	classic, recent := wire.Dial(t, leavesAt), wire.Dial(t, leavesAt)
+	classic.Say(`CONNECT {"verbose":false}`, "PING")
+	classic.Want("PONG")
+	recent.Say(`CONNECT {"verbose":false,"protocol":1}`, "PING")
+	recent.Want("PONG")
 	leaves.signal(t, syscall.SIGUSR2)
 	var last string
 	for {
-		line, err := young.Line()
+		line, err := recent.Line()
 		if err != nil {
 			break
 		}
@@ -132,7 +132,7 @@ func TestLameDuckTellsOthersOfTheRestOnly(t *testing.T) {
 	if !regexp.MustCompile(want).MatchString(last) {
 		t.Errorf("got %q last, want a match of %s", last, want)
 	}
-	must(t, old.Ended()) // a client of protocol 0
+	must(t, classic.Ended()) // a client of protocol 0
 	if code, _ := leaves.finish(); code != 0 {
 		t.Errorf("got exit %d, want 0", code)
 	}

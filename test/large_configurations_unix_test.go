@@ -9,7 +9,7 @@ import (
 )
 
 // TestLargeFilesAreJudgedInTime has files with 20 000 mistakes of a kind: each is judged in no
-// time, not in the square of them, and nobody is told of all.
+// time, not in the square of them, and not all are reported.
 func TestLargeFilesAreJudgedInTime(t *testing.T) {
 	t.Parallel()
 	for name, parts := range map[string][3]string{ // before, each, after
@@ -21,7 +21,7 @@ func TestLargeFilesAreJudgedInTime(t *testing.T) {
 		"users without a password":   {"authorization { users: [\n", "{user: u%d}\n", "] }"},
 		"routes that lead nowhere":   {"cluster { port: 1, routes: [\n", "\"nats://h:x%d\"\n", "] }"},
 		"pairs that do not parse":    {"", "a%d: 1 2\n", ""},
-		"variables that are not set": {"", "a%d: $nobody\n", ""},
+		"variables that are not set": {"", "a%d: $unset\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

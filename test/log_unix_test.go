@@ -274,7 +274,7 @@ func TestLogFormatJSON(t *testing.T) {
 	}
 }
 
-func TestTracedPayloadIsCut(t *testing.T) {
+func TestTracedPayloadIsTruncated(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "-V", "-c", writeConfig(t, "max_traced_msg_len: 10"))
 	c := wire.Dial(t, p.addr(t))

@@ -16,7 +16,7 @@ import (
 func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 	t.Parallel()
 	ours := mesh(t, 2, nil)
-	peers := []*wire.Server{wire.Listen(t, "old", true), wire.Listen(t, "young", false)}
+	peers := []*wire.Server{wire.Listen(t, "v11", true), wire.Listen(t, "v14", false)}
 	routes := map[*wire.Server][]*wire.Client{}
 	for _, p := range peers {
 		for _, s := range ours {
@@ -48,7 +48,7 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 			r.Say(fmt.Sprintf("MSG %s RSID:1:1 4\r\npong\r\n", request[3]))
 			must(t, <-answer)
 
-			// A limit that they announced is kept, whoever publishes.
+			// A limit that they announced is kept, whichever client publishes.
 			for range 4 {
 				must(t, nc.Publish(fmt.Sprintf("lim.%d", i), []byte("x")))
 			}
@@ -58,7 +58,7 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 			}
 		}
 	}
-	// A limit of a client of ours: they hear of the end when it is reached, with messages of both.
+	// A limit of a client of ours: they get its UNSUB when it is reached, with messages of both.
 	c, cid := rawClient(t, ours[1])
 	c.Say("SUB once 1\r\nUNSUB 1 2\r\n")
 	c.Sync()
@@ -79,16 +79,16 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 
 func TestMixedCluster(t *testing.T) {
 	t.Parallel()
-	old, young := wire.Listen(t, "v110", true), wire.Listen(t, "v141", false)
-	a := clustered(t, routesTo(young.URL()))
+	v11, v14 := wire.Listen(t, "v110", true), wire.Listen(t, "v141", false)
+	a := clustered(t, routesTo(v14.URL()))
 	b := clustered(t, routesTo(clusterURL(a)))
-	ra, _ := young.Accept() // dialed by a
+	ra, _ := v14.Accept() // dialed by a
 	routed(t, a, 2)
-	// a tells b of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4 server
-	// ignores what it hears.
-	rb := youngWithB(t, young, b)
-	oa := old.Join(a.ClusterAddr())
-	ob := old.Join(b.ClusterAddr())
+	// a sends b the INFO of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4
+	// server ignores that.
+	rb := routeTo14(t, v14, b)
+	oa := v11.Join(a.ClusterAddr())
+	ob := v11.Join(b.ClusterAddr())
 	routed(t, a, 3)
 	routed(t, b, 3)
 	for i, r := range []*wire.Client{ra, oa} {
@@ -126,10 +126,10 @@ func TestMixedCluster(t *testing.T) {
 	next(t, sa)
 }
 
-// youngWithB is the connection between the 1.4 server and b, whoever dials first.
-func youngWithB(t *testing.T, young *wire.Server, b *server.Server) *wire.Client {
+// routeTo14 is the connection between the 1.4 server and b, whichever dials first.
+func routeTo14(t *testing.T, v14 *wire.Server, b *server.Server) *wire.Client {
 	t.Helper()
-	r := young.Join(b.ClusterAddr())
+	r := v14.Join(b.ClusterAddr())
 	eventually(t, "b knows the 1.4 server", func() bool { return b.NumRoutes() >= 2 })
 	return r
 }

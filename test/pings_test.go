@@ -125,7 +125,7 @@ func TestActivityReplacesPings(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		say  string
-		hear string
+		want string
 	}{
 		{"publishing", "PUB unheard 2\r\nhi\r\n", ""},
 		{"subscribing and unsubscribing", "SUB foo 1\r\nUNSUB 1\r\n", ""},
@@ -139,7 +139,7 @@ func TestActivityReplacesPings(t *testing.T) {
 				c.Say(`CONNECT {"verbose":false}`)
 				return func() error {
 					c.Say(test.say, "PING")
-					return c.Expect(test.hear + "PONG\r\n")
+					return c.Expect(test.want + "PONG\r\n")
 				}
 			})
 		})

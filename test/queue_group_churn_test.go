@@ -15,7 +15,7 @@ type groupLog struct {
 	times map[string]int
 }
 
-// take reads what a member gets until the connection ends; pongs tells of each PONG.
+// take reads what a member gets until the connection ends; pongs gets a value for each PONG.
 func (g *groupLog) take(c *wire.Client, pongs chan<- bool) {
 	for {
 		l, err := c.Line()

@@ -44,7 +44,7 @@ func (s *reloadedServer) change(inCluster string) {
 	must(s.t, s.Reload())
 }
 
-func TestReloadOfClusterPermissionsTellsPeersOf14(t *testing.T) {
+func TestReloadOfClusterPermissionsReachesPeersOf14(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, `permissions { import: ["a", "b"], export: ["x", "y"] }`)
 	c, cid := rawClient(t, s.Server)
@@ -81,9 +81,9 @@ func TestReloadOfClusterPermissionsTellsPeersOf14(t *testing.T) {
 	}
 }
 
-// TestPeerThatExportsMoreIsToldAgain has a 1.4 server change its permissions: what it dropped
+// TestPeerThatExportsMoreGetsInterestAgain has a 1.4 server change its permissions: what it dropped
 // before must be announced again.
-func TestPeerThatExportsMoreIsToldAgain(t *testing.T) {
+func TestPeerThatExportsMoreGetsInterestAgain(t *testing.T) {
 	t.Parallel()
 	s := clusteredFile(t, "")
 	c, cid := rawClient(t, s.Server)
@@ -159,7 +159,7 @@ func TestReloadOfClusterCredentials(t *testing.T) {
 	dialed, _ := q.Accept()
 	routed(t, s.Server, 2)
 	s.change(`authorization { user: u, password: x }` + fmt.Sprintf("\nroutes: [%q]", q.URL()))
-	for { // what is told of the other server comes first
+	for { // gossip about the other server comes first
 		line, err := r.Line()
 		must(t, err)
 		if line == "-ERR 'Authorization Violation'\r\n" {
@@ -174,7 +174,7 @@ func TestReloadOfClusterCredentials(t *testing.T) {
 	r = p.Dial(s.Server.ClusterAddr())
 	r.Say(with(p, "x"))
 	routed(t, s.Server, 2)
-	s.change(fmt.Sprintf("routes: [%q]", q.URL())) // nobody is asked any more
+	s.change(fmt.Sprintf("routes: [%q]", q.URL())) // no credentials are asked for any more
 	r.Sync()
 	s.change("authorization { user: u, password: x }" + fmt.Sprintf("\nroutes: [%q]", q.URL()))
 	r.Sync() // it had shown that already

@@ -76,8 +76,8 @@ func TestReloadsLeakNothing(t *testing.T) {
 	l := &leaky{reloadable: &reloadable{file: writeConfig(t, strings.Replace(texts[0], dir+"/one.log", "", 1))}}
 	l.process = spawn(t, "-c", l.file)
 	l.addr = l.process.addr(t)
-	l.web = "http://" + l.told(t, `Starting http monitor on (\S+)$`)[1]
-	l.profiler = "http://127.0.0.1:" + l.told(t, `profiling port: (\d+)$`)[1]
+	l.web = "http://" + l.logged(t, `Starting http monitor on (\S+)$`)[1]
+	l.profiler = "http://127.0.0.1:" + l.logged(t, `profiling port: (\d+)$`)[1]
 	stop := underLoad(t, l.addr)
 	var before held
 	for i := range settling + reloads {

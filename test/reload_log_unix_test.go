@@ -115,9 +115,9 @@ var reloadedLogs = map[string]func(*testing.T){
 		r.reload(t, "trace: true", "Reloaded: trace = true")
 		old.Say("SUB old 1", "PING")
 		old.Want("PONG")
-		young := quiet(t, r.addr)
-		young.Say("SUB young 1")
-		r.await(t, `\[TRC\] .*->> \[SUB young 1\]$`)
+		later := quiet(t, r.addr)
+		later.Say("SUB later 1")
+		r.await(t, `\[TRC\] .*->> \[SUB later 1\]$`)
 		for _, line := range r.seen {
 			if strings.Contains(line, "SUB old") {
 				t.Errorf("a client is traced that was there before: %s", line)

@@ -35,7 +35,7 @@ var reloadedLogins = map[string]func(*testing.T){
 		c := as(t, r.addr, anna)
 		r.reload(t, "authorization { user: bert, password: b }", "Reloaded: authorization username", "Reloaded: authorization password")
 		c.End("-ERR 'Authorization Violation'")
-		r.told(t, `\[ERR\] \S+ - cid:1 - authorization error$`)
+		r.logged(t, `\[ERR\] \S+ - cid:1 - authorization error$`)
 		wantLogins(t, r.addr, []string{bert}, []string{"", anna})
 		c = as(t, r.addr, bert)
 		r.reload(t, "", "Reloaded: authorization username")
@@ -95,7 +95,7 @@ var reloadedLogins = map[string]func(*testing.T){
 		a.Want("PONG")
 		r.reload(t, `authorization { users: [ {user: anna, password: a, permissions: {publish: "p", subscribe: {deny: ["x.1", "y"]}}} ] }`, "Reloaded: authorization users")
 		b.End("-ERR 'Authorization Violation'")
-		r.told(t, `\[ERR\] \S+ - cid:2 - authorization error - User "bert"$`)
+		r.logged(t, `\[ERR\] \S+ - cid:2 - authorization error - User "bert"$`)
 		a.Want(`-ERR 'Permissions Violation for Subscription to "y" (sid 2)'`)
 		a.Say("PUB z 0", "", "PUB p 0", "", "SUB y 3", "PING")
 		a.Want(`-ERR 'Permissions Violation for Publish to "z"'`, `-ERR 'Permissions Violation for Subscription to "y"'`, "PONG")
@@ -115,14 +115,14 @@ var reloadedLogins = map[string]func(*testing.T){
 		wantLogins(t, r.addr, []string{`,"auth_token":"t"`}, []string{anna, bert})
 	},
 	"no_auth_user": func(t *testing.T) {
-		const users = "authorization { users: [ {user: anna, password: a}, {user: visitor, password: v, permissions: {publish: open}} ] }"
+		const users = "authorization { users: [ {user: anna, password: a}, {user: guest, password: v, permissions: {publish: open}} ] }"
 		r := spawnReloadable(t, users)
 		wantLogins(t, r.addr, nil, []string{""})
-		r.reload(t, "no_auth_user: visitor\n"+users, "Reloaded: no_auth_user = visitor")
+		r.reload(t, "no_auth_user: guest\n"+users, "Reloaded: no_auth_user = guest")
 		c := as(t, r.addr, "")
 		c.Say("PUB shut 0", "")
 		c.Want(`-ERR 'Permissions Violation for Publish to "shut"'`)
-		r.tellsWhyNot(t, "no_auth_user: nobody\n"+users, `FILE:1:1: no_auth_user: user "nobody" is not in the list of users`)
+		r.logsWhyNot(t, "no_auth_user: nobody\n"+users, `FILE:1:1: no_auth_user: user "nobody" is not in the list of users`)
 		r.reload(t, users, "Reloaded: no_auth_user = ")
 		c.End("-ERR 'Authorization Violation'")
 	},
@@ -186,7 +186,7 @@ var reloadedTLS = map[string]func(*testing.T){
 			t.Error(err)
 		}
 		if _, err := upgrade(r.addr, clientTLS(t, dir, "srva")); err == nil {
-			t.Error("a certificate of nobody was let in")
+			t.Error("a certificate of no user was admitted")
 		}
 	},
 	"allow_non_tls": func(t *testing.T) {
@@ -223,7 +223,7 @@ func reloadedCertificate(t *testing.T) {
 	if !greeting(t, r.addr).TLSRequired {
 		t.Error("INFO does not ask for TLS")
 	}
-	r.tellsWhyNot(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", dir+"/server-cert.pem", dir+"/srva-key.pem"), "FILE:1:1: tls: error parsing X509 certificate/key pair: ")
+	r.logsWhyNot(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", dir+"/server-cert.pem", dir+"/srva-key.pem"), "FILE:1:1: tls: error parsing X509 certificate/key pair: ")
 	if _, err := upgrade(r.addr, clientTLS(t, dir, "")); err != nil {
 		t.Error(err)
 	}
@@ -269,7 +269,7 @@ func TestCertificateFilesAreWatched(t *testing.T) {
 	r := &reloadable{file: writeConfig(t, "https: \"127.0.0.1:-1\"\n"+block+"cluster { listen: \"127.0.0.1:-1\"\n"+block+"}")}
 	r.process = spawn(t, "-c", r.file)
 	r.addr = r.process.addr(t)
-	web := r.told(t, `Starting https monitor on (\S+)$`)[1]
+	web := r.logged(t, `Starting https monitor on (\S+)$`)[1]
 	routes := r.await(t, `Listening for route connections on (\S+)$`)[1]
 	mv := func(from, to string) {
 		for _, kind := range []string{"-cert.pem", "-key.pem"} {

@@ -206,7 +206,7 @@ func reloadedRouteLogin(t *testing.T) {
 	right, _, _ := clusteredProcess(t, "debug: true", routeTo("u:p@", routes))
 	right.await(t, `Registering remote route "\w+"$`)
 	r.recluster(t, "authorization { user: u, password: x }")
-	r.told(t, `rid:\d+ - authorization error$`)
+	r.logged(t, `rid:\d+ - authorization error$`)
 	right.await(t, `Route Error 'Authorization Violation'$`)
 	r.recluster(t, "authorization { user: v, password: p }")
 	other, _, _ := clusteredProcess(t, "debug: true", routeTo("v:p@", routes))

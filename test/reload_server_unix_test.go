@@ -19,8 +19,8 @@ import (
 
 // This file shows what reloads of the settings of files, monitoring and limits do.
 
-// told looks for a line among those that await has passed, and then waits for it.
-func (p *process) told(t *testing.T, pattern string) []string {
+// logged looks for a line among those that await has passed, and then waits for it.
+func (p *process) logged(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	for _, line := range p.seen {
@@ -36,7 +36,7 @@ func (p *process) told(t *testing.T, pattern string) []string {
 func spawnMonitored(t *testing.T, text string) (r *reloadable, url string) {
 	t.Helper()
 	r = spawnReloadable(t, "http: \"127.0.0.1:-1\"\n"+text)
-	return r, "http://" + r.told(t, `Starting http monitor on (\S+)$`)[1]
+	return r, "http://" + r.logged(t, `Starting http monitor on (\S+)$`)[1]
 }
 
 // monitored is reload for a broker with a monitoring port.

@@ -49,12 +49,12 @@ func (r *reloadable) reload(t *testing.T, text string, lines ...string) {
 // refuses rewrites the file, sends the signal, and wants these reasons and a broker that answers.
 func (r *reloadable) refuses(t *testing.T, text string, reasons ...string) {
 	t.Helper()
-	r.tellsWhyNot(t, text, reasons...)
+	r.logsWhyNot(t, text, reasons...)
 	alive(t, r.addr)
 }
 
-// tellsWhyNot is refuses for a broker that does not answer everybody.
-func (r *reloadable) tellsWhyNot(t *testing.T, text string, reasons ...string) {
+// logsWhyNot is refuses for a broker that asks for a login.
+func (r *reloadable) logsWhyNot(t *testing.T, text string, reasons ...string) {
 	t.Helper()
 	r.rewrite(t, text)
 	r.signal(t, syscall.SIGHUP)

@@ -70,7 +70,7 @@ func TestInterestOverARoute(t *testing.T) {
 		r.Sync()
 		client, cid := rawClient(t, s)
 		id := func(format string) string { return fmt.Sprintf(format, cid) + "\r\n" }
-		hears := func(want string) {
+		next := func(want string) {
 			t.Helper()
 			if got := r.Hear(""); got != want {
 				t.Fatalf("got %q, want %q", got, want)
@@ -78,20 +78,20 @@ func TestInterestOverARoute(t *testing.T) {
 		}
 		client.Say("SUB foo 1\r\nSUB foo 1\r\nSUB bad..subject 2\r\nSUB bar g 3\r\nUNSUB 1\r\nUNSUB 3\r\n")
 		client.Hear("-ERR 'Invalid Subject'")
-		hears(id("SUB foo  RSID:%d:1"))
-		hears(id("SUB bar g QRSID:%d:3"))
-		hears(id("UNSUB RSID:%d:1"))
-		hears(id("UNSUB QRSID:%d:3"))
+		next(id("SUB foo  RSID:%d:1"))
+		next(id("SUB bar g QRSID:%d:3"))
+		next(id("UNSUB RSID:%d:1"))
+		next(id("UNSUB QRSID:%d:3"))
 		client.Say("SUB auto 4\r\nUNSUB 4 2\r\n")
-		hears("SUB auto" + id("  RSID:%d:4"))
+		next("SUB auto" + id("  RSID:%d:4"))
 		client.Sync()
 		r.Say("PING\r\n")
-		hears("PONG\r\n") // nothing until the limit is reached
+		next("PONG\r\n") // nothing until the limit is reached
 		client.Say("PUB auto 0\r\n\r\nPUB auto 0\r\n\r\n")
-		hears(id("UNSUB RSID:%d:4"))
+		next(id("UNSUB RSID:%d:4"))
 		client.Say("SUB x 5\r\nSUB y 6\r\n")
-		hears(id("SUB x  RSID:%d:5"))
-		hears(id("SUB y  RSID:%d:6"))
+		next(id("SUB x  RSID:%d:5"))
+		next(id("SUB y  RSID:%d:6"))
 		client.Close()
 		got := map[string]bool{r.Hear("UNSUB "): true, r.Hear("UNSUB "): true}
 		if !got[id("UNSUB RSID:%d:5")] || !got[id("UNSUB RSID:%d:6")] {
@@ -162,7 +162,7 @@ func TestMessagesFromAServer(t *testing.T) {
 			r.Hear("SUB ")
 			o.Hear("SUB ")
 		}
-		// A message goes to every plain local subscription, whatever id it names, and to nobody
+		// A message goes to every plain local subscription, whatever id it names, and to none
 		// else.
 		r.Say("MSG foo RSID:99:x 2\r\nhi\r\n")
 		got := map[string]bool{client.Hear("MSG foo "): true}
@@ -215,7 +215,7 @@ func TestAbsentQueueMember(t *testing.T) {
 		gone.Sync()
 		r.Hear("SUB foo g ")
 		r.Hear("SUB foo other ")
-		gone.Say("UNSUB 1\r\n") // only now: what is gone before a new route is told of it is not told
+		gone.Say("UNSUB 1\r\n") // only now: what is gone before the initial sync of a route is not sent
 		gone.Sync()
 		r.Hear("UNSUB QRSID:")
 		stays, _ := rawClient(t, s)
@@ -259,7 +259,7 @@ func TestGossipOfAServer(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 		b.Sync()
-		// What a peer tells us of a third server is dialed, unless it has no address.
+		// A third server that a peer announces is dialed, unless it has no address.
 		third := wire.Listen(t, "third", old)
 		a.Say(strings.Replace(third.Info(), `"max_payload"`, `"ip":"","max_payload"`, 1))
 		a.Say(strings.Replace(third.Info(), `"max_payload"`, fmt.Sprintf(`"ip":"nats-route://127.0.0.1:%d/","max_payload"`, third.Port()), 1))
@@ -296,7 +296,7 @@ func TestDuplicateRouteIsClosedAndTheFirstStays(t *testing.T) {
 func TestDuplicateIsExplainedToServersOfOurKind(t *testing.T) {
 	t.Parallel()
 	s := clustered(t, nil)
-	p := wire.Listen(t, "~young", false) // a larger id than that of s, which decides
+	p := wire.Listen(t, "~recent", false) // a larger id than that of s, which decides
 	greeting := p.Connect() + strings.Replace(p.Info(), "1.4.1", "1.5.0", 1)
 	first := p.Dial(s.ClusterAddr())
 	first.Say(greeting)
@@ -304,7 +304,7 @@ func TestDuplicateIsExplainedToServersOfOurKind(t *testing.T) {
 	second := p.Dial(s.ClusterAddr())
 	second.Say(greeting)
 	if l := second.Hear("INFO "); !strings.Contains(l, fmt.Sprintf(`"server_id":%q`, s.ID())) || !strings.Contains(l, `"duplicate":true`) {
-		t.Errorf("got %q, want to be told that this is a duplicate", l)
+		t.Errorf("got %q, want an INFO that says that this is a duplicate", l)
 	}
 	second.End()
 	first.Sync()
@@ -341,7 +341,7 @@ func TestQuirksOf14(t *testing.T) {
 	r.Sync()
 	routed(t, s, 1)
 	// An INFO about a third server without proto or ip.
-	r.Say(`INFO {"server_id":"nobody","version":"1.1.0","git_commit":"","go":"","host":"127.0.0.1","port":1,"max_payload":1}` + "\r\n")
+	r.Say(`INFO {"server_id":"unknown","version":"1.1.0","git_commit":"","go":"","host":"127.0.0.1","port":1,"max_payload":1}` + "\r\n")
 	r.Sync()
 	r.Say("-ERR 'Some trouble'\r\n")
 	r.End()

@@ -34,8 +34,8 @@ var badLines = []string{
 	`CONNECT {"jwt":"CANARY11","sig":"CANARY11","seed":"CANARY11"}`,
 }
 
-// TestNoSecretIsShown gives a broker secrets in all places, has everybody make mistakes, and looks
-// for them in all it shows.
+// TestNoSecretIsShown gives a broker secrets in all places, makes every mistake in using them, and
+// looks for them in all it shows.
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	gone := freePort(t)
@@ -146,12 +146,12 @@ cluster { listen: "127.0.0.1:-1", authorization { user: them, password: "%[2]s" 
 	_, rest := p.stop(t, syscall.SIGTERM)
 	shown["the log"] = strings.Join(append(p.seen, rest...), "\n")
 	for name, args := range map[string][]string{
-		"-t":             {"-t", "-c", file},
-		"--print-config": {"--print-config", "-c", file},
-		"--explain":      {"-c", file, "--explain", "user=you", "pub=b"},
-		"a stranger":     {"-c", file, "--explain", "user=nobody", "pub=b"},
-		"a seed":         {"-t", "-c", writeConfig(t, "authorization { users: [ { nkey: "+seed+" } ] }")},
-		"a key as cert":  {"-t", "-c", writeConfig(t, fmt.Sprintf(`tls { cert_file: "%s/server-key.pem", key_file: "%[1]s/server-key.pem" }`, dir))},
+		"-t":              {"-t", "-c", file},
+		"--print-config":  {"--print-config", "-c", file},
+		"--explain":       {"-c", file, "--explain", "user=you", "pub=b"},
+		"an unknown user": {"-c", file, "--explain", "user=nobody", "pub=b"},
+		"a seed":          {"-t", "-c", writeConfig(t, "authorization { users: [ { nkey: "+seed+" } ] }")},
+		"a key as cert":   {"-t", "-c", writeConfig(t, fmt.Sprintf(`tls { cert_file: "%s/server-key.pem", key_file: "%[1]s/server-key.pem" }`, dir))},
 	} {
 		stdout, stderr, _ := run(t, args...)
 		shown[name] = stdout + stderr

@@ -22,7 +22,7 @@ func supervised(t *testing.T, watchdog time.Duration, args ...string) (p *proces
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	told, signs := make(chan string, 64), make(chan bool, 1)
+	notified, signs := make(chan string, 64), make(chan bool, 1)
 	go func() { // ends with the socket
 		for buf := make([]byte, 4096); ; {
 			n, err := c.Read(buf)
@@ -30,7 +30,7 @@ func supervised(t *testing.T, watchdog time.Duration, args ...string) (p *proces
 				return
 			}
 			if text := string(buf[:n]); text != "WATCHDOG=1" {
-				told <- text
+				notified <- text
 				continue
 			}
 			select {
@@ -41,7 +41,7 @@ func supervised(t *testing.T, watchdog time.Duration, args ...string) (p *proces
 	}()
 	cmd := command(t, append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
-	return launch(t, cmd), func() string { t.Helper(); return await(t, told, "notification") }, signs
+	return launch(t, cmd), func() string { t.Helper(); return await(t, notified, "notification") }, signs
 }
 
 func TestServiceManagerIsNotified(t *testing.T) {
@@ -67,7 +67,7 @@ func TestServiceManagerIsNotified(t *testing.T) {
 	}
 }
 
-func TestServiceManagerIsToldOfLameDuckMode(t *testing.T) {
+func TestServiceManagerIsNotifiedOfLameDuckMode(t *testing.T) {
 	t.Parallel()
 	p, next, _ := supervised(t, time.Hour)
 	next()

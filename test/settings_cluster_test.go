@@ -39,8 +39,8 @@ func pairOf(t *testing.T, inFirst string) (first, second string) {
 	return first, second
 }
 
-// subscribed has a client that hears of subjects, and of one called known, once the broker at other
-// knows.
+// subscribed has a client that subscribes to subjects, and to one called known, once the broker at
+// other knows.
 func subscribed(t *testing.T, addr, other string, subjects ...string) <-chan *nats.Msg {
 	t.Helper()
 	nc, err := goClient("nats://" + addr)
@@ -169,7 +169,7 @@ func infoOfServer(id string, port int, more string) string {
 func exports(block string) func(*testing.T) {
 	return func(t *testing.T) {
 		first, second := pairOf(t, block)
-		heard := subscribed(t, second, first, "open", "shut")
+		received := subscribed(t, second, first, "open", "shut")
 		nc, err := goClient("nats://" + first)
 		must(t, err)
 		defer nc.Close()
@@ -178,7 +178,7 @@ func exports(block string) func(*testing.T) {
 		}
 		flush(t, nc)
 		for subject := ""; subject != "open"; {
-			if subject = await(t, heard, "message").Subject; subject == "shut" {
+			if subject = await(t, received, "message").Subject; subject == "shut" {
 				t.Fatal("a subject that is denied went over the route")
 			}
 		}

@@ -360,7 +360,7 @@ var effectsElsewhere = map[string]func(*testing.T){
 	"debug":              TestDebugAndTraceFlags,
 	"trace":              TestDebugAndTraceFlags,
 	"-DV":                TestDebugAndTraceFlags,
-	"max_traced_msg_len": TestTracedPayloadIsCut,
+	"max_traced_msg_len": TestTracedPayloadIsTruncated,
 	"authorization":      TestEverySpellingOfEveryKey, // a map: its keys
 	"tls":                TestEverySpellingOfEveryKey,
 	"cluster":            TestEverySpellingOfEveryKey,

@@ -47,7 +47,7 @@ var loginEffects = map[string]func(*testing.T){
 		begin := time.Now()
 		wire.Dial(t, guarded(t, "user: me\npassword: p\ntimeout: 0.3", "")).End("-ERR 'authorization timeout'")
 		if took := time.Since(begin); took < 300*time.Millisecond {
-			t.Errorf("a silent client was cut within %v", took)
+			t.Errorf("a silent client was disconnected within %v", took)
 		}
 	},
 	"authorization.users": func(t *testing.T) {
@@ -63,7 +63,7 @@ var loginEffects = map[string]func(*testing.T){
 		}
 	},
 	"no_auth_user": func(t *testing.T) {
-		addr := guarded(t, "users: [ {user: anna, password: a}, {user: visitor, password: v, permissions: {publish: open}} ]", "no_auth_user: visitor")
+		addr := guarded(t, "users: [ {user: anna, password: a}, {user: guest, password: v, permissions: {publish: open}} ]", "no_auth_user: guest")
 		c := quiet(t, addr)
 		c.Say("PUB shut 0", "")
 		c.Want(`-ERR 'Permissions Violation for Publish to "shut"'`)

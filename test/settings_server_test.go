@@ -47,7 +47,7 @@ func greeting(t *testing.T, addr string) (info server.Info) {
 	return infoOf(t, wire.Dial(t, addr).Info)
 }
 
-// quiet is a client that is told nothing but what it asked for.
+// quiet is a client that receives nothing but what it asked for.
 func quiet(t *testing.T, addr string) *wire.Client {
 	t.Helper()
 	c := wire.Dial(t, addr)
@@ -172,7 +172,7 @@ var limitEffects = map[string]func(*testing.T){
 }
 
 // deafClient has a client that reads nothing of the 64 MB sent to it, and waits until the log says
-// why it was cut.
+// why it was disconnected.
 func deafClient(t *testing.T, text, want string) {
 	t.Helper()
 	p, addr := configured(t, text)

@@ -104,7 +104,7 @@ var tlsEffects = map[string]func(*testing.T){
 			t.Error(err)
 		}
 		if _, err := upgrade(addr, clientTLS(t, dir, "srva")); err == nil {
-			t.Error("a certificate of nobody was let in")
+			t.Error("a certificate of no user was admitted")
 		}
 	},
 	"tls.handshake_first": func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 
 // This file shows that a log that cannot be written loses lines, and nothing else.
 
-// TestStalledLogLosesLinesNotMessages traces many messages to a pipe that nobody reads until they
+// TestStalledLogLosesLinesNotMessages traces many messages to a pipe that is not read until they
 // have all arrived.
 func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestStalledLogLosesLinesNotMessages(t *testing.T) {
 	})
 }
 
-// stall runs a broker whose log goes where nobody reads for a while.
+// stall runs a broker whose log is not read for a while.
 func stall(t *testing.T, cmd *exec.Cmd, dir string, log io.Reader) {
 	t.Helper()
 	const n = 200_000
@@ -72,7 +72,7 @@ func stall(t *testing.T, cmd *exec.Cmd, dir string, log io.Reader) {
 	flush(t, nc)
 	await(t, arrived, "all messages")
 
-	// Somebody looks again, and is told.
+	// The log is read again, and says what was lost.
 	text := make(chan string, 1)
 	go func() { // ends with the program
 		all, _ := io.ReadAll(log)

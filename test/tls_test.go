@@ -33,12 +33,12 @@ func TestGoClientLogsIn(t *testing.T) {
 	}{
 		{"user", &server.Options{Username: "u", Password: "p"}, []nats.Option{nats.UserInfo("u", "p")}, false},
 		{"wrong password", &server.Options{Username: "u", Password: "p"}, []nats.Option{nats.UserInfo("u", "q")}, true},
-		{"nobody", &server.Options{Username: "u", Password: "p"}, nil, true},
+		{"no credentials", &server.Options{Username: "u", Password: "p"}, nil, true},
 		{"token", &server.Options{Authorization: "t"}, []nats.Option{nats.Token("t")}, false},
 		{"wrong token", &server.Options{Authorization: "t"}, []nats.Option{nats.Token("x")}, true},
 		{"one of the users", &server.Options{Users: []*server.User{{Username: "a", Password: "1"}, {Username: "b", Password: "2"}}},
 			[]nats.Option{nats.UserInfo("b", "2")}, false},
-		{"list of nobody", &server.Options{Users: []*server.User{}}, nil, true},
+		{"an empty list of users", &server.Options{Users: []*server.User{}}, nil, true},
 		{"TLS", tlsOptions(dir), []nats.Option{nats.Secure(clientTLS(t, dir, ""))}, false},
 		{"TLS that INFO asks for", tlsOptions(dir), []nats.Option{nats.RootCAs(filepath.Join(dir, "ca.pem"))}, false},
 		{"TLS of an unknown authority", tlsOptions(dir), []nats.Option{nats.Secure(&tls.Config{ServerName: "localhost"})}, true},
@@ -46,8 +46,8 @@ func TestGoClientLogsIn(t *testing.T) {
 			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.UserInfo("u", "p")}, false},
 		{"mutual TLS", secure(func(o *server.Options) { o.TLSVerify = true }), []nats.Option{nats.Secure(clientTLS(t, dir, "client"))}, false},
 		{"mutual TLS without a certificate", secure(func(o *server.Options) { o.TLSVerify = true }), []nats.Option{nats.Secure(clientTLS(t, dir, ""))}, true},
-		{"mutual TLS with a stranger's", secure(func(o *server.Options) { o.TLSVerify = true }),
-			[]nats.Option{nats.Secure(stranger(t, clientTLS(t, dir, "")))}, true},
+		{"mutual TLS with the certificate of an unknown authority", secure(func(o *server.Options) { o.TLSVerify = true }),
+			[]nats.Option{nats.Secure(unknownAuthority(t, clientTLS(t, dir, "")))}, true},
 		{"TLS first", secure(func(o *server.Options) { o.TLSHandshakeFirst = true }),
 			[]nats.Option{nats.Secure(clientTLS(t, dir, "")), nats.TLSHandshakeFirst()}, false},
 		{"TLS first where INFO may come first", secure(func(o *server.Options) { o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = true, patience }),
@@ -95,8 +95,8 @@ func TestGoClientLogsIn(t *testing.T) {
 	}
 }
 
-// stranger adds to c a certificate of an authority that nobody knows.
-func stranger(t *testing.T, c *tls.Config) *tls.Config {
+// unknownAuthority adds to c a certificate of an authority that the broker does not know.
+func unknownAuthority(t *testing.T, c *tls.Config) *tls.Config {
 	c.Certificates = clientTLS(t, certFiles(t), "client").Certificates
 	return c
 }
@@ -189,7 +189,7 @@ func TestClientsThatMayDoWithoutTLS(t *testing.T) {
 	})
 }
 
-func TestTooManyClientsAreToldInClearBeforeTLS(t *testing.T) {
+func TestTooManyClientsGetAnErrorInClearBeforeTLS(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)
 	o := tlsOptions(dir)
@@ -199,7 +199,7 @@ func TestTooManyClientsAreToldInClearBeforeTLS(t *testing.T) {
 	wire.Dial(t, s.Addr().String()).End("-ERR 'maximum connections exceeded'")
 }
 
-func TestTooManyClientsAreToldNothingWhereTLSComesFirst(t *testing.T) {
+func TestTooManyClientsGetNothingWhereTLSComesFirst(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)
 	o := tlsOptions(dir)
@@ -256,7 +256,7 @@ func TestCurlReadsTheHTTPSPort(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)
 	o := tlsOptions(dir)
-	o.TLSVerify = true // of clients; the monitoring port asks nobody for a certificate
+	o.TLSVerify = true // of clients; the monitoring port asks for no certificate
 	o.HTTPHost, o.HTTPSPort = "127.0.0.1", anyPort
 	s := Start(t, o)
 	url := fmt.Sprintf("https://localhost:%d/varz", s.MonitorAddr().Port)

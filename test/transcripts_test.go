@@ -167,7 +167,7 @@ func TestEveryTranscriptHoldsForTheBinary(t *testing.T) {
 	}
 }
 
-// spawnQuiet starts the binary with everything traced and nobody to read it but a loop that throws
+// spawnQuiet starts the binary with everything traced to a loop that throws
 // it away.
 func spawnQuiet(t *testing.T) string {
 	t.Helper()
