@@ -50,7 +50,7 @@ func extend(path, token string) string {
 	return path + string(separator) + token
 }
 
-// entries appends everyone in r, who subscribed to subject.
+// entries appends all subscribers in r, of subject.
 func (r *Result[T]) entries(subject string, all []Entry[T]) []Entry[T] {
 	for v := range r.All {
 		all = append(all, Entry[T]{subject, "", v})

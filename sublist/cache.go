@@ -14,7 +14,7 @@ const (
 // its size is fixed: a set is chosen by the hash of the subject and has room for
 // a few entries. Distinct subjects by the million pass by without pushing out
 // what is used: a subject is admitted only when it is seen again while the set
-// still remembers it, and an entry that was hit is spared once.
+// still remembers it, and an entry that was hit gets a second chance (CLOCK).
 type cache[T comparable] [cacheSets]set[T]
 
 // set is one line of memory on 64-bit systems. Its fields need not agree with each
@@ -23,7 +23,7 @@ type set[T comparable] struct {
 	tags atomic.Uint64 // 16 bits of hash per way, so that a miss reads no entry
 	seen atomic.Uint64 // 16 bits of hash of each of the last four misses
 	hit  atomic.Uint32 // bit per way: it was hit since a newcomer last asked
-	busy atomic.Uint32 // 1 while someone writes tags and ways
+	busy atomic.Uint32 // 1 while tags and ways are written
 	ways [ways]atomic.Pointer[entry[T]]
 	_    [8]byte
 }

@@ -61,7 +61,7 @@ func TestChangeLeavesOtherFamiliesCached(t *testing.T) {
 }
 
 // cachedAfter returns how many of 64 cached subjects are still cached after changes
-// of pattern. Each call hashes anew: by chance, a change may concern the same
+// of pattern. Each call has hashes of its own: by chance, a change may concern the same
 // counter as a subject that it does not touch.
 func cachedAfter(t *testing.T, pattern string, changes int) int64 {
 	t.Helper()
@@ -84,7 +84,7 @@ func cachedAfter(t *testing.T, pattern string, changes int) int64 {
 func TestNoSubscriberIsCachedToo(t *testing.T) {
 	t.Parallel()
 	l := New[int]()
-	subjects := []string{"nobody.here"}
+	subjects := []string{"unheard"}
 	if got := []int64{hits(l, subjects), hits(l, subjects), hits(l, subjects)}; got[0] != 0 || got[1] != 0 || got[2] != 1 {
 		t.Errorf("hits = %v, want the third time", got)
 	}

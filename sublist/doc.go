@@ -1,7 +1,7 @@
-// Package sublist answers, for a published subject, who subscribed to it.
+// Package sublist finds the subscribers of a published subject.
 //
 // A [List] holds subscriptions of any comparable type; it knows subjects and
-// queue groups and has never heard of a connection. Three structures share the
+// queue groups and knows nothing of connections. Three structures share the
 // work, from cold to hot:
 //
 //   - index: patterns without a wildcard, found by one map lookup;

@@ -8,7 +8,7 @@ import (
 const (
 	shards = 256 // of the index, so that each lock is held shortly
 
-	// shrinkBelow is the fraction of its peak below which a map is made anew: maps
+	// shrinkBelow is the fraction of its peak below which a map is replaced: maps
 	// never give memory back by themselves.
 	shrinkBelow = 8
 	shrinkFrom  = 64 // peak under which that is not worth it

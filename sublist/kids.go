@@ -13,7 +13,8 @@ type kids[T comparable] struct {
 	many atomic.Pointer[table[T]] // else
 }
 
-// edge leads to the node of a token. An edge without a node marks the place of one that was removed.
+// edge leads to the node of a token. An edge without a node marks the place of one that was
+// removed.
 type edge[T comparable] struct {
 	token string
 	node  *node[T]

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// Result is everyone a subject matched. It is shared and must not be written to.
+// Result is all subscribers that a subject matched. It is shared and must not be written to.
 type Result[T comparable] struct {
-	Plain  []*Set[T] // everyone in them gets the message
+	Plain  []*Set[T] // all values in them get the message
 	queues *[]Group[T]
 	count  int32 // values in Plain
 	gone   bool  // of a leaf that is not in the list any more
@@ -90,7 +90,7 @@ type leaf[T comparable] struct {
 type subscribers[T comparable] struct {
 	mu     sync.Mutex // guards what follows
 	gone   bool       // the leaf is not in the list any more
-	plain  bag[T]
+	plain  indexedSet[T]
 	groups []*group[T]
 	names  map[string]int // where they are in groups; nil while there are few
 }
@@ -100,8 +100,8 @@ const fewGroups = 16
 
 // group is the members of one queue group of a leaf.
 type group[T comparable] struct {
-	name string
-	bag  bag[T]
+	name    string
+	members indexedSet[T]
 }
 
 // newLeaf returns a leaf with its first subscription.
@@ -155,8 +155,8 @@ func (lf *leaf[T]) remove(queue string, v T) (*leaf[T], bool) {
 	}
 }
 
-// retire notes that a leaf with one subscriber leaves the list. Those who have found it may still
-// read it, but no longer keep what they read.
+// retire notes that a leaf with one subscriber leaves the list. Matches that have found it may
+// still read it, but no longer keep what they read.
 func (lf *leaf[T]) retire() {
 	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, gone: true})
 }
@@ -180,7 +180,7 @@ func (lf *leaf[T]) change(f func() bool) bool {
 	return true
 }
 
-// result returns everyone in lf.
+// result returns all subscribers of lf.
 func (lf *leaf[T]) result() *Result[T] {
 	if r := lf.built.Load(); r != nil {
 		return r
@@ -201,7 +201,7 @@ func (lf *leaf[T]) result() *Result[T] {
 	if len(lf.more.groups) > 0 {
 		queues := make([]Group[T], 0, len(lf.more.groups))
 		for _, g := range lf.more.groups {
-			queues = append(queues, Group[T]{g.name, []members[T]{{g.bag.list(), g.bag.n}}, g.bag.n})
+			queues = append(queues, Group[T]{g.name, []members[T]{{g.members.list(), g.members.n}}, g.members.n})
 		}
 		r.queues = &queues
 	}
@@ -231,7 +231,7 @@ func (m *subscribers[T]) add(queue string, v T) bool {
 		m.groups = append(m.groups, &group[T]{name: queue})
 		m.indexFrom(i)
 	}
-	return m.groups[i].bag.add(v)
+	return m.groups[i].members.add(v)
 }
 
 // indexFrom brings names up to date with the groups from i on.
@@ -253,10 +253,10 @@ func (m *subscribers[T]) remove(queue string, v T) bool {
 		return m.plain.remove(v) >= 0
 	}
 	i := m.find(queue)
-	if i < 0 || m.groups[i].bag.remove(v) < 0 {
+	if i < 0 || m.groups[i].members.remove(v) < 0 {
 		return false
 	}
-	if m.groups[i].bag.n > 0 {
+	if m.groups[i].members.n > 0 {
 		return true
 	}
 	last := len(m.groups) - 1

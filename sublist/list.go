@@ -14,7 +14,7 @@ import (
 var ErrInvalidSubject = errors.New("invalid subject")
 
 // sweepStep is how many sets of the cache a removal of a wildcard pattern looks
-// through for results that nobody will ask for again.
+// through for results that will not be asked for again.
 const sweepStep = 8
 
 // maxRun is how many changes are made while a lock is held: some 20 microseconds.
@@ -161,7 +161,7 @@ func (l *List[T]) removeLocked(e *Entry[T], h location[T]) bool {
 	return removed
 }
 
-// Match returns everyone who subscribed to what subject, taken as plain text,
+// Match returns all subscribers of what subject, taken as plain text,
 // matches. It is never nil. The subject is not kept.
 func (l *List[T]) Match(subject []byte) *Result[T] {
 	found, hit := l.find(subject)
@@ -231,7 +231,7 @@ func (l *List[T]) walk(subject []byte, hash uint64) *Result[T] {
 	return l.merges.of(found)
 }
 
-// dropStale looks through a part of the caches for results that nobody will ask
+// dropStale looks through a part of the caches for results that will not be asked
 // for again, so that they do not keep subscriptions alive for long.
 func (l *List[T]) dropStale() {
 	from := l.sweep.Add(sweepStep) - sweepStep

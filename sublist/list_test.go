@@ -24,7 +24,7 @@ func (o obvious) match(subject string) []string {
 	return all
 }
 
-// flatten returns "queue/value" for everyone in r, sorted. It fails the test if a
+// flatten returns "queue/value" for all subscribers in r, sorted. It fails the test if a
 // group comes twice or is empty.
 func flatten(t *testing.T, r *Result[int]) []string {
 	t.Helper()

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// trie holds the patterns with wildcards. Matches take no lock: who changes it, one at a time, puts
-// in place what is complete.
+// trie holds the patterns with wildcards. Matches take no lock: the goroutine that changes it, one
+// at a time, puts in place what is complete.
 type trie[T comparable] struct {
 	leaves atomic.Int64 // patterns
 

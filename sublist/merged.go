@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// part is one pattern that matched, and who it had when it did.
+// part is one pattern that matched, and its subscribers when it did.
 type part[T comparable] struct {
 	leaf   *leaf[T]
 	result *Result[T]
@@ -35,33 +35,33 @@ type merged[T comparable] struct {
 }
 
 // of returns the merged result of two parts or more.
-func (cs *merges[T]) of(found []part[T]) *Result[T] {
+func (m *merges[T]) of(found []part[T]) *Result[T] {
 	hash := mergeHash(found)
 	at, tag := hash%mergeSlots, uint32(hash>>32)
-	if c := cs.slots[at].Load(); c != nil && slices.Equal(c.parts, found) {
+	if c := m.slots[at].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
-	if c := cs.slots[at^1].Load(); c != nil && slices.Equal(c.parts, found) {
+	if c := m.slots[at^1].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
 	r := merge(found)
 	if r.gone || r.size() > maxKept {
 		return r
 	}
-	if asked := &cs.asked[at/2]; asked.Load() != tag {
+	if asked := &m.asked[at/2]; asked.Load() != tag {
 		asked.Store(tag)
 		return r
 	}
-	if old := cs.slots[at].Load(); old != nil && !old.isStale() {
-		cs.slots[at^1].Store(old)
+	if old := m.slots[at].Load(); old != nil && !old.isStale() {
+		m.slots[at^1].Store(old)
 	}
-	cs.slots[at].Store(&merged[T]{slices.Clone(found), r})
+	m.slots[at].Store(&merged[T]{slices.Clone(found), r})
 	return r
 }
 
 // dropStale forgets slot i if it can never be asked for again.
-func (cs *merges[T]) dropStale(i int) {
-	slot := &cs.slots[i%mergeSlots]
+func (m *merges[T]) dropStale(i int) {
+	slot := &m.slots[i%mergeSlots]
 	if c := slot.Load(); c != nil && c.isStale() {
 		slot.CompareAndSwap(c, nil)
 	}
@@ -83,8 +83,8 @@ func mergeHash[T comparable](found []part[T]) uint64 {
 // maxKept bounds the memory, in words, that one remembered result may have of its own.
 const maxKept = 512
 
-// merge returns a Result with everyone in found. It copies no subscriber: what the parts list is
-// shared.
+// merge returns a Result with all subscribers in found. It copies no subscriber: what the parts
+// list is shared.
 func merge[T comparable](found []part[T]) *Result[T] {
 	r := new(Result[T])
 	sets, groups := 0, 0
