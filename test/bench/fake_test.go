@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +35,7 @@ const (
 type fake struct {
 	fault string
 	port  int
+	tls   *tls.Config // of its clients; nil without TLS
 
 	mu   sync.Mutex
 	subs []fakeSub // guarded by mu
@@ -46,22 +49,53 @@ type fakeSub struct {
 	subject, queue, sid string
 }
 
-// serveFake runs a fake as a process of its own would: `-a HOST -p PORT [--cluster URL] [--routes
-// URL]`, until it is killed.
+// fakeFlags are the command line of a fake.
+type fakeFlags struct {
+	host, port, cluster, routes, cert, key string
+	secure                                 bool
+}
+
+// parseFake reads the command line of a fake; what has no effect on it is accepted.
+func parseFake(args []string) (f fakeFlags, err error) {
+	fs := flag.NewFlagSet("fake", flag.ContinueOnError)
+	fs.StringVar(&f.host, "a", "", "host")
+	fs.StringVar(&f.port, "p", "", "port")
+	fs.StringVar(&f.cluster, "cluster", "", "URL to listen on for another fake")
+	fs.StringVar(&f.routes, "routes", "", "URL of another fake")
+	fs.BoolVar(&f.secure, "tls", false, "TLS")
+	fs.StringVar(&f.cert, "tlscert", "", "file of the certificate")
+	fs.StringVar(&f.key, "tlskey", "", "file of its key")
+	fs.String("c", "", "configuration file")
+	return f, fs.Parse(args)
+}
+
+// serveFake runs a fake as a process of its own would, until it is killed.
 func serveFake(fault string, args []string) error {
-	port, err := strconv.Atoi(args[3])
+	flags, err := parseFake(args)
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(args[1], args[3]))
+	l, err := net.Listen("tcp", net.JoinHostPort(flags.host, flags.port))
 	if err != nil {
 		return err
 	}
-	f := &fake{fault: fault, port: port}
-	if err := f.cluster(args[4:]); err != nil {
+	f := &fake{fault: fault, port: l.Addr().(*net.TCPAddr).Port}
+	if flags.secure {
+		pair, err := tls.LoadX509KeyPair(flags.cert, flags.key)
+		if err != nil {
+			return err
+		}
+		f.tls = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
+	if err := f.cluster(flags); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "the fake is listening")
+	return f.accept(l)
+}
+
+// accept serves connections until there are no more.
+func (f *fake) accept(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -73,34 +107,23 @@ func serveFake(fault string, args []string) error {
 
 // cluster opens a port for another fake, or connects to one: its route is a client that subscribes
 // to what its own clients do.
-func (f *fake) cluster(args []string) error {
-	for len(args) > 1 {
-		addr := strings.TrimPrefix(args[1], "nats://")
-		switch args[0] {
-		case "--cluster":
-			l, err := net.Listen("tcp", addr)
-			if err != nil {
-				return err
-			}
-			go func() { // ends with the process
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go f.serve(conn) // ends with the connection
-				}
-			}()
-		case "--routes":
-			conn, err := net.Dial("tcp", addr)
-			if err != nil {
-				return err
-			}
-			f.seed = conn
-			go f.follow(conn) // ends with the connection
+func (f *fake) cluster(flags fakeFlags) error {
+	if flags.cluster != "" {
+		l, err := net.Listen("tcp", strings.TrimPrefix(flags.cluster, "nats://"))
+		if err != nil {
+			return err
 		}
-		args = args[2:]
+		go f.accept(l) // ends with the process
 	}
+	if flags.routes == "" {
+		return nil
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(flags.routes, "nats://"))
+	if err != nil {
+		return err
+	}
+	f.seed = conn
+	go f.follow(conn) // ends with the connection
 	return nil
 }
 
@@ -131,8 +154,11 @@ func (f *fake) follow(conn net.Conn) {
 
 // serve reads operations until the connection ends.
 func (f *fake) serve(conn net.Conn) {
-	defer f.forget(conn)
 	fmt.Fprintf(conn, "INFO {\"version\":\"fake\",\"port\":%d} \r\n", f.port)
+	if f.tls != nil {
+		conn = tls.Server(conn, f.tls)
+	}
+	defer f.forget(conn)
 	in := bufio.NewReader(conn)
 	for published := 0; ; {
 		line, err := in.ReadString('\n')

@@ -131,7 +131,7 @@ func (s *settings) validate(peers int) error {
 func (s *settings) execute(out io.Writer) error {
 	if s.list {
 		for _, sc := range s.selected {
-			fmt.Fprintf(out, "%-18s%s\n", sc.name, sc.about)
+			fmt.Fprintf(out, "%-26s%s\n", sc.name, sc.about)
 		}
 		return nil
 	}

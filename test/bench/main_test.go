@@ -37,6 +37,8 @@ func smallScenarios() []scenario {
 		{name: "request", prepare: exchange(false)},
 		{name: "request awake", prepare: exchange(true)},
 		{name: "idle", prepare: func() runner { return idle(20) }},
+		{name: "tls", launch: launch{secure: true}, prepare: fanOut(2, 128)},
+		{name: "tls idle", launch: launch{secure: true}, prepare: func() runner { return idle(20) }},
 		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
 	}
 }

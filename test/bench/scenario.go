@@ -23,6 +23,7 @@ func (sc scenario) with(path string) launch {
 
 // scenarios is the table of everything that is measured, in the order of the report.
 func scenarios() []scenario {
+	secure := launch{secure: true}
 	return []scenario{
 		{name: "pub/0", about: "publish only, 0 bytes", prepare: publishOnly(0)},
 		{name: "pub/128", about: "publish only, 128 bytes", prepare: publishOnly(128)},
@@ -47,6 +48,10 @@ func scenarios() []scenario {
 		{name: "route-100/128", about: "one publisher to 100 subscribers over a route, 128 bytes", prepare: overRoute(fanOut(100, 128))},
 		{name: "route-queue-8/128", about: "one publisher to a queue group of 8 over a route, 128 bytes", prepare: overRoute(queueGroup(8, 128))},
 		{name: "route-10-10/128", about: "ten publishers, each to a subscriber of its own, over one route, 128 bytes", prepare: overRoute(pairs(10, 128))},
+		{name: "tls-1-1/16", about: "one publisher to one subscriber over TLS, 16 bytes", launch: secure, prepare: fanOut(1, 16)},
+		{name: "tls-1-1/1024", about: "one publisher to one subscriber over TLS, 1 KiB", launch: secure, prepare: fanOut(1, 1024)},
+		{name: "tls-1-20/128", about: "one publisher to 20 subscribers over TLS, 128 bytes", launch: secure, prepare: fanOut(20, 128)},
+		{name: "tls-idle-1000", about: "1 000 connections over TLS that do nothing", heavy: true, launch: secure, prepare: func() runner { return idle(1000) }},
 	}
 }
 
