@@ -156,6 +156,71 @@ func diagnose(got, want []byte) error {
 	return fmt.Errorf("got payload %s, want %s", excerpt(gotPayload), excerpt(wantPayload))
 }
 
+// mixedChecker expects the frames of several streams, the frames of each in their order, again and
+// again, and mixed in any way.
+type mixedChecker struct {
+	streams []*lapChecker // each between two frames
+	held    []byte        // the part of a frame that has arrived
+	control control
+}
+
+// newMixedChecker wants streams on different subjects.
+func newMixedChecker(streams []*stream, control control) *mixedChecker {
+	c := &mixedChecker{control: control}
+	for _, s := range streams {
+		c.streams = append(c.streams, &lapChecker{stream: s})
+	}
+	return c
+}
+
+// feed checks the next bytes; see checker. Bytes of a frame count when the frame is complete.
+func (c *mixedChecker) feed(data []byte) (frames int, err error) {
+	if len(c.held) > 0 {
+		data = append(c.held, data...)
+		c.held = nil
+	}
+	for len(data) > 0 {
+		if c.control.begun() || startsControl(data[0]) {
+			if data, err = c.control.take(data); err != nil {
+				return frames, err
+			}
+			continue
+		}
+		n, err := c.frame(data)
+		if err != nil {
+			return frames, err
+		}
+		if n == 0 {
+			c.held = bytes.Clone(data)
+			break
+		}
+		frames += n
+		data = data[n:]
+	}
+	return frames, nil
+}
+
+// frame takes the frame that data begins with, and returns its length; 0 if it is not complete.
+func (c *mixedChecker) frame(data []byte) (int, error) {
+	nearest, matching := c.streams[0], -1
+	for _, s := range c.streams {
+		due := s.stream.frames[s.pos:]
+		due = due[:frameLength(due)]
+		n := min(len(data), len(due))
+		common := commonPrefix(data[:n], due[:n])
+		if common == len(due) {
+			return s.match(data[:n]), nil
+		}
+		if common == len(data) {
+			return 0, nil
+		}
+		if common > matching {
+			nearest, matching = s, common
+		}
+	}
+	return 0, nearest.explain(data)
+}
+
 // memberChecker expects some of the frames of a stream, in order: what one member of a queue group
 // receives. All frames of the stream are equally long. Which of them came is counted, so that the
 // counts of all members together can be compared with what was published.

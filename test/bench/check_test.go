@@ -160,6 +160,37 @@ func TestMemberChecker(t *testing.T) {
 	}
 }
 
+// barFrame is message i of another stream of 16 bytes.
+func barFrame(i int) string { return strings.Replace(frameOf(i), "foo", "bar", 1) }
+
+func TestMixedChecker(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, input string
+		want        string // part of the error; none if empty
+	}{
+		{"one after the other is accepted", frames(0, 1, 2) + barFrame(0) + barFrame(1), ""},
+		{"in turn is accepted", frameOf(0) + barFrame(0) + frameOf(1) + barFrame(1), ""},
+		{"each begins again after its last message", frames(0, 1, 2, 0) + barFrame(0) + frameOf(1), ""},
+		{"a PING between two frames is passed on", frameOf(0) + "PING\r\n" + barFrame(0), ""},
+		{"a lost message is noticed", frameOf(0) + barFrame(0) + barFrame(2), "message 1: got the payload of message 2"},
+		{"a repeated message is noticed", barFrame(0) + frameOf(0) + frameOf(0), "message 1: got the payload of message 0"},
+		{"another subject is noticed", strings.Replace(frameOf(0), "foo", "baz", 1), "got header"},
+		{"a changed payload is noticed", "MSG bar 1 16\r\n00000000xxxxxxxx\r\n", "got payload"},
+		{"an error of the broker ends it", frameOf(0) + "-ERR 'Slow Consumer'\r\n", "-ERR 'Slow Consumer'"},
+	} {
+		for _, piece := range []int{0, 1, 7, 40} {
+			t.Run(fmt.Sprintf("%s/pieces=%d", tc.name, piece), func(t *testing.T) {
+				t.Parallel()
+				streams := []*stream{smallStream(3), newLap([]string{"bar"}, "1", 16, 3)}
+				c := newMixedChecker(streams, control{handle: refuseErrors})
+				n, err := feedAll(c, tc.input, piece)
+				checkFed(t, n, err, tc.input, tc.want, piece)
+			})
+		}
+	}
+}
+
 func TestHowAStreamIsCutDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

@@ -15,6 +15,14 @@ type flow struct {
 	wholeLap bool // the measured window lasts at least one lap, whatever the duration
 }
 
+// newFlow publishes short laps in long writes.
+func newFlow(sources ...source) *flow {
+	for _, s := range sources {
+		s.stream.repeat()
+	}
+	return &flow{sources: sources}
+}
+
 // inFlightLimit bounds what the broker may have to hold for all subscribers of a scenario together,
 // in bytes.
 const inFlightLimit = 256 << 20
@@ -193,28 +201,28 @@ func (l *lane) verify() error {
 	if len(l.members) == 0 {
 		return nil
 	}
-	return l.verifyGroup()
+	published := int64(l.stream.messages)
+	return verifyGroup(l.members, l.messages/published, int(l.messages%published))
 }
 
-// verifyGroup adds up what the members of the queue group have received.
-func (l *lane) verifyGroup() error {
-	done := l.stream.chunks[(l.next+len(l.stream.chunks)-1)%len(l.stream.chunks)].messages % l.stream.messages
-	laps := l.messages / int64(l.stream.messages)
-	shares := make([]int64, len(l.members))
-	for i := range l.stream.messages {
+// verifyGroup adds up what the members of a queue group have received, and wants each message of so
+// many laps exactly once, and as many as part of the lap after them.
+func verifyGroup(members []*memberChecker, laps int64, part int) error {
+	shares := make([]int64, len(members))
+	for i := range members[0].counts {
 		var got int64
-		for _, m := range l.members {
+		for _, m := range members {
 			got += int64(m.counts[i])
 		}
 		want := laps
-		if i < done {
+		if i < part {
 			want++
 		}
 		if got != want {
 			return fmt.Errorf("queue group: message %d of the lap was received %d times, want %d", i, got, want)
 		}
 	}
-	for i, m := range l.members {
+	for i, m := range members {
 		shares[i] = m.total
 	}
 	return checkShares(shares)

@@ -169,6 +169,10 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 		rounds = s.heavy
 	}
 	fmt.Fprintf(s.progress, "%s: %s\n", sc.name, sc.about)
+	if !sc.possible() {
+		fmt.Fprintln(s.progress, "  skipped: only Linux can be asked what this measures")
+		return nil
+	}
 	run := sc.prepare()
 	for round := range rounds {
 		for i, path := range s.brokers {

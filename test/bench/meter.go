@@ -13,60 +13,88 @@ type usage struct {
 	peak int64         // resident memory at its highest since the process started, bytes
 }
 
-// span is a measured window: what the clocks showed when it began.
-type span struct {
-	broker []*process
-	start  time.Time
-	server usage // of all of them together
+// clocks are what the clocks show at one moment.
+type clocks struct {
+	at     time.Time
+	server usage // of all processes of the broker together
 	driver usage
 	busy   time.Duration // of the whole machine
-	known  bool          // the operating system said
 }
 
-// beginSpan reads the clocks. Garbage of the driver is collected first, so that its collector rests
-// in the window.
-func beginSpan(broker ...*process) span {
+// readClocks reads all clocks; the error is that the operating system shows the time only.
+func readClocks(broker []*process) (c clocks, err error) {
+	c.at = time.Now()
+	if c.server, err = usageOf(broker); err != nil {
+		return c, err
+	}
+	if c.driver, err = readUsage(os.Getpid()); err != nil {
+		return c, err
+	}
+	c.busy, err = machineBusy()
+	return c, err
+}
+
+// span is a measured window, which may have pauses.
+type span struct {
+	broker []*process
+	since  clocks // when it began, or was resumed
+	known  bool   // the operating system shows more than the time
+
+	elapsed, server, driver, busy time.Duration // used so far, up to the latest pause
+	peak                          int64         // memory of the broker, bytes
+}
+
+// newSpan is a window that begins with resume. Garbage of the driver is collected first, so that its
+// collector rests in the window.
+func newSpan(broker ...*process) *span {
 	runtime.GC()
-	s := span{broker: broker, known: true}
-	var err error
-	if s.server, err = usageOf(broker); err != nil {
-		s.known = false
-	}
-	if s.driver, err = readUsage(os.Getpid()); err != nil {
-		s.known = false
-	}
-	if s.busy, err = machineBusy(); err != nil {
-		s.known = false
-	}
-	s.start = time.Now()
+	return &span{broker: broker, known: true}
+}
+
+// beginSpan begins a window.
+func beginSpan(broker ...*process) *span {
+	s := newSpan(broker...)
+	s.resume()
 	return s
 }
 
-// end reads the clocks again, and shares out what was used among n messages (or connections, or
+// resume begins a window, or goes on after a pause.
+func (s *span) resume() {
+	var err error
+	s.since, err = readClocks(s.broker)
+	s.known = s.known && err == nil
+	s.since.at = time.Now() // reading them took a while
+}
+
+// pause adds up what was used since the window began, or was resumed.
+func (s *span) pause() {
+	now, err := readClocks(s.broker)
+	s.known = s.known && err == nil
+	s.elapsed += now.at.Sub(s.since.at)
+	s.server += now.server.cpu - s.since.server.cpu
+	s.driver += now.driver.cpu - s.since.driver.cpu
+	s.busy += now.busy - s.since.busy
+	s.peak = now.server.peak
+}
+
+// end ends a window; see share.
+func (s *span) end(n int64) measures {
+	s.pause()
+	return s.share(n)
+}
+
+// share shares out what was used up to the latest pause among n messages (or connections, or
 // subscriptions).
-func (s span) end(n int64) measures {
-	elapsed := time.Since(s.start)
-	m := measures{throughput: float64(n) / elapsed.Seconds()}
+func (s *span) share(n int64) measures {
+	m := measures{throughput: float64(n) / s.elapsed.Seconds()}
 	if !s.known {
 		return m
 	}
-	server, err := usageOf(s.broker)
-	if err != nil {
-		return m
-	}
-	driver, err := readUsage(os.Getpid())
-	if err != nil {
-		return m
-	}
-	busy, err := machineBusy()
-	if err != nil {
-		return m
-	}
-	others := busy - s.busy - (server.cpu - s.server.cpu) - (driver.cpu - s.driver.cpu)
-	m[othersCPU] = 100 * max(0, others.Seconds()) / (elapsed.Seconds() * float64(runtime.NumCPU()))
-	m[serverCPU] = float64(server.cpu-s.server.cpu) / float64(n)
-	m[driverCPU] = float64(driver.cpu-s.driver.cpu) / float64(n)
-	m[peakMemory] = float64(server.peak) / (1 << 20)
+	others := s.busy - s.server - s.driver
+	m[othersCPU] = 100 * max(0, others.Seconds()) / (s.elapsed.Seconds() * float64(runtime.NumCPU()))
+	m[serverCPU] = float64(s.server) / float64(n)
+	m[driverCPU] = float64(s.driver) / float64(n)
+	m[peakMemory] = float64(s.peak) / (1 << 20)
 	return m
 }
 

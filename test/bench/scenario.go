@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"runtime"
+	"slices"
 )
 
 // scenario is one way of using a broker.
@@ -10,6 +12,7 @@ type scenario struct {
 	name    string
 	about   string
 	heavy   bool          // takes seconds per round: fewer rounds
+	linux   bool          // needs what only Linux tells about sockets and processes
 	launch  launch        // how the broker is started, without its path
 	prepare func() runner // builds what all rounds share
 }
@@ -21,8 +24,16 @@ func (sc scenario) with(path string) launch {
 	return l
 }
 
+// possible reports whether this system has what the scenario needs.
+func (sc scenario) possible() bool { return !sc.linux || runtime.GOOS == "linux" }
+
 // scenarios is the table of everything that is measured, in the order of the report.
 func scenarios() []scenario {
+	return slices.Concat(ordinary(), unreads())
+}
+
+// ordinary are scenarios whose clients read while it is measured.
+func ordinary() []scenario {
 	secure := launch{secure: true}
 	return []scenario{
 		{name: "pub/0", about: "publish only, 0 bytes", prepare: publishOnly(0)},
@@ -55,6 +66,29 @@ func scenarios() []scenario {
 	}
 }
 
+// unreads are scenarios whose subscribers cost nothing, on one core and on two. A name ends with
+// GOMAXPROCS of the broker, as those of Go's benchmarks do.
+func unreads() (all []scenario) {
+	for procs := range 2 {
+		for _, sc := range []scenario{
+			{name: "1-1000/128", about: "one publisher to 1 000 subscribers, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1000, 128)},
+			{name: "1-1000-same/128", about: "one publisher to 1 000 subscribers under the same sid, 128 bytes", prepare: unreadSame(1000, 128)},
+			{name: "1-50-wild/200", about: "one publisher to 50 subscribers of a wildcard, 200 bytes", prepare: unreadOwn("bench.px.eur", "bench.*.eur", 50, 200)},
+			{name: "1-10/16384", about: "one publisher to 10 subscribers, 16 KiB", prepare: unreadOwn("bench.fan", "bench.fan", 10, 16384)},
+			{name: "2-3-wild/300", about: "two publishers on three subjects in turn, a subscriber of wildcards for each, 300 bytes", prepare: unreadTurns(2, 300)},
+			{name: "1-1/128", about: "one publisher to one subscriber, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1, 128)},
+			{name: "queue-8/128", about: "one publisher to a queue group of 8, 128 bytes", prepare: unreadGroup(8, 128)},
+		} {
+			sc.name = fmt.Sprintf("unread-%s-%d", sc.name, procs+1)
+			sc.about += fmt.Sprintf("; none reads while it is measured, GOMAXPROCS=%d", procs+1)
+			sc.linux = true
+			sc.launch.procs = procs + 1
+			all = append(all, sc)
+		}
+	}
+	return all
+}
+
 // selectScenarios keeps those whose name matches.
 func selectScenarios(all []scenario, pattern *regexp.Regexp) []scenario {
 	var out []scenario
@@ -69,48 +103,49 @@ func selectScenarios(all []scenario, pattern *regexp.Regexp) []scenario {
 // publishOnly sends to a subject without subscriptions.
 func publishOnly(size int) func() runner {
 	return func() runner {
-		return (&flow{sources: []source{{stream: subjectStream("bench.void", size)}}}).run
+		return newFlow(source{stream: subjectStream("bench.void", size)}).run
 	}
 }
 
 // fanOut sends to n subscribers of one subject, each under a sid of its own.
 func fanOut(n, size int) func() runner {
 	return func() runner {
-		return (&flow{sources: []source{ownSids("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n))}}).run
+		return newFlow(ownSids("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n))).run
 	}
 }
 
 // fanOutSame sends to n subscribers of one subject, all under the same sid.
 func fanOutSame(n, size int) func() runner {
 	return func() runner {
-		return (&flow{sources: []source{sameSid("bench.fan", "SUB bench.fan %s\r\n", n, size)}}).run
+		return newFlow(sameSid("bench.fan", "SUB bench.fan %s\r\n", n, size, lapBytes)).run
 	}
 }
 
 // fanOutWild sends to n subscribers of one wildcard, each under a sid of its own.
 func fanOutWild(n, size int) func() runner {
 	return func() runner {
-		return (&flow{sources: []source{ownSids("bench.px.eur", "SUB bench.*.eur %s\r\n", n, size, ownLap(n))}}).run
+		return newFlow(ownSids("bench.px.eur", "SUB bench.*.eur %s\r\n", n, size, ownLap(n))).run
 	}
 }
 
 // pairs has n publishers on n subjects, with a subscriber each.
 func pairs(n, size int) func() runner {
 	return func() runner {
-		f := &flow{}
+		sources := make([]source, n)
 		for i := range n {
 			subject := fmt.Sprintf("bench.pair.%d", i)
-			f.sources = append(f.sources, ownSids(subject, "SUB "+subject+" %s\r\n", 1, size, lapBytes))
+			sources[i] = ownSids(subject, "SUB "+subject+" %s\r\n", 1, size, lapBytes)
 		}
-		return f.run
+		return newFlow(sources...).run
 	}
 }
 
 // queueGroup sends to one queue group of n members.
 func queueGroup(n, size int) func() runner {
 	return func() runner {
-		src := ownSids("bench.work", "SUB bench.work workers %s\r\n", n, size, lapBytes)
-		return (&flow{sources: []source{src}, queue: true}).run
+		f := newFlow(ownSids("bench.work", "SUB bench.work workers %s\r\n", n, size, lapBytes))
+		f.queue = true
+		return f.run
 	}
 }
 
@@ -122,6 +157,55 @@ func distinctSubjects(n, size int) func() runner {
 		for _, w := range wildcards() {
 			sub.setup += fmt.Sprintf("SUB %s %s\r\n", w.pattern, w.sid)
 		}
-		return (&flow{sources: []source{{sub.owed, []subscriber{sub}}}, wholeLap: true}).run
+		f := newFlow(source{sub.owed, []subscriber{sub}})
+		f.wholeLap = true
+		return f.run
+	}
+}
+
+// unreadOwn sends to n subscribers of a pattern, each under a sid of its own, that do not read while
+// it is measured.
+func unreadOwn(subject, pattern string, n, size int) func() runner {
+	return func() runner {
+		return unreadSource(ownSids(subject, "SUB "+pattern+" %s\r\n", n, size, ownLap(n)), false).run
+	}
+}
+
+// unreadSame sends to n subscribers of one subject, all under the same sid.
+func unreadSame(n, size int) func() runner {
+	return func() runner {
+		return unreadSource(sameSid("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n)), false).run
+	}
+}
+
+// unreadGroup sends to one queue group of n members.
+func unreadGroup(n, size int) func() runner {
+	return func() runner {
+		return unreadSource(ownSids("bench.work", "SUB bench.work workers %s\r\n", n, size, lapBytes), true).run
+	}
+}
+
+// unreadTurns has publishers that send on three subjects in turn, and a subscriber of wildcards for
+// each of the three.
+func unreadTurns(publishers, size int) func() runner {
+	return func() runner {
+		kinds := []string{"eur", "usd", "gbp"}
+		u := &unread{subscribers: make([]unreadSubscriber, len(kinds))}
+		for k, kind := range kinds {
+			u.subscribers[k].setup = fmt.Sprintf("SUB bench.*.%s %s\r\n", kind, sid(k))
+		}
+		for p := range publishers {
+			u.publishers = append(u.publishers, &stream{})
+			for k := range kinds {
+				u.subscribers[k].owed = append(u.subscribers[k].owed, &stream{})
+			}
+			for i := range lapMessages(size, ownLapBytes) / len(kinds) * len(kinds) {
+				k := i % len(kinds)
+				subject, payload := fmt.Sprintf("bench.%d.%s", p, kinds[k]), appendPayload(nil, i, size)
+				u.publishers[p].add([]byte(subject), sid(k), payload)
+				u.subscribers[k].owed[p].add([]byte(subject), sid(k), payload)
+			}
+		}
+		return u.run
 	}
 }

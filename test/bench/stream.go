@@ -170,7 +170,6 @@ func ownSids(subject, setup string, n, size, lap int) source {
 		owed := newLap([]string{subject}, sid(i), size, lapMessages(size, lap))
 		if i == 0 {
 			first := *owed
-			first.repeat()
 			out.stream = &first
 		}
 		owed.publish = nil
@@ -183,8 +182,8 @@ func ownSids(subject, setup string, n, size, lap int) source {
 func ownLap(n int) int { return min(max(ownFramesBytes/n, ownLapBytes), lapBytes) }
 
 // sameSid has n subscribers of one subject, all under the same sid, as n copies of a program have.
-func sameSid(subject, setup string, n, size int) source {
-	out := source{stream: subjectStream(subject, size)}
+func sameSid(subject, setup string, n, size, lap int) source {
+	out := source{stream: newLap([]string{subject}, "1", size, lapMessages(size, lap))}
 	for range n {
 		out.subscribers = append(out.subscribers, subscriber{fmt.Sprintf(setup, "1"), out.stream})
 	}

@@ -72,6 +72,7 @@ func TestChunksCutBetweenMessages(t *testing.T) {
 func TestEverySubscriberIsOwedTheMessagesUnderItsSid(t *testing.T) {
 	t.Parallel()
 	src := ownSids("foo", "SUB foo %s\r\n", 3, 128, ownLapBytes)
+	src.stream.repeat()
 	laps := src.stream.chunks[len(src.stream.chunks)-1].messages / src.stream.messages
 	for i, sub := range src.subscribers {
 		if want := fmt.Sprintf("SUB foo %s\r\n", sid(i)); sub.setup != want {
