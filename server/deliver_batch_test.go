@@ -283,7 +283,7 @@ func TestASampleWithoutAnyTarget(t *testing.T) {
 	}
 	c := onFake(t, s, new(fakeLink))
 	c.noEcho = true
-	deliverTo(t, c, "SUB foo 1\r\n")
+	deliverTo(t, c, "SUB foo 1\r\nSUB foo 2\r\n")
 	for range 100 { // some of these batches are samples
 		deliverTo(t, c, "PUB foo 2\r\nhi\r\n")
 	}
