@@ -161,7 +161,7 @@ func versionText() string {
 }
 
 // OptionsMarkdown documents every key of the configuration file and every flag,
-// for the README.
+// for conf/README.md.
 func OptionsMarkdown() string {
 	var b strings.Builder
 	tb := optionTable()

@@ -154,11 +154,11 @@ func TestDefaultsAreThoseOf14(t *testing.T) {
 	}
 }
 
-var updateReadme = flag.Bool("update-readme", false, "write the option tables into README.md")
+var updateTables = flag.Bool("update-tables", false, "write the option tables into conf/README.md")
 
-func TestReadmeHasTheOptionTables(t *testing.T) {
+func TestConfigurationReferenceHasTheOptionTables(t *testing.T) {
 	t.Parallel()
-	const file, begin, end = "../README.md", "<!-- options: made by go test ./server -run Readme -update-readme -->\n", "<!-- end of options -->\n"
+	const file, begin, end = "../conf/README.md", "<!-- options: made by go test ./server -run OptionTables -update-tables -->\n", "<!-- end of options -->\n"
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -169,13 +169,13 @@ func TestReadmeHasTheOptionTables(t *testing.T) {
 		t.Fatalf("%s lacks the marks around the option tables", file)
 	}
 	want := "\n" + OptionsMarkdown() + "\n"
-	if *updateReadme {
+	if *updateTables {
 		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if got != want {
-		t.Errorf("the option tables are out of date: run go test ./server -run Readme -update-readme")
+		t.Errorf("the option tables are out of date: run go test ./server -run OptionTables -update-tables")
 	}
 }
