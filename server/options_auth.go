@@ -32,7 +32,7 @@ func authRows() []row {
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
 			Doc:  "What users may do who have no permissions of their own."},
 		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
-			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. An empty list lets nobody in."},
+			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. With an empty list no client may connect."},
 		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "The user that clients without credentials are."},
 	}
