@@ -14,7 +14,7 @@ import (
 // their links here, and their commands and configurations in pages_commands_linux_test.go.
 
 // pagePaths are the pages, from the top of the repository.
-var pagePaths = []string{"conf/README.md", "server/README.md"}
+var pagePaths = []string{"conf/README.md", "server/README.md", "util/README.md"}
 
 // pageLines is how long the page of those who arrive may be.
 const pageLines = 150

@@ -11,6 +11,7 @@
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -run '^1-1/' -rounds 9
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -want
+//	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -chart test/bench/speed.svg
 //
 // CPU and memory are read from Linux; elsewhere only throughput and latency are printed.
 package main
@@ -49,6 +50,7 @@ type settings struct {
 	window   int64         // bytes on their way to one subscriber
 	timeout  time.Duration // of one round
 	json     string        // file for the results, or none
+	chart    string        // file for a chart of them, or none
 	want     bool
 	list     bool
 	progress io.Writer
@@ -84,6 +86,7 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	window := fs.Int("window", 16, "MiB published and not yet received, per subscriber")
 	timeout := fs.Duration("timeout", time.Minute, "limit for one round")
 	json := fs.String("json", "", "write every value of every round to this file")
+	chart := fs.String("chart", "", "draw the ratios to the first peer into this file, as SVG")
 	want := fs.Bool("want", false, "exit 1 when a ratio to the first peer misses its threshold")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -98,7 +101,7 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	s := &settings{
 		brokers: append([]string{*broker}, peers...), selected: selectScenarios(scenarios(), pattern),
 		rounds: 5, heavy: 3, duration: time.Duration(float64(800*time.Millisecond) * *scale),
-		window: int64(*window) << 20, timeout: *timeout, json: *json, want: *want, list: *list, progress: out,
+		window: int64(*window) << 20, timeout: *timeout, json: *json, chart: *chart, want: *want, list: *list, progress: out,
 	}
 	if *short {
 		s.rounds, s.heavy, s.duration = 2, 1, s.duration/4
@@ -120,6 +123,8 @@ func (s *settings) validate(peers int) error {
 		return errors.New("-window must be at least 1 MiB")
 	case s.rounds <= 0:
 		return errors.New("-rounds must be at least 1")
+	case s.chart != "" && peers == 0:
+		return errors.New("-chart draws a comparison with a peer: name one with -peer")
 	case s.want && peers == 0:
 		return errors.New("-want compares with a peer: name one with -peer")
 	}
@@ -149,6 +154,11 @@ func (s *settings) execute(out io.Writer) error {
 	r.print(out)
 	if s.json != "" {
 		if err := r.save(s.json); err != nil {
+			return err
+		}
+	}
+	if s.chart != "" {
+		if err := r.saveChart(s.chart); err != nil {
 			return err
 		}
 	}

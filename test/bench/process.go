@@ -66,7 +66,7 @@ func (p *process) awaitReady(port int) error {
 	}
 }
 
-// greeting connects once and returns the version that INFO announces.
+// greeting connects once and returns the version that INFO announces, with the commit if it names one.
 func greeting(addr string, port int) (string, error) {
 	conn, err := net.DialTimeout("tcp", addr, startLimit)
 	if err != nil {
@@ -82,6 +82,7 @@ func greeting(addr string, port int) (string, error) {
 	}
 	var info struct {
 		Version string `json:"version"`
+		Commit  string `json:"git_commit"`
 		Port    int    `json:"port"`
 	}
 	text, found := strings.CutPrefix(line, "INFO ")
@@ -93,6 +94,9 @@ func greeting(addr string, port int) (string, error) {
 	}
 	if info.Port != port {
 		return "", fmt.Errorf("INFO is from port %d, not from %d", info.Port, port)
+	}
+	if info.Commit != "" {
+		info.Version += " (" + info.Commit + ")"
 	}
 	return info.Version, nil
 }
