@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,23 +21,26 @@ type chartBar struct {
 	note   string  // what it reached
 }
 
-// chartMetrics are what bars are drawn for, in groups. A scenario has the first of them that it measures.
-var chartMetrics = []struct {
+// chartMetric is something that bars are drawn for.
+type chartMetric struct {
 	metric metric
 	title  string
 	better func(ratio float64) float64
 	note   func(value float64) string
-}{
+}
+
+// chartMetrics are what bars are drawn for, in groups. A scenario has the last of them that it measures: it is about that.
+var chartMetrics = []chartMetric{
 	{throughput, "Messages per second", func(r float64) float64 { return r }, func(v float64) string { return figure(v/1e6) + " M/s" }},
 	{latency50, "Request and reply, median", func(r float64) float64 { return 1 / r }, func(v float64) string { return figure(v) + " µs" }},
-	{bytesEach, "Memory", func(r float64) float64 { return 1 / r }, func(v float64) string { return figure(v) + " B" }},
+	{bytesEach, "Memory for each of", func(r float64) float64 { return 1 / r }, func(v float64) string { return figure(v) + " B" }},
 }
 
 // bars are those of one group; NaN ratios have none.
 func (r *report) bars(group int) (bars []chartBar) {
 	m := chartMetrics[group]
 	for _, row := range r.rows {
-		if !math.IsNaN(row.value(0, throughput)) && m.metric != throughput {
+		if slices.ContainsFunc(chartMetrics[group+1:], func(later chartMetric) bool { return !math.IsNaN(row.value(0, later.metric)) }) {
 			continue
 		}
 		if ratio := row.ratio(1, m.metric); !math.IsNaN(ratio) && ratio > 0 {
@@ -58,9 +62,9 @@ func about(name string) string {
 
 // Measures of the chart, in pixels.
 const (
-	chartWidth = 860
-	chartLeft  = 330 // where bars begin
-	chartRoom  = 360 // of the longest bar
+	chartWidth = 900
+	chartLeft  = 450 // where bars begin
+	chartRoom  = 300 // of the longest bar
 	chartRow   = 26
 	chartHead  = 58
 	chartGap   = 34 // a group's title
@@ -110,8 +114,12 @@ func factor(v float64) string {
 
 // origin says what was measured, when and on what.
 func (r *report) origin(now time.Time) string {
-	return fmt.Sprintf("%s %s and %s %s, %s, %s/%s, %d CPUs", r.names[0], cmp.Or(r.versions[0], "?"), r.names[1], cmp.Or(r.versions[1], "?"),
+	text := fmt.Sprintf("%s %s and %s %s, %s, %s/%s, %d CPUs", r.names[0], cmp.Or(r.versions[0], "?"), r.names[1], cmp.Or(r.versions[1], "?"),
 		now.Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if share := r.disturbance(); share > disturbed {
+		text += fmt.Sprintf(", of which other processes used %.0f %%", share)
+	}
+	return text
 }
 
 // saveChart writes the chart to a file.
