@@ -1,6 +1,8 @@
 package test
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // The tests here type what stands in the blocks of the pages, in a network of its own, where all ports are free, and among processes
@@ -165,6 +169,8 @@ exec) test "$2" = /gnatsd || exit 1; shift 2; exec gnatsd "$@";;
 stop) exec gnatsd -sl term;;
 *) echo "docker $verb?" >&2; exit 1;;
 esac`,
+	"chgrp":   `grep -q "$1" "$ROOT/users" && test -f "$2"`,
+	"apt-get": `test "$1" = install`,
 	"kubectl": `test "$1 $2" = "apply -f" && test -f "$3"`,
 }
 
@@ -236,14 +242,19 @@ func (w *typist) typed(t *testing.T, line string, want []string) {
 		w.dir = filepath.Join(w.dir, words[1])
 	case words[0] == "export":
 		w.env = append(w.env, strings.Trim(strings.TrimPrefix(line, "export "), `"'`))
+	case strings.HasPrefix(line, "go test ./"):
+		w.tests(t, words[2:])
 	case strings.HasPrefix(line, "git clone "):
+		w.dir = t.TempDir()
 		copyRepository(t, filepath.Join(w.dir, words[len(words)-1]))
 	case words[0] == "make":
 		w.makes(t, words[1:])
 	case words[0] == "telnet":
 		w.telnet(t, want)
+	case words[0] == "nats":
+		w.nats(t, words)
 	case w.lacks(t, words[0]):
-	case (filepath.Base(words[0]) == "gnatsd" || strings.HasPrefix(line, "docker run ")) && !oneShot.MatchString(line):
+	case strings.HasPrefix(line, "docker run "), filepath.Base(words[0]) == "gnatsd" && !oneShot.MatchString(line):
 		w.serves(t, line, want)
 	default:
 		w.runs(t, line, want)
@@ -257,8 +268,10 @@ func repositoryRoot(t *testing.T) string {
 	return root
 }
 
-// lacks reports whether a program is not installed, which is noted. The NATS command line, which Debian does not have, is one that
-// make clients installs to type what the pages type.
+// pagePackages are packages of Debian that are not called as their program is.
+var pagePackages = map[string]string{"promtool": "prometheus"}
+
+// lacks reports whether a program is not installed, which is noted.
 func (w *typist) lacks(t *testing.T, program string) bool {
 	t.Helper()
 	find := exec.Command("sh", "-c", "command -v "+program)
@@ -266,10 +279,28 @@ func (w *typist) lacks(t *testing.T, program string) bool {
 	if find.Run() == nil {
 		return false
 	}
-	if program != "nats" {
-		t.Logf("%s:%d: not run: needs %s", w.at.page, w.at.line, debianPackage(program, program))
-	}
+	t.Logf("%s:%d: not run: needs %s", w.at.page, w.at.line, debianPackage(program, cmp.Or(pagePackages[program], program)))
 	return true
+}
+
+// nats is in the place of the NATS command line, which Debian does not have: it connects as that would, with the same flags. The
+// lines of README.md are typed by make clients, which installs it.
+func (w *typist) nats(t *testing.T, words []string) {
+	t.Helper()
+	if w.at.page == "README.md" {
+		return
+	}
+	flags := map[string]string{}
+	for i := 1; i+1 < len(words); i += 2 {
+		flags[words[i]] = words[i+1]
+	}
+	file := func(flag string) string { return filepath.Join(w.dir, flags[flag]) }
+	nc, err := goClient(flags["--server"], nats.RootCAs(file("--tlsca")), nats.ClientCert(file("--tlscert"), file("--tlskey")))
+	if err != nil {
+		t.Errorf("%s:%d: %v", w.at.page, w.at.line, err)
+		return
+	}
+	nc.Close()
 }
 
 // makes looks whether a target of the Makefile is there: CI makes all of them. After a build there is the binary.
@@ -288,6 +319,17 @@ func (w *typist) makes(t *testing.T, words []string) {
 	}
 }
 
+// tests looks whether a package is there, and the test that is to be run of it: they are run anyway.
+func (w *typist) tests(t *testing.T, words []string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(w.dir, words[0])); err != nil {
+		t.Errorf("%s:%d: %v", w.at.page, w.at.line, err)
+	}
+	if i := slices.Index(words, "-run"); i >= 0 && len(testPlaces(t)[words[i+1]]) == 0 {
+		t.Errorf("%s:%d: there is no %s", w.at.page, w.at.line, words[i+1])
+	}
+}
+
 // telnet compares the conversation with the one that TestTelnet has.
 func (w *typist) telnet(t *testing.T, want []string) {
 	t.Helper()
@@ -300,11 +342,11 @@ func (w *typist) telnet(t *testing.T, want []string) {
 // runs runs a command that must end, and well.
 func (w *typist) runs(t *testing.T, line string, want []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
-	cmd.Dir, cmd.Env = w.dir, w.env
-	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	late, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(late, "sh", "-c", line)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = w.dir, w.env, time.Second
 	out, err := cmd.CombinedOutput()
-	late.Stop()
 	if err != nil {
 		t.Errorf("%s:%d: %s: %v\n%s", w.at.page, w.at.line, line, err, out)
 	}
@@ -372,10 +414,10 @@ func looseText(lines []string) *regexp.Regexp {
 // looseParts are what differs from run to run, as a page has it, and patterns for what may stand there.
 var looseParts = []struct{ written, matches *regexp.Regexp }{
 	{regexp.MustCompile(`\\\.\\\.\\\.`), regexp.MustCompile(`.*`)},
-	{regexp.MustCompile(`^\\\[\d+\\\] `), regexp.MustCompile(`\[\d+\] `)},                                              // process id
+	{regexp.MustCompile(`^\\\[\d+\\\] `), regexp.MustCompile(`\[\d+\] `)},                                               // process id
 	{regexp.MustCompile(`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\\\.\d{6}`), regexp.MustCompile(`\d+/\d+/\d+ \d+:\d+:\d+\.\d+`)}, // time
 	{regexp.MustCompile(`Git commit \\\[[0-9a-f]+\\\]`), regexp.MustCompile(`Git commit \[.*\]`)},
-	{regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`), regexp.MustCompile(`[0-9A-Za-z]{22}`)},      // server id
+	{regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`), regexp.MustCompile(`[0-9A-Za-z]{22}`)},        // server id
 	{regexp.MustCompile(`127\\\.0\\\.0\\\.1:5\d{4}`), regexp.MustCompile(`127\.0\.0\.1:\d+`)}, // a port of the system's choice
 	{regexp.MustCompile(`process \d+`), regexp.MustCompile(`process \d+`)},
 }

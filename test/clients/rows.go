@@ -97,6 +97,7 @@ func runCLI(w *work) error {
 		{"checks, also behind its exporter", (*cli).checks},
 		{"comes back after a restart", (*cli).restart},
 		{"signs with an nkey", (*cli).signs},
+		{"types what README.md types", (*cli).readme},
 	} {
 		if err := step.try(&cli{w}); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
