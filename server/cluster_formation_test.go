@@ -17,7 +17,7 @@ type dialCounter struct {
 	mu    sync.Mutex
 	made  map[string]int // by address
 	dups  map[string]int // closed, by the id of the other server
-	stale int            // routes given up because nothing was heard for too long
+	stale int            // routes given up because nothing came for too long
 	log   []string
 }
 

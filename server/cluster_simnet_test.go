@@ -57,15 +57,15 @@ func (n *simNet) isCut(a, b string) bool {
 	return n.cuts[pairOf(a, b)]
 }
 
-// delay returns how long the next thing takes that who does.
-func (n *simNet) delay(who string) time.Duration {
+// delay returns how long the next step of an actor takes.
+func (n *simNet) delay(actor string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r := n.rands[who]
+	r := n.rands[actor]
 	if r == nil {
-		h, _ := seedOf(who)
+		h, _ := seedOf(actor)
 		r = rand.New(rand.NewPCG(n.seed, h))
-		n.rands[who] = r
+		n.rands[actor] = r
 	}
 	return time.Duration(r.Int64N(int64(n.maxDelay)) + 1)
 }

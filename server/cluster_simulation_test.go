@@ -113,7 +113,7 @@ func (s *simulation) topology() {
 		switch kind {
 		case 0: // the first is the seed, for itself too
 			n.addRoute("n0")
-		case 1: // everybody lists everybody
+		case 1: // every server lists all
 			for _, o := range s.nodes {
 				n.addRoute(o.name)
 			}
@@ -322,7 +322,7 @@ func (s *simulation) settle() {
 		}
 		n.subs.send("PING\r\n")
 	}
-	s.await("all clients heard", time.Second, func() string {
+	s.await("all clients answered", time.Second, func() string {
 		for _, n := range s.nodes {
 			if n.subs.counts()["PONG"] < 2 { // the first is from its boot
 				return n.name + " did not answer its client"

@@ -58,7 +58,7 @@ func batchOf(c *client, text string) *batch {
 }
 
 // TestDeliveryAgreesWithTheObviousWay publishes random batches to random
-// subscribers whose sockets are moody, and compares what each subscription gets
+// subscribers whose sockets are erratic, and compares what each subscription gets
 // with the frames that the obvious way makes. Connections come and go, so that
 // slots are used again.
 func TestDeliveryAgreesWithTheObviousWay(t *testing.T) {
@@ -123,7 +123,7 @@ func (m *batchModel) run() {
 // join adds a client with some subscriptions. Sids are often those of others.
 func (m *batchModel) join() {
 	seed := m.r.Uint64()
-	l := &fakeLink{try: moody(seed, false), wait: moody(seed+1, true)}
+	l := &fakeLink{try: erratic(seed, false), wait: erratic(seed+1, true)}
 	mc := &modelClient{c: onFake(m.t, m.srv, l), link: l, patterns: map[string]string{}, want: map[string][]string{}}
 	var text strings.Builder
 	for range 1 + m.r.IntN(4) {

@@ -12,7 +12,7 @@ import (
 func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGracePeriods()
-		g.wait() // nobody is inside
+		g.wait() // none is pinned
 		a, b := g.pin(1), g.pin(2)
 		var over atomic.Int32
 		for range 3 {
@@ -29,12 +29,12 @@ func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 		synctest.Wait()
 		// The two that came while the first was waiting need a period that begins after they came.
 		if n := over.Load(); n != 1 {
-			t.Errorf("%d waits are over while one is inside who came after the first, want 1", n)
+			t.Errorf("%d waits are over while a batch is pinned that began after the first, want 1", n)
 		}
 		g.unpin(late)
 		synctest.Wait()
 		if n := over.Load(); n != 3 {
-			t.Errorf("%d waits are over when nobody is inside, want 3", n)
+			t.Errorf("%d waits are over when none is pinned, want 3", n)
 		}
 	})
 }

@@ -83,7 +83,7 @@ func (m *mix) join(moods bool) {
 	l := new(fakeLink)
 	if moods {
 		seed := m.r.Uint64()
-		l.try, l.wait = moody(seed, false), moody(seed+1, true)
+		l.try, l.wait = erratic(seed, false), erratic(seed+1, true)
 	}
 	mc := &mixClient{link: l, c: onFake(m.t, m.srv, l), headers: m.r.IntN(2) == 0, noEcho: m.r.IntN(4) == 0}
 	deliverTo(m.t, mc.c, fmt.Sprintf("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":%v,\"echo\":%v}\r\n", mc.headers, !mc.noEcho))

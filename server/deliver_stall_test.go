@@ -13,7 +13,7 @@ import (
 
 // TestPublisherIsHeld runs publishers against sockets that stand still for a
 // while, on a clock of its own, and looks how long they were held and whether
-// anybody was cut.
+// one was disconnected.
 func TestPublisherIsHeld(t *testing.T) {
 	const size, maxPending, deadline = 900_000, 16 << 20, 4 * time.Second
 	const quick, slow, stuck = 0, 5 << 20, -1 // bytes per second; 0 is as fast as you like
@@ -22,13 +22,13 @@ func TestPublisherIsHeld(t *testing.T) {
 		rates       []int // of the subscribers
 		messages    int
 		least, most time.Duration // that publishing takes
-		cut         int
+		disconnects int
 	}{
 		{"not at all if it is read at once", []int{quick}, 100, 0, 0, 0},
 		{"as much as its only subscriber needs", []int{slow}, 100, 10 * time.Second, 20 * time.Second, 0},
-		{"not if one of two keeps up, and the other is cut", []int{slow, quick}, 100, 0, 0, 1},
+		{"not if one of two keeps up, and the other is disconnected", []int{slow, quick}, 100, 0, 0, 1},
 		{"as much as two slow ones need", []int{slow, slow}, 100, 10 * time.Second, 20 * time.Second, 0},
-		{"but never long by one who reads nothing", []int{stuck}, 100, 0, deadline + time.Second, 1},
+		{"but never long by one that reads nothing", []int{stuck}, 100, 0, deadline + time.Second, 1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,10 +54,10 @@ func TestPublisherIsHeld(t *testing.T) {
 				if took := time.Since(start); took < c.least || took > c.most {
 					t.Errorf("publishing took %v, want %v to %v", took, c.least, c.most)
 				}
-				cut := 0
+				disconnects := 0
 				for i, sub := range subs {
 					if sub.ended() {
-						cut++
+						disconnects++
 						sub.out.Finish(0)
 						allWritten(t, &sub.out)
 						continue
@@ -68,8 +68,8 @@ func TestPublisherIsHeld(t *testing.T) {
 						t.Errorf("subscriber %d: got %d bytes, want %d", i, got, want)
 					}
 				}
-				if cut != c.cut {
-					t.Errorf("%d were cut, want %d", cut, c.cut)
+				if disconnects != c.disconnects {
+					t.Errorf("%d were disconnected, want %d", disconnects, c.disconnects)
 				}
 			})
 		})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gnatsd/sublist"
 	"gnatsd/test/wire"
@@ -196,4 +197,73 @@ func receiveTraffic(w *wire.Client, expected map[string]int) error {
 		err = fmt.Errorf("%d messages too many", len(got))
 	}
 	return err
+}
+
+// TestLastMessageOfABurstArrives sends bursts and waits for the last message of
+// each while nothing else happens: a wake-up that is lost would leave it behind.
+// Bursts larger than the sockets of the server end in the writer goroutine.
+func TestLastMessageOfABurstArrives(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name   string
+		change func(*Options)
+		bursts int
+	}{
+		{"over direct links", func(o *Options) { o.network = smallSockets{} }, 150},
+		{"over plain links", func(o *Options) { o.network = newPipeNet() }, 600},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, c.change)
+			sub, pubs := dialClient(t, s), []*wire.Client{dialClient(t, s), dialClient(t, s)}
+			okay(t, sub.Send("SUB foo 1\r\n"))
+			sub.Drain()
+			r := rand.New(rand.NewPCG(1, 1))
+			for range c.bursts {
+				n, size := 1+r.IntN(4), []int{2, 500, 20000}[r.IntN(3)]
+				burst := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), n)
+				done := make(chan error, len(pubs))
+				for _, p := range pubs {
+					go func() { done <- p.Send(burst) }() // ends when it is sent
+				}
+				sub.SetReadDeadline(time.Now().Add(patience))
+				for range n * len(pubs) {
+					if _, err := sub.Next(); err != nil {
+						t.Fatalf("the last message of a burst: %v", err)
+					}
+				}
+				for range pubs {
+					okay(t, <-done)
+				}
+			}
+		})
+	}
+}
+
+// TestPongFollowsAllThatWasPublished checks, on another connection than the
+// publisher's, that a PONG means: in the queues of all subscribers. A PING of
+// the subscriber that is sent after the publisher has its PONG is answered
+// after the messages.
+func TestPongFollowsAllThatWasPublished(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	p := dialClient(t, s)
+	var subs []*wire.Client
+	for i := range 8 {
+		w := dialClient(t, s)
+		okay(t, w.Send(fmt.Sprintf("SUB foo %d\r\nSUB f* %d\r\n", i, i+100)))
+		w.Drain()
+		subs = append(subs, w)
+	}
+	for round := range 100 {
+		size := []int{3, 3000, 30000}[round%3]
+		okay(t, p.Send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)), 3)))
+		p.Drain()
+		for i, w := range subs {
+			if got := len(w.Drain()); got != 3 && got != 6 {
+				t.Fatalf("round %d, subscriber %d: got %d messages before the PONG", round, i, got)
+			}
+		}
+	}
 }

@@ -73,8 +73,8 @@ func (f *fakeLink) taken() ([]byte, bool) {
 	return f.out, f.overlap
 }
 
-// moody returns a script of random moods: everything, a part, nothing.
-func moody(seed uint64, waits bool) func(int) (int, error) {
+// erratic returns a script of random moods: everything, a part, nothing.
+func erratic(seed uint64, waits bool) func(int) (int, error) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	return func(n int) (int, error) {
 		part, refusal := r.IntN(n), error(netio.ErrWouldBlock)

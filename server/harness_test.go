@@ -114,7 +114,7 @@ func okay(t testing.TB, err error) {
 	}
 }
 
-// lineLog is a logger that hands lines to whoever waits for them.
+// lineLog is a logger that hands lines to a test that waits for them.
 type lineLog struct{ lines chan string }
 
 func newLineLog() *lineLog { return &lineLog{make(chan string, 1024)} }

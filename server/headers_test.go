@@ -44,8 +44,8 @@ func TestHeadersCrossARoute(t *testing.T) {
 func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
-	heard := new(notices)
-	s.SetLogger(heard, false, false)
+	logged := new(notices)
+	s.SetLogger(logged, false, false)
 	peer := wire.Open(t, s.ClusterAddr().String())
 	if info := peer.Hear("INFO "); !strings.Contains(info, `"headers":true`) {
 		t.Fatalf("got %s; want headers announced to servers", info)
@@ -63,7 +63,7 @@ func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 	if got := s.counters.lostHeaders.Load(); got != 4 {
 		t.Errorf("got %d messages counted that lost their headers, want 4", got)
 	}
-	if got := heard.with("Headers of messages are dropped"); len(got) != 1 {
+	if got := logged.with("Headers of messages are dropped"); len(got) != 1 {
 		t.Errorf("got the lines %q, want one", got)
 	}
 	if z, err := s.Routez(nil); err != nil || len(z.Routes) != 1 || z.Routes[0].HeadersDropped != 4 {
@@ -72,7 +72,7 @@ func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 }
 
 // TestHeadersArriveAsTheyWereSent publishes messages of all kinds and sizes, and
-// compares what everybody receives with what is obvious.
+// compares what each client receives with what it should.
 func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	a := startServer(t, nil)

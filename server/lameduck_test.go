@@ -47,10 +47,10 @@ func TestLameDuckSpreadsTheClients(t *testing.T) {
 		for range n {
 			c := patient(t, s, `{"verbose":false,"protocol":1}`)
 			go func() { // ends with the connection
-				told, _ := c.Line()
+				line, _ := c.Line()
 				rest, err := io.ReadAll(c.In)
-				if !strings.Contains(told, `"ldm":true`) || len(rest) > 0 || err != nil {
-					t.Errorf("got %q, then %q, %v; want INFO with ldm, then the end", told, rest, err)
+				if !strings.Contains(line, `"ldm":true`) || len(rest) > 0 || err != nil {
+					t.Errorf("got %q, then %q, %v; want INFO with ldm, then the end", line, rest, err)
 				}
 				ends <- time.Since(begin)
 			}()

@@ -87,7 +87,7 @@ func TestSetLoggerClosesThePrevious(t *testing.T) {
 		t.Error("Shutdown closed the logger of the embedding program")
 	}
 	s.SetLogger(nil, true, true)
-	s.Noticef("to nobody")
+	s.Noticef("without a destination")
 	if two.closed != 1 || s.log.debugging() || s.log.tracing() {
 		t.Error("without a logger: the previous is open or a level is wanted")
 	}
@@ -100,7 +100,7 @@ func TestReOpenLogFile(t *testing.T) {
 	t.Parallel()
 	s, err := New(nil)
 	okay(t, err)
-	s.ReOpenLogFile() // without a logger nobody can be told
+	s.ReOpenLogFile() // without a logger there is no place for the error
 	log := newLineLog()
 	s.SetLogger(log, false, false)
 	s.ReOpenLogFile()

@@ -85,3 +85,39 @@ func TestSlowConsumersAreListedWithTheirCause(t *testing.T) {
 		t.Errorf("varz: got %d, %+v", v.SlowConsumers, v.SlowStats)
 	}
 }
+
+// TestSlowConsumersStayListed has three clients that are too slow, then 20 000
+// others that come and go: the three are what an operator looks for.
+func TestSlowConsumersStayListed(t *testing.T) {
+	t.Parallel()
+	const others = 3000
+	s := monitored(t, Options{MaxPending: 64 << 10, WriteDeadline: time.Minute, MaxClosedClients: others / 2})
+	p := speak(t, s, hello("publisher"))
+	payload := strings.Repeat("x", 32<<10)
+	for i := range 3 {
+		speak(t, s, hello(fmt.Sprint("sleeper-", i)), fmt.Sprintf("SUB slow.%d.> 1", i))
+		for s.NumSlowConsumers() == int64(i) {
+			p.Do(fmt.Sprintf("PUB slow.%d.news %d", i, len(payload)), payload)
+		}
+	}
+	for range others {
+		nc, _ := inMemory(t, s)
+		nc.Close()
+	}
+	eventually(t, "all others are gone", func() bool { return s.closed.count(closeClient) == others && s.NumClients() == 1 })
+	z := decode[Connz](t, s, "/connz?state=closed&subs=1&limit=100000")
+	found := 0
+	for _, c := range z.Conns {
+		var i int
+		if n, _ := fmt.Sscanf(c.Name, "sleeper-%d", &i); n == 0 {
+			continue
+		}
+		found++
+		if c.Reason != "Slow Consumer (Pending Bytes)" || c.Pending <= 64<<10 || c.PendingSubject != fmt.Sprintf("slow.%d.news", i) || len(c.Subs) != 1 {
+			t.Errorf("got %+v", c)
+		}
+	}
+	if found != 3 || z.Total != s.options().MaxClosedClients-maxClosedSlow+3 {
+		t.Errorf("found %d slow consumers of 3 among %d", found, z.Total)
+	}
+}

@@ -59,8 +59,8 @@ func TestNkeyOnTheWire(t *testing.T) {
 			{Username: "alice", Password: "foo"},
 		}
 	})
-	heard := new(notices)
-	s.SetLogger(heard, false, false)
+	logged := new(notices)
+	s.SetLogger(logged, false, false)
 	c, info := challenged(t, s)
 	if len(info.Nonce) != 15 || !info.AuthRequired {
 		t.Fatalf("got nonce %q, auth_required %v", info.Nonce, info.AuthRequired)
@@ -83,7 +83,7 @@ func TestNkeyOnTheWire(t *testing.T) {
 	third, _ := challenged(t, s)
 	third.Say("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\"}\r\n")
 	third.Sync()
-	if got := heard.with(fmt.Sprintf("authorization error - User \"%s\"", public)); len(got) != 1 {
+	if got := logged.with(fmt.Sprintf("authorization error - User \"%s\"", public)); len(got) != 1 {
 		t.Errorf("got %q, want one line that names the key", got)
 	}
 }
@@ -115,7 +115,7 @@ func TestNkeyAcrossChangesOfTheRules(t *testing.T) {
 	c.Hear("-ERR 'Authorization Violation'")
 	plain, info := challenged(t, s)
 	if info.Nonce != "" {
-		t.Errorf("got nonce %q where nobody has an nkey", info.Nonce)
+		t.Errorf("got nonce %q where no user has an nkey", info.Nonce)
 	}
 	plain.Say(fmt.Sprintf("CONNECT {\"verbose\":false,\"user\":\"alice\",\"pass\":\"foo\",\"nkey\":%q,\"sig\":\"x\"}\r\n", public))
 	plain.Sync()

@@ -18,7 +18,7 @@ func TestFlagsAndFileCombine(t *testing.T) {
 		want       func(o *Options) bool
 	}{
 		{"the flag wins", "port: 1\ndebug: true", []string{"-p", "2", "-D=false"}, func(o *Options) bool { return o.Port == 2 && !o.Debug }},
-		{"log lines have the time unless somebody says no", "", nil, func(o *Options) bool { return o.Logtime }},
+		{"log lines have the time unless it is turned off", "", nil, func(o *Options) bool { return o.Logtime }},
 		{"the file says no", "logtime: false", nil, func(o *Options) bool { return !o.Logtime }},
 		{"the flag says yes", "logtime: false", []string{"-T"}, func(o *Options) bool { return o.Logtime }},
 		{"both letters at once come last", "", []string{"-DV=false", "-D", "-V"}, func(o *Options) bool { return !o.Debug && !o.Trace }},
@@ -123,16 +123,16 @@ func TestTLSFromFileAndFlags(t *testing.T) {
 			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
 		{"the oldest version", strings.Replace(block, "timeout: 3", "min_version: 1.3", 1), nil, func(o *Options) bool { return o.TLSConfig.MinVersion == tls.VersionTLS13 }},
 		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0 }},
-		{"TLS before INFO for those who begin it", strings.Replace(block, "timeout: 3", "handshake_first: auto", 1), nil,
+		{"TLS before INFO for clients that begin it", strings.Replace(block, "timeout: 3", "handshake_first: auto", 1), nil,
 			func(o *Options) bool {
 				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 50*time.Millisecond
 			}},
-		{"TLS before INFO for those who begin it in time", strings.Replace(block, "timeout: 3", `handshake_first: "300ms"`, 1), nil,
+		{"TLS before INFO for clients that begin it in time", strings.Replace(block, "timeout: 3", `handshake_first: "300ms"`, 1), nil,
 			func(o *Options) bool {
 				return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 300*time.Millisecond
 			}},
 		{"INFO before TLS", strings.Replace(block, "timeout: 3", "handshake_first: no", 1), nil, func(o *Options) bool { return !o.TLSHandshakeFirst }},
-		{"TLS for those who want it", "allow_non_tls: true\n" + block, nil, func(o *Options) bool { return o.TLS && o.AllowNonTLS }},
+		{"TLS for clients that want it", "allow_non_tls: true\n" + block, nil, func(o *Options) bool { return o.TLS && o.AllowNonTLS }},
 		{"routes always verify", "cluster { port: 1\n" + strings.Replace(block, "}", `, ca_file: "`+path("ca.pem")+`" }`, 1) + "}", nil, func(o *Options) bool {
 			c := o.Cluster.TLSConfig
 			return o.TLSConfig == nil && c.ClientAuth == tls.RequireAndVerifyClientCert && c.RootCAs != nil && c.ClientCAs != nil && o.Cluster.TLSTimeout == 3

@@ -91,7 +91,7 @@ func TestFileSetsOptions(t *testing.T) {
 		{"a single user", "authorization { user: u, password: p, timeout: 2.5 }", func(o *Options) { o.Username, o.Password, o.AuthTimeout = "u", "p", 2.5 }},
 		{"a token", "authorization { token: t }", func(o *Options) { o.Authorization = "t" }},
 		{"an empty authorization", "authorization {}", func(*Options) {}},
-		{"a list of nobody", "authorization { users: [] }", func(o *Options) { o.Users = []*User{} }},
+		{"an empty list of users", "authorization { users: [] }", func(o *Options) { o.Users = []*User{} }},
 		{"a cluster", `cluster { listen: h:1, name: c, no_advertise: true, advertise: "a:1", connect_retries: 3, prefer_local: true
 			authorization { user: u, pass: p, timeout: 0.5 }, routes: ["nats-route://u:p@h:2", "nats://h:3"] }`, func(o *Options) {
 			o.Cluster = ClusterOpts{Host: "h", Port: 1, Name: "c", NoAdvertise: true, Advertise: "a:1", ConnectRetries: 3, PreferLocal: true,
@@ -268,13 +268,13 @@ func TestFilesThatAreRefused(t *testing.T) {
 			`x.conf:1:40: authorization.permissions.pub: subject "b..c" is not a valid subject` + "\n" +
 				`x.conf:1:62: authorization.permissions.sub.deny: subject " " is not a valid subject`},
 		{"a queue where none can be", `authorization { permissions { pub: "a q" } }`, `x.conf:1:36: authorization.permissions.pub: subject "a q" is not a valid subject`},
-		{"a visitor who is not listed", "no_auth_user: bob\nauthorization { users: [{user: a, pass: b}] }", `x.conf:1:1: no_auth_user: user "bob" is not in the list of users`},
+		{"a no_auth_user that is not listed", "no_auth_user: bob\nauthorization { users: [{user: a, pass: b}] }", `x.conf:1:1: no_auth_user: user "bob" is not in the list of users`},
 		{"users for routes", "cluster { authorization { users: [] } }", `x.conf:1:34: cluster.authorization.users: cluster authorization does not allow multiple users`},
 		{"route permissions that are no map", "cluster { permissions: x }", `x.conf:1:24: cluster.permissions: expected permissions to be a map/struct, got string "x"`},
 		{"a route that does not parse", `cluster { routes: ["nats://u:secret@h:x"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
 		{"a route without port", `cluster { routes: ["nats://h"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://h"]: the port is missing`},
 		{"an unknown key of tls", `tls { cert: x }`, `x.conf:1:7: tls.cert: error parsing tls config, unknown field ["cert"]`},
-		{"a key of tls of 2.x that restricts who gets in", `tls { pinned_certs: [x] }`, `x.conf:1:7: tls.pinned_certs: error parsing tls config, unknown field ["pinned_certs"]`},
+		{"a key of tls of 2.x that restricts logins", `tls { pinned_certs: [x] }`, `x.conf:1:7: tls.pinned_certs: error parsing tls config, unknown field ["pinned_certs"]`},
 		{"a version of TLS that is too old", `tls { min_version: 1.1 }`, `x.conf:1:20: tls.min_version: want "1.2" or "1.3", have float 1.1`},
 		{"a file name that is a number", `tls { cert_file: 5 }`, `x.conf:1:18: tls.cert_file: error parsing tls config, expected 'cert_file' to be filename: want a string, have integer 5 (put it in quotes)`},
 		{"handshake_first that is no time", `tls { handshake_first: never }`, `x.conf:1:24: tls.handshake_first: want true, false, "auto" or a duration such as "300ms", have string "never"`},

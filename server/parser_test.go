@@ -333,3 +333,17 @@ func FuzzConnectionMemory(f *testing.F) {
 		}
 	})
 }
+
+func TestSizesBeyondAllLimits(t *testing.T) {
+	t.Parallel()
+	for _, size := range []string{"680444720440", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "18446744073709551617", "99999999999999999999", "-1", "+1", "1048577", "0x10", "1e3"} {
+		for _, verb := range []string{"PUB o ", "HPUB o 12 "} {
+			var o op
+			l := frameLimits{role: roleClient, line: 4096, payload: 1 << 20}
+			line := []byte(verb + size + "\r\n")
+			if n, _, _, err := l.next(line, &o); n != 0 || err != framePayload && err != frameSize {
+				t.Errorf("%q is taken: %d bytes, %v", line, n, err)
+			}
+		}
+	}
+}

@@ -37,7 +37,7 @@ func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
 			"config reload not supported for HTTPSPort: old=0, new=1 (FILE:1:1)",
 			"FILE:1:1: https_port: Can't start monitoring: can't specify both HTTP (2) and HTTPs (1) ports",
 		}},
-		{"a visitor nobody knows", "", "no_auth_user: x", []string{`FILE:1:1: no_auth_user: no_auth_user "x" is not in the list of users`}},
+		{"a no_auth_user that is not listed", "", "no_auth_user: x", []string{`FILE:1:1: no_auth_user: no_auth_user "x" is not in the list of users`}},
 		{"mapping without users", "", fmt.Sprintf("tls { cert_file: %q, key_file: %q, verify_and_map: true }", dir+"/server-cert.pem", dir+"/server-key.pem"), []string{
 			"tls.verify_and_map: verify_and_map needs a list of users to map certificates to",
 		}},

@@ -14,7 +14,8 @@ func alone(o *Options) {
 	o.NoSigs = true
 }
 
-// configurations are the files of this repository that a server can run with, and those of the classic README.
+// configurations are the files of this repository that a server can run with, and those of the
+// classic README.
 func configurations(t *testing.T) (files []string) {
 	t.Helper()
 	for _, pattern := range []string{"../test/testdata/*.conf", "../util/docker/*.conf", "../conf/testdata/good/readme*.conf"} {

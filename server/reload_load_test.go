@@ -12,8 +12,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// loadedTexts are files that a reload goes through under load. All but the clients called victim may stay, and may do the same,
-// whatever they say.
+// loadedTexts are files that a reload goes through under load. All but the clients called victim
+// may stay, and may do the same, whatever they say.
 func loadedTexts(dir string) []string {
 	const steady = "{user: steady, password: s}"
 	block := func(name string) string {
@@ -37,8 +37,9 @@ type loadStream struct {
 	subs    []*wire.Client
 }
 
-// TestReloadUnderLoadLosesNothing has streams of clients that a reload does not concern, on one server and over a route, while
-// everything else changes again and again. Every subscriber must receive all, in order.
+// TestReloadUnderLoadLosesNothing has streams of clients that a reload does not concern, on one
+// server and over a route, while everything else changes again and again. Every subscriber must
+// receive all, in order.
 func TestReloadUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
 	const messages = 30000

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestClientsThatComeDuringReloads connect as a user that reloads remove and bring back. None may stay behind in the end.
+// TestClientsThatComeDuringReloads connect as a user that reloads remove and bring back. None may
+// stay behind in the end.
 func TestClientsThatComeDuringReloads(t *testing.T) {
 	t.Parallel()
 	const with = "authorization { users: [{user: steady, password: s}, {user: victim, password: v}] }"

@@ -103,7 +103,7 @@ func TestEveryEffectHasAStep(t *testing.T) {
 }
 
 // reloadCase is what a reload does about one row: the file says before, then
-// after, and the log tells.
+// after, and the log says so.
 type reloadCase struct {
 	before, after string
 	want          string // lines of the log, or the refusal
@@ -335,7 +335,7 @@ func TestWhatAProgramSetStays(t *testing.T) {
 		t.Parallel()
 		o, err := ProcessConfigFile(writeConfig(t, "port: 4222, max_payload: 100\n"))
 		okay(t, err)
-		o.Host, o.Port, o.NoSigs, o.MaxConn, o.CustomClientAuthentication = "127.0.0.1", RandomPort, true, 7, everybody{}
+		o.Host, o.Port, o.NoSigs, o.MaxConn, o.CustomClientAuthentication = "127.0.0.1", RandomPort, true, 7, admitAll{}
 		s := runReloader(t, o)
 		s.okay(t, "port: 5222, max_payload: 200, max_connections: 9")
 		if now := s.options(); now.MaxPayload != 200 || now.MaxConn != 7 || now.Port != RandomPort || !now.NoSigs || now.CustomClientAuthentication == nil {
@@ -388,15 +388,15 @@ func TestOptionsAreNeverWrittenAfterNew(t *testing.T) {
 	}
 }
 
-func TestLinesOfWarningsAreToldOnce(t *testing.T) {
+func TestLinesOfWarningsAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	s := startReloader(t, "strange: 1, authorization { user: u, pass: p }")
 	s.okay(t, "strange: 1, authorization { user: u, pass: q }")
 	for _, line := range s.lines() {
 		if strings.Contains(line, "strange") || strings.Contains(line, "Plaintext") {
-			t.Errorf("told again: %s", line)
+			t.Errorf("logged again: %s", line)
 		}
 	}
-	s.okay(t, "strange: 1, stranger: 1, authorization { user: u, pass: q }")
-	s.log.wait(t, `unknown field "stranger"`)
+	s.okay(t, "strange: 1, other: 1, authorization { user: u, pass: q }")
+	s.log.wait(t, `unknown field "other"`)
 }

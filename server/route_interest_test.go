@@ -216,3 +216,33 @@ func TestARequestDoesNotComeBeforeItsInboxToANewRoute(t *testing.T) {
 		}
 	}
 }
+
+// TestNoByteOfASubscriptionBreaksARoute puts every byte into what a client
+// subscribes to, and reads what a route would get of it.
+func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
+	t.Parallel()
+	client, route := frameLimits{role: roleClient, line: 4096}, frameLimits{role: roleRoute, line: routeLine}
+	for b := range 256 {
+		for _, form := range []string{"SUB a@b 1", "SUB a q@r 1", "SUB a 1@2", "SUB @ 1", "SUB a q@ 1", "SUB a @"} {
+			line := strings.ReplaceAll(form, "@", string([]byte{byte(b)})) + "\r\n"
+			var o op
+			n, _, _, err := client.next([]byte(line), &o)
+			if err != frameOK || n == 0 {
+				continue
+			}
+			queue := []byte(nil)
+			if o.words == 3 {
+				queue = o.word[1]
+			}
+			sub := newSubscription(&conn{id: 1}, o.word[0], queue, o.word[o.words-1])
+			for _, gone := range []bool{false, true} {
+				sent := appendInterest(nil, sub, gone)
+				var back op
+				n, _, _, err := route.next(sent, &back)
+				if err != frameOK || n != len(sent) || !gone && (string(back.word[0]) != sub.subject || string(back.word[1]) != sub.queue && sub.queue != "") {
+					t.Fatalf("%q becomes %q on a route: %d bytes, %v", line, sent, n, err)
+				}
+			}
+		}
+	}
+}

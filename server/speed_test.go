@@ -34,7 +34,7 @@ func sink(c *conn) *conn {
 	return c
 }
 
-// deadPipe is a connection to nobody.
+// deadPipe is a connection without a peer.
 func deadPipe(t testing.TB) net.Conn {
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close(); far.Close() })
@@ -92,7 +92,7 @@ func TestSpeedNoAllocations(t *testing.T) {
 		n    int
 		pub  string
 	}{
-		{"published to nobody", nil, 0, "PUB foo 2\r\nhi\r\n"},
+		{"published without subscriptions", nil, 0, "PUB foo 2\r\nhi\r\n"},
 		{"one subscriber", func(int) string { return "SUB foo 1\r\n" }, 1, "PUB foo 2\r\nhi\r\n"},
 		{"one hundred subscribers with the same sid", func(int) string { return "SUB foo 1\r\n" }, 100, "PUB foo 2\r\nhi\r\n"},
 		{"a queue group of eight", func(i int) string { return fmt.Sprintf("SUB foo g %d\r\n", i) }, 8, "PUB foo 2\r\nhi\r\n"},

@@ -47,23 +47,23 @@ const (
 	scriptRaw                // the next byte as it is
 )
 
-// door is one way to a server under test.
-type door struct {
-	house  *house
-	route  bool
-	secure bool // what is said is said inside TLS
+// testPort is one way to a server under test.
+type testPort struct {
+	underTest *underTest
+	route     bool
+	secure    bool // what is said is said inside TLS
 }
 
-func (d *door) String() string {
-	return fmt.Sprintf("route=%v login=%v tls=%v inside=%v", d.route, d.house.login, d.house.tls != nil, d.secure)
+func (d *testPort) String() string {
+	return fmt.Sprintf("route=%v login=%v tls=%v inside=%v", d.route, d.underTest.login, d.underTest.tls != nil, d.secure)
 }
 
-// house is a server under test, and who watches it.
-type house struct {
+// underTest is a server under test, and a client that watches it.
+type underTest struct {
 	s       *Server
 	login   bool
 	tls     *tls.Config  // of its peers
-	watcher *wire.Client // subscribed to everything; nil if strangers may publish
+	watcher *wire.Client // subscribed to everything; nil if no login is asked for
 }
 
 // silentLog takes every line, also those of debugging and traces.
@@ -76,10 +76,10 @@ func (silentLog) Fatalf(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) 
 func (silentLog) Debugf(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) }
 func (silentLog) Tracef(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) }
 
-// newHouse starts a server with a port for clients and one for routes.
-func newHouse(t testing.TB, login, secure bool) *house {
+// startUnderTest starts a server with a port for clients and one for routes.
+func startUnderTest(t testing.TB, login, secure bool) *underTest {
 	t.Helper()
-	h := &house{login: login}
+	h := &underTest{login: login}
 	h.s = broker(t, func(o *Options) {
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		o.MaxControlLine = 4096
@@ -103,9 +103,9 @@ func newHouse(t testing.TB, login, secure bool) *house {
 }
 
 // watch connects a client that receives everything.
-func (h *house) watch(t testing.TB) *wire.Client {
+func (h *underTest) watch(t testing.TB) *wire.Client {
 	t.Helper()
-	nc, err := (&door{house: h, secure: h.tls != nil}).open()
+	nc, err := (&testPort{underTest: h, secure: h.tls != nil}).open()
 	okay(t, err)
 	w := wire.Of(t, nc)
 	w.Say(`CONNECT {"verbose":false,"user":"w","pass":"watch"}`, "SUB > 1")
@@ -114,10 +114,10 @@ func (h *house) watch(t testing.TB) *wire.Client {
 }
 
 // open connects, as far as the first byte of what a script says.
-func (d *door) open() (net.Conn, error) {
-	addr := d.house.s.Addr()
+func (d *testPort) open() (net.Conn, error) {
+	addr := d.underTest.s.Addr()
 	if d.route {
-		addr = d.house.s.ClusterAddr()
+		addr = d.underTest.s.ClusterAddr()
 	}
 	nc, err := net.Dial("tcp", addr.String())
 	if err != nil {
@@ -128,7 +128,7 @@ func (d *door) open() (net.Conn, error) {
 		err = skipLine(nc)
 	}
 	if err == nil && d.secure {
-		c := tls.Client(nc, d.house.tls)
+		c := tls.Client(nc, d.underTest.tls)
 		err = c.Handshake()
 		nc = c
 	}
@@ -170,20 +170,20 @@ func writes(script []byte) (parts []string, reset bool) {
 }
 
 // play lets a script go in, and sees that nothing of it stays.
-func (d *door) play(t testing.TB, script []byte) {
+func (d *testPort) play(t testing.TB, script []byte) {
 	t.Helper()
 	nc, err := d.open()
 	okay(t, err)
 	defer nc.Close()
 	parts, reset := writes(script)
-	heard := make(chan error, 1)
+	ended := make(chan error, 1)
 	go func() { // ends with the connection; received below
 		_, err := io.Copy(io.Discard, nc)
-		heard <- err
+		ended <- err
 	}()
 	for _, part := range parts {
 		if _, err := io.WriteString(nc, part); err != nil {
-			break // it was shown the door
+			break // it was shown the testPort
 		}
 		runtime.Gosched()
 	}
@@ -196,15 +196,15 @@ func (d *door) play(t testing.TB, script []byte) {
 	case ok:
 		half.CloseWrite()
 	}
-	if err := <-heard; errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := <-ended; errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("%v: not closed after %q", d, parts)
 	}
 	nc.Close()
-	d.house.settled(t, d, parts)
+	d.underTest.settled(t, d, parts)
 }
 
-// settled sees that a server is as it was before somebody came and went.
-func (h *house) settled(t testing.TB, d *door, parts []string) {
+// settled sees that a server is as it was before a connection came and went.
+func (h *underTest) settled(t testing.TB, d *testPort, parts []string) {
 	t.Helper()
 	clients, subs := 0, uint32(0)
 	if h.watcher != nil {
@@ -222,19 +222,19 @@ func (h *house) settled(t testing.TB, d *door, parts []string) {
 	got, err := h.watcher.Fence()
 	okay(t, err)
 	if len(got) > 0 {
-		t.Fatalf("%v: a stranger published %q with %q", d, got[0].Subject, parts)
+		t.Fatalf("%v: without a login %q was published with %q", d, got[0].Subject, parts)
 	}
 }
 
-// doors are all ways into all kinds of servers.
-func doors(t testing.TB) (all []*door) {
+// allPorts are all ways into all kinds of servers.
+func allPorts(t testing.TB) (all []*testPort) {
 	for _, login := range []bool{false, true} {
 		for _, secure := range []bool{false, true} {
-			h := newHouse(t, login, secure)
+			h := startUnderTest(t, login, secure)
 			for _, route := range []bool{false, true} {
-				all = append(all, &door{house: h, route: route})
+				all = append(all, &testPort{underTest: h, route: route})
 				if secure {
-					all = append(all, &door{house: h, route: route, secure: true})
+					all = append(all, &testPort{underTest: h, route: route, secure: true})
 				}
 			}
 		}
@@ -242,14 +242,14 @@ func doors(t testing.TB) (all []*door) {
 	return all
 }
 
-// FuzzStates plays scripts at every kind of door.
+// FuzzStates plays scripts at every kind of testPort.
 func FuzzStates(f *testing.F) {
 	for i := range fragments {
 		for d := range 12 {
 			f.Add(uint8(d), []byte{byte(i), scriptWrite, byte(i)})
 		}
 	}
-	all := doors(f)
+	all := allPorts(f)
 	f.Fuzz(func(t *testing.T, number uint8, script []byte) {
 		if len(script) > 40 {
 			return // nothing new, and slow
@@ -261,14 +261,14 @@ func FuzzStates(f *testing.F) {
 // TestRandomStates plays random scripts and counts what is left in the process. It
 // runs alone, so that it can.
 func TestRandomStates(t *testing.T) {
-	rounds := 600 // at each door
+	rounds := 600 // at each testPort
 	if raceEnabled {
 		rounds = 40
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	all := doors(t)
+	all := allPorts(t)
 	play := func(rounds int) {
 		for _, d := range all {
 			for range rounds {
@@ -285,7 +285,7 @@ func TestRandomStates(t *testing.T) {
 		t.Errorf("%d bytes are left of %d visits", grown, rounds*len(all))
 	}
 	for _, d := range all {
-		if n := len(d.house.s.cluster.targets()); n > 2 { // those that were advertised and may come
+		if n := len(d.underTest.s.cluster.targets()); n > 2 { // those that were advertised and may come
 			t.Errorf("%v: %d servers are remembered", d, n)
 		}
 	}

@@ -14,6 +14,134 @@ import (
 	"gnatsd/test/wire"
 )
 
+// smallSockets is the network of the machine with sockets that take little, so
+// that a server often finds them full.
+type smallSockets struct{ osNetwork }
+
+func (n smallSockets) Listen(addr string) (net.Listener, error) {
+	l, err := n.osNetwork.Listen(addr)
+	return smallListener{l}, err
+}
+
+type smallListener struct{ net.Listener }
+
+func (l smallListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(4 << 10)
+	}
+	return nc, err
+}
+
+// TestSlowConsumerDoesNotStallThePublisher has a subscriber that stopped reading and
+// one that reads: no batch may wait for the first. A batch that did would take
+// stallStep.
+func TestSlowConsumerDoesNotStallThePublisher(t *testing.T) {
+	t.Parallel()
+	const batches = 300
+	s := broker(t, func(o *Options) { o.WriteDeadline = time.Minute })
+	slow, fast, p := dialClient(t, s), dialClient(t, s), dialClient(t, s)
+	slow.Conn.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	for _, w := range []*wire.Client{slow, fast} {
+		okay(t, w.Send("SUB foo 1\r\n"))
+		w.Drain()
+	}
+	text := "PUB foo 50000\r\n" + strings.Repeat("x", 50000) + "\r\nPING\r\n"
+	start := time.Now()
+	for range batches {
+		okay(t, p.Send(text))
+		if d, err := p.Next(); d != nil || err != nil {
+			t.Fatalf("got %v, %v, want PONG", d, err)
+		}
+		if d, err := fast.Next(); d == nil || err != nil {
+			t.Fatalf("got %v, %v, want a message", d, err)
+		}
+	}
+	if took := time.Since(start); took > batches*stallStep/3 {
+		t.Errorf("%d batches took %v: the publisher was held", batches, took)
+	}
+	if got := s.NumSlowConsumers(); got != 0 {
+		t.Errorf("got %d slow consumers, want 0", got)
+	}
+	if got := s.io.Pending.Load(); got < highWater {
+		t.Errorf("got %d bytes pending, want more than the high-water mark: none lagged", got)
+	}
+}
+
+// TestHealthyReaderSurvivesLargeBatches has readers that read all the time, and
+// batches that are large compared with what may be pending.
+func TestHealthyReaderSurvivesLargeBatches(t *testing.T) {
+	t.Parallel()
+	const n = 400
+	cases := []struct {
+		name    string
+		network network
+		size    int
+		subs    int // on the one connection
+	}{
+		{"large payloads over a direct link", nil, 30000, 1},
+		{"large payloads over a plain link", newPipeNet(), 30000, 1},
+		{"overlapping subscriptions over a plain link", newPipeNet(), 9000, 3},
+		{"short messages over a plain link", newPipeNet(), 100, 3},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, func(o *Options) { o.MaxPending = 256 << 10; o.network = orOS(c.network) })
+			sub, p := dialClient(t, s), dialClient(t, s)
+			for i := range c.subs {
+				okay(t, sub.Send(fmt.Sprintf("SUB foo %d\r\n", i)))
+			}
+			sub.Drain()
+			sent := make(chan error, 1)
+			go func() { // ends when all is sent
+				sent <- p.Send(strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", c.size, strings.Repeat("x", c.size)), n))
+			}()
+			for i := range n * c.subs {
+				if _, err := sub.Next(); err != nil {
+					t.Fatalf("message %d of %d: %v (slow consumers: %d)", i, n*c.subs, err, s.NumSlowConsumers())
+				}
+			}
+			okay(t, <-sent)
+		})
+	}
+}
+
+func orOS(n network) network {
+	if n == nil {
+		return osNetwork{}
+	}
+	return n
+}
+
+func TestMessageLargerThanMaxPendingDisconnects(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]network{"over a direct link": nil, "over a plain link": newPipeNet()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, func(o *Options) { o.MaxPending = 10000; o.network = orOS(n) })
+			log := newLineLog()
+			s.SetLogger(log, false, false)
+			sub, other, p := dialClient(t, s), dialClient(t, s), dialClient(t, s)
+			okay(t, sub.Send("SUB foo 1\r\n"))
+			sub.Drain()
+			okay(t, other.Send("SUB bar 1\r\n"))
+			other.Drain()
+			okay(t, p.Send("PUB bar 5\r\nhello\r\nPUB foo 10001\r\n"+strings.Repeat("x", 10001)+"\r\nPUB bar 5\r\nworld\r\n"))
+			p.Drain()
+			if line := log.wait(t, "Slow Consumer"); !strings.Contains(line, "MaxPending of 10000 Exceeded") {
+				t.Errorf("got %q", line)
+			}
+			if _, err := sub.UntilPong(); err == nil {
+				t.Error("the subscriber is still connected")
+			}
+			if got := len(other.Drain()); got != 2 {
+				t.Errorf("the other subscriber got %d messages, want 2", got)
+			}
+		})
+	}
+}
+
 // lagPatience bounds how long a test waits for a reader that is slow on purpose.
 const lagPatience = 30 * time.Second
 
@@ -30,7 +158,7 @@ func stuck(t *testing.T, s *Server, subject string) net.Conn {
 	if _, err := r.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(nc, "CONNECT {\"verbose\":false,\"name\":\"lazy\",\"user\":\"joe\"}\r\nSUB %s 7\r\nPING\r\n", subject)
+	fmt.Fprintf(nc, "CONNECT {\"verbose\":false,\"name\":\"slow\",\"user\":\"joe\"}\r\nSUB %s 7\r\nPING\r\n", subject)
 	if line, err := r.ReadString('\n'); err != nil || line != "PONG\r\n" {
 		t.Fatalf("got %q, %v, want PONG", line, err)
 	}
@@ -39,8 +167,8 @@ func stuck(t *testing.T, s *Server, subject string) net.Conn {
 
 func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 	t.Parallel()
-	const who = ` - cid:\d+ - Slow Consumer Detected: `
-	const what = ` \(name "lazy", user "joe", \d+ bytes pending for [^,]+, most on subject "much\.noise"\)$`
+	const client = ` - cid:\d+ - Slow Consumer Detected: `
+	const what = ` \(name "slow", user "joe", \d+ bytes pending for [^,]+, most on subject "much\.noise"\)$`
 	tests := []struct {
 		name   string
 		change func(*Options)
@@ -48,11 +176,11 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 		reason closeReason
 	}{
 		{"by the bytes that wait for it", func(o *Options) { o.MaxPending = 4 << 20; o.WriteDeadline = time.Minute },
-			who + `MaxPending of 4194304 Exceeded` + what, closeSlowPending},
+			client + `MaxPending of 4194304 Exceeded` + what, closeSlowPending},
 		{"by the time that a write takes", func(o *Options) { o.WriteDeadline = 50 * time.Millisecond },
-			who + `WriteDeadline of 50ms Exceeded` + what, closeSlowDeadline},
+			client + `WriteDeadline of 50ms Exceeded` + what, closeSlowDeadline},
 		{"by the bytes that wait for all", func(o *Options) { o.MaxPendingTotal = 3 << 20; o.WriteDeadline = time.Minute },
-			who + `MaxPendingTotal of 3145728 Exceeded` + what, closeSlowTotal},
+			client + `MaxPendingTotal of 3145728 Exceeded` + what, closeSlowTotal},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -64,7 +192,7 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 			p := dialClient(t, s)
 			msg := "PUB much.noise 65536\r\n" + strings.Repeat("x", 65536) + "\r\n"
 			done := make(chan struct{})
-			go func() { // ends when the consumer was cut, or the connection closes
+			go func() { // ends when the consumer is disconnected, or the connection closes
 				defer close(done)
 				for s.NumSlowConsumers() == 0 {
 					if p.Send(msg) != nil {
@@ -82,14 +210,14 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 			}
 			p.Drain() // the publisher goes on
 			if got := s.io.Pending.Load(); got != 0 {
-				t.Errorf("got %d bytes pending after the only slow one was cut, want 0", got)
+				t.Errorf("got %d bytes pending after the only slow one was disconnected, want 0", got)
 			}
 		})
 	}
 }
 
 // TestPublisherWaitsForItsOnlySubscriber has a subscriber that reads much slower
-// than the publisher could send: nobody is cut, nothing is lost.
+// than the publisher could send: none is disconnected, nothing is lost.
 func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	t.Parallel()
 	s := broker(t, func(o *Options) { o.MaxPending = 16 << 20 })

@@ -12,21 +12,19 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"gnatsd/test/wire"
 )
 
-// rudeness is what a client of the churn does, and whether the server is
+// misbehaviour is what a client of the churn does, and whether the server is
 // expected to close first.
-type rudeness struct {
+type misbehaviour struct {
 	name   string
 	text   string
 	closes bool // the server closes after it
 	reset  bool // the client resets instead of closing
 }
 
-// rude are the manners in which clients come and go.
-var rude = []rudeness{
+// misbehaviours are the manners in which clients come and go.
+var misbehaviours = []misbehaviour{
 	{"says nothing", "", false, false},
 	{"resets at once", "", false, true},
 	{"sends garbage", "GET / HTTP/1.1\r\n\r\n", true, false},
@@ -42,7 +40,7 @@ var rude = []rudeness{
 }
 
 // be has one client come and go in some manner.
-func (m *rudeness) be(addr string) error {
+func (m *misbehaviour) be(addr string) error {
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -56,7 +54,7 @@ func (m *rudeness) be(addr string) error {
 		return nil // refused already, or no need to wait
 	}
 	if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("who %s is not closed", m.name)
+		return fmt.Errorf("a client that %s is not closed", m.name)
 	}
 	return nil
 }
@@ -70,13 +68,13 @@ func openFiles() int {
 	return len(list)
 }
 
-// TestNothingIsLeftOfRudeClients runs alone, so that it can count goroutines and
+// TestNothingIsLeftOfClientsThatMisbehave runs alone, so that it can count goroutines and
 // files.
-func TestNothingIsLeftOfRudeClients(t *testing.T) {
+func TestNothingIsLeftOfClientsThatMisbehave(t *testing.T) {
 	const clients, atATime = 2000, 40
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	s := broker(t, nil)
-	jobs := make(chan *rudeness)
+	jobs := make(chan *misbehaviour)
 	var wg sync.WaitGroup
 	for range atATime {
 		wg.Go(func() {
@@ -89,14 +87,14 @@ func TestNothingIsLeftOfRudeClients(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(5, 5))
 	for range clients {
-		jobs <- &rude[r.IntN(len(rude))]
+		jobs <- &misbehaviours[r.IntN(len(misbehaviours))]
 	}
 	close(jobs)
 	wg.Wait()
 	eventually(t, "no client is registered", func() bool { return s.NumClients() == 0 })
 	eventually(t, "no subscription is left", func() bool { return s.NumSubscriptions() == 0 })
 	if got := s.io.Pending.Load(); got != 0 {
-		t.Errorf("%d bytes are pending for nobody", got)
+		t.Errorf("%d bytes are pending without a connection", got)
 	}
 	// A client that the server closes lingers, so more than atATime may overlap.
 	if got, most := int(s.slots.next), clients/2; got > most {
@@ -111,55 +109,4 @@ func TestNothingIsLeftOfRudeClients(t *testing.T) {
 	}
 	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= goroutines })
 	eventually(t, "all files are closed", func() bool { return openFiles() <= files })
-}
-
-func TestStartAndShutdownMayRace(t *testing.T) {
-	t.Parallel()
-	for i := range 100 {
-		s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() { s.Start() })
-		wg.Go(func() {
-			for range i * 20 {
-				runtime.Gosched()
-			}
-			s.Shutdown()
-		})
-		wg.Go(func() {
-			if addr := s.Addr(); addr != nil {
-				if nc, err := net.Dial("tcp", addr.String()); err == nil {
-					io.Copy(io.Discard, nc)
-					nc.Close()
-				}
-			}
-			s.Shutdown()
-		})
-		wg.Wait()
-		if s.ReadyForConnections(time.Minute) {
-			t.Fatal("a server is ready after Shutdown")
-		}
-	}
-}
-
-func TestShutdownEndsEveryConnection(t *testing.T) {
-	t.Parallel()
-	s := broker(t, nil)
-	var all []*wire.Client
-	for i := range 50 {
-		w := dialClient(t, s)
-		okay(t, w.Send(fmt.Sprintf("SUB foo %d\r\nPUB fo", i)))
-		all = append(all, w)
-	}
-	s.Shutdown()
-	for _, w := range all {
-		if _, err := w.UntilPong(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("got %v, want an end", err)
-		}
-	}
-	if got := s.NumClients(); got != 0 {
-		t.Errorf("got %d clients, want 0", got)
-	}
 }

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"gnatsd/test/wire"
+)
+
+func TestStartAndShutdownMayRace(t *testing.T) {
+	t.Parallel()
+	for i := range 100 {
+		s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Start() })
+		wg.Go(func() {
+			for range i * 20 {
+				runtime.Gosched()
+			}
+			s.Shutdown()
+		})
+		wg.Go(func() {
+			if addr := s.Addr(); addr != nil {
+				if nc, err := net.Dial("tcp", addr.String()); err == nil {
+					io.Copy(io.Discard, nc)
+					nc.Close()
+				}
+			}
+			s.Shutdown()
+		})
+		wg.Wait()
+		if s.ReadyForConnections(time.Minute) {
+			t.Fatal("a server is ready after Shutdown")
+		}
+	}
+}
+
+func TestShutdownEndsEveryConnection(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	var all []*wire.Client
+	for i := range 50 {
+		w := dialClient(t, s)
+		okay(t, w.Send(fmt.Sprintf("SUB foo %d\r\nPUB fo", i)))
+		all = append(all, w)
+	}
+	s.Shutdown()
+	for _, w := range all {
+		if _, err := w.UntilPong(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("got %v, want an end", err)
+		}
+	}
+	if got := s.NumClients(); got != 0 {
+		t.Errorf("got %d clients, want 0", got)
+	}
+}
