@@ -109,7 +109,8 @@ func accessUsers(users []*User) []access.User {
 
 // Explain reports whether the permissions in o allow an action, and names the rule that decides.
 // The arguments are those of `gnatsd --explain`: "user=bob" with "pub=req.foo", or with "sub=req.*"
-// and possibly "queue=workers". The error reports arguments that make no sense.
+// and possibly "queue=workers". Without a user they are about a client without credentials. The
+// error reports invalid arguments and unknown users.
 func Explain(o *Options, args []string) (string, error) {
 	return access.Explain(clientLogin(o), args)
 }

@@ -18,19 +18,18 @@ import (
 	"gnatsd/server/internal/mesh"
 )
 
-// cluster is the shell around a [mesh.Mesh]: it owns the sockets, goroutines and
-// timers of the routes, reports to the mesh what happens to them, and performs its
-// actions.
+// cluster is the shell around a [mesh.Mesh]: it owns the sockets, goroutines and timers of the
+// routes, reports events to the mesh and performs the actions that the mesh asks for.
 type cluster struct {
 	// Set once.
 	srv      *Server
-	on       bool             // there is a listener for routes
+	on       bool             // the settings have a port for routes
 	verifier *access.Verifier // of passwords
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
 	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
-	changes  atomic.Int64             // of interest so far; each has its number
+	changes  atomic.Int64             // sequence number of the latest change of interest
 
 	// Safe for concurrent use.
 	adverts advertiser
@@ -41,8 +40,8 @@ type cluster struct {
 	routes   map[uint64]*route // connected, registered or not
 	timer    *time.Timer
 	listener net.Listener
-	own      *peerInfo // INFO that routes get
-	shut     bool
+	own      *peerInfo // INFO that this server sends to others; nil before it listens
+	stopped  bool      // no more routes are added
 }
 
 // newCluster prepares the cluster of a server.
@@ -55,22 +54,22 @@ func newCluster(s *Server, o *Options) (*cluster, error) {
 	k.mesh = mesh.New(mesh.Config{
 		ID: s.id, Retries: o.Cluster.ConnectRetries, Rand: rand.New(rand.NewPCG(seedOf(s.id))), Idle: k.idle,
 	})
-	rules, err := k.newRoutePolicy(o)
+	p, err := k.newRoutePolicy(o)
 	if err != nil {
 		return nil, err
 	}
-	k.policy.Store(rules)
+	k.policy.Store(p)
 	return k, nil
 }
 
-// seedOf makes what a server does at random depend on its id only.
+// seedOf returns the seed of the random numbers of a server, which depend on its id only.
 func seedOf(id string) (uint64, uint64) {
 	h := fnv.New64a()
 	h.Write([]byte(id)) // never fails
 	return h.Sum64(), uint64(len(id))
 }
 
-// routeChecks is how many passwords of routes are checked at a time.
+// routeChecks is how many bcrypt checks for routes run at a time.
 const routeChecks = 1
 
 // listen opens the port for routes and dials the configured ones.
@@ -90,7 +89,7 @@ func (k *cluster) listen() error {
 		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", opts.Cluster.Advertise, err)
 		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
 	}
-	if !k.begin(l, own) {
+	if !k.setListener(l, own) {
 		l.Close()
 		return nil
 	}
@@ -102,12 +101,12 @@ func (k *cluster) listen() error {
 	return nil
 }
 
-// begin notes that the port for routes is open. It reports false if the server is
-// ending. Otherwise accept says Done.
-func (k *cluster) begin(l net.Listener, own *peerInfo) bool {
+// setListener stores the open listener. It reports false if the server is stopping. If not, it
+// counts accept in srv.conns, which calls Done when it ends.
+func (k *cluster) setListener(l net.Listener, own *peerInfo) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.shut {
+	if k.stopped {
 		return false
 	}
 	k.listener, k.own = l, own
@@ -125,17 +124,17 @@ func (k *cluster) all() []*route {
 	return slices.Collect(maps.Values(k.routes))
 }
 
-// active returns the registered routes. The slice never changes.
+// active returns the registered routes, oldest first. The slice never changes.
 func (k *cluster) active() []*route { return *k.interest.Load() }
 
-// event reports to the mesh what happened, and performs the actions that follow.
-func (k *cluster) event(happened func(m *mesh.Mesh, now time.Time)) {
+// event reports an event to the mesh by calling report, and performs the actions that follow.
+func (k *cluster) event(report func(m *mesh.Mesh, now time.Time)) {
 	k.mu.Lock()
-	if k.shut {
+	if k.stopped {
 		k.mu.Unlock()
 		return
 	}
-	happened(k.mesh, time.Now())
+	report(k.mesh, time.Now())
 	acts := k.mesh.Actions()
 	work := make([]clusterWork, len(acts))
 	for i := range acts {
@@ -149,27 +148,26 @@ func (k *cluster) event(happened func(m *mesh.Mesh, now time.Time)) {
 	}
 }
 
-// clusterWork is an action of the mesh, with the routes that it names; nil for
-// those that have ended.
+// clusterWork is an action of the mesh with the routes that it names; a route that has ended is
+// nil.
 type clusterWork struct {
 	*mesh.Action
 	route, of *route
 }
 
-// prepareLocked does the part of an action that must be seen by all who hold the
-// lock next.
+// prepareLocked does the part of an action that must happen under the lock.
 func (k *cluster) prepareLocked(w *clusterWork) {
 	switch {
 	case w.Kind == mesh.Dial:
-		k.srv.conns.Add(1) // dial says Done
+		k.srv.conns.Add(1) // dial calls Done
 	case w.Kind == mesh.Register && w.route != nil:
 		list := append(slices.Clone(k.active()), w.route)
 		k.interest.Store(&list)
-		k.srv.conns.Add(1) // sync says Done
+		k.srv.conns.Add(1) // sync calls Done
 	}
 }
 
-// armLocked sets the timer to when the mesh wants to be woken.
+// armLocked sets the timer to the time of the next timed event of the mesh.
 func (k *cluster) armLocked() {
 	at := k.mesh.Next()
 	if at.IsZero() {
@@ -186,10 +184,10 @@ func (k *cluster) armLocked() {
 	k.timer.Reset(wait)
 }
 
-// perform does what an action asks for. It never waits.
+// perform performs an action. It does not wait.
 func (k *cluster) perform(w *clusterWork) {
 	if w.Kind == mesh.Dial {
-		go k.dial(w.Attempt) // Shutdown waits for it: the time of a dial is bounded
+		go k.dial(w.Attempt) // ends within the timeout of the attempt; Shutdown waits for it
 		return
 	}
 	r := w.route
@@ -224,7 +222,7 @@ func (k *cluster) perform(w *clusterWork) {
 	}
 }
 
-// routeCloses says why a connection is closed for each reason of the mesh.
+// routeCloses are the reasons to close a connection, by the reason of the mesh.
 var routeCloses = [...]closeReason{
 	mesh.DuplicateRoute: closeDuplicateRoute,
 	mesh.StaleRoute:     closeStale,
@@ -232,8 +230,7 @@ var routeCloses = [...]closeReason{
 	mesh.RenewedRoute:   closeRouteRenewed,
 }
 
-// idle returns how long ago something was received over a route. The mesh asks,
-// under mu.
+// idle returns how long ago something was received over a route. The mesh calls it under mu.
 func (k *cluster) idle(link uint64) time.Duration {
 	if r := k.routes[link]; r != nil {
 		return r.idle()
@@ -241,9 +238,9 @@ func (k *cluster) idle(link uint64) time.Duration {
 	return 0
 }
 
-// join takes a new connection in. It reports false if the server is ending, or
-// what was dialed is not wanted any more.
-func (k *cluster) join(r *route, attempt *mesh.Attempt, addr string) (wanted bool) {
+// add adds a new connection: an accepted one, without attempt, or one dialed to addr. It reports
+// false if the server is stopping or no longer needs the connection.
+func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool) {
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		wanted = true
 		if attempt == nil {
@@ -258,8 +255,9 @@ func (k *cluster) join(r *route, attempt *mesh.Attempt, addr string) (wanted boo
 	return wanted
 }
 
-// leave takes a connection out that has ended and whose interest is withdrawn.
-func (k *cluster) leave(r *route, why string) {
+// remove removes a connection that has ended, whose interest has been withdrawn. why is shown in
+// /routez.
+func (k *cluster) remove(r *route, why string) {
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		delete(k.routes, r.id)
 		if i := slices.Index(k.active(), r); i >= 0 {
@@ -271,10 +269,10 @@ func (k *cluster) leave(r *route, why string) {
 	k.adverts.withdraw(r)
 }
 
-// shutdown refuses further routes and closes those that there are.
+// shutdown closes the listener and all routes. Further ones are rejected.
 func (k *cluster) shutdown() {
 	k.mu.Lock()
-	k.shut = true
+	k.stopped = true
 	if k.timer != nil {
 		k.timer.Stop()
 	}

@@ -9,21 +9,21 @@ import (
 	"sync"
 )
 
-// advertiser keeps the addresses that clients may connect to: our own, and
-// those that other servers give for themselves, counted by how many do.
+// advertiser keeps the addresses that INFO advertises to clients: those of this server, and those
+// that other servers sent in their INFO, with the number of routes that sent each.
 type advertiser struct {
 	srv *Server
 
-	mu     sync.Mutex // guards what follows
-	own    []string   // empty until the port is known
-	given  map[*route][]string
-	counts map[string]int
-	shown  bool // a peer gave an address once
-	busy   bool // clients are being sent INFO
-	repeat bool // and must be once more
+	mu         sync.Mutex // guards what follows
+	own        []string   // empty until the port is known
+	learned    map[*route][]string
+	counts     map[string]int // routes by address
+	advertises bool           // a peer has sent an address since the start
+	publishing bool           // clients are being sent INFO
+	republish  bool           // INFO has changed again since
 }
 
-// learn takes the addresses that a route gives.
+// learn adds the addresses that a route sent, unless no_advertise is set.
 func (a *advertiser) learn(r *route, urls []string) {
 	if a.srv.options().Cluster.NoAdvertise || len(urls) == 0 {
 		return
@@ -36,25 +36,24 @@ func (a *advertiser) learn(r *route, urls []string) {
 func (a *advertiser) add(r *route, urls []string) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.given == nil {
-		a.given, a.counts = make(map[*route][]string), make(map[string]int)
+	if a.learned == nil {
+		a.learned, a.counts = make(map[*route][]string), make(map[string]int)
 	}
-	if r.ended() || a.given[r] != nil {
+	if r.ended() || a.learned[r] != nil {
 		return false
 	}
-	a.given[r] = urls
+	a.learned[r] = urls
 	for _, u := range urls {
 		if a.counts[u]++; a.counts[u] == 1 {
 			changed = true
 		}
 	}
-	a.shown = a.shown || changed
+	a.advertises = a.advertises || changed
 	return changed
 }
 
-// learnAgain takes the addresses that peers give for their clients, or forgets
-// them, as the setting now says.
-func (k *cluster) learnAgain() {
+// relearn adds the addresses that peers sent, or removes them, after no_advertise has changed.
+func (k *cluster) relearn() {
 	for _, r := range k.active() {
 		if k.srv.options().Cluster.NoAdvertise {
 			k.adverts.withdraw(r)
@@ -64,8 +63,8 @@ func (k *cluster) learnAgain() {
 	}
 }
 
-// withdraw forgets the addresses that a route gave. Clients that are being sent
-// away keep all they know: they need some place to go.
+// withdraw removes the addresses that a route sent. In lame duck mode and during shutdown clients
+// are not sent the change: they need addresses to reconnect to.
 func (a *advertiser) withdraw(r *route) {
 	if a.drop(r) && !a.srv.ended() && !a.srv.lameDuck.Load() {
 		a.changed()
@@ -75,23 +74,22 @@ func (a *advertiser) withdraw(r *route) {
 func (a *advertiser) drop(r *route) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, u := range a.given[r] {
+	for _, u := range a.learned[r] {
 		if a.counts[u]--; a.counts[u] == 0 {
 			delete(a.counts, u)
 			changed = true
 		}
 	}
-	delete(a.given, r)
+	delete(a.learned, r)
 	return changed
 }
 
-// urls returns the addresses in INFO: none before the first peer gave an
-// address, then our own followed by those of peers in no order. A server in lame
-// duck mode leaves its own out.
+// urls returns the addresses in INFO: none before the first peer has sent an address, then those of
+// this server, except in lame duck mode, followed by those of peers in no order.
 func (a *advertiser) urls() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.shown {
+	if !a.advertises {
 		return nil
 	}
 	var list []string
@@ -104,12 +102,12 @@ func (a *advertiser) urls() []string {
 	return list
 }
 
-// changed renews INFO and sends it to the clients, on a goroutine of its own: once for
-// several changes in a row.
+// changed renews INFO and sends it to the clients, on another goroutine: once for several changes
+// in a row.
 func (a *advertiser) changed() {
 	a.srv.changeInfo(func(i *Info) { i.ConnectURLs = a.urls() })
 	if a.startPublishing() {
-		go a.publish() // ends when INFO is queued for all clients; that never waits
+		go a.publish() // ends when INFO is queued for all clients, which does not wait
 	}
 }
 
@@ -121,29 +119,29 @@ func (a *advertiser) publish() {
 	}
 }
 
-// startPublishing reports whether publish is to be called. If that is under way it
-// is repeated.
+// startPublishing reports whether the caller must call publish. If publish is running it will
+// repeat.
 func (a *advertiser) startPublishing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy {
-		a.repeat = true
+	if a.publishing {
+		a.republish = true
 		return false
 	}
-	a.busy = true
+	a.publishing = true
 	return true
 }
 
-// stopPublishing reports false if publish is to be repeated.
+// stopPublishing reports false if publish must repeat.
 func (a *advertiser) stopPublishing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.busy, a.repeat = a.repeat, false
-	return !a.busy
+	a.publishing, a.republish = a.republish, false
+	return !a.publishing
 }
 
-// clientURLs returns the addresses under which clients reach a listener at
-// host:port: those of all interfaces if it is bound to all.
+// clientURLs returns the host:port addresses at which clients reach a listener: one, or one per
+// global unicast address of the machine if the listener is bound to all interfaces.
 func clientURLs(host string, port int, interfaceAddrs func() ([]net.Addr, error)) ([]string, error) {
 	text := strconv.Itoa(port)
 	ip := net.ParseIP(host)
@@ -162,14 +160,14 @@ func clientURLs(host string, port int, interfaceAddrs func() ([]net.Addr, error)
 		}
 		urls = append(urls, net.JoinHostPort(n.IP.String(), text))
 	}
-	if len(urls) == 0 { // alone on a machine without a network
+	if len(urls) == 0 { // a machine without a network
 		urls = []string{net.JoinHostPort(host, text)}
 	}
 	return urls, nil
 }
 
-// advertise works out our own addresses, once the port of the client listener
-// is known, and what INFO says of it.
+// advertise determines the addresses of this server for clients, and sets host and port in INFO.
+// port is that of the client listener.
 func (a *advertiser) advertise(port int) error {
 	o := a.srv.options()
 	host := o.Host
@@ -190,11 +188,11 @@ func (a *advertiser) advertise(port int) error {
 	return nil
 }
 
-// readvertise works out again what advertise did, for changed settings.
+// readvertise calls advertise again after the settings have changed.
 func (s *Server) readvertise() error {
 	addr, ok := s.Addr().(*net.TCPAddr)
 	if !ok {
-		return nil // the start is yet to come, or the end has begun
+		return nil // not listening yet, or stopping
 	}
 	if err := s.cluster.adverts.advertise(addr.Port); err != nil {
 		return err
@@ -203,15 +201,15 @@ func (s *Server) readvertise() error {
 	return nil
 }
 
-// ownURLs returns the addresses under which clients reach this server.
+// ownURLs returns the addresses at which clients reach this server.
 func (a *advertiser) ownURLs() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.own
 }
 
-// hostAndPort splits "host" or "host:port"; port is what stands in for one that
-// is missing, 0 or -1.
+// hostAndPort splits "host" or "host:port". If the port is missing, 0 or -1 it returns port
+// instead.
 func hostAndPort(text string, port int) (string, int, error) {
 	host, given, err := net.SplitHostPort(text)
 	if err != nil {

@@ -5,21 +5,20 @@ import (
 	"time"
 )
 
-// closedQueues remembers, for half a minute to a minute, the groups of queue
-// subscriptions that clients have ended: other servers may have sent messages for
-// them.
+// closedQueues remembers for 30 to 60 s the queue groups of subscriptions that clients have ended:
+// messages for them may be under way from other servers, and go to another member of the group.
 type closedQueues struct {
 	mu          sync.Mutex
-	recent, old map[string]string // group by the id that routes use
-	rotated     time.Time         // when recent began
+	recent, old map[string]string // generations: queue group by the id that routes use
+	rotated     time.Time         // when recent was made
 }
 
 const (
 	closedQueueLife = 30 * time.Second
-	maxClosedQueues = 1 << 16 // of each generation
+	maxClosedQueues = 1 << 16 // per generation
 )
 
-// remember notes the group of a subscription that has ended.
+// remember adds a subscription that has ended.
 func (c *closedQueues) remember(sub *subscription) {
 	id := string(appendRouteSID(nil, sub))
 	c.mu.Lock()
@@ -30,7 +29,7 @@ func (c *closedQueues) remember(sub *subscription) {
 	}
 }
 
-// group returns the group of a subscription that has ended.
+// group returns the queue group of a subscription that has ended, by the id that routes use.
 func (c *closedQueues) group(id []byte) (name string, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +40,7 @@ func (c *closedQueues) group(id []byte) (name string, known bool) {
 	return name, known
 }
 
-// rotateLocked makes a new generation, and forgets one, when their time has come.
+// rotateLocked starts a new generation after closedQueueLife, and drops the oldest.
 func (c *closedQueues) rotateLocked() {
 	now := time.Now()
 	age := now.Sub(c.rotated)

@@ -12,14 +12,14 @@ import (
 	"gnatsd/server/internal/mesh"
 )
 
-// This file dials the servers that the mesh wants connected.
+// This file dials the servers that the mesh wants to be connected to.
 
-// solicit dials the configured routes.
+// solicit makes urls the configured routes, which the mesh dials.
 func (k *cluster) solicit(urls []*url.URL) {
 	k.event(func(m *mesh.Mesh, now time.Time) { m.Configured(now, urls) })
 }
 
-// dial connects to a target, trying every address behind its name.
+// dial connects to a target, trying every address of its host name.
 func (k *cluster) dial(attempt *mesh.Attempt) {
 	defer k.srv.conns.Done()
 	k.srv.Debugf("Trying to connect to route on %s", attempt.Addr)
@@ -43,7 +43,7 @@ func (k *cluster) dial(attempt *mesh.Attempt) {
 			continue
 		}
 		if nc, err = k.srv.options().network.Dial(a, attempt.Timeout); err == nil {
-			k.srv.conns.Add(1) // its teardown says Done; our own place keeps the count above 0
+			k.srv.conns.Add(1) // teardown calls Done
 			go k.srv.serveDialed(nc, attempt, a)
 			return
 		}
@@ -56,16 +56,16 @@ func (k *cluster) dial(attempt *mesh.Attempt) {
 	k.event(func(m *mesh.Mesh, now time.Time) { m.DialFailed(now, attempt.Target, err.Error()) })
 }
 
-// claim reports whether a target may dial an address.
+// claim reports whether a target may dial an address: not one that another target uses.
 func (k *cluster) claim(t *mesh.Target, addr string) (free bool) {
 	k.event(func(m *mesh.Mesh, _ time.Time) { free = m.Claim(t, addr) })
 	return free
 }
 
-// lookupWait bounds how long the addresses of a name are looked for.
+// lookupWait bounds the time of a DNS lookup.
 const lookupWait = 2 * time.Second
 
-// resolve returns the addresses of what is to be dialed, in random order.
+// resolve returns the addresses, host:port, of what is to be dialed, in random order.
 func (k *cluster) resolve(attempt *mesh.Attempt) ([]string, error) {
 	host, port, err := net.SplitHostPort(attempt.Addr)
 	if err != nil {

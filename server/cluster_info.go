@@ -12,23 +12,22 @@ import (
 	"gnatsd/server/internal/mesh"
 )
 
-// peerInfo is INFO as servers send it to each other: about themselves, or about
-// a third server that they know.
+// peerInfo is INFO as servers send it to each other: about themselves, or about a third server.
 type peerInfo struct {
 	Info
 	Import *peerPermission `json:"import,omitempty"`
 	Export *peerPermission `json:"export,omitempty"`
 
-	// Lost says that the sender has no route any more to the server that the
-	// INFO is about. It is never sent to 1.x servers.
+	// Lost means that the sender no longer has a route to the server that the INFO is about. It is
+	// never sent to 1.x servers.
 	Lost bool `json:"lost,omitempty"`
 
-	// Duplicate says that the sender closes this connection because it has
-	// another one to the receiver. It is never sent to 1.x servers.
+	// Duplicate means that the sender closes this connection because it has another one to the
+	// receiver. It is never sent to 1.x servers.
 	Duplicate bool `json:"duplicate,omitempty"`
 }
 
-// peerPermission is one side of the permissions of a cluster in INFO.
+// peerPermission is one direction of the permissions of a cluster in INFO.
 type peerPermission struct {
 	Allow []string `json:"allow,omitempty"`
 	Deny  []string `json:"deny,omitempty"`
@@ -41,15 +40,15 @@ func newPeerPermission(p *SubjectPermission) *peerPermission {
 	return &peerPermission{Allow: p.Allow, Deny: p.Deny}
 }
 
-// same reports whether two are written alike.
-func (p *peerPermission) same(q *peerPermission) bool {
+// equal reports whether p and q have the same entries in the same order.
+func (p *peerPermission) equal(q *peerPermission) bool {
 	if p == nil || q == nil {
 		return p == q
 	}
 	return slices.Equal(p.Allow, q.Allow) && slices.Equal(p.Deny, q.Deny)
 }
 
-// compile returns what a peer exports for use; nil allows everything.
+// compile returns what a peer exports as package access uses it; nil allows everything.
 func (p *peerPermission) compile() (*access.RoutePermissions, error) {
 	if p == nil {
 		return nil, nil
@@ -57,15 +56,13 @@ func (p *peerPermission) compile() (*access.RoutePermissions, error) {
 	return (&RoutePermissions{Export: &SubjectPermission{Allow: p.Allow, Deny: p.Deny}}).compile()
 }
 
-// routeScheme opens the URLs of routes.
+// routeScheme begins the URLs of routes.
 const routeScheme = "nats-route://"
 
-// firstExtended is the first minor version of 1.x that is this broker and not the
-// classic one, whose last was 1.4.
+// firstExtended is the first minor version of this broker; the last of gnatsd 1.x was 1.4.
 const firstExtended = 5
 
-// extended reports whether the server that the INFO is about understands the
-// fields that 1.x does not know.
+// extended reports whether the server that the INFO is about understands Lost and Duplicate.
 func (i *peerInfo) extended() bool {
 	rest, ok := strings.CutPrefix(i.Version, "1.")
 	if !ok {
@@ -76,10 +73,10 @@ func (i *peerInfo) extended() bool {
 	return err == nil && n >= firstExtended
 }
 
-// addr is the host:port that the server gives for its routes.
+// addr returns the host:port that the server sends as that of its route listener.
 func (i *peerInfo) addr() string { return net.JoinHostPort(i.Host, strconv.Itoa(i.Port)) }
 
-// routeAddr is the host:port to dial the server at, "" if it is not known.
+// routeAddr returns the host:port to dial the server at, "" if it is not known.
 func (i *peerInfo) routeAddr() string {
 	u, err := url.Parse(i.IP)
 	if err != nil || u.Hostname() == "" || u.Port() == "" {
@@ -88,7 +85,7 @@ func (i *peerInfo) routeAddr() string {
 	return u.Host
 }
 
-// routeURL is a route address as it stands in the ip field of INFO.
+// routeURL returns a route address as it stands in the ip field of INFO.
 func routeURL(host string, port int) string {
 	return routeScheme + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
 }
@@ -101,8 +98,8 @@ func (i *peerInfo) forMesh() *mesh.Info {
 	}
 }
 
-// line encodes INFO. The classic broker ends what it says of itself with a
-// space, and what it passes on without.
+// line encodes INFO. As in gnatsd 1.x a space precedes the line end of INFO about the sender itself
+// (own), but not of INFO about others.
 func (i *peerInfo) line(own bool) string {
 	text, err := json.Marshal(i)
 	if err != nil {
@@ -114,20 +111,20 @@ func (i *peerInfo) line(own bool) string {
 	return "INFO " + string(text) + "\r\n"
 }
 
-// describe returns INFO of this server, as other servers get it.
+// describe returns the INFO that this server sends to other servers.
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
-	own.Name, own.Cluster = "", "" // for clients
+	own.Name, own.Cluster = "", "" // sent to clients only
 	own.Host, own.Port = o.Cluster.Host, port
-	rules := k.policy.Load()
-	own.AuthRequired = rules.auth.Required()
-	own.TLSRequired, own.TLSVerify = rules.tls != nil, rules.tls != nil
+	p := k.policy.Load()
+	own.AuthRequired = p.auth.Required()
+	own.TLSRequired, own.TLSVerify = p.tls != nil, p.tls != nil
 	if o.Cluster.Advertise != "" {
-		host, p, err := hostAndPort(o.Cluster.Advertise, port)
+		host, advertised, err := hostAndPort(o.Cluster.Advertise, port)
 		if err != nil {
 			return nil, err
 		}
-		own.Host, own.Port, own.IP = host, p, routeURL(host, p)
+		own.Host, own.Port, own.IP = host, advertised, routeURL(host, advertised)
 	}
 	if !o.Cluster.NoAdvertise {
 		own.ConnectURLs = k.adverts.ownURLs()
@@ -138,7 +135,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	return own, nil
 }
 
-// info returns the INFO line of this server, as other servers get it.
+// info returns the INFO line that this server sends to other servers.
 func (k *cluster) info() string {
 	k.mu.Lock()
 	own := k.own
@@ -146,7 +143,7 @@ func (k *cluster) info() string {
 	return own.line(true)
 }
 
-// renewOwn makes INFO of this server again, for changed settings.
+// renewOwn updates the INFO for other servers after the settings have changed.
 func (k *cluster) renewOwn(o *Options) {
 	k.mu.Lock()
 	listening, retries := k.own != nil, o.Cluster.ConnectRetries

@@ -2,26 +2,26 @@ package server
 
 import "gnatsd/server/internal/process"
 
-// A Command is what `gnatsd -sl` asks of a running gnatsd. Commands are case-sensitive.
+// A Command is a command of `gnatsd -sl` to a running gnatsd. Commands are case-sensitive.
 type Command string
 
 // The commands of `-sl`. There is one more, "ldm", for lame duck mode.
 const (
-	CommandStop   = Command("stop")   // ends at once, nothing is cleaned up
-	CommandQuit   = Command("quit")   // orderly shutdown, as by ctrl-C
-	CommandTerm   = Command("term")   // orderly shutdown, as a supervisor asks for it
-	CommandReopen = Command("reopen") // log file opened again, after a rotation
-	CommandReload = Command("reload") // configuration file read again
+	CommandStop   = Command("stop")   // kill the process: nothing is cleaned up (SIGKILL)
+	CommandQuit   = Command("quit")   // graceful shutdown (SIGINT)
+	CommandTerm   = Command("term")   // graceful shutdown (SIGTERM)
+	CommandReopen = Command("reopen") // open the log file again, after a rotation (SIGUSR1)
+	CommandReload = Command("reload") // reload the configuration file (SIGHUP)
 )
 
 // ProcessSignal sends a command to a running gnatsd. pidStr is its pid, the path of a file that
-// holds its pid, or empty if it is the only gnatsd running here. Errors of the system come back as
-// they are, such as "no such process". On Windows pidStr is the name of a service, "gnatsd" if it
-// is empty, and ProcessSignal waits until the service has obeyed, 10 s at most.
+// holds its pid, or empty if only one gnatsd is running on this machine. Errors of the operating
+// system, such as "no such process", are returned unchanged. On Windows pidStr is the name of a
+// service, "gnatsd" if it is empty, and ProcessSignal waits at most 10 s until the service has
+// carried out the command.
 func ProcessSignal(command Command, pidStr string) error {
 	return process.Signal(string(command), pidStr)
 }
 
-// ProcessSignalArg does what the argument of `-sl` says, `command` or `command=target`: see
-// [ProcessSignal].
+// ProcessSignalArg calls [ProcessSignal] with the argument of `-sl`: `command` or `command=pidStr`.
 func ProcessSignalArg(arg string) error { return process.SignalArg(arg) }

@@ -4,6 +4,6 @@ package server
 
 import "gnatsd/server/internal/process"
 
-// SetProcessName changes the process name that ProcessSignal searches for, "gnatsd" unless changed.
+// SetProcessName sets the process name that ProcessSignal searches for. The default is "gnatsd".
 // Programs that embed a Server under another name use it.
 func SetProcessName(name string) { process.SetName(name) }

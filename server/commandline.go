@@ -1,7 +1,6 @@
 package server
 
-// This file is the program's command line: what it prints, and with which status
-// it ends.
+// This file is the command line of the program: what it prints, and its exit status.
 
 import (
 	"flag"
@@ -15,21 +14,22 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// CommandLine reads the arguments of the program. It returns the options to run
-// with; or nil, if all that was asked for is done or failed, and the exit status.
+// CommandLine parses the arguments of the program and loads the settings. It returns the options to
+// run a server with; or nil and the exit status, if the arguments ask for something else, such as
+// -v or -t, which is done then, or if they are wrong.
 func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
 	fs := flag.NewFlagSet(process.DefaultName, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() { fmt.Fprint(stdout, usageText()) }
-	misused := true // until the flags have been read: package flag reports that
-	opts, err := configure(fs, args, informers{
-		read:    func() { misused = false },
+	flagError := true // until the flags are parsed: package flag has reported the error
+	opts, err := configure(fs, args, printers{
+		parsed:  func() { flagError = false },
 		version: func() { fmt.Fprint(stdout, versionText()) },
 		help:    func() { fmt.Fprint(stdout, usageText()) },
 		tlsHelp: func() { fmt.Fprint(stdout, tlsfiles.Help()) },
 	})
 	switch {
-	case err != nil && !misused:
+	case err != nil && !flagError:
 		fmt.Fprintln(stderr, optionTable().Explain(err))
 		return nil, 1
 	case err != nil:
@@ -53,13 +53,13 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		fmt.Fprint(stdout, opts.describe())
 		return nil, 0
 	case opts.loaded.explain != nil:
-		return nil, answer(opts, stdout, stderr)
+		return nil, explainOnly(opts, stdout, stderr)
 	}
 	return opts, 0
 }
 
-// answer is --explain.
-func answer(o *Options, stdout, stderr io.Writer) (status int) {
+// explainOnly is --explain.
+func explainOnly(o *Options, stdout, stderr io.Writer) (status int) {
 	text, err := Explain(o, o.loaded.explain)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
@@ -84,20 +84,19 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	if len(problems) > 0 {
 		return 1
 	}
-	what := "the command line is valid; it names no configuration file"
+	valid := "the command line is valid; it names no configuration file"
 	if o.ConfigFile != "" {
-		what = fmt.Sprintf("configuration file %s is valid", o.ConfigFile)
+		valid = fmt.Sprintf("configuration file %s is valid", o.ConfigFile)
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", process.DefaultName, what)
+	fmt.Fprintf(stderr, "%s: %s\n", process.DefaultName, valid)
 	return 0
 }
 
-// startProblems are what a start would run into after New, each with its place
-// if a file is to blame.
+// startProblems returns the errors that would end a start after New, with their places in the file.
 func (o *Options) startProblems() (problems []error) {
 	for _, a := range o.advertised() {
 		if a.err != nil {
-			err := fmt.Errorf("Error setting %s INFO with %s value of %s, err=%w", a.whose, a.field, a.text, a.err)
+			err := fmt.Errorf("Error setting %s INFO with %s value of %s, err=%w", a.info, a.field, a.text, a.err)
 			problems = append(problems, o.place(&settingError{a.key, err}))
 		}
 	}
@@ -105,24 +104,24 @@ func (o *Options) startProblems() (problems []error) {
 		problems = append(problems, o.place(&settingError{"remote_syslog", err}))
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", noMonitoring(err)}))
+		problems = append(problems, o.place(&settingError{"https_port", monitoringError(err)}))
 	}
 	return problems
 }
 
-// advertisedAddress is an address that others are told.
+// advertisedAddress is a setting for an address that INFO advertises.
 type advertisedAddress struct {
 	key, field string // of the setting
-	whose      string // INFO it stands in
+	info       string // which INFO has it: server (to clients) or route
 	text       string
-	err        error // it cannot be used
+	err        error // nil if the address is valid
 }
 
-// advertised are the addresses that the settings name.
+// advertised returns these settings.
 func (o *Options) advertised() []advertisedAddress {
 	list := []advertisedAddress{
-		{key: "client_advertise", field: "ClientAdvertise", whose: "server", text: o.ClientAdvertise},
-		{key: "cluster.cluster_advertise", field: "Cluster.Advertise", whose: "route", text: o.Cluster.Advertise},
+		{key: "client_advertise", field: "ClientAdvertise", info: "server", text: o.ClientAdvertise},
+		{key: "cluster.cluster_advertise", field: "Cluster.Advertise", info: "route", text: o.Cluster.Advertise},
 	}
 	for i, a := range list {
 		if a.text != "" {
@@ -132,7 +131,7 @@ func (o *Options) advertised() []advertisedAddress {
 	return list
 }
 
-// describe is --print-config: the settings in force, defaults included.
+// describe returns the output of --print-config: the settings in force, defaults included.
 func (o *Options) describe() string {
 	filled := o.Clone()
 	filled.fill()
@@ -141,7 +140,7 @@ func (o *Options) describe() string {
 	return v.Print()
 }
 
-// usageText is what -h prints.
+// usageText returns the output of -h.
 func usageText() string {
 	var b strings.Builder
 	b.WriteString("\nUsage: " + process.DefaultName + " [options]\n")
@@ -155,13 +154,13 @@ func usageText() string {
 	return b.String() + "\n"
 }
 
-// versionText is what -v prints. Tools look for the name.
+// versionText returns the output of -v. Tools look for the name nats-server.
 func versionText() string {
 	return fmt.Sprintf("nats-server version %s\n", Version)
 }
 
-// OptionsMarkdown documents every key of the configuration file and every flag,
-// for conf/README.md.
+// OptionsMarkdown returns the tables of conf/README.md: every key of the configuration file and
+// every flag.
 func OptionsMarkdown() string {
 	var b strings.Builder
 	tb := optionTable()
@@ -175,22 +174,19 @@ func OptionsMarkdown() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// PrintAndDie prints a message to standard error and ends the process with
-// status 1.
+// PrintAndDie prints a message to standard error and exits with status 1.
 func PrintAndDie(msg string) {
 	fmt.Fprintln(os.Stderr, msg)
 	os.Exit(1)
 }
 
-// PrintServerAndExit prints the version to standard output and ends the process
-// with status 0.
+// PrintServerAndExit prints the version to standard output and exits with status 0.
 func PrintServerAndExit() {
 	fmt.Print(versionText())
 	os.Exit(0)
 }
 
-// PrintTLSHelpAndDie prints the TLS help to standard output and ends the process
-// with status 0.
+// PrintTLSHelpAndDie prints the TLS help to standard output and exits with status 0.
 func PrintTLSHelpAndDie() {
 	fmt.Print(tlsfiles.Help())
 	os.Exit(0)

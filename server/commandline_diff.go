@@ -9,11 +9,11 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// This file is what --diff needs to know of Options. The comparison is in package process.
+// This file is --diff as far as it depends on Options. The comparison is in package process.
 
-// diffOnly checks the settings as -t does, then compares them with those that are running: a file,
-// by its path; a process, by its pid or its pid file; or, if running is "true", the only server
-// there is. It changes nothing. The status is 0 if the reload would be accepted.
+// diffOnly checks the settings as -t does, then compares them with those of running: the path of a
+// configuration file, a pid, the path of a pid file, or "true" for the only gnatsd on this machine.
+// The status is 0 if that server would accept the settings at a reload.
 func diffOnly(o *Options, running string, stdout, stderr io.Writer) (status int) {
 	if o.ConfigFile == "" {
 		fmt.Fprintln(stderr, "--diff needs a configuration file, e.g. -c gnatsd.conf")
@@ -35,10 +35,10 @@ func diffOnly(o *Options, running string, stdout, stderr io.Writer) (status int)
 	return 0
 }
 
-// findRunning returns what runs, and what o's file would lead to there: under the flags of the
-// process, and with its environment.
+// findRunning returns the settings of the running server, and those that it would have with o's
+// file: under its own flags and with its environment.
 func findRunning(o *Options, target string) (old *process.Running, next *Options, err error) {
-	if target == "true" { // as package flag says that nothing was written behind it
+	if target == "true" { // the value that package flag passes for --diff without one
 		target = ""
 	}
 	if !process.IsTarget(target) {
@@ -66,14 +66,15 @@ func findRunning(o *Options, target string) (old *process.Running, next *Options
 	return old, next, err
 }
 
-// recordSettings publishes the settings in force to --diff, if the server is the process.
+// recordSettings publishes the settings in force for --diff, if the server has been started by
+// [Run].
 func (s *Server) recordSettings() {
 	if s.record != nil {
 		s.record.Publish(s.options().settings())
 	}
 }
 
-// settings are all settings, filled with what follows from them.
+// settings returns all settings, with defaults filled in.
 func (o *Options) settings() []process.Setting {
 	filled, defaults := o.Clone(), &Options{Logtime: true}
 	filled.fill()

@@ -1,45 +1,46 @@
-// Package server is the broker: it accepts clients and other servers, keeps
-// their interest in subjects and hands published messages on.
+// Package server is the broker: it accepts connections of clients and of other servers, keeps their
+// subscriptions and delivers published messages.
 //
-// # The walk of a message
+// # The path of a message
 //
-// Everything that happens to a message happens in this order, and forward only:
+// A message goes through these steps, in this order:
 //
 //	socket → netio.ReadBuffer → frameLimits.next → operator.do → match → batch → expansion → netio.WriteQueue → socket
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve). The reader waits for bytes
 // without holding memory for them, and may poll for a moment before it sleeps (package netio). What
-// one read brought is a [batch]. The parser (parser.go) returns one operation after
-// the other, with a count where equal ones follow each other, and the role of the connection acts
-// on each (client.go, route.go). A publication is matched (package sublist), and the batch notes
-// its place in the read buffer for those who get it: once for a whole list of plain subscriptions,
-// or for single ones where each message needs a decision (deliver_choose.go). Nothing is copied,
-// no lock is taken and no shared counter touched.
+// one read returned is a [batch]. The parser (parser.go) returns one operation after the other,
+// with a count where equal ones follow each other, and the role of the connection acts on each
+// (client.go, route.go). A publication is matched (package sublist), and the batch records its
+// place in the read buffer for the subscriptions that receive it: once for a whole list of plain
+// subscriptions, or for single ones where each message needs a decision (deliver_choose.go).
+// Nothing is copied, no lock is taken and no shared counter is changed.
 //
 // At the end of the batch, or after some milliseconds, the batch is flushed target by target
-// (deliver_flush.go): all that a target gets is written out in the memory of an [expansion]
-// (deliver_expand.go), which the next target with the same messages and sid uses as it is, and
-// pushed (netio.WriteQueue). Idle cores help with many targets (deliver_spread.go). If no one is writing
-// to a target, the push makes one attempt to write, without waiting. Only what the socket does not
-// take is copied into a backlog, and only while there is a backlog there is a
-// goroutine that writes it. The reader's own connection comes last, so that a PONG means:
+// (deliver_flush.go): all messages of a target are written out in the memory of an [expansion]
+// (deliver_expand.go), which is used again for the next target if it has the same messages and sid,
+// and pushed (netio.WriteQueue). Idle cores help with many targets (deliver_spread.go). If no
+// goroutine is writing to a target, the push makes one attempt to write, without waiting. Only what
+// the socket does not take is copied into a backlog, and only while there is a backlog there is a
+// goroutine that writes it. The reader's own connection is the last target, so a PONG means:
 // everything before the PING is in the queues of its subscribers.
 //
 // Batches of other readers may hold messages for a subscription that has just ended. The PONG that
-// follows an UNSUB waits for them (deliver_grace.go): after it no message of that
-// subscription comes, so a client that drains loses none.
+// follows an UNSUB is sent after them (deliver_grace.go): no message of the subscription follows
+// it, so a client that drains loses none.
 //
 // # Who owns what
 //
-//   - The reader alone reads, acts and tears down (conn.teardown). Others may push to its
-//     write queue, or ask it to end with conn.close(reason). Every reason is a row of the table in
-//     conn_close.go: the -ERR, the line of the log, the text in /connz.
-//   - A push that finds a write queue idle writes to the socket. It passes that right to the
-//     writer goroutine, or gives it up.
-//   - A netio.Chunk belongs to the one who took it; its bytes never change while there is another
-//     reference, and the last reference gives it back.
+//   - The reader alone reads, acts on operations and tears down (conn.teardown). Other goroutines
+//     may push to the connection's write queue, or ask the reader to end with conn.close(reason).
+//     Every reason is a row of the table in conn_close.go: the -ERR, the line in the log, the text
+//     in /connz.
+//   - A push that finds a write queue idle writes to the socket. If it cannot write everything, a
+//     writer goroutine continues.
+//   - A netio.Chunk belongs to the goroutine that allocated it; its bytes never change while there
+//     is another reference, and the last reference frees it.
 //   - Options, INFO, limits, policies and permissions are snapshots behind atomic pointers. They
-//     never change; a reload makes others.
+//     never change; a reload replaces them.
 //
 // # Where the settings come from
 //
@@ -47,79 +48,79 @@
 // keys of the file, the flags, the usage text, the tables in conf/README.md, --print-config and the
 // comparison at a reload all come from the rows. options_load.go applies the file, then the flags;
 // the rest are defaults. commandline.go is what the program does with its arguments. Signals, pid
-// and ports files, -sl and the service manager are in internal/process, which process.go drives.
+// and ports files, -sl and the service manager are in internal/process, which process.go uses.
 //
 // # When the settings change
 //
 // A reload (reload.go) has two phases. It reads the file again under the flags, compares the rows,
-// and prepares all that can fail; any error ends it there. Then it swaps the options and takes the
-// steps of reload_steps.go that the changed rows call for. What is compiled from options is a
-// snapshot of its own: the policies of clients and routes (client_policy.go, route_policy.go),
-// limits, INFO. A connection that acts by one of them before it is registered looks afterwards
-// whether it is still in force, so that a reload misses none. Certificate files are watched
-// (reload_watch.go), the configuration if --watch-config asks for it; new certificates are used by
-// new handshakes, through a [tlsfiles.Holder], without a reload.
+// and prepares everything that can fail; any error ends it there. Then it swaps the options and
+// takes the steps of reload_steps.go that the changed rows require. What is compiled from options
+// is a snapshot of its own: the policies of clients and routes (client_policy.go, route_policy.go),
+// limits, INFO. A connection that uses one before it is registered checks afterwards that it is
+// still in force, so that a reload misses no connection. Certificate files are watched
+// (reload_watch.go), the configuration file with --watch-config; new certificates are used by new
+// handshakes, through a [tlsfiles.Holder], without a reload.
 //
 // # When a subscriber lags
 //
-// Its backlog may grow to max_pending, and a write may make no progress for write_deadline; then it
-// is a slow consumer and is disconnected, and one line of the log says which, by which limit, how
-// much, how long and on which subject. All backlogs together may hold max_pending_total; above that
-// the longest is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at a
-// time, only while every connection that receives from its batch lags: one slow reader never slows
-// the others, and a fast publisher does not disconnect its only subscriber. While all of them are
-// near full and read on it is stalled again, for write_deadline at most. A client that has
-// subscribed and publishes to another server waits, within the same bounds, until that server has
-// been sent its subscriptions (route_interest.go): a request must not overtake its inbox.
+// Its backlog may grow to max_pending bytes, and a write may make no progress for write_deadline. A
+// connection that exceeds one of them is a slow consumer: it is disconnected, and one line in the
+// log has the connection, the limit, the bytes pending, for how long, and the subject of most of
+// them. All backlogs together may hold max_pending_total bytes; above that the client with the
+// longest backlog is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at
+// a time, only while every connection that receives from its batch lags: one slow consumer does not
+// slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
+// are near full but make progress it is stalled again, for write_deadline at most. A client that
+// has subscribed and publishes to another server waits, within the same bounds, until that server
+// has been sent its subscriptions (route_interest.go): a request must not arrive before the
+// interest in its inbox.
 //
-// # Looking inside
+// # Monitoring
 //
-// Package monitor is the HTTP side of monitoring: the port, the login, JSON, the
-// dashboard. What its pages say is here: monitor_pages.go is the table of them, and
-// each has its file (monitor_varz.go: a field of Varz is a field of /varz). A page is
-// a snapshot: of each connection a few fields are copied under its locks, one after
-// the other. Large pages are made one at a time and yield to messages. What /metrics
-// says is a table, too (monitor_metrics.go): a metric is a row. How long messages stay
-// here is measured on some batches
-// (deliver_latency.go): when the bytes were read goes along with one target, as far as
-// the socket, or to its place in the backlog.
+// Package monitor is the HTTP side of monitoring: the port, the login, JSON, the dashboard. The
+// contents of its pages are in this package: monitor_pages.go is the table of them, and each has
+// its file (monitor_varz.go: a field of Varz is a field of /varz). A page is a snapshot: a few
+// fields of each connection are copied under its locks, one connection after the other. Large pages
+// are made one at a time and yield to messages. The metrics are a table, too (monitor_metrics.go):
+// a metric is a row. The time that messages spend in the broker is measured on a sample of batches
+// (deliver_latency.go): the time of the read follows one target to its socket, or to its place in
+// the backlog.
 //
 // # How servers find each other
 //
-// Package mesh is the state of one server's cluster: which servers are dialed and when,
-// which of two connections to one server is the route, which servers are advertised to
-// which. The cluster (cluster.go, cluster_dial.go) is the shell that reports events to it
-// and performs its actions; cluster_simulation_test.go runs whole clusters in memory. A
-// [route] begins with TLS, CONNECT and INFO (route_connect.go), has a queue by which it
-// learns of subscriptions (route_interest.go), and is closed when it is idle for too long
-// (route_idle.go). What it carries is delivered by deliver_routed.go. Towards servers of
-// 1.x everything on the wire is as they know it; between servers of this kind INFO says
-// two things more (cluster_info.go): that a third server was lost, and that a connection
-// is closed as a duplicate.
+// Package mesh is the state of one server's cluster: which servers are dialed and when, which of
+// two connections to one server is the route, which servers are advertised to which. The cluster
+// (cluster.go, cluster_dial.go) is the shell that reports events to it and performs its actions;
+// cluster_simulation_test.go runs whole clusters in memory. A [route] begins with TLS, CONNECT and
+// INFO (route_connect.go). It has a queue of the subscriptions that the peer must be sent
+// (route_interest.go), and is closed when it has been idle for too long (route_idle.go). Messages
+// received over it are delivered by deliver_routed.go. Servers of 1.x are sent only what they know;
+// between servers of this version INFO has two more fields (cluster_info.go): that a third server
+// was lost, and that a connection is closed as a duplicate.
 //
 // # Login
 //
 // A connection begins with INFO (client_connect.go, route_connect.go) and TLS (conn_tls.go,
-// client_tls.go, route_tls.go). Then clients, and routes that were accepted, log in (conn_login.go):
-// the connection waits for CONNECT, package access checks the credentials by the policy in force,
-// and the connection is bound to an identity; a reload revalidates it. access.go converts options
-// into what that package takes, client_permissions.go applies its decisions to PUB and SUB. What
-// takes long, a piece of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which
-// leaves a processor to the messages; others wait in the order of arrival. Each step has an
+// client_tls.go, route_tls.go). Then clients and accepted routes log in (conn_login.go): the
+// connection waits for CONNECT, package access checks the credentials by the policy in force, and
+// the connection is bound to an identity, which a reload revalidates. access.go converts options
+// for that package, client_permissions.go applies its decisions to PUB and SUB. Expensive work, a
+// part of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which leaves a
+// processor to the messages; what gets no slot waits in a FIFO queue. Each step has an
 // [admission.Timer], a time limit that is paused under overload. Until its login a connection is
 // unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
 // # The order of locks
 //
-// These are all mutexes of the broker. Under none of them is there I/O, a log line, or a call of
-// anything that was handed in; a test looks for that, and for mutexes that are not listed.
+// These are all mutexes of the broker. Under none of them is there I/O, a log line, or a call of a
+// function that was passed in; a test checks that, and that every mutex is listed.
 //
 //	mutex                        guards                                      may take
 //	Server.mu                    listeners, life                             none
-//	registry.mu                  the clients that are connected              none
+//	registry.mu                  the connected clients                       none
 //	slots.mu                     free slots of connections                   none
 //	cluster.mu                   the mesh, the routes                        none
-//	advertiser.mu                addresses that clients may connect to       none
+//	advertiser.mu                addresses in INFO                           none
 //	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu
 //	interestQueue.mu             interest on its way to a route              none
 //	closedQueues.mu              queue subscriptions closed recently         none
@@ -128,7 +129,7 @@
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
 //	access.Verifier.mu           bcrypt checks in flight                     none
-//	admission.Limiter.mu         who waits for expensive work                none
+//	admission.Limiter.mu         slots and queue of expensive work           none
 //	admission.Timer.mu           a time limit that can be paused             none
 //	monitor.endpoint.mu          one port of monitoring                      none
 //	netio.WriteQueue.mu          pending bytes                               none
@@ -138,6 +139,7 @@
 //	sublist.subscribers.mu       those of one pattern                        none
 //	logger.queue.mu              lines on their way to the log               none
 //
-// Two connections are never locked together, nor a registry and a connection: copy the registry,
-// unlock, then visit. One reload, log reopening or stop is done at a time ([oneAtATime]).
+// Two connections are never locked at the same time, nor the registry and a connection: copy the
+// registry, unlock it, then lock the connections. Reloads, the opening of ports, log reopening and
+// the end of the server are done one at a time ([oneAtATime]).
 package server

@@ -3,17 +3,41 @@ package server
 import (
 	"encoding/json"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
 
-// protoVersion is the client protocol announced in INFO: 1 means that the
-// server sends asynchronous INFO.
+// Version is the version of the broker in INFO, /varz and `gnatsd -v`.
+const Version = "1.5.0"
+
+// gitCommit is set by the linker (see the Makefile).
+var gitCommit string
+
+// Commit returns the git commit that the program was built from: the one that the linker set, else
+// that of the build's VCS information, else "".
+func Commit() string {
+	if gitCommit != "" {
+		return gitCommit
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return ""
+}
+
+// protoVersion is the version of the client protocol in INFO: 1 means that the server sends
+// asynchronous INFO.
 const protoVersion = 1
 
-// Info is what a server says about itself when a connection opens. The order of
-// the fields is that of the JSON text, which is a fact of the protocol: that of
-// 1.4, with the fields that today's clients know where nats-server has them.
+// Info is the INFO that a server sends when a connection opens. The fields are in the order of the
+// JSON text, which is that of gnatsd 1.4; later fields stand where nats-server 2.x has them.
 type Info struct {
 	ID           string   `json:"server_id"`
 	Name         string   `json:"server_name,omitempty"`
@@ -35,7 +59,7 @@ type Info struct {
 	Nonce        string   `json:"nonce,omitempty"`
 	Cluster      string   `json:"cluster,omitempty"`
 	ConnectURLs  []string `json:"connect_urls,omitempty"`
-	LameDuck     bool     `json:"ldm,omitempty"` // the server is in lame duck mode: clients should leave
+	LameDuck     bool     `json:"ldm,omitempty"` // the server is in lame duck mode: clients should reconnect to another
 }
 
 // newInfo returns the part of INFO that all clients have in common.
@@ -61,8 +85,8 @@ func newInfo(id string, o *Options) *Info {
 	return info
 }
 
-// infoText is an encoded INFO line for clients, cut where each has its own
-// fields: id, address and nonce.
+// infoText is an encoded INFO line for clients, split at the fields that differ between clients:
+// id, address and nonce.
 type infoText struct {
 	info       *Info
 	head, tail string
@@ -70,14 +94,14 @@ type infoText struct {
 
 // newInfoText encodes INFO once for all clients.
 func newInfoText(info *Info) *infoText {
-	const mark = 1<<64 - 1 // no client has this id
-	one := *info
-	one.ClientID = mark
-	head, tail, _ := strings.Cut(infoLine(&one), strconv.FormatUint(mark, 10))
+	const placeholder = 1<<64 - 1 // no client has this id
+	i := *info
+	i.ClientID = placeholder
+	head, tail, _ := strings.Cut(infoLine(&i), strconv.FormatUint(placeholder, 10))
 	return &infoText{info: info, head: head, tail: tail}
 }
 
-// infoFor returns the INFO line of one client.
+// infoFor returns the INFO line for a client.
 func (s *Server) infoFor(c *client) string {
 	t := s.info.Load()
 	own := strconv.FormatUint(c.id, 10)
@@ -90,7 +114,7 @@ func (s *Server) infoFor(c *client) string {
 	return t.head + own + t.tail
 }
 
-// renewInfo puts into INFO what the current settings say.
+// renewInfo updates INFO from the current settings and policy.
 func (s *Server) renewInfo() {
 	s.changeInfo(func(info *Info) {
 		info.MaxPayload = s.options().MaxPayload
@@ -98,7 +122,7 @@ func (s *Server) renewInfo() {
 	})
 }
 
-// changeInfo replaces INFO by a changed copy. change may be called more than once.
+// changeInfo replaces INFO by a copy that change has modified. It may call change more than once.
 func (s *Server) changeInfo(change func(*Info)) {
 	for {
 		old := s.info.Load()
@@ -110,8 +134,7 @@ func (s *Server) changeInfo(change func(*Info)) {
 	}
 }
 
-// infoLine encodes INFO as the classic broker does, with a space before the
-// line end.
+// infoLine encodes INFO, with a space before the line end as in gnatsd 1.x.
 func infoLine(info *Info) string {
 	text, err := json.Marshal(info)
 	if err != nil {

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// Lame duck mode: the server goes, and its clients leave one by one instead of
-// all at once, so that the servers they turn to are not overrun.
+// This file is lame duck mode: before it shuts down, the server disconnects its clients one by one,
+// so that they do not reconnect to other servers all at once.
 
-// LameDuckShutdown stops accepting clients, tells those it has, closes them one
-// by one over LameDuckDuration, and shuts down. It returns when the server has
-// ended. It does nothing if the server is not listening for clients, or is
-// shutting down.
+// LameDuckShutdown stops accepting clients, sends those that are connected an INFO with ldm, waits
+// for LameDuckGracePeriod, disconnects them one by one over LameDuckDuration, and shuts down. It
+// returns after the shutdown. It does nothing if the server is not listening for clients, or is
+// shutting down already.
 func (s *Server) LameDuckShutdown() {
 	if !s.enterLameDuck() {
 		return
 	}
-	if s.warnClients() && s.pause(s.options().LameDuckGracePeriod) {
+	if s.announceLameDuck() && s.pause(s.options().LameDuckGracePeriod) {
 		s.Noticef("Closing existing clients")
-		s.sendAway(s.clients.all(), s.options().LameDuckDuration)
+		s.closeSpread(s.clients.all(), s.options().LameDuckDuration)
 	}
 	s.Shutdown()
 }
 
-// lameDuckMode is LameDuckShutdown for those who do not wait.
+// lameDuckMode starts LameDuckShutdown and does not wait for it.
 func (s *Server) lameDuckMode() {
-	go s.LameDuckShutdown() // ended by Shutdown, its own or another's
+	go s.LameDuckShutdown() // ends with the server
 }
 
-// enterLameDuck closes the client listener, and reports whether the mode begins.
+// enterLameDuck closes the client listener. It reports whether lame duck mode has begun.
 func (s *Server) enterLameDuck() bool {
 	s.mu.Lock()
 	listener := s.listener
@@ -40,14 +40,14 @@ func (s *Server) enterLameDuck() bool {
 	if begins {
 		s.Noticef("Entering lame duck mode, stop accepting new clients")
 		listener.Close()
-		s.notified(s.notify.Status("Lame duck mode: clients leave one by one"))
+		s.logNotifyError(s.notify.Status("Lame duck mode: closing clients one by one"))
 	}
 	return begins
 }
 
-// warnClients tells clients that take it, by INFO, that the server goes and which
-// others they know. It reports whether there are any clients at all.
-func (s *Server) warnClients() bool {
+// announceLameDuck sends clients an INFO with ldm and the addresses of other servers. It reports
+// whether there are any clients.
+func (s *Server) announceLameDuck() bool {
 	s.changeInfo(func(i *Info) {
 		i.LameDuck = true
 		i.ConnectURLs = s.cluster.adverts.urls()
@@ -59,9 +59,9 @@ func (s *Server) warnClients() bool {
 	return len(clients) > 0
 }
 
-// sendAway closes clients in random order, with pauses that make it last between
-// half of d and d. It ends early if the server does.
-func (s *Server) sendAway(clients []*client, d time.Duration) {
+// closeSpread closes clients in random order, with pauses: in all it takes between d/2 and d. It
+// returns early if the server is shut down.
+func (s *Server) closeSpread(clients []*client, d time.Duration) {
 	rand.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] })
 	for i, c := range clients {
 		c.close(closeLameDuck)
@@ -71,8 +71,8 @@ func (s *Server) sendAway(clients []*client, d time.Duration) {
 	}
 }
 
-// lameDuckPause is the time between two of n clients: at random, at least half of
-// their share of d and less than all of it. random(n) is a number in [0,n).
+// lameDuckPause returns the time between two of n clients: a random part, between one half and all,
+// of d/n. random(n) returns a number in [0,n).
 func lameDuckPause(d time.Duration, n int, random func(int64) int64) time.Duration {
 	share := int64(d) / int64(n)
 	half := share / 2

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,15 +12,52 @@ import (
 	"gnatsd/server/internal/admission"
 )
 
-// Pauses after an accept that failed for want of resources.
 const (
+	// Pauses after an Accept that failed, for lack of file descriptors or memory: doubled each
+	// time.
 	acceptMinPause = 10 * time.Millisecond
 	acceptMaxPause = time.Second
-	// acceptBurst is how many are accepted between two pauses while there is an overload.
+	// acceptBurst is how many connections are accepted between two pauses under overload.
 	acceptBurst = 4
 )
 
-// listen opens the client port and starts to accept.
+// network is how a server listens and dials: with the sockets of the operating system, or with
+// connections in memory where tests run a whole cluster.
+type network interface {
+	// Listen opens a listener for TCP connections on host:port.
+	Listen(addr string) (net.Listener, error)
+	// Dial connects to host:port, waiting at most timeout.
+	Dial(addr string, timeout time.Duration) (net.Conn, error)
+	// LookupHost returns the addresses of a host name.
+	LookupHost(ctx context.Context, host string) ([]string, error)
+}
+
+// osNetwork is the network of the operating system.
+type osNetwork struct{}
+
+func (osNetwork) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func (osNetwork) Dial(addr string, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", addr, timeout)
+}
+
+func (osNetwork) LookupHost(ctx context.Context, host string) ([]string, error) {
+	return net.DefaultResolver.LookupHost(ctx, host)
+}
+
+// listenOn listens on a port of host, a free one if port is 0 or RandomPort, and returns the port.
+func listenOn(n network, host string, port int) (net.Listener, int, error) {
+	l, err := n.Listen(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+	if err != nil {
+		return nil, 0, err
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		port = tcp.Port
+	}
+	return l, port, nil
+}
+
+// listen opens the ports for clients and routes, and starts to accept connections.
 func (s *Server) listen() error {
 	opts := s.options()
 	l, port, err := listenOn(opts.network, opts.Host, opts.Port)
@@ -36,7 +74,7 @@ func (s *Server) listen() error {
 	s.listener = l
 	stopping := s.stopping
 	if !stopping {
-		s.conns.Add(1) // here, so that Shutdown waits for accept or accept does not start
+		s.conns.Add(1) // for accept; under the lock, so that Shutdown waits for it
 	}
 	s.mu.Unlock()
 	if stopping {
@@ -45,7 +83,7 @@ func (s *Server) listen() error {
 	}
 	s.openBusyPoll(l)
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
-	if g := s.policy.Load(); g.tls != nil && !g.tlsOptional {
+	if p := s.policy.Load(); p.tls != nil && !p.tlsOptional {
 		s.Noticef("TLS required for client connections")
 	}
 	s.Debugf("Server id is %s", s.id)
@@ -54,15 +92,15 @@ func (s *Server) listen() error {
 		s.conns.Done()
 		return err
 	}
-	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l, which waits for it
+	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l and waits for it
 	close(s.ready)
 	s.cluster.solicit(s.options().Routes)
 	return nil
 }
 
-// accept hands each connection to serve, on a goroutine of its own, until the
-// listener is closed. Shutdown waits for what serve has begun: every conn tells
-// s.conns when it is torn down. When the system is out of something it pauses.
+// accept calls serve for each connection, on a new goroutine, until the listener is closed.
+// Shutdown waits for the goroutines through s.conns. After an error, such as too many open files,
+// accept pauses and tries again.
 func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 	defer s.conns.Done()
 	pause := acceptMinPause
@@ -71,8 +109,8 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 		if err == nil {
 			pause = acceptMinPause
 			s.conns.Add(1)
-			go serve(nc)      // its teardown says Done; Shutdown closes it and waits
-			runtime.Gosched() // connections wait in the kernel rather than in front of the messages
+			go serve(nc)      // teardown calls Done; Shutdown closes the connection and waits
+			runtime.Gosched() // messages come first: connections can wait in the kernel
 			if n%acceptBurst == 0 && s.limiter.Overloaded() {
 				s.pause(admission.YieldInterval)
 			}
@@ -89,7 +127,7 @@ func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
 	}
 }
 
-// pause waits, and reports false if the server ends meanwhile.
+// pause waits for d. It reports false, early, if the server is shut down meanwhile.
 func (s *Server) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -101,13 +139,13 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
-// serveClient runs one client connection. INFO goes out before anything is
-// read or refused.
+// serveClient runs a client connection. It sends INFO before it reads anything or rejects the
+// client.
 func (s *Server) serveClient(nc net.Conn) {
 	c := newClient(s, nc)
 	s.counters.connections.Add(1)
 	refused := s.clients.add(c)
-	c.out.SetLimits(s.writeLimits.Load()) // a reload sees it from here on
+	c.out.SetLimits(s.writeLimits.Load()) // again: a reload before add has missed this client
 	c.debugf("Client connection created")
 	if r := c.sendInfo(refused); r != keepOpen {
 		c.close(r)

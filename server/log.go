@@ -11,7 +11,7 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// Logger is what a Server writes its log to.
+// Logger receives the log lines of a Server. Its methods must be safe for concurrent use.
 type Logger interface {
 	Noticef(format string, v ...any)
 	Warnf(format string, v ...any)
@@ -21,22 +21,21 @@ type Logger interface {
 	Tracef(format string, v ...any)
 }
 
-// logSink is a logger and what is wanted of it. It is replaced, never changed.
+// logSink is a logger and the levels that it is sent. It is replaced, never changed.
 type logSink struct {
 	to           Logger
 	debug, trace bool
-	opened       bool // by a reload that may yet be refused, or has been applied
+	opened       bool // a reload has opened the logger, and closes it if it is refused
 }
 
-// close closes the logger if it is an io.Closer. What is lost with it, it has
-// counted.
+// close closes the logger if it is an io.Closer.
 func (s *logSink) close() {
 	if closer, ok := s.to.(io.Closer); ok {
 		_ = closer.Close()
 	}
 }
 
-// logging is the server's seam to its logger. Without one it is silent.
+// logging writes to the logger, if there is one.
 type logging struct{ sink atomic.Pointer[logSink] }
 
 func (l *logging) tracing() bool {
@@ -49,7 +48,7 @@ func (l *logging) debugging() bool {
 	return s != nil && s.debug
 }
 
-// write hands a line to the logger if its level is wanted.
+// write writes a line to the logger if its level is enabled.
 func (l *logging) write(level logLevel, format string, v ...any) {
 	s := l.sink.Load()
 	if s == nil {
@@ -75,8 +74,8 @@ func (l *logging) write(level logLevel, format string, v ...any) {
 	}
 }
 
-// SetLogger replaces the logger; nil makes the server silent. The previous one
-// is closed if it is an io.Closer.
+// SetLogger replaces the logger; without one (nil) nothing is logged. The previous logger is closed
+// if it is an io.Closer.
 func (s *Server) SetLogger(l Logger, debug, trace bool) {
 	var sink *logSink
 	if l != nil {
@@ -105,8 +104,8 @@ func (s *Server) Debugf(format string, v ...any) { s.log.write(levelDebug, forma
 // Tracef writes a line at level TRC if tracing is on.
 func (s *Server) Tracef(format string, v ...any) { s.log.write(levelTrace, format, v...) }
 
-// name is how lines about a connection begin.
-func (c *conn) name() string {
+// logPrefix returns the beginning of log lines about the connection.
+func (c *conn) logPrefix() string {
 	kind := "cid"
 	if c.role == roleRoute {
 		kind = "rid"
@@ -119,7 +118,7 @@ func (c *conn) name() string {
 }
 
 func (c *conn) logf(level logLevel, format string, v ...any) {
-	c.srv.log.write(level, "%s", c.name()+fmt.Sprintf(format, v...))
+	c.srv.log.write(level, "%s", c.logPrefix()+fmt.Sprintf(format, v...))
 }
 
 func (c *conn) errorf(format string, v ...any) { c.logf(levelError, format, v...) }
@@ -156,7 +155,7 @@ func (c *conn) traceIn(o *op) {
 	}
 }
 
-// cutTrace shortens a payload to what the trace is to show.
+// cutTrace cuts a payload at max_traced_msg_len.
 func (s *Server) cutTrace(payload []byte) []byte {
 	limit := s.options().MaxTracedMsgLen
 	if limit <= 0 || len(payload) <= limit {
@@ -165,8 +164,8 @@ func (s *Server) cutTrace(payload []byte) []byte {
 	return append(payload[:limit:limit], "..."...)
 }
 
-// logSlow says which connection was cut for not keeping up, by which limit, and
-// what filled its queue.
+// logSlow logs that a slow consumer is disconnected: which limit it exceeded, and what is in its
+// write queue.
 func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 	opts := c.srv.options()
 	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)

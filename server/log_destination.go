@@ -9,22 +9,20 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// Where the log goes: the choice among the settings, and opening the log file
-// again.
+// This file opens the log that the settings ask for, and opens the log file again.
 
-// destination is a kind of place where a log can go.
+// destination is a kind of log output.
 type destination int
 
 const (
 	toStderr destination = iota
 	toFile
 	toRemoteSyslog
-	toSyslog // of this machine; on Windows its event log
+	toSyslog // local; the event log on Windows
 )
 
-// logDestination chooses among the settings: a file comes before a remote
-// syslog, that before the local one, that before standard error, which a
-// Windows service does not have.
+// logDestination returns where the log is written: to a file if one is set, else to a remote
+// syslog, else to the local syslog, else to standard error, which a Windows service does not have.
 func logDestination(o *Options, service bool) destination {
 	switch {
 	case o.LogFile != "":
@@ -37,14 +35,14 @@ func logDestination(o *Options, service bool) destination {
 	return toStderr
 }
 
-// openLog opens the log that the settings ask for. Its errors are texts of the
-// classic broker, for standard error.
+// openLog opens the log that the settings ask for. The texts of its errors are those of gnatsd 1.x,
+// for standard error.
 func openLog(o *Options) (*logger.Logger, error) {
 	l := logger.Options{
 		Time:      o.Logtime,
 		PID:       true,
 		JSON:      o.LogFormat == "json",
-		Debug:     true, // what of it is wanted, the sink knows, and a reload may change
+		Debug:     true, // the logSink filters levels
 		Trace:     true,
 		SizeLimit: o.LogSizeLimit,
 		MaxFiles:  o.LogMaxNum,
@@ -65,7 +63,8 @@ func openLog(o *Options) (*logger.Logger, error) {
 	return logger.New(os.Stderr, l), nil
 }
 
-// pathError is the system's own error inside err, which says path and reason.
+// pathError returns the error of the operating system that err wraps, if any: it has path and
+// reason.
 func pathError(err error) error {
 	if path := (*os.PathError)(nil); errors.As(err, &path) {
 		return path
@@ -73,17 +72,15 @@ func pathError(err error) error {
 	return err
 }
 
-// isTerminal reports whether somebody may be looking at f: it is a character
-// device.
+// isTerminal reports whether f is a character device, such as a terminal.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// ConfigureLogger makes the server log where its options say, instead of where
-// it did before. Until it or SetLogger is called a server is silent, and it
-// stays so with NoLog. If the destination cannot be opened the error says why,
-// and nothing changes.
+// ConfigureLogger opens the log that the options ask for, and replaces the logger. Until it or
+// SetLogger is called nothing is logged. With NoLog it does nothing. After an error, which says why
+// the log cannot be opened, the previous logger stays.
 func (s *Server) ConfigureLogger() error {
 	o := s.options()
 	if o.NoLog {
@@ -97,36 +94,36 @@ func (s *Server) ConfigureLogger() error {
 	return nil
 }
 
-// ReOpenLogFile opens the log file by its name again, after somebody has
-// renamed it. If it cannot be opened, the log goes on where it is.
+// ReOpenLogFile opens the log file by its name again, after it was renamed. If it cannot be opened,
+// the error is logged and the open file stays in use.
 func (s *Server) ReOpenLogFile() {
 	s.reloading.begin()
 	defer s.reloading.end()
 	sink := s.log.sink.Load()
 	if sink == nil {
-		return // and nobody could be told
+		return
 	}
 	file, ok := sink.to.(interface{ Reopen() error })
 	err := logger.ErrNotFile
 	if ok {
-		err = file.Reopen() // tells of its success
+		err = file.Reopen() // logs that it succeeded
 	}
 	switch {
 	case errors.Is(err, logger.ErrNotFile):
 		s.Noticef("File log re-open ignored, not a file logger")
 	case err != nil:
-		s.Errorf("File log not re-opened, going on with the old file: %v", pathError(err))
+		s.Errorf("File log not re-opened, the old file stays in use: %v", pathError(err))
 	}
 }
 
-// closeLog writes the last lines. A logger that is not ours stays open: it
-// belongs to the embedding program.
+// closeLog writes the queued lines and closes the log. A logger that is not of package logger
+// belongs to the embedding program and stays open.
 func (s *Server) closeLog() {
 	sink := s.log.sink.Load()
 	if sink == nil {
 		return
 	}
 	if l, ok := sink.to.(*logger.Logger); ok {
-		_ = l.Close() // of a log that takes no lines nobody can be told
+		_ = l.Close() // there is no log for its error
 	}
 }

@@ -132,7 +132,7 @@ func TestReOpenLogFileKeepsTheOldFile(t *testing.T) {
 	s.Shutdown()
 	old, err := os.ReadFile(filepath.Join(moved, "x.log"))
 	okay(t, err)
-	if want := "[ERR] File log not re-opened, going on with the old file: open " + dir; !strings.Contains(string(old), want) {
+	if want := "[ERR] File log not re-opened, the old file stays in use: open " + dir; !strings.Contains(string(old), want) {
 		t.Errorf("old file: got %q, want %q", old, want)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "x.log"))

@@ -92,7 +92,7 @@ func (s *Server) startProfiler() error {
 // cannot.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
-		s.Fatalf("%v", noMonitoring(err))
+		s.Fatalf("%v", monitoringError(err))
 		return fmt.Errorf("start monitoring: %w", err)
 	}
 	return s.startProfiler()

@@ -8,29 +8,26 @@ import (
 	"gnatsd/conf"
 )
 
-// Values that stand in for what a caller or a file leaves out. They are those
-// of gnatsd 1.4.1 where it has the setting.
+// Defaults of settings, those of gnatsd 1.4.1 where it has the setting.
 const (
-	// DefaultHost binds every interface.
+	// DefaultHost listens on all interfaces.
 	DefaultHost = "0.0.0.0"
 	// DefaultPort is the registered port of the protocol.
 	DefaultPort = 4222
-	// RandomPort asks the kernel for a free port.
+	// RandomPort lets the operating system choose a free port.
 	RandomPort = -1
-	// DefaultHTTPPort is the monitoring port by convention; it is opened only when asked for.
+	// DefaultHTTPPort is the monitoring port by convention; it is opened only if it is set.
 	DefaultHTTPPort = 8222
 
-	// maxPendingTotalShare is the ceiling over all pending bytes, as a multiple
-	// of one connection's limit: sixteen clients may be at their limit before the one with most
-	// is disconnected early.
+	// maxPendingTotalShare is the default of MaxPendingTotal as a multiple of MaxPending: with 16
+	// clients at their limit, the one with the most pending bytes is disconnected.
 	maxPendingTotalShare = 16
 )
 
-// Options are the settings of a Server. Zero values mean the default (see
-// [Defaults]); New copies them, so changing them afterwards has no effect.
+// Options are the settings of a Server. Zero values mean the default (see [Defaults]). [New] copies
+// the options: changing them afterwards has no effect.
 //
-// The names are those that embedders of gnatsd 1.x know. The JSON names are
-// those of /varz.
+// The names of the fields are those of gnatsd 1.x, the JSON names those of /varz.
 type Options struct {
 	ConfigFile      string `json:"-"`
 	WatchConfig     bool   `json:"-"` // reload when the file changes, without a signal
@@ -62,8 +59,8 @@ type Options struct {
 	Users         []*User `json:"-"`
 	Username      string  `json:"-"`
 	Password      string  `json:"-"`
-	Authorization string  `json:"-"` // token
-	NoAuthUser    string  `json:"-"`
+	Authorization string  `json:"-"`            // token
+	NoAuthUser    string  `json:"-"`            // user of clients that send no credentials; "" = none
 	AuthTimeout   float64 `json:"auth_timeout"` // seconds
 
 	PingInterval  time.Duration `json:"ping_interval"`
@@ -76,19 +73,19 @@ type Options struct {
 	HTTPBasePath string `json:"http_base_path,omitempty"`
 	// HTTPSocket is the path of a Unix socket that serves the monitoring pages, "" for none.
 	HTTPSocket string `json:"-"`
-	// HTTPUsername and HTTPPassword are the login of the monitoring pages, /healthz excepted;
-	// without a name there is none. The password may be a bcrypt hash.
+	// HTTPUsername and HTTPPassword are required by all monitoring pages but /healthz, unless
+	// HTTPUsername is "". The password may be a bcrypt hash.
 	HTTPUsername string `json:"-"`
 	HTTPPassword string `json:"-"`
-	// HTTPVerify demands of the clients of the HTTPS port a certificate that the authorities of
-	// the client port's TLS have signed.
+	// HTTPVerify requires clients of the HTTPS port to have a certificate signed by one of the
+	// authorities (ClientCAs) in TLSConfig.
 	HTTPVerify bool `json:"-"`
-	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no JSONP,
+	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no JSONP
 	// and no CORS header.
 	HTTPSameOrigin bool `json:"-"`
-	// MetricsPrefix begins the names of the metrics of /metrics.
+	// MetricsPrefix is the prefix of the metric names on /metrics.
 	MetricsPrefix string `json:"-"`
-	ProfPort      int    `json:"-"`
+	ProfPort      int    `json:"-"` // for pprof; 0 = none
 
 	Cluster   ClusterOpts `json:"cluster"`
 	Routes    []*url.URL  `json:"-"`
@@ -99,12 +96,12 @@ type Options struct {
 
 	TLS               bool `json:"-"`
 	TLSVerify         bool `json:"-"`
-	TLSMap            bool `json:"-"` // the certificate names the user
+	TLSMap            bool `json:"-"` // the user of a client is found by its certificate
 	TLSHandshakeFirst bool `json:"-"` // INFO is sent inside TLS
-	// TLSHandshakeFirstFallback is how long clients may take to begin TLS before INFO is sent in
-	// clear after all; 0 = for ever.
+	// TLSHandshakeFirstFallback is how long a client may take to begin TLS before INFO is sent in
+	// clear; 0 = INFO is never sent in clear.
 	TLSHandshakeFirstFallback time.Duration `json:"-"`
-	// AllowNonTLS lets clients choose whether they use TLS.
+	// AllowNonTLS also accepts clients without TLS.
 	AllowNonTLS bool        `json:"-"`
 	TLSCert     string      `json:"-"`
 	TLSKey      string      `json:"-"`
@@ -112,27 +109,27 @@ type Options struct {
 	TLSTimeout  float64     `json:"tls_timeout"` // seconds
 	TLSConfig   *tls.Config `json:"-"`
 
-	NoBusyPoll          bool          `json:"-"` // readers go to sleep at once
-	MaxClosedClients    int           `json:"-"`
-	LameDuckDuration    time.Duration `json:"-"`
-	LameDuckGracePeriod time.Duration `json:"-"`
+	NoBusyPoll          bool          `json:"-"` // readers never poll before they sleep
+	MaxClosedClients    int           `json:"-"` // closed connections kept for /connz
+	LameDuckDuration    time.Duration `json:"-"` // over which lame duck mode closes clients
+	LameDuckGracePeriod time.Duration `json:"-"` // before the first one is closed
 
 	CustomClientAuthentication Authentication `json:"-"`
 	CustomRouterAuthentication Authentication `json:"-"`
 
 	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
-	network  network        // nil means the operating system's
-	identity string         // server id; "" means a new one
+	network  network        // nil = that of the operating system
+	identity string         // server id; "" = a new one
 
-	// What a file says that has no field above.
+	// Settings of a file without an exported field.
 	defaultPermissions *Permissions // of users without their own
 	tlsCiphers         []uint16
 	tlsCurves          []tls.CurveID
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
 
-	loaded    *loading // how these options were loaded; nil if a program made them
-	overrides []*row   // set by a program since; a reload keeps them
+	loaded    *loading // nil if a program made these options
+	overrides []*row   // set by a program after loading; they take precedence at a reload
 }
 
 // ClusterOpts are the settings of the listener for other servers and of the
@@ -151,23 +148,22 @@ type ClusterOpts struct {
 	Advertise      string            `json:"-"`
 	NoAdvertise    bool              `json:"-"`
 	ConnectRetries int               `json:"-"`
-	PreferLocal    bool              `json:"-"` // a queue member on the publisher's server comes first
+	PreferLocal    bool              `json:"-"` // queue members on the publisher's server are preferred
 
-	// What a file says that has no field above.
+	// Settings of a file without an exported field.
 	tls             TLSConfigOpts
 	tlsOn           bool
 	authPermissions *RoutePermissions // of the authorization block
 }
 
-// Defaults returns the settings of a server without a configuration.
+// Defaults returns the settings of a server without configuration.
 func Defaults() *Options {
 	o := &Options{}
 	o.fill()
 	return o
 }
 
-// fill replaces zero values by defaults: those of the rows, and those that
-// depend on other settings.
+// fill replaces zero values by defaults.
 func (o *Options) fill() {
 	optionTable().Defaults(o)
 	orDefault(&o.MaxPendingTotal, maxPendingTotalShare*o.MaxPending)

@@ -1,7 +1,7 @@
 package server
 
-// This file holds the rows about who may connect and what they may do: users
-// and permissions as the file writes them.
+// This file has the rows of authentication and permissions, and reads users and permissions from a
+// file.
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func authRows() []row {
 		{Key: "authorization", Doc: "Who may connect as a client.",
 			Type: conf.Section(conf.SectionType[Options]{On: authConfigured})},
 		{Key: "authorization.user", Aliases: []string{"username"}, Field: "Username", Reload: onAuth,
-			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "The single user. As a flag also a URL as clients are given it: nats://user:password@host.",
+			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "Name of the single user. The flag also takes a URL such as clients use: nats://user:password@host.",
 			Flags: []conf.Flag{{Names: []string{"user"}, Arg: "<user>", Group: authGroup, Usage: "User required for connections"}}},
 		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Password", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Password }), Doc: "Password of the single user, plain or as a bcrypt hash.",
@@ -26,24 +26,24 @@ func authRows() []row {
 			Type: conf.Text(func(o *Options) *string { return &o.Authorization }), Doc: "Token instead of a user, plain or as a bcrypt hash.",
 			Flags: []conf.Flag{{Names: []string{"auth"}, Arg: "<token>", Group: authGroup, Usage: "Authorization token required for connections"}}},
 		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onClients,
-			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Seconds a client has to authenticate."},
+			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Time that a client has to authenticate, in seconds."},
 		{Key: "authorization.default_permissions", Aliases: []string{"default_permission", "permissions"},
 			TypeError: "expected default permissions to be a map/struct", Reload: onAuth,
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
-			Doc:  "What users may do who have no permissions of their own."},
+			Doc:  "Permissions of users without `permissions` of their own."},
 		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
-			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. With an empty list no client may connect."},
+			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. With an empty list no client can connect."},
 		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
-			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "The user that clients without credentials are."},
+			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "User of `users` for clients that send no credentials."},
 	}
 }
 
-// authConfigured says whether clients are asked for anything.
+// authConfigured reports whether clients need credentials.
 func authConfigured(o *Options) bool {
 	return o.Username != "" || o.Password != "" || o.Authorization != "" || o.Users != nil
 }
 
-// usersType is the list of users.
+// usersType is the type of the list of users.
 func usersType() conf.CustomType[Options] {
 	return conf.CustomType[Options]{
 		Name: "list of maps",
@@ -65,19 +65,19 @@ func usersType() conf.CustomType[Options] {
 	}
 }
 
-// userKeys are all spellings of the keys of a user.
+// userKeys are the keys of a user, aliases included.
 var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization"}
 
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	if n.Kind != conf.Map {
-		c.Errorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // not its text: it may be a password
+		c.Errorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // not its text, which may be a password
 		return nil
 	}
 	u := &User{}
-	wrong := false
+	failed := false
 	text := func(c *conf.Check, n *conf.Node, to *string) {
 		s, ok := c.String(n)
-		*to, wrong = s, wrong || !ok
+		*to, failed = s, failed || !ok
 	}
 	for p := range n.Effective() {
 		key := strings.ToLower(p.Key)
@@ -90,7 +90,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			text(c.Secret(), p.Value, &u.Nkey)
 			if err := access.CheckNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
 				c.Errorf(p.Value.Pos, "%v", err)
-				wrong = true
+				failed = true
 			}
 		case "permissions", "permission", "authorization":
 			u.Permissions = readPermissions(c, p.Value, "expected user permissions to be a map/struct")
@@ -99,7 +99,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 		}
 	}
 	switch {
-	case wrong:
+	case failed:
 	case u.Nkey != "":
 		if u.Username != "" || u.Password != "" {
 			c.Errorf(n.Pos, "%v", access.ErrNkeyMixed)
@@ -110,11 +110,11 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	return u
 }
 
-// readPermissions reads what a user may do. It returns nil, for all, only with
-// an error.
-func readPermissions(c *conf.Check, n *conf.Node, wrong string) *Permissions {
+// readPermissions reads permissions. It returns nil, which would allow everything, only after it
+// reported an error; typeError is that for a node that is not a map.
+func readPermissions(c *conf.Check, n *conf.Node, typeError string) *Permissions {
 	if n.Kind != conf.Map {
-		c.Errorf(n.Pos, "%s, got %s", wrong, c.Have(n))
+		c.Errorf(n.Pos, "%s, got %s", typeError, c.Have(n))
 		return nil
 	}
 	perms := &Permissions{}
@@ -136,9 +136,8 @@ func readPermissions(c *conf.Check, n *conf.Node, wrong string) *Permissions {
 	return perms
 }
 
-// readSubjects reads one direction: a subject, an array of them, or a map of allow
-// and deny. queues says whether an entry may name a queue group behind its
-// subject.
+// readSubjects reads one direction of permissions: a subject, an array of them, or a map of allow
+// and deny. With queues an entry may have a queue group behind its subject.
 func readSubjects(c *conf.Check, n *conf.Node, queues bool) *SubjectPermission {
 	p := &SubjectPermission{}
 	if n.Kind != conf.Map {
@@ -186,7 +185,7 @@ func readSubjectList(c *conf.Check, n *conf.Node, queues bool) (subjects, at []s
 	return subjects, at
 }
 
-// permissionsType is the type of permissions that stand alone.
+// permissionsType is the type of a setting that holds permissions.
 func permissionsType(get func(*Options) **Permissions) conf.Type[Options] {
 	return conf.Custom(conf.CustomType[Options]{
 		Name: "map",
@@ -202,8 +201,7 @@ func permissionsType(get func(*Options) **Permissions) conf.Type[Options] {
 func clusterPermissions(o *Options) **RoutePermissions     { return &o.Cluster.Permissions }
 func clusterAuthPermissions(o *Options) **RoutePermissions { return &o.Cluster.authPermissions }
 
-// routePermissionsType is the type of what crosses routes. It is written as
-// permissions are.
+// routePermissionsType is the type of permissions of routes. They are written like those of users.
 func routePermissionsType(get func(*Options) **RoutePermissions) conf.Type[Options] {
 	return conf.Custom(conf.CustomType[Options]{
 		Name: "map",
@@ -224,7 +222,7 @@ func routePermissionsType(get func(*Options) **RoutePermissions) conf.Type[Optio
 	})
 }
 
-// usersText writes the users as in a file.
+// usersText formats the users as in a file, with their passwords if show is set.
 func usersText(o *Options, show bool) string {
 	if o.Users == nil {
 		return ""
@@ -282,7 +280,8 @@ func listText(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// cloneUsers copies the users of o, who go on sharing the default permissions.
+// cloneUsers returns a deep copy of the users of o. Users that share permissions in o share them in
+// the copy.
 func cloneUsers(o *Options) []*User {
 	if o.Users == nil {
 		return nil

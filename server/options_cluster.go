@@ -1,6 +1,6 @@
 package server
 
-// This file holds the rows of the cluster block, and the flags that set them.
+// This file has the rows of the cluster block.
 
 import (
 	"fmt"
@@ -17,14 +17,14 @@ func clusterRows() []row {
 	host := func(o *Options) *string { return &o.Cluster.Host }
 	port := func(o *Options) *int { return &o.Cluster.Port }
 	return []row{
-		{Key: "cluster", Doc: "The listener for other servers, and the connections to them.",
+		{Key: "cluster", Doc: "Listener for other servers, and connections to them.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
 		{Key: "cluster.listen", Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
-			Doc: "`host` and `port` in one, or the port alone."},
+			Doc: "`host:port`, or the port alone."},
 		{Key: "cluster.host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
-			Doc: "Port for other servers; 0 turns clustering off, -1 takes any free one."},
+			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},
 		{Key: "cluster.name", Type: conf.Text(func(o *Options) *string { return &o.Cluster.Name }, checkName), Field: "Cluster.Name", Reload: conf.Fixed,
 			Doc:   "Name of the cluster.",
 			Flags: []conf.Flag{{Names: []string{"cluster_name"}, Arg: "<name>", Group: clusterGroup, Usage: "Name of the cluster"}}},
@@ -37,51 +37,51 @@ func clusterRows() []row {
 			Flags: []conf.Flag{{Names: []string{"cluster"}, Hidden: []string{"cluster_listen"}, Arg: "<cluster-url>", Group: clusterGroup,
 				Usage: "Cluster URL for solicited routes"}}},
 		{Key: "cluster.no_advertise", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.NoAdvertise }), Field: "Cluster.NoAdvertise", Reload: onCluster,
-			Doc: "Whether to keep the addresses of this server from clients of other servers.",
+			Doc: "Whether to turn off the exchange of client addresses with other servers.",
 			Flags: []conf.Flag{{Names: []string{"no_advertise"}, Arg: "<bool>", Group: clusterGroup,
 				Usage: "Advertise known cluster IPs to clients"}}},
 		{Key: "cluster.cluster_advertise", Aliases: []string{"advertise"}, Type: conf.Text(func(o *Options) *string { return &o.Cluster.Advertise }), Field: "Cluster.Advertise", Reload: onCluster,
-			Doc:   "Address of this server as other servers should know it: host or host:port.",
+			Doc:   "Address that is advertised to other servers for routes: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"cluster_advertise"}, Arg: "<string>", Group: clusterGroup, Usage: "Cluster URL to advertise to other servers"}}},
 		{Key: "cluster.connect_retries", Type: conf.Int(func(o *Options) *int { return &o.Cluster.ConnectRetries }, conf.Unbounded()), Field: "Cluster.ConnectRetries", Reload: onCluster,
-			Doc:   "Further attempts to connect to servers that others told of.",
+			Doc:   "Number of further attempts to connect to a server that another server advertised.",
 			Flags: []conf.Flag{{Names: []string{"connect_retries"}, Arg: "<number>", Group: clusterGroup, Usage: "For implicit routes, number of connect retries"}}},
 		{Key: "cluster.prefer_local", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.PreferLocal }), Field: "Cluster.PreferLocal", Reload: onSnapshot,
-			Doc: "Whether members of a queue group on the publisher's server come first."},
+			Doc: "Whether queue group members on the publisher's server are preferred."},
 		{Key: "cluster.permissions", Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),
-			Doc: "Which interest crosses the routes: `import` and `export`, each subjects or `allow` and `deny`."},
-		{Key: "cluster.authorization", Doc: "Who may connect as a server.",
+			Doc: "Interest that crosses the routes: `import` and `export`, each a list of subjects or `allow` and `deny`."},
+		{Key: "cluster.authorization", Doc: "Credentials that other servers need.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Username != "" }, Bare: false})},
 		{Key: "cluster.authorization.user", Aliases: []string{"username"}, Field: "Cluster.Username", Reload: onRouteAuth,
-			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Username }), Doc: "User other servers must name."},
+			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Username }), Doc: "User name of other servers."},
 		{Key: "cluster.authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Cluster.Password", Reload: onRouteAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Password }), Doc: "Password, plain or as a bcrypt hash."},
 		{Key: "cluster.authorization.token", Secret: true, Type: conf.Custom(ignoredType("a token for routes has no effect")),
 			Doc: "Has no effect."},
 		{Key: "cluster.authorization.timeout", Default: "1", Field: "Cluster.AuthTimeout", Reload: onCluster,
-			Type: conf.Seconds(func(o *Options) *float64 { return &o.Cluster.AuthTimeout }, upTo(longest)), Doc: "Seconds a server has to authenticate."},
+			Type: conf.Seconds(func(o *Options) *float64 { return &o.Cluster.AuthTimeout }, upTo(longest)), Doc: "Time that a server has to authenticate, in seconds."},
 		{Key: "cluster.authorization.users", Type: conf.Custom(refusedType("cluster authorization does not allow multiple users")),
-			Doc: "Refused: there is one user for routes."},
+			Doc: "An error: routes have a single user."},
 		{Key: "cluster.authorization.permissions", Aliases: []string{"default_permissions", "default_permission"}, Field: "Cluster.Permissions", Reload: onPermissions,
-			Type: routePermissionsType(clusterAuthPermissions), Doc: "As `permissions` of the cluster, which come first."},
+			Type: routePermissionsType(clusterAuthPermissions), Doc: "Used if the cluster has no `permissions` of its own."},
 	}
 }
 
-// ignoredType takes any value and does nothing but warn.
+// ignoredType accepts any value, with a warning that it has no effect.
 func ignoredType(warning string) conf.CustomType[Options] {
 	return conf.CustomType[Options]{Name: "any", Read: func(c *conf.Check, n *conf.Node, _ *Options) {
 		c.Warnf(n.Pos, "%s", warning)
 	}}
 }
 
-// refusedType takes no value.
+// refusedType accepts no value: setting it is an error.
 func refusedType(message string) conf.CustomType[Options] {
 	return conf.CustomType[Options]{Name: "none", Read: func(c *conf.Check, n *conf.Node, _ *Options) {
 		c.Errorf(n.Pos, "%s", message)
 	}}
 }
 
-// checkRoute refuses URLs nothing can connect to.
+// checkRoute returns an error for a URL that cannot be dialed.
 func checkRoute(u *url.URL) error {
 	port, err := strconv.Atoi(u.Port())
 	switch {
@@ -95,8 +95,8 @@ func checkRoute(u *url.URL) error {
 	return nil
 }
 
-// clusterURLType is that of --cluster. A URL without user leaves what the file
-// says of user and password; an empty one turns clustering off.
+// clusterURLType is the type of --cluster. With a URL without user, user and password of the file
+// stay; an empty one turns clustering off.
 func clusterURLType() conf.CustomType[Options] {
 	return conf.CustomType[Options]{Name: "URL", Parse: func(s string, o *Options) error {
 		o.Cluster.ListenStr = s
@@ -105,7 +105,7 @@ func clusterURLType() conf.CustomType[Options] {
 			return nil
 		}
 		text, random := s, strings.HasSuffix(s, ":-1")
-		if random { // which is no URL
+		if random { // net/url rejects a port of -1
 			text = strings.TrimSuffix(s, "-1")
 		}
 		u, err := conf.ParseURL(text)

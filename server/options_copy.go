@@ -1,11 +1,11 @@
 package server
 
-// This file copies options: as a whole, and those that are set over others.
+// This file copies and merges options.
 
 import "net/url"
 
-// MergeOptions returns fileOpts with the settings of flagOpts that are not zero
-// in their place. Either may be nil.
+// MergeOptions returns a copy of fileOpts in which the settings of flagOpts that are not zero
+// replace those of fileOpts. Either may be nil.
 func MergeOptions(fileOpts, flagOpts *Options) *Options {
 	switch {
 	case fileOpts == nil:
@@ -31,7 +31,7 @@ func MergeOptions(fileOpts, flagOpts *Options) *Options {
 	return o
 }
 
-// override replaces a value by one that is not zero.
+// override sets *to to by, unless by is zero.
 func override[V comparable](to *V, by V) {
 	var zero V
 	if by != zero {
@@ -45,7 +45,7 @@ func (o *Options) Clone() *Options {
 		return nil
 	}
 	c := *o
-	optionTable().Copy(&c, o) // what is shared by assignment: lists, users, permissions
+	optionTable().Copy(&c, o) // deep copies of lists, users and permissions
 	for i, u := range o.Routes {
 		c.Routes[i] = cloneURL(u)
 	}
@@ -65,8 +65,8 @@ func (o *Options) Clone() *Options {
 	return &c
 }
 
-// shareDefaults lets the users of c that had the default permissions of o have
-// those of c.
+// shareDefaults gives users of c the default permissions of c where those of o have the default
+// permissions of o.
 func (c *Options) shareDefaults(o *Options) {
 	for i, u := range o.Users {
 		if u.Permissions == o.defaultPermissions {

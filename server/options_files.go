@@ -12,15 +12,14 @@ import (
 	"gnatsd/conf"
 )
 
-// readFiles are files that something was loaded from, such as a configuration and those that it
-// includes, and a digest of what was in them. Files that were asked for and do not exist count too:
-// they may be created.
+// readFiles are files that settings or certificates were loaded from, and a digest of their
+// contents. It includes files that could not be read: they may be created later.
 type readFiles struct {
 	names []string // in the order they were read
 	sum   hash.Hash
 }
 
-// source is a source that takes note of what is read from s.
+// source returns a source that reads from s and adds what it reads to f.
 func (f *readFiles) source(s conf.Source) conf.Source {
 	read := s.Read
 	s.Read = func(path string, included bool) ([]byte, error) {
@@ -31,7 +30,7 @@ func (f *readFiles) source(s conf.Source) conf.Source {
 	return s
 }
 
-// note adds a file to the digest. Of errors only that there is one counts.
+// note adds a file to the digest. All errors count alike.
 func (f *readFiles) note(path string, content []byte, err error) {
 	if f.sum == nil {
 		f.sum = sha256.New()
@@ -41,7 +40,7 @@ func (f *readFiles) note(path string, content []byte, err error) {
 	f.sum.Write(content)
 }
 
-// digest is equal for equal contents of the files; "" if none was read.
+// digest returns a hash of the contents of the files; "" if none was read.
 func (f *readFiles) digest() string {
 	if f.sum == nil {
 		return ""
@@ -49,8 +48,8 @@ func (f *readFiles) digest() string {
 	return string(f.sum.Sum(nil))
 }
 
-// now reads the files again.
-func (f *readFiles) now() *readFiles {
+// reread reads the files again.
+func (f *readFiles) reread() *readFiles {
 	again := &readFiles{}
 	s := again.source(onlyRegular(conf.System()))
 	for i, name := range f.names {
@@ -59,15 +58,15 @@ func (f *readFiles) now() *readFiles {
 	return again
 }
 
-// onlyRegular is s for a running server, which must not hang: a pipe, from which
-// it may have been started, cannot be read again.
+// onlyRegular returns a source that reads only regular files of s. A reload must not hang: a pipe,
+// which the configuration may have been read from at start, cannot be read again.
 func onlyRegular(s conf.Source) conf.Source {
 	read := s.Read
 	s.Read = func(path string, included bool) ([]byte, error) {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && !info.Mode().IsRegular():
-			return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("not a regular file, it cannot be read again")}
+			return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("cannot be read again: not a regular file")}
 		case err != nil && !slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrPermission}, func(e error) bool { return errors.Is(err, e) }):
 			return nil, &os.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
 		}

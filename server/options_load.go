@@ -1,7 +1,7 @@
 package server
 
-// This file puts settings together: the file, then the flags that were typed,
-// then what follows from both. Every reload does it again in the same order.
+// This file loads the settings: the file first, then the flags of the command line, then what
+// follows from both. A reload does the same.
 
 import (
 	"errors"
@@ -14,24 +14,24 @@ import (
 	"gnatsd/conf"
 )
 
-// loading is what is remembered of how Options came about. It does not change.
+// loading is how Options were loaded. It does not change.
 type loading struct {
-	base     *Options // what a program had set before
-	result   *Options // what came out; a program may have changed it since
+	base     *Options // before: what a program had set
+	result   *Options // afterwards; the program may have changed the options since
 	files    *readFiles
 	flags    *conf.Flags[Options]
-	values   *conf.Values[Options] // nil for options that no file or flag set
+	values   *conf.Values[Options] // origins of the settings; nil if there was neither file nor flag
 	warnings []string              // for the log at start
-	explain  []string              // what --explain asks; nil if nothing
+	explain  []string              // arguments of --explain; nil without it
 }
 
-// loadOptions lays a file and flags over o, which it changes. Either may be
-// missing. The error is of type conf.Errors if it is about the file.
+// loadOptions applies a file and flags to o. Either may be missing. The error is of type
+// conf.Errors if it is about the file.
 func loadOptions(o *Options, file string, flags *conf.Flags[Options]) error {
 	return loadFrom(o, file, flags, conf.System())
 }
 
-// loadFrom is loadOptions with files and environment from elsewhere.
+// loadFrom is loadOptions with files and environment from source.
 func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.Source) error {
 	l := &loading{base: o.Clone(), files: &readFiles{}, flags: flags}
 	l.base.loaded = nil
@@ -47,7 +47,7 @@ func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.S
 	return nil
 }
 
-// lay lays a file and the flags of l over o, and notes in l what was found.
+// applyLayers applies a file and the flags of l to o, and stores origins and warnings in l.
 func (o *Options) applyLayers(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
 	o.incomplete, o.Cluster.authPermissions = nil, nil
@@ -67,8 +67,8 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	return nil
 }
 
-// loadFile lays a file over the values, and reports everything that is wrong
-// with it together. To a strict reader that includes keys that nothing uses.
+// loadFile applies a file to the values, and returns all errors in it together. With strict,
+// unknown keys are errors.
 func loadFile(v *conf.Values[Options], file string, source conf.Source, strict bool) error {
 	root, err := source.File(file)
 	if root == nil {
@@ -89,25 +89,25 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, strict b
 	return nil
 }
 
-// checkFile reports settings of the file that contradict each other.
+// checkFile adds errors about settings of the file that contradict each other.
 func (o *Options) checkFile(v *conf.Values[Options]) {
-	if !o.TLSMap { // who is known by a certificate needs no password
+	if !o.TLSMap { // with verify_and_map, users need no password
 		v.Errors = append(v.Errors, o.incomplete...)
 	}
 	inFile := func(key string) bool { return v.Origin("authorization."+key).Layer == conf.FromFile }
 	user := inFile("user") && o.Username != ""
-	password := inFile("password") && o.Password != "" // beside users it is a variable called PASS
+	password := inFile("password") && o.Password != "" // allowed beside users: often a variable called PASS
 	token := inFile("token") && o.Authorization != ""
 	users := inFile("users") && o.Users != nil
 	for _, conflict := range []struct {
-		is      bool
+		found   bool
 		message string
 	}{
 		{(user || password) && token, "cannot have a user/pass and token"},
 		{users && user, "can not have a single user/pass and a users array"},
 		{users && token, "can not have a token and a users array"},
 	} {
-		if conflict.is {
+		if conflict.found {
 			v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("authorization").Pos, Key: "authorization", Msg: conflict.message})
 		}
 	}
@@ -126,7 +126,8 @@ func (o *Options) hasUser(name string) bool {
 	return false
 }
 
-// completeFile does what can only be done once the whole file is known.
+// completeFile does what needs the whole file: it fills in default permissions and chooses the
+// means of authentication.
 func (o *Options) completeFile(v *conf.Values[Options]) {
 	for _, u := range o.Users {
 		if u.Permissions == nil {
@@ -137,20 +138,19 @@ func (o *Options) completeFile(v *conf.Values[Options]) {
 		o.Cluster.Permissions = o.Cluster.authPermissions
 	}
 	if v.Origin("authorization").Layer == conf.FromFile {
-		o.exclusiveAuth(v)
+		o.dropOtherAuth(v)
 	}
 }
 
-// exclusiveAuth drops what an earlier layer said of who may connect by other
-// means than the file: the file decides which means is in force.
-func (o *Options) exclusiveAuth(v *conf.Values[Options]) {
+// dropOtherAuth drops the users of an earlier layer if the file sets a single user or a token.
+func (o *Options) dropOtherAuth(v *conf.Values[Options]) {
 	inFile := func(key string) bool { return v.Origin("authorization."+key).Layer == conf.FromFile }
 	if !inFile("users") && (inFile("user") || inFile("token")) {
 		o.Users = nil
 	}
 }
 
-// completeFlags does what follows from flags that were typed.
+// completeFlags does what follows from the flags.
 func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 	if o.WatchConfig && o.ConfigFile == "" {
 		return errors.New("--watch-config needs a configuration file, e.g. -c gnatsd.conf")
@@ -180,15 +180,15 @@ func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 	return nil
 }
 
-// setUserFromURL makes the single user that of a URL, as clients are given it, and the
-// password too if it has one.
+// setUserFromURL sets the single user, and the password if there is one, from a URL such as clients
+// use.
 func (o *Options) setUserFromURL(text string) error {
 	u, err := conf.ParseURL(text)
 	if err != nil {
 		return fmt.Errorf("--user: %w", err)
 	}
 	if u.User.Username() == "" {
-		return fmt.Errorf("--user: %s names no user: want nats://user:password@host, or the name alone", conf.RedactURLs(text))
+		return fmt.Errorf("--user: no user in %s: want nats://user:password@host, or the name alone", conf.RedactURLs(text))
 	}
 	o.Username = u.User.Username()
 	if password, given := u.User.Password(); given {
@@ -197,8 +197,8 @@ func (o *Options) setUserFromURL(text string) error {
 	return nil
 }
 
-// loadWarnings are what the log says at start about values that work but
-// should not be used, and about keys that nothing uses.
+// loadWarnings returns the warnings for the log at start: deprecated values, and keys without
+// effect.
 func loadWarnings(v *conf.Values[Options]) []string {
 	var out []string
 	for _, e := range v.Warnings {
@@ -212,13 +212,14 @@ func loadWarnings(v *conf.Values[Options]) []string {
 		out = append(out, text)
 	}
 	if o := v.Target; len(o.Routes) > 0 && o.Cluster.Port == 0 {
-		out = append(out, "Routes are configured, but the cluster has no port: clustering is off")
+		out = append(out, "Routes are configured, but clustering is off: the cluster has no port")
 	}
 	return out
 }
 
-// ProcessConfigFile reads a configuration file into new Options, which hold what
-// the file says and nothing else. Without a name they are empty.
+// ProcessConfigFile reads a configuration file into new Options, which have no defaults filled in.
+// They are empty if configFile is "". The error lists everything that is wrong, with the place of
+// each, file:line:col.
 func ProcessConfigFile(configFile string) (*Options, error) {
 	o := &Options{}
 	if err := o.ProcessConfigFile(configFile); err != nil {
@@ -227,8 +228,8 @@ func ProcessConfigFile(configFile string) (*Options, error) {
 	return o, nil
 }
 
-// ProcessConfigFile lays a configuration file over o. After an error o may hold
-// some of the file.
+// ProcessConfigFile applies a configuration file to o: its settings replace those of o. After an
+// error o may have some settings of the file.
 func (o *Options) ProcessConfigFile(configFile string) error {
 	o.ConfigFile = configFile
 	if configFile == "" {
@@ -237,52 +238,51 @@ func (o *Options) ProcessConfigFile(configFile string) error {
 	return loadOptions(o, configFile, nil)
 }
 
-// ConfigureOptions reads a command line: it adds the broker's flags to fs,
-// parses args, reads the configuration file they name, and lays the flags that
-// were typed over it. If the command line asks for the version, the usage or the
-// TLS help, it calls the function given for it, and if it asks for a signal to
-// another process, it sends it; then it returns nil and nil.
+// ConfigureOptions processes a command line: it adds the broker's flags to fs, parses args, reads
+// the configuration file that they name, and applies the flags, which take precedence. If the
+// command line asks for the version, the usage or the TLS help, it calls printVersion, printHelp or
+// printTLSHelp, and with -sl it signals the other process; in these cases it returns nil, nil.
 func ConfigureOptions(fs *flag.FlagSet, args []string, printVersion, printHelp, printTLSHelp func()) (*Options, error) {
-	return configure(fs, args, informers{version: printVersion, help: printHelp, tlsHelp: printTLSHelp})
+	return configure(fs, args, printers{version: printVersion, help: printHelp, tlsHelp: printTLSHelp})
 }
 
-// informers are called for what a command line asks for. read, if not nil, is
-// called once the flags have been read, before anything is done about them.
-type informers struct {
-	read, version, help, tlsHelp func()
+// printers are called when a command line asks for one of them. parsed, if not nil, is called when
+// the flags have been parsed without error.
+type printers struct {
+	parsed, version, help, tlsHelp func()
 }
 
 // configure is [ConfigureOptions].
-func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, error) {
+func configure(fs *flag.FlagSet, args []string, print printers) (*Options, error) {
 	flags := optionTable().Define(fs)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	words, err := explainWords(fs, flags)
+	explain, err := explainArgs(fs, flags)
 	if err != nil {
 		return nil, err
 	}
-	if inform.read != nil {
-		inform.read()
+	if print.parsed != nil {
+		print.parsed()
 	}
 	version, help, err := ProcessCommandLineArgs(fs)
 	switch {
 	case flags.Enabled("version"):
-		inform.version()
+		print.version()
 		return nil, nil
 	case flags.Enabled("help"):
-		inform.help()
+		print.help()
 		return nil, nil
 	case flags.Enabled("help_tls"):
-		inform.tlsHelp()
+		print.tlsHelp()
 		return nil, nil
 	case err != nil:
 		return nil, err
 	case version:
-		inform.version()
+		print.version()
 		return nil, nil
 	case help:
-		inform.help()
+		print.help()
 		return nil, nil
 	}
 	if text, _ := flags.Typed("signal"); text != "" {
@@ -293,54 +293,52 @@ func configure(fs *flag.FlagSet, args []string, inform informers) (*Options, err
 	if err := loadOptions(o, file, flags); err != nil {
 		return nil, err
 	}
-	o.loaded.explain = words
+	o.loaded.explain = explain
 	return o, nil
 }
 
-// explainWords returns the arguments of --explain, which stand behind it; flags
-// may follow them. They are none if it was not typed.
-func explainWords(fs *flag.FlagSet, flags *conf.Flags[Options]) (words []string, err error) {
+// explainArgs returns the arguments that follow --explain, nil without it. Flags may follow them.
+func explainArgs(fs *flag.FlagSet, flags *conf.Flags[Options]) (args []string, err error) {
 	for {
 		if _, asked := flags.Typed("explain"); !asked || fs.NArg() == 0 {
 			break
 		}
 		rest := fs.Args()
-		n := slices.IndexFunc(rest, func(w string) bool { return strings.HasPrefix(w, "-") })
+		n := slices.IndexFunc(rest, func(arg string) bool { return strings.HasPrefix(arg, "-") })
 		switch n {
 		case -1:
 			n = len(rest)
 		case 0:
-			n = 1 // a lone dash, which is no flag
+			n = 1 // a lone dash, which is not a flag
 		}
-		words = append(words, rest[:n]...)
+		args = append(args, rest[:n]...)
 		if err := fs.Parse(rest[n:]); err != nil {
 			return nil, err
 		}
 	}
 	if first, asked := flags.Typed("explain"); asked {
-		words = append([]string{first}, words...)
+		args = append([]string{first}, args...)
 	}
-	return words, nil
+	return args, nil
 }
 
-// ProcessCommandLineArgs looks at the words behind the flags: version and help
-// are taken for the flags of those names, any other is an error.
+// ProcessCommandLineArgs checks the arguments that follow the flags: version and help, in any case,
+// have the effect of the flags of that name, any other is an error.
 func ProcessCommandLineArgs(cmd *flag.FlagSet) (showVersion, showHelp bool, err error) {
 	if cmd.NArg() == 0 {
 		return false, false, nil
 	}
-	switch word := cmd.Arg(0); strings.ToLower(word) {
+	switch arg := cmd.Arg(0); strings.ToLower(arg) {
 	case "version":
 		return true, false, nil
 	case "help":
 		return false, true, nil
 	default:
-		return false, false, fmt.Errorf("unrecognized command: %q", word)
+		return false, false, fmt.Errorf("unrecognized command: %q", arg)
 	}
 }
 
-// RoutesFromStr splits a list of route URLs at its commas. What does not parse
-// is left out.
+// RoutesFromStr parses a comma-separated list of route URLs. It skips those that cannot be parsed.
 func RoutesFromStr(routesStr string) []*url.URL {
 	var routes []*url.URL
 	for text := range strings.SplitSeq(routesStr, ",") {

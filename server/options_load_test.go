@@ -323,7 +323,7 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 			`x.conf:1:1: accounts: unknown field "accounts" (a feature of nats-server 2.x that this broker does not have: the users it defines are unknown here), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
 		{"a token for routes", "cluster { port: 1, authorization { token: x } }", `x.conf:1:43: cluster.authorization.token: a token for routes has no effect`},
-		{"routes without a port", `cluster { routes: ["nats://h:1"] }`, `Routes are configured, but the cluster has no port: clustering is off`},
+		{"routes without a port", `cluster { routes: ["nats://h:1"] }`, `Routes are configured, but clustering is off: the cluster has no port`},
 		{"a right that is not supported", `authorization { permissions { allow_responses: true } }`,
 			`x.conf:1:31: authorization.permissions.allow_responses: allow_responses is not supported: list the subjects of replies under publish`},
 	} {

@@ -6,7 +6,7 @@ import (
 	"gnatsd/conf"
 )
 
-// settingError is an error about a setting, with the key of its row or section.
+// settingError is an error about a setting. key is that of its row or section.
 type settingError struct {
 	key string
 	err error
@@ -18,8 +18,8 @@ func (e *settingError) Error() string { return e.err.Error() }
 // Unwrap returns the error itself.
 func (e *settingError) Unwrap() error { return e.err }
 
-// noteOverrides notes which rows a program has set by itself, after it loaded the others: a reload
-// keeps them, as it keeps flags. It must be called before fill.
+// noteOverrides stores which rows a program has set after it loaded the options: they take
+// precedence over the file at a reload, as flags do. It must be called before fill.
 func (o *Options) noteOverrides() {
 	if o.loaded == nil {
 		o.overrides = optionTable().Set(o)
@@ -31,7 +31,7 @@ func (o *Options) noteOverrides() {
 	}
 }
 
-// loadedResult returns what loading led to, empty options if nothing was loaded.
+// loadedResult returns the options as they were loaded, empty options if they were not loaded.
 func (o *Options) loadedResult() *Options {
 	if o.loaded == nil {
 		return &Options{}
@@ -39,9 +39,9 @@ func (o *Options) loadedResult() *Options {
 	return o.loaded.result
 }
 
-// reloaded returns the settings as a reload finds them: the file as it is now, under the flags and
-// the overrides, which do not change. If the file has errors there are no settings; a certificate
-// that cannot be used is an error beside settings that lack it. files takes note of what is read.
+// reloaded reads the file again, and applies the flags and overrides of o, which do not change. If
+// the file has errors next is nil; if only certificates cannot be loaded, next has those in use. It
+// adds what it reads to files.
 func (o *Options) reloaded(files *readFiles) (next *Options, problems []error) {
 	l := &loading{base: &Options{}, files: files}
 	if o.loaded != nil {
@@ -60,7 +60,7 @@ func (o *Options) reloaded(files *readFiles) (next *Options, problems []error) {
 	return n, problems
 }
 
-// carryOver takes from o what no file can say.
+// carryOver copies from o what cannot be set in a file.
 func (n *Options) carryOver(o *Options) {
 	n.NoLog, n.NoSigs = o.NoLog, o.NoSigs
 	n.CustomClientAuthentication, n.CustomRouterAuthentication = o.CustomClientAuthentication, o.CustomRouterAuthentication
@@ -70,13 +70,13 @@ func (n *Options) carryOver(o *Options) {
 	}
 }
 
-// remakeTLS makes the configurations that n asks for. One that a program made stays unless the file
-// turns TLS on.
+// remakeTLS makes the TLS configurations that n asks for. A configuration that a program made stays
+// unless the file turns TLS on.
 func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
 	at := func(key string) conf.Pos { return l.values.Origin(key).Pos }
 	if err := n.makeClientTLS(at); err != nil {
 		problems = append(problems, err)
-		n.TLSConfig, n.tlsFiles = o.TLSConfig, o.tlsFiles // for what is judged next
+		n.TLSConfig, n.tlsFiles = o.TLSConfig, o.tlsFiles // so that the other settings can be checked
 	}
 	if !n.TLS && o.tlsFiles == nil {
 		n.TLSConfig = o.TLSConfig
@@ -90,7 +90,7 @@ func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
 	return problems
 }
 
-// split returns the errors that err is made of.
+// split returns the errors that err consists of.
 func split(err error) []error {
 	var all conf.Errors
 	if errors.As(err, &all) {

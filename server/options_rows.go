@@ -1,7 +1,7 @@
 package server
 
-// This file holds one row per setting: keys, flags, defaults, bounds, effect of
-// a reload and documentation. What a row is, package conf says.
+// This file has the table of settings, one row each: key, flags, default, bounds, effect of a
+// reload and documentation. Package conf defines what a row is.
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"gnatsd/conf"
 )
 
-// The headings of the usage text, in its order.
+// The headings of the usage text, in order.
 const (
 	serverGroup  = "Server Options"
 	loggingGroup = "Logging Options"
@@ -27,7 +27,7 @@ const (
 // row is short for the tables below.
 type row = conf.Row[Options]
 
-// optionTable is all settings. It is made once and does not change.
+// optionTable returns the table of all settings. It does not change.
 var optionTable = sync.OnceValue(func() *conf.Table[Options] {
 	return conf.NewTable(slices.Concat(
 		serverRows(), monitorRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
@@ -40,27 +40,28 @@ func positive() conf.Bounds { return conf.Between(0, math.MaxInt32) }
 // upTo bounds durations; 0 means the default.
 func upTo(d time.Duration) conf.Bounds { return conf.Between(0, int64(d)) }
 
-// maxSize is the largest number of bytes the protocol can write: nine digits.
+// maxSize is the largest max_payload: sizes in the protocol have at most nine digits.
 const maxSize = 999_999_999
 
-const longest = 1000 * time.Hour // of durations that are settings
+// longest is the largest duration that a setting may have.
+const longest = 1000 * time.Hour
 
 func serverRows() []row {
 	host := func(o *Options) *string { return &o.Host }
 	port := func(o *Options) *int { return &o.Port }
 	return []row{
 		{Key: "listen", Expands: []string{"host", "port"}, Type: conf.Address(host, port),
-			Doc: "`host` and `port` in one, or the port alone."},
+			Doc: "`host:port`, or the port alone."},
 		{Key: "host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
 			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
 				Usage: "Bind to host address (default: 0.0.0.0)"}}},
 		{Key: "port", Default: "4222", Type: conf.Port(port), Field: "Port", Reload: conf.Fixed,
-			Doc: "Port for clients; -1 takes any free one.",
+			Doc: "Port for clients; -1 is any free port.",
 			Flags: []conf.Flag{{Names: []string{"p", "port"}, Arg: "<port>", Group: serverGroup,
 				Usage: "Use port for clients (default: 4222)"}}},
 		{Key: "server_name", Type: conf.Text(func(o *Options) *string { return &o.ServerName }, checkName), Field: "ServerName", Reload: conf.Fixed,
-			Doc:   "Name for people, in INFO, `/varz` and the log.",
+			Doc:   "Name of this server in INFO and on the monitoring pages; its id if not given.",
 			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
 		{Key: "pid_file", Aliases: []string{"pidfile"}, Type: conf.Text(func(o *Options) *string { return &o.PidFile }), Field: "PidFile", Reload: onPidFile,
 			Doc:   "File to write the process id to.",
@@ -73,7 +74,7 @@ func serverRows() []row {
 		{Key: "https", Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
 			Doc: "Monitoring over TLS: host:port, or the port alone."},
 		{Key: "http_host", Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
-			Doc: "Address to listen on for monitoring; that for clients if not given."},
+			Doc: "Address to listen on for monitoring; `host` if not given."},
 		{Key: "http_port", Aliases: []string{"monitor_port"}, Type: conf.Port(httpPort), Field: "HTTPPort", Reload: conf.Fixed,
 			Doc:   "Port for monitoring; 0 is off.",
 			Flags: []conf.Flag{{Names: []string{"m", "http_port"}, Arg: "<port>", Group: serverGroup, Usage: "Use port for http monitoring"}}},
@@ -95,7 +96,7 @@ func serverRows() []row {
 			Flags: []conf.Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: serverGroup,
 				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it;\nother signals are term and ldm (lame duck mode)"}}},
 		{Key: "client_advertise", Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }), Field: "ClientAdvertise", Reload: onInfo,
-			Doc:   "Address of this server as clients and other servers should know it: host or host:port.",
+			Doc:   "Address that is advertised to clients and other servers: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},
 	}
 }
@@ -111,7 +112,7 @@ func configFileType() conf.CustomType[Options] {
 	}}
 }
 
-// checkName refuses names that would garble INFO and logs.
+// checkName returns an error for a name with white space.
 func checkName(s string) error {
 	if strings.ContainsAny(s, " \t\r\n") {
 		return fmt.Errorf("a name cannot contain white space")
@@ -130,47 +131,47 @@ func limitRows() []row {
 	return []row{
 		{Key: "max_connections", Aliases: []string{"max_conn"}, Default: "65536", Field: "MaxConn", Reload: onLimits,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxConn }, conf.Unbounded()),
-			Doc:  "Clients at a time; negative is unlimited."},
+			Doc:  "Maximum number of connected clients; negative is unlimited."},
 		{Key: "max_subscriptions", Aliases: []string{"max_subs"}, Field: "MaxSubs", Reload: conf.Fixed,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxSubs }, conf.Unbounded()),
-			Doc:  "Subscriptions of one client; 0 or negative is unlimited."},
+			Doc:  "Maximum number of subscriptions of a client; 0 or negative is unlimited."},
 		{Key: "max_control_line", Default: "4KB", Field: "MaxControlLine", Reload: onSnapshot,
 			Type: conf.Size(func(o *Options) *int { return &o.MaxControlLine }, positive()),
-			Doc:  "Bytes of the arguments of a protocol line."},
+			Doc:  "Maximum size of the arguments of a protocol line, in bytes."},
 		{Key: "max_payload", Default: "1MB", Field: "MaxPayload", Reload: onInfo,
 			Type: conf.Size(func(o *Options) *int { return &o.MaxPayload }, conf.Between(math.MinInt32, maxSize)),
-			Doc:  "Bytes of a message; negative is unlimited."},
+			Doc:  "Maximum size of a message, in bytes; negative is unlimited."},
 		{Key: "max_pending", Default: "64MB", Field: "MaxPending", Reload: conf.Fixed,
 			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPending }, conf.AtLeast(0)),
-			Doc:  "Bytes queued for one client before it is closed as a slow consumer."},
+			Doc:  "Maximum number of bytes queued for a client; one that exceeds it is disconnected as a slow consumer."},
 		{Key: "max_pending_total", Field: "MaxPendingTotal", Reload: conf.Fixed,
 			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPendingTotal }, conf.AtLeast(0)),
-			Doc:  "Bytes queued for all clients together before the slowest is closed; 0 is 16 times `max_pending`."},
+			Doc:  "Maximum number of bytes queued for all connections together; above it the client with the longest queue is disconnected as a slow consumer. 0 is 16 times `max_pending`."},
 		{Key: "ping_interval", Default: `"2m"`, Field: "PingInterval", Reload: onPing,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.PingInterval }, upTo(longest), ""),
 			Doc:  "Time between pings, as a duration or in seconds."},
 		{Key: "ping_max", Default: "2", Field: "MaxPingsOut", Reload: onSnapshot,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxPingsOut }, positive()),
-			Doc:  "Pings without an answer before a connection is closed."},
+			Doc:  "Maximum number of unanswered pings; a connection that exceeds it is closed."},
 		{Key: "write_deadline", Default: `"2s"`, Field: "WriteDeadline", Reload: onDeadline,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.WriteDeadline }, upTo(longest), plainWriteDeadline),
-			Doc:  "Time a write to a client may make no progress before it is closed as a slow consumer."},
+			Doc:  "Maximum time that a write to a client may make no progress; one that exceeds it is disconnected as a slow consumer."},
 		{Key: "no_busy_poll", Field: "NoBusyPoll", Reload: onBusyPoll,
 			Type: conf.Bool(func(o *Options) *bool { return &o.NoBusyPoll }),
-			Doc:  "Whether readers sleep at once when there is nothing to read, instead of watching for up to 100 µs where that makes replies faster (Linux)."},
+			Doc:  "Whether to turn off busy polling: on Linux, readers poll for up to 100 µs before they sleep, where that makes replies faster."},
 		{Key: "max_closed_clients", Default: "10000", Field: "MaxClosedClients", Reload: conf.Fixed,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxClosedClients }, positive()),
-			Doc:  "Closed connections remembered for `/connz?state=closed`."},
+			Doc:  "Number of closed connections kept for `/connz?state=closed`."},
 		{Key: "lame_duck_duration", Default: `"30s"`, Field: "LameDuckDuration", Reload: conf.Fixed,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.LameDuckDuration }, upTo(longest), ""),
-			Doc:  "Time over which lame duck mode spreads the closing of clients."},
+			Doc:  "Time over which lame duck mode disconnects the clients."},
 		{Key: "lame_duck_grace_period", Default: `"1s"`, Field: "LameDuckGracePeriod", Reload: conf.Fixed,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.LameDuckGracePeriod }, upTo(longest), ""),
-			Doc:  "Time between telling clients and closing the first one."},
+			Doc:  "Time between the start of lame duck mode, when clients are sent INFO, and the first disconnect."},
 	}
 }
 
-// plainWriteDeadline is what 1.x prints about a number.
+// plainWriteDeadline is the warning of gnatsd 1.x about a write_deadline without a unit.
 const plainWriteDeadline = "write_deadline should be converted to a duration"
 
 func loggingRows() []row {
@@ -178,29 +179,29 @@ func loggingRows() []row {
 	trace := func(o *Options) *bool { return &o.Trace }
 	return []row{
 		{Key: "log_file", Aliases: []string{"logfile"}, Type: conf.Text(func(o *Options) *string { return &o.LogFile }), Field: "LogFile", Reload: onLogger,
-			Doc:   "File for the log instead of standard error.",
+			Doc:   "File to write the log to, instead of standard error.",
 			Flags: []conf.Flag{{Names: []string{"l", "log"}, Arg: "<file>", Group: loggingGroup, Usage: "File to redirect log output"}}},
 		{Key: "logtime", Default: "true", Type: conf.Bool(func(o *Options) *bool { return &o.Logtime }), Field: "Logtime", Reload: onLogger,
-			Doc:   "Whether log lines start with the time.",
+			Doc:   "Whether log lines begin with the time.",
 			Flags: []conf.Flag{{Names: []string{"T", "logtime"}, Group: loggingGroup, Usage: "Timestamp log entries (default: true)"}}},
 		{Key: "syslog", Type: conf.Bool(func(o *Options) *bool { return &o.Syslog }), Field: "Syslog", Reload: onLogger,
-			Doc:   "Log to the local syslog, or to the event log of Windows.",
+			Doc:   "Whether to log to the local syslog, or to the event log on Windows.",
 			Flags: []conf.Flag{{Names: []string{"s", "syslog"}, Group: loggingGroup, Usage: "Log to syslog or windows event log"}}},
 		{Key: "remote_syslog", Type: conf.Text(func(o *Options) *string { return &o.RemoteSyslog }), Field: "RemoteSyslog", Reload: onLogger,
-			Doc:   "Log to this syslog server: udp://host:port, tcp:// or unix://.",
+			Doc:   "Syslog server to log to: udp://host:port, tcp://host:port or unix:///path.",
 			Flags: []conf.Flag{{Names: []string{"r", "remote_syslog"}, Arg: "<addr>", Group: loggingGroup, Usage: "Syslog server addr (udp://localhost:514)"}}},
 		{Key: "logfile_size_limit", Aliases: []string{"log_size_limit"}, Field: "LogSizeLimit", Reload: onLogger,
 			Type:  conf.Size(func(o *Options) *int64 { return &o.LogSizeLimit }, conf.AtLeast(0)),
-			Doc:   "Bytes from which on the log file is rotated; 0 is never.",
+			Doc:   "Size in bytes above which the log file is rotated; 0 is never.",
 			Flags: []conf.Flag{{Names: []string{"log_size_limit"}, Arg: "<bytes>", Group: loggingGroup, Usage: "Rotate the log file when it is larger"}}},
 		{Key: "logfile_max_num", Field: "LogMaxNum", Reload: onLogger,
 			Type: conf.Int(func(o *Options) *int { return &o.LogMaxNum }, positive()),
-			Doc:  "Log files kept by rotation; 0 is all."},
+			Doc:  "Number of log files that rotation keeps; 0 is all."},
 		{Key: "log_format", Default: `"text"`, Type: conf.Enum(func(o *Options) *string { return &o.LogFormat }, "text", "json"), Field: "LogFormat", Reload: onLogger,
-			Doc: "Form of log lines."},
-		{Key: "debug", Type: conf.Bool(debug), Field: "Debug", Reload: onLogger, Doc: "Whether to log what helps to find faults.",
+			Doc: "Format of log lines."},
+		{Key: "debug", Type: conf.Bool(debug), Field: "Debug", Reload: onLogger, Doc: "Whether to log debug messages.",
 			Flags: []conf.Flag{{Names: []string{"D", "debug"}, Group: loggingGroup, Usage: "Enable debugging output"}}},
-		{Key: "trace", Type: conf.Bool(trace), Field: "Trace", Reload: onLogger, Doc: "Whether to log the protocol.",
+		{Key: "trace", Type: conf.Bool(trace), Field: "Trace", Reload: onLogger, Doc: "Whether to log all protocol messages.",
 			Flags: []conf.Flag{{Names: []string{"V", "trace"}, Group: loggingGroup, Usage: "Trace the raw protocol"}}},
 		{Expands: []string{"debug", "trace"}, Doc: "Debug and trace.",
 			Flags: []conf.Flag{{Names: []string{"DV"}, Group: loggingGroup, Usage: "Debug and trace", Late: true}},
@@ -211,7 +212,7 @@ func loggingRows() []row {
 			}})},
 		{Key: "max_traced_msg_len", Field: "MaxTracedMsgLen", Reload: onSnapshot,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxTracedMsgLen }, positive()),
-			Doc:  "Bytes of a payload shown in a trace; 0 is all."},
+			Doc:  "Number of bytes of a payload in a trace; 0 is all."},
 	}
 }
 
@@ -224,13 +225,13 @@ func commonRows() []row {
 		command("Show this message", "h", "help"),
 		command("Show version", "v", "version"),
 		command("Check the configuration and exit", "t"),
-		{Type: conf.OptionalCommand[Options](), Doc: "Say what a reload with the file would change, and what needs a restart.",
+		{Type: conf.OptionalCommand[Options](), Doc: "Show what a reload with the file would change and what needs a restart, and exit.",
 			Flags: []conf.Flag{{Names: []string{"diff"}, Arg: "[=<running>]", Group: commonGroup,
-				Usage: "Compare with what a server runs with (or with a file) and exit"}}},
+				Usage: "Compare with the settings of a running server, or with\nanother file, and exit"}}},
 		command("Show the settings in force, where each came from, and exit", "print-config"),
-		{Type: conf.Command[Options](false), Doc: "Say whether a user may publish or subscribe, and which rule decides.",
+		{Type: conf.Command[Options](false), Doc: "Show whether a user may publish or subscribe and which rule decides, and exit.",
 			Flags: []conf.Flag{{Names: []string{"explain"}, Arg: "<what>", Group: commonGroup,
-				Usage: "Judge user=<name> pub=<subject> (or sub=, queue=) and exit"}}},
+				Usage: "Show whether a user may publish or subscribe, and exit:\nuser=<name> pub=<subject> (or sub=, queue=)"}}},
 		command("TLS help", "help_tls"),
 	}
 }

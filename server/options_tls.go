@@ -1,7 +1,7 @@
 package server
 
-// This file holds the rows of the two tls blocks, and makes the configurations
-// of crypto/tls from what they and the flags say.
+// This file has the rows of the two tls blocks, and makes configurations of crypto/tls from the
+// settings.
 
 import (
 	"cmp"
@@ -16,25 +16,25 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// TLSConfigOpts are the settings of one tls block, or of the --tls flags: both
-// lead to the same configuration.
+// TLSConfigOpts are the settings of a tls block, or of the --tls flags.
 type TLSConfigOpts struct {
-	CertFile         string
-	KeyFile          string
-	CaFile           string
-	Verify           bool          // demand certificates from clients
-	Timeout          float64       // seconds; 0 = the default. Not part of the tls.Config
+	CertFile         string        // PEM: certificate chain
+	KeyFile          string        // PEM: private key
+	CaFile           string        // PEM: certificates of authorities
+	Verify           bool          // clients must have a certificate
+	Timeout          float64       // of the handshake, in seconds; 0 = the default. Not part of the tls.Config
 	Ciphers          []uint16      // of TLS 1.2; nil = the default
 	CurvePreferences []tls.CurveID // nil = the default
 	MinVersion       string        // "1.2" or "1.3"; "" = 1.2
 }
 
-// GenTLSConfig reads the files of tc and returns the configuration for accepting
-// clients: TLS 1.2 or later, no insecure cipher suite. With Verify, certificates
-// are demanded and checked against CaFile, or the system's authorities without.
+// GenTLSConfig reads the files of tc and returns the configuration for accepting clients: TLS 1.2
+// or later, no insecure cipher suite. With Verify, clients must have a certificate signed by an
+// authority in CaFile, or in the system's pool if CaFile is "". The error is that of reading or
+// parsing a file.
 func GenTLSConfig(tc *TLSConfigOpts) (*tls.Config, error) { return tlsfiles.Load(tc.files()) }
 
-// files is what package tlsfiles needs of tc.
+// files returns tc as package tlsfiles takes it.
 func (tc *TLSConfigOpts) files() *tlsfiles.Files {
 	return &tlsfiles.Files{
 		Cert: tc.CertFile, Key: tc.KeyFile, CA: tc.CaFile, Verify: tc.Verify,
@@ -42,8 +42,8 @@ func (tc *TLSConfigOpts) files() *tlsfiles.Files {
 	}
 }
 
-// withFlags returns the settings of a tls block, or none, with the flags that were
-// typed in place of what it says. Ciphers and curves of the block stay.
+// withFlags returns the settings of a tls block in which the flags replace files and verify.
+// Ciphers and curves of the block stay.
 func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
 	for _, f := range []struct {
 		to   *string
@@ -57,7 +57,7 @@ func (tc TLSConfigOpts) withFlags(flags *Options) TLSConfigOpts {
 	return tc
 }
 
-// tlsRows are those of the block for clients.
+// tlsRows returns the rows of the tls block for clients.
 func tlsRows() []row {
 	rows := tlsBlock("tls", onTLS, onClients, tlsFields{
 		cert:    func(o *Options) *string { return &o.TLSCert },
@@ -92,19 +92,19 @@ func tlsRows() []row {
 	}
 	return slices.Concat([]row{on}, rows, []row{
 		{Key: "tls.verify_and_map", Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
-			Doc: "Whether the certificate of a client names its user; implies `verify`."},
+			Doc: "Whether the user of a client is found by the names in its certificate; implies `verify`."},
 		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: handshakeFirstType(),
-			Doc: "Whether the TLS handshake comes before INFO; with a duration (`auto` is 50 ms), INFO comes first for clients that wait for it so long."},
+			Doc: "Whether the TLS handshake precedes INFO. With a duration (`auto` is 50 ms), a client that has not begun the handshake by then is sent INFO in clear."},
 		{Key: "allow_non_tls", Field: "AllowNonTLS", Reload: onTLS, Type: conf.Bool(func(o *Options) *bool { return &o.AllowNonTLS }),
-			Doc: "Whether clients may do without TLS."},
+			Doc: "Whether clients may connect without TLS."},
 	})
 }
 
 // handshakeFirstWait is how long `handshake_first: auto` waits for the client to begin TLS.
 const handshakeFirstWait = 50 * time.Millisecond
 
-// handshakeFirstType is the type of handshake_first: a switch, or how long a client
-// may take to begin before INFO is sent in clear after all.
+// handshakeFirstType is the type of handshake_first: a boolean, or how long a client may take to
+// begin TLS before INFO is sent in clear.
 func handshakeFirstType() conf.Type[Options] {
 	return conf.Custom(conf.CustomType[Options]{
 		Name: `boolean, "auto" or duration`,
@@ -139,7 +139,7 @@ func handshakeFirstType() conf.Type[Options] {
 	})
 }
 
-// clusterTLSRows are those of the block for routes.
+// clusterTLSRows returns the rows of the tls block for routes.
 func clusterTLSRows() []row {
 	return tlsBlock("cluster.tls", onRouteTLS, onSnapshot, tlsFields{
 		cert:    func(o *Options) *string { return &o.Cluster.tls.CertFile },
@@ -164,28 +164,28 @@ type tlsFields struct {
 	least         func(*Options) *string
 }
 
-// tlsBlock is the rows that both blocks have. A changed timeout has an effect of
-// its own.
+// tlsBlock returns the rows that both blocks have. effect is that of a reload, except of the
+// timeout, whose effect is timeout.
 func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
-	wrong := func(key, want string) string {
+	typeError := func(key, want string) string {
 		return fmt.Sprintf("error parsing tls config, expected '%s' to be %s", key, want)
 	}
 	file := func(key, doc string, get func(*Options) *string) row {
-		return row{Key: section + "." + key, Type: conf.Text(get), Doc: doc, TypeError: wrong(key, "filename"), Reload: effect}
+		return row{Key: section + "." + key, Type: conf.Text(get), Doc: doc, TypeError: typeError(key, "filename"), Reload: effect}
 	}
 	rows := []row{
-		{Key: section, Doc: "TLS; the block turns it on.", Type: conf.Section(conf.SectionType[Options]{
+		{Key: section, Doc: "TLS settings; the block turns TLS on.", Type: conf.Section(conf.SectionType[Options]{
 			Opened: func(o *Options) { *f.on(o) = true },
 			On:     func(o *Options) bool { return *f.on(o) },
 			Strict: func(name string) string { return fmt.Sprintf("error parsing tls config, unknown field [%q]", name) },
 		})},
-		file("cert_file", "Certificate, with those between it and the authority.", f.cert),
+		file("cert_file", "Certificate chain: the certificate, and any intermediate ones.", f.cert),
 		file("key_file", "Private key of the certificate.", f.key),
-		{Key: section + ".verify", Type: conf.Bool(f.verify), TypeError: wrong("verify", "a boolean"), Reload: effect,
-			Doc: "Whether peers must show a certificate; routes always must."},
-		file("ca_file", "Authorities that sign the certificates of peers.", f.ca),
+		{Key: section + ".verify", Type: conf.Bool(f.verify), TypeError: typeError("verify", "a boolean"), Reload: effect,
+			Doc: "Whether peers must have a certificate; those of routes always must."},
+		file("ca_file", "Authorities that may sign the certificates of peers.", f.ca),
 		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,
-			Doc: "Seconds the handshake may take."},
+			Doc: "Maximum time of the handshake, in seconds."},
 		{Key: section + ".cipher_suites", Reload: effect,
 			Type: conf.NonEmpty(conf.List("list of names", f.ciphers, tlsfiles.ParseCipher, func(id uint16, _ bool) string { return conf.Quote(tlsfiles.CipherName(id)) }),
 				"error parsing tls config, 'cipher_suites' cannot be empty"),
@@ -195,7 +195,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 				"error parsing tls config, 'curve_preferences' cannot be empty"),
 			Doc: "Curves in order of preference; `--help_tls` lists them."},
 		{Key: section + ".min_version", Type: conf.Enum(f.least, tlsfiles.Version12, tlsfiles.Version13), Reload: effect,
-			Doc: "The oldest version of TLS that peers may speak; 1.2 if not given."},
+			Doc: "Oldest version of TLS that is accepted; 1.2 if not given."},
 	}
 	if section == "tls" {
 		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {
@@ -205,8 +205,8 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 	return rows
 }
 
-// makeTLS makes the configurations that the blocks and flags ask for. at says
-// where the block of an error was opened.
+// makeTLS makes the TLS configurations from blocks and flags. at returns the place of a block, for
+// errors.
 func (o *Options) makeTLS(at func(key string) conf.Pos) error {
 	clients, routes := o.makeClientTLS(at), o.makeRouteTLS(at)
 	if both := append(placedIn(clients), placedIn(routes)...); len(both) == 2 {
@@ -215,22 +215,23 @@ func (o *Options) makeTLS(at func(key string) conf.Pos) error {
 	return cmp.Or(clients, routes)
 }
 
-// tlsErrors are those that blocks of a file lead to which are without error so far.
+// tlsErrors returns the errors of making the TLS configurations, for blocks of the file that have
+// no other errors.
 func (o *Options) tlsErrors(v *conf.Values[Options]) (all conf.Errors) {
 	at := func(key string) conf.Pos { return v.Origin(key).Pos }
 	for _, block := range []struct {
 		key  string
 		make func(func(string) conf.Pos) error
 	}{{"tls", o.makeClientTLS}, {"cluster.tls", o.makeRouteTLS}} {
-		wrong := func(e *conf.Error) bool { return strings.HasPrefix(e.Key, block.key+".") }
-		if !slices.ContainsFunc(v.Errors, wrong) {
+		inBlock := func(e *conf.Error) bool { return strings.HasPrefix(e.Key, block.key+".") }
+		if !slices.ContainsFunc(v.Errors, inBlock) {
 			all = append(all, placedIn(block.make(at))...)
 		}
 	}
 	return all
 }
 
-// placedIn is err if it has a place in a file.
+// placedIn returns err if it has a place in a file, else nothing.
 func placedIn(err error) conf.Errors {
 	if e, ok := errors.AsType[*conf.Error](err); ok {
 		return conf.Errors{e}
@@ -238,11 +239,11 @@ func placedIn(err error) conf.Errors {
 	return nil
 }
 
-// readTLS makes the TLS configuration if a program asks for TLS by the names of
-// files. Settings that were loaded come with it made.
+// readTLS makes the TLS configuration if a program has set the fields for TLS files in the options.
+// Options that were loaded already have it.
 func (o *Options) readTLS() (err error) {
-	asked := o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
-	if o.TLSConfig != nil || o.loaded != nil || !asked {
+	wanted := o.TLS || o.TLSVerify || o.TLSCert != "" || o.TLSKey != "" || o.TLSCaCert != ""
+	if o.TLSConfig != nil || o.loaded != nil || !wanted {
 		return nil
 	}
 	files := TLSConfigOpts{}.withFlags(o)
@@ -251,7 +252,7 @@ func (o *Options) readTLS() (err error) {
 	return err
 }
 
-// makeClientTLS makes that of the client port.
+// makeClientTLS makes the TLS configuration of the client port.
 func (o *Options) makeClientTLS(at func(key string) conf.Pos) error {
 	if o.TLSMap {
 		o.TLSVerify = true
@@ -273,7 +274,7 @@ func (o *Options) makeClientTLS(at func(key string) conf.Pos) error {
 	return nil
 }
 
-// makeRouteTLS makes that of the routes.
+// makeRouteTLS makes the TLS configuration of routes.
 func (o *Options) makeRouteTLS(at func(key string) conf.Pos) error {
 	if !o.Cluster.tlsOn {
 		return nil
@@ -286,8 +287,8 @@ func (o *Options) makeRouteTLS(at func(key string) conf.Pos) error {
 	return nil
 }
 
-// placed gives an error the place of the block it is about; one that only flags
-// led to stays as it is.
+// placed adds the place at to an error about the block key. Without a place, if only flags are set,
+// it returns the error unchanged.
 func placed(err error, at conf.Pos, key string) error {
 	if at.IsZero() {
 		return err

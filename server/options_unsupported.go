@@ -4,18 +4,18 @@ import (
 	"strings"
 )
 
-// A file that was written for nats-server 2.x starts, with a warning for each key of a feature that
-// this broker does not have.
+// This file has the keys of nats-server 2.x that this broker does not support. Where it is safe to
+// ignore one, the server starts with a warning.
 
 // unsupportedFeature is the text of the warning.
 const unsupportedFeature = "a feature of nats-server 2.x that this broker does not have"
 
-// unsupportedUsers are keys that say who may connect.
+// unsupportedUsers are keys that define who may connect.
 const unsupportedUsers = `accounts operator resolver resolver_preload resolver_pinned_accounts trusted trusted_keys
 	authorization.auth_callout authorization.auth_users`
 
-// unsupportedFeatures are the others. Of tls they are those that restrict no one;
-// the rest, such as pinned_certs, is an error.
+// unsupportedFeatures are other keys. Keys of tls that restrict who may connect, such as
+// pinned_certs, are not among them: they are errors.
 const unsupportedFeatures = `jetstream store_dir default_js_domain websocket mqtt leafnodes leaf gateway gateways
 	system_account system no_sys_acc no_system_account resolver_tls default_sentinel proxies proxy_protocol feature_flags
 	mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache
@@ -28,7 +28,7 @@ const unsupportedFeatures = `jetstream store_dir default_js_domain websocket mqt
 	cluster.tls.insecure cluster.tls.connection_rate_limit cluster.tls.allow_insecure_cipher_suites cluster.tls.ocsp_peer
 	cluster.tls.handshake_first`
 
-// unsupportedKeys returns these keys, by path, with the text of the warning.
+// unsupportedKeys returns all these keys with the warning for each.
 func unsupportedKeys() map[string]string {
 	keys := map[string]string{}
 	for key := range strings.FieldsSeq(unsupportedFeatures) {

@@ -95,11 +95,11 @@ func (s *Server) opened() {
 	}
 	s.writePortsFile()
 	s.startWatchdog()
-	s.notified(s.notify.Ready("Server is ready"))
+	s.logNotifyError(s.notify.Ready("Server is ready"))
 }
 
-// notified logs that a notification did not reach the service manager.
-func (s *Server) notified(err error) {
+// logNotifyError logs that a notification did not reach the service manager.
+func (s *Server) logNotifyError(err error) {
 	if err != nil {
 		s.Warnf("%v", err)
 	}

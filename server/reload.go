@@ -63,14 +63,14 @@ func (s *Server) Reload() error {
 	if s.ended() {
 		return errStopping
 	}
-	s.notified(s.notify.Reloading())
+	s.logNotifyError(s.notify.Reloading())
 	err := s.reload()
 	s.counters.reloads.ended(err)
 	status := "Server is ready"
 	if err != nil {
 		status = "Server is ready; the last reload failed"
 	}
-	s.notified(s.notify.Ready(status))
+	s.logNotifyError(s.notify.Ready(status))
 	return err
 }
 

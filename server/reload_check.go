@@ -49,7 +49,7 @@ func (o *Options) conflicts() (problems []error) {
 		}
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", noMonitoring(err)}))
+		problems = append(problems, o.place(&settingError{"https_port", monitoringError(err)}))
 	}
 	return problems
 }

@@ -47,7 +47,7 @@ func (w *fileWatcher) run(ctx context.Context, tick <-chan time.Time) {
 // was refused is not tried again until it changes.
 func (w *fileWatcher) look() {
 	files := w.files()
-	now := files.now()
+	now := files.reread()
 	switch now.digest() {
 	case files.digest():
 		w.settling = ""
@@ -109,7 +109,7 @@ func (s *Server) certWatcher(files *tlsfiles.Files, holders []*tlsfiles.Holder) 
 	return &fileWatcher{
 		files: func() *readFiles { return read },
 		reload: func() {
-			read = read.now() // before loading: a change in between is noticed at the next look
+			read = read.reread() // before loading: a change in between is noticed at the next look
 			s.reloadCerts(files, holders)
 		},
 	}

@@ -263,5 +263,5 @@ func (r *route) unregister(reason closeReason, _ map[string]*subscription) {
 	r.mu.Unlock()
 	r.decided()
 	r.interest.end()
-	r.srv.cluster.leave(r, why)
+	r.srv.cluster.remove(r, why)
 }

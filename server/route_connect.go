@@ -15,7 +15,7 @@ import (
 // serveRoute runs a route that another server opened.
 func (s *Server) serveRoute(nc net.Conn) {
 	r := newRoute(s, nc, nil)
-	if !s.cluster.join(r, nil, "") {
+	if !s.cluster.add(r, nil, "") {
 		r.abandon()
 		return
 	}
@@ -33,7 +33,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 // serveDialed runs a route that we opened.
 func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r := newRoute(s, nc, attempt)
-	if !s.cluster.join(r, attempt, addr) {
+	if !s.cluster.add(r, attempt, addr) {
 		r.abandon()
 		return
 	}
@@ -135,7 +135,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 	about := info.forMesh()
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.name, about) })
 	if !own {
-		if before != nil && !before.Export.same(info.Export) {
+		if before != nil && !before.Export.equal(info.Export) {
 			r.exportsChanged(before.Export, info.Export)
 		}
 		return keepOpen

@@ -36,7 +36,7 @@ func (s *Server) applyRoutePolicy(c *change) {
 	k.replacePolicy(c.routes)
 	k.renewOwn(c.new)
 	if c.old.Cluster.NoAdvertise != c.new.Cluster.NoAdvertise {
-		k.learnAgain()
+		k.relearn()
 	}
 	if c.effects[onPermissions] {
 		k.announceAgain(c.routes)

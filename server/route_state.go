@@ -32,7 +32,7 @@ func (s *Server) ClusterAddr() *net.TCPAddr {
 func (k *cluster) listening() net.Listener {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.shut {
+	if k.stopped {
 		return nil
 	}
 	return k.listener

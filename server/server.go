@@ -290,7 +290,7 @@ func (s *Server) Shutdown() {
 		return
 	}
 	s.Noticef("Initiating Shutdown...")
-	s.notified(s.notify.Stopping())
+	s.logNotifyError(s.notify.Stopping())
 	close(s.quit)
 	s.die()
 	s.awaitReload()

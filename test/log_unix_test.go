@@ -60,7 +60,7 @@ func TestLogFileIsReopened(t *testing.T) {
 	must(t, os.Rename(path, path+".2"))
 	must(t, os.Mkdir(path, 0o755))
 	p.signal(t, syscall.SIGUSR1)
-	fileHas(t, path+".2", `\[ERR\] File log not re-opened, going on with the old file: open .*: is a directory$`)
+	fileHas(t, path+".2", `\[ERR\] File log not re-opened, the old file stays in use: open .*: is a directory$`)
 	alive(t, addr)
 	if code, onStderr := p.stop(t, syscall.SIGINT); code != 0 || len(onStderr) > 0 {
 		t.Errorf("got exit %d and %q on stderr, want 0 and nothing", code, onStderr)
