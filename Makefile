@@ -43,7 +43,7 @@ staticcheck:
 
 cross: ## compile for every platform the broker supports
 	@for p in windows/amd64 darwin/arm64 freebsd/amd64 linux/arm64 linux/386; do \
-		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet . ./server ./conf ./logger ./sublist ./util/... || exit 1; \
+		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet . ./server/... ./conf ./logger ./sublist ./util/... || exit 1; \
 	done
 
 bench: build ## compare with other brokers: make bench BENCHARGS='-peer /usr/sbin/nats-server'
