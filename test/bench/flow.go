@@ -139,7 +139,10 @@ func publishAll(lanes []*lane, d time.Duration, atLeast int64) error {
 	until := time.Now().Add(d)
 	ended := make(chan error, len(lanes))
 	for _, l := range lanes {
-		go func() { ended <- l.publish(until, atLeast) }() // awaited below; ended by its connections at the latest
+		first := l.messages
+		go func() { // awaited below; ended by its connections at the latest
+			ended <- l.publish(func() bool { return l.messages-first < atLeast || time.Now().Before(until) })
+		}()
 	}
 	var errs []error
 	for range lanes {
@@ -153,11 +156,10 @@ func publishAll(lanes []*lane, d time.Duration, atLeast int64) error {
 	return nil
 }
 
-// publish sends chunks until the time has come and at least so many messages are sent, then waits
-// until the broker has taken all of them in and every subscriber has received what it must.
-func (l *lane) publish(until time.Time, atLeast int64) error {
-	first := l.messages
-	for l.messages-first < atLeast || time.Now().Before(until) {
+// publish sends chunks as long as more says so, then waits until the broker has taken all of them in
+// and every subscriber has received what it must.
+func (l *lane) publish(more func() bool) error {
+	for more() {
 		if err := l.window.wait(l.sent); err != nil {
 			return err
 		}

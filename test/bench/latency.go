@@ -162,10 +162,15 @@ func (t *talker) measure(r *round, serve func() error) (measures, error) {
 		return nil, err
 	}
 	m := span.end(int64(len(samples)))
+	m.addLatency(samples)
+	return m, nil
+}
+
+// addLatency adds percentiles of the samples, and sorts them.
+func (m measures) addLatency(samples []time.Duration) {
 	slices.Sort(samples)
 	m[latency50] = float64(percentile(samples, 50)) / float64(time.Microsecond)
 	m[latency99] = float64(percentile(samples, 99)) / float64(time.Microsecond)
-	return m, nil
 }
 
 // requests makes one request after another until the time has come; each has an inbox of its own,

@@ -41,6 +41,9 @@ func smallScenarios() []scenario {
 		{name: "unread same", linux: true, prepare: unreadSame(3, 128)},
 		{name: "unread queue", linux: true, prepare: unreadGroup(4, 128)},
 		{name: "unread turns", linux: true, prepare: unreadTurns(2, 300)},
+		{name: "load request", prepare: beside(emptyMessages(2), exchange(false))},
+		{name: "load paced", prepare: beside(onePublisher, pacedPublishers(5, 5*time.Millisecond))},
+		{name: "backlog", linux: true, launch: patient, prepare: backlog(200<<10, 16)},
 		{name: "tls", launch: launch{secure: true}, prepare: fanOut(2, 128)},
 		{name: "tls idle", launch: launch{secure: true}, prepare: func() runner { return idle(20) }},
 		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
@@ -80,6 +83,23 @@ func TestAFaithfulBrokerPassesEveryScenario(t *testing.T) {
 	checkMeasured(t, s, r)
 }
 
+// measuredBy is what a small scenario must measure.
+func measuredBy(name string) []metric {
+	wants := []metric{throughput}
+	switch name {
+	case "request", "request awake":
+		wants = append(wants, latency50, latency99)
+	case "load request", "load paced":
+		return append(wants, latency50, latency99, loadRate)
+	case "subscriptions":
+		wants = append(wants, timeEach)
+	}
+	if runtime.GOOS == "linux" {
+		wants = append(wants, serverCPU, peakMemory, driverCPU)
+	}
+	return wants
+}
+
 // checkMeasured wants every scenario to have succeeded and to have measured what it is for.
 func checkMeasured(t *testing.T, s *settings, r *report) {
 	t.Helper()
@@ -90,17 +110,7 @@ func checkMeasured(t *testing.T, s *settings, r *report) {
 		if !sc.possible() {
 			continue
 		}
-		wants := []metric{throughput}
-		switch sc.name {
-		case "request", "request awake":
-			wants = append(wants, latency50, latency99)
-		case "subscriptions":
-			wants = append(wants, timeEach)
-		}
-		if runtime.GOOS == "linux" {
-			wants = append(wants, serverCPU, peakMemory, driverCPU)
-		}
-		for _, k := range wants {
+		for _, k := range measuredBy(sc.name) {
 			if v := r.result(sc.name).value(0, k); !(v > 0) {
 				t.Errorf("%s: %s is %v, want more than 0", sc.name, metricTable()[k].name, v)
 			}
@@ -126,6 +136,8 @@ func TestABrokerThatErrsIsFoundOut(t *testing.T) {
 		{"a message dropped in turns", drops, "^unread turns$", "message 333: got the payload of message 33 of the lap"},
 		{"a message corrupted in turns", corrupts, "^unread turns$", "got payload"},
 		{"a message repeated to a queue group that does not read", repeats, "^unread queue$", "repeated or out of order"},
+		{"a message dropped beside requests", drops, "^load paced$", "message 999: got the payload of message 1000"},
+		{"a message dropped for a subscriber that does not read", drops, "^backlog$", "message 999: got the payload of message 1000"},
 		{"an error in the middle", complains, "^publish$", "publisher 1: the broker says \"-ERR 'Unhappy'\""},
 		{"a closed connection", closes, "^publish$", "publisher 1:"},
 		{"the broker's last words", complains, "^publish$", "the fake is listening"},

@@ -20,6 +20,7 @@ const (
 	throughput metric = iota
 	latency50
 	latency99
+	loadRate // messages that others publish meanwhile
 	timeEach
 	bytesEach
 	serverCPU
@@ -43,6 +44,7 @@ func metricTable() [metricCount]metricRow {
 		throughput: {"throughput", "/s"},
 		latency50:  {"latency p50", "µs"},
 		latency99:  {"latency p99", "µs"},
+		loadRate:   {"load", "/s"},
 		timeEach:   {"time each", "ns"},
 		bytesEach:  {"memory each", "B"},
 		serverCPU:  {"server cpu", "ns"},

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // scenario is one way of using a broker.
@@ -29,7 +30,7 @@ func (sc scenario) possible() bool { return !sc.linux || runtime.GOOS == "linux"
 
 // scenarios is the table of everything that is measured, in the order of the report.
 func scenarios() []scenario {
-	return slices.Concat(ordinary(), unreads())
+	return slices.Concat(ordinary(), unreads(), fairness())
 }
 
 // ordinary are scenarios whose clients read while it is measured.
@@ -66,8 +67,7 @@ func ordinary() []scenario {
 	}
 }
 
-// unreads are scenarios whose subscribers cost nothing, on one core and on two. A name ends with
-// GOMAXPROCS of the broker, as those of Go's benchmarks do.
+// unreads are scenarios whose subscribers cost nothing, on one core and on two.
 func unreads() (all []scenario) {
 	for procs := range 2 {
 		for _, sc := range []scenario{
@@ -79,14 +79,41 @@ func unreads() (all []scenario) {
 			{name: "1-1/128", about: "one publisher to one subscriber, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1, 128)},
 			{name: "queue-8/128", about: "one publisher to a queue group of 8, 128 bytes", prepare: unreadGroup(8, 128)},
 		} {
-			sc.name = fmt.Sprintf("unread-%s-%d", sc.name, procs+1)
-			sc.about += fmt.Sprintf("; none reads while it is measured, GOMAXPROCS=%d", procs+1)
+			sc.name = "unread-" + sc.name
+			sc.about += ", none reads while it is measured"
 			sc.linux = true
-			sc.launch.procs = procs + 1
-			all = append(all, sc)
+			all = append(all, sc.onCores(procs+1))
 		}
 	}
 	return all
+}
+
+// fairness is what others notice of publishers at full speed, and what the broker holds for a
+// subscriber that does not keep up with one.
+func fairness() []scenario {
+	all := []scenario{
+		{name: "load-1-paced-100/16", about: "100 publishers of ten messages a second each, beside one at full speed",
+			prepare: beside(onePublisher, pacedPublishers(100, time.Second/10))},
+		{name: "backlog/16", about: "memory for each byte that waits for a subscriber that does not read, 16 bytes",
+			linux: true, launch: patient, prepare: backlog(64<<20, 16)},
+	}
+	for procs := range 2 {
+		for _, sc := range []scenario{
+			{name: "load-1-request/16", about: "request and reply beside a publisher that never pauses", prepare: beside(emptyMessages(1), exchange(false))},
+			{name: "load-4-request/16", about: "request and reply beside four publishers that never pause", prepare: beside(emptyMessages(4), exchange(false))},
+		} {
+			all = append(all, sc.onCores(procs+1))
+		}
+	}
+	return all
+}
+
+// onCores sets GOMAXPROCS of the broker, and appends it to the name, as Go's benchmarks do.
+func (sc scenario) onCores(n int) scenario {
+	sc.name = fmt.Sprintf("%s-%d", sc.name, n)
+	sc.about += fmt.Sprintf(", GOMAXPROCS=%d", n)
+	sc.launch.procs = n
+	return sc
 }
 
 // selectScenarios keeps those whose name matches.
