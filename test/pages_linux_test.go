@@ -390,7 +390,7 @@ func (w *typist) logged(t *testing.T, b *pageBlock) {
 func (w *typist) endServers(t *testing.T) {
 	t.Helper()
 	for _, p := range slices.Backward(w.servers) {
-		_ = p.cmd.Process.Signal(syscall.SIGINT) // if it has not ended by a command of the page
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // nothing new for one that a command of the page has stopped
 		if code, log := p.finish(); code != 0 {
 			t.Errorf("%s:%d: a broker ended with status %d:\n%s", w.at.page, w.at.line, code, strings.Join(log, "\n"))
 		}
