@@ -29,10 +29,10 @@ type batch struct {
 	recent  recentResult
 	entries []entry
 
-	targets []target
-	sparse  []uint32 // by slot: index of the target, if that is really of the connection
-	staged  int      // bytes that one subscription may get of what is collected
-	limit   int      // flush above it
+	targets   []target
+	sparse    []uint32 // by slot: index of the target, if that is really of the connection
+	collected int      // bytes that one subscription may get of what is collected
+	limit     int      // flush above it
 
 	begun  time.Time // of the batch, or the last flush
 	steps  int       // work since the clock was looked at
@@ -125,8 +125,8 @@ type source struct {
 }
 
 const (
-	// maxStaged bounds the bytes that one subscription may get of a batch.
-	maxStaged = 1 << 20
+	// maxCollected bounds the bytes that one subscription may get of a batch.
+	maxCollected = 1 << 20
 	// maxEntries bounds what is collected one by one, 1 MB of memory.
 	maxEntries = 1 << 15
 	// maxGroups bounds the groups of a batch.
@@ -146,7 +146,7 @@ func (b *batch) begin(c *conn) {
 	b.from = c
 	b.in = c.in.Bytes()[:0]
 	b.maxPending = opts.MaxPending
-	b.limit = int(min(maxStaged, max(opts.MaxPending/2, 1)))
+	b.limit = int(min(maxCollected, max(opts.MaxPending/2, 1)))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt = 0
@@ -181,7 +181,7 @@ func (b *batch) unpin() {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.staged >= b.limit || len(b.entries) >= maxEntries || len(b.groups) >= maxGroups || len(b.text) >= maxText {
+	if b.collected >= b.limit || len(b.entries) >= maxEntries || len(b.groups) >= maxGroups || len(b.text) >= maxText {
 		return true
 	}
 	if b.steps < stepsPerLook {
@@ -275,8 +275,8 @@ func (b *batch) target(c *conn) uint32 {
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 	l := &b.lines[p.line]
 	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
-	n := max(1, min(int(p.n), (b.limit-b.staged)/each, maxEntries/(len(res.Queues())+1)))
-	b.staged += n * each
+	n := max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1)))
+	b.collected += n * each
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}
 }

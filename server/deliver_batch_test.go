@@ -105,12 +105,12 @@ func (m *batchModel) run() {
 	for round := range 30 {
 		deliverTo(m.t, m.pub, m.batch(round))
 		if m.r.IntN(3) == 0 {
-			m.leave(m.r.IntN(len(m.subs)))
+			m.close(m.r.IntN(len(m.subs)))
 			m.join()
 		}
 	}
 	for len(m.subs) > 0 {
-		m.leave(0)
+		m.close(0)
 	}
 	if got := m.srv.io.Pending.Load(); got != 0 {
 		m.t.Errorf("%d bytes pending when all have left", got)
@@ -166,8 +166,8 @@ func (m *batchModel) batch(round int) string {
 	return b.String()
 }
 
-// leave ends a client and checks what it got.
-func (m *batchModel) leave(i int) {
+// close ends a client and checks what it got.
+func (m *batchModel) close(i int) {
 	m.t.Helper()
 	mc := m.subs[i]
 	m.subs = slices.Delete(m.subs, i, i+1)
@@ -303,7 +303,7 @@ func TestOnePushIsBounded(t *testing.T) {
 		deliverTo(t, c, fmt.Sprintf("SUB foo %d\r\n", i))
 	}
 	deliverTo(t, p, strings.Repeat("PUB foo 10000\r\n"+strings.Repeat("x", 10000)+"\r\n", 90))
-	if want := maxStaged + 11000; largest > want {
+	if want := maxCollected + 11000; largest > want {
 		t.Errorf("a target got %d bytes in one push, want %d at most", largest, want)
 	}
 }

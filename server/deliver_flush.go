@@ -20,7 +20,7 @@ func (b *batch) flush() {
 	} else {
 		b.unpin()
 		b.recent.res = nil
-		b.lines, b.text, b.staged = b.lines[:0], b.text[:0], 0
+		b.lines, b.text, b.collected = b.lines[:0], b.text[:0], 0
 	}
 }
 
@@ -134,5 +134,5 @@ func (b *batch) reset() {
 	b.groups, b.entries, b.sorted = b.groups[:0], b.entries[:0], b.sorted[:0]
 	b.unsorted, b.sources, b.targets = b.unsorted[:0], b.sources[:0], b.targets[:0]
 	b.lines, b.text, b.texts = b.lines[:0], b.text[:0], b.texts[:0]
-	b.staged = 0
+	b.collected = 0
 }

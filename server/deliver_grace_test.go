@@ -9,7 +9,7 @@ import (
 	"gnatsd/test/wire"
 )
 
-func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
+func TestGracePeriodWaitsForPinnedBatchesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGracePeriods()
 		g.wait() // none is pinned
@@ -23,7 +23,7 @@ func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 		g.unpin(a)
 		synctest.Wait()
 		if n := over.Load(); n != 0 {
-			t.Errorf("%d waits are over while one is inside, want 0", n)
+			t.Errorf("%d waits are over while a batch is pinned, want 0", n)
 		}
 		g.unpin(b)
 		synctest.Wait()
@@ -39,9 +39,9 @@ func TestGraceWaitsForThoseInsideOnly(t *testing.T) {
 	})
 }
 
-// TestGraceAgainstPublication has readers use what was published before a wait
+// TestGracePeriodsAgainstPublication has readers use what was published before a wait
 // began, and wants none to use it once the wait is over.
-func TestGraceAgainstPublication(t *testing.T) {
+func TestGracePeriodsAgainstPublication(t *testing.T) {
 	t.Parallel()
 	type thing struct{ dead atomic.Bool }
 	g := newGracePeriods()

@@ -90,11 +90,11 @@ func (s *sampler) took(now int64) {
 	s.left = rand.Uint32N(2*s.every - 1) // every-1 on average
 }
 
-// Written notes that bytes read at born (UnixNano) were taken by the socket of c.
-func (c *conn) Written(born int64) {
+// Written notes that bytes read at readAt (UnixNano) were taken by the socket of c.
+func (c *conn) Written(readAt int64) {
 	of := &c.srv.latency.clients
 	if c.role == roleRoute {
 		of = &c.srv.latency.routes
 	}
-	of.observe(max(0, time.Duration(time.Now().UnixNano()-born)))
+	of.observe(max(0, time.Duration(time.Now().UnixNano()-readAt)))
 }

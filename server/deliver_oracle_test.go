@@ -61,8 +61,8 @@ type mixSub struct {
 func newMix(t *testing.T, seed uint64) *mix {
 	r := rand.New(rand.NewPCG(seed, 31))
 	opts := &Options{MaxPending: 1 << 30}
-	moods := r.IntN(2) == 0
-	if !moods {
+	erraticPeers := r.IntN(2) == 0
+	if !erraticPeers {
 		opts.MaxPending = []int64{200, 3000, 1 << 20}[r.IntN(3)] // flushed that often
 	}
 	s, err := New(opts)
@@ -74,14 +74,14 @@ func newMix(t *testing.T, seed uint64) *mix {
 	}
 	m := &mix{t: t, r: r, srv: s}
 	for range 3 + r.IntN(40) {
-		m.join(moods)
+		m.join(erraticPeers)
 	}
 	return m
 }
 
-func (m *mix) join(moods bool) {
+func (m *mix) join(erraticPeers bool) {
 	l := new(fakeLink)
-	if moods {
+	if erraticPeers {
 		seed := m.r.Uint64()
 		l.try, l.wait = erratic(seed, false), erratic(seed+1, true)
 	}

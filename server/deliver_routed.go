@@ -23,7 +23,7 @@ func (b *batch) wouldReorder(t *target) bool {
 }
 
 // handOverDeferred hands over what waits for interest, when that has been pushed. A
-// publisher is held for as long as a write may take, and only while the peer takes
+// publisher waits for as long as a write may take, and only while the peer takes
 // interest: then its messages go ahead after all.
 func (b *batch) handOverDeferred(x *expansion, own int) {
 	for i := range b.targets {

@@ -24,14 +24,14 @@ type flushJob struct {
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
 
-	mu     sync.Mutex // guards what follows
-	closed bool       // nothing is left to take
-	inside int        // helpers at work
-	left   sync.Cond
-	msgs   int64
-	bytes  int64
-	reach  int
-	lag    []*netio.WriteQueue
+	mu      sync.Mutex // guards what follows
+	closed  bool       // nothing is left to take
+	helping int        // helpers at work
+	left    sync.Cond
+	msgs    int64
+	bytes   int64
+	reach   int
+	lag     []*netio.WriteQueue
 }
 
 const (
@@ -64,7 +64,7 @@ func (h *flushHelpers) run(s *Server) {
 			if j.join() {
 				x.start(j.b, j.now)
 				j.work(&x)
-				j.leave(&x)
+				j.add(&x)
 				x.finish()
 			}
 		case <-s.quit:
@@ -143,19 +143,19 @@ func (j *flushJob) join() bool {
 	if j.closed {
 		return false
 	}
-	j.inside++
+	j.helping++
 	return true
 }
 
-// leave adds what a helper did.
-func (j *flushJob) leave(x *expansion) {
+// add adds what a helper did.
+func (j *flushJob) add(x *expansion) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.msgs += x.msgs
 	j.bytes += x.bytes
 	j.reach += x.reached
 	j.lag = append(j.lag, x.lag...)
-	j.inside--
+	j.helping--
 	j.left.Signal()
 }
 
@@ -164,7 +164,7 @@ func (j *flushJob) finish(x *expansion) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	for j.inside > 0 {
+	for j.helping > 0 {
 		j.left.Wait()
 	}
 	x.msgs += j.msgs

@@ -6,7 +6,7 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// stall holds a publisher back while everyone who receives from it lags behind (a producer stall).
+// stall makes a publisher wait while every connection that receives from it lags (a producer stall).
 type stall struct {
 	resume chan bool // made once
 }

@@ -11,10 +11,10 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// TestPublisherIsHeld runs publishers against sockets that stand still for a
-// while, on a clock of its own, and looks how long they were held and whether
-// one was disconnected.
-func TestPublisherIsHeld(t *testing.T) {
+// TestPublisherIsStalled runs publishers against sockets that stand still for a
+// while, on a clock of its own, and looks how long they were stalled and
+// whether a subscriber was disconnected.
+func TestPublisherIsStalled(t *testing.T) {
 	const size, maxPending, deadline = 900_000, 16 << 20, 4 * time.Second
 	const quick, slow, stuck = 0, 5 << 20, -1 // bytes per second; 0 is as fast as you like
 	cases := []struct {

@@ -73,7 +73,7 @@ func (f *fakeLink) taken() ([]byte, bool) {
 	return f.out, f.overlap
 }
 
-// erratic returns a script of random moods: everything, a part, nothing.
+// erratic returns a script of random choices: everything, a part, nothing.
 func erratic(seed uint64, waits bool) func(int) (int, error) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	return func(n int) (int, error) {
