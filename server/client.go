@@ -180,9 +180,9 @@ func (o *ConnectOptions) equal(other *ConnectOptions) bool {
 func (c *client) pub(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	subject, reply := o.word[0], []byte(nil)
-	if o.words == verbRows[o.verb].max {
-		reply = o.word[1]
+	subject, reply := o.arg[0], []byte(nil)
+	if o.argCount == verbRows[o.verb].max {
+		reply = o.arg[1]
 	}
 	if d := c.mayPublish(subject); !d.Allowed() {
 		for range o.count {
@@ -216,9 +216,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 
 // sub handles SUB. Clients depend on the order of its checks.
 func (c *client) sub(o *op, b *batch) closeReason {
-	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
-	if o.words == 3 {
-		queue = o.word[1]
+	subject, queue, sid := o.arg[0], []byte(nil), o.arg[o.argCount-1]
+	if o.argCount == 3 {
+		queue = o.arg[1]
 	}
 	c.markActive()
 	p := c.permissions.Load()
@@ -250,11 +250,11 @@ func (c *client) sub(o *op, b *batch) closeReason {
 // ends at once.
 func (c *client) unsub(o *op, b *batch) closeReason {
 	c.markActive()
-	if sub := c.subOf(o.word[0]); sub != nil {
+	if sub := c.subOf(o.arg[0]); sub != nil {
 		limit := int64(0)
-		if o.words == 2 {
+		if o.argCount == 2 {
 			b.flush() // messages that were published before count
-			if n, err := strconv.ParseInt(string(o.word[1]), 10, 64); err == nil {
+			if n, err := strconv.ParseInt(string(o.arg[1]), 10, 64); err == nil {
 				limit = n
 			}
 		}

@@ -25,9 +25,9 @@ func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
 
 // maySubscribe reports whether p allows a SUB. It answers and logs one that is denied.
 func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
-	subject, queue, sid := string(o.word[0]), "", o.word[o.words-1]
-	if o.words == 3 {
-		queue = string(o.word[1])
+	subject, queue, sid := string(o.arg[0]), "", o.arg[o.argCount-1]
+	if o.argCount == 3 {
+		queue = string(o.arg[1])
 	}
 	d := p.CanSubscribe(subject, queue)
 	if d.Allowed() {

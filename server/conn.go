@@ -265,7 +265,7 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 	case frameHeader:
 		c.errorf("%s Bad Headers: '%s'", parserNames[o.verb], printable(o.args))
 	case framePayload:
-		c.errorf("maximum payload exceeded: %s vs %d", printable(o.word[o.words-1]), c.srv.options().MaxPayload)
+		c.errorf("maximum payload exceeded: %s vs %d", printable(o.arg[o.argCount-1]), c.srv.options().MaxPayload)
 	}
 	return frameCloseReasons[err]
 }

@@ -60,7 +60,7 @@ func stepsOf(t *testing.T, limits *frameLimits, text []byte) (list []string) {
 			if i > 0 {
 				payload = text[i*o.stride()+len(o.line):][:len(o.payload)]
 			}
-			list = append(list, fmt.Sprintf("%d %q %d %q", o.verb, o.word[:o.words], o.header, payload))
+			list = append(list, fmt.Sprintf("%d %q %d %q", o.verb, o.arg[:o.argCount], o.header, payload))
 		}
 		text = text[n:]
 	}

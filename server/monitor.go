@@ -12,9 +12,8 @@ import (
 	"gnatsd/server/internal/monitor"
 )
 
-// This file connects the server to its monitoring port (package monitor). Which
-// pages there are is in monitor_pages.go, and what a page says in the file of its
-// name.
+// This file opens the monitoring and profiling ports, which package monitor serves. The table of
+// pages is in monitor_pages.go.
 
 // newMonitor prepares the monitoring of s.
 func newMonitor(s *Server, o *Options) *monitor.Monitor {
@@ -31,7 +30,7 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 	})
 }
 
-// monitorSettings are the settings of the monitoring port that a reload may change.
+// monitorSettings returns the settings of the monitoring port that a reload may change.
 func (o *Options) monitorSettings() monitor.Settings {
 	return monitor.Settings{
 		Login:         o.HTTPUsername != "",
@@ -41,8 +40,9 @@ func (o *Options) monitorSettings() monitor.Settings {
 	}
 }
 
-// StartMonitoring opens the monitoring port if one is set. [Server.Start] does
-// it; calling it again changes nothing.
+// StartMonitoring opens the monitoring port if one is set. [Server.Start] calls it; calling it
+// again has no effect. It returns an error if the settings contradict each other, or the port
+// cannot be opened.
 func (s *Server) StartMonitoring() error {
 	o := s.options()
 	if err := o.checkMonitoring(); err != nil {
@@ -71,11 +71,11 @@ func (s *Server) StartHTTPMonitoring() { _ = s.StartMonitoring() }
 // Deprecated: the name of gnatsd 1.0.
 func (s *Server) StartHTTPSMonitoring() { _ = s.StartMonitoring() }
 
-// StartProfiler opens the profiling port if one is set: what `go tool pprof`
-// asks for, under /debug/pprof/. [Server.Start] does it.
+// StartProfiler opens the profiling port if one is set. It serves profiles for `go tool pprof`
+// under /debug/pprof/. [Server.Start] calls it. An error is logged.
 func (s *Server) StartProfiler() { _ = s.startProfiler() }
 
-// startProfiler is StartProfiler with its error, which is logged.
+// startProfiler is StartProfiler, and also returns the error.
 func (s *Server) startProfiler() error {
 	o := s.options()
 	if o.ProfPort == 0 {
@@ -88,8 +88,7 @@ func (s *Server) startProfiler() error {
 	return nil
 }
 
-// openMonitoring opens the monitoring and the profiling port, and logs why if it
-// cannot.
+// openMonitoring opens the monitoring and the profiling port. It logs errors.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
 		s.Fatalf("%v", monitoringError(err))
@@ -98,9 +97,8 @@ func (s *Server) openMonitoring() error {
 	return s.startProfiler()
 }
 
-// monitorTLS returns the configuration of the HTTPS port: the certificate of
-// the client port, and certificates of its clients only if HTTPVerify asks for
-// them.
+// monitorTLS returns the configuration of the HTTPS port. It has the certificate of the client
+// port; clients need one only with HTTPVerify.
 func (s *Server) monitorTLS(o *Options) *tls.Config {
 	choose := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		holder := s.policy.Load().monitorTLS
@@ -117,9 +115,8 @@ func (s *Server) monitorTLS(o *Options) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: choose}
 }
 
-// monitorLogin reports whether user and password are the login of the monitoring
-// port. The time that takes says nothing about either; bcrypt hashes are checked
-// one at a time.
+// monitorLogin reports whether user and password are those of the monitoring port. The time that it
+// takes does not depend on either; bcrypt hashes are checked one at a time.
 func (s *Server) monitorLogin(ctx context.Context, user, password string) bool {
 	o := s.options()
 	if o.HTTPUsername == "" {
@@ -139,46 +136,45 @@ func (s *Server) MonitorAddr() *net.TCPAddr { return s.monitor.Addr() }
 // ProfilerAddr returns the address of the profiling port, nil if there is none.
 func (s *Server) ProfilerAddr() *net.TCPAddr { return s.monitor.ProfilerAddr() }
 
-// HTTPHandler returns what serves the monitoring port, for a program that
-// serves it elsewhere too. It is nil unless monitoring runs.
+// HTTPHandler returns the handler of the monitoring port, for programs that serve it elsewhere,
+// too. It is nil unless monitoring runs.
 func (s *Server) HTTPHandler() http.Handler { return s.monitor.Handler() }
 
-// HandleRoot answers /: to browsers with the dashboard, to all others with the
-// page of links.
+// HandleRoot serves /: the dashboard to browsers, and a page of links to all others.
 func (s *Server) HandleRoot(w http.ResponseWriter, r *http.Request) { s.monitor.ServePage("/", w, r) }
 
-// HandleVarz answers /varz.
+// HandleVarz serves /varz, the general state of the server.
 func (s *Server) HandleVarz(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/varz", w, r)
 }
 
-// HandleConnz answers /connz.
+// HandleConnz serves /connz, the clients.
 func (s *Server) HandleConnz(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/connz", w, r)
 }
 
-// HandleRoutez answers /routez.
+// HandleRoutez serves /routez, the routes.
 func (s *Server) HandleRoutez(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/routez", w, r)
 }
 
-// HandleSubsz answers /subsz and /subscriptionsz.
+// HandleSubsz serves /subsz and /subscriptionsz, the subscriptions.
 func (s *Server) HandleSubsz(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/subsz", w, r)
 }
 
-// HandleStacksz answers /stacksz: what every goroutine does.
+// HandleStacksz serves /stacksz, the stacks of all goroutines.
 func (s *Server) HandleStacksz(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/stacksz", w, r)
 }
 
-// HandleMetrics answers /metrics.
+// HandleMetrics serves /metrics, for Prometheus.
 func (s *Server) HandleMetrics(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/metrics", w, r)
 }
 
-// HandleHealthz answers /healthz: 200 if clients may be sent here, else 503 and
-// why not. With routes=N at least N routes must be up.
+// HandleHealthz serves /healthz: status 200 if the server accepts clients, else 503 and the reason.
+// With the parameter routes=N it also needs N routes to be up.
 func (s *Server) HandleHealthz(w http.ResponseWriter, r *http.Request) {
 	s.monitor.ServePage("/healthz", w, r)
 }

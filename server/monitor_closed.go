@@ -1,107 +1,108 @@
 package server
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// closedConns remembers closed client connections, for /connz. Slow consumers are
-// kept apart from the rest, so that a reconnect storm does not push them out of
-// memory before an operator has looked.
+// closedConns has records of closed client connections, for /connz. Slow consumers have a ring of
+// their own, so that the records of a reconnect storm do not replace theirs before an operator has
+// seen them.
 type closedConns struct {
 	reasons [closeCount]atomic.Int64 // clients closed since the start
 
-	mu       sync.Mutex // guards what follows
-	rest     ring
-	slow     ring
-	subjects int // in all records
+	mu            sync.Mutex // guards what follows
+	other         ring
+	slow          ring
+	subscriptions int // in all records
 }
 
-// ring holds the last records; once it is full the oldest goes.
+// ring holds the latest records.
 type ring struct {
-	max  int
-	next int // the oldest, if full
-	all  []*closedConn
+	max     int
+	next    int // index of the oldest record, if the ring is full
+	records []*closedConn
 }
 
-// closedConn is one closed client connection. It is never changed.
+// closedConn is the record of a closed client connection. It does not change.
 type closedConn struct {
 	row connRow
-	// subs are its subscriptions, sorted; nil if the memory for them was used up.
+	// subs are its subscriptions, sorted; nil if there are too many in all records.
 	subs []SubDetail
 }
 
 const (
-	// maxClosedSlow is how many slow consumers are kept apart, but half of all records at most.
+	// maxClosedSlow bounds the records of slow consumers; so does half the number of all records.
 	maxClosedSlow = 256
-	// maxClosedSubjects bounds the subscriptions that all records hold: some
-	// 20 MB. Beyond it a record has only their number.
-	maxClosedSubjects = 100_000
+	// maxClosedSubscriptions bounds the subscriptions in all records, some 20 MB. Beyond it a
+	// record has only their number.
+	maxClosedSubscriptions = 100_000
 )
 
-// slowConsumerLimits are the settings whose limit makes a slow consumer, by the
-// reason to close it.
+// slowConsumerLimits are the settings that limit slow consumers, by the reason to close one that
+// exceeds them.
 var slowConsumerLimits = map[closeReason]string{
 	closeSlowPending:  "max_pending",
 	closeSlowDeadline: "write_deadline",
 	closeSlowTotal:    "max_pending_total",
 }
 
-// ofSlowConsumer reports whether r is a reason to close a slow consumer.
+// ofSlowConsumer reports whether r is the reason of a slow consumer.
 func (r closeReason) ofSlowConsumer() bool { return slowConsumerLimits[r] != "" }
 
-// limit sets how many records are kept in all.
-func (z *closedConns) limit(most int) {
+// limit sets the number of records.
+func (z *closedConns) limit(n int) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	most = max(most, 0)
-	z.slow.max = min(maxClosedSlow, most/2)
-	z.rest.max = most - z.slow.max
+	n = max(n, 0)
+	z.slow.max = min(maxClosedSlow, n/2)
+	z.other.max = n - z.slow.max
 }
 
-// file remembers a client. A slow one that makes room for another joins the rest.
-func (z *closedConns) file(rec *closedConn) {
+// add adds a record. The oldest slow consumer, if its ring is full, moves to the other records.
+func (z *closedConns) add(rec *closedConn) {
 	z.reasons[rec.row.reason].Add(1)
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.subjects+len(rec.subs) > maxClosedSubjects {
+	if z.subscriptions+len(rec.subs) > maxClosedSubscriptions {
 		rec = &closedConn{row: rec.row}
 	}
-	z.subjects += len(rec.subs)
+	z.subscriptions += len(rec.subs)
 	if rec.row.reason.ofSlowConsumer() {
 		rec = z.slow.put(rec)
 	}
 	if rec != nil {
-		rec = z.rest.put(rec)
+		rec = z.other.put(rec)
 	}
 	if rec != nil {
-		z.subjects -= len(rec.subs)
+		z.subscriptions -= len(rec.subs)
 	}
 }
 
-// put adds a record and returns the one that had to go, if any.
-func (r *ring) put(rec *closedConn) (gone *closedConn) {
+// put adds a record and returns the oldest one if there is no room for it, else nil.
+func (r *ring) put(rec *closedConn) (dropped *closedConn) {
 	switch {
 	case r.max == 0:
 		return rec
-	case len(r.all) < r.max:
-		r.all = append(r.all, rec)
+	case len(r.records) < r.max:
+		r.records = append(r.records, rec)
 		return nil
 	}
-	gone = r.all[r.next]
-	r.all[r.next] = rec
+	dropped = r.records[r.next]
+	r.records[r.next] = rec
 	r.next = (r.next + 1) % r.max
-	return gone
+	return dropped
 }
 
-// records returns what is remembered, in no order.
+// records returns all records, in no order.
 func (z *closedConns) records() []*closedConn {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	return append(append(make([]*closedConn, 0, len(z.rest.all)+len(z.slow.all)), z.rest.all...), z.slow.all...)
+	return slices.Concat(z.other.records, z.slow.records)
 }
 
-// byName returns how many clients were closed, by the name of the reason.
+// byName returns how many clients were closed since the start, by the name of the reason.
 func (z *closedConns) byName() map[string]int64 {
 	sums := make(map[string]int64, len(z.reasons))
 	for r := closeClient; r < closeCount; r++ {
@@ -110,5 +111,5 @@ func (z *closedConns) byName() map[string]int64 {
 	return sums
 }
 
-// count returns how many clients were closed for a reason.
+// count returns how many clients were closed for a reason since the start.
 func (z *closedConns) count(r closeReason) int64 { return z.reasons[r].Load() }

@@ -26,7 +26,7 @@ func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 	t.Parallel()
 	var z closedConns
 	z.limit(10)
-	record := func(cid uint64, r closeReason) { z.file(&closedConn{row: connRow{cid: cid, reason: r}}) }
+	record := func(cid uint64, r closeReason) { z.add(&closedConn{row: connRow{cid: cid, reason: r}}) }
 	for cid := range uint64(3) {
 		record(cid, closeSlowPending)
 	}
@@ -49,16 +49,16 @@ func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
 	var z closedConns
 	z.limit(100)
 	for range 50 {
-		z.file(&closedConn{row: connRow{reason: closeClient}, subs: make([]SubDetail, maxClosedSubjects/10)})
+		z.add(&closedConn{row: connRow{reason: closeClient}, subs: make([]SubDetail, maxClosedSubscriptions/10)})
 	}
-	if z.subjects > maxClosedSubjects || z.subjects == 0 {
-		t.Errorf("got %d", z.subjects)
+	if z.subscriptions > maxClosedSubscriptions || z.subscriptions == 0 {
+		t.Errorf("got %d", z.subscriptions)
 	}
 	for range 100 {
-		z.file(&closedConn{row: connRow{reason: closeClient}})
+		z.add(&closedConn{row: connRow{reason: closeClient}})
 	}
-	if z.subjects != 0 {
-		t.Errorf("%d subjects are counted, but none are held", z.subjects)
+	if z.subscriptions != 0 {
+		t.Errorf("%d subjects are counted, but none are held", z.subscriptions)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"gnatsd/server/internal/monitor"
 )
 
-// Connz is the page /connz: clients, one window of them.
+// Connz is the page /connz: a window of the clients.
 type Connz struct {
 	ID         string      `json:"server_id"`
 	Now        time.Time   `json:"now"`
@@ -28,8 +28,9 @@ func (z *Connz) encode() ([]byte, error) {
 	return monitor.EncodeList(&page, "connections", z.Conns)
 }
 
-// ConnInfo is one client on the page /connz. Counts are from the server's point
-// of view. The fields down to Subs are those of gnatsd 1.4, in its order.
+// ConnInfo is one client on the page /connz. In and Out are seen from the server: InMsgs is the
+// number of messages that the client sent. The fields down to Subs are those of gnatsd 1.4, in its
+// order.
 type ConnInfo struct {
 	Cid            uint64     `json:"cid"`
 	IP             string     `json:"ip"`
@@ -58,39 +59,38 @@ type ConnInfo struct {
 	SubsDetail     []SubDetail `json:"subscriptions_list_detail,omitempty"`
 	Kind           string      `json:"kind"`                      // always Client
 	Type           string      `json:"type"`                      // always nats
-	PendingSubject string      `json:"pending_subject,omitempty"` // of most queued bytes
-	PendingFor     string      `json:"pending_for,omitempty"`     // age of the queue, a Go duration
+	PendingSubject string      `json:"pending_subject,omitempty"` // subject of most queued bytes
+	PendingFor     string      `json:"pending_for,omitempty"`     // how long bytes have been queued, a Go duration
 }
 
-// ConnState says which clients [Server.Connz] lists.
+// ConnState is which clients [Server.Connz] lists.
 type ConnState int
 
 // States of clients.
 const (
 	ConnOpen   ConnState = iota // connected
-	ConnClosed                  // gone, as far as remembered
+	ConnClosed                  // the last MaxClosedClients that were closed
 	ConnAll                     // both
 )
 
-// ConnzOptions say what [Server.Connz] is to list, and how.
+// ConnzOptions are the parameters of [Server.Connz].
 type ConnzOptions struct {
-	Sort                SortOpt // "" is ByCid
-	Username            bool    // with the user names
-	Subscriptions       bool    // with the subjects
-	SubscriptionsDetail bool    // with the subscriptions and their counts
-	Offset              int
-	Limit               int    // 0 or less = 1024
-	CID                 uint64 // list only this client; 0 = all
+	Sort                SortOpt // "" = ByCid
+	Username            bool    // include the user names
+	Subscriptions       bool    // include the subjects
+	SubscriptionsDetail bool    // include the subscriptions with their counts
+	Offset              int     // of the window; negative = 0
+	Limit               int     // clients in the window; 0 or less = 1024
+	CID                 uint64  // list only this client; 0 = all
 	State               ConnState
-	// Search lists only clients with this text in cid, address, name, user, language or
-	// version; "" lists all.
+	// Search lists only clients with this text, in any case, in cid, address, name, user, language
+	// or version; "" lists all.
 	Search string
-	// Reason lists only closed clients whose reason begins like this; "" lists all.
+	// Reason lists only closed clients whose reason has this prefix, in any case; "" lists all.
 	Reason string
 }
 
-// Connz returns the page /connz. Nil options are fine. The error says what is
-// wrong with the options.
+// Connz returns the page /connz. opts may be nil. The error reports invalid options.
 func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 	o := ConnzOptions{}
 	if opts != nil {
@@ -108,7 +108,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 	} else {
 		rows = s.connRows(o.State)
 		z.Total = len(rows)
-		rows, z.Limit, z.Total = choose(rows, &o, z.Limit, z.Total)
+		rows, z.Limit, z.Total = filterRows(rows, &o, z.Limit, z.Total)
 		sortRowsBy(order, rows, z.Now)
 		rows = windowOf(rows, z.Offset, z.Limit)
 	}
@@ -124,14 +124,14 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 	return z, nil
 }
 
-// inOrder reports whether the page is a window of all clients that are
-// connected, in the order of their cids: what most tools ask for.
+// inOrder reports whether the options ask for a window of all connected clients in the order of
+// their cids, as most tools do.
 func (o *ConnzOptions) inOrder() bool {
 	return o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
 }
 
-// rowsInOrder copies a window of the clients that are connected, in the order of
-// their cids, without looking into the others. It also returns how many there are.
+// rowsInOrder returns rows for a window of the connected clients, in the order of their cids,
+// without locking the other clients, and the number of all.
 func (s *Server) rowsInOrder(offset, limit int) (rows []*connRow, total int) {
 	clients := s.clients.all()
 	var y monitor.Yielder
@@ -146,7 +146,7 @@ func (s *Server) rowsInOrder(offset, limit int) (rows []*connRow, total int) {
 	return rows, len(clients)
 }
 
-// connRows copies all clients in a state. One that ends meanwhile is there once.
+// connRows returns rows for all clients in a state. A client that closes meanwhile is listed once.
 func (s *Server) connRows(state ConnState) []*connRow {
 	var rows []*connRow
 	if state != ConnClosed {
@@ -162,22 +162,22 @@ func (s *Server) connRows(state ConnState) []*connRow {
 		return rows
 	}
 	records := s.closed.records()
-	gone := make(map[uint64]bool, len(records))
+	closed := make(map[uint64]bool, len(records))
 	for _, rec := range records {
-		gone[rec.row.cid] = true
+		closed[rec.row.cid] = true
 	}
-	rows = slices.DeleteFunc(rows, func(r *connRow) bool { return gone[r.cid] })
+	rows = slices.DeleteFunc(rows, func(r *connRow) bool { return closed[r.cid] })
 	for _, rec := range records {
 		r := rec.row
-		r.subscription = rec.subs
+		r.subscriptions = rec.subs
 		rows = append(rows, &r)
 	}
 	return rows
 }
 
-// choose keeps the rows that cid, search and reason ask for. As in gnatsd 1.x, a
-// cid does not change the total; search and reason do.
-func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
+// filterRows returns the rows that cid, search and reason select, with the limit and total of the
+// page. As in gnatsd 1.x a cid does not change the total; search and reason do.
+func filterRows(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
 	if o.CID != 0 {
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return r.cid != o.CID })
 		return rows, 1, total
@@ -188,7 +188,7 @@ func choose(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int
 		total = len(rows)
 	}
 	if o.Reason != "" {
-		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.endedFor(o.Reason) })
+		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.closedFor(o.Reason) })
 		total = len(rows)
 	}
 	return rows, limit, total

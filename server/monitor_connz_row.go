@@ -9,33 +9,31 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// This file is what /connz and the memory of closed clients keep of one client.
-
-// connRow is what is copied of a client to sort and to show it.
+// connRow is a copy of the fields of a client that /connz and records of closed clients need.
 type connRow struct {
-	c            *client // nil for one that is gone
-	cid          uint64
-	host         string
-	port         int
-	start        time.Time
-	active       time.Time
-	stop         time.Time // zero while it is connected
-	reason       closeReason
-	rtt          time.Duration // 0 = unknown
-	inMsgs       int64
-	inBytes      int64
-	out          netio.Stats
-	subs         int
-	name         string
-	lang         string
-	version      string
-	user         string
-	tlsVersion   uint16
-	tlsCipher    uint16
-	subscription []SubDetail // if asked for
+	c             *client // nil for a closed one
+	cid           uint64
+	host          string
+	port          int
+	start         time.Time
+	active        time.Time
+	stop          time.Time // zero while it is connected
+	reason        closeReason
+	rtt           time.Duration // 0 = unknown
+	inMsgs        int64
+	inBytes       int64
+	out           netio.Stats
+	subs          int
+	name          string
+	lang          string
+	version       string
+	user          string
+	tlsVersion    uint16
+	tlsCipher     uint16
+	subscriptions []SubDetail // if the page includes them
 }
 
-// row copies a client. It takes its two locks one after the other, each for a
+// row returns the row of a client. It locks first the write queue, then the connection, each for a
 // few fields.
 func (c *client) row() *connRow {
 	r := &connRow{
@@ -52,21 +50,22 @@ func (c *client) row() *connRow {
 	return r
 }
 
-// recordClosed remembers the client, which has ended for reason, and the subscriptions it had.
-func (c *client) recordClosed(reason closeReason, had map[string]*subscription) {
+// recordClosed adds the client, which was closed for reason, and the subscriptions that it had to
+// the records of closed connections.
+func (c *client) recordClosed(reason closeReason, subs map[string]*subscription) {
 	row := c.row()
-	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, len(had)
-	if lag := c.slowStats.Load(); lag != nil && reason.ofSlowConsumer() {
-		row.out = *lag
+	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, len(subs)
+	if stats := c.slowStats.Load(); stats != nil && reason.ofSlowConsumer() {
+		row.out = *stats
 	}
 	rec := &closedConn{row: *row}
-	if len(had) <= maxClosedSubjects {
-		rec.subs = details(had)
+	if len(subs) <= maxClosedSubscriptions {
+		rec.subs = details(subs)
 	}
-	c.srv.closed.file(rec)
+	c.srv.closed.add(rec)
 }
 
-// idle is how long ago the client did something that matters.
+// idle returns how long the client has been idle at now, or was when it closed.
 func (r *connRow) idle(now time.Time) time.Duration {
 	if !r.stop.IsZero() {
 		now = r.stop
@@ -74,7 +73,7 @@ func (r *connRow) idle(now time.Time) time.Duration {
 	return now.Sub(r.active)
 }
 
-// uptime is how long the client has been, or was, connected.
+// uptime returns how long the client has been connected at now, or was when it closed.
 func (r *connRow) uptime(now time.Time) time.Duration {
 	if !r.stop.IsZero() {
 		now = r.stop
@@ -82,8 +81,8 @@ func (r *connRow) uptime(now time.Time) time.Duration {
 	return now.Sub(r.start)
 }
 
-// contains reports whether text, in lower case, is in one of the fields that
-// identify a client.
+// contains reports whether one of the fields that identify a client contains text, in any case.
+// text is in lower case.
 func (r *connRow) contains(text string) bool {
 	for _, field := range []string{r.name, r.host + ":" + strconv.Itoa(r.port), strconv.FormatUint(r.cid, 10), r.user, r.lang, r.version} {
 		if strings.Contains(strings.ToLower(field), text) {
@@ -93,11 +92,10 @@ func (r *connRow) contains(text string) bool {
 	return false
 }
 
-// endedFor reports whether the client is gone for a reason that begins like
-// this, in any case.
-func (r *connRow) endedFor(reason string) bool {
+// closedFor reports whether the client was closed for a reason with a prefix, in any case.
+func (r *connRow) closedFor(prefix string) bool {
 	name := r.reason.String()
-	return !r.stop.IsZero() && len(name) >= len(reason) && strings.EqualFold(name[:len(reason)], reason)
+	return !r.stop.IsZero() && len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // info returns the row as the page shows it.
@@ -127,9 +125,9 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 	}
 	switch {
 	case opts.SubscriptionsDetail:
-		i.SubsDetail = r.subscription
+		i.SubsDetail = r.subscriptions
 	case opts.Subscriptions:
-		for _, sub := range r.subscription {
+		for _, sub := range r.subscriptions {
 			i.Subs = append(i.Subs, sub.Subject)
 		}
 	}

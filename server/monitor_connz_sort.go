@@ -10,9 +10,9 @@ import (
 	"gnatsd/server/internal/monitor"
 )
 
-// This file is the orders in which /connz lists clients.
+// This file has the sort orders of /connz.
 
-// sortRowsBy sorts rows by order and, where that makes no difference, by cid.
+// sortRowsBy sorts rows by order, and those that are equal in it by cid.
 func sortRowsBy(order rowOrder, rows []*connRow, now time.Time) {
 	var y monitor.Yielder
 	slices.SortFunc(rows, func(a, b *connRow) int {
@@ -21,11 +21,11 @@ func sortRowsBy(order rowOrder, rows []*connRow, now time.Time) {
 	})
 }
 
-// SortOpt is the order of the page /connz.
+// SortOpt is a sort order of the page /connz.
 type SortOpt string
 
-// Orders of the page /connz. All but ByCid, ByStart, ByUptime and ByReason put the
-// largest first; "to" and "from" are seen from the client.
+// Sort orders of the page /connz. ByCid, ByStart, ByUptime and ByReason are ascending, the others
+// descending. "to" and "from" refer to the client.
 const (
 	ByCid      SortOpt = "cid"
 	ByStart    SortOpt = "start"
@@ -39,18 +39,17 @@ const (
 	ByIdle     SortOpt = "idle"
 	ByUptime   SortOpt = "uptime"
 	ByRTT      SortOpt = "rtt"
-	ByStop     SortOpt = "stop"   // of clients that are gone
-	ByReason   SortOpt = "reason" // of clients that are gone
+	ByStop     SortOpt = "stop"   // of closed clients only
+	ByReason   SortOpt = "reason" // of closed clients only
 )
 
 // rowOrder compares two rows; now is the time of the page.
 type rowOrder func(a, b *connRow, now time.Time) int
 
-// sortRow is one order: its name, whether it is for closed connections only,
-// and the comparison.
+// sortRow is one sort order.
 type sortRow struct {
 	opt    SortOpt
-	closed bool
+	closed bool // for closed clients only
 	order  rowOrder
 }
 
@@ -73,17 +72,18 @@ var sortRows = []sortRow{
 	}},
 }
 
-// byNumber orders by a number, the largest first.
-func byNumber(of func(*connRow) int64) rowOrder {
-	return func(a, b *connRow, _ time.Time) int { return cmp.Compare(of(b), of(a)) }
+// byNumber returns the descending order of a number.
+func byNumber(number func(*connRow) int64) rowOrder {
+	return func(a, b *connRow, _ time.Time) int { return cmp.Compare(number(b), number(a)) }
 }
 
-// IsValid reports whether there is such an order. The empty one is ByCid.
+// IsValid reports whether o is a known sort order or empty, which means ByCid.
 func (o SortOpt) IsValid() bool {
 	return o == "" || slices.ContainsFunc(sortRows, func(r sortRow) bool { return r.opt == o })
 }
 
-// sortOrder returns the comparison of an order for clients in a state.
+// sortOrder returns the comparison for opt. It returns an error if opt is unknown, or cannot be
+// used for clients in that state.
 func sortOrder(opt SortOpt, state ConnState) (rowOrder, error) {
 	if opt == "" {
 		opt = ByCid

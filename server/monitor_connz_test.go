@@ -146,7 +146,7 @@ func FuzzConnzQuery(f *testing.F) {
 		f.Fatal(err)
 	}
 	for cid := range uint64(5) {
-		s.closed.file(&closedConn{row: connRow{cid: cid, reason: closeClient, stop: time.Now()}})
+		s.closed.add(&closedConn{row: connRow{cid: cid, reason: closeClient, stop: time.Now()}})
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		w := httptest.NewRecorder()

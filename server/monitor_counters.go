@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// counters are the sums over all connections since the server started.
+// counters count over all connections since the server started.
 type counters struct {
 	inMsgs, inBytes   atomic.Int64
 	outMsgs, outBytes atomic.Int64
 	slowConsumers     atomic.Int64
 	slowRoutes        atomic.Int64             // of slowConsumers
-	slowBy            [closeCount]atomic.Int64 // by reason
-	lostHeaders       atomic.Int64             // messages to 1.x servers that had headers
-	connections       atomic.Uint64            // accepted, refused ones included
+	slowBy            [closeCount]atomic.Int64 // slowConsumers by reason
+	lostHeaders       atomic.Int64             // messages sent to 1.x servers without their headers
+	connections       atomic.Uint64            // of clients, accepted and rejected
 	reloads           reloads
 }
 
-// reloads says what became of attempts to reload.
+// reloads counts reloads by outcome.
 type reloads struct {
 	done, failed atomic.Int64
 	lastFailed   atomic.Bool
-	last         atomic.Int64 // UnixNano of the end of the last one; 0 = there was none
+	last         atomic.Int64 // UnixNano of the end of the last one; 0 = none
 }
 
-// ended notes the end of a reload.
-func (r *reloads) ended(err error) {
+// count counts a reload that ended with err.
+func (r *reloads) count(err error) {
 	r.lastFailed.Store(err != nil)
 	r.last.Store(time.Now().UnixNano())
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 	"net"
 )
 
-// This file says whether the server works: what /healthz answers, and the
-// self-check that the service manager's watchdog depends on.
+// This file checks whether the server works: for /healthz, and for the watchdog of the service
+// manager.
 
-// health returns why no clients should be sent here, "" if they may.
+// health returns why the server is not healthy: it does not accept clients, or fewer than routes
+// routes are up. It returns "" if it is.
 func (s *Server) health(routes int) string {
 	switch {
 	case s.ended():
@@ -25,15 +26,14 @@ func (s *Server) health(routes int) string {
 	return ""
 }
 
-// selfCheck is a connection of the server to itself, in memory. It is served
-// like every connection but for the socket, takes no file descriptor, does not
-// count as a client, and knows only PING.
+// selfCheck is a connection of the server to itself, in memory. It has a reader and a write queue
+// like every connection, but no file descriptor, is not counted as a client, and answers only PING.
 type selfCheck struct {
 	conn
 	peer net.Conn // the other end
 }
 
-// newSelfCheck opens a self-check. The caller must call end.
+// newSelfCheck opens a self-check. The caller must call end when it is done.
 func newSelfCheck(s *Server) *selfCheck {
 	here, there := net.Pipe()
 	p := &selfCheck{peer: there}
@@ -65,7 +65,7 @@ func (p *selfCheck) describePeer() string { return "watchdog" }
 // label implements operator.
 func (p *selfCheck) label() string { return "Watchdog" }
 
-// answers reports whether a PING is answered. It waits for as long as that takes.
+// answers reports whether a PING is answered. It has no timeout.
 func (p *selfCheck) answers() bool {
 	if _, err := io.WriteString(p.peer, "PING\r\n"); err != nil {
 		return false
@@ -75,8 +75,8 @@ func (p *selfCheck) answers() bool {
 	return err == nil && string(answer) == answerPong
 }
 
-// healthy reports whether the server's locks can be taken and p is answered. If
-// the server hangs so does healthy.
+// healthy reports whether the server's locks can be taken and it answers p. If the server hangs, so
+// does healthy.
 func (s *Server) healthy(p *selfCheck) bool {
 	s.Addr()
 	s.NumClients()
@@ -84,7 +84,7 @@ func (s *Server) healthy(p *selfCheck) bool {
 	return p.answers() && !s.ended()
 }
 
-// startWatchdog sends the service manager watchdog keepalives, if it wants any.
+// startWatchdog starts to send watchdog keepalives to the service manager, if it expects them.
 func (s *Server) startWatchdog() {
 	if !s.notify.WantsWatchdog() {
 		return

@@ -10,29 +10,28 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// This file is the table of metrics: a metric is a row. Those that begin with
-// varz, connz, routez, subsz and healthz are named, and are gauges, as the
-// exporter for NATS makes them of the numbers on the page of that name. The
-// others are our own.
+// This file is the table of metrics: a metric is a row. Those that begin with varz, connz, routez,
+// subsz and healthz have the names that prometheus-nats-exporter makes from the pages, and like
+// there all of them are gauges. The others are our own.
 //
-// There are series for the server, for each route and for each address of the
-// mesh, but none for single clients, which choose their number and names: of
-// them there are sums, and /connz has each.
+// There are series for the server, for each route and for each address of the mesh, but none for
+// single clients, whose number and names are not bounded: metrics are sums over them, and /connz
+// lists them.
 
-// metrics returns all metrics as they are now.
+// metrics returns all metrics.
 func (s *Server) metrics() []monitor.Metric {
 	z := s.scrape()
 	return slices.Concat(z.varzMetrics(), z.connzMetrics(), z.routezMetrics(), z.subszMetrics(), z.trafficMetrics(), z.meshMetrics(), z.stateMetrics())
 }
 
-// scrape is what one request for /metrics is answered from.
+// scrape is the data that the metrics of one request are made from.
 type scrape struct {
 	s       *Server
 	varz    *Varz
 	conns   connTotals
 	table   *SublistStats
 	routes  []routeState
-	targets []targetState // that lead to other servers, each address once
+	targets []targetState // of other servers, each address once
 }
 
 func (s *Server) scrape() *scrape {
@@ -82,7 +81,7 @@ func (z *scrape) varzMetrics() []monitor.Metric {
 		monitor.Gauge("varz_connections", "Number of connected clients.", v.Connections),
 		monitor.Gauge("varz_total_connections", "Number of client connections accepted since the start, rejected ones included.", v.TotalConns),
 		monitor.Gauge("varz_routes", "Number of routes.", v.Routes),
-		monitor.Gauge("varz_remotes", "Number of other servers there are routes to.", v.Remotes),
+		monitor.Gauge("varz_remotes", "Number of servers that this server has routes to.", v.Remotes),
 		monitor.Gauge("varz_in_msgs", "Number of messages received since the start.", v.InMsgs),
 		monitor.Gauge("varz_in_bytes", "Number of message bytes received since the start.", v.InBytes),
 		monitor.Gauge("varz_out_msgs", "Number of messages sent since the start.", v.OutMsgs),
@@ -112,13 +111,13 @@ func (z *scrape) connzMetrics() []monitor.Metric {
 		monitor.Gauge("connz_out_msgs", "Number of messages sent to the connected clients.", n.outMsgs),
 		monitor.Gauge("connz_out_bytes", "Number of message bytes sent to the connected clients.", n.outBytes),
 		monitor.Gauge("connz_pending_bytes", "Number of bytes queued for the connected clients.", n.pending),
-		monitor.Gauge("connz_pending_bytes_max", "Number of bytes queued for the client that has most.", n.pendingMost),
-		monitor.Gauge("connz_pending_seconds_max", "Age of the oldest queue of a client in seconds.", n.pendingFor.Seconds()),
-		monitor.Gauge("connz_lagging", "Number of clients that have bytes queued.", n.lagging),
+		monitor.Gauge("connz_pending_bytes_max", "Largest number of bytes queued for a client.", n.pendingMost),
+		monitor.Gauge("connz_pending_seconds_max", "Longest time that a client has had bytes queued, in seconds.", n.pendingFor.Seconds()),
+		monitor.Gauge("connz_lagging", "Number of clients with queued bytes.", n.lagging),
 	}
 }
 
-// ofRoutes is a metric of every route.
+// ofRoutes returns a metric with a sample for each route.
 func (z *scrape) ofRoutes(name, help string, value func(*routeState) float64) monitor.Metric {
 	m := monitor.Metric{Name: name, Help: help, Labels: []string{"rid", "remote_id", "ip"}}
 	for i := range z.routes {
@@ -147,8 +146,8 @@ func (z *scrape) subszMetrics() []monitor.Metric {
 	return []monitor.Metric{
 		monitor.Gauge("subsz_num_subscriptions", "Number of subscriptions in the routing table, those of other servers included.", z.table.NumSubs),
 		monitor.Gauge("subsz_num_cache", "Number of cached match results.", z.table.NumCache),
-		monitor.Gauge("subsz_num_inserts", "Number of subscriptions made since the start.", z.table.NumInserts),
-		monitor.Gauge("subsz_num_removes", "Number of subscriptions ended since the start.", z.table.NumRemoves),
+		monitor.Gauge("subsz_num_inserts", "Number of subscriptions added since the start.", z.table.NumInserts),
+		monitor.Gauge("subsz_num_removes", "Number of subscriptions removed since the start.", z.table.NumRemoves),
 		monitor.Gauge("subsz_num_matches", "Number of subjects matched since the start.", z.table.NumMatches),
 		monitor.Gauge("subsz_cache_hit_rate", "Ratio of matches answered by the cache, 0 to 1.", z.table.CacheHitRate),
 		monitor.Gauge("subsz_max_fanout", "Maximum number of receivers of a cached match result.", z.table.MaxFanout),
@@ -165,18 +164,18 @@ func (z *scrape) trafficMetrics() []monitor.Metric {
 	for reason, n := range z.s.closed.byName() {
 		closed.Samples = append(closed.Samples, monitor.Sample{Value: float64(n), Labels: []string{reason}})
 	}
-	latency := monitor.Metric{Name: "delivery_latency_seconds", Help: "Time from reading a message until the socket of a receiver accepted it, for a sample of all messages.", Labels: []string{"to"}}
+	latency := monitor.Metric{Name: "delivery_latency_seconds", Help: "Time from reading a message to writing it to the socket of a receiver, for a sample of messages.", Labels: []string{"to"}}
 	latency.Samples = []monitor.Sample{z.s.latency.clients.sample("client"), z.s.latency.routes.sample("route")}
 	return []monitor.Metric{slow, closed, latency}
 }
 
-// sample returns the histogram of the deliveries to a kind of connection.
+// sample returns the histogram of deliveries to a kind of connection.
 func (l *latencies) sample(to string) monitor.Sample {
 	count, sum, upTo := l.read()
 	return monitor.Sample{Labels: []string{to}, Histogram: &monitor.Histogram{Count: count, Sum: sum.Seconds(), UpTo: upTo}}
 }
 
-// ofTargets is a metric of every address that there should be a route to.
+// ofTargets returns a metric with a sample for each address that should be connected.
 func (z *scrape) ofTargets(name, help string, value func(*targetState) float64) monitor.Metric {
 	m := monitor.Metric{Name: name, Help: help, Labels: []string{"url", "configured"}}
 	for i := range z.targets {
@@ -202,7 +201,7 @@ func (z *scrape) meshMetrics() []monitor.Metric {
 	}
 }
 
-// stateMetrics are about the state of the server and its configuration.
+// stateMetrics returns metrics about the state of the server and its configuration.
 func (z *scrape) stateMetrics() []monitor.Metric {
 	expiry := monitor.Metric{Name: "tls_certificate_expiry_timestamp_seconds", Help: "Time when the certificate in use expires, in seconds since the Unix epoch.", Labels: []string{"port"}}
 	for port, config := range map[string]*tls.Config{"client": z.s.policy.Load().tls.Current(), "cluster": z.s.cluster.policy.Load().tls.Current()} {
@@ -216,7 +215,7 @@ func (z *scrape) stateMetrics() []monitor.Metric {
 		{Value: float64(n.failed.Load()), Labels: []string{"failed"}},
 	}}
 	return []monitor.Metric{
-		monitor.Gauge("healthz_status", "Whether the server accepts clients, 1 or 0: what /healthz answers.", monitor.Bool(z.s.health(0) == "")),
+		monitor.Gauge("healthz_status", "Whether the server is healthy, as /healthz reports it, 1 or 0.", monitor.Bool(z.s.health(0) == "")),
 		monitor.Gauge("lame_duck_mode", "Whether the server is in lame duck mode, 1 or 0.", monitor.Bool(z.varz.LameDuck)),
 		expiry,
 		reloads,
@@ -226,7 +225,7 @@ func (z *scrape) stateMetrics() []monitor.Metric {
 	}
 }
 
-// connTotals are sums over the clients that are connected.
+// connTotals are sums over the connected clients.
 type connTotals struct {
 	clients           int
 	subscriptions     int
@@ -238,8 +237,7 @@ type connTotals struct {
 	pendingFor        time.Duration // of the client that lags longest
 }
 
-// connTotals adds up the clients. It takes each one's locks for a moment, as
-// /connz does, but keeps nothing of them.
+// connTotals returns the sums over the connected clients. It locks them one after the other.
 func (s *Server) connTotals() (sum connTotals) {
 	var y monitor.Yielder
 	for _, c := range s.clients.all() {

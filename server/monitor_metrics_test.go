@@ -144,8 +144,8 @@ func TestMetricsHaveTheStateOfTheServer(t *testing.T) {
 		p.Do(fmt.Sprintf("PUB flood.one %d", len(payload)), payload)
 	}
 	eventually(t, "the slow consumer is filed", func() bool { return s.closed.count(closeSlowPending) == 1 })
-	s.counters.reloads.ended(nil)
-	s.counters.reloads.ended(errors.New("refused"))
+	s.counters.reloads.count(nil)
+	s.counters.reloads.count(errors.New("refused"))
 	s.lameDuck.Store(true)
 	g := *s.policy.Load()
 	g.tls = tlsfiles.NewHolder(config, tlsfiles.Clients)

@@ -8,12 +8,12 @@ import (
 	"gnatsd/server/internal/monitor"
 )
 
-// This file is the table of monitoring pages, and what they have in common.
+// This file has the table of monitoring pages, and what they have in common.
 //
-// Pages are snapshots. Nothing here holds a lock for longer than it takes to
-// copy a few fields, and large pages yield to messages while they are made.
+// Pages are snapshots. No lock is held for longer than it takes to copy a few fields, and large
+// pages yield to messages while they are made.
 
-// monitorPages returns the pages that package monitor does not make itself.
+// monitorPages returns the pages other than those that package monitor makes itself.
 func (s *Server) monitorPages() []monitor.Page {
 	return []monitor.Page{
 		{Path: "/varz", Decode: pageOf(varzOptions, s.Varz)},
@@ -26,7 +26,8 @@ func (s *Server) monitorPages() []monitor.Page {
 // encoder is a page that can be encoded.
 type encoder interface{ encode() ([]byte, error) }
 
-// pageOf returns [monitor.Page.Decode] of a page that is made of options.
+// pageOf returns the [monitor.Page.Decode] of a page: options decodes the parameters, page makes
+// the page.
 func pageOf[O any, P encoder](options func(*monitor.Params) *O, page func(*O) (P, error)) func(*monitor.Params) func() ([]byte, error) {
 	return func(p *monitor.Params) func() ([]byte, error) {
 		o := options(p)
@@ -40,12 +41,11 @@ func pageOf[O any, P encoder](options func(*monitor.Params) *O, page func(*O) (P
 	}
 }
 
-// defaultPage is how many entries a page of /connz and /subsz has unless the
-// request sets a limit.
+// defaultPage is the default number of entries on a page of /connz and /subsz.
 const defaultPage = 1024
 
-// window returns offset and limit as they are applied: not negative, and with a
-// limit.
+// window returns the offset and limit to apply: an offset of at least 0, and the default limit if
+// there is none.
 func window(offset, limit int) (int, int) {
 	if limit <= 0 {
 		limit = defaultPage
@@ -53,8 +53,8 @@ func window(offset, limit int) (int, int) {
 	return max(offset, 0), limit
 }
 
-// windowOf returns what a window shows of all. It never adds offset and limit,
-// whose sum may be too large for an int.
+// windowOf returns the part of all in a window. It never adds offset and limit, whose sum may
+// overflow.
 func windowOf[T any](all []T, offset, limit int) []T {
 	if offset >= len(all) {
 		return nil
@@ -63,14 +63,13 @@ func windowOf[T any](all []T, offset, limit int) []T {
 	return all[:min(limit, len(all))]
 }
 
-// units are those of spanText, largest first. A year has 365 days.
+// units are the units of spanText, largest first. A year has 365 days.
 var units = []struct {
 	letter  byte
 	seconds int64
 }{{'y', 365 * 24 * 3600}, {'d', 24 * 3600}, {'h', 3600}, {'m', 60}, {'s', 1}}
 
-// spanText returns a duration as uptime and idle are shown: 4d3h2m5s, from the first
-// unit that is not zero.
+// spanText formats an uptime or idle time, such as 4d3h2m5s, from the first unit that is not zero.
 func spanText(d time.Duration) string {
 	left := max(0, int64(d/time.Second))
 	var b strings.Builder
@@ -85,8 +84,8 @@ func spanText(d time.Duration) string {
 	return b.String()
 }
 
-// rttText returns a round-trip time as pages show it: to the millisecond, or to
-// the microsecond if it is less; "" if it is unknown.
+// rttText formats a round-trip time: to the millisecond, or to the microsecond if it is less than
+// one; "" if it is unknown.
 func rttText(d time.Duration) string {
 	switch {
 	case d <= 0:

@@ -18,23 +18,23 @@ type Routez struct {
 	Expected   []RouteTarget      `json:"expected,omitempty"`
 }
 
-// RouteTarget is an address that this server should have a route to.
+// RouteTarget is an address that should be connected by a route.
 type RouteTarget struct {
 	URL          string     `json:"url"` // without password
 	IsConfigured bool       `json:"is_configured"`
-	RemoteID     string     `json:"remote_id,omitempty"` // server it leads to, if known
+	RemoteID     string     `json:"remote_id,omitempty"` // of the server at the address, if known
 	Connected    bool       `json:"connected"`
-	Self         bool       `json:"self,omitempty"`       // it leads to this server
-	Failures     int        `json:"failures,omitempty"`   // attempts in a row that led nowhere
+	Self         bool       `json:"self,omitempty"`       // it is an address of this server
+	Failures     int        `json:"failures,omitempty"`   // failed attempts in a row
 	LastError    string     `json:"last_error,omitempty"` // of the last of them
-	Next         *time.Time `json:"next,omitempty"`       // attempt, if one is planned
+	Next         *time.Time `json:"next,omitempty"`       // time of the next attempt, if there is one
 }
 
 func (z *Routez) encode() ([]byte, error) { return monitor.Encode(z) }
 
-// RoutezOptions say what [Server.Routez] is to list.
+// RoutezOptions are the parameters of [Server.Routez].
 type RoutezOptions struct {
-	Subscriptions bool // the subjects that each route wants
+	Subscriptions bool // include the subjects that each route is subscribed to
 }
 
 // routezOptions decodes the parameters of /routez.
@@ -50,8 +50,8 @@ type RouteInfo struct {
 	IsConfigured bool               `json:"is_configured"`
 	IP           string             `json:"ip"`
 	Port         int                `json:"port"`
-	Import       *SubjectPermission `json:"import,omitempty"` // of the remote
-	Export       *SubjectPermission `json:"export,omitempty"` // of the remote
+	Import       *SubjectPermission `json:"import,omitempty"` // of the remote server
+	Export       *SubjectPermission `json:"export,omitempty"` // of the remote server
 	Pending      int                `json:"pending_size"`
 	InMsgs       int64              `json:"in_msgs"`
 	OutMsgs      int64              `json:"out_msgs"`
@@ -67,11 +67,11 @@ type RouteInfo struct {
 	RTT                string    `json:"rtt,omitempty"`
 	Uptime             string    `json:"uptime"`
 	Idle               string    `json:"idle"`
-	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // changes queued for it
-	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages sent without them
+	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // changes of interest queued for it
+	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages sent without their headers
 }
 
-// Routez returns the page /routez. Nil options are fine.
+// Routez returns the page /routez. opts may be nil. The error is always nil.
 func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 	o := s.options()
 	z := &Routez{
@@ -91,7 +91,7 @@ func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 	return z, nil
 }
 
-// routeTargets returns what should be connected, and how far that is.
+// routeTargets returns the addresses that should be connected.
 func (s *Server) routeTargets() []RouteTarget {
 	if s.cluster == nil {
 		return nil
@@ -109,7 +109,7 @@ func (s *Server) routeTargets() []RouteTarget {
 	return list
 }
 
-// routeInfos returns the routes that are up, with the subjects they want if subs
+// routeInfos returns the registered routes, with the subjects that they are subscribed to if subs
 // is set.
 func (s *Server) routeInfos(subs bool) []*RouteInfo {
 	now := time.Now()
@@ -136,8 +136,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 	}
 }
 
-// shownPermission returns one side of permissions as the page shows it, nil if
-// it says nothing.
+// shownPermission returns one direction of permissions as the page shows it.
 func shownPermission(p *peerPermission) *SubjectPermission {
 	if p == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"gnatsd/sublist"
 )
 
-// Subsz is the page /subsz: the routing table in numbers and, if asked for, a
+// Subsz is the page /subsz: statistics of the routing table and, if [SubszOptions] include it, a
 // window of the clients' subscriptions.
 type Subsz struct {
 	*SublistStats
@@ -40,7 +40,7 @@ func (z *Subsz) encode() ([]byte, error) {
 	return monitor.EncodeList(&page, "subscriptions_list", z.Subs)
 }
 
-// SublistStats are the numbers of the routing table, routes included.
+// SublistStats are statistics of the routing table, which includes subscriptions of routes.
 type SublistStats struct {
 	NumSubs      uint32  `json:"num_subscriptions"`
 	NumCache     uint32  `json:"num_cache"`
@@ -58,16 +58,16 @@ type SubDetail struct {
 	Queue   string `json:"qgroup,omitempty"`
 	Sid     string `json:"sid"`
 	Msgs    int64  `json:"msgs"`          // delivered
-	Max     int64  `json:"max,omitempty"` // ends after so many; 0 = never
+	Max     int64  `json:"max,omitempty"` // limit of Msgs set by UNSUB; 0 = none
 	Cid     uint64 `json:"cid"`
 }
 
-// SubszOptions say what [Server.Subsz] is to list.
+// SubszOptions are the parameters of [Server.Subsz].
 type SubszOptions struct {
-	Offset        int
-	Limit         int    // 0 or less = 1024
-	Subscriptions bool   // list subscriptions
-	Test          string // only those that a message on this subject reaches; "" = all
+	Offset        int    // of the window; negative = 0
+	Limit         int    // subscriptions in the window; 0 or less = 1024
+	Subscriptions bool   // include the list
+	Test          string // list only subscriptions that match this subject; "" = all
 }
 
 // subszOptions decodes the parameters of /subsz.
@@ -84,7 +84,7 @@ func (sub *subscription) detail() SubDetail {
 	return SubDetail{Subject: sub.subject, Queue: sub.queue, Sid: sub.sid, Msgs: msgs, Max: limit, Cid: sub.conn.id}
 }
 
-// details returns subscriptions in the order of compareSubs.
+// details returns the subscriptions, sorted by compareSubs.
 func details(subs map[string]*subscription) []SubDetail {
 	list := make([]SubDetail, 0, len(subs))
 	for _, sub := range subs {
@@ -94,14 +94,14 @@ func details(subs map[string]*subscription) []SubDetail {
 	return list
 }
 
-// compareSubs orders subscriptions by client and sid; numbers come in their order.
+// compareSubs compares subscriptions by client, then by sid; sids that are numbers by their value.
 func compareSubs(a, b SubDetail) int {
 	return cmp.Or(cmp.Compare(a.Cid, b.Cid), cmp.Compare(len(a.Sid), len(b.Sid)), cmp.Compare(a.Sid, b.Sid))
 }
 
-// maxSubsCopy is how many subscriptions are copied under a connection's lock,
-// which takes some 0.2 ms. Those of a larger connection are found in the routing
-// table instead, whose locks are held for one entry at a time.
+// maxSubsCopy is how many subscriptions are copied under the lock of a connection, which takes some
+// 0.2 ms. Those of a larger connection are copied from the routing table, under locks that are held
+// for one entry at a time.
 const maxSubsCopy = 2000
 
 // subDetails returns the subscriptions of the client; ok is false if they are
@@ -126,7 +126,7 @@ func (s *Server) addSubscriptions(rows []*connRow) {
 	for _, r := range rows {
 		y.Step()
 		if r.c == nil {
-			continue // gone: they are remembered with it
+			continue // closed: its record has them
 		}
 		list, ok := r.c.subDetails()
 		if !ok {
@@ -134,24 +134,23 @@ func (s *Server) addSubscriptions(rows []*connRow) {
 			continue
 		}
 		slices.SortFunc(list, compareSubs)
-		r.subscription = list
+		r.subscriptions = list
 	}
 	if len(large) == 0 {
 		return
 	}
 	s.subs.All(func(e sublist.Entry[*subscription]) bool {
 		if r := large[e.Value.conn]; r != nil {
-			r.subscription = append(r.subscription, e.Value.detail())
+			r.subscriptions = append(r.subscriptions, e.Value.detail())
 		}
 		return true
 	})
 	for _, r := range large {
-		slices.SortFunc(r.subscription, compareSubs)
+		slices.SortFunc(r.subscriptions, compareSubs)
 	}
 }
 
-// Subsz returns the page /subsz. Nil options are fine. The error says what is
-// wrong with the options.
+// Subsz returns the page /subsz. opts may be nil. The error reports invalid options.
 func (s *Server) Subsz(opts *SubszOptions) (*Subsz, error) {
 	o := SubszOptions{}
 	if opts != nil {
@@ -187,7 +186,7 @@ func (s *Server) sublistStats() *SublistStats {
 	}
 }
 
-// matching returns the clients' subscriptions that a message on subject reaches.
+// matching returns the clients' subscriptions that match a subject.
 func (s *Server) matching(subject string) []SubDetail {
 	var list []SubDetail
 	res := s.subs.Match([]byte(subject))
@@ -208,8 +207,8 @@ func (s *Server) matching(subject string) []SubDetail {
 	return list
 }
 
-// subsWindow returns a window of all clients' subscriptions, ordered by client.
-// Clients before the window are passed over without looking into them.
+// subsWindow returns a window of the subscriptions of all clients, sorted by compareSubs. Of
+// clients before the window only the number of subscriptions is read.
 func (s *Server) subsWindow(offset, limit int) []SubDetail {
 	clients := s.clients.all()
 	slices.SortFunc(clients, func(a, b *client) int { return cmp.Compare(a.id, b.id) })
@@ -229,7 +228,7 @@ func (s *Server) subsWindow(offset, limit int) []SubDetail {
 	s.addSubscriptions(rows)
 	var list []SubDetail
 	for _, r := range rows {
-		list = append(list, r.subscription...)
+		list = append(list, r.subscriptions...)
 	}
 	return windowOf(list, offset, limit)
 }

@@ -8,9 +8,9 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// Varz is the page /varz: what the server is, how it is set and what it did.
-// The fields down to ConfigLoadTime are those of gnatsd 1.4, in its order; what
-// follows came with later servers, or is our own.
+// Varz is the page /varz: identity, settings and counters of the server. The fields down to
+// ConfigLoadTime are those of gnatsd 1.4, in its order; those that follow are of later servers, or
+// our own.
 type Varz struct {
 	*Info    `json:"-"`
 	*Options `json:"-"` // without secrets
@@ -75,8 +75,8 @@ type Varz struct {
 
 func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
 
-// SlowConsumerStats says how many connections were closed as slow consumers,
-// by kind. This server has no gateways and leaf nodes.
+// SlowConsumerStats are the numbers of connections closed as slow consumers, by kind. Gateways and
+// Leafs are always 0: this server has none.
 type SlowConsumerStats struct {
 	Clients  int64 `json:"clients"`
 	Routes   int64 `json:"routes"`
@@ -84,12 +84,12 @@ type SlowConsumerStats struct {
 	Leafs    int64 `json:"leafs"`
 }
 
-// VarzOptions is empty: the page has no parameters.
+// VarzOptions are the parameters of [Server.Varz]. There are none.
 type VarzOptions struct{}
 
 func varzOptions(*monitor.Params) *VarzOptions { return nil }
 
-// Varz returns the page /varz. Nil options are fine.
+// Varz returns the page /varz. The options may be nil. The error is always nil.
 func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	info, o := s.info.Load().info, s.options()
 	v := &Varz{Info: info, Options: o.withoutSecrets()}
@@ -97,7 +97,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
 	if addr := s.ClusterAddr(); addr != nil {
-		v.Cluster.Port = addr.Port // the setting may leave it to the system
+		v.Cluster.Port = addr.Port // differs from the setting if that is RandomPort
 	}
 	v.ServerName = s.name()
 	v.TLSCertNotAfter = tlsfiles.NotAfter(s.policy.Load().tls.Current())
@@ -105,7 +105,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	return v, nil
 }
 
-// identify fills in what INFO says too.
+// identify sets the fields that INFO has, too.
 func (v *Varz) identify(info *Info) {
 	v.ID, v.Version, v.Proto = info.ID, info.Version, info.Proto
 	v.GitCommit, v.GoVersion = info.GitCommit, info.GoVersion
@@ -114,7 +114,7 @@ func (v *Varz) identify(info *Info) {
 	v.ConnectURLs = info.ConnectURLs
 }
 
-// configure fills in settings.
+// configure sets the settings.
 func (v *Varz) configure(info *Info, o *Options) {
 	v.Addr, v.HTTPHost, v.HTTPBasePath = o.Host, o.HTTPHost, o.HTTPBasePath
 	v.MaxConn, v.MaxSubs = o.MaxConn, o.MaxSubs
@@ -126,13 +126,13 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.Cluster = v.Options.Cluster
 }
 
-// count fills in what changes by itself.
+// count sets counters and state.
 func (s *Server) count(v *Varz) {
 	n := &s.counters
 	v.Start, v.Now = s.start.UTC(), time.Now().UTC()
 	v.Uptime = spanText(v.Now.Sub(v.Start))
 	v.ConfigLoadTime = s.ConfigTime().UTC()
-	v.CPU, v.Mem, _ = s.usage.Usage() // zero where the system does not say
+	v.CPU, v.Mem, _ = s.usage.Usage() // zero if the operating system does not report them
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
@@ -148,8 +148,7 @@ func (s *Server) count(v *Varz) {
 	v.LameDuck = s.lameDuck.Load()
 }
 
-// monitorPorts returns the ports of the settings; one that was left to the
-// system is the real one.
+// monitorPorts returns the monitoring ports: those of the settings, or the real one for RandomPort.
 func (s *Server) monitorPorts(o *Options) (http, https int) {
 	http, https = o.HTTPPort, o.HTTPSPort
 	if http >= 0 && https >= 0 {
@@ -163,7 +162,7 @@ func (s *Server) monitorPorts(o *Options) (http, https int) {
 	return http, https
 }
 
-// withoutSecrets returns a copy of the settings that anybody may see.
+// withoutSecrets returns a copy of the settings without secrets.
 func (o *Options) withoutSecrets() *Options {
 	c := *o
 	c.Users, c.Username, c.Password, c.Authorization = nil, "", "", ""

@@ -2,13 +2,12 @@ package server
 
 import "bytes"
 
-// This file frames one operation: it finds where an operation in a buffer
-// ends, what its verb is and where its arguments stand. It keeps no state,
-// does no I/O and allocates nothing; what an operation means is decided by the
-// role of the connection (client.go, route.go).
+// This file is the parser: it finds the end of the operation at the start of a buffer, its verb and
+// its arguments. It has no state, does no I/O and allocates nothing. The role of the connection
+// acts on the operation (client.go, route.go).
 //
-// A publisher mostly repeats its control line. Operations with equal lines that follow each other
-// are one operation with a count, for all verbs that carry a payload.
+// Publishers often repeat a control line. Consecutive operations with equal lines are returned as
+// one operation with a count, for all verbs with a payload.
 
 // verb names an operation of the protocol.
 type verb uint8
@@ -30,17 +29,17 @@ const (
 	verbCount
 )
 
-// argForm is how the rest of a verb's line is read.
+// argForm is the form of the arguments of a verb.
 type argForm uint8
 
 const (
-	argsJunk  argForm = iota // ignored up to the line end, however long
-	argsText                 // one text, blank before it optional
-	argsWords                // words, a blank before them required
-	argsError                // one text, blank before it required
+	argsIgnored argForm = iota // anything up to the line end, of any length
+	argsText                   // one text, which may follow the verb without a blank
+	argsSplit                  // arguments separated by blanks, after a blank
+	argsError                  // one text, after a blank
 )
 
-// role is the kind of peer a connection has. It is a bit set in tables.
+// role is the kind of peer of a connection. In tables it is a bit set.
 type role uint8
 
 const (
@@ -48,32 +47,30 @@ const (
 	roleRoute
 )
 
-// verbRow describes one verb: how it is written, who may send it, how its
-// arguments are split and whether a payload follows, with headers in front of it
-// or without.
+// verbRow describes one verb.
 type verbRow struct {
 	name    string // upper case
-	from    role
+	from    role   // roles that may send it
 	form    argForm
-	min     int // words
-	max     int // words
-	payload bool
-	headers bool
+	min     int  // arguments
+	max     int  // arguments
+	payload bool // a payload follows
+	headers bool // the payload begins with headers
 }
 
 var verbRows = [verbCount]verbRow{
 	verbConnect: {name: "CONNECT", from: roleClient | roleRoute, form: argsText},
 	verbErr:     {name: "-ERR", from: roleClient | roleRoute, form: argsError},
-	verbHmsg:    {name: "HMSG", from: roleRoute, form: argsWords, min: 4, max: 5, payload: true, headers: true},
-	verbHpub:    {name: "HPUB", from: roleClient, form: argsWords, min: 3, max: 4, payload: true, headers: true},
+	verbHmsg:    {name: "HMSG", from: roleRoute, form: argsSplit, min: 4, max: 5, payload: true, headers: true},
+	verbHpub:    {name: "HPUB", from: roleClient, form: argsSplit, min: 3, max: 4, payload: true, headers: true},
 	verbInfo:    {name: "INFO", from: roleClient | roleRoute, form: argsText},
-	verbMsg:     {name: "MSG", from: roleRoute, form: argsWords, min: 3, max: 4, payload: true},
-	verbOK:      {name: "+OK", from: roleClient | roleRoute, form: argsJunk},
-	verbPing:    {name: "PING", from: roleClient | roleRoute, form: argsJunk},
-	verbPong:    {name: "PONG", from: roleClient | roleRoute, form: argsJunk},
-	verbPub:     {name: "PUB", from: roleClient, form: argsWords, min: 2, max: 3, payload: true},
-	verbSub:     {name: "SUB", from: roleClient | roleRoute, form: argsWords, min: 2, max: 3},
-	verbUnsub:   {name: "UNSUB", from: roleClient | roleRoute, form: argsWords, min: 1, max: 2},
+	verbMsg:     {name: "MSG", from: roleRoute, form: argsSplit, min: 3, max: 4, payload: true},
+	verbOK:      {name: "+OK", from: roleClient | roleRoute, form: argsIgnored},
+	verbPing:    {name: "PING", from: roleClient | roleRoute, form: argsIgnored},
+	verbPong:    {name: "PONG", from: roleClient | roleRoute, form: argsIgnored},
+	verbPub:     {name: "PUB", from: roleClient, form: argsSplit, min: 2, max: 3, payload: true},
+	verbSub:     {name: "SUB", from: roleClient | roleRoute, form: argsSplit, min: 2, max: 3},
+	verbUnsub:   {name: "UNSUB", from: roleClient | roleRoute, form: argsSplit, min: 1, max: 2},
 }
 
 // verbByLetters finds a verb by its first two letters, which are unique.
@@ -89,7 +86,7 @@ func indexVerbs() (index [1024]verb) {
 	return index
 }
 
-// frameError says why bytes are not an operation. Each closes the connection.
+// frameError is why bytes are not an operation. Each closes the connection.
 type frameError uint8
 
 const (
@@ -97,82 +94,79 @@ const (
 	frameUnknown              // no such verb for this role, or a payload without its line end
 	frameArgs                 // the verb is known, its arguments are wrong
 	frameSize                 // the size of a payload or of its headers is not a number
-	frameHeader               // headers that are none, or larger than the whole payload
+	frameHeader               // malformed headers, or headers that are larger than the payload
 	frameLineLimit            // arguments longer than the limit
 	framePayload              // payload larger than the limit
 )
 
-// maxSizeDigits bounds the text of a payload size: nine digits hold every size
-// that fits 32 bits, and cannot overflow an int.
+// maxSizeDigits bounds the digits of a payload size: with nine the size cannot overflow 32 bits.
 const maxSizeDigits = 9
 
-// maxWords is the largest number of words any verb takes, plus one to notice
-// one too many.
-const maxWords = 6
+// maxArgs is the largest number of arguments of any verb, and one more to detect too many.
+const maxArgs = 6
 
-// frameLimits are what the framing of one connection depends on.
+// frameLimits are what the framing of a connection depends on.
 type frameLimits struct {
 	role    role
 	line    int  // bytes of arguments
 	payload int  // bytes; negative = unlimited
-	single  bool // operations are framed one by one: each is answered or traced
+	single  bool // no counts: each operation is answered or traced
 }
 
-// maxCount bounds how many equal operations are framed as one.
+// maxCount bounds the count of an operation.
 const maxCount = 512
 
-// op is one framed operation. Its slices point into the buffer it was framed
-// from and are valid until that buffer is used again.
+// op is an operation. Its slices point into the buffer that it was parsed from, and are valid until
+// the buffer is used again.
 type op struct {
-	verb    verb
-	args    []byte           // argument text without its line end
-	word    [maxWords][]byte // args split at blanks
-	words   int
-	size    int    // of the payload, headers included
-	header  int    // bytes of headers in front of the payload; 0 = none
-	payload []byte // headers and payload with its CRLF, so len(payload) == size+2
+	verb     verb
+	args     []byte          // text of the arguments, without the line end
+	arg      [maxArgs][]byte // args split at blanks
+	argCount int
+	size     int    // bytes of the payload, headers included
+	header   int    // bytes of headers at the beginning of the payload; 0 = none
+	payload  []byte // with headers and CRLF: len(payload) == size+2
 
 	line  []byte // the whole control line, if a payload follows it
-	count int    // operations with this line, one after the other; 1 without a payload
+	count int    // number of consecutive operations with this line; 1 without a payload
 }
 
-// stride is how many bytes one of several equal operations takes.
+// stride returns the bytes that one of several equal operations takes.
 func (o *op) stride() int { return len(o.line) + len(o.payload) }
 
-// tail returns the end of the line from the reply on, or from its sizes if there is none, if that
-// is just as it would be written again: nil if not.
+// tail returns the end of the line that begins with the reply, or with the sizes if there is no
+// reply. It returns nil if the broker would write it in another form.
 func (o *op) tail(reply []byte) []byte {
-	first := o.words - 1
+	first := o.argCount - 1
 	if o.header > 0 {
 		first--
 	}
 	if len(reply) > 0 {
 		first--
 	}
-	at := cap(o.line) - cap(o.word[first])
-	for i := first; i < o.words; i++ {
-		w := o.word[i]
-		if from := cap(o.line) - cap(w); i > first && (o.line[from-1] != ' ' || from-1 != cap(o.line)-cap(o.word[i-1])+len(o.word[i-1])) {
+	at := cap(o.line) - cap(o.arg[first])
+	for i := first; i < o.argCount; i++ {
+		w := o.arg[i]
+		if from := cap(o.line) - cap(w); i > first && (o.line[from-1] != ' ' || from-1 != cap(o.line)-cap(o.arg[i-1])+len(o.arg[i-1])) {
 			return nil
 		}
-		if i >= o.words-1 || o.header > 0 && i == o.words-2 {
+		if i >= o.argCount-1 || o.header > 0 && i == o.argCount-2 {
 			if w[0] == '0' && len(w) > 1 {
 				return nil
 			}
 		}
 	}
-	last := o.word[o.words-1]
+	last := o.arg[o.argCount-1]
 	if end := cap(o.line) - cap(last) + len(last); string(o.line[end:]) != "\r\n" {
 		return nil
 	}
 	return o.line[at:]
 }
 
-// next frames the operation at the start of buf. It returns how many bytes the
-// operation takes; 0 means it is cut short, and want is then the number of
-// bytes that buf must hold at least before it is worth trying again (len(buf)+1
-// if unknown). keep, if not 0, says that only the first keep bytes of an
-// incomplete operation matter and the others may be dropped.
+// next parses the operation at the start of buf. It returns how many bytes the operation takes. 0
+// means that it is incomplete: want is then the number of bytes that buf must have before the next
+// try (len(buf)+1 if unknown). If keep is not 0, only the first keep bytes of an incomplete
+// operation matter, and the caller may drop the others.
 func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError) {
 	o.count = 1
 	v, err := l.verbOf(buf)
@@ -181,10 +175,10 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 	}
 	row := &verbRows[v]
 	o.verb = v
-	o.words = 0
+	o.argCount = 0
 	at := len(row.name)
 	eol := bytes.IndexByte(buf[at:], '\n')
-	if row.form == argsJunk {
+	if row.form == argsIgnored {
 		if eol < 0 {
 			return 0, at + 1, at, frameOK
 		}
@@ -196,7 +190,7 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 		end = at + eol
 	}
 	if eol == 0 && row.form != argsText {
-		return 0, 0, 0, frameUnknown // the blank after the keyword is missing
+		return 0, 0, 0, frameUnknown // no blank after the verb
 	}
 	start, err := l.argStart(row, buf[at:end])
 	if err != frameOK {
@@ -214,7 +208,7 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 		return 0, len(buf) + 1, 0, frameOK
 	}
 	end++ // past the LF
-	if row.form != argsWords {
+	if row.form != argsSplit {
 		return end, 0, 0, frameOK
 	}
 	if err := o.split(row); err != frameOK {
@@ -226,9 +220,8 @@ func (l *frameLimits) next(buf []byte, o *op) (n, want, keep int, err frameError
 	return l.framePayload(buf, end, o)
 }
 
-// verbOf recognizes the verb at the start of buf. Without an error, verbNone
-// means that buf is too short to tell. A verb that this role may not send is
-// unknown to it.
+// verbOf returns the verb at the start of buf, verbNone if buf is too short for it. A verb that the
+// role may not send is an error, like an unknown one.
 func (l *frameLimits) verbOf(buf []byte) (verb, frameError) {
 	if len(buf) < 2 {
 		if len(buf) == 1 && !opensVerb(buf[0]) {
@@ -271,7 +264,7 @@ func upper(b byte) byte {
 
 func isBlank(b byte) bool { return b == ' ' || b == '\t' }
 
-// argStart returns where the arguments begin in what follows a keyword.
+// argStart returns where the arguments begin in rest, which follows the verb.
 func (l *frameLimits) argStart(row *verbRow, rest []byte) (int, frameError) {
 	i := 0
 	for i < len(rest) && isBlank(rest[i]) {
@@ -286,9 +279,8 @@ func (l *frameLimits) argStart(row *verbRow, rest []byte) (int, frameError) {
 	return i, frameOK
 }
 
-// split cuts the arguments at blanks. A stray CR separates too, except where a
-// payload follows: there it would become part of a subject that is handed on,
-// so it is refused.
+// split splits the arguments at blanks. A stray CR separates them, too, except where a payload
+// follows: there it is an error, so that no other server or client is sent it.
 func (o *op) split(row *verbRow) frameError {
 	args := o.args
 	n, from := 0, -1
@@ -305,39 +297,39 @@ func (o *op) split(row *verbRow) frameError {
 			if row.payload {
 				return frameArgs
 			}
-		default: // other control bytes are part of a word
+		default: // other control bytes are part of an argument
 			if from < 0 {
 				from = i
 			}
 			continue
 		}
 		if from >= 0 {
-			if n == maxWords {
+			if n == maxArgs {
 				return frameArgs
 			}
-			o.word[n] = args[from:i]
+			o.arg[n] = args[from:i]
 			n++
 			from = -1
 		}
 	}
 	if from >= 0 {
-		if n == maxWords {
+		if n == maxArgs {
 			return frameArgs
 		}
-		o.word[n] = args[from:]
+		o.arg[n] = args[from:]
 		n++
 	}
-	o.words = n
+	o.argCount = n
 	if n < row.min || n > row.max {
 		return frameArgs
 	}
 	return frameOK
 }
 
-// framePayload completes an operation whose line ends at at and whose last
-// word is the size of the payload that follows.
+// framePayload completes an operation whose line ends at at, and whose last argument is the size of
+// the payload that follows.
 func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int, err frameError) {
-	size, err := payloadSize(o.word[o.words-1])
+	size, err := payloadSize(o.arg[o.argCount-1])
 	if err != frameOK {
 		return 0, 0, 0, err
 	}
@@ -346,7 +338,7 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 	}
 	o.size, o.header = size, 0
 	if verbRows[o.verb].headers {
-		if o.header, err = headerSize(o.word[o.words-2], size); err != frameOK {
+		if o.header, err = headerSize(o.arg[o.argCount-2], size); err != frameOK {
 			return 0, 0, 0, err
 		}
 	}
@@ -358,8 +350,8 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 	return n, want, 0, err
 }
 
-// repeat counts the operations in buf that follow the one at its start, which is complete, and
-// repeat its line. It returns how many bytes all take together.
+// repeat adds to the count of the operation at the start of buf, which is complete, those that
+// follow it with an equal line. It returns the bytes that all of them take.
 func (o *op) repeat(buf []byte) int {
 	n, k := o.stride(), len(o.line)
 	end := n
@@ -377,7 +369,7 @@ func (o *op) repeat(buf []byte) int {
 	return end
 }
 
-// takePayload takes the payload that begins at at, and its line end.
+// takePayload takes the payload that begins at at, and the CRLF behind it.
 func (o *op) takePayload(buf []byte, at int) (n, want int, err frameError) {
 	end := at + o.size
 	if len(buf) >= end+2 {
@@ -396,8 +388,8 @@ func (o *op) takePayload(buf []byte, at int) (n, want int, err frameError) {
 	return 0, end + 2, frameOK
 }
 
-// payloadSize reads a decimal size. More digits than any limit allows are a
-// payload that is too large, whatever their value.
+// payloadSize parses a decimal size. A number with more than maxSizeDigits is too large, even with
+// leading zeros.
 func payloadSize(text []byte) (int, frameError) {
 	n := 0
 	for _, b := range text {
@@ -414,15 +406,14 @@ func payloadSize(text []byte) (int, frameError) {
 	return n, frameOK
 }
 
-// How a block of headers begins and ends. In between it is the business of the
-// clients: a status, and lines of a name and a value.
+// Beginning and end of a block of headers. The broker does not parse what is between them: a
+// status, and lines with a name and a value.
 const (
 	headerStart = "NATS/1.0"
 	headerEnd   = "\r\n\r\n"
 )
 
-// headerSize reads the size of the headers in front of a payload; size is that
-// of both together.
+// headerSize parses the size of the headers of a payload of size bytes, headers included.
 func headerSize(text []byte, size int) (int, frameError) {
 	n, err := payloadSize(text)
 	switch {
@@ -434,8 +425,8 @@ func headerSize(text []byte, size int) (int, frameError) {
 	return n, frameOK
 }
 
-// isHeader reports whether b, which is long enough, is a block of headers: behind
-// its version comes a status or the end of the line.
+// isHeader reports whether b, which is long enough, is a block of headers: a status or the line end
+// follows the version.
 func isHeader(b []byte) bool {
 	next := b[len(headerStart)]
 	return string(b[:len(headerStart)]) == headerStart && (next == ' ' || next == '\r') &&

@@ -24,10 +24,10 @@ func TestEveryVerbHasItsRow(t *testing.T) {
 			t.Errorf("%s and %s begin alike", row.name, other)
 		}
 		seen[at] = row.name
-		if row.form == argsWords && (row.min < 1 || row.max < row.min || row.max > maxWords) {
+		if row.form == argsSplit && (row.min < 1 || row.max < row.min || row.max > maxArgs) {
 			t.Errorf("%s takes %d to %d words", row.name, row.min, row.max)
 		}
-		if row.form == argsWords && parserNames[v] == "" {
+		if row.form == argsSplit && parserNames[v] == "" {
 			t.Errorf("errors of %s have no name in the log", row.name)
 		}
 	}
@@ -57,8 +57,8 @@ func TestEveryEndHasItsRow(t *testing.T) {
 func event(o *op) string {
 	var b strings.Builder
 	b.WriteString(verbRows[o.verb].name)
-	if row := &verbRows[o.verb]; row.form == argsWords {
-		for _, w := range o.word[:o.words] {
+	if row := &verbRows[o.verb]; row.form == argsSplit {
+		for _, w := range o.arg[:o.argCount] {
 			fmt.Fprintf(&b, " %q", w)
 		}
 		if row.payload {
@@ -67,7 +67,7 @@ func event(o *op) string {
 		if row.headers {
 			fmt.Fprintf(&b, " %d", o.header)
 		}
-	} else if row.form != argsJunk {
+	} else if row.form != argsIgnored {
 		fmt.Fprintf(&b, " %q", o.args)
 	}
 	return b.String()
@@ -133,7 +133,7 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 		row := &verbRows[v]
 		line = line[len(row.name):]
 		stream = rest
-		if row.form == argsJunk {
+		if row.form == argsIgnored {
 			events = append(events, row.name)
 			continue
 		}
@@ -149,7 +149,7 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 		if len(args) > l.line {
 			return append(events, fmt.Sprintf("error %d", frameLineLimit))
 		}
-		if row.form != argsWords {
+		if row.form != argsSplit {
 			events = append(events, fmt.Sprintf("%s %q", row.name, args))
 			continue
 		}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Ports are the URLs at which a Server listens, one per address if it listens at all addresses of
-// the machine. The ports file holds them as JSON.
+// Ports are the URLs of the listeners of a Server. A listener on all interfaces has one for each
+// address of the machine. The ports file has them as JSON.
 type Ports struct {
 	Nats       []string `json:"nats,omitempty"`       // clients, scheme nats or tls
 	Monitoring []string `json:"monitoring,omitempty"` // scheme http or https
@@ -17,8 +17,8 @@ type Ports struct {
 	Profile    []string `json:"profile,omitempty"`    // scheme http
 }
 
-// PortsInfo waits at most maxWait until all listeners are open, and returns where they are; nil if
-// they are not.
+// PortsInfo waits at most maxWait until all listeners are open, and returns their URLs. It returns
+// nil after a timeout.
 func (s *Server) PortsInfo(maxWait time.Duration) *Ports {
 	if !s.ReadyForConnections(maxWait) {
 		return nil
@@ -27,7 +27,7 @@ func (s *Server) PortsInfo(maxWait time.Duration) *Ports {
 	return &ports
 }
 
-// ports are the URLs of the listeners that are open.
+// ports returns the URLs of the open listeners.
 func (s *Server) ports() Ports {
 	var ports Ports
 	o := s.options()
@@ -43,14 +43,14 @@ func (s *Server) ports() Ports {
 	} {
 		urls, err := portURLs(l.scheme, l.addr, net.InterfaceAddrs)
 		if err != nil {
-			s.Errorf("Ports not complete: %v", err)
+			s.Errorf("Ports are incomplete: %v", err)
 		}
 		*l.urls = urls
 	}
 	return ports
 }
 
-// clientScheme is the scheme of a URL for clients, or routes.
+// clientScheme returns the scheme of a URL for clients or routes.
 func clientScheme(tls bool) string {
 	if tls {
 		return "tls"
@@ -58,7 +58,7 @@ func clientScheme(tls bool) string {
 	return "nats"
 }
 
-// monitoringScheme is the scheme of the URL of the monitoring port.
+// monitoringScheme returns the scheme of a URL of the monitoring port.
 func monitoringScheme(o *Options) string {
 	if o.HTTPSPort != 0 {
 		return "https"
@@ -66,8 +66,8 @@ func monitoringScheme(o *Options) string {
 	return "http"
 }
 
-// portURLs lists the URLs at which a listener is reached: one, or one per address of the machine if
-// it is bound to the unspecified address. interfaceAddrs is net.InterfaceAddrs.
+// portURLs returns the URLs of a listener: one, or one for each address of the machine if it
+// listens on all interfaces. interfaceAddrs is net.InterfaceAddrs.
 func portURLs(scheme string, addr net.Addr, interfaceAddrs func() ([]net.Addr, error)) ([]string, error) {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || tcp == nil {
@@ -95,8 +95,8 @@ func portURLs(scheme string, addr net.Addr, interfaceAddrs func() ([]net.Addr, e
 	return urls, nil
 }
 
-// writePortsFile writes the ports file that the options ask for, once there are ports to write of.
-// The caller holds the reload lock.
+// writePortsFile writes the ports file if the options ask for one and the listeners are open. The
+// caller holds s.reloading.
 func (s *Server) writePortsFile() {
 	dir := s.options().PortsFileDir
 	if dir == "" || !s.listening() {

@@ -6,12 +6,12 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// The server as a process: signals, the pid file, and the service manager. How that is done on each
-// system is in package process.
+// This file connects the server to package process: signals, the pid file and the service manager.
 
-// Run runs a server as the purpose of this process, until it has stopped: under the service manager
-// of Windows if that started the process, and with notifications to systemd if that wants them.
-// Programs with another purpose use [Server.Start].
+// Run runs a server until it is shut down, for programs whose only purpose is the server: as a
+// Windows service if the service manager started the process, and with notifications to systemd if
+// it expects them. It returns the error that ended the server, nil after Shutdown. Other programs
+// use [Server.Start] or [Server.Run].
 func Run(s *Server) error {
 	s.notify = process.NewNotifier()
 	s.record = process.NewSettingsRecord()
@@ -19,7 +19,7 @@ func Run(s *Server) error {
 	return process.Run(processBroker{s})
 }
 
-// A processBroker is a Server as package process drives it.
+// processBroker is a Server as package process uses it.
 type processBroker struct{ *Server }
 
 // Reload implements process.Actions.
@@ -32,7 +32,7 @@ func (b processBroker) Reload() {
 // LameDuck implements process.Actions.
 func (b processBroker) LameDuck() { b.lameDuckMode() }
 
-// trapSignals makes the server obey the signals of the process.
+// trapSignals starts to handle the signals of the process, unless NoSigs is set.
 func (s *Server) trapSignals() {
 	if s.options().NoSigs {
 		return
@@ -49,7 +49,7 @@ func (s *Server) trapSignals() {
 	}
 }
 
-// releaseSignals gives the signals back.
+// releaseSignals stops handling signals.
 func (s *Server) releaseSignals() {
 	s.mu.Lock()
 	loop := s.signals
@@ -60,17 +60,17 @@ func (s *Server) releaseSignals() {
 	}
 }
 
-// A PidFileError says why [Server.Run] could not write the pid file. Its text belongs on standard
-// error as well as in the log.
+// A PidFileError is the error of [Server.Run] if it cannot write the pid file. gnatsd prints its
+// text on standard error as well as in the log.
 type PidFileError struct{ Err error }
 
-// Error implements error.
+// Error returns the text of gnatsd 1.x.
 func (e *PidFileError) Error() string { return fmt.Sprintf("Could not write pidfile: %v", e.Err) }
 
-// Unwrap returns the error of the system.
+// Unwrap returns the error of the operating system.
 func (e *PidFileError) Unwrap() error { return e.Err }
 
-// writePidFile writes the pid file that the options ask for.
+// writePidFile writes the pid file if the options ask for one.
 func (s *Server) writePidFile() error {
 	if err := s.files.WritePid(s.options().PidFile); err != nil {
 		failure := &PidFileError{Err: err}
@@ -87,9 +87,9 @@ func (s *Server) removeFiles() {
 	}
 }
 
-// opened makes known that all listeners are open: by the ports file and to the service manager,
-// which gets watchdog keepalives from here on.
-func (s *Server) opened() {
+// notifyOpen is called when all listeners are open. It writes the ports file, notifies the service
+// manager, and starts watchdog keepalives.
+func (s *Server) notifyOpen() {
 	if s.ended() {
 		return
 	}
@@ -98,7 +98,7 @@ func (s *Server) opened() {
 	s.logNotifyError(s.notify.Ready("Server is ready"))
 }
 
-// logNotifyError logs that a notification did not reach the service manager.
+// logNotifyError logs err, the error of a notification to the service manager, unless it is nil.
 func (s *Server) logNotifyError(err error) {
 	if err != nil {
 		s.Warnf("%v", err)

@@ -65,7 +65,7 @@ func (s *Server) Reload() error {
 	}
 	s.logNotifyError(s.notify.Reloading())
 	err := s.reload()
-	s.counters.reloads.ended(err)
+	s.counters.reloads.count(err)
 	status := "Server is ready"
 	if err != nil {
 		status = "Server is ready; the last reload failed"

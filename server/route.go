@@ -182,9 +182,9 @@ func (r *route) withdraw(id string) {
 
 // sub takes interest of the peer.
 func (r *route) sub(o *op, b *batch) closeReason {
-	subject, queue, sid := o.word[0], []byte(nil), o.word[o.words-1]
-	if o.words == 3 {
-		queue = o.word[1]
+	subject, queue, sid := o.arg[0], []byte(nil), o.arg[o.argCount-1]
+	if o.argCount == 3 {
+		queue = o.arg[1]
 	}
 	r.markActive()
 	s := newSubscription(&r.conn, subject, queue, sid)
@@ -208,10 +208,10 @@ func (r *route) sub(o *op, b *batch) closeReason {
 // many messages have been forwarded.
 func (r *route) unsub(o *op, b *batch) closeReason {
 	r.markActive()
-	if s := r.subOf(o.word[0]); s != nil {
+	if s := r.subOf(o.arg[0]); s != nil {
 		limit := int64(0)
-		if o.words == 2 {
-			limit, _ = strconv.ParseInt(string(o.word[1]), 10, 64) // no number means now
+		if o.argCount == 2 {
+			limit, _ = strconv.ParseInt(string(o.arg[1]), 10, 64) // no number means now
 		}
 		r.unsubscribeAfter(s, limit)
 	}
@@ -232,15 +232,15 @@ func (r *route) lostHeaders(n int64) {
 func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	subject, reply := o.word[0], []byte(nil)
+	subject, reply := o.arg[0], []byte(nil)
 	if !r.imported.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() {
 		return keepOpen
 	}
-	if o.words == verbRows[o.verb].max {
-		reply = o.word[2]
+	if o.argCount == verbRows[o.verb].max {
+		reply = o.arg[2]
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	b.publishRouted(subject, o.word[1], p)
+	b.publishRouted(subject, o.arg[1], p)
 	return keepOpen
 }
 

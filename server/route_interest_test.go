@@ -231,15 +231,15 @@ func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 				continue
 			}
 			queue := []byte(nil)
-			if o.words == 3 {
-				queue = o.word[1]
+			if o.argCount == 3 {
+				queue = o.arg[1]
 			}
-			sub := newSubscription(&conn{id: 1}, o.word[0], queue, o.word[o.words-1])
+			sub := newSubscription(&conn{id: 1}, o.arg[0], queue, o.arg[o.argCount-1])
 			for _, gone := range []bool{false, true} {
 				sent := appendInterest(nil, sub, gone)
 				var back op
 				n, _, _, err := route.next(sent, &back)
-				if err != frameOK || n != len(sent) || !gone && (string(back.word[0]) != sub.subject || string(back.word[1]) != sub.queue && sub.queue != "") {
+				if err != frameOK || n != len(sent) || !gone && (string(back.arg[0]) != sub.subject || string(back.arg[1]) != sub.queue && sub.queue != "") {
 					t.Fatalf("%q becomes %q on a route: %d bytes, %v", line, sent, n, err)
 				}
 			}

@@ -212,7 +212,7 @@ func (s *Server) open() error {
 	if err := s.listen(); err != nil {
 		return err
 	}
-	s.opened()
+	s.notifyOpen()
 	s.recordSettings()
 	s.watchConfig()
 	return nil
