@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -37,6 +38,13 @@ func (m *Monitor) Start(a Address) error {
 	})
 }
 
+// What the profiles of mutexes and of blocking sample once the profiling port is
+// open; without them they are empty.
+const (
+	mutexFraction = 10     // one in so many contentions
+	blockRate     = 10_000 // one event for so many nanoseconds blocked
+)
+
 // StartProfiler opens the profiling port: what `go tool pprof` asks for, under
 // /debug/pprof/. It does nothing if the port is open already, or if m is closed.
 func (m *Monitor) StartProfiler(host string, port int) error {
@@ -46,6 +54,8 @@ func (m *Monitor) StartProfiler(host string, port int) error {
 			return nil, fmt.Errorf("can't listen to the profiling port: %w", err)
 		}
 		m.config.Log.Noticef("profiling port: %d", port)
+		runtime.SetMutexProfileFraction(mutexFraction)
+		runtime.SetBlockProfileRate(blockRate)
 		mux := http.NewServeMux()
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

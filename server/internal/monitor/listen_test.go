@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // socketPath is where a test may make a Unix socket: t.TempDir may be too long.
@@ -62,6 +64,28 @@ func TestPagesAreServedOnAUnixSocket(t *testing.T) {
 	}
 	if want := "[INF] Starting http monitor on unix:" + path; !slices.Contains(m.config.Log.(*logLines).all(), want) {
 		t.Errorf("no line %q", want)
+	}
+}
+
+func TestTheProfilingPortHasProfilesOfBlocking(t *testing.T) {
+	t.Parallel()
+	m := newTest(t, Settings{}, nil)
+	if err := m.StartProfiler("127.0.0.1", -1); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	<-time.After(time.Millisecond) // blocks longer than what is sampled
+	resp, err := http.Get("http://" + m.ProfilerAddr().String() + "/debug/pprof/block?debug=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	profile, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(profile), "monitor."+t.Name()) {
+		t.Errorf("this test has blocked, and is not in the profile:\n%s", profile)
 	}
 }
 
