@@ -18,12 +18,12 @@ import (
 
 // launch is how a broker is started, besides the address it listens on.
 type launch struct {
-	path    string
-	args    []string // more flags
-	config  string   // text of a configuration file; none if empty
-	procs   int      // GOMAXPROCS of the process; 0 leaves it to the broker
-	secure  bool     // TLS, with a certificate made for this process
-	profile bool     // with a profiling port
+	path     string
+	args     []string  // more flags
+	config   string    // text of a configuration file; none if empty
+	procs    int       // GOMAXPROCS of the process; 0 leaves it to the broker
+	secure   bool      // TLS, with a certificate made for this process
+	profiles *profiles // collected through a profiling port; nil for none
 }
 
 // with adds flags.
@@ -113,7 +113,7 @@ func (p *process) certify() ([]string, error) {
 
 // openProfiler chooses the profiling port, and returns the flags that name it.
 func (p *process) openProfiler() ([]string, error) {
-	if !p.launch.profile {
+	if p.launch.profiles == nil {
 		return nil, nil
 	}
 	port, err := freePort()

@@ -51,9 +51,12 @@ type settings struct {
 	timeout  time.Duration // of one round
 	json     string        // file for the results, or none
 	chart    string        // file for a chart of them, or none
+	profile  string        // directory for profiles, or none
 	want     bool
 	list     bool
 	progress io.Writer
+
+	taken []*profiles // so far
 }
 
 func main() {
@@ -87,6 +90,7 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	timeout := fs.Duration("timeout", time.Minute, "limit for one round")
 	json := fs.String("json", "", "write every value of every round to this file")
 	chart := fs.String("chart", "", "draw the ratios to the first peer into this file, as SVG")
+	profile := fs.String("profile", "", "write profiles of the broker under test into this directory, and print their tops")
 	want := fs.Bool("want", false, "exit 1 when a ratio to the first peer misses its threshold")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -101,13 +105,17 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	s := &settings{
 		brokers: append([]string{*broker}, peers...), selected: selectScenarios(scenarios(), pattern),
 		rounds: 5, heavy: 3, duration: time.Duration(float64(800*time.Millisecond) * *scale),
-		window: int64(*window) << 20, timeout: *timeout, json: *json, chart: *chart, want: *want, list: *list, progress: out,
+		window: int64(*window) << 20, timeout: *timeout, json: *json, chart: *chart, profile: *profile,
+		want: *want, list: *list, progress: out,
 	}
 	if *short {
 		s.rounds, s.heavy, s.duration = 2, 1, s.duration/4
 	}
 	if *rounds != 0 {
 		s.rounds, s.heavy = *rounds, *rounds
+	}
+	if *profile != "" {
+		s.rounds, s.heavy = 1, 1
 	}
 	return s, s.validate(len(peers))
 }
@@ -125,6 +133,8 @@ func (s *settings) validate(peers int) error {
 		return errors.New("-rounds must be at least 1")
 	case s.chart != "" && peers == 0:
 		return errors.New("-chart draws a comparison with a peer: name one with -peer")
+	case s.profile != "" && peers > 0:
+		return errors.New("-profile looks at the broker under test alone: leave out -peer")
 	case s.want && peers == 0:
 		return errors.New("-want compares with a peer: name one with -peer")
 	}
@@ -145,6 +155,11 @@ func (s *settings) execute(out io.Writer) error {
 	signal.Notify(interrupted, os.Interrupt)
 	defer signal.Stop(interrupted)
 
+	if s.profile != "" {
+		if err := os.MkdirAll(s.profile, 0o755); err != nil {
+			return err
+		}
+	}
 	r := newReport(s.brokers)
 	for _, sc := range s.selected {
 		if err := s.compare(sc, r, interrupted); err != nil {
@@ -159,6 +174,11 @@ func (s *settings) execute(out io.Writer) error {
 	}
 	if s.chart != "" {
 		if err := r.saveChart(s.chart); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.taken {
+		if err := p.print(out); err != nil {
 			return err
 		}
 	}
@@ -182,6 +202,10 @@ func (s *settings) compare(sc scenario, r *report, interrupted <-chan os.Signal)
 	if !sc.possible() {
 		fmt.Fprintln(s.progress, "  skipped: only Linux can be asked what this measures")
 		return nil
+	}
+	if s.profile != "" {
+		sc.launch.profiles = newProfiles(s.profile, sc.name)
+		s.taken = append(s.taken, sc.launch.profiles)
 	}
 	run := sc.prepare()
 	for round := range rounds {
@@ -207,6 +231,9 @@ func (s *settings) round(l launch, run runner) (measures, string, error) {
 	}
 	defer p.stop()
 	m, err := run(newRound(p, s))
+	if err == nil && l.profiles != nil {
+		err = l.profiles.err
+	}
 	if err != nil {
 		return nil, p.version, fmt.Errorf("%w%s", err, p.lastWords())
 	}

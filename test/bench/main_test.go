@@ -185,6 +185,38 @@ func TestSmokeOfTheBrokerBuiltHere(t *testing.T) {
 	}
 	s, r := smallRun(t, "", path)
 	checkMeasured(t, s, r)
+	checkProfiles(t, path)
+}
+
+// checkProfiles wants profiles of each kind of both servers of a route, and their tops.
+func checkProfiles(t *testing.T, broker string) {
+	t.Helper()
+	s := &settings{
+		brokers: []string{broker}, rounds: 1, duration: 20 * time.Millisecond, window: 1 << 20,
+		timeout: 30 * time.Second, profile: t.TempDir(), progress: io.Discard,
+	}
+	r := newReport(s.brokers)
+	sc := scenario{name: "route/128", prepare: overRoute(fanOut(1, 128))}
+	if err := s.compare(sc, r, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, failure := range r.failures() {
+		t.Error(failure)
+	}
+	var out strings.Builder
+	if err := s.taken[0].print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []string{"route-128", "route-128-2"} {
+		for _, kind := range []string{"cpu", "heap", "mutex", "block"} {
+			if want := fmt.Sprintf("%s.%s.prof\n", filepath.Join(s.profile, server), kind); !strings.Contains(out.String(), want) {
+				t.Errorf("no profile %q in\n%s", want, out.String())
+			}
+		}
+	}
+	if got := strings.Count(out.String(), "flat%"); got != 8 {
+		t.Errorf("%d tops, want 8:\n%s", got, out.String())
+	}
 }
 
 func TestArguments(t *testing.T) {
@@ -198,6 +230,7 @@ func TestArguments(t *testing.T) {
 		{"a selection", "-run ^1-1/", ""},
 		{"a selection of nothing", "-run nothing", "matches no scenario"},
 		{"a pattern that is none", "-run (", "-run: "},
+		{"profiles are of one broker", "-profile x -peer a", "leave out -peer"},
 		{"thresholds need a peer", "-want", "name one with -peer"},
 		{"a scale of nothing", "-scale 0", "-scale must be"},
 		{"no rounds", "-rounds -1", "-rounds must be"},

@@ -48,6 +48,7 @@ type span struct {
 // collector rests in the window.
 func newSpan(broker ...*process) *span {
 	runtime.GC()
+	broker[0].launch.profiles.begin(broker)
 	return &span{broker: broker, known: true}
 }
 
@@ -86,6 +87,7 @@ func (s *span) end(n int64) measures {
 // share shares out what was used up to the latest pause among n messages (or connections, or
 // subscriptions).
 func (s *span) share(n int64) measures {
+	s.broker[0].launch.profiles.end()
 	m := measures{throughput: float64(n) / s.elapsed.Seconds()}
 	if !s.known {
 		return m

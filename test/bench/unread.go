@@ -32,11 +32,11 @@ const (
 	bufferSlack = 8
 )
 
-// How often the kernel is asked whether it holds everything, and after how long without progress it
-// never will.
+// How often the kernel is asked whether it holds everything, and after which part of the time for a
+// round, without progress, it never will.
 const (
 	askEvery   = 100 * time.Microsecond
-	stallLimit = 3 * time.Second
+	stallShare = 20
 )
 
 // unreadSource is unread for one publisher.
@@ -57,6 +57,7 @@ type unreadRound struct {
 	holders []*unreadHolder
 	members []*memberChecker // of a queue group
 	failed  chan error       // holds the first error of a publisher
+	stalled time.Duration    // without progress: something is missing
 }
 
 // unreadHolder is a subscriber while an unread scenario runs.
@@ -70,7 +71,7 @@ type unreadHolder struct {
 
 // run is a runner.
 func (u *unread) run(r *round) (measures, error) {
-	w := &unreadRound{unread: u, round: r, failed: make(chan error, 1)}
+	w := &unreadRound{unread: u, round: r, failed: make(chan error, 1), stalled: time.Until(r.deadline) / stallShare}
 	defer w.close()
 	if err := w.open(); err != nil {
 		return nil, err
@@ -224,7 +225,7 @@ func (w *unreadRound) await(progress func() (int, error)) error {
 		if n != last {
 			last, since = n, time.Now()
 		}
-		if time.Since(since) > stallLimit {
+		if time.Since(since) > w.stalled {
 			return w.explain(n)
 		}
 		select {
