@@ -166,7 +166,7 @@ type readerScratch struct {
 }
 
 func newReaderScratch(s *Server) *readerScratch {
-	return &readerScratch{batch: batch{srv: s, groupOf: map[*sublist.Set[*subscription]]uint32{}}}
+	return &readerScratch{batch: batch{srv: s, fanoutOf: map[*sublist.Set[*subscription]]uint32{}}}
 }
 
 // work acts on the operations that have been read. When it returns, everything that they cause is
@@ -217,7 +217,7 @@ func (c *conn) endWork(w *readerScratch) {
 	w.op = op{}
 	c.srv.scratch.Put(w)
 	c.flushCursor()
-	c.srv.shed()
+	c.srv.limitPending()
 	c.srv.io.BusyPoll.End()
 }
 

@@ -16,6 +16,7 @@ const (
 	closeSlowPending
 	closeSlowDeadline
 	closeSlowTotal
+	closeSlowInterest
 	closeWriteError
 	closeReadError
 	closePeerError
@@ -68,6 +69,7 @@ var closeRows = [closeCount]closeRow{
 	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)"},
 	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)"},
 	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)"},
+	closeSlowInterest:   {name: "Slow Consumer (Pending Bytes)", log: "Slow Consumer Detected: too many changes of interest are pending", level: levelError},
 	closeWriteError:     {name: "Write Error"},
 	closeReadError:      {name: "Read Error"},
 	closePeerError:      {name: "Parse Error"},

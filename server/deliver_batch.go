@@ -12,7 +12,7 @@ import (
 // by target. It belongs to the reader of one connection, which borrows it for the time that its
 // read buffer does not move.
 //
-// A message goes to a list of plain subscriptions as a whole (a [group]), as long as none of them
+// A message goes to a list of plain subscriptions as a whole (a [fanout]), as long as none of them
 // needs a look at every message, and to single subscriptions one by one (a [entry]).
 type batch struct {
 	srv  *Server
@@ -24,10 +24,10 @@ type batch struct {
 	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
 	texts []textPart
 
-	groups  []group
-	groupOf map[*sublist.Set[*subscription]]uint32
-	recent  recentResult
-	entries []entry
+	fanouts  []fanout
+	fanoutOf map[*sublist.Set[*subscription]]uint32
+	recent   recentResult
+	entries  []entry
 
 	targets   []target
 	sparse    []uint32 // by slot: index of the target, if that is really of the connection
@@ -49,7 +49,7 @@ type batch struct {
 	scratch expansion
 
 	unsorted []source
-	sources  []source // of groups, by target
+	sources  []source // of fanouts, by target
 	sorted   []entry  // by target
 }
 
@@ -71,27 +71,27 @@ type line struct {
 	stride        uint32 // from one payload to the next
 }
 
-// textLine marks a entry that is no message but text for the batch's own connection.
+// textLine marks an entry that is no message but text for the batch's own connection.
 const textLine = ^uint32(0)
 
-// claimed marks the count of a entry that its subscription has counted already.
+// claimed marks the count of an entry that its subscription has counted already.
 const claimed = 1 << 31
 
-// entry is what one subscription gets of the batch besides its groups.
+// entry is what one subscription gets of the batch besides its fanouts.
 type entry struct {
 	place
 	target uint32
 	sub    *subscription
 }
 
-// recentResult is what the message before matched, and the groups of its sets.
+// recentResult is what the message before matched, and the fanouts of its sets.
 type recentResult struct {
-	res    *sublist.Result[*subscription]
-	groups []uint32
+	res     *sublist.Result[*subscription]
+	fanouts []uint32
 }
 
-// group is a list of plain subscriptions that all get the same messages.
-type group struct {
+// fanout is a list of plain subscriptions that all get the same messages.
+type fanout struct {
 	whole   []*subscription // get all of them
 	each    []*subscription // need a look at every message
 	mixed   []*subscription // memory of whole, where it is not all there are
@@ -117,10 +117,10 @@ type textPart struct {
 	payload  int // if it is a message, else -1
 }
 
-// source is a group that a target gets by one subscription.
+// source is a fanout that a target gets by one subscription.
 type source struct {
 	target uint32
-	group  uint32
+	fanout uint32
 	sub    *subscription
 }
 
@@ -129,8 +129,8 @@ const (
 	maxCollected = 1 << 20
 	// maxEntries bounds what is collected one by one, 1 MB of memory.
 	maxEntries = 1 << 15
-	// maxGroups bounds the groups of a batch.
-	maxGroups = 512
+	// maxFanouts bounds the fanouts of a batch.
+	maxFanouts = 512
 	// maxText bounds the replies of a batch.
 	maxText = 64 << 10
 	// batchTime is how long a batch may take before it is flushed: those who unsubscribe wait
@@ -181,7 +181,7 @@ func (b *batch) unpin() {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.collected >= b.limit || len(b.entries) >= maxEntries || len(b.groups) >= maxGroups || len(b.text) >= maxText {
+	if b.collected >= b.limit || len(b.entries) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
 		return true
 	}
 	if b.steps < stepsPerLook {

@@ -27,24 +27,24 @@ func (b *batch) publish(subject []byte, p place) (n, taken uint32) {
 // the first ones, had a receiver.
 func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p place) (taken uint32) {
 	if b.recent.res != res {
-		b.recent.res, b.recent.groups = res, b.recent.groups[:0]
+		b.recent.res, b.recent.fanouts = res, b.recent.fanouts[:0]
 		for _, set := range res.Plain {
-			b.recent.groups = append(b.recent.groups, b.groupFor(set))
+			b.recent.fanouts = append(b.recent.fanouts, b.fanoutFor(set))
 		}
 	}
-	for k, i := range b.recent.groups {
-		if i == noGroup {
+	for k, i := range b.recent.fanouts {
+		if i == noFanout {
 			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))
 		} else {
-			taken = max(taken, b.toGroup(&b.groups[i], subject, p))
+			taken = max(taken, b.toFanout(&b.fanouts[i], subject, p))
 		}
 	}
 	return taken
 }
 
-// toGroup collects messages for a group of plain subscriptions. It returns how many of them, the
+// toFanout collects messages for a fanout subscriptions. It returns how many of them, the
 // first ones, had a receiver.
-func (b *batch) toGroup(g *group, subject []byte, p place) (taken uint32) {
+func (b *batch) toFanout(g *fanout, subject []byte, p place) (taken uint32) {
 	if len(g.whole) > 0 {
 		g.places = append(g.places, p)
 		g.msgs += int64(p.n)
@@ -58,32 +58,32 @@ func (b *batch) toGroup(g *group, subject []byte, p place) (taken uint32) {
 	return taken
 }
 
-// noGroup stands for a set of one subscription, which needs no group.
-const noGroup = ^uint32(0)
+// noFanout stands for a set of one subscription, which needs no fanout.
+const noFanout = ^uint32(0)
 
-// groupFor returns the group of a set.
-func (b *batch) groupFor(set *sublist.Set[*subscription]) uint32 {
+// fanoutFor returns the fanout of a set.
+func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	if len(set.Values) == 1 {
-		return noGroup
+		return noFanout
 	}
-	i, known := b.groupOf[set]
+	i, known := b.fanoutOf[set]
 	if !known {
-		i = b.addGroup(set)
+		i = b.addFanout(set)
 	}
 	return i
 }
 
-// addGroup adds the group of a set, deciding once who needs a look at every message.
-func (b *batch) addGroup(set *sublist.Set[*subscription]) uint32 {
-	i := len(b.groups)
-	if i < cap(b.groups) {
-		b.groups = b.groups[:i+1]
+// addFanout adds the fanout of a set, deciding once who needs a look at every message.
+func (b *batch) addFanout(set *sublist.Set[*subscription]) uint32 {
+	i := len(b.fanouts)
+	if i < cap(b.fanouts) {
+		b.fanouts = b.fanouts[:i+1]
 	} else {
-		b.groups = append(b.groups, group{})
+		b.fanouts = append(b.fanouts, fanout{})
 	}
-	b.groupOf[set] = uint32(i)
+	b.fanoutOf[set] = uint32(i)
 	b.steps += len(set.Values)
-	g := &b.groups[i]
+	g := &b.fanouts[i]
 	for k, sub := range set.Values {
 		if !b.takesAll(sub) {
 			g.split(b, set.Values, k)
@@ -94,8 +94,8 @@ func (b *batch) addGroup(set *sublist.Set[*subscription]) uint32 {
 	return uint32(i)
 }
 
-// split sorts the subscriptions of a group, of which the first k get all messages.
-func (g *group) split(b *batch, all []*subscription, k int) {
+// split sorts the subscriptions of a fanout, of which the first k get all messages.
+func (g *fanout) split(b *batch, all []*subscription, k int) {
 	g.mixed = append(g.mixed[:0], all[:k]...)
 	for _, sub := range all[k:] {
 		switch {
@@ -108,7 +108,7 @@ func (g *group) split(b *batch, all []*subscription, k int) {
 	g.whole = g.mixed
 }
 
-// takesAll reports whether a subscription gets every message of its group, whatever it is.
+// takesAll reports whether a subscription gets every message of its fanout, whatever it is.
 func (b *batch) takesAll(sub *subscription) bool {
 	return sub.limit.Load() == 0 && sub.filter.Load() == nil && !b.isEcho(sub) && !b.tracing
 }
@@ -145,15 +145,15 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 // toQueues collects messages for one member of each queue group, and one copy for each route. It
 // returns for how many of them, the first ones, there was any.
 func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, p place) (taken uint32) {
-	stride, real := b.lines[p.line].stride, 0
+	stride, queueGroups := b.lines[p.line].stride, 0
 	for i := range queues {
 		if isRouteGroup(queues[i].Name) {
 			taken = max(taken, b.toRoute(&queues[i], subject, p))
 		} else {
-			real++
+			queueGroups++
 		}
 	}
-	if real == 0 {
+	if queueGroups == 0 {
 		return taken
 	}
 	for i := range p.n {

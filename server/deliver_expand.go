@@ -27,9 +27,9 @@ type expansion struct {
 	headLine       uint32
 	headAt, headTo int
 
-	// What buf holds, if that is all messages of one group.
+	// What buf holds, if that is all messages of one fanout.
 	whole    bool
-	group    uint32
+	fanout   uint32
 	sid      string
 	headless bool
 
@@ -45,8 +45,8 @@ const (
 	// refPayload is the payload size from which a message is not copied but
 	// written from where it was read.
 	refPayload = 8 << 10
-	// maxLoadSegs bounds the parts of one write.
-	maxLoadSegs = 64
+	// maxSegments bounds the parts of one write.
+	maxSegments = 64
 )
 
 // start prepares for a flush of b.
@@ -85,7 +85,7 @@ func (x *expansion) handOver(t *target) {
 	src := b.sources[t.sources.from:t.sources.to]
 	one := b.sorted[t.entries.from:t.entries.to]
 	if len(src) == 1 && len(one) == 0 {
-		x.addGroup(src[0])
+		x.addFanout(src[0])
 	} else {
 		x.empty()
 		if len(src) > 0 || !b.inOrder(one) {
@@ -104,17 +104,17 @@ func (x *expansion) handOver(t *target) {
 	}
 }
 
-// addGroup writes the messages of one group. They stand in buf already if the target before got
+// addFanout writes the messages of one fanout. They stand in buf already if the target before got
 // the same.
-func (x *expansion) addGroup(s source) {
-	g := &x.b.groups[s.group]
+func (x *expansion) addFanout(s source) {
+	g := &x.b.fanouts[s.fanout]
 	n := s.sub.claim(g.msgs)
 	headless := g.headers && !x.t.c.headers.Load()
-	if x.whole && n == g.msgs && x.group == s.group && x.sid == s.sub.sid && x.headless == headless {
+	if x.whole && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid && x.headless == headless {
 		return
 	}
 	x.empty()
-	x.whole, x.group, x.sid, x.headless = n == g.msgs, s.group, s.sub.sid, headless
+	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, s.fanout, s.sub.sid, headless
 	for _, p := range g.places {
 		k := min(int64(p.n), n)
 		x.add(s.sub, p, uint32(k))
@@ -160,7 +160,7 @@ func (x *expansion) merge(src []source, one []entry) []entry {
 	}
 	for _, s := range src {
 		m.runs = append(m.runs, len(m.list))
-		g := &x.b.groups[s.group]
+		g := &x.b.fanouts[s.fanout]
 		left := s.sub.claim(g.msgs)
 		for _, p := range g.places {
 			n := min(int64(p.n), left)
@@ -301,7 +301,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 // makeRoom makes sure that n bytes can be appended to buf, and that one write does not get too
 // large.
 func (x *expansion) makeRoom(n int) {
-	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.delivery.Segments) >= maxLoadSegs {
+	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.delivery.Segments) >= maxSegments {
 		x.push()
 		x.empty()
 		x.buf = slices.Grow(x.buf, n)

@@ -15,8 +15,8 @@ func (b *batch) flush() {
 		b.inMsgs, b.inBytes = 0, 0
 	}
 	b.srv.cluster.pushInterest()
-	if len(b.groups)+len(b.entries) > 0 {
-		b.handOver()
+	if len(b.fanouts)+len(b.entries) > 0 {
+		b.handOverAll()
 	} else {
 		b.unpin()
 		b.recent.res = nil
@@ -24,7 +24,7 @@ func (b *batch) flush() {
 	}
 }
 
-func (b *batch) handOver() {
+func (b *batch) handOverAll() {
 	b.arrange()
 	x := &b.scratch
 	x.start(b, time.Now().UnixNano())
@@ -57,13 +57,13 @@ func (b *batch) handOver() {
 
 // arrange puts the sources and the entries of each target together.
 func (b *batch) arrange() {
-	for i := range b.groups {
-		g := &b.groups[i]
+	for i := range b.fanouts {
+		g := &b.fanouts[i]
 		if g.msgs == 0 {
 			continue
 		}
 		for _, sub := range g.whole {
-			b.unsorted = append(b.unsorted, source{target: b.target(sub.conn), group: uint32(i), sub: sub})
+			b.unsorted = append(b.unsorted, source{target: b.target(sub.conn), fanout: uint32(i), sub: sub})
 		}
 	}
 	b.sources = byTarget(b.sources, b.unsorted, b.targets, func(s *source) uint32 { return s.target },
@@ -116,14 +116,14 @@ func (b *batch) chooseSample() {
 
 // reset forgets what has been handed over. Memory is kept, but nothing that it referred to.
 func (b *batch) reset() {
-	for i := range b.groups {
-		g := &b.groups[i]
+	for i := range b.fanouts {
+		g := &b.fanouts[i]
 		clear(g.mixed)
 		clear(g.each)
-		*g = group{mixed: g.mixed[:0], each: g.each[:0], places: g.places[:0]}
+		*g = fanout{mixed: g.mixed[:0], each: g.each[:0], places: g.places[:0]}
 	}
-	if len(b.groups) > 0 {
-		clear(b.groupOf)
+	if len(b.fanouts) > 0 {
+		clear(b.fanoutOf)
 	}
 	b.recent.res = nil
 	clear(b.entries)
@@ -131,7 +131,7 @@ func (b *batch) reset() {
 	clear(b.unsorted)
 	clear(b.sources)
 	clear(b.targets)
-	b.groups, b.entries, b.sorted = b.groups[:0], b.entries[:0], b.sorted[:0]
+	b.fanouts, b.entries, b.sorted = b.fanouts[:0], b.entries[:0], b.sorted[:0]
 	b.unsorted, b.sources, b.targets = b.unsorted[:0], b.sources[:0], b.targets[:0]
 	b.lines, b.text, b.texts = b.lines[:0], b.text[:0], b.texts[:0]
 	b.collected = 0

@@ -86,8 +86,8 @@ func (b *batch) helpersFor() int {
 func (b *batch) work() int64 {
 	n := int64(len(b.targets)) * targetWork
 	msgs := int64(len(b.entries))
-	for i := range b.groups {
-		msgs += b.groups[i].msgs * int64(len(b.groups[i].whole))
+	for i := range b.fanouts {
+		msgs += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
 	}
 	size := int64(0)
 	if len(b.lines) > 0 {

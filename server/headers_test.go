@@ -139,7 +139,11 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 			got := make([]byte, r.want.Len())
 			r.from.SetReadDeadline(time.Now().Add(patience))
 			if n, err := io.ReadFull(r.from.In, got); err != nil || string(got) != r.want.String() {
-				t.Errorf("%s: got %d bytes, %v; want %d, or they differ", r.name, n, err, r.want.Len())
+				want, at := r.want.String(), 0
+				for at < n && got[at] == want[at] {
+					at++
+				}
+				t.Errorf("%s: got %d bytes, %v; want %d; from byte %d on %.80q, want %.80q", r.name, n, err, r.want.Len(), at, got[at:n], want[at:])
 			}
 		})
 	}

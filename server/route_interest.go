@@ -119,7 +119,8 @@ func (k *cluster) pushInterest() {
 // add queues a change that stands for n lines.
 func (q *interestQueue) add(ch interestChange, n int) {
 	if full := q.enqueue(ch, n); full {
-		q.to.close(closeSlowPending)
+		q.to.srv.counters.slow(roleRoute, closeSlowInterest)
+		q.to.close(closeSlowInterest)
 	}
 }
 

@@ -29,7 +29,7 @@ func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 		return nil, &settingError{"cluster.authorization", fmt.Errorf("cluster authorization: %w", err)}
 	}
 	if p.permissions, err = o.Cluster.Permissions.compile(); err != nil {
-		return nil, &settingError{"clustep.permissions", err}
+		return nil, &settingError{"cluster.permissions", err}
 	}
 	if o.Cluster.TLSConfig != nil {
 		p.tls = tlsfiles.NewHolder(o.Cluster.TLSConfig, tlsfiles.Routes)

@@ -66,7 +66,7 @@ type Server struct {
 	counters counters
 	latency  struct{ clients, routes latencies } // of messages, to whom
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
-	shedding atomic.Bool                         // somebody looks for the largest queue
+	limiting atomic.Bool                         // limitPending is under way
 	lameDuck atomic.Bool                         // clients are sent away, none may come
 	closed   closedConns
 
@@ -368,29 +368,5 @@ func (s *Server) allowBusyPoll(on bool) {
 		s.Debugf("Busy polling is not possible: %v", hindrance)
 	default:
 		s.Debugf("Busy polling is on")
-	}
-}
-
-// shed cuts the connection with the longest queue if all queues together are
-// longer than they may be. Others look only once it is gone.
-func (s *Server) shed() {
-	limit := s.options().MaxPendingTotal
-	if s.io.Pending.Load() <= limit || !s.shedding.CompareAndSwap(false, true) {
-		return
-	}
-	defer s.shedding.Store(false)
-	for s.io.Pending.Load() > limit {
-		var worst *client
-		most := int64(0)
-		for _, c := range s.clients.all() {
-			if n := c.out.Stats().Pending; n > most && !c.ended() {
-				worst, most = c, n
-			}
-		}
-		if worst == nil {
-			return
-		}
-		worst.slowConsumer(closeSlowTotal)
-		worst.out.Finish(0)
 	}
 }
