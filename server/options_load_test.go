@@ -141,14 +141,14 @@ func TestClassicPermissionsExampleLoads(t *testing.T) {
 
 func TestReadmeExampleLoads(t *testing.T) {
 	t.Setenv("BERTS_PASSWORD", "secret")
-	content, err := os.ReadFile("../README.md")
+	content, err := os.ReadFile("../conf/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(content), "```\nlisten: ")
+	_, rest, _ := strings.Cut(string(content), "```conf\n# gnatsd.conf\nlisten: ")
 	example, _, ok := strings.Cut(rest, "```")
 	if !ok {
-		t.Fatal("the README has no example of a configuration")
+		t.Fatal("conf/README.md has no example of a configuration")
 	}
 	o := mustConfigure(t, "listen: "+example, "-t")
 	if _, err := New(o); err != nil {
