@@ -78,11 +78,10 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	a := startServer(t, nil)
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
-	classic := wire.Open(t, a.ClusterAddr().String())
-	classic.Hear("INFO ")
-	classic.Say("CONNECT {\"verbose\":false,\"name\":\"classic\"}\r\n" +
-		"INFO {\"server_id\":\"classic\",\"version\":\"1.4.1\",\"host\":\"127.0.0.1\",\"port\":1,\"max_payload\":1048576}\r\n" +
-		"SUB foo  RSID:5:1\r\n")
+	classic := wire.Listen(t, "classic", false).Join(a.ClusterAddr())
+	classic.Say("SUB foo  RSID:5:1")
+	interested(t, a, 1)
+	classic.Sync()
 	receivers := []*struct {
 		name    string
 		from    *wire.Client
@@ -105,6 +104,7 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	for range 3 {
 		classic.Hear("SUB foo  RSID:")
 	}
+	classic.Sync()
 	random := rand.New(rand.NewPCG(7, 7))
 	var sent strings.Builder
 	for i := range 600 {
