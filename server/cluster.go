@@ -202,7 +202,7 @@ func (k *cluster) perform(w *clusterWork) {
 			r.reportDuplicate()
 		}
 		r.close(routeCloses[w.Reason])
-		r.decided()
+		r.setDecided()
 	case mesh.Probe:
 		r.send("PING\r\n")
 	case mesh.Forward:
@@ -255,16 +255,16 @@ func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool
 	return wanted
 }
 
-// remove removes a connection that has ended, whose interest has been withdrawn. why is shown in
+// remove removes a connection that has ended, whose interest has been withdrawn. cause is shown in
 // /routez.
-func (k *cluster) remove(r *route, why string) {
+func (k *cluster) remove(r *route, cause string) {
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		delete(k.routes, r.id)
 		if i := slices.Index(k.active(), r); i >= 0 {
 			list := slices.Delete(slices.Clone(k.active()), i, i+1)
 			k.interest.Store(&list)
 		}
-		m.Closed(now, r.id, why)
+		m.Closed(now, r.id, cause)
 	})
 	k.adverts.withdraw(r)
 }
@@ -285,6 +285,6 @@ func (k *cluster) shutdown() {
 	}
 	for _, r := range routes {
 		r.close(closeShutdown)
-		r.decided()
+		r.setDecided()
 	}
 }

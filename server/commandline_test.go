@@ -147,7 +147,7 @@ func TestUnknownKeysStartWithAWarning(t *testing.T) {
 	}
 	var l warnings
 	s.SetLogger(&l, false, false)
-	s.announce()
+	s.logStart()
 	if len(l.lines) != 2 || !strings.HasSuffix(l.lines[0], `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`) {
 		t.Errorf("got %q", l.lines)
 	}

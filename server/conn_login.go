@@ -146,7 +146,7 @@ func (c *conn) revalidate(p *policy) {
 	c.srv.conns.Add(1)
 	go func() { // ends with the check, or when the server stops; Shutdown waits for it
 		defer c.srv.conns.Done()
-		if next, err := p.auth.Check(c.srv.life, credentials); err == nil {
+		if next, err := p.auth.Check(c.srv.ctx, credentials); err == nil {
 			c.rebind(p, id, next, opts)
 		}
 	}()
@@ -202,7 +202,7 @@ func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn
 // watch starts to watch the certificate files of a policy, until it is replaced or the server
 // stops.
 func (s *Server) watch(p *policy, holders ...*tlsfiles.Holder) {
-	ctx, cancel := context.WithCancel(s.life)
+	ctx, cancel := context.WithCancel(s.ctx)
 	p.stopWatch = cancel
 	s.watchCerts(ctx, p.tlsFiles, holders...)
 }

@@ -52,7 +52,7 @@ func (s *Server) StartMonitoring() error {
 	if o.HTTPSPort != 0 {
 		a.Port = o.HTTPSPort
 		a.Secure = func(l net.Listener) net.Listener {
-			return tls.NewListener(s.limiter.Listener(s.life, l), s.monitorTLS(o))
+			return tls.NewListener(s.limiter.Listener(s.ctx, l), s.monitorTLS(o))
 		}
 	}
 	if a.Port == 0 && a.Socket == "" {

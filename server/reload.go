@@ -10,23 +10,23 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// A reload has two phases. First the settings are read again, compared with those
-// in force, and everything that can fail is made: certificates are read, rules
-// compiled, the log opened. Whatever is in the way is collected, and then nothing
-// has happened. Otherwise the options are swapped and the steps that the changed
-// rows call for are taken, each once; none of them can fail.
+// This file is the reload of the configuration. It has two phases. First the settings are read
+// again and compared with those in force, and everything that can fail is prepared: certificates
+// are read, permissions compiled, the log opened. If there are errors, all of them are returned and
+// nothing has changed. Otherwise the options are swapped, and the steps that the changed rows
+// require are applied, each once; none of them can fail.
 
 var (
-	// errNoConfigFile is the answer to a reload where there is nothing to read.
+	// errNoConfigFile is the error of a reload without a configuration file.
 	errNoConfigFile = errors.New("can only reload config when a file is provided using -c or --config")
-	// errStopping is the answer to a reload that comes too late.
+	// errStopping is the error of a reload during shutdown.
 	errStopping = errors.New("the server is shutting down")
 )
 
-// A refusal is every reason why a reload changed nothing. It has at least one.
+// refusal is the error of a reload that changed nothing. It has at least one reason.
 type refusal []error
 
-// Error gives one reason a line.
+// Error returns the reasons, one a line.
 func (r refusal) Error() string {
 	lines := make([]string, len(r))
 	for i, err := range r {
@@ -35,10 +35,10 @@ func (r refusal) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap lets errors.As and errors.Is see each reason.
+// Unwrap returns the reasons, for errors.As and errors.Is.
 func (r refusal) Unwrap() []error { return r }
 
-// reasons returns the reasons for which a reload was refused.
+// reasons returns the reasons in the error of a reload.
 func reasons(err error) []error {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return r
@@ -53,10 +53,11 @@ func (s *Server) logRefusedReload(err error) {
 	}
 }
 
-// Reload reads the configuration file again and applies what has changed. Flags
-// that were typed, and settings that a program made by itself, stay in force over
-// the file. The error has a line for everything that is wrong, and then nothing
-// has changed.
+// Reload reads the configuration file again and applies what has changed. Flags, and settings that
+// a program has changed, take precedence over the file. After an error nothing has changed. The
+// error has one line for each problem, with its place in the file: invalid settings, settings that
+// need a restart, certificates that cannot be loaded. Other errors are that the server has no
+// configuration file, or is shutting down.
 func (s *Server) Reload() error {
 	s.reloading.begin()
 	defer s.reloading.end()
@@ -74,14 +75,13 @@ func (s *Server) Reload() error {
 	return err
 }
 
-// awaitReload waits until the reload under way, if any, is over.
+// awaitReload waits until the reload in progress, if any, has ended.
 func (s *Server) awaitReload() {
 	s.reloading.begin()
 	defer s.reloading.end()
 }
 
-// reload is Reload without the words to the service manager. The caller holds the
-// reload lock.
+// reload is Reload without notifications to the service manager. The caller holds s.reloading.
 func (s *Server) reload() error {
 	if s.options().ConfigFile == "" {
 		return errNoConfigFile
@@ -95,24 +95,24 @@ func (s *Server) reload() error {
 	return nil
 }
 
-// change is one reload under way.
+// change is a reload in progress.
 type change struct {
 	old, new *Options
 	rows     []conf.Change[Options] // that differ
-	effects  map[conf.Effect]bool   // that they call for
+	effects  map[conf.Effect]bool   // of these rows
 
-	// Prepared by steps; nil if they are not called for.
+	// Prepared by steps; nil if not required.
 	clients *clientPolicy
 	routes  *routePolicy
 	log     *logSink
 }
 
-// prepareReload is the first phase. With problems the change, which may be nil,
-// must be discarded.
+// prepareReload is the first phase. If there are problems the caller must discard the change, which
+// may be nil.
 func (s *Server) prepareReload() (c *change, problems []error) {
 	old, files := s.options(), &readFiles{}
 	next, problems := old.reloaded(files)
-	s.attempted.Store(files)
+	s.lastRead.Store(files)
 	if next == nil {
 		return nil, problems
 	}
@@ -120,7 +120,7 @@ func (s *Server) prepareReload() (c *change, problems []error) {
 	problems = append(problems, c.needRestart()...)
 	problems = append(problems, next.conflicts()...)
 	for _, step := range reloadSteps {
-		if step.prepare == nil || !c.callsFor(step) {
+		if step.prepare == nil || !c.requires(step) {
 			continue
 		}
 		if err := step.prepare(s, c); err != nil {
@@ -130,15 +130,15 @@ func (s *Server) prepareReload() (c *change, problems []error) {
 	return c, problems
 }
 
-// applyReload is the second phase. What it logs before the words about the log
-// goes to the old one, the last line to the new.
+// applyReload is the second phase. It logs the changes to the old log, and the last line to the new
+// one.
 func (s *Server) applyReload(c *change) {
 	s.opts.Store(c.new)
-	s.takeSteps(c, true)
-	for _, w := range c.logLines() {
-		s.Noticef("%s", w)
+	s.applySteps(c, true)
+	for _, line := range c.logLines() {
+		s.Noticef("%s", line)
 	}
-	s.takeSteps(c, false)
+	s.applySteps(c, false)
 	for _, w := range c.new.loaded.warnings {
 		if c.old.loaded == nil || !slices.Contains(c.old.loaded.warnings, w) {
 			s.Warnf("%s", w)
@@ -149,22 +149,22 @@ func (s *Server) applyReload(c *change) {
 	s.Noticef("Reloaded server configuration")
 }
 
-// takeSteps takes those steps that come before the words about the changes, or
-// those after.
-func (s *Server) takeSteps(c *change, first bool) {
+// applySteps applies the steps that precede the log lines about the changes (first), or those that
+// follow them.
+func (s *Server) applySteps(c *change, first bool) {
 	for _, step := range reloadSteps {
-		if step.first == first && c.callsFor(step) {
+		if step.first == first && c.requires(step) {
 			step.apply(s, c)
 		}
 	}
 }
 
-// compare finds what has changed. Certificates count by what is in their files
-// too, unless they are in use already.
+// compare returns what has changed. Certificates have changed if the contents of their files are
+// not those in use.
 func (s *Server) compare(old, next *Options) *change {
 	c := &change{old: old, new: next, effects: map[conf.Effect]bool{}}
 	for _, row := range optionTable().Compare(old, next) {
-		if old.isSet(row.Row) || next.isSet(row.Row) { // or else it follows from another
+		if old.isSet(row.Row) || next.isSet(row.Row) { // else its default depends on another row
 			c.rows = append(c.rows, row)
 			c.effects[row.Row.Reload] = true
 		}
@@ -186,7 +186,7 @@ func (o *Options) isSet(r *row) bool {
 	return o.loaded != nil && o.loaded.values.Origin(r.Key).Layer != conf.FromDefault
 }
 
-// discard releases what was prepared for a reload that is refused.
+// discard releases what was prepared for a reload that has failed.
 func (c *change) discard() {
 	if c == nil || c.log == nil {
 		return

@@ -8,7 +8,7 @@ import (
 	"gnatsd/conf"
 )
 
-// place adds to an error about a setting the place where the setting was made.
+// place adds to an error about a setting the place in the file where it is set.
 func (o *Options) place(err error) error {
 	s, ok := errors.AsType[*settingError](err)
 	if !ok || o.loaded == nil {
@@ -28,7 +28,8 @@ func (c *change) needRestart() (problems []error) {
 	return problems
 }
 
-// fixedName is what a refusal calls a row: by the name of its field.
+// fixedName returns the name of a row in the error about a change that needs a restart: that of its
+// field, as in gnatsd 1.x.
 func fixedName(r *row) string {
 	if name, of := strings.CutPrefix(r.Field, "Cluster."); of {
 		return "cluster " + strings.ToLower(name)
@@ -39,8 +40,8 @@ func fixedName(r *row) string {
 	return r.Field
 }
 
-// conflicts returns an error for each setting that a running server cannot adopt. A start would find
-// most of them when it opens its ports.
+// conflicts returns an error for each setting that a running server cannot apply. At a start most
+// of them are found when the ports are opened.
 func (o *Options) conflicts() (problems []error) {
 	for _, a := range o.advertised() {
 		if a.err != nil {

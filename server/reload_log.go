@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// The lines of the log about a reload, and their order, are those of gnatsd 1.x.
+// This file has the log lines about a reload. The lines and their order are those of gnatsd 1.x.
 
-// lineOrder is the order of the subjects there. Others come last.
+// lineOrder is the order of the lines, by subject. Other lines follow.
 var lineOrder = []string{
 	"client_advertise", "trace", "debug", "logtime", "max_connections",
 	"authorization users", "authorization username", "authorization password", "authorization token",
@@ -16,7 +16,7 @@ var lineOrder = []string{
 	"cluster routes", "tls timeout", "tls", "write_deadline",
 }
 
-// logLines returns one line of the log for every change.
+// logLines returns the log lines about the changes.
 func (c *change) logLines() []string {
 	var list []reloadLine
 	add := func(l reloadLine) {
@@ -43,7 +43,8 @@ func (c *change) logLines() []string {
 	return lines
 }
 
-// reloadLine is what the log says about one change: the setting, and its value if that may be shown.
+// reloadLine is a log line about a change: the setting, and " = " with its value unless that is
+// secret.
 type reloadLine struct{ subject, value string }
 
 func (l reloadLine) rank() int {
@@ -64,7 +65,7 @@ func (l reloadLine) text() string {
 	return "Reloaded: " + l.subject + l.value
 }
 
-// tlsLine is the line for any change of TLS on the client port.
+// tlsLine returns the line for any change of TLS on the client port.
 func tlsLine(o *Options) reloadLine {
 	if o.TLSConfig == nil {
 		return reloadLine{"tls", " = disabled"}
@@ -84,7 +85,7 @@ func lineOf(r *row, o *Options) reloadLine {
 	case section == "cluster":
 		l = reloadLine{subject: "cluster"}
 	case section == "authorization":
-		l = reloadLine{subject: "authorization " + classicName(name)}
+		l = reloadLine{subject: "authorization " + authName(name)}
 	case section == "tls":
 		l = tlsLine(o)
 	case r.Secret:
@@ -93,12 +94,12 @@ func lineOf(r *row, o *Options) reloadLine {
 	return l
 }
 
-// classicName is the name of a row of authorization in the log.
-func classicName(name string) string {
+// authName returns the name of a row of authorization in the log.
+func authName(name string) string {
 	switch name {
 	case "user":
 		return "username"
-	case "default_permissions": // are those of users
+	case "default_permissions": // a change changes users
 		return "users"
 	}
 	return name

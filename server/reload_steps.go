@@ -9,59 +9,55 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// What a reload has to do about a row that changed. Rows marked conf.Fixed
-// cannot change.
+// Effects of a reload: what is done when a row has changed. A change of a row marked conf.Fixed
+// needs a restart.
 const (
-	onSnapshot    conf.Effect = "snapshot"    // nothing: users read the options
+	onSnapshot    conf.Effect = "snapshot"    // nothing: the options are read when they are used
 	onLogger      conf.Effect = "logger"      // open the new log
-	onClients     conf.Effect = "guard"       // new connections
-	onAuth        conf.Effect = "auth"        // check every client again
-	onTLS         conf.Effect = "tls"         // new handshakes
-	onLimits      conf.Effect = "limits"      // close connections that are too many
-	onDeadline    conf.Effect = "deadline"    // of the next write of every connection
-	onBusyPoll    conf.Effect = "busy poll"   // of everybody's next wait
-	onPing        conf.Effect = "ping"        // set the timer of every connection
-	onInfo        conf.Effect = "info"        // encode INFO again
+	onClients     conf.Effect = "clients"     // replace the policy for new clients
+	onAuth        conf.Effect = "auth"        // revalidate every client
+	onTLS         conf.Effect = "tls"         // replace the certificate for new handshakes
+	onLimits      conf.Effect = "limits"      // disconnect clients above the limit
+	onDeadline    conf.Effect = "deadline"    // set the deadline of every connection
+	onBusyPoll    conf.Effect = "busy poll"   // turn busy polling on or off
+	onPing        conf.Effect = "ping"        // set the ping timer of every connection
+	onInfo        conf.Effect = "info"        // renew INFO
 	onPidFile     conf.Effect = "pid file"    // write it
-	onPortsFile   conf.Effect = "ports file"  // move it
-	onCluster     conf.Effect = "cluster"     // encode route INFO again
-	onRouteAuth   conf.Effect = "route auth"  // check every route that was accepted again
-	onRouteTLS    conf.Effect = "route tls"   // new handshakes of routes
-	onRoutes      conf.Effect = "routes"      // dial the new ones, close the removed
+	onPortsFile   conf.Effect = "ports file"  // remove it and write the new one
+	onCluster     conf.Effect = "cluster"     // renew the INFO for routes
+	onRouteAuth   conf.Effect = "route auth"  // revalidate every accepted route
+	onRouteTLS    conf.Effect = "route tls"   // replace the certificate for new handshakes of routes
+	onRoutes      conf.Effect = "routes"      // dial added routes, close removed ones
 	onPermissions conf.Effect = "permissions" // announce or withdraw interest
 )
 
-// reloadStep is something that a reload does, once, if a changed row has one of
-// its effects.
+// reloadStep is a part of a reload, done once if a changed row has one of its effects.
 type reloadStep struct {
-	of []conf.Effect
-	// prepare makes what may fail, before anything has changed; nil for nothing.
-	prepare func(*Server, *change) error
-	// apply cannot fail. The options are the new ones already.
-	apply func(*Server, *change)
-	// first steps are taken before the log tells of the changes.
-	first bool
+	effects []conf.Effect
+	prepare func(*Server, *change) error // does what may fail, before anything has changed; nil = nothing
+	apply   func(*Server, *change)       // cannot fail; the options are the new ones already
+	first   bool                         // apply precedes the log lines about the changes
 }
 
-// reloadSteps are all steps, in the order in which they are taken.
+// reloadSteps are all steps, in the order in which they are applied.
 var reloadSteps = []reloadStep{
-	{of: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
-	{of: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},
-	{of: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes, first: true},
-	{of: []conf.Effect{onClients, onAuth, onTLS}, prepare: (*Server).prepareClients, apply: (*Server).applyClients},
-	{of: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
-	{of: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
-	{of: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
-	{of: []conf.Effect{onPing}, apply: (*Server).applyPing},
-	{of: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
-	{of: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
-	{of: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
-	{of: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
+	{effects: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
+	{effects: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},
+	{effects: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes, first: true},
+	{effects: []conf.Effect{onClients, onAuth, onTLS}, prepare: (*Server).prepareClients, apply: (*Server).applyClients},
+	{effects: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
+	{effects: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
+	{effects: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
+	{effects: []conf.Effect{onPing}, apply: (*Server).applyPing},
+	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
+	{effects: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
+	{effects: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
+	{effects: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
 }
 
-// callsFor reports whether a changed row has one of the effects of a step.
-func (c *change) callsFor(step reloadStep) bool {
-	for _, effect := range step.of {
+// requires reports whether a changed row has one of the effects of a step.
+func (c *change) requires(step reloadStep) bool {
+	for _, effect := range step.effects {
 		if c.effects[effect] {
 			return true
 		}
@@ -69,7 +65,7 @@ func (c *change) callsFor(step reloadStep) bool {
 	return false
 }
 
-// applyMaxConn closes clients, at random, that are more than may be.
+// applyMaxConn disconnects clients above the limit, chosen at random.
 func (s *Server) applyMaxConn(c *change) {
 	excess := s.clients.setLimit(c.new.MaxConn)
 	for _, c := range excess {
@@ -82,15 +78,15 @@ func (s *Server) applyMaxConn(c *change) {
 
 func (s *Server) prepareRoutes(c *change) error { return s.cluster.checkRoutes(c.new) }
 
-// applyRoutes lets the mesh know which servers to dial.
+// applyRoutes sets the configured routes of the mesh.
 func (s *Server) applyRoutes(c *change) {
 	if s.cluster.ready() {
 		s.cluster.solicit(c.new.Routes)
 	}
 }
 
-// prepareClients compiles who may come in. What has not changed is taken over, so
-// that no client is checked for nothing and TLS sessions can be resumed.
+// prepareClients compiles the policy of clients. Parts that have not changed are those of the old
+// policy, so that clients are not revalidated without need and TLS sessions can be resumed.
 func (s *Server) prepareClients(c *change) (err error) {
 	if c.clients, err = s.newClientPolicy(c.new); err != nil {
 		return err
@@ -107,7 +103,7 @@ func (s *Server) prepareClients(c *change) (err error) {
 
 func (s *Server) applyClients(c *change) { s.setClientPolicy(c.clients) }
 
-// applyInfo makes INFO for new connections; others are not informed.
+// applyInfo renews INFO for new connections. Connected clients are not sent it.
 func (s *Server) applyInfo(c *change) {
 	if c.old.ClientAdvertise != c.new.ClientAdvertise {
 		if err := s.readvertise(); err != nil {
@@ -130,7 +126,8 @@ func (s *Server) applyDeadline(c *change) {
 	}
 }
 
-// applyPing lets every connection be asked within the new time, not all at once.
+// applyPing sets the ping timer of every connection to between half of the new interval and all of
+// it, so that not all PINGs are sent at once.
 func (s *Server) applyPing(c *change) {
 	soon := func() time.Duration { return c.new.PingInterval - rand.N(c.new.PingInterval/2+1) }
 	for _, c := range s.clients.all() {
@@ -141,15 +138,14 @@ func (s *Server) applyPing(c *change) {
 	}
 }
 
-// applyPidFile writes the new file; the old one is kept until the end.
+// applyPidFile writes the new file. The old one is removed at shutdown.
 func (s *Server) applyPidFile(c *change) {
 	if err := s.files.WritePid(c.new.PidFile); err != nil {
 		s.Errorf("Failed to write pidfile: %v", err)
 	}
 }
 
-// applyPortsFile removes the old file and writes the new one, whose URLs say
-// whether there is TLS.
+// applyPortsFile removes the old file and writes the new one, whose URLs may have another scheme.
 func (s *Server) applyPortsFile(c *change) {
 	if err := s.files.RemovePorts(); err != nil {
 		s.Errorf("%v", err)
@@ -157,15 +153,15 @@ func (s *Server) applyPortsFile(c *change) {
 	s.writePortsFile()
 }
 
-// prepareLog opens the log again if more has changed than what is written to it.
-// An embedder's logger stays, and so does silence.
+// prepareLog prepares the new log. It opens it if more than the levels has changed. If there is no
+// logger, or one of an embedding program, that stays.
 func (s *Server) prepareLog(c *change) error {
 	now := s.log.sink.Load()
 	if now == nil || c.new.NoLog {
 		return nil
 	}
 	next := &logSink{to: now.to, debug: c.new.Debug, trace: c.new.Trace}
-	if _, ours := now.to.(*logger.Logger); ours && c.logMoves() {
+	if _, ours := now.to.(*logger.Logger); ours && c.reopensLog() {
 		l, err := openLog(c.new)
 		if err != nil {
 			return &settingError{c.logKey(), err}
@@ -176,9 +172,8 @@ func (s *Server) prepareLog(c *change) error {
 	return nil
 }
 
-// logMoves reports whether something has changed about the log that only opening
-// it can do.
-func (c *change) logMoves() bool {
+// reopensLog reports whether settings of the log other than the levels have changed.
+func (c *change) reopensLog() bool {
 	for _, row := range c.rows {
 		if row.Row.Reload == onLogger && row.Row.Key != "debug" && row.Row.Key != "trace" {
 			return true
@@ -187,7 +182,7 @@ func (c *change) logMoves() bool {
 	return false
 }
 
-// logKey is the setting that says where the log goes.
+// logKey returns the key of the setting that determines where the log is written.
 func (c *change) logKey() string {
 	switch logDestination(c.new, process.IsService()) {
 	case toFile:
@@ -198,8 +193,7 @@ func (c *change) logKey() string {
 	return "syslog"
 }
 
-// applyLog puts the new log in the place of the old one, which is written to its
-// end first.
+// applyLog replaces the log. Queued lines of the old one are written first.
 func (s *Server) applyLog(c *change) {
 	if c.log == nil {
 		return

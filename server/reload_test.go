@@ -81,10 +81,10 @@ func TestEveryEffectHasAStep(t *testing.T) {
 	t.Parallel()
 	taken := map[conf.Effect]bool{conf.Fixed: true}
 	for i, step := range reloadSteps {
-		if step.apply == nil || len(step.of) == 0 {
+		if step.apply == nil || len(step.effects) == 0 {
 			t.Errorf("step %d does nothing", i)
 		}
-		for _, effect := range step.of {
+		for _, effect := range step.effects {
 			taken[effect] = true
 		}
 	}

@@ -7,28 +7,26 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// This file reloads what is in files when they change: the configuration, if --watch-config asks
-// for it, and certificates always.
+// This file watches files: certificates, and the configuration with --watch-config.
 
-// How often files are looked at. A change that lasts from one look to the next is reloaded: of the
-// configuration within 1 to 2 s, of certificates within 5 to 10 s.
+// How often files are checked. A change is reloaded if the next check finds the same contents: that
+// of the configuration after 1 to 2 s, that of certificates after 5 to 10 s.
 const (
 	configInterval = time.Second
 	certInterval   = 5 * time.Second
 )
 
-// fileWatcher notices that files have another content than what was loaded last. It reads rather
-// than asks for notifications: that works for files that are edited, replaced, or reached by links
-// that are turned elsewhere, on every file system, and for files that do not exist yet.
+// fileWatcher calls reload when the contents of files have changed. It polls: that works on every
+// file system, for files that are edited, replaced or behind changed symbolic links, and for files
+// that do not exist yet.
 type fileWatcher struct {
-	files  func() *readFiles // of the last attempt to load
+	files  func() *readFiles // of the last attempt to load them
 	reload func()
 
-	settling string // what was found at the last look, "" if it was what is loaded
+	changed string // digest at the last check, "" if it was that of files
 }
 
-// run looks at every tick, until ctx ends or tick is closed. The caller makes tick, so that tests
-// own the time.
+// run checks the files at every tick, until ctx ends or tick is closed.
 func (w *fileWatcher) run(ctx context.Context, tick <-chan time.Time) {
 	for {
 		select {
@@ -39,27 +37,28 @@ func (w *fileWatcher) run(ctx context.Context, tick <-chan time.Time) {
 				return
 			}
 		}
-		w.look()
+		w.check()
 	}
 }
 
-// look reloads what has changed, once it has settled: the program that writes may not be done. What
-// was refused is not tried again until it changes.
-func (w *fileWatcher) look() {
+// check calls reload if the files have changed and are the same as at the last check: before that,
+// a program may still be writing them. Files that failed to load are not tried again until they
+// change.
+func (w *fileWatcher) check() {
 	files := w.files()
 	now := files.reread()
 	switch now.digest() {
 	case files.digest():
-		w.settling = ""
-	case w.settling:
-		w.settling = ""
+		w.changed = ""
+	case w.changed:
+		w.changed = ""
 		w.reload()
 	default:
-		w.settling = now.digest()
+		w.changed = now.digest()
 	}
 }
 
-// watchFiles runs w until ctx ends, which is made from the server's life.
+// watchFiles runs w on another goroutine until ctx, a child of s.ctx, ends.
 func (s *Server) watchFiles(ctx context.Context, interval time.Duration, w *fileWatcher) {
 	s.conns.Add(1)
 	go func() { // ends with ctx; Shutdown waits for it
@@ -70,52 +69,51 @@ func (s *Server) watchFiles(ctx context.Context, interval time.Duration, w *file
 	}()
 }
 
-// watchConfig looks after the configuration file until the server ends, if it is asked to.
+// watchConfig watches the configuration file until the server is shut down, if WatchConfig is set.
 func (s *Server) watchConfig() {
 	o := s.options()
 	if !o.WatchConfig || o.ConfigFile == "" {
 		return
 	}
-	s.watchFiles(s.life, configInterval, &fileWatcher{files: s.configFiles, reload: func() {
+	s.watchFiles(s.ctx, configInterval, &fileWatcher{files: s.configFiles, reload: func() {
 		if err := s.Reload(); err != nil {
 			s.logRefusedReload(err)
 		}
 	}})
 }
 
-// configFiles are the files that were read by the last attempt to load.
+// configFiles returns the files of the last attempt to load the configuration.
 func (s *Server) configFiles() *readFiles {
-	if files := s.attempted.Load(); files != nil {
+	if files := s.lastRead.Load(); files != nil {
 		return files
 	}
 	if loaded := s.options().loaded; loaded != nil {
 		return loaded.files
 	}
-	return &readFiles{names: []string{s.options().ConfigFile}} // a program has yet to read it
+	return &readFiles{names: []string{s.options().ConfigFile}} // a program set the options: it has not been read
 }
 
-// watchCerts looks after the files of a tls block, which holders use, until ctx ends. block is nil
-// if there is none.
+// watchCerts watches the files of a tls block, which holders use, until ctx ends. block may be nil.
 func (s *Server) watchCerts(ctx context.Context, block *TLSConfigOpts, holders ...*tlsfiles.Holder) {
 	if block != nil && holders[0] != nil {
 		s.watchFiles(ctx, certInterval, s.certWatcher(block.files(), holders))
 	}
 }
 
-// certWatcher reloads certificate files that have changed. It loads them first at its second look:
-// they may have changed since they were read for the holders.
+// certWatcher returns a watcher that reloads certificate files. It reloads them once at its second
+// check: they may have changed since they were read for the holders.
 func (s *Server) certWatcher(files *tlsfiles.Files, holders []*tlsfiles.Holder) *fileWatcher {
 	read := &readFiles{names: files.Names()}
 	return &fileWatcher{
 		files: func() *readFiles { return read },
 		reload: func() {
-			read = read.reread() // before loading: a change in between is noticed at the next look
+			read = read.reread() // before loading: the next check finds a change in between
 			s.reloadCerts(files, holders)
 		},
 	}
 }
 
-// reloadCerts reads certificate files that have changed.
+// reloadCerts loads certificate files that have changed.
 func (s *Server) reloadCerts(files *tlsfiles.Files, holders []*tlsfiles.Holder) {
 	replaced, err := tlsfiles.Reload(files, holders...)
 	switch {

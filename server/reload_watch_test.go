@@ -39,7 +39,7 @@ func (w *watchedFiles) load() {
 func (w *watchedFiles) want(what string, looks, reloads int) {
 	w.t.Helper()
 	for range looks {
-		w.look()
+		w.check()
 	}
 	if w.reloads != reloads {
 		w.t.Errorf("%s: got %d reloads, want %d", what, w.reloads, reloads)
@@ -143,7 +143,7 @@ func TestCertificatesThatChangeAreReloaded(t *testing.T) {
 		t.Helper()
 		before := holder.Current()
 		for range 5 {
-			w.look()
+			w.check()
 		}
 		select {
 		case got := <-log.lines:

@@ -14,69 +14,67 @@ import (
 	"gnatsd/sublist"
 )
 
-// route is a connection to another server. Its methods say what each verb means
-// there. How a route comes to be is the business of cluster.go.
+// route is a connection to another server. Its methods act on each verb.
 type route struct {
 	conn
-	interest interestQueue // on its way to the peer
+	interest interestQueue // to be sent to the peer
 
 	// Set once, before the reader starts.
-	attempt *mesh.Attempt // what was dialed; nil if the peer did
+	attempt *mesh.Attempt // to dial the peer; nil for an accepted connection
 	host    string        // of the peer, without brackets
 	port    int
 
 	// Owned by the reader.
 	connected bool // a CONNECT was accepted
 	verbose   bool
-	name      string       // server id that CONNECT gave
-	imported  access.Cache // of decisions about messages
+	claimedID string       // server id in CONNECT
+	decisions access.Cache // about subjects of received messages
 
 	// Guarded by conn.mu.
 	remote *peerInfo // latest INFO of the peer, not changed in place; nil before
-	why    string    // it ends, if closeReason is not enough
+	cause  string    // why it is closed, for /routez; "" if closeReason says enough
 	check  idleCheck
 
 	// Atomic.
-	received atomic.Int64 // when something was received last, since the server started
-	stripped atomic.Int64 // messages that lost their headers on the way to the peer
+	received       atomic.Int64 // when something was received last, a duration since the server started
+	headersDropped atomic.Int64 // messages sent without their headers
 
-	settled chan struct{} // closed when it is known whether this is the route
-	settle  sync.Once
+	decided    chan struct{} // closed when the mesh has registered the connection or closed it
+	decideOnce sync.Once
 }
 
 // Limits of routes that differ from those of clients.
 const (
-	// routeLine bounds a control line at least: subject, reply and the id of a
-	// subscription may each be as long as a client's whole line, and INFO lists
-	// many addresses.
+	// routeLine is the smallest limit of a control line: subject, reply and subscription id may
+	// each be as long as a whole line of a client, and INFO lists many addresses.
 	routeLine = 256 << 10
-	// routePayload bounds a message at least: the classic broker has no limit
-	// here, but no client of it may publish more.
+	// routePayload is the smallest limit of a payload: gnatsd 1.x has no limit for routes.
 	routePayload = 64 << 20
-	// routePendingShare is how much more than a client a route may have pending:
-	// it carries the messages of many.
+	// routePendingShare is max_pending of routes as a multiple of that of clients: a route has the
+	// messages of many clients.
 	routePendingShare = 4
-	// greetingWait is how long a server that we dialed may take to send INFO: it
-	// may be stopped, or have too much to do, and go on with this connection.
-	greetingWait = 10 * time.Second
-	// routeDeadline is the shortest time without progress of a write.
+	// routeInfoTimeout is how long a dialed server may take to send INFO. It is long: a server that
+	// is suspended or overloaded may continue with this connection later.
+	routeInfoTimeout = 10 * time.Second
+	// routeDeadline is the smallest write_deadline of routes.
 	routeDeadline = 5 * time.Second
 )
 
 // newRoute prepares a route over nc.
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
-	r := &route{attempt: attempt, settled: make(chan struct{})}
+	r := &route{attempt: attempt, decided: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.auth = r
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.received.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
-	r.noteReceived()
+	r.trackReceived()
 	r.interest.to = r
 	r.out.SetLimits(routeWriteLimits(s.options()))
 	return r
 }
 
+// routeWriteLimits returns the limits of the write queue of routes.
 func routeWriteLimits(o *Options) *netio.Limits {
 	l := newWriteLimits(o)
 	l.MaxPending *= routePendingShare
@@ -84,7 +82,7 @@ func routeWriteLimits(o *Options) *netio.Limits {
 	return l
 }
 
-// routeFrameLimits are the framing limits of routes.
+// routeFrameLimits returns the framing limits of routes.
 func routeFrameLimits(o *Options) frameLimits {
 	l := frameLimits{role: roleRoute, line: max(o.MaxControlLine, routeLine), payload: o.MaxPayload}
 	if l.payload >= 0 {
@@ -97,10 +95,10 @@ func (r *route) label() string { return "Router" }
 
 func (r *route) answersEach() bool { return false }
 
-// identity is the id of the server at the other end.
+// describePeer returns the id of the peer.
 func (r *route) describePeer() string { return fmt.Sprintf("route to %q", r.remoteID()) }
 
-// remoteID is the id of the server at the other end, "" if it is not known.
+// remoteID returns the id of the peer, "" before its INFO.
 func (r *route) remoteID() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,7 +108,7 @@ func (r *route) remoteID() string {
 	return r.remote.ID
 }
 
-// seconds converts what settings and the monitoring pages have as a number.
+// seconds converts a number of seconds, as settings have it, to a duration.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // do acts on one operation of a route.
@@ -132,7 +130,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 	case verbPong:
 		r.pong()
 	case verbErr:
-		r.fail("Route Error " + string(o.args))
+		r.setCause("Route Error " + string(o.args))
 		r.errorf("Route Error %s", printable(o.args))
 		return closePeerError
 	}
@@ -147,40 +145,40 @@ func (r *route) ok(b *batch) {
 	}
 }
 
-// reportDuplicate sends the peer, if it understands, why this connection ends.
+// reportDuplicate sends the peer an INFO with Duplicate, if it understands that.
 func (r *route) reportDuplicate() {
 	if r.peerInfo().extended() {
 		r.send((&peerInfo{Info: Info{ID: r.srv.id}, Duplicate: true}).line(false))
 	}
 }
 
-// peerInfo returns the latest INFO of the peer, nil before there is one.
+// peerInfo returns the latest INFO of the peer, nil before it has sent one.
 func (r *route) peerInfo() *peerInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.remote
 }
 
-// takesInfo reports whether the peer takes a second INFO as an update. 1.1 takes
-// it for a duplicate of itself.
+// takesInfo reports whether the peer treats a second INFO as an update. gnatsd 1.1 does not: it
+// closes the connection as a duplicate.
 func (r *route) takesInfo() bool {
 	info := r.peerInfo()
 	return info != nil && info.Proto >= 1
 }
 
-// forward sends the peer INFO of the server behind another route.
+// forward sends the peer the INFO of the server at the end of another route.
 func (r *route) forward(other *route) {
 	about := *other.peerInfo()
 	about.ClientID, about.Lost = 0, false
 	r.send(about.line(false))
 }
 
-// withdraw sends the peer that there is no route any more to a server.
+// withdraw sends the peer an INFO with Lost: there is no route any more to the server id.
 func (r *route) withdraw(id string) {
 	r.send((&peerInfo{Info: Info{ID: id}, Lost: true}).line(false))
 }
 
-// sub takes interest of the peer.
+// sub handles SUB: interest of the peer.
 func (r *route) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.arg[0], []byte(nil), o.arg[o.argCount-1]
 	if o.argCount == 3 {
@@ -188,15 +186,15 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	}
 	r.markActive()
 	s := newSubscription(&r.conn, subject, queue, sid)
-	rules := r.srv.cluster.policy.Load()
+	p := r.srv.cluster.policy.Load()
 	switch {
 	case !sublist.ValidSubject(s.subject):
 		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return keepOpen
-	case rules.permissions.CanExport(s.subject, s.queue).Allowed():
-		s.filter.Store(rules.permissions.ExportFilter(s.subject, s.queue))
+	case p.permissions.CanExport(s.subject, s.queue).Allowed():
+		s.filter.Store(p.permissions.ExportFilter(s.subject, s.queue))
 		r.subscribe(s)
-		if r.srv.cluster.policy.Load() != rules {
+		if r.srv.cluster.policy.Load() != p {
 			r.recheck() // a reload may have missed it
 		}
 	}
@@ -204,14 +202,14 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// unsub withdraws interest of the peer, with a limit (1.1 sends that) once so
-// many messages have been forwarded.
+// unsub handles UNSUB: it ends interest of the peer at once or, with a limit, as gnatsd 1.1 sends
+// it, after that many messages.
 func (r *route) unsub(o *op, b *batch) closeReason {
 	r.markActive()
 	if s := r.subOf(o.arg[0]); s != nil {
 		limit := int64(0)
 		if o.argCount == 2 {
-			limit, _ = strconv.ParseInt(string(o.arg[1]), 10, 64) // no number means now
+			limit, _ = strconv.ParseInt(string(o.arg[1]), 10, 64) // 0 if it is not a number
 		}
 		r.unsubscribeAfter(s, limit)
 	}
@@ -219,21 +217,21 @@ func (r *route) unsub(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// lostHeaders notes that n messages went to the peer without their headers, which
-// 1.x does not know.
+// lostHeaders counts n messages that were sent without their headers to a peer that does not
+// support headers, such as gnatsd 1.x.
 func (r *route) lostHeaders(n int64) {
-	if r.stripped.Add(n) == n {
+	if r.headersDropped.Add(n) == n {
 		r.noticef("Headers of messages are dropped on the way to server %q, which does not support them", r.remoteID())
 	}
 	r.srv.counters.lostHeaders.Add(n)
 }
 
-// msg delivers messages of the peer.
+// msg handles MSG and HMSG.
 func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	subject, reply := o.arg[0], []byte(nil)
-	if !r.imported.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() {
+	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() {
 		return keepOpen
 	}
 	if o.argCount == verbRows[o.verb].max {
@@ -244,24 +242,24 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// fail remembers, for the operator, why the route ends.
-func (r *route) fail(why string) {
+// setCause sets the cause that /routez shows when the route has been closed.
+func (r *route) setCause(cause string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.why = why
+	r.cause = cause
 }
 
-// leave reports to the cluster that the route has ended.
+// unregister removes the route from the cluster.
 func (r *route) unregister(reason closeReason, _ map[string]*subscription) {
 	r.stopStepTimer()
 	r.stopIdleCheck()
-	why := reason.String()
+	cause := reason.String()
 	r.mu.Lock()
-	if r.why != "" {
-		why = r.why
+	if r.cause != "" {
+		cause = r.cause
 	}
 	r.mu.Unlock()
-	r.decided()
-	r.interest.end()
-	r.srv.cluster.remove(r, why)
+	r.setDecided()
+	r.interest.close()
+	r.srv.cluster.remove(r, cause)
 }

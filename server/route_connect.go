@@ -7,16 +7,17 @@ import (
 	"net/url"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
 )
 
-// This file is the beginning of a route, up to CONNECT and INFO.
+// This file is the beginning of a route, up to CONNECT and INFO, and its login.
 
-// serveRoute runs a route that another server opened.
+// serveRoute runs an accepted route.
 func (s *Server) serveRoute(nc net.Conn) {
 	r := newRoute(s, nc, nil)
 	if !s.cluster.add(r, nil, "") {
-		r.abandon()
+		r.reject()
 		return
 	}
 	if !r.handshake() {
@@ -30,11 +31,11 @@ func (s *Server) serveRoute(nc net.Conn) {
 	r.serve()
 }
 
-// serveDialed runs a route that we opened.
+// serveDialed runs a route that this server dialed.
 func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r := newRoute(s, nc, attempt)
 	if !s.cluster.add(r, attempt, addr) {
-		r.abandon()
+		r.reject()
 		return
 	}
 	if !r.handshake() {
@@ -44,13 +45,13 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r.send(r.connectLine() + s.cluster.info())
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
-	r.startStepTimer(greetingWait, closeStale)
+	r.startStepTimer(routeInfoTimeout, closeStale)
 	r.startPing()
 	r.serve()
 }
 
-// abandon ends a route that never began.
-func (r *route) abandon() {
+// reject closes a connection that the cluster did not add.
+func (r *route) reject() {
 	r.close(closeShutdown)
 	r.teardown()
 }
@@ -66,7 +67,7 @@ type routeConnect struct {
 	Name     string `json:"name"`
 }
 
-// connectLine returns the CONNECT for what was dialed.
+// connectLine returns the CONNECT line for the dialed server.
 func (r *route) connectLine() string {
 	c := routeConnect{Echo: true, TLS: r.srv.cluster.policy.Load().tls != nil, Name: r.srv.id}
 	if o := r.srv.options(); r.attempt.OwnCredentials {
@@ -81,13 +82,36 @@ func (r *route) connectLine() string {
 	return "CONNECT " + string(text) + "\r\n"
 }
 
-// userOf returns the credentials in a URL as name and password.
+// userOf returns user name and password of a URL.
 func userOf(u *url.URL) (name, password string) {
-	password, _ = u.User.Password() // nil has none
+	password, _ = u.User.Password() // u.User may be nil
 	return u.User.Username(), password
 }
 
-// connect takes the name and the credentials of a server that dialed us.
+// policy implements authenticator.
+func (r *route) policy() *policy { return &r.srv.cluster.policy.Load().policy }
+
+// credentials implements authenticator.
+func (r *route) credentials(opts *ConnectOptions) *access.Credentials {
+	if opts == nil {
+		return &access.Credentials{}
+	}
+	return &access.Credentials{User: opts.Username, Password: opts.Password, Token: opts.Authorization}
+}
+
+// askHook implements authenticator.
+func (r *route) askHook(opts *ConnectOptions) *access.Identity {
+	v := &hookView{c: &r.conn, opts: opts}
+	return v.identify(r.srv.options().CustomRouterAuthentication)
+}
+
+// bound implements authenticator. The permissions of routes do not depend on the identity.
+func (r *route) bound(*access.Identity, func(text string)) {}
+
+// logRefused implements authenticator.
+func (r *route) logRefused(*ConnectOptions) { r.errorf("authorization error") }
+
+// connect handles CONNECT, which an accepted server sends.
 func (r *route) connect(o *op, b *batch) closeReason {
 	var opts ConnectOptions
 	if err := json.Unmarshal(o.args, &opts); err != nil {
@@ -98,19 +122,19 @@ func (r *route) connect(o *op, b *batch) closeReason {
 		return closeWrongPort
 	}
 	if r.attempt == nil {
-		if end := r.logIn(&opts, b); end != keepOpen {
-			return end
+		if reason := r.logIn(&opts, b); reason != keepOpen {
+			return reason
 		}
 	}
 	r.connected = true
-	r.verbose, r.name = opts.Verbose, opts.Name
+	r.verbose, r.claimedID = opts.Verbose, opts.Name
 	r.markActive()
 	r.ok(b)
 	return keepOpen
 }
 
-// info takes what the peer says of itself, or of others. When a connection may
-// be a second one to the same server, it waits here until that is decided.
+// info handles INFO about the peer, or about another server. After the first one about the peer it
+// waits until the mesh has decided whether this connection is the route to it.
 func (r *route) info(o *op, b *batch) closeReason {
 	info := new(peerInfo)
 	if err := json.Unmarshal(o.args, info); err != nil {
@@ -122,37 +146,36 @@ func (r *route) info(o *op, b *batch) closeReason {
 		return closeBadArgs
 	}
 	if r.attempt != nil && info.ClientID != 0 && r.remoteID() == "" {
-		why := fmt.Sprintf("%s is a port for clients, not for routes", r.attempt.Addr)
-		r.fail(why)
-		r.errorf("Route Error %s", why)
+		cause := fmt.Sprintf("%s is a port for clients, not for routes", r.attempt.Addr)
+		r.setCause(cause)
+		r.errorf("Route Error %s", cause)
 		return closePeerError
 	}
 	r.markActive()
-	own, before := r.introduced(info)
-	if own {
+	first, before := r.storeInfo(info)
+	if first {
 		r.stopStepTimer()
 	}
 	about := info.forMesh()
-	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.name, about) })
-	if !own {
+	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
+	if !first {
 		if before != nil && !before.Export.equal(info.Export) {
 			r.exportsChanged(before.Export, info.Export)
 		}
 		return keepOpen
 	}
 	b.flush()
-	<-r.settled // shutdown, or the mesh within seconds, closes it
+	<-r.decided // the mesh closes it within seconds, or shutdown
 	return r.reason()
 }
 
-// introduced notes the first INFO by which the peer says who it is, and reports
-// whether this is it. Of a later one about itself it notes the permissions, and
-// returns what it was before.
-func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
+// storeInfo stores the first INFO about the peer, and reports whether info is it. Of a later INFO
+// about the peer it stores the permissions, and returns the INFO that they replace.
+func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.remote == nil {
-		if r.name != "" && r.name != info.ID {
+		if r.claimedID != "" && r.claimedID != info.ID {
 			return false, nil
 		}
 		if info.IP == "" {
@@ -171,14 +194,14 @@ func (r *route) introduced(info *peerInfo) (own bool, before *peerInfo) {
 	return false, before
 }
 
-// decided lets the reader go on, which then finds out what was decided.
-func (r *route) decided() { r.settle.Do(func() { close(r.settled) }) }
+// setDecided ends the wait in info.
+func (r *route) setDecided() { r.decideOnce.Do(func() { close(r.decided) }) }
 
-// registered makes this the route to its peer.
+// registered makes this connection the route to its peer.
 func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
 	r.startIdleCheck()
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
-	go r.interest.sync() // Shutdown waits for it; it ends when all is sent, or with the route
-	r.decided()
+	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
+	r.setDecided()
 }

@@ -7,12 +7,12 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// This file notices routes that have gone idle.
+// This file closes routes that have been idle for too long.
 
-// receivingLink notes when something is received.
+// receivingLink stores the time when something was received.
 type receivingLink struct {
 	netio.Link
-	start    time.Time // of the server: the clock of the machine may be set meanwhile
+	start    time.Time // of the server; times are durations since, which do not depend on the system clock
 	received *atomic.Int64
 }
 
@@ -24,8 +24,8 @@ func (l *receivingLink) Recv(b *netio.ReadBuffer, limit int) (int, error) {
 	return n, err
 }
 
-// noteReceived makes the link note when something is received.
-func (r *route) noteReceived() {
+// trackReceived makes the link store in r.received when something is received.
+func (r *route) trackReceived() {
 	r.link = &receivingLink{Link: r.link, start: r.srv.start, received: &r.received}
 }
 
@@ -34,15 +34,14 @@ func (r *route) idle() time.Duration {
 	return time.Since(r.srv.start) - time.Duration(r.received.Load())
 }
 
-// idleCheck notices early, between servers of this kind, that nothing is received: a
-// PING goes out after a tick in which nothing came, and a route that is idle for more
-// than maxIdleTicks is closed. Towards 1.x there is only the ping timer that clients
-// have too.
+// idleCheck closes an idle route earlier than the ping timer, if the peer is a server of this kind:
+// a tick without anything received sends PING, and after more than maxIdleTicks in a row the route
+// is closed. For peers of 1.x there is only the ping timer.
 type idleCheck struct {
 	timer    *time.Timer
 	due      time.Time // of the next tick
 	received int64     // route.received at the last tick
-	idle     int       // ticks without anything received
+	idle     int       // ticks in a row without anything received
 }
 
 const (
@@ -50,7 +49,7 @@ const (
 	maxIdleTicks = 3
 )
 
-// startIdleCheck begins, if the peer is of this kind, and ends with the subscriptions.
+// startIdleCheck starts the ticks, if the peer is a server of this kind. They end at teardown.
 func (r *route) startIdleCheck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,8 +78,9 @@ func (r *route) checkIdle() {
 	}
 }
 
-// idleTicks counts one tick, and sets the timer for the next. A tick that is late does
-// not count: this server was stopped, or is overloaded, and may have had no time to read.
+// idleTicks counts a tick, sets the timer for the next, and returns the number of idle ticks. A
+// late tick is not counted: this process was suspended or overloaded, and may not have read what
+// was sent.
 func (r *route) idleTicks() int {
 	received, now := r.received.Load(), time.Now()
 	r.mu.Lock()

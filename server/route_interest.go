@@ -9,65 +9,63 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// This file is how the interest of local clients reaches routes: one line per
-// subscription that comes or goes.
+// This file sends the interest of local clients to routes: one line for each subscription that is
+// added or removed.
 //
-// A change of a subscription is queued for every route while the lock of its
-// client is held, so that a route sees the changes of one subscription in their
-// order. At the end of a batch, before any PONG, the queues are sent, many lines at
-// a time: by the reader of the client unless another is at it, and if that is not
-// everything by a goroutine, at the pace of the peer. No client waits for that.
+// A change of a subscription is queued for every route while the lock of its client is held, so
+// that each route is sent the changes of a subscription in order. At the end of a batch, before any
+// PONG, the queues are sent, many lines at a time: by the reader of the client, unless another
+// goroutine is sending, and if the queue is too long for that by a goroutine, at the pace of the
+// peer. Clients do not wait for it.
 //
-// A new route gets an initial sync: it is entered among the registered ones first,
-// then every subscription is queued for it, under the lock of its client and if it is
-// still there. So a line may be repeated, which the protocol permits, and none is
-// missing, nor does one come after its withdrawal.
+// A new route gets an initial sync: it is registered first, then every subscription is queued for
+// it, under the lock of its client and if it still exists. So a line may be repeated, which the
+// protocol permits, but none is missing, and none follows its withdrawal.
 //
-// A message must not come before the interest of its own publisher: what it asks for
-// may be answered at once, to an inbox that the other server must know. So changes
-// are numbered, a client remembers its last one, and its messages to a route wait
-// until that has been sent, as long as the peer takes it.
+// A message must not arrive before the interest of its own publisher: a request may be answered at
+// once, to an inbox that the other server must know. So changes have sequence numbers, a client
+// stores that of its last one, and its messages to a route wait until that change has been sent, as
+// long as the peer makes progress.
 
-// interestQueue is the interest on its way to one route.
+// interestQueue is the queue of interest that must be sent to a route.
 type interestQueue struct {
 	to *route
 
 	waiting atomic.Int64 // lines queued and not sent yet
-	sent    atomic.Int64 // changes with a number up to this have been sent
+	sent    atomic.Int64 // sequence number: changes up to it have been sent
 	synced  atomic.Bool  // the initial sync is queued; set under mu
 
 	mu       sync.Mutex // guards what follows
 	queue    []interestChange
-	sending  bool          // the right to send is taken
-	progress chan struct{} // closed when more has been sent; nil if nothing waits for that
-	ended    bool
+	sending  bool          // a goroutine is sending
+	progress chan struct{} // closed when more has been sent; nil if no goroutine waits for that
+	closed   bool
 }
 
-// interestChange is interest that comes or goes: of one subscription, or of all that a
-// client had.
+// interestChange is interest that is added or removed: of one subscription, or of all that a client
+// had.
 type interestChange struct {
 	sub     *subscription
 	all     []*subscription // if sub is nil
 	removed bool
 	initial bool // part of the initial sync, which is not traced
-	// When it has been sent, so has everything with a number up to this. It is 0
-	// during the initial sync: the rest may be behind it.
+	// seq is a sequence number: when this change has been sent, all up to seq have been. It is 0
+	// during the initial sync, when earlier ones may be queued behind it.
 	seq int64
 }
 
 const (
-	// interestBytes is about how much is encoded at a time.
+	// interestBytes is about how many bytes of lines are encoded at a time.
 	interestBytes = 64 << 10
-	// interestLimit is how many lines may wait for one route, some 300 MB if each
-	// is of a subscription that is kept only by it.
+	// interestLimit bounds the lines queued for a route: some 300 MB, if the queue is the only
+	// reference to each subscription.
 	interestLimit = 2 << 20
-	// syncStep is how many subscriptions are queued for a new route before waiting
-	// for the peer to keep up.
+	// syncStep is how many subscriptions the initial sync queues before it waits for the peer.
 	syncStep = 4096
 )
 
-// interestChanged queues a change of a client's subscription for all routes.
-// The caller holds the lock of the client's conn.
+// interestChanged queues a change of a client's subscription for all routes. The caller holds
+// conn.mu of the client.
 func (k *cluster) interestChanged(sub *subscription, removed bool) {
 	if !k.on || !k.policy.Load().announces(sub, removed) {
 		return
@@ -87,17 +85,17 @@ func (k *cluster) interestChanged(sub *subscription, removed bool) {
 	}
 }
 
-// interestDropped queues the withdrawal of all that a client had. The caller
-// holds the lock of the client's conn.
+// interestDropped queues the withdrawal of all subscriptions of a client. The caller holds conn.mu
+// of the client.
 func (k *cluster) interestDropped(subs map[string]*subscription) {
 	routes := k.active()
 	if len(routes) == 0 || len(subs) == 0 {
 		return
 	}
 	all := make([]*subscription, 0, len(subs))
-	rules := k.policy.Load()
+	p := k.policy.Load()
 	for _, sub := range subs {
-		if rules.announces(sub, true) {
+		if p.announces(sub, true) {
 			all = append(all, sub)
 		}
 	}
@@ -106,8 +104,8 @@ func (k *cluster) interestDropped(subs map[string]*subscription) {
 	}
 }
 
-// pushInterest sends what is queued, if the routes keep up. When it returns, what
-// was queued before has been sent, or another goroutine is at it.
+// pushInterest sends what is queued, as far as routes keep up. When it returns, what was queued
+// before has been sent or another goroutine is sending it.
 func (k *cluster) pushInterest() {
 	for _, r := range k.active() {
 		if r.interest.waiting.Load() > 0 {
@@ -127,7 +125,7 @@ func (q *interestQueue) add(ch interestChange, n int) {
 func (q *interestQueue) enqueue(ch interestChange, n int) (full bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended || n == 0 {
+	if q.closed || n == 0 {
 		return false
 	}
 	if q.synced.Load() {
@@ -137,36 +135,36 @@ func (q *interestQueue) enqueue(ch interestChange, n int) (full bool) {
 	return q.waiting.Add(int64(n)) > interestLimit && !ch.removed
 }
 
-// push sends a part of the queue, and leaves the rest to a goroutine. It does
-// nothing if the queue is being sent.
+// push sends a part of the queue, and starts a goroutine for the rest. It does nothing if another
+// goroutine is sending.
 func (q *interestQueue) push() {
 	if !q.startSending() {
 		return
 	}
 	q.sendSome()
 	if !q.stopSending() {
-		go q.send() // ends with the queue or the route
+		go q.send() // ends when the queue is empty, or with the route
 	}
 }
 
-// startSending takes the right to send. It reports false if that is taken, or there
-// is nothing to send.
+// startSending reports whether the caller may send: no other goroutine does, and the queue is not
+// empty.
 func (q *interestQueue) startSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sending || q.ended || len(q.queue) == 0 {
+	if q.sending || q.closed || len(q.queue) == 0 {
 		return false
 	}
 	q.sending = true
 	return true
 }
 
-// stopSending gives the right to send back. It reports false, and does not, while
-// there is more to send.
+// stopSending ends what startSending began. It reports false if there is more to send: the caller
+// must continue.
 func (q *interestQueue) stopSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) > 0 && !q.ended {
+	if len(q.queue) > 0 && !q.closed {
 		return false
 	}
 	q.sending = false
@@ -181,16 +179,16 @@ func (q *interestQueue) send() {
 	}
 }
 
-// await waits until the peer takes more.
+// await waits until the write queue of the route is no longer near full.
 func (q *interestQueue) await() {
 	resume := make(chan bool, 1)
 	if q.to.out.NotifyResume(resume) {
-		<-resume // the queue of the route gets shorter, or is dropped at its end
+		<-resume // the write queue gets shorter, or the route ends
 	}
 }
 
-// take returns changes for about interestBytes of lines, and up to which number all
-// will have been sent with them; 0 during the initial sync.
+// take removes changes for about interestBytes of lines from the queue, and returns them with the
+// sequence number up to which all changes have been sent after them; 0 during the initial sync.
 func (q *interestQueue) take() (list []interestChange, upTo int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -210,9 +208,9 @@ func (q *interestQueue) take() (list []interestChange, upTo int64) {
 	return list, upTo
 }
 
-// sentUpTo notes that changes up to a number have been sent.
-func (q *interestQueue) sentUpTo(number int64) {
-	q.sent.Store(max(number, q.sent.Load()))
+// sentUpTo sets the sequence number up to which changes have been sent.
+func (q *interestQueue) sentUpTo(seq int64) {
+	q.sent.Store(max(seq, q.sent.Load()))
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.progressedLocked()
@@ -225,17 +223,17 @@ func (q *interestQueue) progressedLocked() {
 	}
 }
 
-// behind reports whether changes up to a number may still have to be sent.
-func (q *interestQueue) behind(number int64) bool {
-	return number > q.sent.Load() && (q.waiting.Load() > 0 || !q.synced.Load())
+// behind reports whether changes up to a sequence number may still have to be sent.
+func (q *interestQueue) behind(seq int64) bool {
+	return seq > q.sent.Load() && (q.waiting.Load() > 0 || !q.synced.Load())
 }
 
-// next returns a channel that is closed when more has been sent or the route has
-// ended; nil if it has.
+// next returns a channel that is closed when more has been sent or the queue is closed; nil if it
+// is closed already.
 func (q *interestQueue) next() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended {
+	if q.closed {
 		return nil
 	}
 	if q.progress == nil {
@@ -244,21 +242,20 @@ func (q *interestQueue) next() <-chan struct{} {
 	return q.progress
 }
 
-// awaitSent waits until changes up to a number have been sent, for as long as the
-// peer takes what it is sent, but not longer than limit. It reports false if they
-// have not.
-func (q *interestQueue) awaitSent(number int64, limit time.Duration) bool {
-	end, look := time.NewTimer(limit), time.NewTicker(stallStep)
+// awaitSent waits until changes up to a sequence number have been sent, as long as the peer makes
+// progress, but at most for limit. It reports whether they have been sent.
+func (q *interestQueue) awaitSent(seq int64, limit time.Duration) bool {
+	end, tick := time.NewTimer(limit), time.NewTicker(stallStep)
 	defer end.Stop()
-	defer look.Stop()
+	defer tick.Stop()
 	for {
-		next := q.next() // before looking, so that no progress is missed
-		if next == nil || !q.behind(number) {
+		next := q.next() // first, so that no progress is missed
+		if next == nil || !q.behind(seq) {
 			return true
 		}
 		select {
 		case <-next:
-		case <-look.C:
+		case <-tick.C:
 			if q.to.out.Blocked() {
 				return false
 			}
@@ -271,7 +268,7 @@ func (q *interestQueue) awaitSent(number int64, limit time.Duration) bool {
 // lineGuess is about the length of a line.
 const lineGuess = 64
 
-// sendSome sends a part of the queue. The caller has the right to send.
+// sendSome sends a part of the queue. startSending has returned true to the caller.
 func (q *interestQueue) sendSome() {
 	list, upTo := q.take()
 	defer q.sentUpTo(upTo)
@@ -304,17 +301,17 @@ func (q *interestQueue) sendSome() {
 	}
 }
 
-// end gives up what is queued.
-func (q *interestQueue) end() {
+// close drops what is queued.
+func (q *interestQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ended = true
+	q.closed = true
 	q.queue = nil
 	q.progressedLocked()
 }
 
-// sync queues all interest of local clients for a new route, and sends it at
-// the pace of the peer.
+// sync is the initial sync: it queues all interest of local clients for a new route, and sends it
+// at the pace of the peer.
 func (q *interestQueue) sync() {
 	defer q.to.srv.conns.Done()
 	k := q.to.srv.cluster
@@ -339,7 +336,7 @@ func (q *interestQueue) sync() {
 	q.to.debugf("Sent local subscriptions to route")
 }
 
-// endSync says that the initial sync is queued.
+// endSync is called when the whole initial sync is queued.
 func (q *interestQueue) endSync() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -350,17 +347,17 @@ func (q *interestQueue) endSync() {
 // awaitShort waits until another goroutine has sent most of the queue.
 func (q *interestQueue) awaitShort() {
 	for {
-		next := q.next() // before looking, so that no progress is missed
+		next := q.next() // first, so that no progress is missed
 		if next == nil || q.waiting.Load() <= syncStep {
 			return
 		}
-		<-next // what is queued is being sent, or its reader is about to
+		<-next // another goroutine is sending the queue, or the reader that queued it is about to
 	}
 }
 
-// addCurrent queues a subscription if it is still there, and to be announced. That
-// is decided under the lock of its client: a reload that forbids it comes before
-// or withdraws it afterwards.
+// addCurrent queues a subscription if it still exists and is announced. It checks both under the
+// lock of the client: a reload after which it is no longer announced has replaced the policy
+// before, or withdraws the subscription afterwards.
 func (q *interestQueue) addCurrent(sub *subscription) {
 	c := sub.conn
 	c.mu.Lock()
@@ -370,14 +367,14 @@ func (q *interestQueue) addCurrent(sub *subscription) {
 	}
 }
 
-// Ids of subscriptions on routes.
+// Prefixes of the ids of subscriptions on routes.
 const (
 	plainID = "RSID:"
 	queueID = "QRSID:"
 )
 
-// appendInterest appends the line that announces or withdraws a subscription.
-// Without a queue two blanks follow the subject, as 1.x writes it.
+// appendInterest appends the line that announces or withdraws a subscription. Without a queue two
+// blanks follow the subject, as in gnatsd 1.x.
 func appendInterest(b []byte, sub *subscription, removed bool) []byte {
 	if removed {
 		b = append(b, "UNSUB "...)
@@ -392,7 +389,7 @@ func appendInterest(b []byte, sub *subscription, removed bool) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendRouteSID appends the id by which routes know a subscription.
+// appendRouteSID appends the id of a subscription on routes.
 func appendRouteSID(b []byte, sub *subscription) []byte {
 	if sub.queue == "" {
 		b = append(b, plainID...)

@@ -8,17 +8,17 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// routePolicy is which servers may connect, how, and what interest crosses the routes.
+// routePolicy decides which servers may connect, how, and what interest crosses the routes.
 type routePolicy struct {
 	policy
 	permissions *access.RoutePermissions
 
-	// former is what was announced before a reload, while what is not any more is being withdrawn;
-	// nil otherwise.
-	former *routePolicy
+	// previous is the policy before a reload, while interest that is no longer announced is being
+	// withdrawn; else nil.
+	previous *routePolicy
 }
 
-// newRoutePolicy checks and compiles what o says about routes.
+// newRoutePolicy checks and compiles the settings of routes.
 func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 	p := &routePolicy{policy: policy{auth: &access.Policy{}, authTimeout: seconds(o.Cluster.AuthTimeout)}}
 	err := k.checkRoutes(o)
@@ -41,7 +41,7 @@ func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 	return p, nil
 }
 
-// checkRoutes reports that there are routes to dial, but no cluster.
+// checkRoutes returns an error if routes are configured without a port for routes.
 func (k *cluster) checkRoutes(o *Options) error {
 	if !k.on && len(o.Routes) > 0 {
 		return &settingError{"cluster.routes", errors.New("solicited routes require cluster capabilities, e.g. --cluster")}
@@ -49,16 +49,15 @@ func (k *cluster) checkRoutes(o *Options) error {
 	return nil
 }
 
-// announces reports whether routes are told of a local subscription, or of its
-// end.
-func (p *routePolicy) announces(sub *subscription, gone bool) bool {
+// announces reports whether a local subscription, or that it was removed, is sent to routes.
+func (p *routePolicy) announces(sub *subscription, removed bool) bool {
 	if p.permissions.CanImport(sub.subject).Allowed() {
 		return true
 	}
-	return gone && p.former != nil && p.former.permissions.CanImport(sub.subject).Allowed()
+	return removed && p.previous != nil && p.previous.permissions.CanImport(sub.subject).Allowed()
 }
 
-// watchCerts watches the certificate files of routes.
+// watchCerts starts to watch the certificate files of routes.
 func (k *cluster) watchCerts() {
 	p := k.policy.Load()
 	k.srv.watch(&p.policy, p.tls)

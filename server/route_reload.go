@@ -7,8 +7,8 @@ import (
 	"gnatsd/server/internal/mesh"
 )
 
-// prepareRoutePolicy compiles what the settings say about routes. What has not changed
-// is taken over.
+// prepareRoutePolicy compiles the policy of routes. Parts that have not changed are those of the
+// old policy.
 func (s *Server) prepareRoutePolicy(c *change) (err error) {
 	if c.routes, err = s.cluster.newRoutePolicy(c.new); err != nil {
 		return err
@@ -26,12 +26,12 @@ func (s *Server) prepareRoutePolicy(c *change) (err error) {
 	return nil
 }
 
-// applyRoutePolicy replaces the policy of routes, and sends every route what changed for it.
+// applyRoutePolicy replaces the policy of routes, and sends every route what has changed for it.
 func (s *Server) applyRoutePolicy(c *change) {
 	k := s.cluster
 	old := k.policy.Load()
 	if c.effects[onPermissions] {
-		c.routes.former = old
+		c.routes.previous = old
 	}
 	k.replacePolicy(c.routes)
 	k.renewOwn(c.new)
@@ -39,11 +39,11 @@ func (s *Server) applyRoutePolicy(c *change) {
 		k.relearn()
 	}
 	if c.effects[onPermissions] {
-		k.announceAgain(c.routes)
+		k.reannounce(c.routes)
 	}
 }
 
-// replacePolicy replaces the policy of routes. Servers that may not connect any more are closed.
+// replacePolicy replaces the policy of routes. Servers that may no longer connect are disconnected.
 func (k *cluster) replacePolicy(p *routePolicy) {
 	before := k.policy.Swap(p)
 	var routes []*conn
@@ -53,11 +53,11 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 	k.srv.policyReplaced(&before.policy, &p.policy, k.watchCerts, routes)
 }
 
-// announceAgain brings live routes in line with new permissions. Peers that can
-// take updates get them: first INFO, then the interest that has become theirs to know,
-// then what is withdrawn. 1.1 cannot be: its route is closed and made again.
-func (k *cluster) announceAgain(rules *routePolicy) {
-	var updated []*route // those that come later get all interest, by the new rules
+// reannounce applies new permissions to open routes. Peers are sent INFO, then interest that they
+// may now receive, then withdrawals. gnatsd 1.1 takes no updates: its route is closed and dialed
+// again.
+func (k *cluster) reannounce(p *routePolicy) {
+	var updated []*route // routes that are registered later get all interest by the new policy
 	for _, r := range k.active() {
 		if r.takesInfo() {
 			r.send(k.info())
@@ -73,7 +73,7 @@ func (k *cluster) announceAgain(rules *routePolicy) {
 		if sub.conn.role != roleClient {
 			continue
 		}
-		now, before := rules.announces(sub, false), rules.former.announces(sub, false)
+		now, before := p.announces(sub, false), p.previous.announces(sub, false)
 		switch {
 		case now && !before:
 			k.announceTo(updated, sub, false)
@@ -84,14 +84,13 @@ func (k *cluster) announceAgain(rules *routePolicy) {
 	for _, sub := range removed {
 		k.announceTo(updated, sub, true)
 	}
-	settled := *rules
-	settled.former = nil
-	k.policy.Store(&settled)
+	final := *p
+	final.previous = nil
+	k.policy.Store(&final)
 	k.pushInterest()
 }
 
-// announceTo queues a subscription, or its withdrawal, for routes, if the client
-// still has it.
+// announceTo queues a subscription, or its withdrawal, for routes, unless the client has ended it.
 func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 	c := sub.conn
 	c.mu.Lock()
@@ -104,7 +103,7 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 	}
 }
 
-// recheck ends the interest of the peer that may not be exported any more.
+// recheck ends interest of the peer that may no longer be exported.
 func (r *route) recheck() {
 	p := r.srv.cluster.policy.Load().permissions
 	r.recheckSubs(
@@ -113,12 +112,12 @@ func (r *route) recheck() {
 	)
 }
 
-// exportsChanged sends a peer the interest that it has begun to take: before, it
-// dropped what was announced of it. It runs on the reader of the route.
+// exportsChanged is called when a peer has changed what it exports. It sends the interest that the
+// peer now accepts and dropped before. It runs on the reader of the route.
 func (r *route) exportsChanged(before, now *peerPermission) {
 	was, err := before.compile()
 	is, err2 := now.compile()
-	all := err != nil || err2 != nil // rules that are not understood: it gets everything again
+	all := err != nil || err2 != nil // unknown permissions: send everything again
 	k := r.srv.cluster
 	for e := range r.srv.subs.All {
 		sub := e.Value

@@ -8,17 +8,16 @@ import (
 	"gnatsd/server/internal/mesh"
 )
 
-// This file is what monitoring and embedders may ask about routes.
+// This file has the state of routes, for monitoring and embedding programs.
 
-// NumRoutes returns how many routes there are.
+// NumRoutes returns the number of routes.
 func (s *Server) NumRoutes() int { return len(s.cluster.active()) }
 
-// NumRemotes returns how many other servers there are routes to: as many as
+// NumRemotes returns the number of servers that this server has routes to, which is the number of
 // routes.
 func (s *Server) NumRemotes() int { return len(s.cluster.active()) }
 
-// ClusterAddr returns the address other servers connect to, nil when not
-// listening.
+// ClusterAddr returns the address of the listener for routes, nil if it is not open.
 func (s *Server) ClusterAddr() *net.TCPAddr {
 	l := s.cluster.listening()
 	if l == nil {
@@ -28,7 +27,7 @@ func (s *Server) ClusterAddr() *net.TCPAddr {
 	return addr
 }
 
-// listening returns the listener for routes, nil if there is none.
+// listening returns the open listener for routes, nil if there is none.
 func (k *cluster) listening() net.Listener {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -38,30 +37,30 @@ func (k *cluster) listening() net.Listener {
 	return k.listener
 }
 
-// routeState is one route, for /routez.
+// routeState is the state of a route.
 type routeState struct {
 	id                 uint64
 	remoteID           string
 	remoteVersion      string
-	solicited          bool // this server dialed
-	configured         bool // as a configured route
+	solicited          bool // this server dialed it
+	configured         bool // it was dialed as a configured route
 	host               string
 	port               int
 	start              int64 // UnixNano
 	active             time.Time
 	rtt                time.Duration   // 0 = unknown
-	imports, exports   *peerPermission // the remote's
+	imports, exports   *peerPermission // of the peer
 	pending            int64           // bytes
 	inMsgs, inBytes    int64
 	outMsgs, outBytes  int64
 	subscriptions      int
 	subscriptionsList  []string // subjects, if asked for
-	waitingForInterest int64    // lines of interest on their way to it
-	headersDropped     int64    // messages to it that lost their headers
+	waitingForInterest int64    // lines of interest queued for it
+	headersDropped     int64    // messages sent without their headers
 }
 
-// routeStates returns the routes, oldest first, with the subjects they
-// subscribed to if subs is set.
+// routeStates returns the state of the registered routes, oldest first, with the subjects that they
+// are subscribed to if subs is set.
 func (k *cluster) routeStates(subs bool) []routeState {
 	routes := k.active()
 	list := make([]routeState, 0, len(routes))
@@ -78,7 +77,7 @@ func (r *route) state(subs bool) routeState {
 		solicited: r.attempt != nil, configured: r.attempt != nil && r.attempt.Target.Configured(),
 		pending: out.Pending, outMsgs: out.Messages, outBytes: out.Payload,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
-		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.stripped.Load(),
+		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.headersDropped.Load(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,20 +94,20 @@ func (r *route) state(subs bool) routeState {
 	return s
 }
 
-// targetState is one address that should be connected, for /routez and the log.
+// targetState is the state of an address that should be connected.
 type targetState struct {
 	url        string // without password
-	configured bool   // false: other servers advertised it
-	remoteID   string // server it led to last, or is said to lead to
+	configured bool   // else another server advertised it
+	remoteID   string // id of the server that was last reached there, or that was advertised; "" if unknown
 	connected  bool
-	self       bool // it leads to this server
-	failures   int  // attempts in a row that led nowhere
+	self       bool // it is an address of this server
+	failures   int  // failed attempts in a row
 	lastErr    string
-	next       time.Time // of the next attempt; zero if none is planned
+	next       time.Time // of the next attempt; zero if there is none
 }
 
-// targetStates returns every address that should be connected: the configured
-// ones, and those that other servers advertised and this one had to dial.
+// targetStates returns the state of every address that should be connected: the configured ones,
+// and those of advertised servers that this server dials.
 func (k *cluster) targetStates() []targetState {
 	targets := k.targets()
 	list := make([]targetState, 0, len(targets))

@@ -8,11 +8,11 @@ import (
 	"gnatsd/server/internal/tlsfiles"
 )
 
-// Routes begin with the TLS handshake, if there is one: nothing is sent before. The server that
-// dialed is the client, and both show certificates.
+// This file is the TLS of routes. The handshake precedes everything else. The server that dialed is
+// the TLS client; both sides need certificates.
 
-// handshake makes the TLS handshake, if routes use TLS. It reports false, and the route is
-// closing, if that failed.
+// handshake makes the TLS handshake, if routes use TLS. If it fails it closes the route and reports
+// false.
 func (r *route) handshake() bool {
 	holder := r.srv.cluster.policy.Load().tls
 	if holder == nil {
@@ -26,21 +26,21 @@ func (r *route) handshake() bool {
 	if err != nil {
 		if !r.ended() {
 			r.errorf("TLS route handshake error: %v", err)
-			r.fail("TLS route handshake error: " + err.Error())
+			r.setCause("TLS route handshake error: " + err.Error())
 		}
 		r.close(closeTLSFailure)
 		return false
 	}
-	r.noteReceived()
+	r.trackReceived()
 	return true
 }
 
-// acceptTLS makes the handshake with a server that dialed this one.
+// acceptTLS makes the handshake of an accepted route.
 func (r *route) acceptTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
 	return r.srv.limiter.Handshake(ctx, r.nc, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
 }
 
-// dialTLS makes the handshake with a server that was dialed.
+// dialTLS makes the handshake of a dialed route.
 func (r *route) dialTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(r.attempt.Addr)
 	if err != nil {

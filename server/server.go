@@ -21,29 +21,27 @@ import (
 	"gnatsd/sublist"
 )
 
-// Server is a message broker: it accepts clients, keeps their subscriptions
-// and hands published messages on.
+// Server is a message broker: it accepts connections of clients and other servers, keeps their
+// subscriptions and delivers published messages. [New] makes one, [Server.Start] or [Run] runs it.
 type Server struct {
 	// Set once.
-	id      string
-	start   time.Time
-	ready   chan struct{} // closed once clients can connect
-	quit    chan struct{} // closed when the end begins
-	done    chan struct{} // closed when everything has ended
-	scratch sync.Pool     // of readers
-
-	// Set once, too: what outlives reloads.
-	life          context.Context // ends when the end begins
-	die           context.CancelFunc
-	verifier      *access.Verifier   // of passwords
+	id            string
+	start         time.Time
+	ready         chan struct{}   // closed when clients can connect
+	quit          chan struct{}   // closed when Shutdown begins
+	done          chan struct{}   // closed when Shutdown has ended
+	ctx           context.Context // canceled when Shutdown begins
+	cancel        context.CancelFunc
+	scratch       sync.Pool          // of *readerScratch
+	verifier      *access.Verifier   // of the passwords of clients
 	limiter       *admission.Limiter // of TLS handshakes of all ports, and of password checks of clients
 	monitor       *monitor.Monitor
 	monitorLogins *access.Verifier      // of the password of the monitoring port
 	usage         *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
-	notify process.Notifier        // does nothing unless the server is the process
-	record *process.SettingsRecord // for --diff; nil unless the server is the process
+	notify process.Notifier        // of the service manager; does nothing unless [Run] set it
+	record *process.SettingsRecord // for --diff; nil unless [Run] set it
 	exit   func(code int)
 
 	// Snapshots.
@@ -52,8 +50,8 @@ type Server struct {
 	info        atomic.Pointer[infoText]
 	policy      atomic.Pointer[clientPolicy]
 	log         logging
-	configTime  atomic.Int64              // UnixNano of the moment opts were loaded
-	attempted   atomic.Pointer[readFiles] // by the last reload; nil before the first
+	configTime  atomic.Int64              // UnixNano when opts were loaded
+	lastRead    atomic.Pointer[readFiles] // files of the last reload, successful or not; nil before the first
 
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription]
@@ -64,18 +62,18 @@ type Server struct {
 	cluster  *cluster
 	slots    slots
 	counters counters
-	latency  struct{ clients, routes latencies } // of messages, to whom
+	latency  struct{ clients, routes latencies } // of messages, by kind of receiver
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
-	limiting atomic.Bool                         // limitPending is under way
-	lameDuck atomic.Bool                         // clients are sent away, none may come
+	limiting atomic.Bool                         // a goroutine is in limitPending
+	lameDuck atomic.Bool                         // in lame duck mode
 	closed   closedConns
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
-	conns       sync.WaitGroup
+	conns       sync.WaitGroup                 // connections, and other goroutines that Shutdown waits for
 
-	reloading    oneAtATime    // a reload, the opening of ports and of the log, the end
-	stopWatchdog func()        // set while the ports are opened; nil without a watchdog
-	files        process.Files // guarded by reloading; after the last reload, Shutdown's
+	reloading    oneAtATime    // reloads, opening of ports, log reopening, and the end of the server
+	stopWatchdog func()        // guarded by reloading; nil without a watchdog
+	files        process.Files // guarded by reloading; after the last reload by Shutdown
 
 	mu       sync.Mutex // guards what follows
 	stopping bool
@@ -83,7 +81,8 @@ type Server struct {
 	signals  *process.SignalLoop // nil while no signal is trapped
 }
 
-// New prepares a server. It copies opts; nil means the defaults.
+// New returns a server that is not started yet. It copies opts; nil means the defaults. The error
+// reports invalid settings, or certificates that cannot be loaded.
 func New(opts *Options) (*Server, error) {
 	o := Options{}
 	if opts != nil {
@@ -118,17 +117,17 @@ func New(opts *Options) (*Server, error) {
 		s.id = nuid.New().Next()
 	}
 	s.monitor = newMonitor(s, &o)
-	s.life, s.die = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
 	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(&o)
 	s.writeLimits.Store(newWriteLimits(&o))
-	g, err := s.newClientPolicy(&o)
+	p, err := s.newClientPolicy(&o)
 	if err != nil {
 		return nil, err
 	}
-	s.setClientPolicy(g)
+	s.setClientPolicy(p)
 	s.info.Store(newInfoText(newInfo(s.id, &o)))
 	s.renewInfo()
 	s.clients.limit = o.MaxConn
@@ -138,7 +137,7 @@ func New(opts *Options) (*Server, error) {
 	return s, nil
 }
 
-// check reports what is wrong with settings that were made by a program.
+// check returns an error if a program has set an invalid option.
 func (o *Options) check() error {
 	if o.Port > 65535 || o.Port < RandomPort {
 		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
@@ -148,15 +147,15 @@ func (o *Options) check() error {
 
 func (s *Server) options() *Options { return s.opts.Load() }
 
-// oneAtATime lets one goroutine at a time do something that takes long. It is no mutex: files are
-// read and lines are logged meanwhile.
+// oneAtATime is held by one goroutine at a time. Unlike a mutex it may be held for long, during I/O
+// and logging.
 type oneAtATime chan struct{}
 
 func (o oneAtATime) begin() { o <- struct{}{} }
 
 func (o oneAtATime) end() { <-o }
 
-// ID returns the identity of the server: 22 letters and digits, new for each.
+// ID returns the id of the server: 22 letters and digits, different for each server.
 func (s *Server) ID() string { return s.id }
 
 // name returns the name of the server or, without one, its id.
@@ -167,23 +166,22 @@ func (s *Server) name() string {
 	return s.id
 }
 
-// ConfigTime returns when the settings were loaded last.
+// ConfigTime returns when the settings in force were loaded.
 func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.configTime.Load()) }
 
-// Start opens the listeners and serves until Shutdown. It returns early if a
-// listener cannot be opened; the log then says why. Use [Server.Run] for the
-// error, and a goroutine for a server inside a program:
+// Start opens the listeners and serves until Shutdown. If a listener cannot be opened, it logs the
+// error and returns. [Server.Run] also returns the error. Programs that embed a server start it in
+// a goroutine:
 //
 //	go s.Start()
 //	if !s.ReadyForConnections(10 * time.Second) { ... }
 func (s *Server) Start() { _ = s.Run() }
 
-// Run is Start with the error that ended it, nil after Shutdown. The log has the
-// error too. Unless NoSigs is set, the server obeys the signals of the process
-// from here on, and a signal that ends the server ends the process.
+// Run is Start, and returns the error that ended it, nil after Shutdown. Unless NoSigs is set it
+// handles the signals of the process, and a signal that ends the server also ends the process.
 func (s *Server) Run() error {
 	s.trapSignals()
-	s.announce()
+	s.logStart()
 	if err := s.open(); err != nil {
 		s.Shutdown()
 		return err
@@ -192,8 +190,8 @@ func (s *Server) Run() error {
 	return nil
 }
 
-// open makes the server reachable, and says so to whoever waits for it. A reload
-// waits until that is done.
+// open writes the pid file, opens the listeners, and then notifies the service manager. Reloads
+// wait until it returns.
 func (s *Server) open() error {
 	s.reloading.begin()
 	defer s.reloading.end()
@@ -218,8 +216,8 @@ func (s *Server) open() error {
 	return nil
 }
 
-// announce writes the first lines of the log.
-func (s *Server) announce() {
+// logStart writes the first lines of the log.
+func (s *Server) logStart() {
 	s.Noticef("Starting nats-server version %s", Version)
 	s.Debugf("Go build version %s", s.info.Load().info.GoVersion)
 	commit := Commit()
@@ -227,8 +225,8 @@ func (s *Server) announce() {
 		commit = "not set"
 	}
 	s.Noticef("Git commit [%s]", commit)
-	g := s.policy.Load()
-	for _, w := range g.warnings {
+	p := s.policy.Load()
+	for _, w := range p.warnings {
 		s.Warnf("%s", w)
 	}
 	if loaded := s.options().loaded; loaded != nil {
@@ -236,13 +234,13 @@ func (s *Server) announce() {
 			s.Warnf("%s", w)
 		}
 	}
-	if w := g.certExpiry(time.Now()); w != "" {
+	if w := p.certExpiry(time.Now()); w != "" {
 		s.Warnf("%s", w)
 	}
 }
 
-// ReadyForConnections waits at most d until clients can connect, and reports
-// whether they can.
+// ReadyForConnections waits at most d until clients and routes can connect, and reports whether
+// they can.
 func (s *Server) ReadyForConnections(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -276,9 +274,9 @@ func (s *Server) ended() bool {
 	}
 }
 
-// Shutdown stops listening, closes all connections in order, removes the pid and
-// ports files, and closes the log if it is one of package logger. It waits until
-// all that is done. It may be called more than once, from anywhere.
+// Shutdown shuts the server down gracefully: it closes the listeners and all connections, removes
+// the pid and ports files, and closes the log if it is one of package logger. It returns when
+// everything is done. It may be called more than once, and from any goroutine.
 func (s *Server) Shutdown() {
 	s.mu.Lock()
 	first := !s.stopping
@@ -292,7 +290,7 @@ func (s *Server) Shutdown() {
 	s.Noticef("Initiating Shutdown...")
 	s.logNotifyError(s.notify.Stopping())
 	close(s.quit)
-	s.die()
+	s.cancel()
 	s.awaitReload()
 	if listener != nil {
 		listener.Close()
@@ -313,10 +311,10 @@ func (s *Server) Shutdown() {
 	close(s.done)
 }
 
-// WaitForShutdown waits until the server has ended.
+// WaitForShutdown waits until Shutdown has ended.
 func (s *Server) WaitForShutdown() { <-s.done }
 
-// Addr returns the address clients connect to, nil when not listening.
+// Addr returns the address of the listener for clients, nil if it is not open.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -326,8 +324,8 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// ClientURL returns an address for clients on this machine or, if the server
-// listens on one address only, for those who reach it. It is "" before Start.
+// ClientURL returns a URL for clients: with the address that the server listens on, or with
+// 127.0.0.1 if it listens on all interfaces. It is "" if the listener is not open.
 func (s *Server) ClientURL() string {
 	addr, ok := s.Addr().(*net.TCPAddr)
 	if !ok {
@@ -340,32 +338,31 @@ func (s *Server) ClientURL() string {
 	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
 }
 
-// NumClients returns how many clients are connected.
+// NumClients returns the number of connected clients.
 func (s *Server) NumClients() int { return s.clients.len() }
 
-// NumSubscriptions returns how many subscriptions there are, those of other
-// servers included.
+// NumSubscriptions returns the number of subscriptions, including those of other servers.
 func (s *Server) NumSubscriptions() uint32 { return uint32(s.subs.Count()) }
 
-// NumSlowConsumers returns how many connections were cut since the start
-// because they did not keep up.
+// NumSlowConsumers returns the number of connections that were closed as slow consumers since the
+// start.
 func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load() }
 
-// openBusyPoll finds out whether readers can poll. l is any listener that the runtime waits for.
+// openBusyPoll finds out whether readers can poll. l is any open listener.
 func (s *Server) openBusyPoll(l net.Listener) {
 	s.io.BusyPoll.Open(l)
-	if s.options().NoBusyPoll { // otherwise the log begins as in 1.x
+	if s.options().NoBusyPoll { // else nothing is logged: the log begins as in gnatsd 1.x
 		s.allowBusyPoll(false)
 	}
 }
 
-// allowBusyPoll lets readers poll, or not.
+// allowBusyPoll turns busy polling on or off.
 func (s *Server) allowBusyPoll(on bool) {
-	switch hindrance := s.io.BusyPoll.Allow(on); {
+	switch err := s.io.BusyPoll.Allow(on); {
 	case !on:
 		s.Debugf("Busy polling is off (no_busy_poll)")
-	case hindrance != nil:
-		s.Debugf("Busy polling is not possible: %v", hindrance)
+	case err != nil:
+		s.Debugf("Busy polling is not possible: %v", err)
 	default:
 		s.Debugf("Busy polling is on")
 	}

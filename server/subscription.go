@@ -17,13 +17,13 @@ type subscription struct {
 	sid     string
 
 	// Atomic.
-	filter    atomic.Pointer[access.Filter] // messages not to be delivered; nil = none
+	filter    atomic.Pointer[access.Filter] // blocks messages that must not be delivered; nil = none
 	delivered atomic.Int64                  // messages since SUB
-	limit     atomic.Int64                  // end after so many; 0 = never; with endedBit
+	limit     atomic.Int64                  // the subscription ends when delivered reaches it; 0 = no limit; with endedBit
 }
 
-// endedBit is set in the limit of a subscription that has ended. What was chosen for it before is
-// delivered.
+// endedBit is set in the limit of a subscription that has ended. Messages that a batch has
+// collected for it before are delivered.
 const endedBit = 1 << 62
 
 func (s *subscription) ended() bool { return s.limit.Load()&endedBit != 0 }
@@ -38,8 +38,8 @@ func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	return &subscription{conn: c, subject: s[:n], queue: s[n:k], sid: s[k:]}
 }
 
-// claim takes n deliveries from what the subscription still may receive, and returns how many of
-// them it gets. The one that reaches the limit ends the subscription.
+// claim counts n messages as delivered, and returns how many of them are within the limit. The call
+// that reaches the limit ends the subscription.
 func (s *subscription) claim(n int64) int64 {
 	total := s.delivered.Add(n)
 	limit := s.limit.Load() &^ endedBit
@@ -47,13 +47,14 @@ func (s *subscription) claim(n int64) int64 {
 		return n
 	}
 	before := total - n
-	if before < limit { // the last one is among them
+	if before < limit { // this call reaches the limit
 		s.conn.expire(s)
 	}
 	return max(0, min(n, limit-before))
 }
 
-// group is the queue group as which the list of subscriptions has it: those of a route are one.
+// group returns the queue group that the subscription has in the list of subscriptions. The plain
+// subscriptions of a route are a group, see routeGroupPrefix.
 func (s *subscription) group() string {
 	if s.queue == "" && s.conn.role == roleRoute {
 		return s.conn.routeGroup
@@ -65,8 +66,8 @@ func (s *subscription) entry() sublist.Entry[*subscription] {
 	return sublist.Entry[*subscription]{Subject: s.subject, Queue: s.group(), Value: s}
 }
 
-// subscribe adds a subscription unless its sid is taken. The caller has checked
-// the subject.
+// subscribe adds a subscription, and reports false if its sid is in use. The caller has checked the
+// subject.
 func (c *conn) subscribe(sub *subscription) (added bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,15 +102,15 @@ func (c *conn) unsubscribe(sub *subscription) {
 	}
 }
 
-// unsubscribeAfter ends a subscription once limit messages in total have been
-// delivered, at once if they have been already. A limit of 0 or less is now.
+// unsubscribeAfter ends a subscription when limit messages have been delivered since SUB, or at
+// once if they have been already. A limit of 0 or less ends it at once.
 func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 	if limit <= 0 {
 		c.unsubscribe(sub)
 		return
 	}
 	if old := sub.limit.Load(); old&endedBit != 0 || !sub.limit.CompareAndSwap(old, limit) {
-		return // it has just received its last message
+		return // it has ended meanwhile
 	}
 	if n := sub.delivered.Load(); n >= limit {
 		c.unsubscribe(sub)
@@ -118,8 +119,7 @@ func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 	}
 }
 
-// expire ends a subscription that has received its last message. It runs on
-// the goroutine of the publisher.
+// expire ends a subscription that has reached its limit. It runs on the goroutine of the publisher.
 func (c *conn) expire(sub *subscription) {
 	if c.debugging() {
 		c.debugf("Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid)
@@ -134,45 +134,45 @@ func (c *conn) subOf(sid []byte) *subscription {
 	return c.subs[string(sid)]
 }
 
-// subCount returns how many subscriptions the connection has.
+// subCount returns the number of subscriptions of the connection.
 func (c *conn) subCount() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.subs)
 }
 
-// dropSubs ends all subscriptions in one batch and returns them.
-func (c *conn) dropSubs() (had map[string]*subscription) {
+// dropSubs ends all subscriptions and returns them.
+func (c *conn) dropSubs() (subs map[string]*subscription) {
 	c.mu.Lock()
 	c.subsDropped = true
-	had = c.subs
+	subs = c.subs
 	c.subs = nil
 	if c.role == roleClient {
-		c.srv.cluster.interestDropped(had)
+		c.srv.cluster.interestDropped(subs)
 	}
 	c.mu.Unlock()
-	if len(had) == 0 {
+	if len(subs) == 0 {
 		return nil
 	}
-	batch := make([]sublist.Entry[*subscription], 0, len(had))
-	for _, sub := range had {
+	batch := make([]sublist.Entry[*subscription], 0, len(subs))
+	for _, sub := range subs {
 		sub.limit.Or(endedBit)
 		batch = append(batch, sub.entry())
 	}
 	c.srv.subs.RemoveBatch(batch)
 	c.srv.cluster.pushInterest()
-	return had
+	return subs
 }
 
-// lostSub is a subscription that is not allowed any more, and why.
-type lostSub struct {
+// deniedSub is a subscription that is no longer allowed, with the decision that denies it.
+type deniedSub struct {
 	sub      *subscription
 	decision access.Decision
 }
 
-// recheckSubs ends the subscriptions of a connection that are not allowed any more, and gives the
-// others the filters that belong to them.
-func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []lostSub) {
+// recheckSubs ends the subscriptions of a connection that are no longer allowed, and returns them.
+// It sets the filters of the others.
+func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []deniedSub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for sid, sub := range c.subs {
@@ -183,7 +183,7 @@ func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(
 			if c.role == roleClient {
 				c.srv.cluster.interestChanged(sub, true)
 			}
-			ended = append(ended, lostSub{sub, d})
+			ended = append(ended, deniedSub{sub, d})
 			continue
 		}
 		sub.filter.Store(filter(sub))
