@@ -66,7 +66,7 @@
 // Its backlog may grow to max_pending bytes, and a write may make no progress for write_deadline. A
 // connection that exceeds one of them is a slow consumer: it is disconnected, and one line in the
 // log has the connection, the limit, the bytes pending, for how long, and the subject of most of
-// them. All backlogs together may hold max_pending_total bytes; above that the client with the
+// them. All backlogs together may hold max_pending_total bytes; above that the connection with the
 // longest backlog is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at
 // a time, only while every connection that receives from its batch lags: one slow consumer does not
 // slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
