@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The tests here reload the binary with every setting of the tables in the README: one that can be
-// changed must have an effect on a running broker, one that cannot must be refused by name and
+// The tests here reload the binary with every setting of the tables in conf/README.md: one that can
+// be changed must have an effect on a running broker, one that cannot must be refused by name and
 // place.
 
 func TestEverySettingHasItsEffectByReload(t *testing.T) {

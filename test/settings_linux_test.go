@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// The tests here walk the tables of settings in the README, which another test keeps equal to the
-// broker's own, so that no key and no flag can come without a test that runs the binary: every
+// The tests here walk the tables of settings in conf/README.md, which another test keeps equal to
+// the broker's own, so that no key and no flag can come without a test that runs the binary: every
 // spelling must be taken, and every setting must have an effect in settingEffects.
 
-// setting is a row of the tables in the README.
+// setting is a row of the tables in conf/README.md.
 type setting struct {
 	section     string   // "" for the top level
 	keys, flags []string // all spellings; flags with their dashes
@@ -34,15 +34,15 @@ func (s setting) name() string {
 	return s.section + "." + s.keys[0]
 }
 
-// documentedSettings reads the tables of the README.
+// documentedSettings reads the tables of conf/README.md.
 func documentedSettings(t *testing.T) (all []setting) {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../conf/README.md")
 	must(t, err)
 	_, tables, _ := strings.Cut(string(text), "<!-- options:")
 	tables, _, ok := strings.Cut(tables, "<!-- end of options -->")
 	if !ok {
-		t.Fatal("the README has no tables of settings")
+		t.Fatal("conf/README.md has no tables of settings")
 	}
 	section := ""
 	code := regexp.MustCompile("`([^`]+)`")
