@@ -1,4 +1,4 @@
-// Command gnatsd is a message broker that speaks the NATS protocol.
+// Command gnatsd is a message broker for NATS clients.
 package main
 
 import (
@@ -19,8 +19,8 @@ func main() {
 	os.Exit(status)
 }
 
-// serve runs a broker until it has stopped, and returns the exit code. What goes
-// wrong before there is a log, it tells on stderr, as the classic broker does.
+// serve runs a server until it is shut down, and returns the exit status. Errors before the log is
+// open, and that of the pid file, are printed on stderr.
 func serve(o *server.Options, stderr io.Writer) int {
 	s, err := server.New(o)
 	if err != nil {

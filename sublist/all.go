@@ -1,21 +1,21 @@
 package sublist
 
-// below is what one node of the trie has, copied.
-type below[T comparable] struct {
-	entries []Entry[T]
-	kids    []edge[T]
+// contents is a copy of what a node of the trie has.
+type contents[T comparable] struct {
+	entries  []Entry[T]
+	children []edge[T]
 }
 
-// all calls yield for every subscription at n, which stands for path, and below.
-// It reports whether yield always returned true.
+// all calls yield for every subscription at and below n, whose tokens are path, until it returns
+// false. It reports whether yield always returned true.
 func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
-	b := t.below(n, path)
+	b := t.contents(n, path)
 	for _, e := range b.entries {
 		if !yield(e) {
 			return false
 		}
 	}
-	for _, k := range b.kids {
+	for _, k := range b.children {
 		if !t.all(k.node, extend(path, k.token), yield) {
 			return false
 		}
@@ -23,9 +23,9 @@ func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 	return true
 }
 
-// below returns what n, which stands for path, has.
-func (t *trie[T]) below(n *node[T], path string) below[T] {
-	var b below[T]
+// contents returns what n, whose tokens are path, has.
+func (t *trie[T]) contents(n *node[T], path string) contents[T] {
+	var b contents[T]
 	if end := n.end.Load(); end != nil {
 		b.entries = end.result().entries(path, b.entries)
 	}
@@ -33,16 +33,16 @@ func (t *trie[T]) below(n *node[T], path string) below[T] {
 		b.entries = tail.result().entries(extend(path, tailToken), b.entries)
 	}
 	if star := n.star.Load(); star != nil {
-		b.kids = append(b.kids, edge[T]{oneToken, star})
+		b.children = append(b.children, edge[T]{oneToken, star})
 	}
-	for e := range n.kids.all {
-		b.kids = append(b.kids, *e)
+	for e := range n.children.all {
+		b.children = append(b.children, *e)
 	}
 	return b
 }
 
-// extend returns path with one more token. Patterns have no empty tokens, so an
-// empty path is that of the root.
+// extend returns path with another token. Patterns have no empty tokens, so an empty path is that
+// of the root.
 func extend(path, token string) string {
 	if path == "" {
 		return token
@@ -50,7 +50,7 @@ func extend(path, token string) string {
 	return path + string(separator) + token
 }
 
-// entries appends all subscribers in r, of subject.
+// entries appends an entry for each subscriber in r, with this subject.
 func (r *Result[T]) entries(subject string, all []Entry[T]) []Entry[T] {
 	for v := range r.All {
 		all = append(all, Entry[T]{subject, "", v})

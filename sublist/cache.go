@@ -10,20 +10,20 @@ const (
 	ways      = 4 // entries per set
 )
 
-// cache holds results of subjects seen at least twice. It is read without locks and
-// its size is fixed: a set is chosen by the hash of the subject and has room for
-// a few entries. Distinct subjects by the million pass by without pushing out
-// what is used: a subject is admitted only when it is seen again while the set
-// still remembers it, and an entry that was hit gets a second chance (CLOCK).
+// cache holds results of subjects seen at least twice. It is a set-associative cache of fixed size,
+// read without locks: the hash of a subject selects a set, which has a few entries. Millions of
+// distinct subjects do not evict those in use: a subject is admitted only if it is seen again while
+// the set still has the hash of its last miss, and an entry that was hit gets a second chance
+// (CLOCK).
 type cache[T comparable] [cacheSets]set[T]
 
-// set is one line of memory on 64-bit systems. Its fields need not agree with each
-// other: an entry says itself what it is about.
+// set is one cache line of memory on 64-bit systems. Its fields may be inconsistent: an entry has
+// its own subject.
 type set[T comparable] struct {
-	tags atomic.Uint64 // 16 bits of hash per way, so that a miss reads no entry
-	seen atomic.Uint64 // 16 bits of hash of each of the last four misses
-	hit  atomic.Uint32 // bit per way: it was hit since a newcomer last asked
-	busy atomic.Uint32 // 1 while tags and ways are written
+	tags atomic.Uint64 // 16 bits of the hash per way, so that a miss reads no entry
+	seen atomic.Uint64 // 16 bits of the hash of each of the last four misses
+	hit  atomic.Uint32 // bit per way: it was hit since victim last cleared the bits
+	busy atomic.Uint32 // 1 while a goroutine writes tags and ways
 	ways [ways]atomic.Pointer[entry[T]]
 	_    [8]byte
 }
@@ -36,11 +36,11 @@ type entry[T comparable] struct {
 	result  *Result[T]
 }
 
-func (c *cache[T]) of(hash uint64) *set[T] { return &c[hash%cacheSets] }
+func (c *cache[T]) set(hash uint64) *set[T] { return &c[hash%cacheSets] }
 
 func tagOf(hash uint64) uint16 { return uint16(hash >> 16) }
 
-// find returns the entry for subject, fresh or stale, and its way.
+// find returns the entry for subject, valid or stale, and its way; nil if there is none.
 func (s *set[T]) find(subject []byte, tag uint16) (*entry[T], int) {
 	tags := s.tags.Load()
 	for i := range s.ways {
@@ -54,15 +54,15 @@ func (s *set[T]) find(subject []byte, tag uint16) (*entry[T], int) {
 	return nil, 0
 }
 
-// markHit spares way i the next time a newcomer asks for room.
+// markHit gives way i a second chance.
 func (s *set[T]) markHit(i int) {
 	if bit := uint32(1) << i; s.hit.Load()&bit == 0 {
 		s.hit.Or(bit)
 	}
 }
 
-// isSecond reports whether tag is among the last misses of the set, and makes it one.
-func (s *set[T]) isSecond(tag uint16) bool {
+// missedBefore reports whether tag is among the last misses of the set, and adds it.
+func (s *set[T]) missedBefore(tag uint16) bool {
 	seen := s.seen.Load()
 	for i := 0; i < 64; i += 16 {
 		if uint16(seen>>i) == tag {
@@ -84,8 +84,9 @@ func (s *set[T]) put(i int, tag uint16, e *entry[T]) {
 	s.tags.Store(s.tags.Load()&^(0xffff<<shift) | uint64(tag)<<shift)
 }
 
-// room returns a way for a newcomer, or -1 if all were hit since the last one asked.
-func (s *set[T]) room(gens *generations) int {
+// victim returns the way to replace by a new entry: an empty or stale one, or one that was not hit.
+// If all were hit it clears their bits and returns -1.
+func (s *set[T]) victim(gens *generations) int {
 	for i := range s.ways {
 		if e := s.ways[i].Load(); e == nil || gens.stamp(e.touch) != e.stamp {
 			return i
@@ -101,7 +102,7 @@ func (s *set[T]) room(gens *generations) int {
 	return -1
 }
 
-// dropStale forgets the entries that are not valid any more.
+// dropStale removes stale entries.
 func (s *set[T]) dropStale(gens *generations) {
 	for i := range s.ways {
 		if e := s.ways[i].Load(); e != nil && gens.stamp(e.touch) != e.stamp {

@@ -152,9 +152,9 @@ func TestChangeBetweenWalkAndKeep(t *testing.T) {
 		hash := maphash.Bytes(l.gens.seed, subject)
 		for i := 1; i <= 4; i++ {
 			m := l.start(subject, hash)
-			m.result = l.walk(subject, hash)
+			m.result = l.lookUp(subject, hash)
 			insert(t, l, pattern, "", i)
-			l.keep(subject, m, nil, 0)
+			l.store(subject, m, nil, 0)
 			if !slices.Contains(plain(l.Match(subject)), i) {
 				t.Errorf("%s: %d was inserted and is not there", pattern, i)
 			}

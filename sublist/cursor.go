@@ -5,20 +5,19 @@ import "bytes"
 // maxCursorSubject is the longest subject a Cursor remembers, in bytes.
 const maxCursorSubject = 1024
 
-// Cursor remembers the last subject that one goroutine matched, for publishers
-// that stay on one subject. The zero Cursor is ready for use. It belongs to one
-// goroutine, and keeps the last result alive until Reset.
+// Cursor caches the result of the last subject, for publishers that repeat a subject. The zero
+// Cursor is ready for use. It must be used by one goroutine, and references the last result until
+// Reset.
 type Cursor[T comparable] struct {
 	list    *List[T]
 	subject []byte
-	last    match[T] // result is nil if nothing is remembered
-	repeats int64    // matches answered by last and not in tally yet
+	last    match[T] // its result is nil if there is none
+	repeats int64    // matches answered by last that are not in tally yet
 	tally   tally
 }
 
-// Match returns what l.Match would. If subject is that of the call before and
-// nothing has changed that can touch it, that takes one comparison and a few
-// atomic loads.
+// Match returns the result of l.Match. If subject is that of the previous call, and no change can
+// have touched it, that takes one comparison and a few atomic loads.
 func (c *Cursor[T]) Match(l *List[T], subject []byte) *Result[T] {
 	if c.list == l && c.last.result != nil && bytes.Equal(c.subject, subject) && l.gens.stamp(c.last.touch) == c.last.stamp {
 		c.repeats++
@@ -27,7 +26,7 @@ func (c *Cursor[T]) Match(l *List[T], subject []byte) *Result[T] {
 	return c.move(l, subject)
 }
 
-// move makes subject the one that is remembered.
+// move matches subject in l and caches the result.
 func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	if c.list != l {
 		if c.list != nil {
@@ -47,17 +46,16 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	return found.result
 }
 
-// Repeat counts n matches in all for the last call of Match, as if it had been
-// called so often.
+// Repeat counts the last call of Match as n matches.
 func (c *Cursor[T]) Repeat(n int) {
 	if c.last.result != nil {
 		c.repeats += int64(n - 1)
 	}
 }
 
-// Flush adds what the cursor counted since the last time to the statistics of l,
-// the list it is used with. Call it now and then, such as once per batch of
-// messages: until then the calls of Match are not in Stats.
+// Flush adds the matches since the last Flush to the statistics of l, the list that the cursor is
+// used with. Call it from time to time, such as once per batch of messages: until then Stats does
+// not include them.
 func (c *Cursor[T]) Flush(l *List[T]) {
 	c.tallyRepeats()
 	if c.tally.matches > 0 {
@@ -66,10 +64,10 @@ func (c *Cursor[T]) Flush(l *List[T]) {
 	}
 }
 
-// Reset forgets the subject, its result and what was not flushed.
+// Reset drops the cached result and what was not flushed.
 func (c *Cursor[T]) Reset() { *c = Cursor[T]{} }
 
-// tallyRepeats counts the matches that last has answered.
+// tallyRepeats adds repeats to the tally.
 func (c *Cursor[T]) tallyRepeats() {
 	if c.repeats > 0 {
 		c.tally.add(c.repeats, c.last.result.fanout(), true)

@@ -1,21 +1,20 @@
 // Package sublist finds the subscribers of a published subject.
 //
-// A [List] holds subscriptions of any comparable type; it knows subjects and
-// queue groups and knows nothing of connections. Three structures share the
-// work, from cold to hot:
+// A [List] holds subscriptions of any comparable type; it knows subjects and queue groups, but not
+// connections. It has three structures:
 //
-//   - index: patterns without a wildcard, found by one map lookup;
-//   - trie: patterns with a wildcard, one level per token;
+//   - index: patterns without wildcards, found by one map lookup;
+//   - trie: patterns with wildcards, one level per token;
 //   - cache: results of subjects that were seen more than once, read without a
-//     lock. A [Cursor] in front of it remembers one subject for one goroutine.
+//     lock. A [Cursor] in front of it caches one subject for one goroutine.
 //
-// A [Result] never changes after it was returned. Each pattern builds its own
-// when it is first matched after a change; a subject that matches several
-// patterns gets a merged one, which is interned, so that a million subjects
-// under the same four patterns share one Result and a miss allocates nothing.
+// A [Result] never changes after it was returned. The result of a pattern is built when it is first
+// matched after a change. A subject that matches several patterns gets a merged result, which is
+// interned: a million subjects that match the same four patterns share one Result, and a miss of
+// the cache allocates nothing.
 //
-// A change makes invalid only what it can touch, see [generations].
+// A change invalidates only cached results that it can touch, see [generations].
 //
-// Locks: the index has one per shard, the trie has one. No two are ever held
-// together and nothing is called out to while one is held.
+// Locks: the index has one per shard, the trie has one. While one of them is held, only that of the
+// subscribers of a pattern is taken, and no function of the caller is called.
 package sublist

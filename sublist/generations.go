@@ -6,26 +6,26 @@ import (
 	"sync/atomic"
 )
 
-// buckets is how many counters of each kind there are. A change makes invalid, by
-// chance, one in so many of the cached results it does not concern.
+// buckets is the number of counters of each kind. A change also invalidates, by hash collision, one
+// in so many of the cached results that it does not concern.
 const buckets = 4096
 
-// generations counts changes by what they can touch, so that a change to one
-// family of subjects leaves alone what is cached about the others:
+// generations counts changes by the subjects that they can touch, so that a change does not
+// invalidate what is cached about other subjects:
 //
 //   - a pattern without wildcards touches its own subject;
 //   - a pattern with two or more literal tokens in front of its first wildcard
-//     touches the subjects that begin with these two;
-//   - with one, those that begin with that one;
-//   - with none, all.
+//     touches the subjects that begin with the first two;
+//   - with one literal token, the subjects that begin with it;
+//   - with none, all subjects.
 //
-// Each kind is a counter per hash bucket; the last is one counter. A subject is
-// touched through four counters (see [touch]), which only grow: their sum, the
-// stamp, is the same exactly as long as none has changed.
+// Each kind has a counter per hash bucket; the last has one counter. Four counters concern a
+// subject (see [touch]). Counters only grow: their sum, the stamp, is the same exactly as long as
+// none has changed.
 //
-// A reader takes the stamp before it looks anything up, and a writer counts while
-// it holds the lock of what it changes. So what was found before a change
-// carries a stamp from before it, and is not valid once the writer has returned.
+// A reader takes the stamp before it looks up a subject, and a writer counts while it holds the
+// lock of what it changes. So what was found before a change has a stamp from before it, and is
+// invalid when the writer has returned.
 type generations struct {
 	seed    maphash.Seed
 	all     atomic.Uint64
@@ -33,7 +33,7 @@ type generations struct {
 	prefix  [buckets]atomic.Uint64
 }
 
-// touch says which counters concern a subject.
+// touch is the set of counters that concern a subject.
 type touch struct {
 	literal uint16 // bucket of the subject
 	first   uint16 // bucket of its first token
@@ -42,7 +42,7 @@ type touch struct {
 
 func literalBucket(hash uint64) uint16 { return uint16(hash >> 32 % buckets) }
 
-// touchOf returns the counters for a subject.
+// touchOf returns the counters that concern a subject.
 func (g *generations) touchOf(subject []byte, hash uint64) touch {
 	end := bytes.IndexByte(subject, separator)
 	if end < 0 {

@@ -6,29 +6,29 @@ import (
 )
 
 const (
-	shards = 256 // of the index, so that each lock is held shortly
+	shards = 256 // of the index, so that locks are rarely contended
 
-	// shrinkBelow is the fraction of its peak below which a map is replaced: maps
-	// never give memory back by themselves.
+	// shrinkBelow is the fraction of its peak below which a map is replaced by a smaller copy: maps
+	// never shrink.
 	shrinkBelow = 8
-	shrinkFrom  = 64 // peak under which that is not worth it
+	shrinkFrom  = 64 // smallest peak of maps that are replaced
 )
 
 // index holds the patterns without wildcards.
 type index[T comparable] [shards]shard[T]
 
-// shard is the part of the index with one value in the top bits of the hash.
+// shard holds the patterns with the same top eight bits of the hash.
 type shard[T comparable] struct {
-	used atomic.Bool // readers need no lock to see that there is nothing
+	used atomic.Bool // false if it is empty: then readers take no lock
 
 	mu     sync.RWMutex
 	leaves map[string]*leaf[T]
 	peak   int // most leaves since the map was made
 }
 
-func (x *index[T]) of(hash uint64) *shard[T] { return &x[hash>>56] }
+func (x *index[T]) shard(hash uint64) *shard[T] { return &x[hash>>56] }
 
-// insertLocked reports whether e is new. The change is announced in gens.
+// insertLocked adds e, and reports whether it is new. It counts the change in gens.
 func (s *shard[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) bool {
 	lf := s.leaves[e.Subject]
 	if lf == nil {
@@ -51,7 +51,7 @@ func (s *shard[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) boo
 	return true
 }
 
-// removeLocked reports whether e was there. The change is announced in gens.
+// removeLocked removes e, and reports whether it was there. It counts the change in gens.
 func (s *shard[T]) removeLocked(e *Entry[T], hash uint64, gens *generations) bool {
 	lf := s.leaves[e.Subject]
 	if lf == nil {
@@ -72,7 +72,7 @@ func (s *shard[T]) removeLocked(e *Entry[T], hash uint64, gens *generations) boo
 	return true
 }
 
-// collect appends the pattern that is subject itself, if there is one.
+// collect appends the pattern that is equal to subject, if there is one.
 func (s *shard[T]) collect(subject []byte, found []part[T]) []part[T] {
 	if !s.used.Load() {
 		return found
@@ -85,7 +85,7 @@ func (s *shard[T]) collect(subject []byte, found []part[T]) []part[T] {
 	return found
 }
 
-// entries returns everything in s.
+// entries returns all subscriptions in s.
 func (s *shard[T]) entries() []Entry[T] {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -96,8 +96,8 @@ func (s *shard[T]) entries() []Entry[T] {
 	return all
 }
 
-// shrunk returns m, or a copy of it if it has become far smaller than its peak,
-// and the new peak. A map that is empty for a moment is kept if it is small.
+// shrunk returns m, or a smaller copy if it has become far smaller than its peak, and the new peak.
+// A map that is empty is kept if its peak is small.
 func shrunk[V any](m map[string]V, peak int) (map[string]V, int) {
 	if len(m) == 0 && peak > 8 {
 		return nil, 0

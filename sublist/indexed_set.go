@@ -2,8 +2,8 @@ package sublist
 
 import "slices"
 
-// Set is some of the subscribers of one pattern. It never changes, so its address says what
-// it holds. It has at most setSize values.
+// Set is some of the subscribers of a pattern, at most 128. It never changes: two pointers to the
+// same Set have the same values.
 type Set[T comparable] struct {
 	Values []T
 }
@@ -22,7 +22,7 @@ type indexedSet[T comparable] struct {
 	peak  int       // most values since at was made
 }
 
-// setPart is a set, and whether it is part of a list that was handed out.
+// setPart is a set, and whether it is shared with readers.
 type setPart[T comparable] struct {
 	set    *Set[T]
 	shared bool
@@ -32,7 +32,7 @@ type setPart[T comparable] struct {
 // where each value is.
 const scanLimit = 16
 
-// list returns the sets as they are now. They do not change any more.
+// list returns the present sets. They never change.
 func (x *indexedSet[T]) list() []*Set[T] {
 	list := make([]*Set[T], len(x.parts))
 	for i := range x.parts {
@@ -61,7 +61,7 @@ func (x *indexedSet[T]) find(v T) int {
 	return -1
 }
 
-// own makes set i one that may be changed, with room for size values.
+// own returns set i for changing, with room for size values. A shared set is replaced by a copy.
 func (x *indexedSet[T]) own(i, size int) *Set[T] {
 	p := &x.parts[i]
 	if old := p.set.Values; p.shared || cap(old) < size {
@@ -74,7 +74,7 @@ func (x *indexedSet[T]) own(i, size int) *Set[T] {
 	return p.set
 }
 
-// add puts v at the end, and reports false if it was there already.
+// add appends v, and reports false if it was there already.
 func (x *indexedSet[T]) add(v T) bool {
 	if x.find(v) >= 0 {
 		return false
@@ -95,8 +95,8 @@ func (x *indexedSet[T]) add(v T) bool {
 	return true
 }
 
-// remove takes v out and moves the last value to its place. It returns that
-// place, or -1 if v was not there.
+// remove removes v and moves the last value to its position. It returns that position, or -1 if v
+// was not there.
 func (x *indexedSet[T]) remove(v T) int {
 	at := x.find(v)
 	if at < 0 {
@@ -114,7 +114,7 @@ func (x *indexedSet[T]) remove(v T) int {
 	return at
 }
 
-// dropLast forgets the last value.
+// dropLast removes the last value.
 func (x *indexedSet[T]) dropLast() {
 	x.n--
 	i, left := x.n/setSize, x.n%setSize
@@ -134,7 +134,7 @@ func (x *indexedSet[T]) dropLast() {
 	}
 }
 
-// shrink gives memory back when little of it is in use.
+// shrink frees the map of positions, or replaces it by a smaller one, if few values are left.
 func (x *indexedSet[T]) shrink() {
 	if x.at == nil {
 		return
@@ -146,7 +146,7 @@ func (x *indexedSet[T]) shrink() {
 	}
 }
 
-// reindex makes the map of positions again.
+// reindex makes a new map of positions.
 func (x *indexedSet[T]) reindex() {
 	x.peak = x.n
 	x.at = make(map[T]int, x.n)

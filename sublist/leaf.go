@@ -6,15 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// Result is all subscribers that a subject matched. It is shared and must not be written to.
+// Result is all subscribers that a subject matches. It is shared and must not be changed.
 type Result[T comparable] struct {
-	Plain  []*Set[T] // all values in them get the message
-	queues *[]Group[T]
-	count  int32 // values in Plain
-	gone   bool  // of a leaf that is not in the list any more
+	Plain   []*Set[T] // plain subscribers: each receives the message
+	queues  *[]Group[T]
+	count   int32 // values in Plain
+	retired bool  // of a leaf that is no longer in the list
 }
 
-// Queues returns the queue groups: one member of each gets the message.
+// Queues returns the queue groups: one member of each receives the message.
 func (r *Result[T]) Queues() []Group[T] {
 	if r.queues == nil {
 		return nil
@@ -22,23 +22,23 @@ func (r *Result[T]) Queues() []Group[T] {
 	return *r.queues
 }
 
-// Group is the members of one queue group, over all patterns that matched.
+// Group is the members of a queue group, of all patterns that matched.
 type Group[T comparable] struct {
 	Name  string
 	parts []members[T] // of each pattern
 	count int
 }
 
-// members are those of one pattern. All sets but the last are full.
+// members are the members of a queue group of one pattern. All sets but the last are full.
 type members[T comparable] struct {
 	sets  []*Set[T]
 	count int
 }
 
-// Len returns how many members there are, at least one.
+// Len returns the number of members, which is at least one.
 func (g *Group[T]) Len() int { return g.count }
 
-// At returns member i.
+// At returns member i, from 0 to Len()-1.
 func (g *Group[T]) At(i int) T {
 	k := 0
 	for i >= g.parts[k].count {
@@ -48,7 +48,7 @@ func (g *Group[T]) At(i int) T {
 	return g.parts[k].sets[i/setSize].Values[i%setSize]
 }
 
-// Count returns how many plain subscribers there are.
+// Count returns the number of plain subscribers.
 func (r *Result[T]) Count() int { return int(r.count) }
 
 // All calls yield for every plain subscriber until it returns false.
@@ -62,10 +62,10 @@ func (r *Result[T]) All(yield func(T) bool) {
 	}
 }
 
-// fanout returns how many copies of a message r asks for.
+// fanout returns how many copies of a message are delivered: plain subscribers and queue groups.
 func (r *Result[T]) fanout() int { return int(r.count) + len(r.Queues()) }
 
-// size is about how many words of memory r has of its own.
+// size returns about how many words of memory r has, without what it shares.
 func (r *Result[T]) size() int {
 	n := len(r.Plain)
 	for _, g := range r.Queues() {
@@ -74,28 +74,28 @@ func (r *Result[T]) size() int {
 	return n
 }
 
-// leaf is the subscriptions to one pattern, at least one. It is changed under the lock of the
-// structure it hangs in, and may be read without.
+// leaf holds the subscriptions to one pattern, at least one. It is changed under the lock of the
+// index or trie that it is part of, and may be read without.
 //
-// The usual leaf has one plain subscriber and is kept small: a server may have
-// millions. As a Result may refer to its set, such a leaf never changes: it is replaced.
+// Most leaves have one plain subscriber and are small: a server may have millions. As a Result may
+// refer to its value, such a leaf never changes: it is replaced.
 type leaf[T comparable] struct {
-	built atomic.Pointer[Result[T]] // nil until matched, and again after a change
+	built atomic.Pointer[Result[T]] // nil until the pattern is matched, and again after a change
 	hash  uint64                    // of the pattern
-	more  *subscribers[T]           // nil if one is all there is
+	more  *subscribers[T]           // nil if one is the only subscription
 	one   [1]T
 }
 
-// subscribers is what a leaf has that is not just one plain subscriber.
+// subscribers are the subscriptions of a leaf that has more than one, or a queue group.
 type subscribers[T comparable] struct {
-	mu     sync.Mutex // guards what follows
-	gone   bool       // the leaf is not in the list any more
-	plain  indexedSet[T]
-	groups []*group[T]
-	names  map[string]int // where they are in groups; nil while there are few
+	mu      sync.Mutex // guards what follows
+	retired bool       // the leaf is no longer in the list
+	plain   indexedSet[T]
+	groups  []*group[T]
+	names   map[string]int // index in groups by name; nil while there are few
 }
 
-// fewGroups is how many queue groups are searched from end to end.
+// fewGroups is the largest number of queue groups that are searched sequentially.
 const fewGroups = 16
 
 // group is the members of one queue group of a leaf.
@@ -114,8 +114,8 @@ func newLeaf[T comparable](hash uint64, queue string, v T) *leaf[T] {
 	return lf
 }
 
-// insert adds a subscription, and returns the leaf that takes the place of lf
-// (often lf itself) and whether the subscription is new.
+// insert adds a subscription. It returns the leaf that replaces lf (often lf itself), and whether
+// the subscription is new.
 func (lf *leaf[T]) insert(queue string, v T) (*leaf[T], bool) {
 	if lf.more == nil {
 		if queue == "" && lf.one[0] == v {
@@ -130,8 +130,8 @@ func (lf *leaf[T]) insert(queue string, v T) (*leaf[T], bool) {
 	return lf, lf.change(func() bool { return lf.more.add(queue, v) })
 }
 
-// remove takes a subscription out, and returns the leaf that takes the place of lf
-// (nil if nothing is left) and whether the subscription was there.
+// remove removes a subscription. It returns the leaf that replaces lf (nil if it was the last
+// subscription), and whether the subscription was there.
 func (lf *leaf[T]) remove(queue string, v T) (*leaf[T], bool) {
 	if lf.more == nil {
 		if queue != "" || lf.one[0] != v {
@@ -155,21 +155,21 @@ func (lf *leaf[T]) remove(queue string, v T) (*leaf[T], bool) {
 	}
 }
 
-// retire notes that a leaf with one subscriber leaves the list. Matches that have found it may
-// still read it, but no longer keep what they read.
+// retire marks a leaf with one subscriber as no longer in the list. Matches that have found it may
+// still read it, but do not cache its result.
 func (lf *leaf[T]) retire() {
-	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, gone: true})
+	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, retired: true})
 }
 
-// retire notes that the leaf leaves the list.
+// retire marks the leaf as no longer in the list.
 func (m *subscribers[T]) retire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.gone = true
+	m.retired = true
 }
 
-// change changes a leaf that has more than one subscriber, and forgets its result if that did
-// anything.
+// change calls f, which changes lf.more, under its lock. If f reports a change the result of the
+// leaf is dropped.
 func (lf *leaf[T]) change(f func() bool) bool {
 	lf.more.mu.Lock()
 	defer lf.more.mu.Unlock()
@@ -180,7 +180,7 @@ func (lf *leaf[T]) change(f func() bool) bool {
 	return true
 }
 
-// result returns all subscribers of lf.
+// result returns all subscribers of the pattern.
 func (lf *leaf[T]) result() *Result[T] {
 	if r := lf.built.Load(); r != nil {
 		return r
@@ -197,7 +197,7 @@ func (lf *leaf[T]) result() *Result[T] {
 	if r := lf.built.Load(); r != nil {
 		return r
 	}
-	r := &Result[T]{Plain: lf.more.plain.list(), count: int32(lf.more.plain.n), gone: lf.more.gone}
+	r := &Result[T]{Plain: lf.more.plain.list(), count: int32(lf.more.plain.n), retired: lf.more.retired}
 	if len(lf.more.groups) > 0 {
 		queues := make([]Group[T], 0, len(lf.more.groups))
 		for _, g := range lf.more.groups {
@@ -209,7 +209,7 @@ func (lf *leaf[T]) result() *Result[T] {
 	return r
 }
 
-// find returns where a queue group is, -1 if it is not there.
+// find returns the index of a queue group, -1 if there is none.
 func (m *subscribers[T]) find(queue string) int {
 	if m.names == nil {
 		return slices.IndexFunc(m.groups, func(g *group[T]) bool { return g.name == queue })
@@ -220,7 +220,7 @@ func (m *subscribers[T]) find(queue string) int {
 	return -1
 }
 
-// add reports whether the subscription is new.
+// add adds a subscription, and reports whether it is new.
 func (m *subscribers[T]) add(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.add(v)
@@ -234,7 +234,7 @@ func (m *subscribers[T]) add(queue string, v T) bool {
 	return m.groups[i].members.add(v)
 }
 
-// indexFrom brings names up to date with the groups from i on.
+// indexFrom updates names for the groups from index i on.
 func (m *subscribers[T]) indexFrom(i int) {
 	if len(m.groups) <= fewGroups {
 		return
@@ -247,7 +247,7 @@ func (m *subscribers[T]) indexFrom(i int) {
 	}
 }
 
-// remove reports whether the subscription was there.
+// remove removes a subscription, and reports whether it was there.
 func (m *subscribers[T]) remove(queue string, v T) bool {
 	if queue == "" {
 		return m.plain.remove(v) >= 0

@@ -13,16 +13,15 @@ import (
 // subscribed to, see [ValidSubject].
 var ErrInvalidSubject = errors.New("invalid subject")
 
-// sweepStep is how many sets of the cache a removal of a wildcard pattern looks
-// through for results that will not be asked for again.
+// sweepStep is how many sets of the cache, and merged results, the removal of a wildcard pattern
+// checks for stale ones.
 const sweepStep = 8
 
-// maxRun is how many changes are made while a lock is held: some 20 microseconds.
+// maxRun bounds the changes under one lock: some 20 µs.
 const maxRun = 64
 
-// List is a set of subscriptions. It is safe for concurrent use: a Match that
-// starts after an Insert has returned sees it, and one that starts after a
-// Remove has returned does not.
+// List is a set of subscriptions. It is safe for concurrent use: a Match that starts after Insert
+// has returned finds the subscription, and one that starts after Remove has returned does not.
 type List[T comparable] struct {
 	gens  generations
 	none  *Result[T]
@@ -31,7 +30,7 @@ type List[T comparable] struct {
 
 	merges merges[T]
 	cache  cache[T]
-	sweep  atomic.Uint32 // where the next look for stale results begins
+	sweep  atomic.Uint32 // where dropStale continues
 	counts counters
 }
 
@@ -46,9 +45,9 @@ func New[T comparable]() *List[T] {
 	return &List[T]{gens: generations{seed: maphash.MakeSeed()}, none: new(Result[T])}
 }
 
-// Insert adds a subscription; queue is empty for a plain one. A subscription that
-// is there already is not added again. The list keeps subject and queue, not
-// copies: they should not be part of something much larger.
+// Insert adds a subscription; queue is empty for a plain one. Inserting a subscription that is
+// there already has no effect. The list keeps the strings subject and queue: they should not be
+// substrings of much larger ones. The error is ErrInvalidSubject, wrapped.
 func (l *List[T]) Insert(subject, queue string, v T) error {
 	if !ValidSubject(subject) {
 		return fmt.Errorf("subscribe to %.64q: %w", subject, ErrInvalidSubject)
@@ -57,14 +56,14 @@ func (l *List[T]) Insert(subject, queue string, v T) error {
 	return nil
 }
 
-// Remove takes a subscription out, and reports whether it was there.
+// Remove removes a subscription, and reports whether it was there.
 func (l *List[T]) Remove(subject, queue string, v T) bool {
 	_, removed := l.removeRun([]Entry[T]{{subject, queue, v}})
 	return removed == 1
 }
 
-// InsertBatch adds all entries, or none if one of them has an invalid subject.
-// Nobody else has to wait for more than a few of them.
+// InsertBatch adds all entries. If one of them has an invalid subject it adds none and returns
+// ErrInvalidSubject, wrapped. It does not hold a lock for the whole batch.
 func (l *List[T]) InsertBatch(batch []Entry[T]) error {
 	for i := range batch {
 		if !ValidSubject(batch[i].Subject) {
@@ -77,8 +76,8 @@ func (l *List[T]) InsertBatch(batch []Entry[T]) error {
 	return nil
 }
 
-// RemoveBatch takes all entries out, and returns how many of them were there.
-// Nobody else has to wait for more than a few of them.
+// RemoveBatch removes all entries, and returns how many of them were there. It does not hold a lock
+// for the whole batch.
 func (l *List[T]) RemoveBatch(batch []Entry[T]) int {
 	total := 0
 	for len(batch) > 0 {
@@ -89,8 +88,7 @@ func (l *List[T]) RemoveBatch(batch []Entry[T]) int {
 	return total
 }
 
-// location is where a pattern lives: in a shard of the index, or, if shard is nil, in
-// the trie.
+// location is where a pattern is stored: in a shard of the index or, if shard is nil, in the trie.
 type location[T comparable] struct {
 	mu    *sync.RWMutex
 	shard *shard[T]
@@ -102,12 +100,12 @@ func (l *List[T]) locationOf(pattern string) location[T] {
 	if !IsLiteral(pattern) {
 		return location[T]{&l.trie.mu, nil, hash}
 	}
-	s := l.index.of(hash)
+	s := l.index.shard(hash)
 	return location[T]{&s.mu, s, hash}
 }
 
-// insertRun adds entries from the front of batch, all valid, as long as they live
-// under one lock and are not many. It returns how many it has dealt with.
+// insertRun adds entries from the front of batch, all valid, as long as they are under the same
+// lock, but at most maxRun. It returns how many entries it has taken.
 func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 	var added int64
 	h := l.locationOf(batch[0].Subject)
@@ -128,8 +126,8 @@ func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 	return taken
 }
 
-// removeRun is to removing what insertRun is to adding. It also returns how many
-// of the entries were there.
+// removeRun removes entries from the front of batch, as insertRun adds them. It also returns how
+// many of them were there.
 func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
 	h := l.locationOf(batch[0].Subject)
 	mu := h.mu
@@ -148,12 +146,12 @@ func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
 	return taken, removed
 }
 
-// removeLocked takes e out of its location, and with it cached results that are not
-// valid any more. It reports whether e was there.
+// removeLocked removes e from its location, and some stale results from the caches. It reports
+// whether e was there.
 func (l *List[T]) removeLocked(e *Entry[T], h location[T]) bool {
 	if h.shard != nil {
 		removed := h.shard.removeLocked(e, h.hash, &l.gens)
-		l.cache.of(h.hash).dropStale(&l.gens)
+		l.cache.set(h.hash).dropStale(&l.gens)
 		return removed
 	}
 	removed := l.trie.removeLocked(e, &l.gens)
@@ -161,15 +159,15 @@ func (l *List[T]) removeLocked(e *Entry[T], h location[T]) bool {
 	return removed
 }
 
-// Match returns all subscribers of what subject, taken as plain text,
-// matches. It is never nil. The subject is not kept.
+// Match returns all subscribers whose patterns match subject, which is taken as plain text. The
+// result is never nil. The subject is not kept.
 func (l *List[T]) Match(subject []byte) *Result[T] {
 	found, hit := l.find(subject)
 	l.counts.match(found.hash, found.result.fanout(), hit)
 	return found.result
 }
 
-// match is a result with what tells how long it is valid.
+// match is a result, and the stamp of its subject: it is valid while that is the same.
 type match[T comparable] struct {
 	result *Result[T]
 	hash   uint64
@@ -177,50 +175,50 @@ type match[T comparable] struct {
 	touch  touch
 }
 
-// find looks in the cache, then in the index and the trie, and reports whether
-// the cache had it.
+// find looks subject up in the cache, then in the index and the trie. It reports whether the cache
+// had a valid result.
 func (l *List[T]) find(subject []byte) (match[T], bool) {
 	hash := maphash.Bytes(l.gens.seed, subject)
-	set, tag := l.cache.of(hash), tagOf(hash)
+	set, tag := l.cache.set(hash), tagOf(hash)
 	old, way := set.find(subject, tag)
 	if old != nil && l.gens.stamp(old.touch) == old.stamp {
 		set.markHit(way)
 		return match[T]{old.result, hash, old.stamp, old.touch}, true
 	}
 	m := l.start(subject, hash)
-	m.result = l.walk(subject, hash)
-	l.keep(subject, m, old, way)
+	m.result = l.lookUp(subject, hash)
+	l.store(subject, m, old, way)
 	return m, false
 }
 
-// start returns a match without its result. It takes the stamp, and so comes
-// before anything is looked up.
+// start returns a match without result. It takes the stamp, so it must be called before anything is
+// looked up.
 func (l *List[T]) start(subject []byte, hash uint64) match[T] {
 	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash)}
 	m.stamp = l.gens.stamp(m.touch)
 	return m
 }
 
-// keep puts m in the cache, in place of old, which is in that way, if that is not
-// nil, or else if subject is to be admitted.
-func (l *List[T]) keep(subject []byte, m match[T], old *entry[T], way int) {
-	set, tag := l.cache.of(m.hash), tagOf(m.hash)
+// store stores m in the cache, if it is not too large: in place of old, the stale entry in way, or
+// if old is nil, and the subject was missed before, in place of a victim.
+func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int) {
+	set, tag := l.cache.set(m.hash), tagOf(m.hash)
 	if old != nil && m.result.size() <= maxKept {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
 		return
 	}
-	if m.result.size() > maxKept || !set.isSecond(tag) {
+	if m.result.size() > maxKept || !set.missedBefore(tag) {
 		return
 	}
-	if way := set.room(&l.gens); way >= 0 {
+	if way := set.victim(&l.gens); way >= 0 {
 		set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
 	}
 }
 
-// walk looks subject up in the index and the trie.
-func (l *List[T]) walk(subject []byte, hash uint64) *Result[T] {
-	var room [16]part[T]
-	found := l.index.of(hash).collect(subject, room[:0])
+// lookUp looks subject up in the index and the trie.
+func (l *List[T]) lookUp(subject []byte, hash uint64) *Result[T] {
+	var buf [16]part[T]
+	found := l.index.shard(hash).collect(subject, buf[:0])
 	found = l.trie.collect(subject, found)
 	switch len(found) {
 	case 0:
@@ -228,11 +226,11 @@ func (l *List[T]) walk(subject []byte, hash uint64) *Result[T] {
 	case 1:
 		return found[0].result
 	}
-	return l.merges.of(found)
+	return l.merges.result(found)
 }
 
-// dropStale looks through a part of the caches for results that will not be asked
-// for again, so that they do not keep subscriptions alive for long.
+// dropStale removes stale results from the next part of the caches, so that they do not keep
+// removed subscriptions in memory for long.
 func (l *List[T]) dropStale() {
 	from := l.sweep.Add(sweepStep) - sweepStep
 	for i := range uint32(sweepStep) {
@@ -241,9 +239,9 @@ func (l *List[T]) dropStale() {
 	}
 }
 
-// All calls yield for every subscription, in no particular order, until it
-// returns false. It holds locks for short times only, so subscriptions that
-// come or go meanwhile may or may not be among them. yield may use the list.
+// All calls yield for every subscription, in no particular order, until it returns false. It holds
+// no lock throughout, so subscriptions that are added or removed meanwhile may or may not be
+// included. yield may use the list.
 func (l *List[T]) All(yield func(Entry[T]) bool) {
 	for i := range l.index {
 		for _, e := range l.index[i].entries() {

@@ -6,36 +6,35 @@ import (
 	"sync/atomic"
 )
 
-// part is one pattern that matched, and its subscribers when it did.
+// part is a pattern that matched, and the result that it had.
 type part[T comparable] struct {
 	leaf   *leaf[T]
 	result *Result[T]
 }
 
-// merges interns the merged results of subjects that match several patterns. A
-// Result is never built twice at one address while it is referred to, so the
-// results of the parts are a key that cannot go stale: at worst it is not asked
-// for any more, and dropStale forgets it.
+// merges interns the merged results of subjects that match several patterns. The key is the
+// addresses of the results of the parts, which identify them as long as they are referenced: an
+// entry never becomes wrong. When one of its patterns has changed it is not looked up any more, and
+// dropStale removes it.
 //
-// Like a subject, a combination is kept only when it is asked for again soon: a
-// literal subscription of its own under each of a million subjects makes as many.
+// Like a subject in the cache, a combination is kept only if it is looked up again soon: a million
+// subjects may make a million combinations, if each has a literal subscription of its own.
 type merges[T comparable] struct {
-	slots [mergeSlots]atomic.Pointer[merged[T]]
-	asked [mergeSlots / 2]atomic.Uint32 // per pair of slots, hash of the last one not found
+	slots  [mergeSlots]atomic.Pointer[merged[T]]
+	missed [mergeSlots / 2]atomic.Uint32 // per pair of slots: hash of the last miss
 }
 
-// mergeSlots bounds how many merged results are kept. It is even: they are
-// looked for in pairs.
+// mergeSlots bounds the number of merged results. It is even: each may be in one of two slots.
 const mergeSlots = 4096
 
-// merged never changes.
+// merged is a merged result and its parts. It does not change.
 type merged[T comparable] struct {
 	parts  []part[T]
 	result *Result[T]
 }
 
-// of returns the merged result of two parts or more.
-func (m *merges[T]) of(found []part[T]) *Result[T] {
+// result returns the merged result of two or more parts.
+func (m *merges[T]) result(found []part[T]) *Result[T] {
 	hash := mergeHash(found)
 	at, tag := hash%mergeSlots, uint32(hash>>32)
 	if c := m.slots[at].Load(); c != nil && slices.Equal(c.parts, found) {
@@ -45,11 +44,11 @@ func (m *merges[T]) of(found []part[T]) *Result[T] {
 		return c.result
 	}
 	r := merge(found)
-	if r.gone || r.size() > maxKept {
+	if r.retired || r.size() > maxKept {
 		return r
 	}
-	if asked := &m.asked[at/2]; asked.Load() != tag {
-		asked.Store(tag)
+	if missed := &m.missed[at/2]; missed.Load() != tag {
+		missed.Store(tag)
 		return r
 	}
 	if old := m.slots[at].Load(); old != nil && !old.isStale() {
@@ -59,7 +58,7 @@ func (m *merges[T]) of(found []part[T]) *Result[T] {
 	return r
 }
 
-// dropStale forgets slot i if it can never be asked for again.
+// dropStale clears slot i if it is stale.
 func (m *merges[T]) dropStale(i int) {
 	slot := &m.slots[i%mergeSlots]
 	if c := slot.Load(); c != nil && c.isStale() {
@@ -80,11 +79,11 @@ func mergeHash[T comparable](found []part[T]) uint64 {
 	return h
 }
 
-// maxKept bounds the memory, in words, that one remembered result may have of its own.
+// maxKept bounds the memory of a cached result, in words, without what it shares.
 const maxKept = 512
 
-// merge returns a Result with all subscribers in found. It copies no subscriber: what the parts
-// list is shared.
+// merge returns a Result with all subscribers in found. It copies none of them: their sets are
+// shared.
 func merge[T comparable](found []part[T]) *Result[T] {
 	r := new(Result[T])
 	sets, groups := 0, 0
@@ -92,7 +91,7 @@ func merge[T comparable](found []part[T]) *Result[T] {
 		sets += len(p.result.Plain)
 		groups += len(p.result.Queues())
 		r.count += p.result.count
-		r.gone = r.gone || p.result.gone
+		r.retired = r.retired || p.result.retired
 	}
 	r.Plain = make([]*Set[T], 0, sets)
 	for _, p := range found {

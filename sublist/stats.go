@@ -2,19 +2,19 @@ package sublist
 
 import "sync/atomic"
 
-// Stats is what a List counts. Hits, matches and fan-out are since New.
+// Stats are the statistics of a List. All but Subscriptions and CacheEntries are since New.
 type Stats struct {
 	Subscriptions int64   // in the list now
 	CacheEntries  int64   // subjects in the result cache, valid or not
 	Inserts       int64   // subscriptions added
-	Removes       int64   // subscriptions taken out
-	Matches       int64   // calls of Match, those of a Cursor since its last Flush excepted
+	Removes       int64   // subscriptions removed
+	Matches       int64   // calls of Match, except those of a Cursor since its last Flush
 	CacheHits     int64   // of Matches, those answered by the cache or a Cursor
 	MaxFanout     int64   // most plain subscribers and queue groups of one match
 	AvgFanout     float64 // plain subscribers and queue groups per match
 }
 
-// HitRate returns the share of matches that were answered from memory, 0 to 1.
+// HitRate returns the ratio of CacheHits to Matches, from 0 to 1.
 func (s Stats) HitRate() float64 {
 	if s.Matches == 0 {
 		return 0
@@ -22,8 +22,8 @@ func (s Stats) HitRate() float64 {
 	return float64(s.CacheHits) / float64(s.Matches)
 }
 
-// stripes is how many copies of the counters of matches there are, so that
-// goroutines seldom write to the same.
+// stripes is the number of copies of the counters of matches, so that goroutines rarely contend for
+// one.
 const stripes = 16
 
 type counters struct {
@@ -33,13 +33,13 @@ type counters struct {
 	stripes   [stripes]stripe
 }
 
-// stripe fills a line of memory.
+// stripe is a copy of the counters. It fills a cache line.
 type stripe struct {
 	matches, hits, copies atomic.Int64
 	_                     [40]byte
 }
 
-// tally is what one goroutine counted.
+// tally is the matches that one goroutine has counted.
 type tally struct{ matches, hits, copies, maxFanout int64 }
 
 // add counts n matches with the same fan-out.
@@ -52,7 +52,7 @@ func (t *tally) add(n int64, fanout int, hit bool) {
 	}
 }
 
-// match counts one match of the subject with this hash.
+// match counts a match of a subject with this hash.
 func (c *counters) match(hash uint64, fanout int, hit bool) {
 	s := &c.stripes[hash>>32%stripes]
 	s.matches.Add(1)
@@ -65,7 +65,7 @@ func (c *counters) match(hash uint64, fanout int, hit bool) {
 	}
 }
 
-// add counts what a goroutine counted.
+// add adds the matches that a goroutine has counted.
 func (c *counters) add(t *tally) {
 	s := &c.stripes[t.matches%stripes]
 	s.matches.Add(t.matches)
@@ -89,8 +89,8 @@ func (l *List[T]) Count() int {
 	return int(max(0, l.counts.inserts.Load()-removes))
 }
 
-// Stats returns the counters. It looks through the whole cache: a page of
-// statistics may ask for it, a message may not.
+// Stats returns the statistics. It reads the whole cache, some 16 000 entries: it is meant for
+// monitoring.
 func (l *List[T]) Stats() Stats {
 	s := Stats{
 		Removes:      l.counts.removes.Load(),

@@ -2,13 +2,11 @@ package sublist
 
 import "strings"
 
-// The grammar of subjects. Tokens are split on '.'. A pattern is what is
-// subscribed to: in it a token that is exactly "*" stands for one token and a
-// last token that is exactly ">" for one or more. Anything longer, such as
-// "foo*" or ">>", is plain text, and so is a ">" that is not last (such a
-// pattern is not valid, but matching it is still well defined). What is
-// published is always plain text: its "*" and ">" stand for themselves, and
-// its tokens may be empty.
+// This file is the grammar of subjects. A subject consists of tokens, separated by '.'. A pattern
+// is a subject of a subscription: in it the token "*" matches any token, and ">" as the last token
+// matches one or more. Longer tokens, such as "foo*" or ">>", are plain text, and so is a ">" that
+// is not last (such a pattern is invalid, but matching it is well defined). A published subject is
+// always plain text: its "*" and ">" have no special meaning, and its tokens may be empty.
 
 const (
 	separator = '.'
@@ -63,8 +61,7 @@ func IsLiteral(s string) bool {
 	}
 }
 
-// Matches reports whether a message published to subject, taken as plain text,
-// is for a subscription to pattern.
+// Matches reports whether pattern matches subject, which is taken as plain text.
 func Matches[S string | []byte](pattern string, subject S) bool {
 	for {
 		p, patternRest, patternMore := cut(pattern)
@@ -101,7 +98,7 @@ func Subset(a, b string) bool {
 	}
 }
 
-// Overlap reports whether some subject is matched by both patterns.
+// Overlap reports whether there is a subject that both patterns match.
 func Overlap(a, b string) bool {
 	for {
 		x, aRest, aMore := cut(a)
@@ -119,8 +116,8 @@ func Overlap(a, b string) bool {
 	}
 }
 
-// cut returns the first token of s, what follows its separator, and whether
-// there was a separator.
+// cut returns the first token of s, the rest behind its separator, and whether there is a
+// separator.
 func cut[S string | []byte](s S) (token, rest S, more bool) {
 	for i := 0; i < len(s); i++ {
 		if s[i] == separator {

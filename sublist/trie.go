@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// trie holds the patterns with wildcards. Matches take no lock: the goroutine that changes it, one
-// at a time, puts in place what is complete.
+// trie holds the patterns with wildcards. One goroutine at a time changes it. Matches take no lock:
+// nodes and leaves are complete before they are linked.
 type trie[T comparable] struct {
 	leaves atomic.Int64 // patterns
 
@@ -15,15 +15,15 @@ type trie[T comparable] struct {
 	root node[T]
 }
 
-// node is one level of the trie. It stands for the tokens on the way to it.
+// node is a node of the trie: the tokens from the root to it are the beginning of a pattern.
 type node[T comparable] struct {
-	end  atomic.Pointer[leaf[T]] // the pattern that ends here
-	tail atomic.Pointer[leaf[T]] // the pattern that ends here with one more token ">"
-	star atomic.Pointer[node[T]] // the next token is "*"
-	kids kids[T]
+	end      atomic.Pointer[leaf[T]] // the pattern that ends here
+	tail     atomic.Pointer[leaf[T]] // the pattern that ends here with another token ">"
+	star     atomic.Pointer[node[T]] // the child of the token "*"
+	children children[T]
 }
 
-// insertLocked reports whether e is new. The change is announced in gens.
+// insertLocked adds e, and reports whether it is new. It counts the change in gens.
 func (t *trie[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) bool {
 	slot := t.root.slot(e.Subject)
 	if lf := slot.Load(); lf == nil {
@@ -40,7 +40,7 @@ func (t *trie[T]) insertLocked(e *Entry[T], hash uint64, gens *generations) bool
 	return true
 }
 
-// removeLocked reports whether e was there. The change is announced in gens.
+// removeLocked removes e, and reports whether it was there. It counts the change in gens.
 func (t *trie[T]) removeLocked(e *Entry[T], gens *generations) bool {
 	removed, emptied := t.root.remove(e.Subject, e)
 	if emptied {
@@ -52,8 +52,8 @@ func (t *trie[T]) removeLocked(e *Entry[T], gens *generations) bool {
 	return removed
 }
 
-// collect appends every pattern that subject matches. The order depends on
-// which patterns match only, not on the subject.
+// collect appends every pattern that matches subject. Subjects that match the same patterns get
+// them in the same order.
 func (t *trie[T]) collect(subject []byte, found []part[T]) []part[T] {
 	if t.leaves.Load() == 0 {
 		return found
@@ -61,47 +61,47 @@ func (t *trie[T]) collect(subject []byte, found []part[T]) []part[T] {
 	return t.root.collect(subject, found)
 }
 
-// slot returns where the leaf of pattern hangs below n, making the way there.
+// slot returns the slot for the leaf of pattern below n. It adds missing nodes.
 func (n *node[T]) slot(pattern string) *atomic.Pointer[leaf[T]] {
 	for {
 		token, rest, more := cut(pattern)
 		if token == tailToken {
 			return &n.tail
 		}
-		kid := n.kid(token)
-		if kid == nil {
-			kid = n.link(token)
+		child := n.child(token)
+		if child == nil {
+			child = n.link(token)
 		}
 		if !more {
-			return &kid.end
+			return &child.end
 		}
-		n, pattern = kid, rest
+		n, pattern = child, rest
 	}
 }
 
-// remove takes e, whose subject goes on with pattern below n, out of its leaf, and
-// prunes. It reports whether e was there, and whether the leaf is gone with it.
+// remove removes e from the leaf of pattern below n, and nodes that are empty then. It reports
+// whether e was there, and whether it was the last subscription of the leaf.
 func (n *node[T]) remove(pattern string, e *Entry[T]) (removed, emptied bool) {
 	token, rest, more := cut(pattern)
 	if token == tailToken && !more {
 		return removeFrom(&n.tail, e)
 	}
-	kid := n.kid(token)
-	if kid == nil {
+	child := n.child(token)
+	if child == nil {
 		return false, false
 	}
 	if more {
-		removed, emptied = kid.remove(rest, e)
+		removed, emptied = child.remove(rest, e)
 	} else {
-		removed, emptied = removeFrom(&kid.end, e)
+		removed, emptied = removeFrom(&child.end, e)
 	}
-	if emptied && kid.isEmpty() {
+	if emptied && child.isEmpty() {
 		n.unlink(token)
 	}
 	return removed, emptied
 }
 
-// removeFrom takes e out of the leaf in slot, if there is one.
+// removeFrom removes e from the leaf in slot, if there is one.
 func removeFrom[T comparable](slot *atomic.Pointer[leaf[T]], e *Entry[T]) (removed, emptied bool) {
 	lf := slot.Load()
 	if lf == nil {
@@ -112,7 +112,7 @@ func removeFrom[T comparable](slot *atomic.Pointer[leaf[T]], e *Entry[T]) (remov
 	return removed, now == nil
 }
 
-// collect appends what subject matches below n.
+// collect appends every pattern below n that matches subject.
 func (n *node[T]) collect(subject []byte, found []part[T]) []part[T] {
 	for {
 		if tail := n.tail.Load(); tail != nil {
@@ -129,14 +129,14 @@ func (n *node[T]) collect(subject []byte, found []part[T]) []part[T] {
 				found = star.collectEnd(found)
 			}
 		}
-		kid := n.kids.find(token)
-		if kid == nil {
+		child := n.children.find(token)
+		if child == nil {
 			return found
 		}
 		if !more {
-			return kid.collectEnd(found)
+			return child.collectEnd(found)
 		}
-		n, subject = kid, rest
+		n, subject = child, rest
 	}
 }
 
@@ -149,35 +149,35 @@ func (n *node[T]) collectEnd(found []part[T]) []part[T] {
 	return append(found, part[T]{end, end.result()})
 }
 
-// isEmpty reports whether no pattern goes through n.
+// isEmpty reports whether no pattern ends at or below n.
 func (n *node[T]) isEmpty() bool {
-	return n.end.Load() == nil && n.tail.Load() == nil && n.star.Load() == nil && n.kids.empty()
+	return n.end.Load() == nil && n.tail.Load() == nil && n.star.Load() == nil && n.children.empty()
 }
 
-// kid returns the node one token of a pattern further, or nil.
-func (n *node[T]) kid(token string) *node[T] {
+// child returns the child for a token of a pattern, or nil.
+func (n *node[T]) child(token string) *node[T] {
 	if token == oneToken {
 		return n.star.Load()
 	}
-	return n.kids.find([]byte(token))
+	return n.children.find([]byte(token))
 }
 
-// link makes the node one token of a pattern further.
+// link adds the child for a token of a pattern.
 func (n *node[T]) link(token string) *node[T] {
-	kid := new(node[T])
+	child := new(node[T])
 	if token == oneToken {
-		n.star.Store(kid)
+		n.star.Store(child)
 	} else {
-		n.kids.add(token, kid)
+		n.children.add(token, child)
 	}
-	return kid
+	return child
 }
 
-// unlink undoes link.
+// unlink removes the child for a token of a pattern.
 func (n *node[T]) unlink(token string) {
 	if token == oneToken {
 		n.star.Store(nil)
 	} else {
-		n.kids.remove(token)
+		n.children.remove(token)
 	}
 }

@@ -2,7 +2,7 @@
 // take in their place.
 //
 //	mkpasswd          a random password and its hash
-//	mkpasswd -p       the hash of a password that is asked for, or read from a pipe: one line, or two that must be equal
+//	mkpasswd -p       the hash of a password that is typed, or read from a pipe: one line, or two that must be equal
 //	mkpasswd -c 12    with another bcrypt cost, 4 to 31; the default is 11
 package main
 
@@ -40,10 +40,10 @@ type streams struct {
 	out, errs io.Writer
 }
 
-// lineReader reads a password. Its error is io.EOF when there is none to be had.
+// lineReader reads a password. Its error is io.EOF at the end of the input.
 type lineReader func() (string, error)
 
-// terminal reads from f without echo if f is a terminal, and line by line if it is not.
+// terminal returns a reader of the lines of f: without echo if f is a terminal.
 func terminal(f *os.File) lineReader {
 	if fd := int(f.Fd()); term.IsTerminal(fd) {
 		return func() (string, error) {
@@ -54,7 +54,7 @@ func terminal(f *os.File) lineReader {
 	return linesOf(f)
 }
 
-// linesOf reads line by line. The last one needs no line end.
+// linesOf returns a reader of the lines of r. The last one needs no line end.
 func linesOf(r io.Reader) lineReader {
 	b := bufio.NewReader(r)
 	return func() (string, error) {
@@ -84,7 +84,7 @@ func run(args []string, s streams) int {
 	return 0
 }
 
-// produce writes the hash of a password that is asked for, or a new password and its hash.
+// produce prints the hash of a password that is read, or a new password and its hash.
 func produce(ask bool, cost int, s streams) error {
 	source := randomPassword
 	if ask {
@@ -105,7 +105,8 @@ func produce(ask bool, cost int, s streams) error {
 	return nil
 }
 
-// askTwice asks for a password and for its repetition. A pipe may hold the password only once.
+// askTwice reads a password twice, and returns an error if they differ. From a pipe, once is
+// enough.
 func (s streams) askTwice() (string, error) {
 	fmt.Fprint(s.out, "Enter Password: ")
 	first, err := s.in()
@@ -124,7 +125,7 @@ func (s streams) askTwice() (string, error) {
 	return first, nil
 }
 
-// randomPassword returns a password of 22 symbols of the alphabet, all equally likely: 135 bits.
+// randomPassword returns a password of 22 random characters of the alphabet: 135 bits.
 func randomPassword() (string, error) {
 	p := make([]byte, passwordLength)
 	for i := range p {

@@ -5,40 +5,40 @@ import (
 	"sync/atomic"
 )
 
-// kids are the next tokens of a node that are plain text. One goroutine at a time changes them; any
-// number may look tokens up meanwhile, without a lock: an edge never changes, and a table is
-// replaced by another before edges move in it.
-type kids[T comparable] struct {
-	only atomic.Pointer[edge[T]]  // as long as there was no more than one
+// children are the nodes below a node, by their token, except that of "*". One goroutine at a time
+// changes them; any number may look tokens up meanwhile, without a lock: an edge never changes, and
+// a table is replaced by another before edges move in it.
+type children[T comparable] struct {
+	only atomic.Pointer[edge[T]]  // while there is no more than one
 	many atomic.Pointer[table[T]] // else
 }
 
-// edge leads to the node of a token. An edge without a node marks the place of one that was
-// removed.
+// edge leads to the node of a token. One without a node is a tombstone: it marks the slot of an
+// edge that was removed.
 type edge[T comparable] struct {
 	token string
 	node  *node[T]
 }
 
-// table is a hash table with open addressing; a small one is searched from end to end.
+// table is a hash table with open addressing. A small one is searched sequentially.
 type table[T comparable] struct {
 	slots []atomic.Pointer[edge[T]] // a power of two
 	live  int                       // edges
-	used  int                       // edges and marks
+	used  int                       // edges and tombstones
 }
 
 const (
-	// smallTable is the size up to which a table is searched from end to end, and may be full.
+	// smallTable is the largest size of a table that is searched sequentially, and may be full.
 	smallTable = 8
 	// minTable is the size of the first table of a node.
 	minTable = 4
 )
 
-// seed is that of all tables.
+// seed is the hash seed of all tables.
 var seed = maphash.MakeSeed()
 
 // find returns the node of a token, or nil.
-func (k *kids[T]) find(token []byte) *node[T] {
+func (k *children[T]) find(token []byte) *node[T] {
 	if e := k.only.Load(); e != nil && e.token == string(token) {
 		return e.node
 	}
@@ -67,7 +67,7 @@ func (k *kids[T]) find(token []byte) *node[T] {
 }
 
 // all calls yield for every edge until it returns false.
-func (k *kids[T]) all(yield func(*edge[T]) bool) {
+func (k *children[T]) all(yield func(*edge[T]) bool) {
 	if e := k.only.Load(); e != nil && !yield(e) {
 		return
 	}
@@ -83,10 +83,10 @@ func (k *kids[T]) all(yield func(*edge[T]) bool) {
 }
 
 // empty reports whether there are none.
-func (k *kids[T]) empty() bool { return k.only.Load() == nil && k.many.Load() == nil }
+func (k *children[T]) empty() bool { return k.only.Load() == nil && k.many.Load() == nil }
 
-// add puts a token in that is not there yet.
-func (k *kids[T]) add(token string, n *node[T]) {
+// add adds a token that is not there yet.
+func (k *children[T]) add(token string, n *node[T]) {
 	e, only, t := &edge[T]{token, n}, k.only.Load(), k.many.Load()
 	switch {
 	case only == nil && t == nil:
@@ -109,8 +109,8 @@ func (k *kids[T]) add(token string, n *node[T]) {
 	}
 }
 
-// remove takes out a token that is there.
-func (k *kids[T]) remove(token string) {
+// remove removes a token that is there.
+func (k *children[T]) remove(token string) {
 	if only := k.only.Load(); only != nil {
 		k.only.Store(nil)
 		return
@@ -136,7 +136,7 @@ func (k *kids[T]) remove(token string) {
 	}
 }
 
-// newTable returns a table with room for n edges, and some more.
+// newTable returns a table with room for at least n edges.
 func newTable[T comparable](n int) *table[T] {
 	size := minTable
 	for size <= smallTable && size < n || size > smallTable && size/2 < n {
@@ -145,7 +145,7 @@ func newTable[T comparable](n int) *table[T] {
 	return &table[T]{slots: make([]atomic.Pointer[edge[T]], size)}
 }
 
-// full reports whether the table must be replaced before another edge is put in.
+// full reports whether the table must be replaced before another edge is added.
 func (t *table[T]) full() bool {
 	if len(t.slots) <= smallTable {
 		return t.used == len(t.slots)
@@ -153,7 +153,7 @@ func (t *table[T]) full() bool {
 	return t.used >= len(t.slots)/4*3
 }
 
-// place returns where to look for a token at try i.
+// place returns the slot of a token at probe i.
 func (t *table[T]) place(token string, i int) int {
 	if len(t.slots) <= smallTable {
 		return i
@@ -161,7 +161,7 @@ func (t *table[T]) place(token string, i int) int {
 	return int((maphash.String(seed, token) + uint64(i)) & uint64(len(t.slots)-1))
 }
 
-// put puts an edge in the first place that was never used.
+// put stores an edge in the first slot that was never used.
 func (t *table[T]) put(e *edge[T]) {
 	for i := 0; ; i++ {
 		if at := t.place(e.token, i); t.slots[at].Load() == nil {
