@@ -25,12 +25,12 @@ func configurations(t *testing.T) (files []string) {
 		}
 		files = append(files, list...)
 	}
-	content, err := os.ReadFile("../README.md")
+	content, err := os.ReadFile("../conf/README.md")
 	okay(t, err)
-	_, rest, _ := strings.Cut(string(content), "```\nlisten: ")
+	_, rest, _ := strings.Cut(string(content), "# gnatsd.conf\nlisten: ")
 	example, _, ok := strings.Cut(rest, "```")
 	if !ok {
-		t.Fatal("the README has no example of a configuration")
+		t.Fatal("conf/README.md has no example of a configuration")
 	}
 	return append(files, writeConfig(t, "listen: "+strings.ReplaceAll(example, "$BERTS_PASSWORD", "secret")))
 }
