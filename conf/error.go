@@ -67,7 +67,8 @@ func (p Pos) sourceLine() (line string, ok bool) {
 // Error is one error in a file or on a command line.
 type Error struct {
 	Pos Pos
-	// Key is the path of the setting, as in "cluster.port"; empty if the error is not about one.
+	// Key is the path of the setting, as in "cluster.port"; empty if the error is not about
+	// one.
 	Key string
 	Msg string
 	// Hint says what to do. It follows the message in parentheses.

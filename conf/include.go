@@ -15,7 +15,8 @@ import (
 
 // Source provides files and environment variables.
 type Source struct {
-	// Read returns the content of a file. included is false for the first one, which may be a pipe.
+	// Read returns the content of a file. included is false for the first one, which may be a
+	// pipe.
 	Read func(path string, included bool) ([]byte, error)
 	// Env returns the value of an environment variable.
 	Env func(name string) (string, bool)

@@ -37,8 +37,8 @@ func (k Kind) String() string {
 type Node struct {
 	Kind Kind
 	Pos  Pos
-	// Raw is a number, boolean or bare string as the file has it, with suffixes and escapes; empty
-	// for quoted strings and for containers.
+	// Raw is a number, boolean or bare string as the file has it, with suffixes and escapes;
+	// empty for quoted strings and for containers.
 	Raw string
 
 	Str   string
@@ -51,8 +51,8 @@ type Node struct {
 	// [Node.Effective].
 	Pairs []*Pair
 
-	// Var is the variable that this value was reached through, without the dollar sign; empty if
-	// the file has the value here.
+	// Var is the variable that this value was reached through, without the dollar sign; empty
+	// if the file has the value here.
 	Var string
 
 	index  map[string]*Pair // last pair of each spelling
@@ -66,8 +66,8 @@ type Pair struct {
 	Key   string
 	Pos   Pos // of the key
 	Value *Node
-	// Used reports that a variable referred to this pair: it is a definition, and not necessarily a
-	// setting.
+	// Used reports that a variable referred to this pair: it is a definition, and not
+	// necessarily a setting.
 	Used bool
 }
 

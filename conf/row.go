@@ -18,8 +18,8 @@ const Fixed Effect = "fixed"
 
 // Row is one setting of a program that keeps its settings in a T.
 type Row[T any] struct {
-	// Key is the path in the file, in lower case, as in "cluster.port". Rows that are flags only
-	// have none.
+	// Key is the path in the file, in lower case, as in "cluster.port". Rows that are flags
+	// only have none.
 	Key string
 	// Aliases are other spellings of the last part of Key.
 	Aliases []string
@@ -28,8 +28,8 @@ type Row[T any] struct {
 	// value.
 	Default string
 	Type    Type[T]
-	// Expands are the keys of the rows that this row sets, if it is a shorthand for them. Such rows
-	// are not compared and not printed.
+	// Expands are the keys of the rows that this row sets, if it is a shorthand for them. Such
+	// rows are not compared and not printed.
 	Expands []string
 	// TypeError begins the error about a value of the wrong type, for rows that have a text of
 	// their own in 1.x.
@@ -51,8 +51,8 @@ type Flag struct {
 	Hidden []string
 	// Arg is the value in the usage text, as in "<port>".
 	Arg string
-	// Group is the heading of the usage text that the flag is listed under. Flags without one are
-	// not listed.
+	// Group is the heading of the usage text that the flag is listed under. Flags without one
+	// are not listed.
 	Group string
 	// Usage is the description in the usage text. It may have several lines.
 	Usage string

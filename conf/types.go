@@ -22,8 +22,8 @@ type Type[T any] struct {
 	read func(c *Check, n *Node, t *T)
 	// parse sets the value from a command line; nil for rows without flags.
 	parse func(s string, t *T) error
-	// early reports that parse can check a text while the flags are read. Package flag then shows
-	// the text in the error.
+	// early reports that parse can check a text while the flags are read. Package flag then
+	// shows the text in the error.
 	early bool
 	// isSwitch reports that a flag of this type needs no value.
 	isSwitch bool

@@ -23,8 +23,8 @@ type sink interface {
 	// end is called when Close begins, once, by any goroutine: write no longer waits for a
 	// destination that is not available.
 	end()
-	// abort makes a write that hangs return, where that is possible. It is called after end, by any
-	// goroutine.
+	// abort makes a write that hangs return, where that is possible. It is called after end, by
+	// any goroutine.
 	abort()
 	close() error
 }
@@ -102,8 +102,8 @@ func newQueue(s sink, enc encoder, o Options) *queue {
 		q.maxLine = q.limit / 2
 	}
 	q.texts.New = func() any { return new([]byte) }
-	// Ended by close, which waits for it; if the sink hangs for longer than closeLimit, ends when
-	// the sink returns.
+	// Ended by close, which waits for it; if the sink hangs for longer than closeLimit, ends
+	// when the sink returns.
 	go q.drain()
 	return q
 }

@@ -193,8 +193,8 @@ func (s *syslog) dial() error {
 	s.conn = c
 	s.release = context.AfterFunc(s.ctx, func() { c.Close() })
 	if !s.remote.datagram() {
-		// Notices at once when the daemon closes, instead of one lost line later. Ends when the
-		// connection is closed, by disconnect or by the end of ctx.
+		// Notices at once when the daemon closes, instead of one lost line later. Ends when
+		// the connection is closed, by disconnect or by the end of ctx.
 		go func() {
 			io.Copy(io.Discard, c)
 			c.Close()

@@ -39,8 +39,8 @@ func openEvents(host, source string) (*eventlog.Log, error) {
 	if host != "" {
 		return eventlog.OpenRemote(host, source)
 	}
-	// Needs an administrator, and fails if it exists. Without it events are stored too, but shown
-	// with a warning.
+	// Needs an administrator, and fails if it exists. Without it events are stored too, but
+	// shown with a warning.
 	_ = eventlog.InstallAsEventCreate(source, eventlog.Error|eventlog.Warning|eventlog.Info)
 	return eventlog.Open(source)
 }

@@ -33,8 +33,8 @@ type SubjectPermission struct {
 	Allow []string `json:"allow,omitempty"`
 	Deny  []string `json:"deny,omitempty"`
 
-	// Where the entries of Allow and Deny were written, file:line:col, by index; shorter or nil if
-	// a program set them.
+	// Where the entries of Allow and Deny were written, file:line:col, by index; shorter or nil
+	// if a program set them.
 	allowAt, denyAt []string
 }
 
@@ -49,8 +49,8 @@ type RoutePermissions struct {
 // Authentication is implemented by programs that embed a server and decide themselves who may
 // connect.
 type Authentication interface {
-	// Check reports whether the connection is accepted. It is called after CONNECT was read, on the
-	// connection's own goroutine.
+	// Check reports whether the connection is accepted. It is called after CONNECT was read, on
+	// the connection's own goroutine.
 	Check(c ClientAuthentication) bool
 }
 

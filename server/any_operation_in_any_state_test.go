@@ -17,8 +17,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// This file sends any verb in any state to every kind of listener: nothing may
-// break, nothing be left behind, and nothing be accepted before a login.
+// This file sends any verb in any state to every kind of listener: nothing may break, nothing be
+// left behind, and nothing be accepted before a login.
 
 // fragments are what a script of FuzzStates is made of, by number.
 var fragments = []string{
@@ -258,8 +258,8 @@ func FuzzStates(f *testing.F) {
 	})
 }
 
-// TestRandomStates plays random scripts and counts what is left in the process. It
-// runs alone, so that it can.
+// TestRandomStates plays random scripts and counts what is left in the process. It runs alone, so
+// that it can.
 func TestRandomStates(t *testing.T) {
 	rounds := 600 // at each testPort
 	if raceEnabled {

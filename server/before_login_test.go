@@ -61,8 +61,7 @@ func TestFewBytesAreTakenBeforeTheLogin(t *testing.T) {
 	})
 }
 
-// TestUnauthenticatedConnectionsAreSmall looks into connections that have sent half a
-// CONNECT.
+// TestUnauthenticatedConnectionsAreSmall looks into connections that have sent half a CONNECT.
 func TestUnauthenticatedConnectionsAreSmall(t *testing.T) {
 	t.Parallel()
 	for _, role := range []role{roleClient, roleRoute} {
@@ -122,8 +121,8 @@ func dribble(w io.Writer) {
 	}
 }
 
-// TestNothingButConnectLogsIn says every fragment first, at every listener
-// that asks for a login, also where clients without one have a no_auth_user.
+// TestNothingButConnectLogsIn says every fragment first, at every listener that asks for a login,
+// also where clients without one have a no_auth_user.
 func TestNothingButConnectLogsIn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		h := startUnderTest(t, true, secure)

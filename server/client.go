@@ -12,8 +12,7 @@ import (
 	"gnatsd/sublist"
 )
 
-// client is a connection to the client port. Its methods say what each verb
-// means there.
+// client is a connection to the client port. Its methods say what each verb means there.
 type client struct {
 	conn
 
@@ -103,8 +102,7 @@ func (c *client) ok(b *batch) {
 	}
 }
 
-// refuse answers an operation that is not accepted but leaves the connection
-// open.
+// refuse answers an operation that is not accepted but leaves the connection open.
 func (c *client) refuse(b *batch, text string) {
 	if c.tracing {
 		c.tracef("<<- [-ERR %s]", text)

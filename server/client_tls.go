@@ -11,8 +11,8 @@ import (
 // TLS, with TLS and then INFO, or without TLS. Where the settings allow several, the first byte
 // that the client sends decides.
 
-// tlsRecordHandshake is the first byte of every TLS connection. No operation of the protocol
-// begins with it.
+// tlsRecordHandshake is the first byte of every TLS connection. No operation of the protocol begins
+// with it.
 const tlsRecordHandshake = 0x16
 
 // opensTLS reports whether bytes that a client sent first are the beginning of TLS.

@@ -52,9 +52,9 @@ func (n *dialCounter) Fatalf(format string, v ...any)  { n.note(format, v...) }
 func (n *dialCounter) Debugf(format string, v ...any)  { n.note(format, v...) }
 func (n *dialCounter) Tracef(string, ...any)           {}
 
-// TestThirtyServersThatStartAtOnce counts the duplicates that each two of them
-// close: one at most. Where the machine has so little time for them that routes
-// are given up, it is one for each time that they come together.
+// TestThirtyServersThatStartAtOnce counts the duplicates that each two of them close: one at most.
+// Where the machine has so little time for them that routes are given up, it is one for each time
+// that they come together.
 func TestThirtyServersThatStartAtOnce(t *testing.T) {
 	const n = 30
 	nets := make([]*dialCounter, n)

@@ -18,8 +18,8 @@ type peerInfo struct {
 	Import *peerPermission `json:"import,omitempty"`
 	Export *peerPermission `json:"export,omitempty"`
 
-	// Lost means that the sender no longer has a route to the server that the INFO is about. It is
-	// never sent to 1.x servers.
+	// Lost means that the sender no longer has a route to the server that the INFO is about. It
+	// is never sent to 1.x servers.
 	Lost bool `json:"lost,omitempty"`
 
 	// Duplicate means that the sender closes this connection because it has another one to the

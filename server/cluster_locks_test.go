@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lockProbe is the log and the network of a server: whatever is called of them checks that
-// the locks of the cluster can be taken.
+// lockProbe is the log and the network of a server: whatever is called of them checks that the
+// locks of the cluster can be taken.
 type lockProbe struct {
 	osNetwork
 	t *testing.T
@@ -58,8 +58,8 @@ func (l *probedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// check takes each lock once. One that is held for longer than others need it is held by
-// the caller.
+// check takes each lock once. One that is held for longer than others need it is held by the
+// caller.
 func (p *lockProbe) check(call string) {
 	p.mu.Lock()
 	s := p.srv

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// simNet is a network in memory with hosts, names, delays, and cuts between
-// hosts. While two hosts are cut off, nothing arrives; what was on its way
-// arrives afterwards, as TCP would have it. It is meant for a synctest bubble.
+// simNet is a network in memory with hosts, names, delays, and cuts between hosts. While two hosts
+// are cut off, nothing arrives; what was on its way arrives afterwards, as TCP would have it. It is
+// meant for a synctest bubble.
 type simNet struct {
 	seed uint64
 

@@ -20,10 +20,9 @@ var (
 	simSeeds = flag.Int("mesh.seeds", 1000, "how many seeds of the mesh simulation to run; with the race detector a tenth")
 )
 
-// TestMeshSimulation runs whole clusters in memory, on a clock of their own,
-// under schedules of starts, stops, crashes, moves, cuts and delays that a seed
-// decides. In the end there must be a full mesh, and every subject must reach
-// every subscriber exactly once.
+// TestMeshSimulation runs whole clusters in memory, on a clock of their own, under schedules of
+// starts, stops, crashes, moves, cuts and delays that a seed decides. In the end there must be a
+// full mesh, and every subject must reach every subscriber exactly once.
 func TestMeshSimulation(t *testing.T) {
 	if *simSeed >= 0 {
 		synctest.Test(t, func(t *testing.T) { newSimulation(t, uint64(*simSeed)).run() })
@@ -105,8 +104,7 @@ func (n *simNode) place() {
 	n.sim.net.names["all"] = all
 }
 
-// topology decides which routes are configured where: the graph is always
-// connected.
+// topology decides which routes are configured where: the graph is always connected.
 func (s *simulation) topology() {
 	kind := s.rand.IntN(5)
 	for i, n := range s.nodes {
@@ -231,8 +229,8 @@ func (s *simulation) run() {
 	s.deliver()
 }
 
-// fewDuplicates checks how many connections two servers made that came together:
-// the route, and one that was a duplicate.
+// fewDuplicates checks how many connections two servers made that came together: the route, and one
+// that was a duplicate.
 func (s *simulation) fewDuplicates() {
 	for i, n := range s.nodes {
 		for _, o := range s.nodes[:i] {

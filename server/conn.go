@@ -83,8 +83,8 @@ type operator interface {
 	do(o *op, b *batch) closeReason
 	// answersEach reports whether every single operation is answered.
 	answersEach() bool
-	// unregister is called once, by the reader, at teardown. subs are the subscriptions that the
-	// connection had.
+	// unregister is called once, by the reader, at teardown. subs are the subscriptions that
+	// the connection had.
 	unregister(reason closeReason, subs map[string]*subscription)
 	// describePeer returns who the peer is, for the log.
 	describePeer() string

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// misbehaviour is what a client of the churn does, and whether the server is
-// expected to close first.
+// misbehaviour is what a client of the churn does, and whether the server is expected to close
+// first.
 type misbehaviour struct {
 	name   string
 	text   string
@@ -68,8 +68,7 @@ func openFiles() int {
 	return len(list)
 }
 
-// TestNothingIsLeftOfClientsThatMisbehave runs alone, so that it can count goroutines and
-// files.
+// TestNothingIsLeftOfClientsThatMisbehave runs alone, so that it can count goroutines and files.
 func TestNothingIsLeftOfClientsThatMisbehave(t *testing.T) {
 	const clients, atATime = 2000, 40
 	goroutines, files := runtime.NumGoroutine(), openFiles()

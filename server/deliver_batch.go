@@ -7,10 +7,10 @@ import (
 	"gnatsd/sublist"
 )
 
-// batch is what the bytes of one read ask to be delivered. It remembers where messages stand in
-// the read buffer and who is to get them, and copies nothing; flush hands everything over, target
-// by target. It belongs to the reader of one connection, which borrows it for the time that its
-// read buffer does not move.
+// batch is what the bytes of one read ask to be delivered. It remembers where messages stand in the
+// read buffer and who is to get them, and copies nothing; flush hands everything over, target by
+// target. It belongs to the reader of one connection, which borrows it for the time that its read
+// buffer does not move.
 //
 // A message goes to a list of plain subscriptions as a whole (a [fanout]), as long as none of them
 // needs a look at every message, and to single subscriptions one by one (a [entry]).
@@ -163,8 +163,8 @@ func (b *batch) end() {
 	b.begun, b.steps = time.Time{}, 0
 }
 
-// pin precedes every match: from here to the flush, those who unsubscribe wait for the batch
-// before they answer a PING.
+// pin precedes every match: from here to the flush, those who unsubscribe wait for the batch before
+// they answer a PING.
 func (b *batch) pin() {
 	if b.pinned.shard == nil {
 		b.pinned = b.srv.grace.pin(b.from.slot)

@@ -14,8 +14,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// onFake returns a client of s whose socket is a script and which reads only
-// what deliverTo gives it.
+// onFake returns a client of s whose socket is a script and which reads only what deliverTo gives
+// it.
 func onFake(t *testing.T, s *Server, l *fakeLink) *client {
 	t.Helper()
 	near, far := net.Pipe()
@@ -57,10 +57,9 @@ func batchOf(c *client, text string) *batch {
 	return b
 }
 
-// TestDeliveryAgreesWithTheObviousWay publishes random batches to random
-// subscribers whose sockets are erratic, and compares what each subscription gets
-// with the frames that the obvious way makes. Connections come and go, so that
-// slots are used again.
+// TestDeliveryAgreesWithTheObviousWay publishes random batches to random subscribers whose sockets
+// are erratic, and compares what each subscription gets with the frames that the obvious way makes.
+// Connections come and go, so that slots are used again.
 func TestDeliveryAgreesWithTheObviousWay(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5) {
@@ -71,8 +70,8 @@ func TestDeliveryAgreesWithTheObviousWay(t *testing.T) {
 	}
 }
 
-// batchModel is a server whose connections are driven by hand, and what each
-// subscription should have received.
+// batchModel is a server whose connections are driven by hand, and what each subscription should
+// have received.
 type batchModel struct {
 	t    *testing.T
 	r    *rand.Rand
@@ -192,8 +191,7 @@ func (m *batchModel) close(i int) {
 	}
 }
 
-// checkSubjects reads n messages and checks that each has the subject that its
-// publisher gave it.
+// checkSubjects reads n messages and checks that each has the subject that its publisher gave it.
 func checkSubjects(t *testing.T, w *wire.Client, n int) {
 	t.Helper()
 	for range n {
@@ -208,8 +206,8 @@ func checkSubjects(t *testing.T, w *wire.Client, n int) {
 	}
 }
 
-// inTurn is publications on two subjects, the second one repeated, whose
-// payloads are their subjects.
+// inTurn is publications on two subjects, the second one repeated, whose payloads are their
+// subjects.
 func inTurn(n int) string {
 	return strings.Repeat("PUB q.a 3\r\nq.a\r\nPUB q.b 3\r\nq.b\r\nPUB q.b 3\r\nq.b\r\n", n)
 }

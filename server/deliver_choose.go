@@ -42,8 +42,8 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 	return taken
 }
 
-// toFanout collects messages for a fanout subscriptions. It returns how many of them, the
-// first ones, had a receiver.
+// toFanout collects messages for a fanout subscriptions. It returns how many of them, the first
+// ones, had a receiver.
 func (b *batch) toFanout(g *fanout, subject []byte, p place) (taken uint32) {
 	if len(g.whole) > 0 {
 		g.places = append(g.places, p)
@@ -190,15 +190,14 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 	return taken
 }
 
-// randomTries is how many members of a queue group are drawn at random before
-// the rest is tried in order; more than one draw is needed only when members
-// refuse. It is so large that which member comes next in order hardly matters,
-// even where most refuse.
+// randomTries is how many members of a queue group are drawn at random before the rest is tried in
+// order; more than one draw is needed only when members refuse. It is so large that which member
+// comes next in order hardly matters, even where most refuse.
 const randomTries = 64
 
-// toMember collects a message for one member of a queue group, each with the same
-// chance. A member that cannot take it (it has reached its limit, or is the
-// publisher that wants no echo) is passed over. It reports whether any could.
+// toMember collects a message for one member of a queue group, each with the same chance. A member
+// that cannot take it (it has reached its limit, or is the publisher that wants no echo) is passed
+// over. It reports whether any could.
 func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
 	if b.preferLocal && b.toLocalMember(g, subject, p) {
 		return true
@@ -222,8 +221,8 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 	return false
 }
 
-// toLocalMember collects a message for a random member of a queue group that is
-// a client of this server. It reports false if there is none that takes it.
+// toLocalMember collects a message for a random member of a queue group that is a client of this
+// server. It reports false if there is none that takes it.
 func (b *batch) toLocalMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
 	n := g.Len()
 	b.steps += n
@@ -251,13 +250,13 @@ func (b *batch) toLocalMember(g *sublist.Group[*subscription], subject []byte, p
 }
 
 // statusNoResponders opens the headers of the answer to a request that has no receiver. Clients
-// look for the status 503 of a message without payload. The name of the subject is what
-// nats-server adds since 2.12: it helps those who have many requests under way, and older clients
-// skip it like any header they do not know.
+// look for the status 503 of a message without payload. The name of the subject is what nats-server
+// adds since 2.12: it helps those who have many requests under way, and older clients skip it like
+// any header they do not know.
 const statusNoResponders = headerStart + " 503\r\nNats-Subject: "
 
-// noResponders answers a request that has no receiver on its reply subject. The answer
-// goes to the plain subscriptions of the requester only, whatever they say about echo.
+// noResponders answers a request that has no receiver on its reply subject. The answer goes to the
+// plain subscriptions of the requester only, whatever they say about echo.
 func (b *batch) noResponders(subject, reply []byte) {
 	b.pin()
 	size := len(statusNoResponders) + len(subject) + len(headerEnd)

@@ -24,8 +24,8 @@ func TestOnlyThePongWaitsForOtherBatches(t *testing.T) {
 		if d, err := other.Next(); err != nil || d == nil {
 			t.Fatalf("got %v, %v, want a message while the PONG waits", d, err)
 		}
-		// More replies than may wait: the reader does then, and goes on when the batch is handed
-		// over.
+		// More replies than may wait: the reader does then, and goes on when the batch is
+		// handed over.
 		const pings = 2 * maxDeferred / len("PONG\r\n")
 		go a.Say(strings.Repeat("PING\r\n", pings)) // ends when it is read
 		synctest.Wait()

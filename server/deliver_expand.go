@@ -42,8 +42,8 @@ const (
 	// expansionSize is the size of buf: it fits the cache of a core, and most batches need one
 	// write for each target.
 	expansionSize = 128 << 10
-	// refPayload is the payload size from which a message is not copied but
-	// written from where it was read.
+	// refPayload is the payload size from which a message is not copied but written from where
+	// it was read.
 	refPayload = 8 << 10
 	// maxSegments bounds the parts of one write.
 	maxSegments = 64

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// flush hands over what is collected: to all others first and to the reader's own
-// connection last, so that a PONG comes after everything that was published
-// before its PING was handed on.
+// flush hands over what is collected: to all others first and to the reader's own connection last,
+// so that a PONG comes after everything that was published before its PING was handed on.
 func (b *batch) flush() {
 	if b.inMsgs > 0 { // before anyone can know that a message has arrived
 		b.from.countIn(b.inMsgs, b.inBytes, time.Now().UnixNano())
@@ -105,9 +104,9 @@ func (b *batch) targetOf(c *conn) int {
 	return -1
 }
 
-// chooseSample chooses the target whose bytes are followed to the socket. Any one
-// has the same chance, the first to be written to and the last. There is none if nothing that
-// matched is delivered.
+// chooseSample chooses the target whose bytes are followed to the socket. Any one has the same
+// chance, the first to be written to and the last. There is none if nothing that matched is
+// delivered.
 func (b *batch) chooseSample() {
 	if b.readAt != 0 && len(b.targets) > 0 {
 		b.targets[rand.IntN(len(b.targets))].readAt = b.readAt

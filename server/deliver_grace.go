@@ -25,8 +25,7 @@ type gracePeriods struct {
 	ended uint64
 }
 
-// graceShards is how many counters batches are spread over, so that cores do not
-// contend for one.
+// graceShards is how many counters batches are spread over, so that cores do not contend for one.
 const graceShards = 8
 
 // graceShard counts the pinned batches, per epoch.

@@ -27,7 +27,8 @@ func TestGracePeriodWaitsForPinnedBatchesOnly(t *testing.T) {
 		}
 		g.unpin(b)
 		synctest.Wait()
-		// The two that came while the first was waiting need a period that begins after they came.
+		// The two that came while the first was waiting need a period that begins after
+		// they came.
 		if n := over.Load(); n != 1 {
 			t.Errorf("%d waits are over while a batch is pinned that began after the first, want 1", n)
 		}
@@ -39,8 +40,8 @@ func TestGracePeriodWaitsForPinnedBatchesOnly(t *testing.T) {
 	})
 }
 
-// TestGracePeriodsAgainstPublication has readers use what was published before a wait
-// began, and wants none to use it once the wait is over.
+// TestGracePeriodsAgainstPublication has readers use what was published before a wait began, and
+// wants none to use it once the wait is over.
 func TestGracePeriodsAgainstPublication(t *testing.T) {
 	t.Parallel()
 	type thing struct{ dead atomic.Bool }
@@ -82,8 +83,8 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 	readers.Wait()
 }
 
-// TestNoMessageAfterThePongThatFollowsUnsub holds a batch that has chosen a queue
-// member between choice and push, while the member drains.
+// TestNoMessageAfterThePongThatFollowsUnsub holds a batch that has chosen a queue member between
+// choice and push, while the member drains.
 func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 	for _, words := range []string{"UNSUB 1\r\nPING\r\n", "UNSUB 1 1\r\nPING\r\n"} {
 		synctest.Test(t, func(t *testing.T) {

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// This file measures how long messages stay in the server: from the moment the
-// bytes of a batch were read until one of its targets' bytes were taken by that
-// target's socket. Measuring all of them would cost two looks at the clock and a
-// few shared counters per batch; so only some batches are measured, a few hundred
-// per second at most, and of each only one target.
+// This file measures how long messages stay in the server: from the moment the bytes of a batch
+// were read until one of its targets' bytes were taken by that target's socket. Measuring all of
+// them would cost two looks at the clock and a few shared counters per batch; so only some batches
+// are measured, a few hundred per second at most, and of each only one target.
 
 // latencyBounds are the upper bounds of the histogram's buckets.
 var latencyBounds = [...]time.Duration{
@@ -35,8 +34,8 @@ func (l *latencies) observe(d time.Duration) {
 	l.sum.Add(int64(d))
 }
 
-// read returns how many were observed, their sum, and how many were not longer
-// than each bound, in seconds.
+// read returns how many were observed, their sum, and how many were not longer than each bound, in
+// seconds.
 func (l *latencies) read() (count uint64, sum time.Duration, upTo map[float64]uint64) {
 	upTo = make(map[float64]uint64, len(latencyBounds))
 	sum = time.Duration(l.sum.Load())
@@ -50,25 +49,24 @@ func (l *latencies) read() (count uint64, sum time.Duration, upTo map[float64]ui
 }
 
 const (
-	// sampleSlow and sampleFast are the times between two samples of one sampler
-	// outside of which it changes how many batches it passes over.
+	// sampleSlow and sampleFast are the times between two samples of one sampler outside of
+	// which it changes how many batches it passes over.
 	sampleSlow = 100 * time.Millisecond
 	sampleFast = 10 * time.Millisecond
 	// maxSampleEvery bounds the batches of which one is a sample.
 	maxSampleEvery = 1 << 12
 )
 
-// sampler chooses the batches that are measured: all of them while there are
-// few, one in many when there are many. It counts batches rather than time, so
-// that all batches of a burst have the same chance.
+// sampler chooses the batches that are measured: all of them while there are few, one in many when
+// there are many. It counts batches rather than time, so that all batches of a burst have the same
+// chance.
 type sampler struct {
 	every uint32 // one of so many is a sample; 0 before the first
 	left  uint32 // to pass over before the next
 	last  int64  // UnixNano of the last one
 }
 
-// due reports whether the next batch is a sample. It costs one comparison for
-// most of them.
+// due reports whether the next batch is a sample. It costs one comparison for most of them.
 func (s *sampler) due() bool {
 	if s.left > 0 {
 		s.left--

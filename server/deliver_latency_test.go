@@ -84,8 +84,8 @@ func TestDeliveriesAreMeasured(t *testing.T) {
 	}
 }
 
-// TestMeasuringFollowsWhatWaits has a subscriber that does not read for a while:
-// what was queued for it is measured to the end of its waiting.
+// TestMeasuringFollowsWhatWaits has a subscriber that does not read for a while: what was queued
+// for it is measured to the end of its waiting.
 func TestMeasuringFollowsWhatWaits(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)

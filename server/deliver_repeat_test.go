@@ -66,8 +66,7 @@ func stepsOf(t *testing.T, limits *frameLimits, text []byte) (list []string) {
 	}
 }
 
-// TestClaimsAreExact lets runs and single messages race for the
-// last deliveries of a subscription.
+// TestClaimsAreExact lets runs and single messages race for the last deliveries of a subscription.
 func TestClaimsAreExact(t *testing.T) {
 	t.Parallel()
 	s, err := New(nil)

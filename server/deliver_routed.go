@@ -8,12 +8,11 @@ import (
 	"gnatsd/sublist"
 )
 
-// This file is the way of messages between servers. A message goes to a route
-// once, however many subscriptions are behind it; a message from a route goes
-// to local clients only.
+// This file is the way of messages between servers. A message goes to a route once, however many
+// subscriptions are behind it; a message from a route goes to local clients only.
 
-// wouldReorder reports whether what is collected for t would come there before the
-// interest of its publisher, which may be what it is to be answered to.
+// wouldReorder reports whether what is collected for t would come there before the interest of its
+// publisher, which may be what it is to be answered to.
 func (b *batch) wouldReorder(t *target) bool {
 	if b.from.announced == 0 || t.c.role != roleRoute {
 		return false
@@ -22,9 +21,9 @@ func (b *batch) wouldReorder(t *target) bool {
 	return ok && r.interest.behind(b.from.announced)
 }
 
-// handOverDeferred hands over what waits for interest, when that has been pushed. A
-// publisher waits for as long as a write may take, and only while the peer takes
-// interest: then its messages go ahead after all.
+// handOverDeferred hands over what waits for interest, when that has been pushed. A publisher waits
+// for as long as a write may take, and only while the peer takes interest: then its messages go
+// ahead after all.
 func (b *batch) handOverDeferred(x *expansion, own int) {
 	for i := range b.targets {
 		t := &b.targets[i]
@@ -39,8 +38,8 @@ func (b *batch) handOverDeferred(x *expansion, own int) {
 	}
 }
 
-// publishRouted collects messages that came over a route: for one member of a
-// queue group if the id says so, else for every plain local subscription.
+// publishRouted collects messages that came over a route: for one member of a queue group if the id
+// says so, else for every plain local subscription.
 func (b *batch) publishRouted(subject, sid []byte, p place) {
 	b.pin()
 	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {
@@ -50,8 +49,8 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 	}
 }
 
-// publishQueued collects messages for the queue subscription that the sender
-// chose. If that is closed, other members of its group get the messages.
+// publishQueued collects messages for the queue subscription that the sender chose. If that is
+// closed, other members of its group get the messages.
 func (b *batch) publishQueued(subject, id []byte, p place) {
 	sub, ok := b.queueMember(id)
 	if !ok {
@@ -109,8 +108,7 @@ func (b *batch) queueMember(id []byte) (*subscription, bool) {
 	return sub, true
 }
 
-// queueSubscription returns the queue subscription that a client calls sid, nil if
-// there is none.
+// queueSubscription returns the queue subscription that a client calls sid, nil if there is none.
 func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
 	c := s.clients.find(cid)
 	if c == nil {
@@ -122,8 +120,7 @@ func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
 	return nil
 }
 
-// redeliver collects a message for some member of a queue group: of this server
-// if possible.
+// redeliver collects a message for some member of a queue group: of this server if possible.
 func (b *batch) redeliver(group string, subject []byte, p place) {
 	c := b.from
 	c.debugf("Attempting redelivery of message for absent queue subscriber on group '%q'", group)
@@ -140,8 +137,8 @@ func (b *batch) redeliver(group string, subject []byte, p place) {
 	c.debugf("Redelivery failed, no queue subscribers for message on group '%q'", group)
 }
 
-// parseQueueID splits the id of a queue subscription into the id of the client
-// and what the client calls the subscription, which may hold colons.
+// parseQueueID splits the id of a queue subscription into the id of the client and what the client
+// calls the subscription, which may hold colons.
 func parseQueueID(id []byte) (cid uint64, sid []byte, ok bool) {
 	rest, ok := bytes.CutPrefix(id, []byte(queueID))
 	if !ok {

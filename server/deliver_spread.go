@@ -35,8 +35,8 @@ type flushJob struct {
 }
 
 const (
-	// sharedWork is the estimated time of a flush, in ns, from which others help with it. Waking a
-	// helper takes some 5 µs.
+	// sharedWork is the estimated time of a flush, in ns, from which others help with it.
+	// Waking a helper takes some 5 µs.
 	sharedWork = 40_000
 	// targetWork and messageWork are about what a target and a message to it cost, in ns, and
 	// byteWork what a byte does, in 1/32 ns.

@@ -6,14 +6,15 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// stall makes a publisher wait while every connection that receives from it lags (a producer stall).
+// stall makes a publisher wait while every connection that receives from it lags (a producer
+// stall).
 type stall struct {
 	resume chan bool // made once
 }
 
 const (
-	// highWater is how many bytes a connection may have pending before it lags, unless a quarter of
-	// max_pending is less.
+	// highWater is how many bytes a connection may have pending before it lags, unless a
+	// quarter of max_pending is less.
 	highWater = 1 << 20
 	// stallStep is the longest time a publisher is stalled at a time.
 	stallStep = 100 * time.Millisecond
@@ -26,10 +27,9 @@ func newWriteLimits(o *Options) *netio.Limits {
 	return &netio.Limits{MaxPending: o.MaxPending, HighWater: min(highWater, o.MaxPending/4), WriteDeadline: o.WriteDeadline}
 }
 
-// wait waits until one of the targets, all of which lag, has caught up. Once is
-// enough while there is room for what the publisher may send next; when all are
-// so full that it might disconnect them, although they read, it waits on, as long as a
-// write may take.
+// wait waits until one of the targets, all of which lag, has caught up. Once is enough while there
+// is room for what the publisher may send next; when all are so full that it might disconnect them,
+// although they read, it waits on, as long as a write may take.
 func (w *stall) wait(b *batch, lagging []*netio.WriteQueue) {
 	targets := lagging[:min(len(lagging), maxStallTargets)]
 	for stalled := time.Duration(0); w.once(targets); {
@@ -40,8 +40,8 @@ func (w *stall) wait(b *batch, lagging []*netio.WriteQueue) {
 	}
 }
 
-// once waits for stallStep. It reports false if one of the targets does not
-// lag, or stopped lagging meanwhile.
+// once waits for stallStep. It reports false if one of the targets does not lag, or stopped lagging
+// meanwhile.
 func (w *stall) once(targets []*netio.WriteQueue) bool {
 	if w.resume == nil {
 		w.resume = make(chan bool, 1)
@@ -82,8 +82,8 @@ func allNearFull(targets []*netio.WriteQueue) bool {
 	return true
 }
 
-// limitPending disconnects the connection that has most pending, client or route, until all together
-// have no more than max_pending_total. One goroutine at a time does it.
+// limitPending disconnects the connection that has most pending, client or route, until all
+// together have no more than max_pending_total. One goroutine at a time does it.
 func (s *Server) limitPending() {
 	limit := s.options().MaxPendingTotal
 	if s.io.Pending.Load() <= limit || !s.limiting.CompareAndSwap(false, true) {

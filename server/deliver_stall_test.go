@@ -11,9 +11,8 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// TestPublisherIsStalled runs publishers against sockets that stand still for a
-// while, on a clock of its own, and looks how long they were stalled and
-// whether a subscriber was disconnected.
+// TestPublisherIsStalled runs publishers against sockets that stand still for a while, on a clock
+// of its own, and looks how long they were stalled and whether a subscriber was disconnected.
 func TestPublisherIsStalled(t *testing.T) {
 	const size, maxPending, deadline = 900_000, 16 << 20, 4 * time.Second
 	const quick, slow, stuck = 0, 5 << 20, -1 // bytes per second; 0 is as fast as you like
@@ -76,8 +75,8 @@ func TestPublisherIsStalled(t *testing.T) {
 	}
 }
 
-// atRate returns a link whose peer reads so many bytes per second: 0 is all at
-// once, less is nothing.
+// atRate returns a link whose peer reads so many bytes per second: 0 is all at once, less is
+// nothing.
 func atRate(rate int, deadline time.Duration) *fakeLink {
 	if rate == 0 {
 		return &fakeLink{forgets: true}

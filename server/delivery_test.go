@@ -12,8 +12,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// TestAutoUnsubscribeIsExact has several publishers race for a subscription
-// that ends after a number of messages.
+// TestAutoUnsubscribeIsExact has several publishers race for a subscription that ends after a
+// number of messages.
 func TestAutoUnsubscribeIsExact(t *testing.T) {
 	t.Parallel()
 	const publishers, each, limit = 4, 3000, 1000
@@ -47,8 +47,8 @@ func TestAutoUnsubscribeIsExact(t *testing.T) {
 	}
 }
 
-// TestQueueGroupIsUniform counts what each member of a group gets, also when
-// some members cannot take anything.
+// TestQueueGroupIsUniform counts what each member of a group gets, also when some members cannot
+// take anything.
 func TestQueueGroupIsUniform(t *testing.T) {
 	t.Parallel()
 	const members, n = 8, 16000
@@ -84,8 +84,8 @@ func TestQueueGroupIsUniform(t *testing.T) {
 	}
 }
 
-// TestRandomTraffic compares what subscribers receive with what the obvious
-// matcher says, over direct and plain links.
+// TestRandomTraffic compares what subscribers receive with what the obvious matcher says, over
+// direct and plain links.
 func TestRandomTraffic(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []uint64{1, 2, 3, 4} {
@@ -166,8 +166,8 @@ func randomTraffic(t *testing.T, s *Server, r *rand.Rand) {
 	}
 }
 
-// receiveTraffic reads until everything expected is there, and checks the
-// order of each publisher's messages on each subscription.
+// receiveTraffic reads until everything expected is there, and checks the order of each publisher's
+// messages on each subscription.
 func receiveTraffic(w *wire.Client, expected map[string]int) error {
 	left := 0
 	for _, n := range expected {
@@ -200,9 +200,9 @@ func receiveTraffic(w *wire.Client, expected map[string]int) error {
 	return err
 }
 
-// TestLastMessageOfABurstArrives sends bursts and waits for the last message of
-// each while nothing else happens: a wake-up that is lost would leave it behind.
-// Bursts larger than the sockets of the server end in the writer goroutine.
+// TestLastMessageOfABurstArrives sends bursts and waits for the last message of each while nothing
+// else happens: a wake-up that is lost would leave it behind. Bursts larger than the sockets of the
+// server end in the writer goroutine.
 func TestLastMessageOfABurstArrives(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -242,10 +242,9 @@ func TestLastMessageOfABurstArrives(t *testing.T) {
 	}
 }
 
-// TestPongFollowsAllThatWasPublished checks, on another connection than the
-// publisher's, that a PONG means: in the queues of all subscribers. A PING of
-// the subscriber that is sent after the publisher has its PONG is answered
-// after the messages.
+// TestPongFollowsAllThatWasPublished checks, on another connection than the publisher's, that a
+// PONG means: in the queues of all subscribers. A PING of the subscriber that is sent after the
+// publisher has its PONG is answered after the messages.
 func TestPongFollowsAllThatWasPublished(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)

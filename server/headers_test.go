@@ -71,8 +71,8 @@ func TestHeadersAreTakenOffForAClassicServer(t *testing.T) {
 	}
 }
 
-// TestHeadersArriveAsTheyWereSent publishes messages of all kinds and sizes, and
-// compares what each client receives with what it should.
+// TestHeadersArriveAsTheyWereSent publishes messages of all kinds and sizes, and compares what each
+// client receives with what it should.
 func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	a := startServer(t, nil)

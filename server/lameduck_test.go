@@ -11,8 +11,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// duckBroker runs a server on a network in memory whose lame duck mode takes
-// 30 s after a grace period of 1 s.
+// duckBroker runs a server on a network in memory whose lame duck mode takes 30 s after a grace
+// period of 1 s.
 func duckBroker(t *testing.T) (*Server, *lineLog) {
 	t.Helper()
 	s := broker(t, func(o *Options) {
@@ -35,8 +35,7 @@ func patient(t *testing.T, s *Server, connect string) *wire.Client {
 	return c
 }
 
-// TestLameDuckSpreadsTheClients runs on the clock of a bubble, which makes the
-// bounds exact.
+// TestLameDuckSpreadsTheClients runs on the clock of a bubble, which makes the bounds exact.
 func TestLameDuckSpreadsTheClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

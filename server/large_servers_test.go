@@ -20,8 +20,8 @@ import (
 // manyClients is how many clients large brokers of these tests have.
 const manyClients = 20_000
 
-// inMemory connects a client without a socket, and returns its end after INFO.
-// So there may be more of them than file descriptors.
+// inMemory connects a client without a socket, and returns its end after INFO. So there may be more
+// of them than file descriptors.
 func inMemory(t testing.TB, s *Server) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	near, far := net.Pipe()
@@ -71,15 +71,15 @@ func fetched(t testing.TB, c *http.Client, url string) time.Duration {
 	return time.Since(begin)
 }
 
-// pageLimit is the time in which a page must answer, and hugeLimit one of 12 MB
-// and more, with all subscriptions of all clients.
+// pageLimit is the time in which a page must answer, and hugeLimit one of 12 MB and more, with all
+// subscriptions of all clients.
 const (
 	pageLimit = time.Second
 	hugeLimit = 5 * time.Second
 )
 
-// TestSpeedLargePagesAnswerInASecond asks a broker with 20 000 clients for every
-// page, also for all clients at once.
+// TestSpeedLargePagesAnswerInASecond asks a broker with 20 000 clients for every page, also for all
+// clients at once.
 func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 	if raceEnabled {
 		t.Skip("speed under the race detector says nothing; make test runs this again without it")
@@ -110,8 +110,7 @@ func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 	}
 }
 
-// flood publishes as fast as the broker takes it, to a subscriber that reads,
-// until the test ends.
+// flood publishes as fast as the broker takes it, to a subscriber that reads, until the test ends.
 func flood(t *testing.T, s *Server) {
 	t.Helper()
 	sub, pub := dialClient(t, s), dialClient(t, s)
@@ -140,8 +139,8 @@ func flood(t *testing.T, s *Server) {
 	})
 }
 
-// roundTrips publishes to itself every millisecond, for a while, and returns how
-// long 99 of 100 messages took at most.
+// roundTrips publishes to itself every millisecond, for a while, and returns how long 99 of 100
+// messages took at most.
 func roundTrips(t *testing.T, w *wire.Client, number int) time.Duration {
 	t.Helper()
 	w.SetDeadline(time.Now().Add(2 * patience))
@@ -183,8 +182,8 @@ func probingTLS(t *testing.T, s *Server) *wire.Client {
 	return w
 }
 
-// TestSpeedPagesDoNotDelayMessages compares, in turn, a loaded broker with 20 000
-// clients alone and while a client asks for /connz?subs=1 twice a second.
+// TestSpeedPagesDoNotDelayMessages compares, in turn, a loaded broker with 20 000 clients alone and
+// while a client asks for /connz?subs=1 twice a second.
 func TestSpeedPagesDoNotDelayMessages(t *testing.T) {
 	if raceEnabled {
 		t.Skip("speed under the race detector says nothing; make test runs this again without it")
@@ -211,8 +210,8 @@ func TestSpeedPagesDoNotDelayMessages(t *testing.T) {
 	t.Errorf("99 of 100 messages: %v with pages, %v without, over %d pairs", with[most/2], without[most/2], most)
 }
 
-// pageShare is what messages may wait longer where the page, its reader and the
-// load share two cores: less than the scheduler gives each at a time.
+// pageShare is what messages may wait longer where the page, its reader and the load share two
+// cores: less than the scheduler gives each at a time.
 const pageShare = 5 * time.Millisecond
 
 // asking fetches a page twice a second until the function it returns is called.
@@ -240,8 +239,8 @@ func asking(t *testing.T, url string) (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// TestSpeedPagesAnswerDuringHangingHandshakes has 5 000 clients that began TLS
-// and say nothing more, and asks for pages in ways that have hurt brokers.
+// TestSpeedPagesAnswerDuringHangingHandshakes has 5 000 clients that began TLS and say nothing
+// more, and asks for pages in ways that have hurt brokers.
 func TestSpeedPagesAnswerDuringHangingHandshakes(t *testing.T) {
 	if raceEnabled {
 		t.Skip("speed under the race detector says nothing, and it knows too few goroutines; make test runs this again without it")

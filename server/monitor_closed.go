@@ -33,7 +33,8 @@ type closedConn struct {
 }
 
 const (
-	// maxClosedSlow bounds the records of slow consumers; so does half the number of all records.
+	// maxClosedSlow bounds the records of slow consumers; so does half the number of all
+	// records.
 	maxClosedSlow = 256
 	// maxClosedSubscriptions bounds the subscriptions in all records, some 20 MB. Beyond it a
 	// record has only their number.

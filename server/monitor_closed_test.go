@@ -86,8 +86,8 @@ func TestSlowConsumersAreListedWithTheirCause(t *testing.T) {
 	}
 }
 
-// TestSlowConsumersStayListed has three clients that are too slow, then 20 000
-// others that come and go: the three are what an operator looks for.
+// TestSlowConsumersStayListed has three clients that are too slow, then 20 000 others that come and
+// go: the three are what an operator looks for.
 func TestSlowConsumersStayListed(t *testing.T) {
 	t.Parallel()
 	const others = 3000

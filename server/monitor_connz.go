@@ -83,8 +83,8 @@ type ConnzOptions struct {
 	Limit               int     // clients in the window; 0 or less = 1024
 	CID                 uint64  // list only this client; 0 = all
 	State               ConnState
-	// Search lists only clients with this text, in any case, in cid, address, name, user, language
-	// or version; "" lists all.
+	// Search lists only clients with this text, in any case, in cid, address, name, user,
+	// language or version; "" lists all.
 	Search string
 	// Reason lists only closed clients whose reason has this prefix, in any case; "" lists all.
 	Reason string

@@ -57,8 +57,8 @@ func closedBy(nc net.Conn) <-chan struct{} {
 	return closed
 }
 
-// TestHealthyHangsWithTheServer holds locks that the server needs. An answer must
-// not come before they are free again.
+// TestHealthyHangsWithTheServer holds locks that the server needs. An answer must not come before
+// they are free again.
 func TestHealthyHangsWithTheServer(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)

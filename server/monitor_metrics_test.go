@@ -15,8 +15,8 @@ import (
 // scraped is what a scrape says: values by series, as "name{label="value",…}".
 type scraped map[string]float64
 
-// scrapeOf decodes the text format of Prometheus. The label server_id, which all
-// metrics of a server have, is taken out.
+// scrapeOf decodes the text format of Prometheus. The label server_id, which all metrics of a
+// server have, is taken out.
 func scrapeOf(t testing.TB, s *Server) scraped {
 	t.Helper()
 	r := ask(t, s, "/metrics")
@@ -58,8 +58,7 @@ func (z scraped) want(t testing.TB, series string, want float64) {
 	}
 }
 
-// numbers returns the numbers of a page as the exporter names them: nested ones
-// joined by _.
+// numbers returns the numbers of a page as the exporter names them: nested ones joined by _.
 func numbers(prefix string, page map[string]any, into map[string]float64) {
 	for key, value := range page {
 		switch v := value.(type) {
@@ -71,8 +70,8 @@ func numbers(prefix string, page map[string]any, into map[string]float64) {
 	}
 }
 
-// TestMetricsHaveEveryNumberOfThePages compares /metrics with what the exporter
-// makes of the other pages.
+// TestMetricsHaveEveryNumberOfThePages compares /metrics with what the exporter makes of the other
+// pages.
 func TestMetricsHaveEveryNumberOfThePages(t *testing.T) {
 	t.Parallel()
 	a := clusteredMonitor(t)

@@ -94,8 +94,8 @@ func monitorPaths(s *Server) []string {
 	return paths
 }
 
-// TestNoPageHasASecret puts a marker wherever a secret may stand and looks for
-// it on every page, with every parameter.
+// TestNoPageHasASecret puts a marker wherever a secret may stand and looks for it on every page,
+// with every parameter.
 func TestNoPageHasASecret(t *testing.T) {
 	t.Parallel()
 	const secret = "canary"
@@ -127,8 +127,8 @@ func TestNoPageHasASecret(t *testing.T) {
 	}
 }
 
-// TestMonitorChangesNothing asks every page with every method and compares what
-// the server is before and after.
+// TestMonitorChangesNothing asks every page with every method and compares what the server is
+// before and after.
 func TestMonitorChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := monitored(t, Options{})
@@ -158,8 +158,7 @@ func TestMonitorChangesNothing(t *testing.T) {
 	}
 }
 
-// keysOf returns the keys of a JSON object in their order, those of nested ones
-// left out.
+// keysOf returns the keys of a JSON object in their order, those of nested ones left out.
 func keysOf(page string, indent int) (keys []string) {
 	prefix := strings.Repeat(" ", indent) + `"`
 	for line := range strings.Lines(page) {

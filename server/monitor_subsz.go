@@ -104,8 +104,8 @@ func compareSubs(a, b SubDetail) int {
 // for one entry at a time.
 const maxSubsCopy = 2000
 
-// subDetails returns the subscriptions of the client; ok is false if they are
-// too many to be copied under its lock.
+// subDetails returns the subscriptions of the client; ok is false if they are too many to be copied
+// under its lock.
 func (c *client) subDetails() (list []SubDetail, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

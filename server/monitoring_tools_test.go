@@ -43,9 +43,9 @@ var fieldTypes = map[string]func(any) bool{
 // spanForm is what three parsers of uptime take.
 var spanForm = regexp.MustCompile(`^(\d+y)?(\d+d)?(\d+h)?(\d+m)?\d+s$`)
 
-// toolFields are the fields that tools read, and what they take them for. Fields
-// of the entries of a list have its name in front. Those behind a "?" may be
-// missing, but must have the type if they are there.
+// toolFields are the fields that tools read, and what they take them for. Fields of the entries of
+// a list have its name in front. Those behind a "?" may be missing, but must have the type if they
+// are there.
 var toolFields = []struct{ tool, path, fields string }{
 	{"nats-top", "/varz", `server_id:text server_name:text version:text now:time uptime:span cpu:number mem:count
 		slow_consumers:count in_msgs:count out_msgs:count in_bytes:count out_bytes:count`},
@@ -92,8 +92,8 @@ var toolFields = []struct{ tool, path, fields string }{
 		?leafnodes:count`},
 	{"Netdata", "/healthz", "status:text"},
 
-	// What decodes the pages into the structures of today's servers fails if any
-	// field has another type there.
+	// What decodes the pages into the structures of today's servers fails if any field has
+	// another type there.
 	{"structures of 2.x", "/varz", `server_id:text server_name:text version:text proto:count ?git_commit:text go:text host:text port:count
 		?auth_required:bool ?tls_required:bool ?tls_verify:bool ?ip:text ?connect_urls:texts max_connections:number ?max_subscriptions:count
 		ping_interval:nanoseconds ping_max:count http_host:text http_port:count ?http_base_path:text https_port:count auth_timeout:number
@@ -121,8 +121,8 @@ var toolFields = []struct{ tool, path, fields string }{
 		subscriptions_list.cid:count`},
 }
 
-// valuesAt returns what is at a path of a decoded page: of each entry, if there
-// are lists on the way. Missing ones are nil.
+// valuesAt returns what is at a path of a decoded page: of each entry, if there are lists on the
+// way. Missing ones are nil.
 func valuesAt(v any, path []string) []any {
 	if len(path) == 0 {
 		return []any{v}
@@ -140,8 +140,7 @@ func valuesAt(v any, path []string) []any {
 	return []any{nil}
 }
 
-// TestPagesHaveWhatToolsRead looks at the pages as the tools do that people
-// watch brokers with.
+// TestPagesHaveWhatToolsRead looks at the pages as the tools do that people watch brokers with.
 func TestPagesHaveWhatToolsRead(t *testing.T) {
 	t.Parallel()
 	users := []*User{{Username: "anna", Password: "secret"}}

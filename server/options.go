@@ -19,8 +19,8 @@ const (
 	// DefaultHTTPPort is the monitoring port by convention; it is opened only if it is set.
 	DefaultHTTPPort = 8222
 
-	// maxPendingTotalShare is the default of MaxPendingTotal as a multiple of MaxPending: with 16
-	// clients at their limit, the one with the most pending bytes is disconnected.
+	// maxPendingTotalShare is the default of MaxPendingTotal as a multiple of MaxPending: with
+	// 16 clients at their limit, the one with the most pending bytes is disconnected.
 	maxPendingTotalShare = 16
 )
 
@@ -80,8 +80,8 @@ type Options struct {
 	// HTTPVerify requires clients of the HTTPS port to have a certificate signed by one of the
 	// authorities (ClientCAs) in TLSConfig.
 	HTTPVerify bool `json:"-"`
-	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no JSONP
-	// and no CORS header.
+	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no
+	// JSONP and no CORS header.
 	HTTPSameOrigin bool `json:"-"`
 	// MetricsPrefix is the prefix of the metric names on /metrics.
 	MetricsPrefix string `json:"-"`
@@ -98,8 +98,8 @@ type Options struct {
 	TLSVerify         bool `json:"-"`
 	TLSMap            bool `json:"-"` // the user of a client is found by its certificate
 	TLSHandshakeFirst bool `json:"-"` // INFO is sent inside TLS
-	// TLSHandshakeFirstFallback is how long a client may take to begin TLS before INFO is sent in
-	// clear; 0 = INFO is never sent in clear.
+	// TLSHandshakeFirstFallback is how long a client may take to begin TLS before INFO is sent
+	// in clear; 0 = INFO is never sent in clear.
 	TLSHandshakeFirstFallback time.Duration `json:"-"`
 	// AllowNonTLS also accepts clients without TLS.
 	AllowNonTLS bool        `json:"-"`
@@ -132,8 +132,8 @@ type Options struct {
 	overrides []*row   // set by a program after loading; they take precedence at a reload
 }
 
-// ClusterOpts are the settings of the listener for other servers and of the
-// connections to them. Port 0 means no clustering.
+// ClusterOpts are the settings of the listener for other servers and of the connections to them.
+// Port 0 means no clustering.
 type ClusterOpts struct {
 	Name           string            `json:"-"`
 	Host           string            `json:"addr,omitempty"`

@@ -73,8 +73,8 @@ func event(o *op) string {
 	return b.String()
 }
 
-// frameAll frames stream as a connection would that reads step bytes at a time,
-// in place, and stops at the first error.
+// frameAll frames stream as a connection would that reads step bytes at a time, in place, and stops
+// at the first error.
 func frameAll(l *frameLimits, stream []byte, step int) (events []string) {
 	var buf []byte
 	var o op
@@ -104,8 +104,7 @@ func frameAll(l *frameLimits, stream []byte, step int) (events []string) {
 		}
 		buf = buf[at:]
 	}
-	// A connection waits for as many bytes as were wanted; what is there may be
-	// wrong already.
+	// A connection waits for as many bytes as were wanted; what is there may be wrong already.
 	o = op{}
 	if _, _, _, err := l.next(buf, &o); len(buf) > 0 && err != frameOK {
 		events = append(events, fmt.Sprintf("error %d", err))
@@ -113,8 +112,8 @@ func frameAll(l *frameLimits, stream []byte, step int) (events []string) {
 	return events
 }
 
-// frameSlowly is the obvious framing of complete input: one operation at a time,
-// with strings, straight from the grammar.
+// frameSlowly is the obvious framing of complete input: one operation at a time, with strings,
+// straight from the grammar.
 func frameSlowly(l *frameLimits, stream string) (events []string) {
 	for stream != "" {
 		line, rest, complete := strings.Cut(stream, "\n")
@@ -255,9 +254,9 @@ func TestFramingHeaders(t *testing.T) {
 	}
 }
 
-// FuzzFrame compares framings of the same stream: whole, a byte at a time, in
-// pieces, and by the obvious way. They must agree about every operation; only
-// an error may be noticed before the obvious way has a whole line.
+// FuzzFrame compares framings of the same stream: whole, a byte at a time, in pieces, and by the
+// obvious way. They must agree about every operation; only an error may be noticed before the
+// obvious way has a whole line.
 func FuzzFrame(f *testing.F) {
 	for _, seed := range []string{
 		"PUB foo 2\r\nhi\r\nPUB foo 2\r\nho\r\nPING\r\n",
@@ -296,8 +295,8 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// FuzzConnectionMemory feeds a stream to the buffer of a connection and checks
-// that no more memory is taken than what arrived justifies.
+// FuzzConnectionMemory feeds a stream to the buffer of a connection and checks that no more memory
+// is taken than what arrived justifies.
 func FuzzConnectionMemory(f *testing.F) {
 	f.Add([]byte("PUB a 99999999\r\nabc"), uint8(1))
 	f.Add([]byte("PUB a 1000000\r\n"+strings.Repeat("x", 3000)), uint8(200))

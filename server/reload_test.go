@@ -102,8 +102,8 @@ func TestEveryEffectHasAStep(t *testing.T) {
 	}
 }
 
-// reloadCase is what a reload does about one row: the file says before, then
-// after, and the log says so.
+// reloadCase is what a reload does about one row: the file says before, then after, and the log
+// says so.
 type reloadCase struct {
 	before, after string
 	want          string // lines of the log, or the refusal
@@ -205,8 +205,8 @@ func reloadCases(dir string) map[string]reloadCase {
 	}
 }
 
-// TestWhatAReloadDoesAboutEveryRow changes each row alone, looks at what is said
-// of it and whether it is in force, and changes it back.
+// TestWhatAReloadDoesAboutEveryRow changes each row alone, looks at what is said of it and whether
+// it is in force, and changes it back.
 func TestWhatAReloadDoesAboutEveryRow(t *testing.T) {
 	t.Parallel()
 	dir := certDir(t)
@@ -281,8 +281,8 @@ func TestMessagesOfAReloadComeInOrder(t *testing.T) {
 	}
 }
 
-// TestFlagsNeverBlockAReload starts with every flag that made each reload of the
-// classic broker fail, or was forgotten by one.
+// TestFlagsNeverBlockAReload starts with every flag that made each reload of the classic broker
+// fail, or was forgotten by one.
 func TestFlagsNeverBlockAReload(t *testing.T) {
 	t.Parallel()
 	dir := certDir(t)

@@ -50,11 +50,11 @@ const (
 	routeLine = 256 << 10
 	// routePayload is the smallest limit of a payload: gnatsd 1.x has no limit for routes.
 	routePayload = 64 << 20
-	// routePendingShare is max_pending of routes as a multiple of that of clients: a route has the
-	// messages of many clients.
+	// routePendingShare is max_pending of routes as a multiple of that of clients: a route has
+	// the messages of many clients.
 	routePendingShare = 4
-	// routeInfoTimeout is how long a dialed server may take to send INFO. It is long: a server that
-	// is suspended or overloaded may continue with this connection later.
+	// routeInfoTimeout is how long a dialed server may take to send INFO. It is long: a server
+	// that is suspended or overloaded may continue with this connection later.
 	routeInfoTimeout = 10 * time.Second
 	// routeDeadline is the smallest write_deadline of routes.
 	routeDeadline = 5 * time.Second

@@ -49,8 +49,8 @@ type interestChange struct {
 	all     []*subscription // if sub is nil
 	removed bool
 	initial bool // part of the initial sync, which is not traced
-	// seq is a sequence number: when this change has been sent, all up to seq have been. It is 0
-	// during the initial sync, when earlier ones may be queued behind it.
+	// seq is a sequence number: when this change has been sent, all up to seq have been. It is
+	// 0 during the initial sync, when earlier ones may be queued behind it.
 	seq int64
 }
 

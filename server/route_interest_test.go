@@ -21,8 +21,8 @@ func TestSpeedHalfAMillionSubscriptions(t *testing.T) {
 	largeInterest(t, 500_000, 100_000)
 }
 
-// largeInterest lets a server join another that has all subscriptions, and then a client leave
-// that has some of them.
+// largeInterest lets a server join another that has all subscriptions, and then a client leave that
+// has some of them.
 func largeInterest(t *testing.T, all, leaving int) {
 	t.Helper()
 	a := startServer(t, nil)
@@ -140,8 +140,8 @@ func TestLineOfInterest(t *testing.T) {
 	}
 }
 
-// TestARequestDoesNotComeBeforeItsInbox has a requester subscribe and publish while
-// the interest of others is on its way: a responder elsewhere must find the inbox.
+// TestARequestDoesNotComeBeforeItsInbox has a requester subscribe and publish while the interest of
+// others is on its way: a responder elsewhere must find the inbox.
 func TestARequestDoesNotComeBeforeItsInbox(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
@@ -181,8 +181,8 @@ func TestARequestDoesNotComeBeforeItsInbox(t *testing.T) {
 	}
 }
 
-// TestARequestDoesNotComeBeforeItsInboxToANewRoute is the same for a route that
-// joins a server with much interest.
+// TestARequestDoesNotComeBeforeItsInboxToANewRoute is the same for a route that joins a server with
+// much interest.
 func TestARequestDoesNotComeBeforeItsInboxToANewRoute(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline = patience })
@@ -217,8 +217,8 @@ func TestARequestDoesNotComeBeforeItsInboxToANewRoute(t *testing.T) {
 	}
 }
 
-// TestNoByteOfASubscriptionBreaksARoute puts every byte into what a client
-// subscribes to, and reads what a route would get of it.
+// TestNoByteOfASubscriptionBreaksARoute puts every byte into what a client subscribes to, and reads
+// what a route would get of it.
 func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 	t.Parallel()
 	client, route := frameLimits{role: roleClient, line: 4096}, frameLimits{role: roleRoute, line: routeLine}

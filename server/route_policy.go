@@ -13,8 +13,8 @@ type routePolicy struct {
 	policy
 	permissions *access.RoutePermissions
 
-	// previous is the policy before a reload, while interest that is no longer announced is being
-	// withdrawn; else nil.
+	// previous is the policy before a reload, while interest that is no longer announced is
+	// being withdrawn; else nil.
 	previous *routePolicy
 }
 

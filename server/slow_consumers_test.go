@@ -14,8 +14,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// smallSockets is the network of the machine with sockets that take little, so
-// that a server often finds them full.
+// smallSockets is the network of the machine with sockets that take little, so that a server often
+// finds them full.
 type smallSockets struct{ osNetwork }
 
 func (n smallSockets) Listen(addr string) (net.Listener, error) {
@@ -33,9 +33,8 @@ func (l smallListener) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// TestSlowConsumerDoesNotStallThePublisher has a subscriber that stopped reading and
-// one that reads: no batch may wait for the first. A batch that did would take
-// stallStep.
+// TestSlowConsumerDoesNotStallThePublisher has a subscriber that stopped reading and one that
+// reads: no batch may wait for the first. A batch that did would take stallStep.
 func TestSlowConsumerDoesNotStallThePublisher(t *testing.T) {
 	t.Parallel()
 	const batches = 300
@@ -68,8 +67,8 @@ func TestSlowConsumerDoesNotStallThePublisher(t *testing.T) {
 	}
 }
 
-// TestHealthyReaderSurvivesLargeBatches has readers that read all the time, and
-// batches that are large compared with what may be pending.
+// TestHealthyReaderSurvivesLargeBatches has readers that read all the time, and batches that are
+// large compared with what may be pending.
 func TestHealthyReaderSurvivesLargeBatches(t *testing.T) {
 	t.Parallel()
 	const n = 400
@@ -216,8 +215,8 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 	}
 }
 
-// TestPublisherWaitsForItsOnlySubscriber has a subscriber that reads much slower
-// than the publisher could send: none is disconnected, nothing is lost.
+// TestPublisherWaitsForItsOnlySubscriber has a subscriber that reads much slower than the publisher
+// could send: none is disconnected, nothing is lost.
 func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	t.Parallel()
 	s := broker(t, func(o *Options) { o.MaxPending = 16 << 20 })
@@ -258,8 +257,8 @@ func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	}
 }
 
-// relay runs one publisher and ten subscribers until each that reads has n
-// messages, and returns how long that took.
+// relay runs one publisher and ten subscribers until each that reads has n messages, and returns
+// how long that took.
 func relay(t *testing.T, oneStops bool) time.Duration {
 	t.Helper()
 	const subscribers, n, size = 10, 40000, 128
@@ -302,9 +301,9 @@ func relay(t *testing.T, oneStops bool) time.Duration {
 	return took
 }
 
-// TestSpeedOneOfTenStopsReading compares, in turn, ten subscribers that read
-// with ten of which one stops. The others must not notice. The one that stops
-// costs the server nothing to write to, so its share is taken off.
+// TestSpeedOneOfTenStopsReading compares, in turn, ten subscribers that read with ten of which one
+// stops. The others must not notice. The one that stops costs the server nothing to write to, so
+// its share is taken off.
 func TestSpeedOneOfTenStopsReading(t *testing.T) {
 	if raceEnabled {
 		t.Skip("speed under the race detector says nothing; make test runs this again without it")

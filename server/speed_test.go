@@ -49,8 +49,7 @@ func sunk(t testing.TB, s *Server) *conn {
 	return sink(&c.conn)
 }
 
-// sunkRoute returns a route of s without a socket, to a server that takes headers
-// or not.
+// sunkRoute returns a route of s without a socket, to a server that takes headers or not.
 func sunkRoute(t testing.TB, s *Server, headers bool) *conn {
 	t.Helper()
 	r := newRoute(s, deadPipe(t), nil)
@@ -80,8 +79,8 @@ func withHeaders(size int) string {
 	return fmt.Sprintf("HPUB foo %d %d\r\n%s%s\r\n", len(block), len(block)+size, block, strings.Repeat("x", size))
 }
 
-// TestSpeedNoAllocations runs the walk of a message, from bytes that were read to
-// bytes that are handed to the socket, and wants no memory taken on the way.
+// TestSpeedNoAllocations runs the walk of a message, from bytes that were read to bytes that are
+// handed to the socket, and wants no memory taken on the way.
 func TestSpeedNoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates; make test runs this again without it")
@@ -121,8 +120,8 @@ func TestSpeedNoAllocations(t *testing.T) {
 			handle(t, p, takesHeaders)
 			batch := strings.Repeat(tt.pub, max(1, 8192/len(tt.pub)))
 			handle(t, p, batch)
-			// Pools may be emptied by a collection meanwhile: a few are allowed
-			// per batch of thousands of messages, none per message.
+			// Pools may be emptied by a collection meanwhile: a few are allowed per
+			// batch of thousands of messages, none per message.
 			if got := testing.AllocsPerRun(100, func() { handle(t, p, batch) }); got > 2 {
 				t.Errorf("got %v allocations per batch, want none", got)
 			}
@@ -172,8 +171,8 @@ func TestSpeedHeadersCostNoMore(t *testing.T) {
 	}
 }
 
-// TestSpeedNoAllocationsAcrossRoutes is TestSpeedNoAllocations for messages to and
-// from other servers.
+// TestSpeedNoAllocationsAcrossRoutes is TestSpeedNoAllocations for messages to and from other
+// servers.
 func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates; make test runs this again without it")
@@ -214,8 +213,8 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 	}
 }
 
-// TestSpeedWithPermissions publishes in turn with permissions and without, and
-// compares the best of many rounds of each.
+// TestSpeedWithPermissions publishes in turn with permissions and without, and compares the best of
+// many rounds of each.
 func TestSpeedWithPermissions(t *testing.T) {
 	if raceEnabled {
 		t.Skip("needs real speed; make test runs this again without the race detector")

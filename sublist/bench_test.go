@@ -46,8 +46,8 @@ func literalList(tb testing.TB, n int) (*List[*int], [][]byte) {
 	return l, subjects
 }
 
-// BenchmarkMatch goes round a number of distinct subjects. Up to a few thousand
-// they stay in the cache; a million never do.
+// BenchmarkMatch goes round a number of distinct subjects. Up to a few thousand they stay in the
+// cache; a million never do.
 func BenchmarkMatch(b *testing.B) {
 	for _, n := range []int{1, 100, 1000, 100_000, 1_000_000, 2_000_000} {
 		for _, wild := range []int{0, 1, 4} {
@@ -177,8 +177,8 @@ func BenchmarkOneSubject(b *testing.B) {
 	}
 }
 
-// BenchmarkParallel matches from all processors, with and without one of them
-// subscribing and unsubscribing to inboxes all the time.
+// BenchmarkParallel matches from all processors, with and without one of them subscribing and
+// unsubscribing to inboxes all the time.
 func BenchmarkParallel(b *testing.B) {
 	for _, churn := range []bool{false, true} {
 		for _, n := range []int{1000, 1_000_000} {

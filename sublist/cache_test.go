@@ -26,8 +26,8 @@ func cacheHits(l *List[int]) (n int64) {
 	return n
 }
 
-// TestChangeLeavesOtherFamiliesCached changes one thing many times and wants the
-// cache to go on answering for the rest.
+// TestChangeLeavesOtherFamiliesCached changes one thing many times and wants the cache to go on
+// answering for the rest.
 func TestChangeLeavesOtherFamiliesCached(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -60,9 +60,9 @@ func TestChangeLeavesOtherFamiliesCached(t *testing.T) {
 	}
 }
 
-// cachedAfter returns how many of 64 cached subjects are still cached after changes
-// of pattern. Each call has hashes of its own: by chance, a change may concern the same
-// counter as a subject that it does not touch.
+// cachedAfter returns how many of 64 cached subjects are still cached after changes of pattern.
+// Each call has hashes of its own: by chance, a change may concern the same counter as a subject
+// that it does not touch.
 func cachedAfter(t *testing.T, pattern string, changes int) int64 {
 	t.Helper()
 	l := New[int]()
@@ -90,8 +90,8 @@ func TestNoSubscriberIsCachedToo(t *testing.T) {
 	}
 }
 
-// TestMillionSubjectsDoNotThrash sends a million distinct subjects past a few that
-// are used all the time.
+// TestMillionSubjectsDoNotThrash sends a million distinct subjects past a few that are used all the
+// time.
 func TestMillionSubjectsDoNotThrash(t *testing.T) {
 	t.Parallel()
 	l := New[int]()
@@ -143,8 +143,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestSpeedMemory bounds what subscriptions take, beyond the caller's own strings
-// and values, and wants it back after they are gone.
+// TestSpeedMemory bounds what subscriptions take, beyond the caller's own strings and values, and
+// wants it back after they are gone.
 func TestSpeedMemory(t *testing.T) {
 	skipUnderRace(t)
 	tests := []struct {
@@ -190,8 +190,8 @@ func TestSpeedMemory(t *testing.T) {
 	}
 }
 
-// TestRemovedValuesAreLetGo wants a removed value to be collected soon, although
-// it was in cached results.
+// TestRemovedValuesAreLetGo wants a removed value to be collected soon, although it was in cached
+// results.
 func TestRemovedValuesAreLetGo(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"foo.bar", "foo.*", "foo.>"} {

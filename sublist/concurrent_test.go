@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// watched is a subscription whose owner says what it is doing with it, so that
-// others know when a match must contain it and when it must not.
+// watched is a subscription whose owner says what it is doing with it, so that others know when a
+// match must contain it and when it must not.
 type watched struct {
 	entry Entry[int]
 	phase atomic.Uint64 // modulo 4: absent, being inserted, present, being removed
@@ -36,8 +36,8 @@ func (w *watched) toggle(t *testing.T, l *List[int]) {
 	w.phase.Add(1)
 }
 
-// checkMatch matches subject and compares the result with every subscription that
-// did not change meanwhile. Values are positions in all.
+// checkMatch matches subject and compares the result with every subscription that did not change
+// meanwhile. Values are positions in all.
 func checkMatch(t *testing.T, all []*watched, subject string, match func([]byte) *Result[int]) {
 	before := make([]uint64, len(all))
 	for i, w := range all {
@@ -60,8 +60,8 @@ func checkMatch(t *testing.T, all []*watched, subject string, match func([]byte)
 	}
 }
 
-// TestMatchWhileChanging has writers insert and remove at random while readers
-// match, by the list and by a cursor.
+// TestMatchWhileChanging has writers insert and remove at random while readers match, by the list
+// and by a cursor.
 func TestMatchWhileChanging(t *testing.T) {
 	t.Parallel()
 	const writers, readers, perWriter, rounds = 3, 3, 24, 3000
@@ -104,8 +104,8 @@ func TestMatchWhileChanging(t *testing.T) {
 	}
 }
 
-// TestNoInvalidationIsLost has several goroutines fill the cache with one subject
-// while another changes what it matches, and looks after each change.
+// TestNoInvalidationIsLost has several goroutines fill the cache with one subject while another
+// changes what it matches, and looks after each change.
 func TestNoInvalidationIsLost(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"a.b.c", "a.b.*", "a.*.c", "*.b.c", "a.>", ">"} {
@@ -142,8 +142,8 @@ func TestNoInvalidationIsLost(t *testing.T) {
 	}
 }
 
-// TestChangeBetweenWalkAndKeep stops a match at its weakest point: it has looked
-// subscriptions up, then they change, and then it caches what it found.
+// TestChangeBetweenWalkAndKeep stops a match at its weakest point: it has looked subscriptions up,
+// then they change, and then it caches what it found.
 func TestChangeBetweenWalkAndKeep(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{"a.b.c", "a.b.*", "a.*.c", "*.b.c", "a.>", ">"} {

@@ -8,8 +8,8 @@ import (
 const (
 	shards = 256 // of the index, so that locks are rarely contended
 
-	// shrinkBelow is the fraction of its peak below which a map is replaced by a smaller copy: maps
-	// never shrink.
+	// shrinkBelow is the fraction of its peak below which a map is replaced by a smaller copy:
+	// maps never shrink.
 	shrinkBelow = 8
 	shrinkFrom  = 64 // smallest peak of maps that are replaced
 )

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// ErrInvalidSubject is returned, wrapped, for a subject that may not be
-// subscribed to, see [ValidSubject].
+// ErrInvalidSubject is returned, wrapped, for a subject that may not be subscribed to, see
+// [ValidSubject].
 var ErrInvalidSubject = errors.New("invalid subject")
 
 // sweepStep is how many sets of the cache, and merged results, the removal of a wildcard pattern

@@ -24,8 +24,8 @@ func (o obvious) match(subject string) []string {
 	return all
 }
 
-// flatten returns "queue/value" for all subscribers in r, sorted. It fails the test if a
-// group comes twice or is empty.
+// flatten returns "queue/value" for all subscribers in r, sorted. It fails the test if a group
+// comes twice or is empty.
 func flatten(t *testing.T, r *Result[int]) []string {
 	t.Helper()
 	var all []string
@@ -140,8 +140,7 @@ func TestQueueGroupSpansPatterns(t *testing.T) {
 	}
 }
 
-// TestEveryPatternAndSubject puts all patterns in one list, then takes them out
-// one by one.
+// TestEveryPatternAndSubject puts all patterns in one list, then takes them out one by one.
 func TestEveryPatternAndSubject(t *testing.T) {
 	t.Parallel()
 	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)

@@ -14,8 +14,8 @@ const (
 	tailToken = ">" // as the last token, matches one or more
 )
 
-// ValidSubject reports whether s may be subscribed to: no token is empty and
-// nothing follows a ">" token.
+// ValidSubject reports whether s may be subscribed to: no token is empty and nothing follows a ">"
+// token.
 func ValidSubject(s string) bool {
 	for {
 		token, rest, more := cut(s)
@@ -29,8 +29,8 @@ func ValidSubject(s string) bool {
 	}
 }
 
-// ValidLiteral reports whether s may be published in pedantic mode: no token is
-// empty, exactly "*" or exactly ">".
+// ValidLiteral reports whether s may be published in pedantic mode: no token is empty, exactly "*"
+// or exactly ">".
 func ValidLiteral(s string) bool {
 	for {
 		token, rest, more := cut(s)
@@ -79,8 +79,7 @@ func Matches[S string | []byte](pattern string, subject S) bool {
 	}
 }
 
-// Subset reports whether every subject that pattern a matches is also matched
-// by pattern b.
+// Subset reports whether every subject that pattern a matches is also matched by pattern b.
 func Subset(a, b string) bool {
 	for {
 		y, bRest, bMore := cut(b)

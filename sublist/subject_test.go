@@ -121,9 +121,9 @@ func matchesObvious(pattern, subject []string) bool {
 	return len(pattern) == len(subject)
 }
 
-// TestPatternsAgainstEverySubject compares Matches, Subset and Overlap with the
-// sets of subjects they speak about. "c" stands for all the tokens no pattern
-// has, and one token more than the deepest pattern for all the longer subjects.
+// TestPatternsAgainstEverySubject compares Matches, Subset and Overlap with the sets of subjects
+// they speak about. "c" stands for all the tokens no pattern has, and one token more than the
+// deepest pattern for all the longer subjects.
 func TestPatternsAgainstEverySubject(t *testing.T) {
 	t.Parallel()
 	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)

@@ -58,7 +58,8 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 			}
 		}
 	}
-	// A limit of a client of ours: they get its UNSUB when it is reached, with messages of both.
+	// A limit of a client of ours: they get its UNSUB when it is reached, with messages of
+	// both.
 	c, cid := rawClient(t, ours[1])
 	c.Say("SUB once 1\r\nUNSUB 1 2\r\n")
 	c.Sync()
@@ -84,8 +85,8 @@ func TestMixedCluster(t *testing.T) {
 	b := clustered(t, routesTo(clusterURL(a)))
 	ra, _ := v14.Accept() // dialed by a
 	routed(t, a, 2)
-	// a sends b the INFO of the 1.4 server and the 1.4 server of b, whichever came later; the 1.4
-	// server ignores that.
+	// a sends b the INFO of the 1.4 server and the 1.4 server of b, whichever came later; the
+	// 1.4 server ignores that.
 	rb := routeTo14(t, v14, b)
 	oa := v11.Join(a.ClusterAddr())
 	ob := v11.Join(b.ClusterAddr())

@@ -17,8 +17,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// The tests here type what stands in the blocks of the pages, in a network of its own, where all ports are free, and among processes
-// of its own, where no other broker can be found. What a block is, the word after its fence says:
+// The tests here type what stands in the blocks of the pages, in a network of its own, where all
+// ports are free, and among processes of its own, where no other broker can be found. What a block
+// is, the word after its fence says:
 //
 //	sh       commands, one a line; one that serves goes on until the next heading
 //	console  commands after "$ ", and what they write; "..." stands for anything
@@ -55,7 +56,8 @@ func TestCommandsOfThePages(t *testing.T) {
 	}
 }
 
-// TestAmongThePages is what TestCommandsOfThePages runs. The pages follow each other, for they share ports.
+// TestAmongThePages is what TestCommandsOfThePages runs. The pages follow each other, for they
+// share ports.
 func TestAmongThePages(t *testing.T) {
 	if os.Getenv(builtProgram) == "" {
 		t.Skip("for TestCommandsOfThePages")
@@ -132,8 +134,9 @@ func copyRepository(t *testing.T, to string) {
 	}
 }
 
-// standIns are in the place of programs that a test cannot run, because they change the machine or need a daemon. They do
-// what can be done without, and fail if the files that they are given are not there.
+// standIns are in the place of programs that a test cannot run, because they change the machine or
+// need a daemon. They do what can be done without, and fail if the files that they are given are
+// not there.
 var standIns = map[string]string{
 	// sudo moves what is absolute below $ROOT.
 	"sudo": `program=$1; shift; n=$#
@@ -303,7 +306,8 @@ func (w *typist) nats(t *testing.T, words []string) {
 	nc.Close()
 }
 
-// makes looks whether a target of the Makefile is there: CI makes all of them. After a build there is the binary.
+// makes looks whether a target of the Makefile is there: CI makes all of them. After a build there
+// is the binary.
 func (w *typist) makes(t *testing.T, words []string) {
 	t.Helper()
 	targets := slices.DeleteFunc(words, func(word string) bool { return strings.Contains(word, "=") })[:1]
@@ -319,7 +323,8 @@ func (w *typist) makes(t *testing.T, words []string) {
 	}
 }
 
-// tests looks whether a package is there, and the test that is to be run of it: they are run anyway.
+// tests looks whether a package is there, and the test that is to be run of it: they are run
+// anyway.
 func (w *typist) tests(t *testing.T, words []string) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(w.dir, words[0])); err != nil {
@@ -370,7 +375,8 @@ func (w *typist) serves(t *testing.T, line string, want []string) {
 	}
 }
 
-// logged looks for lines in the log of the broker that was started last, each behind the one before.
+// logged looks for lines in the log of the broker that was started last, each behind the one
+// before.
 func (w *typist) logged(t *testing.T, b *pageBlock) {
 	t.Helper()
 	p := w.servers[len(w.servers)-1]
@@ -411,7 +417,8 @@ func looseText(lines []string) *regexp.Regexp {
 	return regexp.MustCompile("^" + strings.TrimSuffix(b.String(), "\n") + "\n?$")
 }
 
-// looseParts are what differs from run to run, as a page has it, and patterns for what may stand there.
+// looseParts are what differs from run to run, as a page has it, and patterns for what may stand
+// there.
 var looseParts = []struct{ written, matches *regexp.Regexp }{
 	{regexp.MustCompile(`\\\.\\\.\\\.`), regexp.MustCompile(`.*`)},
 	{regexp.MustCompile(`^\\\[\d+\\\] `), regexp.MustCompile(`\[\d+\] `)},                                               // process id

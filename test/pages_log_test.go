@@ -16,8 +16,9 @@ import (
 // troubleshooting is the heading of the table of log lines.
 const troubleshooting = "Troubleshooting"
 
-// loggedFormats are the formats of lines that the broker logs as a warning or worse, as the code has them, with a letter for what is
-// filled in. Those that are put together elsewhere are not among them.
+// loggedFormats are the formats of lines that the broker logs as a warning or worse, as the code
+// has them, with a letter for what is filled in. Those that are put together elsewhere are not
+// among them.
 func loggedFormats(t *testing.T) (formats []string) {
 	t.Helper()
 	eachSource(t, func(file *ast.File) {
@@ -83,7 +84,8 @@ func isLogCall(call *ast.CallExpr) bool {
 	return slices.Contains([]string{"Warnf", "Errorf", "Fatalf", "warnf", "errorf", "fatalf"}, sel.Sel.Name)
 }
 
-// loggedRow is the line of a composite literal that has a log line and the level of an error or a warning.
+// loggedRow is the line of a composite literal that has a log line and the level of an error or a
+// warning.
 func loggedRow(row *ast.CompositeLit) (text string, ok bool) {
 	loud := false
 	for _, e := range row.Elts {
@@ -104,7 +106,8 @@ func loggedRow(row *ast.CompositeLit) (text string, ok bool) {
 	return text, ok && loud
 }
 
-// TestEveryWarningIsExplained looks whether the table of log lines has each warning and each error of the code.
+// TestEveryWarningIsExplained looks whether the table of log lines has each warning and each error
+// of the code.
 func TestEveryWarningIsExplained(t *testing.T) {
 	t.Parallel()
 	rows := logRows(t)

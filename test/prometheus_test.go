@@ -33,8 +33,7 @@ func debian(t *testing.T, program string) string {
 	return path
 }
 
-// everyMetric is the /metrics page of a broker that has all there is to tell of:
-// TLS, and a route.
+// everyMetric is the /metrics page of a broker that has all there is to tell of: TLS, and a route.
 func everyMetric(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -115,12 +114,11 @@ func (d *dashboard) expressions() (list []string) {
 	return list
 }
 
-// series finds the names of metrics in text; rates that rules record begin with
-// "instance:" and are left out.
+// series finds the names of metrics in text; rates that rules record begin with "instance:" and are
+// left out.
 var series = regexp.MustCompile(`(?:^|[^:_a-z])((?:gnatsd|go|process)_[a-z0-9_]+)`)
 
-// TestDashboardAndRulesAskForMetricsThatExist compares the files in util with a
-// scrape.
+// TestDashboardAndRulesAskForMetricsThatExist compares the files in util with a scrape.
 func TestDashboardAndRulesAskForMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	names := metricNames(everyMetric(t))
@@ -175,8 +173,8 @@ func TestDashboardIsComplete(t *testing.T) {
 	}
 }
 
-// namedByPages are the problems that promtool has with names that the fields of
-// other pages dictate.
+// namedByPages are the problems that promtool has with names that the fields of other pages
+// dictate.
 const namedByPages = `gnatsd_connz_total non-counter metrics should not have "_total" suffix
 gnatsd_varz_max_pending_total non-counter metrics should not have "_total" suffix
 `
@@ -213,8 +211,7 @@ func TestPromtoolTakesMetricsRulesAndDashboard(t *testing.T) {
 // prometheus is a Prometheus that runs until the test ends.
 type prometheus struct{ api string }
 
-// startPrometheus runs Debian's Prometheus with the rules in util, scraping
-// target every second.
+// startPrometheus runs Debian's Prometheus with the rules in util, scraping target every second.
 func startPrometheus(t *testing.T, target string) *prometheus {
 	t.Helper()
 	dir := t.TempDir()
@@ -291,8 +288,8 @@ func (p *prometheus) wants(t *testing.T, query string, fine func(float64) bool) 
 	}
 }
 
-// TestPrometheusScrapesALoadedBroker has a real Prometheus watch a broker with
-// clients and traffic, and asks it what it saw.
+// TestPrometheusScrapesALoadedBroker has a real Prometheus watch a broker with clients and traffic,
+// and asks it what it saw.
 func TestPrometheusScrapesALoadedBroker(t *testing.T) {
 	t.Parallel()
 	s := Start(t, &server.Options{HTTPHost: "127.0.0.1", HTTPPort: anyPort})

@@ -18,8 +18,9 @@ import (
 	"gnatsd/test/wire"
 )
 
-// The tests here type every command line and every configuration of the classic README as it stands there, ports and paths
-// included, and look whether what happens is what it says. They run in a network of their own, where all ports are free.
+// The tests here type every command line and every configuration of the classic README as it stands
+// there, ports and paths included, and look whether what happens is what it says. They run in a
+// network of their own, where all ports are free.
 
 // TestClassicReadme runs TestInReadmeNetwork in a network of its own.
 func TestClassicReadme(t *testing.T) {
@@ -35,7 +36,8 @@ func TestClassicReadme(t *testing.T) {
 	}
 }
 
-// TestInReadmeNetwork is what TestClassicReadme runs. Its parts follow each other, for they share ports, but those of a part do not.
+// TestInReadmeNetwork is what TestClassicReadme runs. Its parts follow each other, for they share
+// ports, but those of a part do not.
 func TestInReadmeNetwork(t *testing.T) {
 	if os.Getenv(builtProgram) == "" {
 		t.Skip("for TestClassicReadme")

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// readmeUsage are the lines of the README's "Command line arguments", with one space where the columns are.
+// readmeUsage are the lines of the README's "Command line arguments", with one space where the
+// columns are.
 const readmeUsage = `
 Server Options:
 -a, --addr <host> Bind to host address (default: 0.0.0.0)
@@ -55,7 +56,8 @@ Common Options:
 --help_tls TLS help
 `
 
-// usageLine is how the usage text lays out a line of the README: long flags below each other, descriptions from column 38 on.
+// usageLine is how the usage text lays out a line of the README: long flags below each other,
+// descriptions from column 38 on.
 var usageLine = regexp.MustCompile(`^(-\S+,? ?(?:--\w+)?(?: <[^>]*>)?(?:\[=<pid>\])?) (.*)$`)
 
 // TestUsageHasTheLinesOfTheClassicReadme allows lines between them, for flags that are newer.

@@ -162,8 +162,8 @@ func TestMessagesFromAServer(t *testing.T) {
 			r.Hear("SUB ")
 			o.Hear("SUB ")
 		}
-		// A message goes to every plain local subscription, whatever id it names, and to none
-		// else.
+		// A message goes to every plain local subscription, whatever id it names, and to
+		// none else.
 		r.Say("MSG foo RSID:99:x 2\r\nhi\r\n")
 		got := map[string]bool{client.Hear("MSG foo "): true}
 		client.Hear("hi")

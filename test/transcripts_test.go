@@ -167,8 +167,7 @@ func TestEveryTranscriptHoldsForTheBinary(t *testing.T) {
 	}
 }
 
-// spawnQuiet starts the binary with everything traced to a loop that throws
-// it away.
+// spawnQuiet starts the binary with everything traced to a loop that throws it away.
 func spawnQuiet(t *testing.T) string {
 	t.Helper()
 	p := spawn(t, "-D", "-V")

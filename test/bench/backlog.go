@@ -6,8 +6,9 @@ import "fmt"
 var patient = launch{config: "max_pending: 1GB\nwrite_deadline: \"1m\"\n"}
 
 // backlog measures how much memory a broker holds for each byte that waits for a subscriber that
-// does not read: so many bytes of frames, in messages of a size. Another subscriber reads them, for a
-// broker may slow down a publisher all of whose subscribers lag. In the end all is read and checked.
+// does not read: so many bytes of frames, in messages of a size. Another subscriber reads them, for
+// a broker may slow down a publisher all of whose subscribers lag. In the end all is read and
+// checked.
 func backlog(pending int64, size int) func() runner {
 	return func() runner {
 		src := ownSids("bench.held", "SUB bench.held %s\r\n", 2, size, lapBytes)

@@ -18,8 +18,8 @@ func beside(load func() *flow, prepare func() runner) func() runner {
 	return func() runner {
 		f, run := load(), prepare()
 		return func(r *round) (measures, error) {
-			// Goroutines that wait in system calls go on at once when there are more threads than
-			// publishers; that is for the kernel to decide then.
+			// Goroutines that wait in system calls go on at once when there are more
+			// threads than publishers; that is for the kernel to decide then.
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads))
 			running, err := f.start(r)
 			if err != nil {
@@ -38,8 +38,8 @@ func beside(load func() *flow, prepare func() runner) func() runner {
 	}
 }
 
-// spareThreads is how many goroutines of the driver may run at the same time, in addition to one for
-// each CPU.
+// spareThreads is how many goroutines of the driver may run at the same time, in addition to one
+// for each CPU.
 const spareThreads = 8
 
 // runningFlow is a flow that goes on until it is stopped.
@@ -69,8 +69,8 @@ func (f *flow) start(r *round) (*runningFlow, error) {
 	return run, nil
 }
 
-// stop ends the publishers, and returns how many messages they have sent per second once all of them
-// have arrived.
+// stop ends the publishers, and returns how many messages they have sent per second once all of
+// them have arrived.
 func (f *runningFlow) stop() (perSecond float64, err error) {
 	defer f.close()
 	f.stopped.Store(true)

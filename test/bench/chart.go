@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// This file draws the ratios of a run as a chart of bars, for pages: an SVG that is legible on light and on dark ground.
+// This file draws the ratios of a run as a chart of bars, for pages: an SVG that is legible on
+// light and on dark ground.
 
 // chartBar is one bar: how many times better the broker under test is than the first peer.
 type chartBar struct {
@@ -29,7 +30,8 @@ type chartMetric struct {
 	note   func(value float64) string
 }
 
-// chartMetrics are what bars are drawn for, in groups. A scenario has the last of them that it measures: it is about that.
+// chartMetrics are what bars are drawn for, in groups. A scenario has the last of them that it
+// measures: it is about that.
 var chartMetrics = []chartMetric{
 	{throughput, "Messages per second", func(r float64) float64 { return r }, func(v float64) string { return figure(v/1e6) + " M/s" }},
 	{latency50, "Request and reply, median", func(r float64) float64 { return 1 / r }, func(v float64) string { return figure(v) + " µs" }},

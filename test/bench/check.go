@@ -9,8 +9,8 @@ import (
 // checker is given everything one connection reads, in pieces of any length, and says whether that
 // is what the broker owes it.
 type checker interface {
-	// feed checks the next bytes and returns how many of them were accepted as parts of MSG frames.
-	// The first error is final.
+	// feed checks the next bytes and returns how many of them were accepted as parts of MSG
+	// frames. The first error is final.
 	feed(data []byte) (frames int, err error)
 }
 

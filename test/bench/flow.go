@@ -156,8 +156,8 @@ func publishAll(lanes []*lane, d time.Duration, atLeast int64) error {
 	return nil
 }
 
-// publish sends chunks as long as more says so, then waits until the broker has taken all of them in
-// and every subscriber has received what it must.
+// publish sends chunks as long as more says so, then waits until the broker has taken all of them
+// in and every subscriber has received what it must.
 func (l *lane) publish(more func() bool) error {
 	for more() {
 		if err := l.window.wait(l.sent); err != nil {

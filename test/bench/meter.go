@@ -44,8 +44,8 @@ type span struct {
 	peak                          int64         // memory of the broker, bytes
 }
 
-// newSpan is a window that begins with resume. Garbage of the driver is collected first, so that its
-// collector rests in the window.
+// newSpan is a window that begins with resume. Garbage of the driver is collected first, so that
+// its collector rests in the window.
 func newSpan(broker ...*process) *span {
 	runtime.GC()
 	broker[0].launch.profiles.begin(broker)

@@ -66,7 +66,8 @@ func (p *process) awaitReady(port int) error {
 	}
 }
 
-// greeting connects once and returns the version that INFO announces, with the commit if it names one.
+// greeting connects once and returns the version that INFO announces, with the commit if it names
+// one.
 func greeting(addr string, port int) (string, error) {
 	conn, err := net.DialTimeout("tcp", addr, startLimit)
 	if err != nil {

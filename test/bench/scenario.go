@@ -190,8 +190,8 @@ func distinctSubjects(n, size int) func() runner {
 	}
 }
 
-// unreadOwn sends to n subscribers of a pattern, each under a sid of its own, that do not read while
-// it is measured.
+// unreadOwn sends to n subscribers of a pattern, each under a sid of its own, that do not read
+// while it is measured.
 func unreadOwn(subject, pattern string, n, size int) func() runner {
 	return func() runner {
 		return unreadSource(ownSids(subject, "SUB "+pattern+" %s\r\n", n, size, ownLap(n)), false).run

@@ -249,8 +249,8 @@ func (w *unreadRound) owed() int {
 }
 
 // held is how many bytes the kernel holds. A subscriber that has all it is owed is not asked again,
-// and those after the first that has not only when it is their turn, so that asking costs little; of
-// a queue group all are asked.
+// and those after the first that has not only when it is their turn, so that asking costs little;
+// of a queue group all are asked.
 func (w *unreadRound) held() (sum int, err error) {
 	for _, h := range w.holders {
 		if h.held < w.laps*h.lap {

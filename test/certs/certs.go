@@ -1,5 +1,5 @@
-// Package certs makes certificates for tests and for trying the examples of the
-// README. Keys are made when they are needed; none is ever committed.
+// Package certs makes certificates for tests and for trying the examples of the README. Keys are
+// made when they are needed; none is ever committed.
 package certs
 
 import (
@@ -38,8 +38,8 @@ type Pair struct {
 	Cert, Key []byte
 }
 
-// notBefore is when all certificates begin: early enough for testing/synctest,
-// whose clock starts with the year 2000.
+// notBefore is when all certificates begin: early enough for testing/synctest, whose clock starts
+// with the year 2000.
 func notBefore() time.Time { return time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // lifetime is how long certificates are valid unless asked otherwise.
@@ -114,9 +114,9 @@ func (a *Authority) Issue(r Request) (Pair, error) {
 // Local are the hosts of certificates for servers of tests.
 func Local() []string { return []string{"localhost", "127.0.0.1", "::1"} }
 
-// WriteAll makes one authority and writes the files that the README's examples
-// name into dir: ca.pem, and for each of server, client, srva and srvb a
-// NAME-cert.pem and a NAME-key.pem, valid for localhost.
+// WriteAll makes one authority and writes the files that the README's examples name into dir:
+// ca.pem, and for each of server, client, srva and srvb a NAME-cert.pem and a NAME-key.pem, valid
+// for localhost.
 func WriteAll(dir string) error {
 	a, err := NewAuthority("gnatsd test authority")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// checks runs the checks of the command line: one by itself, and one behind its
-// own exporter, which is asked over HTTP as Prometheus does.
+// checks runs the checks of the command line: one by itself, and one behind its own exporter, which
+// is asked over HTTP as Prometheus does.
 func (c *cli) checks() error {
 	if err := c.wants([]string{"OK Connection OK"}, "server", "check", "connection"); err != nil {
 		return err

@@ -1,12 +1,12 @@
-// Command clients runs small programs, written with the clients that people use
-// today, against a broker: publish, subscribe, queue groups, requests, headers,
-// no responders, drain, reconnect, nkeys. `make clients` calls it.
+// Command clients runs small programs, written with the clients that people use today, against a
+// broker: publish, subscribe, queue groups, requests, headers, no responders, drain, reconnect,
+// nkeys. `make clients` calls it.
 //
-// Each client is a row of clientRows: how it is installed, into a directory that
-// is removed afterwards, and how it is run. A program finds the broker at
-// NATS_URL. When it prints a line "restart" the broker is killed and started
-// again on the same port. Another broker, at NKEY_URL, admits the user that signs with
-// the seed in the file NKEY_SEED, that of the public key NKEY_PUBLIC.
+// Each client is a row of clientRows: how it is installed, into a directory that is removed
+// afterwards, and how it is run. A program finds the broker at NATS_URL. When it prints a line
+// "restart" the broker is killed and started again on the same port. Another broker, at NKEY_URL,
+// admits the user that signs with the seed in the file NKEY_SEED, that of the public key
+// NKEY_PUBLIC.
 package main
 
 import (

@@ -16,8 +16,7 @@ type clientRow struct {
 	run     func(*work) error
 }
 
-// clientRows are the clients; the one for Go has its tests beside those of the
-// broker.
+// clientRows are the clients; the one for Go has its tests beside those of the broker.
 var clientRows = []clientRow{
 	{"node", installNode, runNode},
 	{"c", installC, runC},
@@ -110,8 +109,8 @@ func runCLI(w *work) error {
 // cli is the NATS command line.
 type cli struct{ *work }
 
-// command prepares the command line. What it keeps of itself goes into the
-// directory that is removed afterwards.
+// command prepares the command line. What it keeps of itself goes into the directory that is
+// removed afterwards.
 func (c *cli) command(args ...string) *exec.Cmd {
 	cmd := c.work.command(filepath.Join(c.dir, "nats"), args...)
 	cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+filepath.Join(c.dir, "config"))
@@ -180,8 +179,7 @@ func (c *cli) listen(args ...string) (*listener, error) {
 	return l, nil
 }
 
-// fed calls send again and again until the command ends, then looks at what it
-// wrote.
+// fed calls send again and again until the command ends, then looks at what it wrote.
 func (l *listener) fed(send func() error, texts ...string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -269,8 +267,7 @@ func (c *cli) benchService() error {
 	return fmt.Errorf("%w\n%s", err, got)
 }
 
-// restart has the broker restarted after a few messages; the subscriber waits for
-// more than those.
+// restart has the broker restarted after a few messages; the subscriber waits for more than those.
 func (c *cli) restart() error {
 	const before, all = 5, 15
 	sub, err := c.listen("sub", "cli.again", "--count", fmt.Sprint(all))

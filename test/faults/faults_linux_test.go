@@ -19,8 +19,8 @@ import (
 const (
 	// healIn is how long a full mesh may take after a fault is over.
 	healIn = 10 * time.Second
-	// memoryLimit is what a broker may occupy at any time, in MiB: pending bytes of a route end at
-	// 256 MiB.
+	// memoryLimit is what a broker may occupy at any time, in MiB: pending bytes of a route end
+	// at 256 MiB.
 	memoryLimit = 700
 	// rate is how many messages each publisher sends in a second.
 	rate = 2000

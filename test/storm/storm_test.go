@@ -23,8 +23,8 @@ type size struct {
 
 var (
 	wholeStorm = size{arrivals: 5000, users: 50, cost: 11, regulars: 100, quiet: 10000, slowdown: 10}
-	// A breeze is for machines that are busy with something else: its limit allows for clients that
-	// are slow themselves.
+	// A breeze is for machines that are busy with something else: its limit allows for clients
+	// that are slow themselves.
 	breeze = size{arrivals: 250, users: 5, cost: 10, regulars: 20, quiet: 200, limit: ", timeout: 60"}
 )
 

@@ -132,7 +132,8 @@ func (c *Client) Sync() {
 	c.Hear("PONG\r\n")
 }
 
-// Do sends texts as Say does, and waits until the broker has acted on them. What it answers is dropped.
+// Do sends texts as Say does, and waits until the broker has acted on them. What it answers is
+// dropped.
 func (c *Client) Do(texts ...string) {
 	c.t.Helper()
 	c.Say(texts...)

@@ -75,8 +75,8 @@ func joinRelative(attributes []string) string {
 	return strings.Join(attributes, "+")
 }
 
-// canonicalDN returns the canonical form of a name written as in RFC 4514,
-// `CN=Joe\, Jr.,OU=broker+UID=7,DC=example`; false if it is not one.
+// canonicalDN returns the canonical form of a name written as in RFC 4514, `CN=Joe\,
+// Jr.,OU=broker+UID=7,DC=example`; false if it is not one.
 func canonicalDN(text string) (string, bool) {
 	var canonical, attributes []string
 	for text != "" {

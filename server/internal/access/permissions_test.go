@@ -283,8 +283,8 @@ func TestLongListsAgreeWithShortOnes(t *testing.T) {
 	}
 }
 
-// TestEngineAgreesWithOracle compares half a million random cases with the
-// obvious reading of the rules.
+// TestEngineAgreesWithOracle compares half a million random cases with the obvious reading of the
+// rules.
 func TestEngineAgreesWithOracle(t *testing.T) {
 	t.Parallel()
 	users, perUser := 25000, 20
@@ -318,9 +318,8 @@ func TestEngineAgreesWithOracle(t *testing.T) {
 	}
 }
 
-// oracle judges by enumeration: a pattern is the set of the literal subjects it
-// matches, among all up to a depth that no pattern under test reaches and with
-// one token that none names.
+// oracle judges by enumeration: a pattern is the set of the literal subjects it matches, among all
+// up to a depth that no pattern under test reaches and with one token that none names.
 type oracle struct {
 	literals []string
 	sets     map[string][]bool
@@ -343,9 +342,8 @@ func newOracle() *oracle {
 	return o
 }
 
-// accepts reads the rules for a subscription as a whole. A literal subject
-// stands for one message, so the same reading says what may be published and
-// what may be delivered.
+// accepts reads the rules for a subscription as a whole. A literal subject stands for one message,
+// so the same reading says what may be published and what may be delivered.
 func (o *oracle) accepts(rules List, subject, queue string) bool {
 	for _, e := range rules.Deny {
 		pattern, group, named := strings.Cut(e.Text, " ")

@@ -213,8 +213,8 @@ func (p *Policy) setNoAuthUser(name string) error {
 	return nil
 }
 
-// Required reports whether peers must send CONNECT before anything else, as INFO announces it.
-// With a no_auth_user they must too.
+// Required reports whether peers must send CONNECT before anything else, as INFO announces it. With
+// a no_auth_user they must too.
 func (p *Policy) Required() bool { return p.mode != modeOpen }
 
 // Open returns the identity of every peer where no login is required, else nil.
@@ -298,9 +298,9 @@ func (p *Policy) mapped(c *Credentials) *Identity {
 	return p.subjects[subject]
 }
 
-// Revalidate returns who a peer is that another policy admitted as id, nil if it is refused. If
-// its secret was changed that is not certain and Check must decide: the peer may have sent a
-// password that matches both.
+// Revalidate returns who a peer is that another policy admitted as id, nil if it is refused. If its
+// secret was changed that is not certain and Check must decide: the peer may have sent a password
+// that matches both.
 func (p *Policy) Revalidate(id *Identity, c *Credentials) (next *Identity, certain bool) {
 	switch p.mode {
 	case modeOpen:

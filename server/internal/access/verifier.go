@@ -15,9 +15,9 @@ import (
 )
 
 // Verifier compares secrets. Identical bcrypt checks are made once for all that ask at the same
-// time (singleflight), and successes are remembered, so a reconnect storm costs one check per
-// user. It outlives policies: what it remembers is keyed by the configured hash, so a password
-// that was changed is never taken from memory. It is safe for concurrent use.
+// time (singleflight), and successes are remembered, so a reconnect storm costs one check per user.
+// It outlives policies: what it remembers is keyed by the configured hash, so a password that was
+// changed is never taken from memory. It is safe for concurrent use.
 type Verifier struct {
 	key     [sha256.Size]byte  // random; of this process only
 	limiter *admission.Limiter // of bcrypt checks
@@ -100,8 +100,8 @@ func (v *Verifier) bcrypt(ctx context.Context, user, hash, password string) (boo
 	}
 }
 
-// join returns nil if the answer to question is remembered as yes, or the call that will answer
-// it; own means that the caller must run it.
+// join returns nil if the answer to question is remembered as yes, or the call that will answer it;
+// own means that the caller must run it.
 func (v *Verifier) join(question digest) (c *call, own bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

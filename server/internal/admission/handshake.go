@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The server's side of TLS handshakes. What costs is the computation between a message of the
-// peer and the answer: only that needs a slot. A peer that sends nothing, or stops in the middle,
+// The server's side of TLS handshakes. What costs is the computation between a message of the peer
+// and the answer: only that needs a slot. A peer that sends nothing, or stops in the middle,
 // occupies none.
 
 // handshakeConn is a connection in a handshake. With what it reads it waits for a slot, which it
@@ -106,8 +106,8 @@ type listener struct {
 	limiter *Limiter
 }
 
-// Listener returns a listener that accepts from inner, for a user that makes TLS handshakes on
-// its own and limits their time, as an HTTP server does. They wait for slots of l up to the first
+// Listener returns a listener that accepts from inner, for a user that makes TLS handshakes on its
+// own and limits their time, as an HTTP server does. They wait for slots of l up to the first
 // answer. ctx ends the waiting.
 func (l *Limiter) Listener(ctx context.Context, inner net.Listener) net.Listener {
 	return &listener{inner, ctx, l}

@@ -1,12 +1,12 @@
 // Package admission limits what peers cost before they are logged in. TLS handshakes and bcrypt
-// checks take milliseconds of a processor each, and thousands of peers may ask for them at once:
-// in a reconnect storm, or in an attack.
+// checks take milliseconds of a processor each, and thousands of peers may ask for them at once: in
+// a reconnect storm, or in an attack.
 //
 // A [Limiter] lets a few of these pieces of work run at a time, in the order in which they were
 // asked for, and leaves a processor to the messages of peers that are logged in. A [Timer] limits
 // the time that a peer has for one step of its login, and does not count the time in which this
-// process is too busy to serve it. [Limiter.Handshake] makes TLS handshakes that occupy the
-// Limiter only while they compute.
+// process is too busy to serve it. [Limiter.Handshake] makes TLS handshakes that occupy the Limiter
+// only while they compute.
 //
 // The package does not know what the work is for, nor what a login is.
 package admission
@@ -58,7 +58,8 @@ func (l *Limiter) Acquire(ctx context.Context) (waited time.Duration, err error)
 	start := time.Now()
 	select {
 	case <-w.admitted:
-		// Messages first: the goroutine that releases a slot wakes this one, which would run at once.
+		// Messages first: the goroutine that releases a slot wakes this one, which would
+		// run at once.
 		runtime.Gosched()
 		return time.Since(start), nil
 	case <-ctx.Done():

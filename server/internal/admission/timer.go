@@ -25,8 +25,8 @@ type Timer struct {
 // maxOverload is how much longer than without overload a step may take.
 const maxOverload = 30 * time.Second
 
-// AfterFunc returns a Timer that calls f, once, unless it is stopped within limit. f must not
-// wait, nor call methods of the Timer.
+// AfterFunc returns a Timer that calls f, once, unless it is stopped within limit. f must not wait,
+// nor call methods of the Timer.
 func (l *Limiter) AfterFunc(limit time.Duration, f func()) *Timer {
 	l.addPending(1)
 	now := time.Now()

@@ -11,8 +11,8 @@ const (
 	// advertLife is how long an advertisement counts that cannot be withdrawn, because a 1.x
 	// server made it.
 	advertLife = 10 * time.Minute
-	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer the
-	// one with the larger id waits for the other one to dial.
+	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer
+	// the one with the larger id waits for the other one to dial.
 	gossipSpread = 30 * time.Millisecond
 	gossipYield  = 300 * time.Millisecond
 )

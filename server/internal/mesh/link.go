@@ -46,8 +46,8 @@ const (
 	// expectGrace is how long a connection that was accepted, and that its peer says is the
 	// route, may take to introduce itself.
 	expectGrace = 10 * time.Second
-	// idleLimit is how long a route may be idle before a second link to the same server makes it
-	// suspect; probeGrace is then its time to answer.
+	// idleLimit is how long a route may be idle before a second link to the same server makes
+	// it suspect; probeGrace is then its time to answer.
 	idleLimit  = 3 * time.Second
 	probeGrace = 1500 * time.Millisecond
 )

@@ -24,8 +24,8 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestServersThatStartTogether counts the links that are made: a route for each two servers, and one
-// duplicate at most.
+// TestServersThatStartTogether counts the links that are made: a route for each two servers, and
+// one duplicate at most.
 func TestServersThatStartTogether(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(500) {

@@ -32,18 +32,19 @@ const (
 	// lossJitter is what is added at most.
 	lossDelay  = time.Second
 	lossJitter = 100 * time.Millisecond
-	// lossYield is how much longer the server with the larger id waits: both ends may try again.
+	// lossYield is how much longer the server with the larger id waits: both ends may try
+	// again.
 	lossYield = 500 * time.Millisecond
 	// maxDelay is the longest wait between attempts, which grows by half each time after the
 	// first few.
 	maxDelay  = 3 * time.Second
 	fastTries = 3
-	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how often
-	// the others are looked at.
+	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how
+	// often the others are looked at.
 	maxDialing = 64
 	dialPause  = 100 * time.Millisecond
-	// dialTimeout is how long one address may take to answer at first; it grows as the delay does,
-	// for machines that are slow because they are overloaded.
+	// dialTimeout is how long one address may take to answer at first; it grows as the delay
+	// does, for machines that are slow because they are overloaded.
 	dialTimeout = time.Second
 	// selfRecheck is how often a name that led to this server is looked up again: others may be
 	// behind it by then.

@@ -13,17 +13,15 @@ import (
 	"time"
 )
 
-// This file serves the dashboard: what a browser shows of the monitoring port.
-// It is a set of files as they are in ui/: nothing is filled into
-// them, they find the server's pages relative to where they came from, and all
-// they show is what /varz, /connz, /routez and /subsz say.
+// This file serves the dashboard: what a browser shows of the monitoring port. It is a set of files
+// as they are in ui/: nothing is filled into them, they find the server's pages relative to where
+// they came from, and all they show is what /varz, /connz, /routez and /subsz say.
 
 //go:embed ui
 var uiFiles embed.FS
 
-// uiPolicy lets the dashboard load what this server serves, and nothing else:
-// no inline script or style, no other host, no frame around it, and no way to
-// make HTML of a text.
+// uiPolicy lets the dashboard load what this server serves, and nothing else: no inline script or
+// style, no other host, no frame around it, and no way to make HTML of a text.
 const uiPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -83,8 +81,8 @@ func protectUI(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// serveDashboard answers / for a browser. The page's links are relative to a
-// path with a slash at the end.
+// serveDashboard answers / for a browser. The page's links are relative to a path with a slash at
+// the end.
 func serveDashboard(w http.ResponseWriter, r *http.Request) {
 	protectUI(w.Header())
 	w.Header().Set("Cache-Control", "no-store")
@@ -101,11 +99,10 @@ func serveDashboard(w http.ResponseWriter, r *http.Request) {
 	w.Write(text)
 }
 
-// wantsDashboard reports whether a person's browser asks for a page to look at.
-// All browsers name text/html and application/xhtml+xml then; curl, probes and
-// collectors name */* or nothing, and Java programs text/html alone. Where
-// browsers send what they want a page for, it must be a page of its own: what a
-// script or a frame asks for is the classic one.
+// wantsDashboard reports whether a person's browser asks for a page to look at. All browsers name
+// text/html and application/xhtml+xml then; curl, probes and collectors name */* or nothing, and
+// Java programs text/html alone. Where browsers send what they want a page for, it must be a page
+// of its own: what a script or a frame asks for is the classic one.
 func wantsDashboard(h http.Header) bool {
 	if dest := h.Get("Sec-Fetch-Dest"); dest != "" && dest != "document" {
 		return false

@@ -142,8 +142,8 @@ func TestDashboardObeysBasePathAndLogin(t *testing.T) {
 	}
 }
 
-// The dashboard is one set of files: nothing of it comes from elsewhere, and
-// none of its code can make HTML of a text.
+// The dashboard is one set of files: nothing of it comes from elsewhere, and none of its code can
+// make HTML of a text.
 func TestDashboardBringsEverythingAndMakesNoHTML(t *testing.T) {
 	t.Parallel()
 	foreign := regexp.MustCompile(`(?i)(https?:)?//[a-z0-9]`)

@@ -19,13 +19,13 @@ func Encode[T any](v T) ([]byte, error) {
 	return text, nil
 }
 
-// sizeSample is how many entries of a long list are encoded before the length of
-// the others is estimated.
+// sizeSample is how many entries of a long list are encoded before the length of the others is
+// estimated.
 const sizeSample = 64
 
-// EncodeList is [Encode] for a page with a list that may be long. It encodes one
-// entry after the other and yields in between. page is the page with an empty
-// list, and key the name of the list there.
+// EncodeList is [Encode] for a page with a list that may be long. It encodes one entry after the
+// other and yields in between. page is the page with an empty list, and key the name of the list
+// there.
 func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
 	frame, err := Encode(page)
 	if err != nil || len(list) == 0 {
@@ -58,13 +58,11 @@ func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Yielder makes the work on a large page yield to other goroutines: without it
-// messages would wait for a page for up to 10 ms at a time. The zero value is
-// ready; it is used by one goroutine.
+// Yielder makes the work on a large page yield to other goroutines: without it messages would wait
+// for a page for up to 10 ms at a time. The zero value is ready; it is used by one goroutine.
 type Yielder struct{ steps int }
 
-// yieldInterval is how many steps, of some microseconds each, are done between
-// two yields.
+// yieldInterval is how many steps, of some microseconds each, are done between two yields.
 const yieldInterval = 32
 
 // Step says that a small piece of the work is done.

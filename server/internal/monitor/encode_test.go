@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestLongListsAreEncodedLikeEverything compares the encoding entry by entry
-// with that of the whole page.
+// TestLongListsAreEncodedLikeEverything compares the encoding entry by entry with that of the whole
+// page.
 func TestLongListsAreEncodedLikeEverything(t *testing.T) {
 	t.Parallel()
 	type entry struct {

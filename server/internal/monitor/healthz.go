@@ -11,8 +11,8 @@ type healthStatus struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// serveHealth answers /healthz: 200 if clients may be sent here, else 503 and
-// why not. With routes=N at least N routes must be up.
+// serveHealth answers /healthz: 200 if clients may be sent here, else 503 and why not. With
+// routes=N at least N routes must be up.
 func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 	p := Params{values: r.URL.Query()}
 	routes := p.Number("routes")

@@ -26,8 +26,7 @@ type Address struct {
 	Socket string                          // path of a Unix socket; "" for none
 }
 
-// Start opens the monitoring port. It does nothing if the port is open already,
-// or if m is closed.
+// Start opens the monitoring port. It does nothing if the port is open already, or if m is closed.
 func (m *Monitor) Start(a Address) error {
 	return m.web.start(func() (*webServer, error) {
 		listeners, err := m.listen(a)
@@ -38,15 +37,15 @@ func (m *Monitor) Start(a Address) error {
 	})
 }
 
-// What the profiles of mutexes and of blocking sample once the profiling port is
-// open; without them they are empty.
+// What the profiles of mutexes and of blocking sample once the profiling port is open; without them
+// they are empty.
 const (
 	mutexFraction = 10     // one in so many contentions
 	blockRate     = 10_000 // one event for so many nanoseconds blocked
 )
 
-// StartProfiler opens the profiling port: what `go tool pprof` asks for, under
-// /debug/pprof/. It does nothing if the port is open already, or if m is closed.
+// StartProfiler opens the profiling port: what `go tool pprof` asks for, under /debug/pprof/. It
+// does nothing if the port is open already, or if m is closed.
 func (m *Monitor) StartProfiler(host string, port int) error {
 	return m.profiler.start(func() (*webServer, error) {
 		l, port, err := m.config.Listen(host, port)
@@ -117,8 +116,8 @@ func (m *Monitor) listen(a Address) (all []net.Listener, err error) {
 	return all, nil
 }
 
-// listenSocket listens on a Unix socket, in place of one that is left over from
-// a process that ended. Only the owner and the group may connect.
+// listenSocket listens on a Unix socket, in place of one that is left over from a process that
+// ended. Only the owner and the group may connect.
 func listenSocket(path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		if nc, err := net.Dial("unix", path); err == nil {
@@ -150,8 +149,8 @@ type endpoint struct {
 	web    *webServer // nil unless open
 }
 
-// start opens the port by open, unless that was done already or the endpoint is
-// closed. After an error it may be tried again.
+// start opens the port by open, unless that was done already or the endpoint is closed. After an
+// error it may be tried again.
 func (e *endpoint) start(open func() (*webServer, error)) error {
 	if !e.claim() {
 		return nil
@@ -227,8 +226,8 @@ type webServer struct {
 	serving sync.WaitGroup
 }
 
-// Time limits of both ports. What is slower holds a connection for nothing; the
-// slowest page is made in well under a second.
+// Time limits of both ports. What is slower holds a connection for nothing; the slowest page is
+// made in well under a second.
 const (
 	webHeaderTimeout = 10 * time.Second
 	webIdleTimeout   = 2 * time.Minute

@@ -162,8 +162,7 @@ func TestAStartThatFailedMayBeTriedAgain(t *testing.T) {
 	}
 }
 
-// TestCloseWaitsForAStart closes while the port is being opened: it must not stay
-// open.
+// TestCloseWaitsForAStart closes while the port is being opened: it must not stay open.
 func TestCloseWaitsForAStart(t *testing.T) {
 	t.Parallel()
 	opening, proceed := make(chan struct{}), make(chan struct{})

@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// This file is the page /metrics: figures for Prometheus, in its text format or
-// that of OpenMetrics, whatever the request accepts.
+// This file is the page /metrics: figures for Prometheus, in its text format or that of
+// OpenMetrics, whatever the request accepts.
 
-// Metric is one metric and its values. It is a gauge unless Counter is set or
-// its samples are histograms.
+// Metric is one metric and its values. It is a gauge unless Counter is set or its samples are
+// histograms.
 type Metric struct {
 	Name    string // behind the prefix
 	Help    string // a sentence
@@ -76,8 +76,7 @@ func (m *Monitor) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// newGatherer returns what /metrics is collected from: the server, the Go
-// runtime and the process.
+// newGatherer returns what /metrics is collected from: the server, the Go runtime and the process.
 func (m *Monitor) newGatherer() prometheus.Gatherer {
 	all := prometheus.NewRegistry()
 	all.MustRegister(collector{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -87,8 +86,8 @@ func (m *Monitor) newGatherer() prometheus.Gatherer {
 // collector collects the metrics of the server.
 type collector struct{ m *Monitor }
 
-// Describe implements prometheus.Collector. It describes nothing beforehand: a
-// reload may change the names.
+// Describe implements prometheus.Collector. It describes nothing beforehand: a reload may change
+// the names.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -106,8 +105,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// metric returns the sample as the library wants it. Labels may be what clients
-// and other servers call themselves, and must be valid UTF-8.
+// metric returns the sample as the library wants it. Labels may be what clients and other servers
+// call themselves, and must be valid UTF-8.
 func (s *Sample) metric(desc *prometheus.Desc, counter bool) prometheus.Metric {
 	labels := make([]string, len(s.Labels))
 	for i, l := range s.Labels {

@@ -1,11 +1,10 @@
-// Package monitor is the HTTP side of monitoring: the listeners, the login, how
-// a page is answered (JSON, JSONP, CORS), the health check, the metrics for
-// Prometheus, the dashboard, and the profiling port.
+// Package monitor is the HTTP side of monitoring: the listeners, the login, how a page is answered
+// (JSON, JSONP, CORS), the health check, the metrics for Prometheus, the dashboard, and the
+// profiling port.
 //
-// It knows nothing of clients, routes and messages. What the pages and the
-// metrics say is handed in by the server as tables ([Page], [Metric]). Requests
-// change nothing, and no lock is held while something is listened to, logged or
-// called.
+// It knows nothing of clients, routes and messages. What the pages and the metrics say is handed in
+// by the server as tables ([Page], [Metric]). Requests change nothing, and no lock is held while
+// something is listened to, logged or called.
 package monitor
 
 import (
@@ -19,8 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Config is what a Monitor is made of. The functions are called from several
-// goroutines at a time.
+// Config is what a Monitor is made of. The functions are called from several goroutines at a time.
 type Config struct {
 	Log      Log
 	ServerID string // a label of every metric
@@ -55,8 +53,8 @@ type Log interface {
 	Debugf(format string, v ...any)
 }
 
-// Monitor is the monitoring port and the profiling port of a server. Neither is
-// open until it is started.
+// Monitor is the monitoring port and the profiling port of a server. Neither is open until it is
+// started.
 type Monitor struct {
 	// Set once.
 	config   Config
@@ -103,8 +101,8 @@ func New(config Config) *Monitor {
 	return m
 }
 
-// Requests returns how often each counted path was requested. Tools make a time
-// series of each, so the set of paths never changes.
+// Requests returns how often each counted path was requested. Tools make a time series of each, so
+// the set of paths never changes.
 func (m *Monitor) Requests() map[string]uint64 {
 	all := make(map[string]uint64, len(m.requests))
 	for path, n := range m.requests {
@@ -118,8 +116,7 @@ func (m *Monitor) ServePage(path string, w http.ResponseWriter, r *http.Request)
 	m.pages[path].serve(w, r)
 }
 
-// handler returns what serves every path there is. Others are 404, also with a
-// slash at the end.
+// handler returns what serves every path there is. Others are 404, also with a slash at the end.
 func (m *Monitor) handler() http.Handler {
 	byPath := make(map[string]page, len(m.pages))
 	for path, p := range m.pages {
@@ -155,9 +152,9 @@ func (m *Monitor) admits(r *http.Request) bool {
 	return given && m.config.Login(r.Context(), user, password)
 }
 
-// alone calls work when no other large page is being made, so that many requests
-// for them wait for each other and the messages do not wait for them. It reports
-// false, and does not call work, if ctx ends first.
+// alone calls work when no other large page is being made, so that many requests for them wait for
+// each other and the messages do not wait for them. It reports false, and does not call work, if
+// ctx ends first.
 func (m *Monitor) alone(ctx context.Context, work func()) bool {
 	select {
 	case m.large <- struct{}{}:

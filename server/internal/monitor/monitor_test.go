@@ -49,8 +49,8 @@ type figures struct {
 	Name string `json:"name"`
 }
 
-// figuresPage is a page whose parameter n says what comes of it: 1 an error of
-// the request, 2 one of the encoding.
+// figuresPage is a page whose parameter n says what comes of it: 1 an error of the request, 2 one
+// of the encoding.
 func figuresPage(path string) Page {
 	return Page{Path: path, Decode: func(p *Params) func() ([]byte, error) {
 		n := p.Number("n")
@@ -66,8 +66,8 @@ func figuresPage(path string) Page {
 	}}
 }
 
-// newTest returns a Monitor with pages for tests, changed by change, that is
-// closed when the test ends.
+// newTest returns a Monitor with pages for tests, changed by change, that is closed when the test
+// ends.
 func newTest(t testing.TB, s Settings, change func(*Config)) *Monitor {
 	t.Helper()
 	large, strict := figuresPage("/large"), figuresPage("/strict")

@@ -13,8 +13,8 @@ type Page struct {
 	Aliases       []string // other paths of the same page, counted with it
 	Large         bool     // it may take long, so only one such page is made at a time
 	CountRejected bool     // requests with parameters that cannot be decoded count, too
-	// Decode reads the parameters of a request and returns what makes the page.
-	// An error of that is a fault of the request, except one of [Encode].
+	// Decode reads the parameters of a request and returns what makes the page. An error of
+	// that is a fault of the request, except one of [Encode].
 	Decode func(*Params) (encoded func() ([]byte, error))
 }
 
@@ -52,8 +52,8 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 	}
 }
 
-// answer writes an encoded page, as JSON or as a call of the function that the
-// parameter callback names (JSONP).
+// answer writes an encoded page, as JSON or as a call of the function that the parameter callback
+// names (JSONP).
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
 	s := m.config.Settings()
 	contentType := "application/json"

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Params are the parameters of a request. The first that cannot be decoded
-// rejects the request; what is decoded after it does not matter.
+// Params are the parameters of a request. The first that cannot be decoded rejects the request;
+// what is decoded after it does not matter.
 type Params struct {
 	values url.Values
 	err    error // of the first that cannot be decoded

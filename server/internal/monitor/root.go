@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// rootPage is the small page of links that gnatsd 1.x has, for curl and for
-// probes. Its argument is what all paths begin with.
+// rootPage is the small page of links that gnatsd 1.x has, for curl and for probes. Its argument is
+// what all paths begin with.
 const rootPage = `<html lang="en">
   <head>
     <title>gnatsd</title>
@@ -25,8 +25,7 @@ const rootPage = `<html lang="en">
 </html>
 `
 
-// serveRoot answers /: to browsers with the dashboard, to all others with the
-// page of links.
+// serveRoot answers /: to browsers with the dashboard, to all others with the page of links.
 func (m *Monitor) serveRoot(w http.ResponseWriter, r *http.Request) {
 	m.requests["/"].Add(1)
 	w.Header().Set("Vary", "Accept, Sec-Fetch-Dest, Sec-Fetch-Mode")

@@ -7,9 +7,9 @@ import (
 	"runtime/pprof"
 )
 
-// maxFullStacks is how many goroutines /stacksz dumps one by one. The dump stops
-// the whole program, 10 us for each (measured); beyond that, goroutines with
-// the same stack are counted together, which stops nothing.
+// maxFullStacks is how many goroutines /stacksz dumps one by one. The dump stops the whole program,
+// 10 us for each (measured); beyond that, goroutines with the same stack are counted together,
+// which stops nothing.
 const maxFullStacks = 1000
 
 // serveStacks answers /stacksz: what every goroutine does.

@@ -24,8 +24,8 @@ import (
 // other works; not in a stream; less and less on connections after which nothing comes soon (see
 // [backoff]); and only while work goes on that much sooner after polling than after a sleep (see
 // pays). That is measured all the time, because it depends on what cannot be asked for: a processor
-// that another process wants, or one that is awake anyway, makes polling useless or worse. With
-// 2 000 to 40 000 single messages a second that no client waits for, it costs nothing that can be
+// that another process wants, or one that is awake anyway, makes polling useless or worse. With 2
+// 000 to 40 000 single messages a second that no client waits for, it costs nothing that can be
 // measured.
 //
 // What it does to other processes is not measured: on two cores, one of them half taken by another
@@ -64,17 +64,18 @@ type pollSource interface {
 }
 
 const (
-	// pollTime is how long a reader polls: the time that clients on the same machine, or next to it
-	// in the network, take to answer.
+	// pollTime is how long a reader polls: the time that clients on the same machine, or next
+	// to it in the network, take to answer.
 	pollTime = 100 * time.Microsecond
-	// maxPolledRead is how many bytes a read returns at most that is no part of a stream. A stream is
-	// faster when its bytes may gather: polling for them cost a third of the throughput of small
-	// messages.
+	// maxPolledRead is how many bytes a read returns at most that is no part of a stream. A
+	// stream is faster when its bytes may gather: polling for them cost a third of the
+	// throughput of small messages.
 	maxPolledRead = 4 << 10
-	// yieldEvery is how often a reader looks before it lets others have the processor: for 2 µs.
+	// yieldEvery is how often a reader looks before it lets others have the processor: for 2
+	// µs.
 	yieldEvery = 5
-	// exploreEvery is how often readers do what does not seem to pay, to measure it: on one of so many
-	// attempts. It is odd, because attempts mostly come in pairs.
+	// exploreEvery is how often readers do what does not seem to pay, to measure it: on one of
+	// so many attempts. It is odd, because attempts mostly come in pairs.
 	exploreEvery = 61
 	// longPause is what longer pauses count for.
 	longPause = 2 * pollTime
@@ -198,8 +199,8 @@ func (p *pause) add(d time.Duration) {
 
 func (p *pause) mean() time.Duration { return time.Duration(p.ns.Load()) }
 
-// backoff is what polling was good for on one connection. With every miss twice as many attempts are
-// skipped before the next.
+// backoff is what polling was good for on one connection. With every miss twice as many attempts
+// are skipped before the next.
 type backoff struct {
 	misses uint8 // that are not yet made up for
 	hits   uint8 // since
@@ -207,9 +208,11 @@ type backoff struct {
 }
 
 const (
-	// maxBackoff bounds how rare polling becomes: one in 2^maxBackoff attempts, and skip holds 2^8-1.
+	// maxBackoff bounds how rare polling becomes: one in 2^maxBackoff attempts, and skip holds
+	// 2^8-1.
 	maxBackoff = 8
-	// hitsPerMiss is how many hits make up for one miss: polling goes on where three in four are hits.
+	// hitsPerMiss is how many hits make up for one miss: polling goes on where three in four
+	// are hits.
 	hitsPerMiss = 3
 )
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epollSource asks the epoll instance that the runtime waits on whether there are events, and leaves
-// them to the runtime.
+// epollSource asks the epoll instance that the runtime waits on whether there are events, and
+// leaves them to the runtime.
 type epollSource struct {
 	epoll int32
 	begin time.Time

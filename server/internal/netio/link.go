@@ -14,11 +14,11 @@ var ErrWouldBlock = errors.New("would block")
 // reads without holding a buffer while it waits and writes without waiting; a plain link (TLS,
 // other systems, connections in memory) reads and writes through a [net.Conn].
 type Link interface {
-	// Recv waits for bytes and reads them into b, whose space it asks for with the given limit only
-	// once there is something to read, if it can tell.
+	// Recv waits for bytes and reads them into b, whose space it asks for with the given limit
+	// only once there is something to read, if it can tell.
 	Recv(b *ReadBuffer, limit int) (int, error)
-	// TrySend writes what the socket takes without waiting. It returns ErrWouldBlock if that is not
-	// everything.
+	// TrySend writes what the socket takes without waiting. It returns ErrWouldBlock if that is
+	// not everything.
 	TrySend(segs []Segment) (int, error)
 	// Send writes everything, waiting until deadline at most.
 	Send(segs []Segment, deadline time.Time) (int, error)

@@ -8,8 +8,8 @@ import (
 )
 
 // WriteQueue is the only way to write to a connection. What pushes bytes makes one attempt to write
-// them, if nothing else is writing, and is done. Only what the socket does not take is queued, and a
-// writer goroutine exists only while there is a queue.
+// them, if nothing else is writing, and is done. Only what the socket does not take is queued, and
+// a writer goroutine exists only while there is a queue.
 type WriteQueue struct {
 	// Set by Init.
 	link   Link
@@ -87,13 +87,13 @@ func (d *Delivery) release() {
 const (
 	// lowShare says when a connection that lagged has caught up: below 1/lowShare of HighWater.
 	lowShare = 4
-	// blockedTime is how long nothing may be written before a connection counts as blocked: a reader
-	// of 2 MB/s moves a whole writeBatch in it.
+	// blockedTime is how long nothing may be written before a connection counts as blocked: a
+	// reader of 2 MB/s moves a whole writeBatch in it.
 	blockedTime = 500 * time.Millisecond
 	// writeBatch bounds the bytes of one write with a deadline.
 	writeBatch = 1 << 20
-	// pushRounds is how often a pusher writes what others pushed meanwhile before it leaves the rest
-	// to a writer goroutine.
+	// pushRounds is how often a pusher writes what others pushed meanwhile before it leaves the
+	// rest to a writer goroutine.
 	pushRounds = 4
 )
 
@@ -274,7 +274,8 @@ func (q *WriteQueue) write(rounds int) (done bool) {
 	return false
 }
 
-// drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is none.
+// drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is
+// none.
 func (q *WriteQueue) drain() {
 	defer q.shared.BusyPoll.writing(false)
 	for {

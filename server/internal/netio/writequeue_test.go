@@ -175,8 +175,8 @@ func TestPushTakesEveryPath(t *testing.T) {
 }
 
 // TestPushersShareOneSocket lets several goroutines push to one connection whose socket takes what
-// it likes, and checks that the frames of each come out whole and in order, and that nothing is owed
-// at the end.
+// it likes, and checks that the frames of each come out whole and in order, and that nothing is
+// owed at the end.
 func TestPushersShareOneSocket(t *testing.T) {
 	t.Parallel()
 	const pushers, rounds = 4, 60

@@ -26,8 +26,9 @@ type yielder struct {
 }
 
 const (
-	// yieldAfter is how long a reader goes on without waiting before it yields, which takes some 5 µs.
-	// With four such readers on one core a request and its reply wait eight times as long.
+	// yieldAfter is how long a reader goes on without waiting before it yields, which takes
+	// some 5 µs. With four such readers on one core a request and its reply wait eight times as
+	// long.
 	yieldAfter = 150 * time.Microsecond
 	// readsPerLook is how many reads are made between two looks at the clock.
 	readsPerLook = 4

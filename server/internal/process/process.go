@@ -43,9 +43,9 @@ func (o *overriddenName) get() string {
 
 // Actions are what a signal, or a control of the Windows service manager, can make a broker do.
 type Actions interface {
-	// Shutdown stops the broker in order. It is idempotent, and returns to every caller only when
-	// the stop is complete, pid and ports files and the last log line included: the process exits
-	// right after.
+	// Shutdown stops the broker in order. It is idempotent, and returns to every caller only
+	// when the stop is complete, pid and ports files and the last log line included: the
+	// process exits right after.
 	Shutdown()
 	// Reload reads the configuration again and logs the outcome.
 	Reload()
@@ -62,6 +62,7 @@ type Broker interface {
 	Actions
 	// Run returns when the broker has stopped, with an error if it could not start.
 	Run() error
-	// ReadyForConnections reports whether all listeners are open, waiting for that at most wait.
+	// ReadyForConnections reports whether all listeners are open, waiting for that at most
+	// wait.
 	ReadyForConnections(wait time.Duration) bool
 }

@@ -78,8 +78,8 @@ func newSignalLoop(actions Actions, effects map[os.Signal]signalEffect, exit fun
 func (l *SignalLoop) run() {
 	// Ended by end, waited for through done.
 	go l.listen()
-	// Ended by the listener, which closes work. Stop does not wait for it: a reload in it may be
-	// what calls Stop, by a shutdown.
+	// Ended by the listener, which closes work. Stop does not wait for it: a reload in it may
+	// be what calls Stop, by a shutdown.
 	go func() {
 		for effect := range l.work {
 			l.queued[effect].Store(false)

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// cipherNames are the names that cipher_suites takes, as of gnatsd 1.x, in the
-// order of --help_tls. Those that crypto/tls lists as insecure are known so
-// that their refusal can say why.
+// cipherNames are the names that cipher_suites takes, as of gnatsd 1.x, in the order of --help_tls.
+// Those that crypto/tls lists as insecure are known so that their refusal can say why.
 var cipherNames = []struct {
 	name string
 	id   uint16
@@ -48,8 +47,8 @@ var curveNames = []struct {
 	{"CurveP521", tls.CurveP521},
 }
 
-// defaultCiphers are those of 1.4: forward secrecy and authenticated encryption
-// only. They apply to TLS 1.2; the suites of 1.3 are not configurable.
+// defaultCiphers are those of 1.4: forward secrecy and authenticated encryption only. They apply to
+// TLS 1.2; the suites of 1.3 are not configurable.
 func defaultCiphers() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
