@@ -25,10 +25,10 @@ build: ## the gnatsd binary, stamped with the git commit
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o gnatsd .
 
 # atexit_sleep_ms: with the race detector, every process that a test starts would sleep for a second when it ends.
-test: ## all tests with the race detector; then without it those that need real speed, and the mesh simulation with all seeds
+test: ## all tests with the race detector; then without it those that need real speed, and the long ones in full
 	$(NORACE)
 	GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) ./...
-	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation)' ./...
+	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation|Transcripts)' ./...
 
 check: fmt vet staticcheck cross test ## everything that must hold before a commit
 
