@@ -46,10 +46,10 @@ func TestHowAWatchEnds(t *testing.T) {
 		{"when something readyAt", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 20 * micro }, 20, backoff{hits: 1}},
 		{"at once if something has stirred already", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 1 }, 1, backoff{hits: 1}},
 		{"when it has been long enough", func(*BusyPoll, *fakeSource) {}, 100, backoff{misses: 1, skip: 1}},
-		{"in vain if what stirred had to wait for somebody else's turn", func(_ *BusyPoll, f *fakeSource) {
+		{"a miss if the event had to wait until another thread had run", func(_ *BusyPoll, f *fakeSource) {
 			f.away, f.readyAt = 3*time.Millisecond, 20*micro
 		}, yieldEvery, backoff{misses: 1, skip: 1}},
-		{"in time after somebody else's short turn", func(_ *BusyPoll, f *fakeSource) { f.away, f.readyAt = 15*micro, 20*micro },
+		{"in time after another thread has run shortly", func(_ *BusyPoll, f *fakeSource) { f.away, f.readyAt = 15*micro, 20*micro },
 			yieldEvery, backoff{hits: 1}},
 		{"when a writer is at work", func(p *BusyPoll, f *fakeSource) {
 			f.during = func(*fakeSource) {
@@ -95,10 +95,10 @@ func TestNobodyWatchesForAStream(t *testing.T) {
 	f := new(fakeSource)
 	p, h := &BusyPoll{source: f}, backoff{}
 	if p.poll(maxPolledRead+1, &h); f.looks > 0 {
-		t.Error("somebody watches after much was read")
+		t.Error("a reader polls after much was read")
 	}
 	if p.poll(maxPolledRead, &h); f.looks == 0 {
-		t.Error("nobody watches after little was read")
+		t.Error("no reader polls after little was read")
 	}
 }
 
@@ -145,7 +145,7 @@ func TestReadersWatchOnlyWhereThatPays(t *testing.T) {
 			if got := run(c.watched, c.slept); got != want {
 				t.Errorf("got %d watches on %d occasions, want %d", got, 100*exploreEvery, want)
 			}
-			for range 5 { // it learns anew
+			for range 5 { // it learns again
 				run(20*micro, 36*micro)
 			}
 			if got := run(20*micro, 36*micro); got != 100*(exploreEvery-1) {
@@ -169,7 +169,7 @@ func TestOnePauseOfManyCountsForLittle(t *testing.T) {
 	p.pausing(int64(f.now()))
 	f.clock += 1000 * micro
 	p.End()
-	p.Begin() // nor after this, because somebody was at work
+	p.Begin() // nor after this, because a reader was at work
 	p.End()
 	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.polled.mean() != 0 {
 		t.Errorf("got means of %v after sleeps and %v after watches", got, p.polled.mean())
