@@ -172,7 +172,6 @@ func newReaderScratch(s *Server) *readerScratch {
 // work acts on the operations that have been read. When it returns, everything that they cause is
 // in the write queues.
 func (c *conn) work() closeReason {
-	c.srv.io.BusyPoll.Begin()
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.batch.begin(c)
 	w.limits = c.frameLimits()
@@ -218,7 +217,6 @@ func (c *conn) endWork(w *readerScratch) {
 	c.srv.scratch.Put(w)
 	c.flushCursor()
 	c.srv.limitPending()
-	c.srv.io.BusyPoll.End()
 }
 
 // frameLimits returns what the framing of the connection depends on at present.
@@ -388,7 +386,7 @@ func (c *conn) teardown() {
 	if wait == 0 {
 		c.nc.Close() // else TLS would wait to send close_notify to a peer that does not read
 	}
-	c.link.Conn().Close()
+	c.link.Close()
 	c.in.Clear()
 	c.debugf("%s connection closed", c.ops.label())
 	c.srv.slots.give(c.slot)

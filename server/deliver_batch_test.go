@@ -35,6 +35,8 @@ type fakeConn struct {
 
 func (f fakeConn) Conn() net.Conn { return f.nc }
 
+func (f fakeConn) Close() error { return f.nc.Close() }
+
 // deliverTo gives a client bytes as if it had read them in one go, and lets it work.
 func deliverTo(t *testing.T, c *client, text string) {
 	t.Helper()

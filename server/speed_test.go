@@ -18,6 +18,8 @@ func (l sinkLink) Recv(*netio.ReadBuffer, int) (int, error) { return 0, net.ErrC
 
 func (l sinkLink) Conn() net.Conn { return l.nc }
 
+func (l sinkLink) Close() error { return l.nc.Close() }
+
 func (l sinkLink) TrySend(segs []netio.Segment) (n int, err error) {
 	for _, s := range segs {
 		n += len(s.Bytes)

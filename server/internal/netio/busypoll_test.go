@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"net"
 	"testing"
 	"time"
 )
@@ -10,7 +11,6 @@ type fakeSource struct {
 	clock   time.Duration
 	readyAt time.Duration     // when there is something to read; 0 = never
 	during  func(*fakeSource) // called with every look, unless nil
-	away    time.Duration     // for how long others take the processor at the next yield
 	looks   int
 	yields  int
 }
@@ -24,196 +24,158 @@ func (f *fakeSource) ready() bool {
 	return f.readyAt > 0 && f.clock >= f.readyAt
 }
 
-func (f *fakeSource) yield() {
-	f.yields++
-	f.clock += f.away
-	f.away = 0
-}
+func (f *fakeSource) yield() { f.yields++ }
 
 func (f *fakeSource) now() time.Duration { return f.clock + 1 }
 
 const micro = time.Microsecond
 
-func TestHowAWatchEnds(t *testing.T) {
+func TestWhenAReaderPollsAndForHowLong(t *testing.T) {
 	t.Parallel()
-	const few = yieldEvery
+	at := func(looks int, do func()) func(*fakeSource) {
+		return func(f *fakeSource) {
+			if f.looks == looks {
+				do()
+			}
+		}
+	}
 	for _, c := range []struct {
-		name    string
-		set     func(*BusyPoll, *fakeSource)
-		looks   int // and as many more as come between two looks at the clock
-		backoff backoff
+		name  string
+		set   func(*BusyPoll, *fakeSource)
+		read  int // bytes, before
+		looks int
 	}{
-		{"when something readyAt", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 20 * micro }, 20, backoff{hits: 1}},
-		{"at once if something has stirred already", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 1 }, 1, backoff{hits: 1}},
-		{"when it has been long enough", func(*BusyPoll, *fakeSource) {}, 100, backoff{misses: 1, skip: 1}},
-		{"a miss if the event had to wait until another thread had run", func(_ *BusyPoll, f *fakeSource) {
-			f.away, f.readyAt = 3*time.Millisecond, 20*micro
-		}, yieldEvery, backoff{misses: 1, skip: 1}},
-		{"in time after another thread has run shortly", func(_ *BusyPoll, f *fakeSource) { f.away, f.readyAt = 15*micro, 20*micro },
-			yieldEvery, backoff{hits: 1}},
-		{"when a writer is at work", func(p *BusyPoll, f *fakeSource) {
-			f.during = func(*fakeSource) {
-				if f.looks == 10 {
-					p.writing(true)
-				}
-			}
-		}, 10, backoff{}},
-		{"before it begins, while a writer is at work", func(p *BusyPoll, _ *fakeSource) {
-			p.writing(true)
-			p.writing(true)
-			p.writing(false)
-		}, 0, backoff{}},
-		{"when another reader is at work", func(p *BusyPoll, f *fakeSource) {
-			f.during = func(f *fakeSource) { p.working.Store(int32(f.clock / (10 * micro))) }
-		}, 10, backoff{}},
-		{"before it begins, while another reader is at work", func(p *BusyPoll, _ *fakeSource) { p.working.Store(1) }, 0, backoff{}},
-		{"before it begins, while another reader watches", func(p *BusyPoll, _ *fakeSource) { p.polling.Store(true) }, 0, backoff{}},
-		{"before it begins, when it is off", func(p *BusyPoll, _ *fakeSource) { p.off.Store(true) }, 0, backoff{}},
-		{"before it begins, where it is impossible", func(p *BusyPoll, _ *fakeSource) { p.source = nil }, 0, backoff{}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			f := new(fakeSource)
-			p, h := &BusyPoll{source: f}, backoff{}
-			c.set(p, f)
-			p.poll(10, &h)
-			if f.looks < c.looks || f.looks > c.looks+few || c.looks == 0 && f.looks > 0 {
-				t.Errorf("got %d looks, want %d", f.looks, c.looks)
-			}
-			if f.yields < f.looks/few-1 {
-				t.Errorf("others got the processor %d times during %d looks", f.yields, f.looks)
-			}
-			if h != c.backoff {
-				t.Errorf("got backoff %+v, want %+v", h, c.backoff)
-			}
-		})
-	}
-}
-
-func TestNobodyWatchesForAStream(t *testing.T) {
-	t.Parallel()
-	f := new(fakeSource)
-	p, h := &BusyPoll{source: f}, backoff{}
-	if p.poll(maxPolledRead+1, &h); f.looks > 0 {
-		t.Error("a reader polls after much was read")
-	}
-	if p.poll(maxPolledRead, &h); f.looks == 0 {
-		t.Error("no reader polls after little was read")
-	}
-}
-
-func TestReadersWatchOnlyWhereThatPays(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name           string
-		watched, slept time.Duration // how long it takes until work goes on
-		pays           bool
-	}{
-		{"a watch saves nearly half", 20 * micro, 36 * micro, true},
-		{"a watch takes less than twice what it saves", 20 * micro, 31 * micro, true},
-		{"a watch takes more than twice what it saves", 20 * micro, 29 * micro, false},
-		{"a watch saves nothing", 20 * micro, 20 * micro, false},
-		{"a watch is in the way", 90 * micro, 36 * micro, false},
-		{"the rhythm is slow", 110 * micro, 300 * micro, true},
-		{"there is no rhythm", time.Second, time.Second, false},
+		{"until something is ready", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 20 * micro }, 10, 20},
+		{"not at all if something is ready", func(_ *BusyPoll, f *fakeSource) { f.readyAt = 1 }, 10, 1},
+		{"for 100 µs", func(*BusyPoll, *fakeSource) {}, 10, 100},
+		{"until another reader works", func(p *BusyPoll, f *fakeSource) { f.during = at(10, p.begin) }, 10, 10},
+		{"not while another reader works", func(p *BusyPoll, _ *fakeSource) { p.begin() }, 10, 0},
+		{"not while one of two works", func(p *BusyPoll, _ *fakeSource) { p.begin(); p.begin(); p.end() }, 10, 0},
+		{"after all others have worked", func(p *BusyPoll, _ *fakeSource) { p.begin(); p.begin(); p.end(); p.end() }, 10, 100},
+		{"alone", func(p *BusyPoll, f *fakeSource) { f.during = at(10, func() { p.poll(10) }) }, 10, 100},
+		{"after a short read", func(*BusyPoll, *fakeSource) {}, maxPolledRead, 100},
+		{"not after a long read", func(*BusyPoll, *fakeSource) {}, maxPolledRead + 1, 0},
+		{"not if that is off", func(p *BusyPoll, _ *fakeSource) { p.Allow(false) }, 10, 0},
+		{"if that is on again", func(p *BusyPoll, _ *fakeSource) { p.Allow(false); p.Allow(true) }, 10, 100},
+		{"not where it is impossible", func(p *BusyPoll, _ *fakeSource) { p.source = nil }, 10, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := new(fakeSource)
 			p := &BusyPoll{source: f}
-			// run has batches follow each other, and counts the watches.
-			run := func(watched, slept time.Duration) (watches int) {
-				for range 100 * exploreEvery {
-					looks, end := f.looks, f.clock
-					f.readyAt = f.clock + watched
-					if p.poll(10, new(backoff)); f.looks > looks {
-						watches++
-						f.clock = end + watched
-					} else {
-						f.clock = end + slept
-					}
-					p.Begin()
-					p.End()
-				}
-				return watches
+			c.set(p, f)
+			p.poll(c.read)
+			if f.looks != c.looks {
+				t.Errorf("got %d looks, want %d", f.looks, c.looks)
 			}
-			run(c.watched, c.slept)
-			want := 100
-			if c.pays {
-				want *= exploreEvery - 1
-			}
-			if got := run(c.watched, c.slept); got != want {
-				t.Errorf("got %d watches on %d occasions, want %d", got, 100*exploreEvery, want)
-			}
-			for range 5 { // it learns again
-				run(20*micro, 36*micro)
-			}
-			if got := run(20*micro, 36*micro); got != 100*(exploreEvery-1) {
-				t.Errorf("got %d watches on %d occasions after that has become worth while", got, 100*exploreEvery)
+			if f.yields < f.looks-1 {
+				t.Errorf("others could have the processor %d times during %d looks", f.yields, f.looks)
 			}
 		})
 	}
 }
 
-func TestOnePauseOfManyCountsForLittle(t *testing.T) {
+// TestReadersPollOnlyWhereThatPays has a reader run dry again and again. Work goes on after some
+// time, which depends on whether it polled.
+func TestReadersPollOnlyWhereThatPays(t *testing.T) {
 	t.Parallel()
-	f := &fakeSource{clock: micro}
-	p := &BusyPoll{source: f}
-	for range 1000 {
-		p.idle.Store(int64(f.now()))
-		f.clock += 30 * micro
-		p.Begin()
-		p.End()
-	}
-	p.Begin() // after no pause that is measured
-	p.pausing(int64(f.now()))
-	f.clock += 1000 * micro
-	p.End()
-	p.Begin() // nor after this, because a reader was at work
-	p.End()
-	if got := p.slept.mean(); got < 29*micro || got > 31*micro || p.polled.mean() != 0 {
-		t.Errorf("got means of %v after sleeps and %v after watches", got, p.polled.mean())
-	}
-	p.idle.Store(int64(f.now()))
-	f.clock += time.Hour
-	p.Begin()
-	if got := p.slept.mean(); got > 38*micro {
-		t.Errorf("got a mean of %v after one long pause", got)
+	for _, c := range []struct {
+		name          string
+		polled, slept time.Duration // until work goes on
+		pays          bool
+	}{
+		{"polling saves nearly half", 20 * micro, 36 * micro, true},
+		{"polling takes less than twice what it saves", 20 * micro, 31 * micro, true},
+		{"polling takes more than twice what it saves", 20 * micro, 29 * micro, false},
+		{"polling saves nothing", 20 * micro, 20 * micro, false},
+		{"polling is in the way", 90 * micro, 36 * micro, false},
+		{"replies are slow", 110 * micro, 300 * micro, true},
+		{"nothing comes", time.Second, time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := new(fakeSource)
+			p := &BusyPoll{source: f}
+			run := func(times int, polled, slept time.Duration) (polls int) {
+				for range times {
+					looks, start := f.looks, f.clock
+					f.readyAt = start + polled
+					if p.poll(10); f.looks > looks {
+						polls++
+						f.clock = start + polled
+					} else {
+						f.clock = start + slept
+					}
+					p.begin()
+					p.end()
+				}
+				return polls
+			}
+			const learn, times = 10_000, 10_000
+			run(learn, c.polled, c.slept)
+			got := run(times, c.polled, c.slept)
+			if c.pays && got < times*9/10 || !c.pays && got > times/20 || got == 0 || got == times {
+				t.Errorf("a reader polled %d times of %d; sometimes it must, and sometimes not, to know", got, times)
+			}
+			run(5*learn, 20*micro, 36*micro)
+			if got := run(times, 20*micro, 36*micro); got < times*9/10 {
+				t.Errorf("a reader polled %d times of %d after that had become worthwhile", got, times)
+			}
+		})
 	}
 }
 
-func TestWatchesBecomeRareWhereNothingComesSoon(t *testing.T) {
+// TestConnectionThatEndsAtWorkIsNotWaitedFor closes a link in the middle of work.
+func TestConnectionThatEndsAtWorkIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	f := new(fakeSource)
-	p, h := &BusyPoll{source: f}, backoff{}
-	// occasions until the next watch, that one included.
-	occasions := func() int {
-		looks := f.looks
-		p.attempts = 0 // none is a exploreEvery
-		for n := 1; ; n++ {
-			p.attempts %= exploreEvery - 1
-			p.poll(10, &h)
-			if f.looks > looks {
-				return n
+	for _, network := range []string{"tcp", "pipe"} {
+		near, far := net.Pipe()
+		if network == "tcp" {
+			near, far = tcpPair(t)
+		}
+		f := new(fakeSource)
+		shared := new(Shared)
+		p := &shared.BusyPoll
+		p.source = f
+		l := NewLink(near, shared)
+		go far.Write([]byte("x")) // ends when l has read it
+		var in ReadBuffer
+		_, err := l.Recv(&in, ReadSize)
+		okay(t, err)
+		polls := func() bool {
+			looks := f.looks
+			for range 1000 {
+				p.poll(10)
 			}
+			return f.looks > looks
 		}
-	}
-	for i, want := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256} {
-		if got := occasions(); got != want {
-			t.Errorf("watch %d in misses: got after %d occasions, want %d", i+1, got, want)
+		if polls() {
+			t.Errorf("%s: another reader polls while this one works", network)
 		}
-	}
-	f.readyAt = 1 // long ago
-	for _, want := range []int{256, 128, 64, 32, 16, 8, 4, 2, 1, 1} {
-		for i := range hitsPerMiss {
-			if got := occasions(); got != want {
-				t.Errorf("watch %d in time: got after %d occasions, want %d", i+1, got, want)
-			}
+		l.Close()
+		if !polls() {
+			t.Errorf("%s: no reader polls after the connection has ended", network)
 		}
+		in.Clear()
+		far.Close()
 	}
 }
 
-func TestWatchingNeedsProcessorsToSpare(t *testing.T) {
+// tcpPair returns both ends of a connection.
+func tcpPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	defer l.Close()
+	far, err = net.Dial("tcp", l.Addr().String())
+	okay(t, err)
+	near, err = l.Accept()
+	okay(t, err)
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near, far
+}
+
+func TestPollingNeedsProcessorsToSpare(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		ours, all int

@@ -22,25 +22,54 @@ type Link interface {
 	TrySend(segs []Segment) (int, error)
 	// Send writes everything, waiting until deadline at most.
 	Send(segs []Segment, deadline time.Time) (int, error)
-	// Conn is the connection underneath: deadlines, addresses, closing.
+	// Conn is the connection underneath: deadlines, addresses.
 	Conn() net.Conn
+	// Close closes it. The reader calls that, and has then done its work.
+	Close() error
+}
+
+// work is whether a reader has read something that it still works on. It belongs to the reader.
+type work struct {
+	shared *Shared
+	begun  bool
+}
+
+func (w *work) begin() {
+	if !w.begun {
+		w.begun = true
+		w.shared.BusyPoll.begin()
+	}
+}
+
+func (w *work) end() {
+	if w.begun {
+		w.begun = false
+		w.shared.BusyPoll.end()
+	}
 }
 
 // plainLink is a link over any net.Conn.
 type plainLink struct {
 	nc   net.Conn
+	work work
 	size int // of the next buffer; 0 = minPlainRead
 }
 
 // newPlainLink returns the link that fits any connection.
 func newPlainLink(nc net.Conn, shared *Shared) Link {
+	l := plainLink{nc: nc, work: work{shared: shared}}
 	if _, secure := nc.(*tls.Conn); secure {
-		return &tlsLink{plainLink: plainLink{nc: nc}, shared: shared}
+		return &tlsLink{plainLink: l}
 	}
-	return &plainLink{nc: nc}
+	return &l
 }
 
 func (l *plainLink) Conn() net.Conn { return l.nc }
+
+func (l *plainLink) Close() error {
+	l.work.end()
+	return l.nc.Close()
+}
 
 // minPlainRead is the smallest buffer of a link that has to hold one while it waits.
 const minPlainRead = 4 << 10
@@ -49,6 +78,7 @@ const minPlainRead = 4 << 10
 // next one twice as large, one that uses little of it half.
 func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	b.Shrink()
+	l.work.end()
 	l.size = min(limit, max(minPlainRead, l.size))
 	space := b.Space(l.size)
 	n, err := l.nc.Read(space)
@@ -60,6 +90,7 @@ func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 		l.size /= 2
 	}
 	if n > 0 {
+		l.work.begin()
 		return n, nil
 	}
 	return 0, err
@@ -86,14 +117,13 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 // tlsLink is a plainLink over TLS, where every write is a record of its own.
 type tlsLink struct {
 	plainLink
-	shared *Shared
 	streak streak // of reads that may have waited
 }
 
 // Recv is that of a plainLink, and yields now and then.
 func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	if l.streak.due() {
-		l.shared.yielders.yield()
+		l.work.shared.yielders.yield()
 	}
 	return l.plainLink.Recv(b, limit)
 }

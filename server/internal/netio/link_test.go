@@ -20,7 +20,7 @@ func (f *feedConn) Read(b []byte) (int, error) {
 func TestPlainLinkSizesItsBufferByNeed(t *testing.T) {
 	t.Parallel()
 	feed := new(feedConn)
-	l := &plainLink{nc: feed}
+	l := newPlainLink(feed, new(Shared))
 	var in ReadBuffer
 	read := func(n int) {
 		t.Helper()

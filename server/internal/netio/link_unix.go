@@ -13,9 +13,8 @@ import (
 // directLink is a link over a TCP socket of a Unix system.
 type directLink struct {
 	// Set once.
-	tcp    *net.TCPConn
-	raw    syscall.RawConn
-	shared *Shared
+	tcp *net.TCPConn
+	raw syscall.RawConn
 
 	// Owned by the reader, for readReady.
 	in      *ReadBuffer
@@ -23,7 +22,7 @@ type directLink struct {
 	n       int
 	readErr error
 	ready   func(fd uintptr) bool // readReady
-	backoff backoff
+	work    work
 	streak  streak
 }
 
@@ -37,7 +36,7 @@ func NewLink(nc net.Conn, shared *Shared) Link {
 	if err != nil {
 		return newPlainLink(nc, shared)
 	}
-	l := &directLink{tcp: tcp, raw: raw, shared: shared}
+	l := &directLink{tcp: tcp, raw: raw, work: work{shared: shared}}
 	l.ready = l.readReady
 	return l
 }
@@ -46,7 +45,7 @@ func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	if l.streak.due() {
-		l.shared.yielders.yield()
+		l.work.shared.yielders.yield()
 	}
 	l.in, l.limit = b, limit
 	if err := l.raw.Read(l.ready); err != nil {
@@ -63,6 +62,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 		n, err := syscall.Read(int(fd), space)
 		switch {
 		case n > 0:
+			l.work.begin()
 			l.in.Filled(n)
 			l.n, l.readErr = n, nil
 			return true
@@ -70,8 +70,9 @@ func (l *directLink) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			l.in.Shrink()
+			l.work.end()
 			l.streak = streak{}
-			l.shared.BusyPoll.poll(l.n, &l.backoff)
+			l.work.shared.BusyPoll.poll(l.n)
 			return false
 		case err == nil:
 			err = io.EOF
@@ -79,6 +80,11 @@ func (l *directLink) readReady(fd uintptr) bool {
 		l.n, l.readErr = 0, err
 		return true
 	}
+}
+
+func (l *directLink) Close() error {
+	l.work.end()
+	return l.tcp.Close()
 }
 
 func (l *directLink) TrySend(segs []Segment) (int, error) { return l.write(segs, false) }

@@ -204,7 +204,7 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	if err == nil && q.write(pushRounds) {
 		return false
 	}
-	q.shared.BusyPoll.writing(true)
+	q.shared.BusyPoll.begin()
 	go q.drain() // ends with the backlog or the socket; Finish waits for it
 	return lagging
 }
@@ -277,7 +277,7 @@ func (q *WriteQueue) write(rounds int) (done bool) {
 // drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is
 // none.
 func (q *WriteQueue) drain() {
-	defer q.shared.BusyPoll.writing(false)
+	defer q.shared.BusyPoll.end()
 	for {
 		segs, bytes, ok := q.next()
 		if !ok {
