@@ -208,7 +208,6 @@ func (c *client) pub(o *op, b *batch) closeReason {
 			b.flushLine(&p)
 		}
 	}
-	c.cursor.Repeat(o.count)
 	return keepOpen
 }
 

@@ -215,7 +215,6 @@ func (c *conn) endWork(w *readerScratch) {
 	w.batch.end()
 	w.op = op{}
 	c.srv.scratch.Put(w)
-	c.flushCursor()
 	c.srv.limitPending()
 }
 
@@ -368,7 +367,6 @@ func (c *conn) teardown() {
 	row := &closeRows[r]
 	c.stopPing()
 	subs := c.dropSubs()
-	c.flushCursor()
 	c.logClose(row)
 	c.ops.unregister(r, subs)
 	wait := finishWait

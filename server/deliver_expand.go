@@ -33,9 +33,9 @@ type expansion struct {
 	sid      string
 	headless bool
 
-	msgs, bytes int64
-	reached     int                 // targets that got messages
-	lag         []*netio.WriteQueue // those of them that lag behind
+	msgs    int64
+	reached int                 // targets that got messages
+	lag     []*netio.WriteQueue // those of them that lag behind
 }
 
 const (
@@ -52,7 +52,7 @@ const (
 // start prepares for a flush of b.
 func (x *expansion) start(b *batch, now int64) {
 	x.b, x.now = b, now
-	x.msgs, x.bytes, x.reached = 0, 0, 0
+	x.msgs, x.reached = 0, 0
 	if cap(x.buf) == 0 {
 		x.buf = make([]byte, 0, expansionSize)
 	}
@@ -384,7 +384,7 @@ func (x *expansion) push() {
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages
-		x.bytes += d.Payload
+		x.b.srv.counters.out(d.Messages, d.Payload) // before a client can know of them
 	}
 	x.lagging = x.t.c.out.Push(&d)
 }

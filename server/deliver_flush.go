@@ -9,8 +9,9 @@ import (
 // flush hands over what is collected: to all others first and to the reader's own connection last,
 // so that a PONG comes after everything that was published before its PING was handed on.
 func (b *batch) flush() {
-	if b.inMsgs > 0 { // before anyone can know that a message has arrived
+	if b.inMsgs > 0 { // before a client can know that a message has arrived
 		b.from.countIn(b.inMsgs, b.inBytes, time.Now().UnixNano())
+		b.from.flushCursor()
 		b.inMsgs, b.inBytes = 0, 0
 	}
 	b.srv.cluster.pushInterest()
@@ -45,7 +46,6 @@ func (b *batch) handOverAll() {
 	if own >= 0 {
 		x.handOver(&b.targets[own])
 	}
-	b.srv.counters.out(x.msgs, x.bytes)
 	b.reset()
 	b.begun, b.steps = time.Time{}, 0
 	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {

@@ -28,8 +28,6 @@ type flushJob struct {
 	closed  bool       // nothing is left to take
 	helping int        // helpers at work
 	left    sync.Cond
-	msgs    int64
-	bytes   int64
 	reach   int
 	lag     []*netio.WriteQueue
 }
@@ -151,8 +149,6 @@ func (j *flushJob) join() bool {
 func (j *flushJob) add(x *expansion) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.msgs += x.msgs
-	j.bytes += x.bytes
 	j.reach += x.reached
 	j.lag = append(j.lag, x.lag...)
 	j.helping--
@@ -167,8 +163,6 @@ func (j *flushJob) finish(x *expansion) {
 	for j.helping > 0 {
 		j.left.Wait()
 	}
-	x.msgs += j.msgs
-	x.bytes += j.bytes
 	x.reached += j.reach
 	x.lag = append(x.lag, j.lag...)
 }

@@ -41,10 +41,8 @@ func (n *counters) in(msgs, bytes int64) {
 }
 
 func (n *counters) out(msgs, bytes int64) {
-	if msgs > 0 {
-		n.outMsgs.Add(msgs)
-		n.outBytes.Add(bytes)
-	}
+	n.outMsgs.Add(msgs)
+	n.outBytes.Add(bytes)
 }
 
 func (n *counters) slow(of role, r closeReason) {

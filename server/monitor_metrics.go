@@ -148,8 +148,8 @@ func (z *scrape) subszMetrics() []monitor.Metric {
 		monitor.Gauge("subsz_num_cache", "Number of cached match results.", z.table.NumCache),
 		monitor.Gauge("subsz_num_inserts", "Number of subscriptions added since the start.", z.table.NumInserts),
 		monitor.Gauge("subsz_num_removes", "Number of subscriptions removed since the start.", z.table.NumRemoves),
-		monitor.Gauge("subsz_num_matches", "Number of subjects matched since the start.", z.table.NumMatches),
-		monitor.Gauge("subsz_cache_hit_rate", "Ratio of matches answered by the cache, 0 to 1.", z.table.CacheHitRate),
+		monitor.Gauge("subsz_num_matches", "Number of subjects looked up in the routing table since the start. A publisher that repeats a subject looks it up once.", z.table.NumMatches),
+		monitor.Gauge("subsz_cache_hit_rate", "Ratio of lookups answered by the cache, 0 to 1.", z.table.CacheHitRate),
 		monitor.Gauge("subsz_max_fanout", "Maximum number of receivers of a cached match result.", z.table.MaxFanout),
 		monitor.Gauge("subsz_avg_fanout", "Average number of receivers of a cached match result.", z.table.AvgFanout),
 	}

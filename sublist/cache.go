@@ -8,13 +8,17 @@ import (
 const (
 	cacheSets = 4096
 	ways      = 4 // entries per set
+
+	// admitAtOnce is how many subjects are admitted when they are first seen, so that the
+	// statistics of a server with few subjects have all of them. Later ones must be seen twice.
+	admitAtOnce = 1024
 )
 
-// cache holds results of subjects seen at least twice. It is a set-associative cache of fixed size,
+// cache holds results of subjects. It is a set-associative cache of fixed size,
 // read without locks: the hash of a subject selects a set, which has a few entries. Millions of
-// distinct subjects do not evict those in use: a subject is admitted only if it is seen again while
-// the set still has the hash of its last miss, and an entry that was hit gets a second chance
-// (CLOCK).
+// distinct subjects do not evict those in use: after the first ones, a subject is admitted only if
+// it is seen again while the set still has the hash of its last miss, and an entry that was hit
+// gets a second chance (CLOCK).
 type cache[T comparable] [cacheSets]set[T]
 
 // set is one cache line of memory on 64-bit systems. Its fields may be inconsistent: an entry has

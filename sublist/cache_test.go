@@ -85,8 +85,8 @@ func TestNoSubscriberIsCachedToo(t *testing.T) {
 	t.Parallel()
 	l := New[int]()
 	subjects := []string{"unheard"}
-	if got := []int64{hits(l, subjects), hits(l, subjects), hits(l, subjects)}; got[0] != 0 || got[1] != 0 || got[2] != 1 {
-		t.Errorf("hits = %v, want the third time", got)
+	if got := []int64{hits(l, subjects), hits(l, subjects), hits(l, subjects)}; got[0] != 0 || got[1] != 1 || got[2] != 1 {
+		t.Errorf("hits = %v, want the second time", got)
 	}
 }
 
@@ -120,8 +120,8 @@ func TestMillionSubjectsDoNotThrash(t *testing.T) {
 	if want := int64(n / 10 * 99 / 100); hotHits < want {
 		t.Errorf("hot subjects hit %d times, want at least %d", hotHits, want)
 	}
-	if got := l.Stats().CacheEntries; got > 1000 {
-		t.Errorf("%d entries, want few: subjects seen once are not admitted", got)
+	if got := l.Stats().CacheEntries; got > admitAtOnce+1000 {
+		t.Errorf("%d entries, want few: subjects seen once are not admitted after the first ones", got)
 	}
 	for range 3 { // all admitted, if there were room
 		for i := range n / 10 {
@@ -301,11 +301,11 @@ func TestStats(t *testing.T) {
 	}
 	c.Flush(l)
 	c.Flush(l)
-	want := Stats{Subscriptions: 3, CacheEntries: 1, Inserts: 4, Removes: 1, Matches: 11, CacheHits: 8, MaxFanout: 2, AvgFanout: 18.0 / 11}
+	want := Stats{Subscriptions: 3, CacheEntries: 2, Inserts: 4, Removes: 1, Matches: 6, CacheHits: 4, MaxFanout: 2, AvgFanout: 10.0 / 6}
 	if got := l.Stats(); got != want {
 		t.Errorf("Stats = %+v, want %+v", got, want)
 	}
-	if got := want.HitRate(); got != 8.0/11 {
+	if got := want.HitRate(); got != 4.0/6 {
 		t.Errorf("HitRate = %v", got)
 	}
 	if got := (Stats{}).HitRate(); got != 0 {

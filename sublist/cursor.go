@@ -12,15 +12,14 @@ type Cursor[T comparable] struct {
 	list    *List[T]
 	subject []byte
 	last    match[T] // its result is nil if there is none
-	repeats int64    // matches answered by last that are not in tally yet
 	tally   tally
 }
 
 // Match returns the result of l.Match. If subject is that of the previous call, and no change can
-// have touched it, that takes one comparison and a few atomic loads.
+// have touched it, that takes one comparison and a few atomic loads. It is not counted then: the
+// list was not asked.
 func (c *Cursor[T]) Match(l *List[T], subject []byte) *Result[T] {
 	if c.list == l && c.last.result != nil && bytes.Equal(c.subject, subject) && l.gens.stamp(c.last.touch) == c.last.stamp {
-		c.repeats++
 		return c.last.result
 	}
 	return c.move(l, subject)
@@ -34,9 +33,8 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 		}
 		c.list = l
 	}
-	c.tallyRepeats()
 	found, hit := l.find(subject)
-	c.tally.add(1, found.result.fanout(), hit)
+	c.tally.add(found.result.fanout(), hit)
 	c.last = found
 	if len(subject) > maxCursorSubject {
 		c.last.result = nil
@@ -46,18 +44,10 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	return found.result
 }
 
-// Repeat counts the last call of Match as n matches.
-func (c *Cursor[T]) Repeat(n int) {
-	if c.last.result != nil {
-		c.repeats += int64(n - 1)
-	}
-}
-
 // Flush adds the matches since the last Flush to the statistics of l, the list that the cursor is
 // used with. Call it from time to time, such as once per batch of messages: until then Stats does
 // not include them.
 func (c *Cursor[T]) Flush(l *List[T]) {
-	c.tallyRepeats()
 	if c.tally.matches > 0 {
 		l.counts.add(&c.tally)
 		c.tally = tally{}
@@ -66,11 +56,3 @@ func (c *Cursor[T]) Flush(l *List[T]) {
 
 // Reset drops the cached result and what was not flushed.
 func (c *Cursor[T]) Reset() { *c = Cursor[T]{} }
-
-// tallyRepeats adds repeats to the tally.
-func (c *Cursor[T]) tallyRepeats() {
-	if c.repeats > 0 {
-		c.tally.add(c.repeats, c.last.result.fanout(), true)
-		c.repeats = 0
-	}
-}

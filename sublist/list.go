@@ -30,6 +30,7 @@ type List[T comparable] struct {
 
 	merges merges[T]
 	cache  cache[T]
+	first  atomic.Uint32 // subjects admitted to the cache when they were first seen
 	sweep  atomic.Uint32 // where dropStale continues
 	counts counters
 }
@@ -207,12 +208,17 @@ func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int) {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
 		return
 	}
-	if m.result.size() > maxKept || !set.missedBefore(tag) {
+	if m.result.size() > maxKept || !set.missedBefore(tag) && !l.admitsFirst() {
 		return
 	}
 	if way := set.victim(&l.gens); way >= 0 {
 		set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
 	}
+}
+
+// admitsFirst reports whether a subject is admitted to the cache that is seen for the first time.
+func (l *List[T]) admitsFirst() bool {
+	return l.first.Load() < admitAtOnce && l.first.Add(1) <= admitAtOnce
 }
 
 // lookUp looks subject up in the index and the trie.

@@ -8,8 +8,8 @@ type Stats struct {
 	CacheEntries  int64   // subjects in the result cache, valid or not
 	Inserts       int64   // subscriptions added
 	Removes       int64   // subscriptions removed
-	Matches       int64   // calls of Match, except those of a Cursor since its last Flush
-	CacheHits     int64   // of Matches, those answered by the cache or a Cursor
+	Matches       int64   // calls of Match, except those that a Cursor answered, or has not flushed
+	CacheHits     int64   // of Matches, those answered by the cache
 	MaxFanout     int64   // most plain subscribers and queue groups of one match
 	AvgFanout     float64 // plain subscribers and queue groups per match
 }
@@ -42,13 +42,13 @@ type stripe struct {
 // tally is the matches that one goroutine has counted.
 type tally struct{ matches, hits, copies, maxFanout int64 }
 
-// add counts n matches with the same fan-out.
-func (t *tally) add(n int64, fanout int, hit bool) {
-	t.matches += n
-	t.copies += n * int64(fanout)
+// add counts a match.
+func (t *tally) add(fanout int, hit bool) {
+	t.matches++
+	t.copies += int64(fanout)
 	t.maxFanout = max(t.maxFanout, int64(fanout))
 	if hit {
-		t.hits += n
+		t.hits++
 	}
 }
 
