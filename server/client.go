@@ -196,19 +196,33 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	if c.verbose {
 		c.ok(b)
 	}
+	b.pin()
+	res := c.match(subject)
+	if res.Empty() {
+		b.steps += o.count
+		c.unheard(subject, reply, o.count, b)
+		return keepOpen
+	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	for p.n > 0 {
-		n, taken := b.publish(subject, p)
-		if len(reply) > 0 && c.opts.NoResponders {
-			for range n - taken {
-				b.noResponders(subject, reply)
-			}
+	for {
+		n, taken := b.publish(res, subject, p)
+		c.unheard(subject, reply, int(n-taken), b)
+		if p = b.lines[p.line].behind(p, n); p.n == 0 {
+			return keepOpen
 		}
-		if p = b.lines[p.line].behind(p, n); p.n > 0 {
-			b.flushLine(&p)
+		b.flushLine(&p)
+		b.pin()
+		res = c.match(subject)
+	}
+}
+
+// unheard answers n requests that have no receiver, if the client wants to know.
+func (c *client) unheard(subject, reply []byte, n int, b *batch) {
+	if len(reply) > 0 && c.opts.NoResponders {
+		for range n {
+			b.noResponders(subject, reply)
 		}
 	}
-	return keepOpen
 }
 
 // sub handles SUB. Clients depend on the order of its checks.

@@ -201,19 +201,20 @@ func (b *batch) offset(part []byte) uint32 { return uint32(cap(b.in) - cap(part)
 // addLine notes the control line of a publication. Its last words are the reply, if it has one, the
 // size of the headers, if it has them, and the size.
 func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
-	l := line{
-		subject: b.offset(subject), subjectLen: uint32(len(subject)), replyLen: uint32(len(reply)),
-		size: uint32(o.size), header: uint32(o.header), stride: uint32(o.stride()),
-	}
-	if tail := o.tail(reply); tail != nil {
+	n := len(b.lines)
+	b.lines = slices.Grow(b.lines, 1)[:n+1]
+	l := &b.lines[n]
+	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
+	l.size, l.header, l.stride = uint32(o.size), uint32(o.header), uint32(o.stride())
+	tail := o.tail(reply)
+	if l.made = tail == nil; !l.made {
 		l.tail, l.tailLen = b.offset(tail), uint32(len(tail))
 	} else {
-		l.made, l.tail = true, uint32(len(b.text))
+		l.tail = uint32(len(b.text))
 		b.text = appendTail(b.text, reply, o.header, o.size)
 		l.tailLen = uint32(len(b.text)) - l.tail
 	}
-	b.lines = append(b.lines, l)
-	return uint32(len(b.lines) - 1)
+	return uint32(n)
 }
 
 // bytesAt returns bytes of the read buffer.
@@ -275,7 +276,10 @@ func (b *batch) target(c *conn) uint32 {
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 	l := &b.lines[p.line]
 	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
-	n := max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1)))
+	n := 1
+	if p.n > 1 { // dividing takes as long as the rest
+		n = max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1)))
+	}
 	b.collected += n * each
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}

@@ -11,10 +11,9 @@ import (
 // group one member.
 
 // publish collects messages that a client published for everyone they match: of those at p as many
-// as the batch has room for, n. It returns how many of them, the first ones, had a receiver.
-func (b *batch) publish(subject []byte, p place) (n, taken uint32) {
-	b.pin()
-	res := b.from.match(subject)
+// as the batch has room for, n. It returns how many of them, the first ones, had a receiver. The
+// batch is pinned since before the match.
+func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p place) (n, taken uint32) {
 	p = b.part(p, res)
 	taken = b.toPlain(res, subject, p)
 	if queues := res.Queues(); len(queues) > 0 {

@@ -67,6 +67,11 @@ func (b *batch) arrange() {
 	}
 	b.sources = byTarget(b.sources, b.unsorted, b.targets, func(s *source) uint32 { return s.target },
 		func(t *target) *extent { return &t.sources })
+	if len(b.targets) == 1 {
+		b.targets[0].entries.to = uint32(len(b.entries))
+		b.sorted, b.entries = b.entries, b.sorted
+		return
+	}
 	b.sorted = byTarget(b.sorted, b.entries, b.targets, func(d *entry) uint32 { return d.target },
 		func(t *target) *extent { return &t.entries })
 }

@@ -83,7 +83,7 @@ func (b *batch) helpersFor() int {
 // work estimates how long a flush takes, in ns.
 func (b *batch) work() int64 {
 	n := int64(len(b.targets)) * targetWork
-	msgs := int64(len(b.entries))
+	msgs := int64(len(b.sorted))
 	for i := range b.fanouts {
 		msgs += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
 	}

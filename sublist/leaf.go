@@ -51,6 +51,9 @@ func (g *Group[T]) At(i int) T {
 // Count returns the number of plain subscribers.
 func (r *Result[T]) Count() int { return int(r.count) }
 
+// Empty reports whether there is no subscriber at all.
+func (r *Result[T]) Empty() bool { return r.count == 0 && r.queues == nil }
+
 // All calls yield for every plain subscriber until it returns false.
 func (r *Result[T]) All(yield func(T) bool) {
 	for _, s := range r.Plain {
