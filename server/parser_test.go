@@ -152,7 +152,9 @@ func frameSlowly(l *frameLimits, stream string) (events []string) {
 			events = append(events, fmt.Sprintf("%s %q", row.name, args))
 			continue
 		}
-		if row.payload && strings.Contains(args, "\r") {
+		if strings.ContainsFunc(args, func(r rune) bool {
+			return (r < ' ' || r == 0x7f) && r != '\t' && (r != '\r' || row.payload)
+		}) {
 			return append(events, fmt.Sprintf("error %d", frameArgs))
 		}
 		words := strings.FieldsFunc(args, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' })
@@ -344,5 +346,98 @@ func TestSizesBeyondAllLimits(t *testing.T) {
 				t.Errorf("%q is taken: %d bytes, %v", line, n, err)
 			}
 		}
+	}
+}
+
+// TestControlBytesAreInNoArgument puts every byte into every argument of every verb.
+func TestControlBytesAreInNoArgument(t *testing.T) {
+	t.Parallel()
+	for v := verbNone + 1; v < verbCount; v++ {
+		row := &verbRows[v]
+		if row.form != argsSplit {
+			continue
+		}
+		for count := row.min; count <= row.max; count++ {
+			for at := range count {
+				for b := range 256 {
+					separates := b == ' ' || b == '\t' || b == '\n' || b == '\r' && !row.payload
+					if isSize := row.payload && at >= count-1 || row.headers && at >= count-2; separates || isSize {
+						continue
+					}
+					args := slices.Repeat([]string{"12"}, count)
+					args[at] = "evt.x" + string([]byte{byte(b)}) + "2"
+					line := row.name + " " + strings.Join(args, " ") + "\r\n"
+					if row.payload {
+						line += "NATS/1.0\r\n\r\n\r\n"
+					}
+					want := frameOK
+					if b < ' ' || b == 0x7f {
+						want = frameArgs
+					}
+					l := &frameLimits{role: row.from &^ (row.from - 1), line: 64, payload: -1}
+					var o op
+					if _, _, _, err := l.next([]byte(line), &o); err != want {
+						t.Errorf("%q: got error %d, want %d", line, err, want)
+					} else if err == frameOK && string(o.arg[at]) != args[at] {
+						t.Errorf("%q: got argument %q, want %q", line, o.arg[at], args[at])
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestArgLen compares it with the obvious way, at every length and place in a word of the machine.
+func TestArgLen(t *testing.T) {
+	t.Parallel()
+	for size := range 20 {
+		for at := range size {
+			for b := range 256 {
+				for _, next := range []byte{'a', ' ', 0, 0x21, 0x7f, 0x80, 0xff} {
+					text := bytes.Repeat([]byte{next}, size)
+					copy(text, strings.Repeat("\xa1", at))
+					text[at] = byte(b)
+					want := 0
+					for want < size && text[want] > ' ' && text[want] != 0x7f {
+						want++
+					}
+					if got := argLen(text); got != want {
+						t.Fatalf("%q: got %d, want %d", text, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkParse parses publications, of which no two that follow each other have equal lines, and
+// subscriptions.
+func BenchmarkParse(b *testing.B) {
+	for _, tt := range []struct{ name, form string }{
+		{"PUB", "PUB orders.eu.%04d 16\r\n0123456789abcdef\r\n"},
+		{"PUB with a reply", "PUB orders.eu.%04d _INBOX.1ZbNDIzzC5zDcxCiNNyXQv.1234 16\r\n0123456789abcdef\r\n"},
+		{"SUB", "SUB orders.eu.%04d workers 12\r\n"},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			const each = 1000
+			var text strings.Builder
+			for i := range each {
+				fmt.Fprintf(&text, tt.form, i)
+			}
+			stream := []byte(text.String())
+			l := &frameLimits{role: roleClient, line: 4096, payload: 1 << 20}
+			var o op
+			b.ReportAllocs()
+			b.SetBytes(int64(len(stream) / each))
+			for i := 0; i < b.N; i += each {
+				for at := 0; at < len(stream); {
+					n, _, _, err := l.next(stream[at:], &o)
+					if n == 0 {
+						b.Fatalf("got error %d", err)
+					}
+					at += n
+				}
+			}
+		})
 	}
 }

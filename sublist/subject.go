@@ -6,7 +6,8 @@ import "strings"
 // is a subject of a subscription: in it the token "*" matches any token, and ">" as the last token
 // matches one or more. Longer tokens, such as "foo*" or ">>", are plain text, and so is a ">" that
 // is not last (such a pattern is invalid, but matching it is well defined). A published subject is
-// always plain text: its "*" and ">" have no special meaning, and its tokens may be empty.
+// always plain text: its "*" and ">" have no special meaning, and its tokens may be empty. Blanks
+// and control bytes are in no subject.
 
 const (
 	separator = '.'
@@ -14,9 +15,12 @@ const (
 	tailToken = ">" // as the last token, matches one or more
 )
 
-// ValidSubject reports whether s may be subscribed to: no token is empty and nothing follows a ">"
-// token.
+// ValidSubject reports whether s may be subscribed to: no token is empty, nothing follows a ">"
+// token, and there are no blanks or control bytes.
 func ValidSubject(s string) bool {
+	if !ValidText(s) {
+		return false
+	}
 	for {
 		token, rest, more := cut(s)
 		if token == "" || more && token == tailToken {
@@ -29,9 +33,23 @@ func ValidSubject(s string) bool {
 	}
 }
 
+// ValidText reports whether s can be an argument on the wire, such as a subject or a queue: it has
+// no blanks and no control bytes.
+func ValidText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
 // ValidLiteral reports whether s may be published in pedantic mode: no token is empty, exactly "*"
-// or exactly ">".
+// or exactly ">", and there are no blanks or control bytes.
 func ValidLiteral(s string) bool {
+	if !ValidText(s) {
+		return false
+	}
 	for {
 		token, rest, more := cut(s)
 		if token == "" || token == oneToken || token == tailToken {

@@ -33,7 +33,13 @@ func TestSubjectGrammar(t *testing.T) {
 		{"a tail inside the first token is text", "f>.bar", true, true, true},
 		{"two tails in one token are text", ">>", true, true, true},
 		{"two stars in one token are text", "foo.**", true, true, true},
-		{"any byte is allowed in a token", "\x00.é\xff", true, true, true},
+		{"any printed byte is allowed in a token", "!.~é\x80\xff", true, true, true},
+		{"NUL is not valid", "\x00.a", false, true, false},
+		{"a blank is not valid", "a b", false, true, false},
+		{"a vertical tab is not valid", "evt.x\v2", false, true, false},
+		{"a line end is not valid", "a.b\n", false, true, false},
+		{"the last control byte below the blank is not valid", "a.\x1fb", false, true, false},
+		{"DEL is not valid", "*.\x7f", false, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -202,6 +203,27 @@ func TestMessagesFromAServer(t *testing.T) {
 		r.End("-ERR 'Unknown Protocol Operation'")
 		o.Sync()
 	})
+}
+
+func TestControlBytesOverARoute(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"SUB evt.\x0b RSID:1:1", "SUB evt.x q\x0c QRSID:1:1", "SUB evt.x  RSID:1:\x00", "UNSUB RSID:1:\x7f", "UNSUB RSID:1:1 \x1f1",
+		"MSG evt.x\x0b2 RSID:1:1 6\r\nforged", "MSG evt.x RSID:1:\x0c 6\r\nforged", "MSG evt.x RSID:1:1 re\x0bply 6\r\nforged",
+		"HMSG evt.x\x7f RSID:1:1 12 12\r\nNATS/1.0\r\n\r\n",
+	} {
+		t.Run(strconv.Quote(line), func(t *testing.T) {
+			t.Parallel()
+			s := clustered(t, nil)
+			client, _ := rawClient(t, s)
+			client.Do("SUB evt.* 1")
+			r := wire.Listen(t, "control", false).Join(s.ClusterAddr())
+			r.Hear("SUB evt.* ")
+			r.Say(line + "\r\n")
+			r.End("-ERR 'Parser Error'")
+			client.Sync()
+		})
+	}
 }
 
 func TestAbsentQueueMember(t *testing.T) {

@@ -85,6 +85,9 @@ func (p *Policy) named(user string) (*Identity, error) {
 
 // explainPublish says whether subject may be published, and which rule decides.
 func (p *Permissions) explainPublish(subject string) string {
+	if !sublist.ValidText(subject) {
+		return "refused: not a valid subject to publish to"
+	}
 	return explainDecision(p.CanPublish([]byte(subject)))
 }
 
@@ -93,6 +96,9 @@ func (p *Permissions) explainPublish(subject string) string {
 func (p *Permissions) explainSubscribe(subject, queue string) string {
 	if !sublist.ValidSubject(subject) {
 		return "refused: not a valid subject to subscribe to"
+	}
+	if !sublist.ValidText(queue) {
+		return "refused: not a valid queue"
 	}
 	d := p.CanSubscribe(subject, queue)
 	f := p.Filter(subject, queue)
