@@ -252,7 +252,10 @@ func (b *batch) toLocalMember(g *sublist.Group[*subscription], subject []byte, p
 // look for the status 503 of a message without payload. The name of the subject is what nats-server
 // adds since 2.12: it helps those who have many requests under way, and older clients skip it like
 // any header they do not know.
-const statusNoResponders = headerStart + " 503\r\nNats-Subject: "
+const statusNoResponders = "NATS/1.0 503\r\nNats-Subject: "
+
+// headerEnd ends a block of headers.
+const headerEnd = "\r\n\r\n"
 
 // noResponders answers a request that has no receiver on its reply subject. The answer goes to the
 // plain subscriptions of the requester only, whatever they say about echo.

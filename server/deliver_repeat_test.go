@@ -13,8 +13,8 @@ import (
 func TestRepeatedOperationsAreWhatSingleStepsFind(t *testing.T) {
 	t.Parallel()
 	limits := frameLimits{role: roleClient, line: 4096, payload: 1 << 20}
-	lines := []string{"PUB a 2\r\n", "PUB a 2\n", "PUB a 0\r\n", "pub  a.b reply 5 \r\n", "HPUB a 12 14\r\n", "HPUB b 12 12\r\n"}
-	payloads := map[string]string{lines[0]: "hi", lines[1]: "hi", lines[2]: "", lines[3]: "hello", lines[4]: "NATS/1.0\r\n\r\nhi", lines[5]: "NATS/1.0\r\n\r\n"}
+	lines := []string{"PUB a 2\r\n", "PUB a 2\n", "PUB a 0\r\n", "pub  a.b reply 5 \r\n", "HPUB a 12 14\r\n", "HPUB b 12 12\r\n", "HPUB a r 0 5\r\n", "HPUB a 3 5\r\n"}
+	payloads := map[string]string{lines[0]: "hi", lines[1]: "hi", lines[2]: "", lines[3]: "hello", lines[4]: "NATS/1.0\r\n\r\nhi", lines[5]: "NATS/1.0\r\n\r\n", lines[6]: "hello", lines[7]: "hello"}
 	longest := 0
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 11))

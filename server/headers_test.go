@@ -111,6 +111,9 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 		block, reply := "", ""
 		if random.IntN(3) > 0 {
 			block = "NATS/1.0\r\nA: " + strings.Repeat("v", []int{1, 50, 9000}[random.IntN(3)]) + "\r\n\r\n"
+			if random.IntN(4) == 0 {
+				block = "not headers"[:1+random.IntN(11)]
+			}
 		}
 		if random.IntN(2) > 0 {
 			reply = "r "
@@ -118,9 +121,12 @@ func TestHeadersArriveAsTheyWereSent(t *testing.T) {
 		body := fmt.Sprint(i) + strings.Repeat("x", []int{0, 3, 100, 20_000}[random.IntN(4)]) + "\r\n"
 		for range 1 + random.IntN(3) { // equal control lines in a row
 			plain, headed := fmt.Sprintf("%s%d\r\n%s", reply, len(body)-2, body), fmt.Sprintf("%s%d %d\r\n%s%s", reply, len(block), len(block)+len(body)-2, block, body)
-			if block == "" {
+			switch {
+			case block == "" && i%2 == 0:
 				sent.WriteString("PUB foo " + plain)
-			} else {
+			case block == "":
+				sent.WriteString("HPUB foo " + reply + "0 " + strings.TrimPrefix(plain, reply))
+			default:
 				sent.WriteString("HPUB foo " + headed)
 			}
 			for _, r := range receivers {

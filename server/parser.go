@@ -59,7 +59,7 @@ type verbRow struct {
 	min     int  // arguments
 	max     int  // arguments
 	payload bool // a payload follows
-	headers bool // the payload begins with headers
+	headers bool // the payload may begin with headers, whose size precedes its own
 }
 
 var verbRows = [verbCount]verbRow{
@@ -98,7 +98,7 @@ const (
 	frameUnknown              // no such verb for this role, or a payload without its line end
 	frameArgs                 // the verb is known, its arguments are wrong
 	frameSize                 // the size of a payload or of its headers is not a number
-	frameHeader               // malformed headers, or headers that are larger than the payload
+	frameHeader               // headers that are larger than the payload
 	frameLineLimit            // arguments longer than the limit
 	framePayload              // payload larger than the limit
 )
@@ -155,6 +155,9 @@ func (o *op) tail(reply []byte) []byte {
 		first--
 	}
 	if len(reply) > 0 {
+		if o.header == 0 && verbRows[o.verb].headers {
+			return nil // a header size of 0 is in between
+		}
 		first--
 	}
 	at := cap(o.line) - cap(o.arg[first])
@@ -383,9 +386,6 @@ func (o *op) repeat(buf []byte) int {
 			k > 16 && string(next[8:k-8]) != string(o.line[8:k-8]) || next[n-2] != '\r' || next[n-1] != '\n' {
 			break
 		}
-		if o.header > 0 && !isHeader(next[k:k+o.header]) {
-			break
-		}
 		o.count++
 		end += n
 	}
@@ -400,9 +400,6 @@ func (o *op) takePayload(buf []byte, at int) (n, want int, err frameError) {
 			return 0, 0, frameUnknown
 		}
 		o.payload = buf[at : end+2]
-		if o.header > 0 && !isHeader(o.payload[:o.header]) {
-			return 0, 0, frameHeader
-		}
 		return end + 2, 0, frameOK
 	}
 	if len(buf) > end && buf[end] != '\r' {
@@ -429,29 +426,16 @@ func payloadSize(text []byte) (int, frameError) {
 	return n, frameOK
 }
 
-// Beginning and end of a block of headers. The broker does not parse what is between them: a
-// status, and lines with a name and a value.
-const (
-	headerStart = "NATS/1.0"
-	headerEnd   = "\r\n\r\n"
-)
-
-// headerSize parses the size of the headers of a payload of size bytes, headers included.
+// headerSize parses the size of the headers of a payload of size bytes, headers included. The
+// headers themselves are the clients' business: the broker does not look at them. A message with a
+// size of 0 has none, and is delivered by MSG, as by nats-server.
 func headerSize(text []byte, size int) (int, frameError) {
 	n, err := payloadSize(text)
 	switch {
 	case err == frameSize:
 		return 0, frameSize
-	case err != frameOK || n > size || n < len(headerStart)+len(headerEnd):
+	case err != frameOK || n > size:
 		return 0, frameHeader
 	}
 	return n, frameOK
-}
-
-// isHeader reports whether b, which is long enough, is a block of headers: a status or the line end
-// follows the version.
-func isHeader(b []byte) bool {
-	next := b[len(headerStart)]
-	return string(b[:len(headerStart)]) == headerStart && (next == ' ' || next == '\r') &&
-		string(b[len(b)-len(headerEnd):]) == headerEnd
 }

@@ -11,6 +11,8 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,7 +81,7 @@ type page struct {
 func New(config Config) *Monitor {
 	m := &Monitor{
 		config:   config,
-		requests: map[string]*atomic.Uint64{"/": {}},
+		requests: map[string]*atomic.Uint64{"/": {}, "/healthz": {}},
 		large:    make(chan struct{}, 1),
 	}
 	if base := strings.Trim(config.BasePath, "/"); base != "" {
@@ -116,7 +118,8 @@ func (m *Monitor) ServePage(path string, w http.ResponseWriter, r *http.Request)
 	m.pages[path].serve(w, r)
 }
 
-// handler returns what serves every path there is. Others are 404, also with a slash at the end.
+// handler returns what serves every path there is. Others are 404, also with a slash at the end;
+// one that is not in its shortest form, such as //varz, is redirected to that.
 func (m *Monitor) handler() http.Handler {
 	byPath := make(map[string]page, len(m.pages))
 	for path, p := range m.pages {
@@ -131,7 +134,9 @@ func (m *Monitor) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		p, found := byPath[r.URL.Path]
-		switch {
+		switch short := shortest(r.URL.Path); {
+		case short != r.URL.Path && r.Method != http.MethodConnect:
+			http.Redirect(w, r, (&url.URL{Path: short, RawQuery: r.URL.RawQuery}).String(), http.StatusMovedPermanently)
 		case !found:
 			http.NotFound(w, r)
 		case p.open || m.admits(r):
@@ -141,6 +146,15 @@ func (m *Monitor) handler() http.Handler {
 			http.Error(w, "login required", http.StatusUnauthorized)
 		}
 	})
+}
+
+// shortest returns the absolute form of a path without //, /./ and /../. A slash at its end stays.
+func shortest(text string) string {
+	short := path.Clean("/" + text)
+	if strings.HasSuffix(text, "/") && short != "/" {
+		short += "/"
+	}
+	return short
 }
 
 // admits reports whether no login is needed, or the request has it.

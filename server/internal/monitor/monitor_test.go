@@ -164,9 +164,45 @@ func TestRequestsAreCountedForPagesAndNoOtherPath(t *testing.T) {
 	}
 	ask(t, m, "/", "Accept", acceptFirefox)
 	got := m.Requests()
-	want := map[string]uint64{"/": 2, "/figures": 2, "/large": 2, "/strict": 1}
+	want := map[string]uint64{"/": 2, "/figures": 2, "/large": 2, "/strict": 1, "/healthz": 1}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestPathsAreShortened asks for pages as programs do that join a base URL and a path carelessly;
+// net/http redirects them, and so did the broker always.
+func TestPathsAreShortened(t *testing.T) {
+	t.Parallel()
+	keep := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, base := range []string{"", "/nats/one"} {
+		m := started(t, Settings{Login: true}, func(c *Config) { c.BasePath = base })
+		for path, want := range map[string]string{
+			"//figures":            "/figures",
+			"/./figures":           "/figures",
+			"/x/../figures":        "/figures",
+			"/figures/.":           "/figures",
+			"/%2e/figures":         "/figures",
+			"//figures?n=1&m=%20a": "/figures?n=1&m=%20a",
+			"//healthz":            "/healthz",
+			"//":                   "/",
+			"//figures/":           "/figures/",
+			"/\\evil.example//":    "/%5Cevil.example/",
+			"///evil.example":      "/evil.example",
+		} {
+			r, err := http.NewRequest("GET", "http://"+m.Addr().String(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target, query, _ := strings.Cut(base+path, "?")
+			r.URL.Opaque, r.URL.RawQuery = "//"+r.URL.Host+target, query
+			if got := do(t, keep, r); got.status != 301 || got.header.Get("Location") != base+want {
+				t.Errorf("%s: got %d to %q, want 301 to %q", base+path, got.status, got.header.Get("Location"), base+want)
+			}
+		}
+		if got := ask(t, m, base+"//healthz"); got.status != 200 {
+			t.Errorf("%s//healthz: got %d in the end, want 200", base, got.status)
+		}
 	}
 }
 
