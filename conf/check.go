@@ -4,6 +4,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type Check struct {
 	path      string
 	secret    bool
 	typeError string // begins errors about a value of the wrong type
+	foreign   foreignKeys
 }
 
 // Report is what was found while reading a file.
@@ -74,16 +76,24 @@ func (c *Check) Have(n *Node) string {
 }
 
 // Unknown reports a key that nothing uses, unless it was used as a variable. known are the keys
-// that could have been meant.
-func (c *Check) Unknown(p *Pair, known []string) {
-	if p.Used || c.report.Unknown.full() {
+// that could have been meant, restricting those of them that restrict access. See
+// [Row.Restricts] and [Foreign].
+func (c *Check) Unknown(p *Pair, known, restricting []string) {
+	if p.Used || c.report.Errors.full() {
 		return
 	}
-	hint := ""
-	if best := nearest(p.Key, known); best != "" {
-		hint = fmt.Sprintf("did you mean %q?", best)
+	hint, refused, ok := c.foreign.find(p, c.path+"."+strings.ToLower(p.Key))
+	if best := ""; !ok && !c.report.Unknown.full() { // hints for many would take long
+		if best = nearest(p.Key, known); best != "" {
+			hint, refused = fmt.Sprintf("did you mean %q?", best), slices.Contains(restricting, best)
+		}
 	}
-	c.report.Unknown.add(unknownKey(p, c.path+"."+p.Key, hint))
+	e := unknownKey(p, c.path+"."+p.Key, hint)
+	if refused {
+		c.report.Errors.add(e)
+		return
+	}
+	c.report.Unknown.add(e)
 }
 
 // String returns the string that a value is, or reports that it is none.

@@ -39,6 +39,10 @@ type Row[T any] struct {
 	Reload Effect
 	// Secret keeps the value out of everything that is shown.
 	Secret bool
+	// Restricts marks a row that says who may connect or what they may do. A key that is not
+	// known and was probably meant to be this one is an error, not a warning: without effect
+	// it would leave open what it should close.
+	Restricts bool
 	// Doc describes the setting in one sentence.
 	Doc string
 }
@@ -93,17 +97,47 @@ type Table[T any] struct {
 	rows    []*Row[T]
 	byKey   map[string]*Row[T] // by every spelling of the path
 	byID    map[string]*Row[T]
-	foreign map[string]string
+	foreign foreignKeys
 }
+
+// Foreign is a key that files of related programs have and this one does not.
+type Foreign struct {
+	// Hint is about the key, for the error or the warning.
+	Hint string
+	// Restricts marks a key that restricts access there. Here it would have no effect, and so
+	// is an error, unless its value is false.
+	Restricts bool
+}
+
+// foreignKeys are such keys by their paths.
+type foreignKeys map[string]Foreign
+
+// find returns what is known about a key that is in no row: that it is of a related program, or a
+// mistake in the language itself, because of which part of the file does not count.
+func (f foreignKeys) find(p *Pair, path string) (hint string, refused, ok bool) {
+	if known, ok := f[path]; ok {
+		return known.Hint, known.Restricts && !isFalse(p.Value), true
+	}
+	name := lastPart(path)
+	switch before, _, brace := strings.Cut(name, "{"); {
+	case name == "include":
+		return `write include "file", without a separator`, true, true
+	case brace && before != "":
+		return "write a blank before the brace", true, true
+	}
+	return "", false, false
+}
+
+// isFalse reports whether a value turns its key off.
+func isFalse(n *Node) bool { return n.Kind == Boolean && !n.Bool }
 
 // NewTable makes a table of rows, in the order in which they are documented. A map is a row of type
 // [Section], before the rows in it.
 //
-// foreign are keys, by path, that files of related programs have and this one does not, each with a
-// hint for the error about it.
+// foreign are keys by their paths, of rows of custom types too.
 //
 // NewTable panics if the table contradicts itself.
-func NewTable[T any](rows []Row[T], foreign map[string]string) *Table[T] {
+func NewTable[T any](rows []Row[T], foreign map[string]Foreign) *Table[T] {
 	tb := &Table[T]{
 		byKey: make(map[string]*Row[T]), byID: make(map[string]*Row[T]),
 		foreign: foreign,
@@ -172,32 +206,49 @@ func (tb *Table[T]) names(section string) []string {
 	return out
 }
 
-// unknown is the error about a key that is in no row.
-func (tb *Table[T]) unknown(p *Pair, path string) *Error {
-	return unknownKey(p, path, tb.unknownHint(path))
-}
-
-// unknownHint says what may be meant by a key that is in no row.
-func (tb *Table[T]) unknownHint(path string) string {
-	if hint := tb.foreign[path]; hint != "" {
-		return hint
-	}
+// unknownHint says what may be meant by a key that is in no row, and whether it must not be
+// ignored, because that restricts access. Without search it does not look for similar keys, which
+// takes long if there are many unknown ones.
+func (tb *Table[T]) unknownHint(p *Pair, path string, search bool) (hint string, refused bool) {
 	i := strings.LastIndexByte(path, '.')
 	section, name := path[:max(i, 0)], path[i+1:]
-	if best := nearest(name, tb.names(section)); best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	prefix := path[:len(path)-len(name)]
+	if hint, refused, ok := tb.foreign.find(p, path); ok {
+		return hint, refused
 	}
-	for _, other := range slices.Sorted(maps.Keys(tb.byKey)) {
-		j := strings.LastIndexByte(other, '.')
-		switch {
-		case other[j+1:] != name:
-		case j < 0:
-			return "it belongs outside of all braces"
-		default:
-			return fmt.Sprintf("it belongs in %q", other[:j])
+	if !search {
+		return "", false
+	}
+	if best := nearest(name, tb.names(section)); best != "" {
+		return fmt.Sprintf("did you mean %q?", best), tb.byKey[prefix+best].Restricts
+	}
+	switch r := tb.elsewhere(section, name); {
+	case r == nil:
+		return "", false
+	case r.section() == "":
+		return "it belongs outside of all braces", r.Restricts
+	default:
+		return fmt.Sprintf("it belongs in %q", r.section()), r.Restricts
+	}
+}
+
+// elsewhere returns the row with this name in another section, nil if there is none. A section
+// within this one comes first, then the outermost.
+func (tb *Table[T]) elsewhere(section, name string) *Row[T] {
+	distance := func(path string) int {
+		n := strings.Count(path, ".")
+		if section != "" && strings.HasPrefix(path, section+".") {
+			n -= maxDepth
+		}
+		return n
+	}
+	best := ""
+	for _, path := range slices.Sorted(maps.Keys(tb.byKey)) {
+		if lastPart(path) == name && (best == "" || distance(path) < distance(best)) {
+			best = path
 		}
 	}
-	return ""
+	return tb.byKey[best]
 }
 
 // unknownKey is the error about a key that nothing uses.

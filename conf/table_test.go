@@ -80,7 +80,7 @@ func lampTable() *Table[lamp] {
 		{Type: Command[lamp](true), Flags: []Flag{{Names: []string{"h", "help"}, Group: "Common", Usage: "Show this"}}},
 		{Type: Command[lamp](false), Flags: []Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: "Common", Usage: "Send signal"}}},
 		{Type: Command[lamp](true), Flags: []Flag{{Names: []string{"long_only"}, Arg: "<bool>", Group: "Common", Usage: "Long"}}},
-	}, map[string]string{"genie": "that is another lamp"})
+	}, map[string]Foreign{"genie": {Hint: "that is another lamp"}, "lock": {Hint: "that locks another lamp", Restricts: true}})
 }
 
 func read(t *testing.T, text string) *Values[lamp] {

@@ -81,24 +81,32 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		key := path + strings.ToLower(p.Key)
 		r := v.table.byKey[key]
 		switch {
-		case r == nil && p.Used: // a variable
-		case r == nil && section != nil && section.Strict != nil && v.table.foreign[key] == "":
-			if !v.Errors.full() { // a hint for each of many would take long
-				e := v.table.unknown(p, key)
-				e.Msg = section.Strict(p.Key)
-				v.Errors.add(e)
-			}
-		case r == nil && v.Unknown.full():
-		case r == nil:
-			v.Unknown.add(v.table.unknown(p, key))
-		default:
+		case r != nil:
 			v.pair(r, p)
+		case p.Used || v.Errors.full():
+		default:
+			v.unknown(p, key, section)
 		}
 	}
 }
 
+// unknown reports a key that is in no row: as an error if it must not be ignored.
+func (v *Values[T]) unknown(p *Pair, key string, section *SectionType[T]) {
+	hint, refused := v.table.unknownHint(p, key, !v.Unknown.full())
+	e := unknownKey(p, key, hint)
+	_, foreign := v.table.foreign[key]
+	if section != nil && section.Strict != nil && (refused || !foreign) {
+		e.Msg, refused = section.Strict(p.Key), true
+	}
+	if refused {
+		v.Errors.add(e)
+		return
+	}
+	v.Unknown.add(e)
+}
+
 func (v *Values[T]) pair(r *Row[T], p *Pair) {
-	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, typeError: r.TypeError}
+	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, typeError: r.TypeError, foreign: v.table.foreign}
 	if i := strings.LastIndexByte(r.Key, '.'); !strings.EqualFold(r.name(), p.Key) {
 		c.path = r.Key[:i+1] + strings.ToLower(p.Key) // as the file spells it
 	}

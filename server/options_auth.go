@@ -14,24 +14,24 @@ import (
 
 func authRows() []row {
 	return []row{
-		{Key: "authorization", Doc: "Who may connect as a client.",
+		{Key: "authorization", Restricts: true, Doc: "Who may connect as a client.",
 			Type: conf.Section(conf.SectionType[Options]{On: authConfigured})},
-		{Key: "authorization.user", Aliases: []string{"username"}, Field: "Username", Reload: onAuth,
+		{Key: "authorization.user", Restricts: true, Aliases: []string{"username"}, Field: "Username", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Username }), Doc: "Name of the single user. The flag also takes a URL such as clients use: nats://user:password@host.",
 			Flags: []conf.Flag{{Names: []string{"user"}, Arg: "<user>", Group: authGroup, Usage: "User required for connections"}}},
-		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Password", Reload: onAuth,
+		{Key: "authorization.password", Restricts: true, Aliases: []string{"pass"}, Secret: true, Field: "Password", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Password }), Doc: "Password of the single user, plain or as a bcrypt hash.",
 			Flags: []conf.Flag{{Names: []string{"pass"}, Arg: "<password>", Group: authGroup, Usage: "Password required for connections"}}},
-		{Key: "authorization.token", Secret: true, Field: "Authorization", Reload: onAuth,
+		{Key: "authorization.token", Restricts: true, Secret: true, Field: "Authorization", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Authorization }), Doc: "Token instead of a user, plain or as a bcrypt hash.",
 			Flags: []conf.Flag{{Names: []string{"auth"}, Arg: "<token>", Group: authGroup, Usage: "Authorization token required for connections"}}},
 		{Key: "authorization.timeout", Default: "1", Field: "AuthTimeout", Reload: onClients,
 			Type: conf.Seconds(func(o *Options) *float64 { return &o.AuthTimeout }, upTo(longest)), Doc: "Time that a client has to authenticate, in seconds."},
-		{Key: "authorization.default_permissions", Aliases: []string{"default_permission", "permissions"},
+		{Key: "authorization.default_permissions", Restricts: true, Aliases: []string{"default_permission", "permissions"},
 			TypeError: "expected default permissions to be a map/struct", Reload: onAuth,
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
 			Doc:  "Permissions of users without `permissions` of their own."},
-		{Key: "authorization.users", Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
+		{Key: "authorization.users", Restricts: true, Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
 			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. With an empty list no client can connect."},
 		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "User of `users` for clients that send no credentials."},
@@ -65,7 +65,7 @@ func usersType() conf.CustomType[Options] {
 	}
 }
 
-// userKeys are the keys of a user, aliases included.
+// userKeys are the keys of a user, aliases included. All of them say who may do what.
 var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization"}
 
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
@@ -95,7 +95,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 		case "permissions", "permission", "authorization":
 			u.Permissions = readPermissions(c, p.Value, "expected user permissions to be a map/struct")
 		default:
-			c.Out().Unknown(p, userKeys)
+			c.Out().Unknown(p, userKeys, userKeys)
 		}
 	}
 	switch {

@@ -19,9 +19,9 @@ func clusterRows() []row {
 	return []row{
 		{Key: "cluster", Doc: "Listener for other servers, and connections to them.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
-		{Key: "cluster.listen", Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
+		{Key: "cluster.listen", Restricts: true, Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
 			Doc: "`host:port`, or the port alone."},
-		{Key: "cluster.host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
+		{Key: "cluster.host", Restricts: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
 			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},
@@ -48,30 +48,23 @@ func clusterRows() []row {
 			Flags: []conf.Flag{{Names: []string{"connect_retries"}, Arg: "<number>", Group: clusterGroup, Usage: "For implicit routes, number of connect retries"}}},
 		{Key: "cluster.prefer_local", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.PreferLocal }), Field: "Cluster.PreferLocal", Reload: onSnapshot,
 			Doc: "Whether queue group members on the publisher's server are preferred."},
-		{Key: "cluster.permissions", Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),
+		{Key: "cluster.permissions", Restricts: true, Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),
 			Doc: "Interest that crosses the routes: `import` and `export`, each a list of subjects or `allow` and `deny`."},
-		{Key: "cluster.authorization", Doc: "Credentials that other servers need.",
+		{Key: "cluster.authorization", Restricts: true, Doc: "Credentials that other servers need.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Username != "" }, Bare: false})},
-		{Key: "cluster.authorization.user", Aliases: []string{"username"}, Field: "Cluster.Username", Reload: onRouteAuth,
+		{Key: "cluster.authorization.user", Restricts: true, Aliases: []string{"username"}, Field: "Cluster.Username", Reload: onRouteAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Username }), Doc: "User name of other servers."},
-		{Key: "cluster.authorization.password", Aliases: []string{"pass"}, Secret: true, Field: "Cluster.Password", Reload: onRouteAuth,
+		{Key: "cluster.authorization.password", Restricts: true, Aliases: []string{"pass"}, Secret: true, Field: "Cluster.Password", Reload: onRouteAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.Cluster.Password }), Doc: "Password, plain or as a bcrypt hash."},
-		{Key: "cluster.authorization.token", Secret: true, Type: conf.Custom(ignoredType("a token for routes has no effect")),
-			Doc: "Has no effect."},
+		{Key: "cluster.authorization.token", Secret: true, Type: conf.Custom(refusedType("cluster authorization does not allow a token: use user and password")),
+			Doc: "An error: routes have a user and a password."},
 		{Key: "cluster.authorization.timeout", Default: "1", Field: "Cluster.AuthTimeout", Reload: onCluster,
 			Type: conf.Seconds(func(o *Options) *float64 { return &o.Cluster.AuthTimeout }, upTo(longest)), Doc: "Time that a server has to authenticate, in seconds."},
 		{Key: "cluster.authorization.users", Type: conf.Custom(refusedType("cluster authorization does not allow multiple users")),
 			Doc: "An error: routes have a single user."},
-		{Key: "cluster.authorization.permissions", Aliases: []string{"default_permissions", "default_permission"}, Field: "Cluster.Permissions", Reload: onPermissions,
+		{Key: "cluster.authorization.permissions", Restricts: true, Aliases: []string{"default_permissions", "default_permission"}, Field: "Cluster.Permissions", Reload: onPermissions,
 			Type: routePermissionsType(clusterAuthPermissions), Doc: "Used if the cluster has no `permissions` of its own."},
 	}
-}
-
-// ignoredType accepts any value, with a warning that it has no effect.
-func ignoredType(warning string) conf.CustomType[Options] {
-	return conf.CustomType[Options]{Name: "any", Read: func(c *conf.Check, n *conf.Node, _ *Options) {
-		c.Warnf(n.Pos, "%s", warning)
-	}}
 }
 
 // refusedType accepts no value: setting it is an error.

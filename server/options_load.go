@@ -52,7 +52,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	v := optionTable().Fill(o)
 	o.incomplete, o.Cluster.authPermissions = nil, nil
 	if file != "" {
-		if err := loadFile(v, file, source, l.flags.Enabled("t")); err != nil {
+		if err := loadFile(v, file, source, l.flags); err != nil {
 			return err
 		}
 		o.ConfigFile = file
@@ -63,13 +63,16 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	if err := o.completeFlags(l.flags); err != nil {
 		return err
 	}
+	if problems := o.checkCredentials(v); len(problems) > 0 {
+		return problems.Sorted()
+	}
 	l.values, l.warnings = v, loadWarnings(v)
 	return nil
 }
 
-// loadFile applies a file to the values, and returns all errors in it together. With strict,
-// unknown keys are errors.
-func loadFile(v *conf.Values[Options], file string, source conf.Source, strict bool) error {
+// loadFile applies a file to the values, and returns all errors in it together. With -t, unknown
+// keys are errors. Other flags are applied only to find errors that depend on them.
+func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *conf.Flags[Options]) error {
 	root, err := source.File(file)
 	if root == nil {
 		return err
@@ -79,14 +82,29 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, strict b
 	v.ApplyFile(root)
 	v.Target.checkFile(v)
 	all = append(all, v.Errors...)
-	if strict {
+	if flags.Enabled("t") {
 		all = append(all, v.Unknown...)
 	}
 	if len(all) > 0 {
-		return append(all, v.Target.tlsErrors(v)...).Sorted()
+		all = append(all, v.Target.tlsErrors(v)...)
+		if v.ApplyFlags(flags) == nil {
+			all = append(all, unrelated(v.Target.checkCredentials(v), v.Errors)...)
+		}
+		return all.Sorted()
 	}
 	v.Target.completeFile(v)
 	return nil
+}
+
+// unrelated returns those errors that cannot follow from others: of sections without an error.
+func unrelated(errs, others conf.Errors) (rest conf.Errors) {
+	for _, e := range errs {
+		section := e.Key[:strings.LastIndexByte(e.Key, '.')+1]
+		if section == "" || !slices.ContainsFunc(others, func(o *conf.Error) bool { return strings.HasPrefix(o.Key, section) }) {
+			rest = append(rest, e)
+		}
+	}
+	return rest
 }
 
 // checkFile adds errors about settings of the file that contradict each other.

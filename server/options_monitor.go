@@ -13,13 +13,13 @@ func monitorRows() []row {
 	return []row{
 		{Key: "http_socket", Type: conf.Text(func(o *Options) *string { return &o.HTTPSocket }), Field: "HTTPSocket", Reload: conf.Fixed,
 			Doc: "Path of a Unix socket that also serves the monitoring pages."},
-		{Key: "http_user", Type: conf.Text(func(o *Options) *string { return &o.HTTPUsername }), Field: "HTTPUsername", Reload: onSnapshot,
+		{Key: "http_user", Restricts: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPUsername }), Field: "HTTPUsername", Reload: onSnapshot,
 			Doc: "User name that the monitoring pages, except `/healthz`, require; empty is none."},
-		{Key: "http_password", Secret: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPPassword }), Field: "HTTPPassword", Reload: onSnapshot,
+		{Key: "http_password", Restricts: true, Secret: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPPassword }), Field: "HTTPPassword", Reload: onSnapshot,
 			Doc: "Password of `http_user`, plain or as a bcrypt hash."},
-		{Key: "http_verify", Type: conf.Bool(func(o *Options) *bool { return &o.HTTPVerify }), Field: "HTTPVerify", Reload: conf.Fixed,
+		{Key: "http_verify", Restricts: true, Type: conf.Bool(func(o *Options) *bool { return &o.HTTPVerify }), Field: "HTTPVerify", Reload: conf.Fixed,
 			Doc: "Whether clients of `https` must have a certificate signed by an authority in `ca_file` of `tls`."},
-		{Key: "http_same_origin", Type: conf.Bool(func(o *Options) *bool { return &o.HTTPSameOrigin }), Field: "HTTPSameOrigin", Reload: onSnapshot,
+		{Key: "http_same_origin", Restricts: true, Type: conf.Bool(func(o *Options) *bool { return &o.HTTPSameOrigin }), Field: "HTTPSameOrigin", Reload: onSnapshot,
 			Doc: "Whether to keep web pages of other origins from reading the monitoring pages: no JSONP, no CORS header."},
 		{Key: "metrics_prefix", Default: `"gnatsd"`, Type: conf.Text(func(o *Options) *string { return &o.MetricsPrefix }, checkPrefix), Field: "MetricsPrefix", Reload: onSnapshot,
 			Doc: "Prefix of the metric names on `/metrics`."},
@@ -46,6 +46,8 @@ func (o *Options) checkMonitoring() error {
 		return errors.New("TLS cert and key required for HTTPS")
 	case o.HTTPSPort != 0 && o.HTTPVerify && o.TLSConfig.ClientCAs == nil:
 		return errors.New("http_verify needs ca_file in the tls section")
+	case o.HTTPVerify && o.HTTPPort != 0:
+		return errors.New("http_verify needs https: on the http port clients show no certificate")
 	}
 	return nil
 }

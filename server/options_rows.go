@@ -50,9 +50,9 @@ func serverRows() []row {
 	host := func(o *Options) *string { return &o.Host }
 	port := func(o *Options) *int { return &o.Port }
 	return []row{
-		{Key: "listen", Expands: []string{"host", "port"}, Type: conf.Address(host, port),
+		{Key: "listen", Restricts: true, Expands: []string{"host", "port"}, Type: conf.Address(host, port),
 			Doc: "`host:port`, or the port alone."},
-		{Key: "host", Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
+		{Key: "host", Restricts: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
 			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
 				Usage: "Bind to host address (default: 0.0.0.0)"}}},
@@ -69,11 +69,11 @@ func serverRows() []row {
 		{Key: "ports_file_dir", Type: conf.Text(func(o *Options) *string { return &o.PortsFileDir }), Field: "PortsFileDir", Reload: onPortsFile,
 			Doc:   "Directory for a file that lists the ports in use.",
 			Flags: []conf.Flag{{Names: []string{"ports_file_dir"}, Arg: "<dir>", Group: serverGroup, Usage: "Directory for the file that lists the ports in use"}}},
-		{Key: "http", Expands: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
+		{Key: "http", Restricts: true, Expands: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
 			Doc: "Monitoring: host:port, or the port alone."},
-		{Key: "https", Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
+		{Key: "https", Restricts: true, Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
 			Doc: "Monitoring over TLS: host:port, or the port alone."},
-		{Key: "http_host", Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
+		{Key: "http_host", Restricts: true, Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
 			Doc: "Address to listen on for monitoring; `host` if not given."},
 		{Key: "http_port", Aliases: []string{"monitor_port"}, Type: conf.Port(httpPort), Field: "HTTPPort", Reload: conf.Fixed,
 			Doc:   "Port for monitoring; 0 is off.",

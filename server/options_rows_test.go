@@ -158,24 +158,27 @@ var updateTables = flag.Bool("update-tables", false, "write the option tables in
 
 func TestConfigurationReferenceHasTheOptionTables(t *testing.T) {
 	t.Parallel()
-	const file, begin, end = "../conf/README.md", "<!-- options: made by go test ./server -run OptionTables -update-tables -->\n", "<!-- end of options -->\n"
+	const file, madeBy = "../conf/README.md", ": made by go test ./server -run OptionTables -update-tables -->\n"
 	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(content), begin)
-	got, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s lacks the marks around the option tables", file)
+	want := string(content)
+	for name, table := range map[string]string{"options": OptionsMarkdown(), "refused keys": refusedKeysMarkdown()} {
+		before, rest, ok := strings.Cut(want, "<!-- "+name+madeBy)
+		_, after, ok2 := strings.Cut(rest, "<!-- end of "+name+" -->\n")
+		if !ok || !ok2 {
+			t.Fatalf("%s lacks the marks around the table of %s", file, name)
+		}
+		want = before + "<!-- " + name + madeBy + "\n" + table + "\n<!-- end of " + name + " -->\n" + after
 	}
-	want := "\n" + OptionsMarkdown() + "\n"
 	if *updateTables {
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if got != want {
+	if string(content) != want {
 		t.Errorf("the option tables are out of date: run go test ./server -run OptionTables -update-tables")
 	}
 }

@@ -91,7 +91,7 @@ func tlsRows() []row {
 		Flags: []conf.Flag{{Names: []string{"tls"}, Group: tlsGroup, Usage: "Enable TLS, do not verify clients (default: false)"}},
 	}
 	return slices.Concat([]row{on}, rows, []row{
-		{Key: "tls.verify_and_map", Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
+		{Key: "tls.verify_and_map", Restricts: true, Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
 			Doc: "Whether the user of a client is found by the names in its certificate; implies `verify`."},
 		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: handshakeFirstType(),
 			Doc: "Whether the TLS handshake precedes INFO. With a duration (`auto` is 50 ms), a client that has not begun the handshake by then is sent INFO in clear."},
@@ -196,6 +196,9 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 			Doc: "Curves in order of preference; `--help_tls` lists them."},
 		{Key: section + ".min_version", Type: conf.Enum(f.least, tlsfiles.Version12, tlsfiles.Version13), Reload: effect,
 			Doc: "Oldest version of TLS that is accepted; 1.2 if not given."},
+	}
+	for i := range rows {
+		rows[i].Restricts = true
 	}
 	if section == "tls" {
 		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {

@@ -1,41 +1,83 @@
 package server
 
 import (
+	"fmt"
 	"strings"
+
+	"gnatsd/conf"
 )
 
-// This file has the keys of nats-server 2.x that this broker does not support. Where it is safe to
-// ignore one, the server starts with a warning.
+// This file has the keys of nats-server 2.x that this broker does not support. One that restricts
+// access is an error: the server would admit what its file excludes. With others the server starts
+// with a warning.
 
-// unsupportedFeature is the text of the warning.
+// foreignKey are keys of nats-server 2.x.
+type foreignKey struct {
+	keys      string // by their paths, with blanks between them
+	restricts bool
+	hint      string // what to do instead
+}
+
+// unsupportedFeature begins the hints.
 const unsupportedFeature = "a feature of nats-server 2.x that this broker does not have"
 
-// unsupportedUsers are keys that define who may connect.
-const unsupportedUsers = `accounts operator resolver resolver_preload resolver_pinned_accounts trusted trusted_keys
-	authorization.auth_callout authorization.auth_users`
+var foreignKeys = []foreignKey{
+	// Who may connect.
+	{"accounts", true, "it separates users: list them under authorization, and give them permissions"},
+	{"system_account system", true, "it separates the users of the system account: take it out"},
+	{"operator operators roots root root_operators root_operator", true, "it requires signed users: list them under authorization, for instance by their nkeys"},
+	{"trusted trusted_keys", true, "it requires signed users: list them under authorization, for instance by their nkeys"},
+	{"resolver account_resolver resolver_preload resolver_pinned_accounts", true, "it defines the accounts of users: list the users under authorization"},
+	{"authorization.auth_callout", true, "it lets a service decide who may connect: list the users under authorization"},
+	{"authorization.auth_users", true, "it belongs to auth_callout: list the users under authorization"},
+	{"authorization.account authorization.users.account", true, "it separates users: give them permissions"},
+	{"authorization.proxy_required authorization.users.proxy_required proxies", true, "it admits clients of trusted proxies only: use tls with verify"},
+	{"authorization.users.allowed_connection_types authorization.users.connection_types authorization.users.clients", true, "it limits how a user may connect: take it out, or the user"},
+	{"authorization.users.limits", true, "it limits what a user may do: max_connections of the user, or max_subscriptions and max_payload of the server"},
+	{"authorization.users.src authorization.users.times", true, "it limits where or when a user may connect: take it out, or the user"},
+	{"cluster.accounts cluster.authorization.account", true, "it separates the accounts on routes: take it out"},
+	{"tls.pinned_certs cluster.tls.pinned_certs", true, "it admits certain certificates only: use verify, or verify_and_map and a list of users"},
+	{"tls.verify_cert_and_check_known_urls cluster.tls.verify_cert_and_check_known_urls", true, "it checks the names in certificates: use verify, or verify_and_map and a list of users"},
+	{"tls.ocsp_peer cluster.tls.ocsp_peer", true, "it refuses certificates that were revoked: take those users out of the list of users"},
+	{"tls.certs tls.cert_store tls.cert_match tls.cert_match_by tls.cert_match_skip_invalid tls.ca_certs_match", true, "use cert_file, key_file and ca_file"},
+	{"cluster.tls.certs cluster.tls.cert_store cluster.tls.cert_match cluster.tls.cert_match_by cluster.tls.cert_match_skip_invalid cluster.tls.ca_certs_match", true, "use cert_file, key_file and ca_file"},
 
-// unsupportedFeatures are other keys. Keys of tls that restrict who may connect, such as
-// pinned_certs, are not among them: they are errors.
-const unsupportedFeatures = `jetstream store_dir default_js_domain websocket mqtt leafnodes leaf gateway gateways
-	system_account system no_sys_acc no_system_account resolver_tls default_sentinel proxies proxy_protocol feature_flags
-	mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache
-	trace_verbose trace_headers logtime_utc prof_block_rate write_timeout connect_error_reports reconnect_error_reports
-	no_header_support disable_sublist_cache no_fast_producer_stall
-	authorization.account authorization.proxy_required
-	cluster.pool_size cluster.accounts cluster.compression cluster.ping_interval cluster.ping_max cluster.write_deadline
-	cluster.write_timeout cluster.connect_backoff cluster.no_advertise_dns
-	tls.insecure tls.connection_rate_limit tls.allow_insecure_cipher_suites tls.ocsp_peer
-	cluster.tls.insecure cluster.tls.connection_rate_limit cluster.tls.allow_insecure_cipher_suites cluster.tls.ocsp_peer
-	cluster.tls.handshake_first`
+	// Other listeners, which are not opened.
+	{"websocket mqtt leafnodes leaf gateway gateways", false, ""},
+	// What grants or relaxes.
+	{"default_sentinel no_sys_acc no_system no_system_account resolver_tls tls.insecure cluster.tls.insecure tls.allow_insecure_cipher_suites cluster.tls.allow_insecure_cipher_suites", false, ""},
+	// Everything else.
+	{"jetstream store_dir default_js_domain proxy_protocol feature_flags mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache", false, ""},
+	{"trace_verbose trace_headers logtime_utc prof_block_rate write_timeout connect_error_reports reconnect_error_reports", false, ""},
+	{"no_header_support disable_sublist_cache no_fast_producer_stall", false, ""},
+	{"cluster.pool_size cluster.compression cluster.ping_interval cluster.ping_max cluster.write_deadline cluster.write_timeout cluster.connect_backoff cluster.no_advertise_dns", false, ""},
+	{"tls.connection_rate_limit cluster.tls.connection_rate_limit cluster.tls.handshake_first", false, ""},
+}
 
-// unsupportedKeys returns all these keys with the warning for each.
-func unsupportedKeys() map[string]string {
-	keys := map[string]string{}
-	for key := range strings.FieldsSeq(unsupportedFeatures) {
-		keys[key] = unsupportedFeature
-	}
-	for key := range strings.FieldsSeq(unsupportedUsers) {
-		keys[key] = unsupportedFeature + ": the users it defines are unknown here"
+// unsupportedKeys returns these keys as package conf takes them.
+func unsupportedKeys() map[string]conf.Foreign {
+	keys := map[string]conf.Foreign{}
+	for _, f := range foreignKeys {
+		hint := unsupportedFeature
+		if f.hint != "" {
+			hint += ": " + f.hint
+		}
+		for key := range strings.FieldsSeq(f.keys) {
+			keys[key] = conf.Foreign{Hint: hint, Restricts: f.restricts}
+		}
 	}
 	return keys
+}
+
+// refusedKeysMarkdown returns the table in conf/README.md of the keys of nats-server 2.x that are
+// errors.
+func refusedKeysMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| Key | What to do |\n|---|---|\n")
+	for _, f := range foreignKeys {
+		if f.restricts {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", strings.ReplaceAll(f.keys, " ", "`, `"), f.hint)
+		}
+	}
+	return b.String()
 }

@@ -132,8 +132,8 @@ func reloadCases(dir string) map[string]reloadCase {
 		"prof_port":              {"prof_port: -1", "", "config reload not supported for ProfPort: old=-1, new=0 (default)"},
 		"client_advertise":       {"", "client_advertise: \"a:1\"", "Reload: client_advertise = a:1"},
 		"http_socket":            {"", "http_socket: x", "config reload not supported for HTTPSocket: old=, new=x (FILE:1:1)"},
-		"http_user":              {"", "http_user: x", "Reloaded: http_user = x"},
-		"http_password":          {"", "http_password: x", "Reloaded: http_password"},
+		"http_user":              {"", "http_user: x, http_password: y", "Reloaded: http_user = x"},
+		"http_password":          {"http_user: x, http_password: y", "http_user: x, http_password: z", "Reloaded: http_password"},
 		"http_verify":            {"", "http_verify: true", "config reload not supported for HTTPVerify: old=false, new=true (FILE:1:1)"},
 		"http_same_origin":       {"", "http_same_origin: true", "Reloaded: http_same_origin = true"},
 		"metrics_prefix":         {"", "metrics_prefix: x", "Reloaded: metrics_prefix = x"},
@@ -261,7 +261,7 @@ func TestWhatAReloadDoesAboutEveryRow(t *testing.T) {
 func TestMessagesOfAReloadComeInOrder(t *testing.T) {
 	t.Parallel()
 	s := startReloader(t, `max_connections: 20, cluster { listen: 127.0.0.1:-1 }`)
-	s.okay(t, `write_deadline: 7s, tls_ = 1, authorization { user: u, password: p, timeout: 3 }, syslog: true
+	s.okay(t, `write_deadline: 7s, prot = 1, authorization { user: u, password: p, timeout: 3 }, syslog: true
 		cluster { listen: 127.0.0.1:-1, no_advertise: true, routes: ["nats://127.0.0.1:1"] }
 		log_file: x, max_payload: 10, max_control_line: 512, ping_max: 9, ping_interval: "9s", max_connections: 10
 		debug: true, trace: true, logtime: false, client_advertise: "a:1", pid_file: `+conf.Quote(filepath.Join(t.TempDir(), "pid")))

@@ -142,7 +142,7 @@ func (o *Options) check() error {
 	if o.Port > 65535 || o.Port < RandomPort {
 		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
 	}
-	return nil
+	return o.checkMonitoringLogin()
 }
 
 func (s *Server) options() *Options { return s.opts.Load() }

@@ -3,7 +3,6 @@
 package test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 type otherFile struct {
 	name, text string   // DIR is a directory of certificates
 	warnings   []string // line:column and path of the keys that have no effect here
+	refused    []string // of those that restrict access, and so end the start
 }
 
 var otherFiles = []otherFile{
@@ -121,6 +121,19 @@ cluster {
 }
 lame_duck_grace_period = 10s
 lame_duck_duration = 30s
+leafnodes { port: 7422 }
+websocket { port: 8080, no_tls: true }
+tls {
+  cert_file: DIR/server-cert.pem
+  key_file: DIR/server-key.pem
+  min_version: "1.3"
+  connection_rate_limit: 100
+}
+`, warnings: []string{"22:1: jetstream", "36:3: cluster.pool_size", "47:1: leafnodes", "48:1: websocket", "53:3: tls.connection_rate_limit"}},
+	{name: "the helm chart's of old, with accounts", text: `
+port: 4222
+http: 8222
+jetstream { max_mem: 1Gi }
 ##################
 #                #
 # Authorization  #
@@ -130,15 +143,12 @@ system_account: SYS
 accounts: {
   SYS: { users: [ { user: admin, password: x } ] }
 }
-leafnodes { port: 7422 }
-websocket { port: 8080, no_tls: true }
-tls {
-  cert_file: DIR/server-cert.pem
-  key_file: DIR/server-key.pem
-  min_version: "1.3"
-  connection_rate_limit: 100
-}
-`, warnings: []string{"22:1: jetstream", "36:3: cluster.pool_size", "52:1: system_account", "53:1: accounts", "56:1: leafnodes", "57:1: websocket", "62:3: tls.connection_rate_limit"}},
+`, warnings: []string{"4:1: jetstream"}, refused: []string{"10:1: system_account", "11:1: accounts"}},
+	{name: "one of an operator with a resolver", text: `
+operator: DIR/operator.jwt
+resolver: MEMORY
+resolver_preload: { AB: eyJ0 }
+`, refused: []string{"2:1: operator", "3:1: resolver", "4:1: resolver_preload"}},
 }
 
 // anywhere turns the ports of a file into free ones.
@@ -147,6 +157,7 @@ func anywhere(text string) string {
 }
 
 // TestFilesOfOtherBrokers starts with each, warns of what has no effect, and finds that under -t.
+// What restricts access and would have no effect ends the start.
 func TestFilesOfOtherBrokers(t *testing.T) {
 	t.Parallel()
 	dir := certFiles(t)
@@ -159,40 +170,56 @@ func TestFilesOfOtherBrokers(t *testing.T) {
 				cmd.Env = append(os.Environ(), "SERVER_NAME=nats-0", "CLUSTER_ADVERTISE=nats-0.nats.default.svc.cluster.local")
 				return cmd
 			}
-			p := launch(t, begin())
-			p.await(t, `Server is ready$`)
-			var got, want []string
-			warning := regexp.MustCompile(`\[WRN\] ` + regexp.QuoteMeta(path) + `:(\S+ \S+): unknown field .*, it has no effect$`)
-			for _, line := range p.seen {
-				if m := warning.FindStringSubmatch(line); m != nil {
-					got = append(got, m[1])
+			if len(file.refused) > 0 {
+				out, err := begin().CombinedOutput()
+				if err == nil {
+					t.Error("exit 0 at a start, want 1")
 				}
+				if got := unknownFields(path, string(out)); !slices.Equal(got, file.refused) {
+					t.Errorf("refused for %q, want %q:\n%s", got, file.refused, out)
+				}
+			} else {
+				startsWith(t, begin(), path, file.warnings)
 			}
-			if !slices.Equal(got, file.warnings) {
-				t.Errorf("got warnings %q, want %q", got, file.warnings)
-			}
-			if code, _ := p.stop(t, syscall.SIGTERM); code != 0 {
-				t.Errorf("got exit %d, want 0", code)
-			}
-
 			out, _ := begin("-t").CombinedOutput()
-			for _, w := range file.warnings {
-				want = append(want, fmt.Sprintf("%s:%s: unknown field ", path, w))
-			}
-			if len(want) == 0 {
-				want = []string{"gnatsd: configuration file " + path + " is valid\n"}
-			}
-			got = nil
-			for line := range strings.Lines(string(out)) {
-				if i := slices.IndexFunc(want, func(w string) bool { return strings.HasPrefix(line, w) }); i >= 0 {
-					got = append(got, want[i])
-				}
-			}
+			want := slices.Sorted(slices.Values(slices.Concat(file.warnings, file.refused)))
+			got := slices.Sorted(slices.Values(unknownFields(path, string(out))))
 			if !slices.Equal(got, want) {
-				t.Errorf("-t: got not %q but\n%s", want, out)
+				t.Errorf("-t finds %q, want %q:\n%s", got, want, out)
+			}
+			if valid := strings.Contains(string(out), "gnatsd: configuration file "+path+" is valid\n"); valid != (len(want) == 0) {
+				t.Errorf("-t says valid: %v\n%s", valid, out)
 			}
 		})
 	}
+}
+
+// startsWith starts and ends a broker that warns of these keys of a file.
+func startsWith(t *testing.T, cmd *exec.Cmd, path string, warnings []string) {
+	t.Helper()
+	p := launch(t, cmd)
+	p.await(t, `Server is ready$`)
+	var found []string
+	for _, line := range p.seen {
+		if strings.Contains(line, "[WRN]") && strings.HasSuffix(line, ", it has no effect") {
+			found = append(found, unknownFields(path, line)...)
+		}
+	}
+	if !slices.Equal(found, warnings) {
+		t.Errorf("got warnings %q, want %q", found, warnings)
+	}
+	if code, _ := p.stop(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("got exit %d, want 0", code)
+	}
+}
+
+// unknownFields returns line:column and path of the keys of a file that a text calls unknown.
+func unknownFields(path, text string) (keys []string) {
+	field := regexp.MustCompile(regexp.QuoteMeta(path) + `:(\S+ \S+): (?:error parsing tls config, )?unknown field `)
+	for _, m := range field.FindAllStringSubmatch(text, -1) {
+		keys = append(keys, m[1])
+	}
+	return keys
 }
 
 // shortDir is a temporary directory whose name leaves room for that of a socket.

@@ -150,8 +150,9 @@ var clusterEffects = map[string]func(*testing.T){
 		r.End("-ERR 'authorization timeout'")
 	},
 	"cluster.authorization.token": func(t *testing.T) {
-		p := spawn(t, "-c", writeConfig(t, "cluster { port: -1, authorization { token: x } }"))
-		p.await(t, `\[WRN\] \S+:1:44: cluster\.authorization\.token: a token for routes has no effect$`)
+		if _, stderr, code := run(t, "-c", writeConfig(t, "cluster { port: -1, authorization { token: x } }")); code != 1 || !strings.Contains(stderr, "cluster authorization does not allow a token") {
+			t.Errorf("got exit %d, %s", code, stderr)
+		}
 	},
 	"cluster.authorization.users": func(t *testing.T) {
 		if _, stderr, code := run(t, "-c", writeConfig(t, "cluster { authorization { users: [] } }")); code != 1 || !strings.Contains(stderr, "cluster authorization does not allow multiple users") {

@@ -157,8 +157,12 @@ func inSection(section, line, certs string) string {
 	}
 	switch section {
 	case "authorization":
-		if !strings.Contains(strings.ToLower(line), "token") && !strings.Contains(strings.ToLower(line), "users") {
-			line = "user: u\n" + line
+		switch key := strings.ToLower(line); {
+		case strings.Contains(key, "token") || strings.Contains(key, "users"):
+		case strings.Contains(key, "permission"):
+			line = "users = [{user: u, password: p}]\n" + line
+		default:
+			line = "user: u\npassword: p\n" + line
 		}
 		return "authorization {\n" + line + "\n}"
 	case "tls":
@@ -169,6 +173,9 @@ func inSection(section, line, certs string) string {
 		return "cluster {\nport: 8\nauthorization {\nuser: u\npassword: p\n" + line + "\n} }"
 	case "cluster.tls":
 		return "cluster {\nport: 8\ntls {\n" + pair("srva") + line + "\n} }"
+	}
+	if strings.Contains(strings.ToLower(line), "http_user") || strings.Contains(strings.ToLower(line), "http_password") {
+		return "http_user: u\nhttp_password: p\n" + line // one of them alone is refused
 	}
 	return line
 }
@@ -223,6 +230,12 @@ var flagOnly = map[string]sample{
 func beside(flag, certs string) []string {
 	if strings.HasPrefix(flag, "--tls") {
 		return []string{"--tlscert", certs + "/server-cert.pem", "--tlskey", certs + "/server-key.pem"}
+	}
+	switch flag {
+	case "--user":
+		return []string{"--pass", "p"}
+	case "--pass":
+		return []string{"--user", "u"}
 	}
 	if slices.Contains([]string{"--routes", "--no_advertise", "--cluster_advertise", "--connect_retries", "--cluster_name"}, flag) {
 		return []string{"--cluster", "nats://127.0.0.1:8"}

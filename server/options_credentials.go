@@ -1,0 +1,87 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gnatsd/conf"
+)
+
+// This file refuses what was meant to restrict access and would not: credentials that are
+// incomplete, mostly because a variable is empty, and permissions of no user.
+
+// credentialPair are the settings of one kind of login.
+type credentialPair struct {
+	section        string // of their keys, with a dot or another separator behind it
+	user, password string
+	open           string // what happens without a user
+}
+
+// logins returns what o has of each kind. Those of clients are first.
+func (o *Options) logins() []credentialPair {
+	return []credentialPair{
+		{"authorization.", o.Username, o.Password, "clients would need no credentials"},
+		{"cluster.authorization.", o.Cluster.Username, o.Cluster.Password, "other servers would need no credentials"},
+		{"http_", o.HTTPUsername, o.HTTPPassword, "the monitoring pages would need no login"},
+	}
+}
+
+// checkCredentials returns an error for each login in files and flags that is incomplete, and for
+// permissions without effect.
+func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Errors) {
+	given := func(key string) bool {
+		from := v.Origin(key)
+		if from.Flag == "--cluster" && !strings.Contains(o.Cluster.ListenStr, "@") {
+			return false // it leaves the credentials of the file
+		}
+		return from.Layer != conf.FromDefault
+	}
+	report := func(key, message string) { problems = append(problems, placedAt(v.Origin(key), key, message)) }
+	const token, permissions = "authorization.token", "authorization.default_permissions"
+	logins := o.logins()
+	if given(token) && o.Authorization == "" {
+		report(token, "the token is empty: "+logins[0].open)
+	}
+	for i, l := range logins {
+		user, password := l.section+"user", l.section+"password"
+		switch superseded := i == 0 && (o.Users != nil || o.Authorization != ""); {
+		case given(user) && l.user == "":
+			report(user, "the user is empty: "+l.open)
+		case given(password) && l.password == "":
+			report(password, "the password is empty")
+		case superseded:
+		case l.user != "" && l.password == "":
+			report(user, fmt.Sprintf("user %q has no password: the name alone would be enough", l.user))
+		case l.user == "" && l.password != "":
+			report(password, "a password without a user: "+l.open)
+		}
+	}
+	if given(permissions) && o.Users == nil {
+		report(permissions, "permissions have an effect on a list of users only: list the user under users")
+	}
+	return problems
+}
+
+// placedAt is an error about a setting that begins with where its value came from.
+func placedAt(from conf.Origin, key, message string) *conf.Error {
+	if from.Var != "" {
+		message += fmt.Sprintf(" (from $%s)", from.Var)
+	}
+	if from.Layer == conf.FromFlag {
+		key = from.Flag
+	}
+	return &conf.Error{Pos: from.Pos, Key: key, Msg: message}
+}
+
+// errMonitoringLogin is the error about a program's settings.
+var errMonitoringLogin = errors.New("HTTPUsername and HTTPPassword must be set together: with one of them the monitoring pages would be open")
+
+// checkMonitoringLogin returns an error if a program has set half of the login of the monitoring
+// pages.
+func (o *Options) checkMonitoringLogin() error {
+	if (o.HTTPUsername == "") != (o.HTTPPassword == "") {
+		return errMonitoringLogin
+	}
+	return nil
+}
