@@ -228,6 +228,7 @@ var routeCloses = [...]closeReason{
 	mesh.StaleRoute:     closeStale,
 	mesh.RemovedRoute:   closeRouteRemoved,
 	mesh.RenewedRoute:   closeRouteRenewed,
+	mesh.SelfRoute:      closeRouteToSelf,
 }
 
 // idle returns how long ago something was received over a route. The mesh calls it under mu.

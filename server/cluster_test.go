@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,5 +161,19 @@ func TestTwoServersThatDialEachOtherEndWithOneRoute(t *testing.T) {
 		go a.cluster.solicit([]*url.URL{routeTo(t, b)})
 		b.cluster.solicit([]*url.URL{routeTo(t, a)})
 		meshed(t, a, b)
+	}
+}
+
+// TestARouteToOneselfIsJustClosed connects to a server as its own connection does when it dials
+// itself: nothing follows its INFO.
+func TestARouteToOneselfIsJustClosed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	self := wire.Open(t, s.ClusterAddr().String())
+	self.Hear("INFO ")
+	self.Say(`CONNECT {"verbose":false,"name":"`+s.ID()+`"}`, strings.TrimSuffix(s.cluster.info(), " \r\n"))
+	okay(t, self.Ended())
+	if n := s.NumRoutes(); n != 0 {
+		t.Errorf("got %d routes to itself, want none", n)
 	}
 }

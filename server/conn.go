@@ -373,12 +373,11 @@ func (c *conn) teardown() {
 	if r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal || r == closeWriteError {
 		wait = 0
 	}
-	sendErr := row.wire != "" && !c.omitErr
-	if sendErr {
+	if row.wire != "" && !c.omitErr {
 		c.sendErr(row.wire)
 	}
 	c.out.Finish(wait)
-	if sendErr || row.linger {
+	if row.linger && !c.omitErr {
 		c.linger()
 	}
 	if wait == 0 {
@@ -400,8 +399,9 @@ func (c *conn) logClose(row *closeRow) {
 	}
 }
 
-// linger lets the peer read the -ERR: closing a socket with unread input resets the connection, and
-// the peer may lose what it has not read. So linger discards input for up to lingerTime.
+// linger lets the peer read what it was sent last: closing a socket with unread input resets the
+// connection, and the peer may lose what it has not read. So linger discards input for up to
+// lingerTime. It is not for peers that send too much or do not answer: their next write must fail.
 func (c *conn) linger() {
 	nc := c.link.Conn()
 	half, ok := nc.(interface{ CloseWrite() error })
@@ -422,7 +422,7 @@ func (c *conn) linger() {
 // Bounds of linger, in time and bytes.
 const (
 	lingerTime  = 200 * time.Millisecond
-	lingerBytes = 4 << 20
+	lingerBytes = 256 << 10
 )
 
 // send queues text for the peer. Any goroutine may call it.

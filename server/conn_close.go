@@ -33,6 +33,7 @@ const (
 	closeDuplicateRoute
 	closeRouteRemoved
 	closeRouteRenewed
+	closeRouteToSelf
 	closeShutdown
 	closeLameDuck
 	closeCount
@@ -57,14 +58,14 @@ type closeRow struct {
 	wire   string   // text of the -ERR that is sent; "" = none
 	log    string   // line in the log; "" = none, or it was logged with details before
 	level  logLevel // of log
-	linger bool     // the peer gets time to read what it was sent last, even without an -ERR
+	linger bool     // the peer gets time to read why, see conn.linger
 }
 
 var closeRows = [closeCount]closeRow{
 	keepOpen:            {name: "Unknown State"},
 	closeClient:         {name: "Client"},
-	closeAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug},
-	closeAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation"},
+	closeAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug, linger: true},
+	closeAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation", linger: true},
 	closeTLSFailure:     {name: "TLS Handshake Failure"},
 	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)"},
 	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)"},
@@ -74,18 +75,19 @@ var closeRows = [closeCount]closeRow{
 	closeReadError:      {name: "Read Error"},
 	closePeerError:      {name: "Parse Error"},
 	closeStale:          {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
-	closeUnknownOp:      {name: "Protocol Violation", wire: "Unknown Protocol Operation"},
-	closeBadArgs:        {name: "Protocol Violation", wire: "Parser Error"},
-	closeBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError},
-	closeWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError},
-	closeMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError},
+	closeUnknownOp:      {name: "Protocol Violation", wire: "Unknown Protocol Operation", linger: true},
+	closeBadArgs:        {name: "Protocol Violation", wire: "Parser Error", linger: true},
+	closeBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError, linger: true},
+	closeWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError, linger: true},
+	closeMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, linger: true},
 	closeMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
 	closeMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
 	closeNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
-	closeNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError},
+	closeNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError, linger: true},
 	closeDuplicateRoute: {name: "Duplicate Route", linger: true},
 	closeRouteRemoved:   {name: "Route Removed"},
 	closeRouteRenewed:   {name: "Duplicate Route"},
+	closeRouteToSelf:    {name: "Duplicate Route"},
 	closeShutdown:       {name: "Server Shutdown"},
 	closeLameDuck:       {name: "Server Shutdown"},
 }

@@ -40,6 +40,7 @@ const (
 	StaleRoute                   // its peer did not answer
 	RemovedRoute                 // its target is not configured any more
 	RenewedRoute                 // [Mesh.Reconnect] was called
+	SelfRoute                    // it leads to this server
 )
 
 // Attempt is what is to be known to dial a target.

@@ -111,7 +111,7 @@ func (m *Mesh) foundSelf(now time.Time, l *link) {
 			t.due = now
 		}
 	}
-	m.close(l, DuplicateRoute)
+	m.close(l, SelfRoute)
 }
 
 // isAddress reports whether the host of host:port is an address rather than a name.

@@ -1,0 +1,73 @@
+package server
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"gnatsd/test/wire"
+)
+
+// TestAPeerThatIsDisconnectedForItsBytesCannotSendMore reads the -ERR of clients that sent too much
+// or did not answer, and has them send on: their writes fail, and the broker takes nothing.
+func TestAPeerThatIsDisconnectedForItsBytesCannotSendMore(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	for _, tt := range []struct {
+		name, sent string
+		close      closeReason // by the server; keepOpen if what is sent is the reason
+		want       string
+	}{
+		{"maximum payload", "PUB foo 9999999\r\n", keepOpen, "-ERR 'Maximum Payload Violation'\r\n"},
+		{"maximum payload, some of it sent", "PUB foo 9999999\r\n" + strings.Repeat("x", 1000), keepOpen, "-ERR 'Maximum Payload Violation'\r\n"},
+		{"maximum control line", "SUB " + strings.Repeat("x", 5000) + " 1\r\n", keepOpen, "-ERR 'Maximum Control Line Exceeded'\r\n"},
+		{"stale connection", "", closeStale, "-ERR 'Stale Connection'\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := dialClient(t, s)
+			c.Sync()
+			if tt.close != keepOpen {
+				for _, open := range s.clients.all() {
+					open.close(tt.close)
+				}
+			}
+			okay(t, c.Send(tt.sent))
+			c.SetReadDeadline(time.Now().Add(patience))
+			got, err := io.ReadAll(c.In)
+			if string(got) != tt.want || err != nil && !wire.IsEnd(err) {
+				t.Errorf("got %q, %v; want %q and the end", got, err, tt.want)
+			}
+			more, taken := make([]byte, 64<<10), 0
+			c.SetWriteDeadline(time.Now().Add(patience))
+			for err = nil; err == nil; {
+				var n int
+				n, err = c.Conn.Conn.Write(more)
+				taken += n
+			}
+			if taken > 256<<10 {
+				t.Errorf("%d bytes were taken after the end; want the next write to fail", taken)
+			}
+		})
+	}
+}
+
+// TestAPeerReadsWhyItIsDisconnected sends more behind what is refused: a reset would take the -ERR
+// from peers that have not read it yet.
+func TestAPeerReadsWhyItIsDisconnected(t *testing.T) {
+	t.Parallel()
+	s := broker(t, func(o *Options) { o.Username, o.Password = "me", "secret" })
+	for sent, want := range map[string]string{
+		"CONNECT {\"user\":\"me\",\"pass\":\"wrong\"}\r\n": "-ERR 'Authorization Violation'\r\n",
+		"PING\r\n": "-ERR 'Authorization Violation'\r\n",
+		"CONNECT {\"verbose\":false,\"user\":\"me\",\"pass\":\"secret\"}\r\nFOO\r\n":             "-ERR 'Unknown Protocol Operation'\r\n",
+		"CONNECT {\"verbose\":false,\"user\":\"me\",\"pass\":\"secret\"}\r\nPUB foo bar 1 1\r\n": "-ERR 'Parser Error'\r\n",
+	} {
+		c := openClient(t, s)
+		okay(t, c.Send(sent+strings.Repeat("PUB foo 2\r\nhi\r\n", 5000)))
+		c.SetReadDeadline(time.Now().Add(patience))
+		if got, err := io.ReadAll(c.In); string(got) != want || err != nil {
+			t.Errorf("%q: got %q, %v; want %q and the end", sent, got, err, want)
+		}
+	}
+}
