@@ -2,7 +2,9 @@ package server
 
 import (
 	"errors"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,6 +166,9 @@ func (s *Server) applySteps(c *change, first bool) {
 func (s *Server) compare(old, next *Options) *change {
 	c := &change{old: old, new: next, effects: map[conf.Effect]bool{}}
 	for _, row := range optionTable().Compare(old, next) {
+		if s.samePort(row) {
+			continue
+		}
 		if old.isSet(row.Row) || next.isSet(row.Row) { // else its default depends on another row
 			c.rows = append(c.rows, row)
 			c.effects[row.Row.Reload] = true
@@ -176,6 +181,30 @@ func (s *Server) compare(old, next *Options) *change {
 		c.effects[onRouteTLS] = true
 	}
 	return c
+}
+
+// openPorts are the rows of ports, and the addresses that are listened on because of them.
+var openPorts = map[string]func(*Server) *net.TCPAddr{
+	"port":         func(s *Server) *net.TCPAddr { addr, _ := s.Addr().(*net.TCPAddr); return addr },
+	"cluster.port": (*Server).ClusterAddr,
+	"http_port":    (*Server).MonitorAddr,
+	"https_port":   (*Server).MonitorAddr,
+	"prof_port":    (*Server).ProfilerAddr,
+}
+
+// samePort reports whether the values of a changed row mean the port that is open: one of them is
+// RandomPort, and the other is the port that it became.
+func (s *Server) samePort(c conf.Change[Options]) bool {
+	open := openPorts[c.Row.Key]
+	if open == nil {
+		return false
+	}
+	addr := open(s)
+	if addr == nil {
+		return false
+	}
+	actual, random := strconv.Itoa(addr.Port), strconv.Itoa(RandomPort)
+	return c.Old == random && c.New == actual || c.Old == actual && c.New == random
 }
 
 // isSet reports whether a file, a flag or a program has set a row.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -399,4 +400,36 @@ func TestLinesOfWarningsAreReportedOnce(t *testing.T) {
 	}
 	s.okay(t, "strange: 1, other: 1, authorization { user: u, pass: q }")
 	s.log.wait(t, `unknown field "other"`)
+}
+
+// TestARandomPortIsThePortThatItBecame reloads files that name a port by its number and by -1, in
+// turn. Scripts that restart a server on its own port write one for the other.
+func TestARandomPortIsThePortThatItBecame(t *testing.T) {
+	t.Parallel()
+	for _, https := range []bool{false, true} {
+		files := certOpts(certDir(t), "server")
+		text := func(port, cluster, monitor, profile int) string {
+			key := "http"
+			if https {
+				key = fmt.Sprintf("tls { cert_file: %q, key_file: %q }\nhttps", files.CertFile, files.KeyFile)
+			}
+			return fmt.Sprintf("listen: \"127.0.0.1:%d\"\ncluster { listen: \"127.0.0.1:%d\" }\n%s: \"127.0.0.1:%d\"\nprof_port: %d", port, cluster, key, monitor, profile)
+		}
+		o := mustConfigure(t, text(-1, -1, -1, -1)+"\n")
+		o.NoSigs = true
+		s := runReloader(t, o)
+		port, cluster, monitor, profile := s.Addr().(*net.TCPAddr).Port, s.ClusterAddr().Port, s.MonitorAddr().Port, s.ProfilerAddr().Port
+		s.okay(t, text(port, cluster, monitor, profile))
+		s.okay(t, text(port, cluster, monitor, profile)+"\nmax_payload: 100")
+		s.okay(t, text(-1, -1, -1, -1))
+		s.okay(t, text(-1, cluster, -1, profile))
+		for _, other := range []string{
+			text(port+1, -1, -1, -1), text(-1, cluster+1, -1, -1), text(-1, -1, monitor+1, -1), text(-1, -1, -1, profile+1),
+			text(cluster, -1, -1, -1), text(-1, 0, -1, -1), text(-1, -1, 0, -1), text(-1, -1, -1, 0),
+		} {
+			if err := s.change(t, other); err == nil || !strings.Contains(err.Error(), "config reload not supported for ") {
+				t.Errorf("%s: got %v, want a refusal", other, err)
+			}
+		}
+	}
 }
