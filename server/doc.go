@@ -129,9 +129,11 @@
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
 //	access.Verifier.mu           bcrypt checks in flight                     none
+//	admission.Evictor.mu         which of many connections is closed first   none
 //	admission.Limiter.mu         slots and queue of expensive work           none
 //	admission.Timer.mu           a time limit that can be paused             none
 //	monitor.endpoint.mu          one port of monitoring                      none
+//	monitor.answers.mu           large pages that are being written          none
 //	netio.WriteQueue.mu          pending bytes                               none
 //	process.UsageSampler.mu      the last sample of CPU and memory           none
 //	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu

@@ -32,12 +32,16 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 
 // monitorSettings returns the settings of the monitoring port that a reload may change.
 func (o *Options) monitorSettings() monitor.Settings {
-	return monitor.Settings{
+	s := monitor.Settings{
 		Login:         o.HTTPUsername != "",
 		Certificates:  o.HTTPVerify,
 		SameOrigin:    o.HTTPSameOrigin,
 		MetricsPrefix: o.MetricsPrefix,
 	}
+	if o.HTTPSameOrigin {
+		s.Hosts = o.hostNames()
+	}
+	return s
 }
 
 // StartMonitoring opens the monitoring port if one is set. [Server.Start] calls it; calling it

@@ -81,8 +81,11 @@ type Options struct {
 	// authorities (ClientCAs) in TLSConfig.
 	HTTPVerify bool `json:"-"`
 	// HTTPSameOrigin keeps web pages of other origins from reading the monitoring pages: no
-	// JSONP and no CORS header.
+	// JSONP, no CORS header, and no answer to a host name that others may have registered.
 	HTTPSameOrigin bool `json:"-"`
+	// HTTPHosts are names of this server that HTTPSameOrigin answers to, beside those that are
+	// known: of the machine, of HTTPHost and of the addresses that are advertised.
+	HTTPHosts []string `json:"-"`
 	// MetricsPrefix is the prefix of the metric names on /metrics.
 	MetricsPrefix string `json:"-"`
 	ProfPort      int    `json:"-"` // for pprof; 0 = none

@@ -3,7 +3,10 @@ package server
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
+	"slices"
+	"strings"
 
 	"gnatsd/conf"
 )
@@ -20,7 +23,9 @@ func monitorRows() []row {
 		{Key: "http_verify", Restricts: true, Type: conf.Bool(func(o *Options) *bool { return &o.HTTPVerify }), Field: "HTTPVerify", Reload: conf.Fixed,
 			Doc: "Whether clients of `https` must have a certificate signed by an authority in `ca_file` of `tls`."},
 		{Key: "http_same_origin", Restricts: true, Type: conf.Bool(func(o *Options) *bool { return &o.HTTPSameOrigin }), Field: "HTTPSameOrigin", Reload: onSnapshot,
-			Doc: "Whether to keep web pages of other origins from reading the monitoring pages: no JSONP, no CORS header."},
+			Doc: "Whether to keep web pages of other origins from reading the monitoring pages: no JSONP, no CORS header, no answer to the host name of another site."},
+		{Key: "http_hosts", Type: conf.List("list of names", func(o *Options) *[]string { return &o.HTTPHosts }, parseHostName, quoteHostName), Field: "HTTPHosts", Reload: onSnapshot,
+			Doc: "Host names, beside that of the machine, by which the monitoring pages may be asked for with `http_same_origin`."},
 		{Key: "metrics_prefix", Default: `"gnatsd"`, Type: conf.Text(func(o *Options) *string { return &o.MetricsPrefix }, checkPrefix), Field: "MetricsPrefix", Reload: onSnapshot,
 			Doc: "Prefix of the metric names on `/metrics`."},
 	}
@@ -35,6 +40,25 @@ func checkPrefix(s string) error {
 		return fmt.Errorf("a prefix may contain letters, digits and _, and must not begin with a digit")
 	}
 	return nil
+}
+
+// parseHostName checks a host name, which is not looked up.
+func parseHostName(s string) (string, error) {
+	if s == "" || strings.ContainsAny(s, " \t\r\n/@") {
+		return "", fmt.Errorf("invalid host name %q", s)
+	}
+	return s, nil
+}
+
+func quoteHostName(s string, _ bool) string { return conf.Quote(s) }
+
+// hostNames are the names of this server, which may be followed by a port.
+func (o *Options) hostNames() []string {
+	names := slices.DeleteFunc([]string{o.HTTPHost, o.ClientAdvertise, o.Cluster.Advertise}, func(s string) bool { return s == "" })
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	return append(names, o.HTTPHosts...)
 }
 
 // checkMonitoring returns an error if the monitoring port cannot be opened with these settings.

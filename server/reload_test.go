@@ -137,6 +137,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"http_password":          {"http_user: x, http_password: y", "http_user: x, http_password: z", "Reloaded: http_password"},
 		"http_verify":            {"", "http_verify: true", "config reload not supported for HTTPVerify: old=false, new=true (FILE:1:1)"},
 		"http_same_origin":       {"", "http_same_origin: true", "Reloaded: http_same_origin = true"},
+		"http_hosts":             {"", "http_hosts: [nats.example.com]", "Reloaded: http_hosts = [\"nats.example.com\"]"},
 		"metrics_prefix":         {"", "metrics_prefix: x", "Reloaded: metrics_prefix = x"},
 		"max_connections":        {"", "max_connections: 10", "Reloaded: max_connections = 10"},
 		"max_subscriptions":      {"max_subs: 1", "max_subs: 2", "config reload not supported for MaxSubs: old=1, new=2 (FILE:1:1)"},

@@ -106,6 +106,17 @@ var reloadedFiles = map[string]func(*testing.T){
 			t.Error("another origin may read the page")
 		}
 	},
+	"http_hosts": func(t *testing.T) {
+		r, url := spawnMonitored(t, "http_same_origin: true")
+		addr := strings.TrimPrefix(url, "http://")
+		if got := statusFor(t, addr, "nats.example.com"); got != 421 {
+			t.Errorf("got %d before, want 421", got)
+		}
+		r.monitored(t, "http_same_origin: true\nhttp_hosts: nats.example.com", "Reloaded: http_hosts = [\"nats.example.com\"]")
+		if got := statusFor(t, addr, "nats.example.com"); got != 200 {
+			t.Errorf("got %d, want 200", got)
+		}
+	},
 	"metrics_prefix": func(t *testing.T) {
 		r, url := spawnMonitored(t, "")
 		r.monitored(t, "metrics_prefix: mine", "Reloaded: metrics_prefix = mine")

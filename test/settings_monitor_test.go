@@ -147,10 +147,28 @@ var monitorEffects = map[string]func(*testing.T){
 			}
 		}
 	},
+	"http_hosts": func(t *testing.T) {
+		addr := monitored(t, "http_port: -1\nhttp_same_origin: true\nhttp_hosts: [\"nats.example.com\"]")
+		for name, want := range map[string]int{addr: 200, "nats.example.com": 200, "NATS.example.com:8222": 200, "other.example.com": 421} {
+			if got := statusFor(t, addr, name); got != want {
+				t.Errorf("%s: got %d, want %d", name, got, want)
+			}
+		}
+	},
 	"metrics_prefix": func(t *testing.T) {
 		addr := monitored(t, "http_port: -1\nmetrics_prefix: mine")
 		wantPage(t, "http://"+addr+"/metrics", 200, "\nmine_varz_")
 	},
+}
+
+// statusFor asks for /varz at an address, by a host name.
+func statusFor(t *testing.T, addr, name string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/varz", nil)
+	must(t, err)
+	r.Host = name
+	status, _ := fetch(t, http.DefaultClient, r)
+	return status
 }
 
 // login has a client that shows a password and others that do not.

@@ -47,6 +47,9 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, config *tls.Conf
 	return nil, err
 }
 
+// NetConn returns the connection below.
+func (h *handshakeConn) NetConn() net.Conn { return h.Conn }
+
 // Read waits for the peer without a slot, and then for a slot.
 func (h *handshakeConn) Read(b []byte) (int, error) {
 	h.release()

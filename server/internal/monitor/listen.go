@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"gnatsd/server/internal/admission"
 )
 
 // This file opens and closes the monitoring port and the profiling port.
@@ -60,7 +63,8 @@ func (m *Monitor) StartProfiler(host string, port int) error {
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-		return m.serve(mux, 0, l), nil // a profile takes as long as it was asked for
+		guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.guard(w, r, page{serve: mux.ServeHTTP}) })
+		return m.serve(guarded, 0, m.bounded()(l)), nil // a profile takes as long as it was asked for
 	})
 }
 
@@ -86,6 +90,7 @@ func (m *Monitor) Handler() http.Handler {
 
 // listen opens the port and the socket of a.
 func (m *Monitor) listen(a Address) (all []net.Listener, err error) {
+	bounded := m.bounded()
 	defer func() {
 		if err != nil {
 			for _, l := range all {
@@ -99,6 +104,7 @@ func (m *Monitor) listen(a Address) (all []net.Listener, err error) {
 			return nil, err
 		}
 		scheme := "http"
+		l = bounded(l)
 		if a.Secure != nil {
 			scheme, l = "https", a.Secure(l)
 		}
@@ -110,7 +116,7 @@ func (m *Monitor) listen(a Address) (all []net.Listener, err error) {
 		if err != nil {
 			return all, err
 		}
-		all = append(all, l)
+		all = append(all, bounded(l))
 		m.config.Log.Noticef("Starting http monitor on unix:%s", a.Socket)
 	}
 	return all, nil
@@ -229,20 +235,35 @@ type webServer struct {
 // Time limits of both ports. What is slower holds a connection for nothing; the slowest page is
 // made in well under a second.
 const (
-	webHeaderTimeout = 10 * time.Second
+	webHeaderTimeout = 10 * time.Second // for a request, also for the body that it should not have
 	webIdleTimeout   = 2 * time.Minute
 	webTimeout       = time.Minute // to make and write an answer
 	webCloseTimeout  = time.Second // for answers under way at the end
 )
 
+const (
+	webHeaderBytes = 64 << 10 // of a request
+	webConns       = 256      // open connections to a port, if the configuration does not say it
+)
+
+// bounded returns a function that bounds the connections of the listeners of one port, together.
+func (m *Monitor) bounded() func(net.Listener) net.Listener {
+	conns := admission.NewEvictor[*webConn]()
+	most := cmp.Or(m.config.MaxConns, webConns)
+	return func(l net.Listener) net.Listener { return &webListener{l, most, conns} }
+}
+
 // serve serves until close; write limits the time for an answer, 0 = none.
 func (m *Monitor) serve(h http.Handler, write time.Duration, listeners ...net.Listener) *webServer {
 	w := &webServer{http: &http.Server{
-		Handler:           h,
+		Handler:           serving(h),
+		ConnContext:       withConn,
+		ConnState:         connState,
+		ReadTimeout:       webHeaderTimeout,
 		ReadHeaderTimeout: webHeaderTimeout,
 		IdleTimeout:       webIdleTimeout,
 		WriteTimeout:      write,
-		MaxHeaderBytes:    1 << 20,
+		MaxHeaderBytes:    webHeaderBytes,
 		ErrorLog:          log.New(debugWriter{m.config.Log}, "", 0),
 	}}
 	for _, l := range listeners {

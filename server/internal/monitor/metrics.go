@@ -67,10 +67,21 @@ func Text(name, help, text string) Metric {
 	return Metric{Name: name, Help: help, Labels: []string{"value"}, Samples: []Sample{{Value: 1, Labels: []string{text}}}}
 }
 
+// metricBytes is about what one sample takes in memory, measured with 1000 of them.
+const metricBytes = 512
+
 // serveMetrics answers /metrics.
 func (m *Monitor) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	gather := sync.OnceValues(m.gatherer().Gather)
-	if m.alone(r.Context(), func() { gather() }) {
+	written := m.alone(r, func() (bytes int) {
+		families, _ := gather() // an error is reported when the page is written
+		for _, f := range families {
+			bytes += len(f.Metric) * metricBytes
+		}
+		return bytes
+	})
+	if written != nil {
+		defer written()
 		page := promhttp.HandlerFor(prometheus.GathererFunc(gather), promhttp.HandlerOpts{EnableOpenMetrics: true})
 		page.ServeHTTP(w, r)
 	}

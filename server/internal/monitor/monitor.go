@@ -27,6 +27,10 @@ type Config struct {
 	BasePath string // precedes all paths; "" for none
 	Pages    []Page // beside those that this package makes itself
 
+	// MaxConns bounds the open connections to each port; 0 is a default. Where one more comes,
+	// one that is idle is closed.
+	MaxConns int
+
 	// Listen opens a TCP port, any free one if port is negative, and returns which it is.
 	Listen func(host string, port int) (l net.Listener, actual int, err error)
 	// Settings returns the settings in force.
@@ -42,10 +46,11 @@ type Config struct {
 
 // Settings are the settings that may change while the port is open.
 type Settings struct {
-	Login         bool   // whether all pages but /healthz need a login
-	Certificates  bool   // whether clients need a certificate
-	SameOrigin    bool   // whether web pages of other origins are kept from reading: no JSONP, no CORS
-	MetricsPrefix string // of the names on /metrics
+	Login         bool     // whether all pages but /healthz need a login
+	Certificates  bool     // whether clients need a certificate
+	SameOrigin    bool     // whether web pages of other origins are kept from reading: no JSONP, no CORS, no foreign host names
+	Hosts         []string // names of this server, which may be followed by a port; with SameOrigin
+	MetricsPrefix string   // of the names on /metrics
 }
 
 // Log is where log lines go.
@@ -67,13 +72,14 @@ type Monitor struct {
 	// Safe for concurrent use.
 	requests map[string]*atomic.Uint64 // by counted path; the map never changes
 	large    chan struct{}             // holds one value while a large page is made
+	answers  answers                   // large pages that are being written
 	web      endpoint
 	profiler endpoint
 }
 
 // page is how one path is answered.
 type page struct {
-	open  bool // without a login: it reveals only whether the server works
+	open  bool // without a login and whatever the host name: it reveals only whether the server works
 	serve http.HandlerFunc
 }
 
@@ -83,6 +89,7 @@ func New(config Config) *Monitor {
 		config:   config,
 		requests: map[string]*atomic.Uint64{"/": {}, "/healthz": {}},
 		large:    make(chan struct{}, 1),
+		answers:  answers{max: maxAnswers, time: answerTime, stall: answerStall},
 	}
 	if base := strings.Trim(config.BasePath, "/"); base != "" {
 		m.basePath = "/" + base
@@ -132,19 +139,16 @@ func (m *Monitor) handler() http.Handler {
 		byPath[m.basePath] = m.pages["/"]
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
 		p, found := byPath[r.URL.Path]
 		switch short := shortest(r.URL.Path); {
-		case short != r.URL.Path && r.Method != http.MethodConnect:
-			http.Redirect(w, r, (&url.URL{Path: short, RawQuery: r.URL.RawQuery}).String(), http.StatusMovedPermanently)
+		case short != r.URL.Path:
+			p = page{open: true, serve: func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, (&url.URL{Path: short, RawQuery: r.URL.RawQuery}).String(), http.StatusMovedPermanently)
+			}}
 		case !found:
-			http.NotFound(w, r)
-		case p.open || m.admits(r):
-			p.serve(w, r)
-		default:
-			w.Header().Set("WWW-Authenticate", `Basic realm="gnatsd monitoring", charset="UTF-8"`)
-			http.Error(w, "login required", http.StatusUnauthorized)
+			p = page{open: true, serve: http.NotFound}
 		}
+		m.guard(w, r, p)
 	})
 }
 
@@ -157,25 +161,20 @@ func shortest(text string) string {
 	return short
 }
 
-// admits reports whether no login is needed, or the request has it.
-func (m *Monitor) admits(r *http.Request) bool {
-	if !m.config.Settings().Login {
-		return true
-	}
-	user, password, given := r.BasicAuth()
-	return given && m.config.Login(r.Context(), user, password)
-}
-
-// alone calls work when no other large page is being made, so that many requests for them wait for
-// each other and the messages do not wait for them. It reports false, and does not call work, if
-// ctx ends first.
-func (m *Monitor) alone(ctx context.Context, work func()) bool {
+// alone calls work, which makes a large page and returns its size in bytes, when no other large
+// page is being made and there is room for it: many requests for them wait for each other, and the
+// messages do not wait for them. The caller must call written when the page is written, or is not
+// going to be. It is nil, and work was not called, if the request ended first.
+func (m *Monitor) alone(r *http.Request, work func() (bytes int)) (written func()) {
 	select {
 	case m.large <- struct{}{}:
 		defer func() { <-m.large }()
-		work()
-		return true
-	case <-ctx.Done():
-		return false
+	case <-r.Context().Done():
+		return nil
 	}
+	if m.answers.await(r.Context()) != nil {
+		return nil
+	}
+	one := m.answers.begin(work(), connOf(r))
+	return func() { m.answers.end(one) }
 }

@@ -139,20 +139,6 @@ func do(t testing.TB, c *http.Client, r *http.Request) reply {
 	return reply{resp.StatusCode, resp.Header.Get("Content-Type"), string(body), resp.Header}
 }
 
-func TestAnyMethodIsAnswered(t *testing.T) {
-	t.Parallel()
-	m := started(t, Settings{}, nil)
-	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS"} {
-		r, err := http.NewRequest(method, "http://"+m.Addr().String()+"/figures", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := do(t, http.DefaultClient, r); got.status != 200 {
-			t.Errorf("%s: got %d, want 200", method, got.status)
-		}
-	}
-}
-
 func TestRequestsAreCountedForPagesAndNoOtherPath(t *testing.T) {
 	t.Parallel()
 	m := started(t, Settings{}, nil)

@@ -2,7 +2,7 @@ package monitor
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 )
@@ -33,10 +33,15 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 		}
 		var text []byte
 		var err error
-		work := func() { text, err = encoded() }
+		work := func() int {
+			text, err = encoded()
+			return len(text)
+		}
 		if !p.Large {
 			work()
-		} else if !m.alone(r.Context(), work) {
+		} else if written := m.alone(r, work); written != nil {
+			defer written()
+		} else {
 			return
 		}
 		var failed *encodeError
@@ -56,7 +61,7 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 // names (JSONP).
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
 	s := m.config.Settings()
-	contentType := "application/json"
+	contentType, before, after := "application/json", "", ""
 	if !s.SameOrigin {
 		if !s.Login && !s.Certificates {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -66,13 +71,14 @@ func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
 				http.Error(w, "invalid callback: a name has at most 128 of the characters A-Z a-z 0-9 _ $ . [ ] and no digit first", http.StatusBadRequest)
 				return
 			}
-			contentType = "application/javascript"
-			text = fmt.Appendf(nil, "%s(%s)", name, text)
+			contentType, before, after = "application/javascript", name+"(", ")"
 		}
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(before)+len(text)+len(after)))
+	io.WriteString(w, before)
 	w.Write(text)
+	io.WriteString(w, after)
 }
 
 // maxCallback bounds the name of a JSONP function, in bytes.

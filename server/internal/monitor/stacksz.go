@@ -15,14 +15,16 @@ const maxFullStacks = 1000
 // serveStacks answers /stacksz: what every goroutine does.
 func (m *Monitor) serveStacks(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
-	dump := func() {
+	dump := func() int {
 		debug := 1
 		if runtime.NumGoroutine() <= maxFullStacks {
 			debug = 2
 		}
 		pprof.Lookup("goroutine").WriteTo(&b, debug)
+		return b.Len()
 	}
-	if m.alone(r.Context(), dump) {
+	if written := m.alone(r, dump); written != nil {
+		defer written()
 		m.answer(w, r, b.Bytes())
 	}
 }

@@ -1,0 +1,212 @@
+package monitor
+
+import (
+	"bufio"
+
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestManyConnectionsCloseOthersOnly has clients that open as many connections as they can, in
+// each of the ways in which these stay open: others are always answered.
+func TestManyConnectionsCloseOthersOnly(t *testing.T) {
+	t.Parallel()
+	const most, many = 8, 60
+	for name, sent := range map[string]string{
+		"that say nothing":            "",
+		"in the middle of a request":  "GET /figures HTTP/1.1\r\nHost: x\r\n",
+		"that stay after an answer":   "GET /figures HTTP/1.1\r\nHost: x\r\n\r\n",
+		"that do not read an answer":  "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n",
+		"with a body that never ends": "POST /figures HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := started(t, Settings{}, func(c *Config) {
+				c.MaxConns = most
+				c.Pages = append(c.Pages, hugePage(8<<20, nil))
+			})
+			honest := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			var all []net.Conn
+			for i := range many {
+				all = append(all, raw(t, m.Addr(), sent))
+				if i%10 == 0 {
+					r, err := http.NewRequest("GET", "http://"+m.Addr().String()+"/healthz", nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := do(t, honest, r); got.status != 200 {
+						t.Errorf("/healthz after %d connections: got %d, want 200", i, got.status)
+					}
+				}
+			}
+			closed := make(chan struct{}, many)
+			for _, nc := range all {
+				go func() { // ends when the server, or the test, closes nc
+					io.Copy(io.Discard, nc)
+					closed <- struct{}{}
+				}()
+			}
+			for range many - most {
+				<-closed // all but the last ones are closed by the server
+			}
+		})
+	}
+}
+
+// hugePage is a large page of that many bytes. making is called whenever it is made.
+func hugePage(size int, making func()) Page {
+	return Page{Path: "/huge", Large: true, Decode: func(*Params) func() ([]byte, error) {
+		return func() ([]byte, error) {
+			if making != nil {
+				making()
+			}
+			return make([]byte, size), nil
+		}
+	}}
+}
+
+// from is a dialer from another address of this machine.
+func from(t *testing.T, ip string) *net.Dialer {
+	t.Helper()
+	d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: patience}
+	l, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		t.Skipf("this machine has no %s: %v", ip, err)
+	}
+	l.Close()
+	return d
+}
+
+// TestFewConnectionsOfAnAddressStay has one client with an idle connection, and another one that
+// opens as many as it can.
+func TestFewConnectionsOfAnAddressStay(t *testing.T) {
+	t.Parallel()
+	d := from(t, "127.0.0.2")
+	m := started(t, Settings{}, func(c *Config) { c.MaxConns = 8 })
+	nc, err := d.Dial("tcp", m.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	in := bufio.NewReader(nc)
+	for range 3 {
+		io.WriteString(nc, "GET /figures HTTP/1.1\r\nHost: x\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("the idle connection was closed: %v", err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		for range 20 {
+			raw(t, m.Addr(), "")
+		}
+		ask(t, m, "/healthz") // all of them have been accepted
+	}
+}
+
+// TestAnswersThatAreNotReadAreBounded has clients that ask for a large page and read nothing. What
+// is held of all answers is looked at whenever a page begins.
+func TestAnswersThatAreNotReadAreBounded(t *testing.T) {
+	t.Parallel()
+	const size, readers = 8 << 20, 24
+	var m *Monitor
+	m = newTest(t, Settings{}, func(c *Config) {
+		c.Pages = append(c.Pages, hugePage(size, func() {
+			m.answers.mu.Lock()
+			defer m.answers.mu.Unlock()
+			if m.answers.bytes >= 3*size {
+				t.Errorf("a page begins while %d bytes are held", m.answers.bytes)
+			}
+		}))
+	})
+	m.answers.max, m.answers.stall = 3*size, 50*time.Millisecond
+	if err := m.Start(Address{Host: "127.0.0.1", Port: -1}); err != nil {
+		t.Fatal(err)
+	}
+	for range readers {
+		raw(t, m.Addr(), "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	if got := ask(t, m, "/huge"); got.status != 200 || len(got.body) != size {
+		t.Errorf("a client that reads: got %d and %d bytes", got.status, len(got.body))
+	}
+	m.Close()
+	if m.answers.bytes != 0 || len(m.answers.list) != 0 {
+		t.Errorf("%d bytes of %d answers are left", m.answers.bytes, len(m.answers.list))
+	}
+}
+
+// TestAReaderThatGoesOnIsNotCutOff has a client that reads little at a time while another waits.
+func TestAReaderThatGoesOnIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 20
+	m := newTest(t, Settings{}, func(c *Config) { c.Pages = append(c.Pages, hugePage(size, nil)) })
+	m.answers.max, m.answers.time, m.answers.stall = size, patience, patience
+	if err := m.Start(Address{Host: "127.0.0.1", Port: -1}); err != nil {
+		t.Fatal(err)
+	}
+	nc := raw(t, m.Addr(), "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReaderSize(nc, 16), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		if got := ask(t, m, "/huge"); len(got.body) != size {
+			t.Errorf("the one that waits: got %d bytes", len(got.body))
+		}
+	})
+	n := 0
+	for sip := make([]byte, 1<<10); ; {
+		k, err := resp.Body.Read(sip)
+		n += k
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != size {
+		t.Errorf("got %d bytes, want %d", n, size)
+	}
+	waiting.Wait()
+}
+
+// stuckConn is a connection that takes nothing.
+type stuckConn struct {
+	net.Conn
+	deadlines chan time.Time
+}
+
+func (c *stuckConn) SetWriteDeadline(t time.Time) error { c.deadlines <- t; return nil }
+func (c *stuckConn) Write(b []byte) (int, error)        { return len(b), nil }
+
+// TestWritesHaveADeadlineForProgress looks at the deadlines of a long answer.
+func TestWritesHaveADeadlineForProgress(t *testing.T) {
+	t.Parallel()
+	const pieces = 5
+	c := &webConn{Conn: &stuckConn{deadlines: make(chan time.Time, pieces+2)}}
+	begin := time.Now()
+	end := begin.Add(webProgress + time.Millisecond) // the whole answer must be written by then
+	if err := c.SetWriteDeadline(end); err != nil {
+		t.Fatal(err)
+	}
+	deadlines := c.Conn.(*stuckConn).deadlines
+	<-deadlines
+	if n, err := c.Write(make([]byte, pieces*webPiece)); n != pieces*webPiece || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	for i := range pieces {
+		if d := <-deadlines; d.Before(begin.Add(webProgress)) || d.After(end) {
+			t.Errorf("piece %d: deadline after %v, want %v, and %v at most", i, d.Sub(begin), webProgress, end.Sub(begin))
+		}
+	}
+	c.cut.Store(true)
+	if _, err := c.Write([]byte("x")); err == nil {
+		t.Error("it writes after it was cut")
+	}
+}
