@@ -247,7 +247,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 			return keepOpen
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
-		sub.filter.Store(p.Filter(sub.subject, sub.queue))
+		sub.filter.Store(p.Filter(sub.subject(), sub.queue()))
 		c.subscribe(sub)
 		if c.permissions.Load() != p {
 			c.recheck(b.reply) // a reload may have missed it
@@ -272,7 +272,7 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 		c.unsubscribeAfter(sub, limit)
 		c.unsubscribed = true
 		if c.tracing {
-			c.tracef("<-> [DELSUB %s]", sub.sid)
+			c.tracef("<-> [DELSUB %s]", sub.sid())
 		}
 	}
 	c.ok(b)
@@ -331,7 +331,7 @@ func (c *client) infoChanged() {
 }
 
 // unregister moves the client from the registry to the closed connections.
-func (c *client) unregister(r closeReason, subs map[string]*subscription) {
+func (c *client) unregister(r closeReason, subs *subscriptions) {
 	c.stopStepTimer()
 	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)

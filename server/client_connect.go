@@ -120,13 +120,13 @@ func (c *client) certificate() *x509.Certificate {
 func (c *client) recheck(reply func(text string)) {
 	p := c.permissions.Load()
 	ended := c.recheckSubs(
-		func(sub *subscription) access.Decision { return p.CanSubscribe(sub.subject, sub.queue) },
-		func(sub *subscription) *access.Filter { return p.Filter(sub.subject, sub.queue) },
+		func(sub *subscription) access.Decision { return p.CanSubscribe(sub.subject(), sub.queue()) },
+		func(sub *subscription) *access.Filter { return p.Filter(sub.subject(), sub.queue()) },
 	)
 	c.srv.cluster.pushInterest()
 	for _, e := range ended {
-		c.noticef("Removed sub %q for user %q - not authorized", e.sub.subject, c.user())
-		reply("-ERR '" + subscribeRefusal(e.sub.subject, e.sub.queue, e.decision) + fmt.Sprintf(wireLostSid, e.sub.sid) + "'\r\n")
+		c.noticef("Removed sub %q for user %q - not authorized", e.sub.subject(), c.user())
+		reply("-ERR '" + subscribeRefusal(e.sub.subject(), e.sub.queue(), e.decision) + fmt.Sprintf(wireLostSid, e.sub.sid()) + "'\r\n")
 	}
 }
 

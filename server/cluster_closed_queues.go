@@ -25,7 +25,7 @@ func (c *closedQueues) remember(sub *subscription) {
 	defer c.mu.Unlock()
 	c.rotateLocked()
 	if len(c.recent) < maxClosedQueues {
-		c.recent[id] = sub.queue
+		c.recent[id] = sub.queue()
 	}
 }
 

@@ -54,8 +54,8 @@ type conn struct {
 
 	// Guarded by mu.
 	mu          sync.Mutex
-	subs        map[string]*subscription // by sid
-	subsDropped bool                     // at teardown; none are added any more
+	subs        subscriptions
+	subsDropped bool // at teardown; none are added any more
 	ping        pinger
 	login       *access.Identity // what it is bound to; nil before its login
 	// opts are the options of the last CONNECT; nil if a route has sent none. Only the reader
@@ -85,7 +85,7 @@ type operator interface {
 	answersEach() bool
 	// unregister is called once, by the reader, at teardown. subs are the subscriptions that
 	// the connection had.
-	unregister(reason closeReason, subs map[string]*subscription)
+	unregister(reason closeReason, subs *subscriptions)
 	// describePeer returns who the peer is, for the log.
 	describePeer() string
 	// label returns what the log calls connections of this role.
@@ -221,7 +221,7 @@ func (c *conn) endWork(w *readerScratch) {
 // frameLimits returns what the framing of the connection depends on at present.
 func (c *conn) frameLimits() frameLimits {
 	opts := c.srv.options()
-	l := frameLimits{role: c.role, line: opts.MaxControlLine, payload: opts.MaxPayload}
+	l := frameLimits{role: c.role, line: min(opts.MaxControlLine, maxName), payload: opts.MaxPayload}
 	if c.role == roleRoute && !c.unauthenticated { // before the login the limits of clients apply
 		l = routeFrameLimits(opts)
 	}
@@ -368,7 +368,7 @@ func (c *conn) teardown() {
 	c.stopPing()
 	subs := c.dropSubs()
 	c.logClose(row)
-	c.ops.unregister(r, subs)
+	c.ops.unregister(r, &subs)
 	wait := finishWait
 	if r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal || r == closeWriteError {
 		wait = 0

@@ -270,7 +270,7 @@ func (b *batch) noResponders(subject, reply []byte) {
 			continue
 		}
 		at := len(b.text)
-		b.text = appendHead(b.text, true, reply, sub.sid)
+		b.text = appendHead(b.text, true, reply, sub.sid())
 		b.text = appendTail(b.text, nil, size, size)
 		if b.tracing {
 			b.from.tracef("<<- [%s]", bytes.TrimSuffix(b.text[at:], []byte("\r\n")))
@@ -288,7 +288,7 @@ func (b *batch) traceOut(sub *subscription, number, n uint32) {
 	if !c.tracing {
 		return
 	}
-	text := b.appendLine(nil, l, sub.sid, l.header > 0 && !c.headers.Load())
+	text := b.appendLine(nil, l, sub.sid(), l.header > 0 && !c.headers.Load())
 	for range n {
 		c.tracef("<<- [%s]", text[:len(text)-len("\r\n")])
 	}

@@ -110,11 +110,11 @@ func (x *expansion) addFanout(s source) {
 	g := &x.b.fanouts[s.fanout]
 	n := s.sub.claim(g.msgs)
 	headless := g.headers && !x.t.c.headers.Load()
-	if x.whole && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid && x.headless == headless {
+	if x.whole && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid() && x.headless == headless {
 		return
 	}
 	x.empty()
-	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, s.fanout, s.sub.sid, headless
+	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, s.fanout, s.sub.sid(), headless
 	for _, p := range g.places {
 		k := min(int64(p.n), n)
 		x.add(s.sub, p, uint32(k))
@@ -277,7 +277,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		}
 	}
 	over := int64(size) > b.maxPending && c.role == roleClient
-	room := maxHead + int(l.subjectLen+l.tailLen) + len(sub.sid)
+	room := maxHead + int(l.subjectLen+l.tailLen) + len(sub.sid())
 	if size < refPayload {
 		room += int(size) + len("\r\n")
 	}
@@ -318,7 +318,7 @@ func (x *expansion) addHead(sub *subscription, l *line, number uint32, bare bool
 		return
 	}
 	x.headSub, x.headLine, x.headAt = sub, number, len(x.buf)
-	x.buf = x.b.appendLine(x.buf, l, sub.sid, bare)
+	x.buf = x.b.appendLine(x.buf, l, sub.sid(), bare)
 	x.headTo = len(x.buf)
 }
 

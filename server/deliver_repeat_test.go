@@ -97,7 +97,7 @@ func TestClaimsAreExact(t *testing.T) {
 		if sum := got[0] + got[1] + got[2] + got[3]; sum != limit {
 			t.Fatalf("round %d: %d deliveries, want %d", round, sum, limit)
 		}
-		if c.subOf([]byte(sub.sid)) != nil {
+		if c.subOf([]byte(sub.sid())) != nil {
 			t.Fatalf("round %d: the subscription has not ended", round)
 		}
 	}

@@ -57,7 +57,7 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 		b.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 		return
 	}
-	if sub != nil && (sub.subject == string(subject) || sublist.Matches(sub.subject, string(subject))) {
+	if sub != nil && (sub.subject() == string(subject) || sublist.Matches(sub.subject(), string(subject))) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
 	}
 	if p.n == 0 {
@@ -114,7 +114,7 @@ func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
 	if c == nil {
 		return nil
 	}
-	if sub := c.subOf(sid); sub != nil && sub.queue != "" {
+	if sub := c.subOf(sid); sub != nil && sub.queue() != "" {
 		return sub
 	}
 	return nil

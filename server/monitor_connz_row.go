@@ -44,7 +44,7 @@ func (c *client) row() *connRow {
 	r.host, r.port = c.peer()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.subs, r.rtt = len(c.subs), c.ping.rtt
+	r.subs, r.rtt = c.subs.len(), c.ping.rtt
 	r.tlsVersion, r.tlsCipher = c.tlsVersion, c.tlsCipher
 	r.name, r.lang, r.version, r.user = c.opts.Name, c.opts.Lang, c.opts.Version, c.userLocked()
 	return r
@@ -52,14 +52,14 @@ func (c *client) row() *connRow {
 
 // recordClosed adds the client, which was closed for reason, and the subscriptions that it had to
 // the records of closed connections.
-func (c *client) recordClosed(reason closeReason, subs map[string]*subscription) {
+func (c *client) recordClosed(reason closeReason, subs *subscriptions) {
 	row := c.row()
-	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, len(subs)
+	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, subs.len()
 	if stats := c.slowStats.Load(); stats != nil && reason.ofSlowConsumer() {
 		row.out = *stats
 	}
 	rec := &closedConn{row: *row}
-	if len(subs) <= maxClosedSubscriptions {
+	if subs.len() <= maxClosedSubscriptions {
 		rec.subs = details(subs)
 	}
 	c.srv.closed.add(rec)

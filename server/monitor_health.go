@@ -57,7 +57,7 @@ func (p *selfCheck) do(o *op, b *batch) closeReason {
 }
 
 // leave implements operator.
-func (p *selfCheck) unregister(closeReason, map[string]*subscription) { p.peer.Close() }
+func (p *selfCheck) unregister(closeReason, *subscriptions) { p.peer.Close() }
 
 // identity implements operator.
 func (p *selfCheck) describePeer() string { return "watchdog" }

@@ -81,13 +81,13 @@ func (sub *subscription) detail() SubDetail {
 	if limit > 0 {
 		msgs = min(msgs, limit)
 	}
-	return SubDetail{Subject: sub.subject, Queue: sub.queue, Sid: sub.sid, Msgs: msgs, Max: limit, Cid: sub.conn.id}
+	return SubDetail{Subject: sub.subject(), Queue: sub.queue(), Sid: sub.sid(), Msgs: msgs, Max: limit, Cid: sub.conn.id}
 }
 
 // details returns the subscriptions, sorted by compareSubs.
-func details(subs map[string]*subscription) []SubDetail {
-	list := make([]SubDetail, 0, len(subs))
-	for _, sub := range subs {
+func details(subs *subscriptions) []SubDetail {
+	list := make([]SubDetail, 0, subs.len())
+	for sub := range subs.all {
 		list = append(list, sub.detail())
 	}
 	slices.SortFunc(list, compareSubs)
@@ -109,11 +109,11 @@ const maxSubsCopy = 2000
 func (c *client) subDetails() (list []SubDetail, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.subs) > maxSubsCopy {
+	if c.subs.len() > maxSubsCopy {
 		return nil, false
 	}
-	list = make([]SubDetail, 0, len(c.subs))
-	for _, sub := range c.subs {
+	list = make([]SubDetail, 0, c.subs.len())
+	for sub := range c.subs.all {
 		list = append(list, sub.detail())
 	}
 	return list, true

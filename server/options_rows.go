@@ -137,7 +137,7 @@ func limitRows() []row {
 			Doc:  "Maximum number of subscriptions of a client; 0 or negative is unlimited."},
 		{Key: "max_control_line", Default: "4KB", Field: "MaxControlLine", Reload: onSnapshot,
 			Type: conf.Size(func(o *Options) *int { return &o.MaxControlLine }, positive()),
-			Doc:  "Maximum size of the arguments of a protocol line, in bytes."},
+			Doc:  "Maximum size of the arguments of a protocol line, in bytes; 16 MB at most."},
 		{Key: "max_payload", Default: "1MB", Field: "MaxPayload", Reload: onInfo,
 			Type: conf.Size(func(o *Options) *int { return &o.MaxPayload }, conf.Between(math.MinInt32, maxSize)),
 			Doc:  "Maximum size of a message, in bytes; negative is unlimited."},

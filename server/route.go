@@ -84,7 +84,7 @@ func routeWriteLimits(o *Options) *netio.Limits {
 
 // routeFrameLimits returns the framing limits of routes.
 func routeFrameLimits(o *Options) frameLimits {
-	l := frameLimits{role: roleRoute, line: max(o.MaxControlLine, routeLine), payload: o.MaxPayload}
+	l := frameLimits{role: roleRoute, line: min(max(o.MaxControlLine, routeLine), maxName), payload: o.MaxPayload}
 	if l.payload >= 0 {
 		l.payload = max(l.payload, routePayload)
 	}
@@ -188,11 +188,11 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	s := newSubscription(&r.conn, subject, queue, sid)
 	p := r.srv.cluster.policy.Load()
 	switch {
-	case !sublist.ValidSubject(s.subject):
+	case !sublist.ValidSubject(s.subject()):
 		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return keepOpen
-	case p.permissions.CanExport(s.subject, s.queue).Allowed():
-		s.filter.Store(p.permissions.ExportFilter(s.subject, s.queue))
+	case p.permissions.CanExport(s.subject(), s.queue()).Allowed():
+		s.filter.Store(p.permissions.ExportFilter(s.subject(), s.queue()))
 		r.subscribe(s)
 		if r.srv.cluster.policy.Load() != p {
 			r.recheck() // a reload may have missed it
@@ -250,7 +250,7 @@ func (r *route) setCause(cause string) {
 }
 
 // unregister removes the route from the cluster.
-func (r *route) unregister(reason closeReason, _ map[string]*subscription) {
+func (r *route) unregister(reason closeReason, _ *subscriptions) {
 	r.stopStepTimer()
 	r.stopIdleCheck()
 	cause := reason.String()

@@ -80,21 +80,21 @@ func (k *cluster) interestChanged(sub *subscription, removed bool) {
 	if len(routes) == 0 {
 		return
 	}
-	if removed && sub.queue != "" {
+	if removed && sub.queue() != "" {
 		k.closed.remember(sub)
 	}
 }
 
 // interestDropped queues the withdrawal of all subscriptions of a client. The caller holds conn.mu
 // of the client.
-func (k *cluster) interestDropped(subs map[string]*subscription) {
+func (k *cluster) interestDropped(subs *subscriptions) {
 	routes := k.active()
-	if len(routes) == 0 || len(subs) == 0 {
+	if len(routes) == 0 || subs.len() == 0 {
 		return
 	}
-	all := make([]*subscription, 0, len(subs))
+	all := make([]*subscription, 0, subs.len())
 	p := k.policy.Load()
-	for _, sub := range subs {
+	for sub := range subs.all {
 		if p.announces(sub, true) {
 			all = append(all, sub)
 		}
@@ -362,7 +362,7 @@ func (q *interestQueue) addCurrent(sub *subscription) {
 	c := sub.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[sub.sid] == sub && q.to.srv.cluster.policy.Load().announces(sub, false) {
+	if c.subs.with(sub.sid()) == sub && q.to.srv.cluster.policy.Load().announces(sub, false) {
 		q.add(interestChange{sub: sub, initial: true}, 1)
 	}
 }
@@ -380,9 +380,9 @@ func appendInterest(b []byte, sub *subscription, removed bool) []byte {
 		b = append(b, "UNSUB "...)
 	} else {
 		b = append(b, "SUB "...)
-		b = append(b, sub.subject...)
+		b = append(b, sub.subject()...)
 		b = append(b, ' ')
-		b = append(b, sub.queue...)
+		b = append(b, sub.queue()...)
 		b = append(b, ' ')
 	}
 	b = appendRouteSID(b, sub)
@@ -391,12 +391,12 @@ func appendInterest(b []byte, sub *subscription, removed bool) []byte {
 
 // appendRouteSID appends the id of a subscription on routes.
 func appendRouteSID(b []byte, sub *subscription) []byte {
-	if sub.queue == "" {
+	if sub.queue() == "" {
 		b = append(b, plainID...)
 	} else {
 		b = append(b, queueID...)
 	}
 	b = strconv.AppendUint(b, sub.conn.id, 10)
 	b = append(b, ':')
-	return append(b, sub.sid...)
+	return append(b, sub.sid()...)
 }

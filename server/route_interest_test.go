@@ -239,7 +239,7 @@ func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 				sent := appendInterest(nil, sub, gone)
 				var back op
 				n, _, _, err := route.next(sent, &back)
-				if err != frameOK || n != len(sent) || !gone && (string(back.arg[0]) != sub.subject || string(back.arg[1]) != sub.queue && sub.queue != "") {
+				if err != frameOK || n != len(sent) || !gone && (string(back.arg[0]) != sub.subject() || string(back.arg[1]) != sub.queue() && sub.queue() != "") {
 					t.Fatalf("%q becomes %q on a route: %d bytes, %v", line, sent, n, err)
 				}
 			}

@@ -51,10 +51,10 @@ func (k *cluster) checkRoutes(o *Options) error {
 
 // announces reports whether a local subscription, or that it was removed, is sent to routes.
 func (p *routePolicy) announces(sub *subscription, removed bool) bool {
-	if p.permissions.CanImport(sub.subject).Allowed() {
+	if p.permissions.CanImport(sub.subject()).Allowed() {
 		return true
 	}
-	return removed && p.previous != nil && p.previous.permissions.CanImport(sub.subject).Allowed()
+	return removed && p.previous != nil && p.previous.permissions.CanImport(sub.subject()).Allowed()
 }
 
 // watchCerts starts to watch the certificate files of routes.

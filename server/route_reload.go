@@ -95,7 +95,7 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 	c := sub.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[sub.sid] != sub {
+	if c.subs.with(sub.sid()) != sub {
 		return
 	}
 	for _, r := range routes {
@@ -107,8 +107,8 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 func (r *route) recheck() {
 	p := r.srv.cluster.policy.Load().permissions
 	r.recheckSubs(
-		func(sub *subscription) access.Decision { return p.CanExport(sub.subject, sub.queue) },
-		func(sub *subscription) *access.Filter { return p.ExportFilter(sub.subject, sub.queue) },
+		func(sub *subscription) access.Decision { return p.CanExport(sub.subject(), sub.queue()) },
+		func(sub *subscription) *access.Filter { return p.ExportFilter(sub.subject(), sub.queue()) },
 	)
 }
 
@@ -124,7 +124,7 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
 			continue
 		}
-		if all || is.CanExport(sub.subject, sub.queue).Allowed() && !was.CanExport(sub.subject, sub.queue).Allowed() {
+		if all || is.CanExport(sub.subject(), sub.queue()).Allowed() && !was.CanExport(sub.subject(), sub.queue()).Allowed() {
 			r.interest.addCurrent(sub)
 		}
 	}

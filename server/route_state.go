@@ -85,10 +85,10 @@ func (r *route) state(subs bool) routeState {
 		s.remoteID, s.remoteVersion = r.remote.ID, r.remote.Version
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
-	s.subscriptions, s.rtt = len(r.subs), r.ping.rtt
+	s.subscriptions, s.rtt = r.subs.len(), r.ping.rtt
 	if subs {
-		for _, sub := range r.subs {
-			s.subscriptionsList = append(s.subscriptionsList, sub.subject)
+		for sub := range r.subs.all {
+			s.subscriptionsList = append(s.subscriptionsList, sub.subject())
 		}
 	}
 	return s

@@ -8,13 +8,11 @@ import (
 	"gnatsd/sublist"
 )
 
-// subscription is the interest of one connection in a subject.
+// subscription is the interest of one connection in a subject. There may be millions of them.
 type subscription struct {
-	// Set once. The three strings share one allocation.
-	conn    *conn
-	subject string
-	queue   string
-	sid     string
+	// Set once.
+	conn *conn
+	text string // subject, queue and sid in one allocation, and the lengths of the last two
 
 	// Atomic.
 	filter    atomic.Pointer[access.Filter] // blocks messages that must not be delivered; nil = none
@@ -22,20 +20,54 @@ type subscription struct {
 	limit     atomic.Int64                  // the subscription ends when delivered reaches it; 0 = no limit; with endedBit
 }
 
+// nameLength is the size of each of the two lengths at the end of a subscription's text, in bytes,
+// and maxName what it can hold: longer queues and sids are refused, whatever max_control_line is.
+const (
+	nameLength = 3
+	maxName    = 1<<(8*nameLength) - 1
+)
+
 // endedBit is set in the limit of a subscription that has ended. Messages that a batch has
 // collected for it before are delivered.
 const endedBit = 1 << 62
 
 func (s *subscription) ended() bool { return s.limit.Load()&endedBit != 0 }
 
+// newSubscription returns a subscription whose queue and sid are no longer than maxName.
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	var b strings.Builder
-	b.Grow(len(subject) + len(queue) + len(sid))
+	b.Grow(len(subject) + len(queue) + len(sid) + 2*nameLength)
 	b.Write(subject)
 	b.Write(queue)
 	b.Write(sid)
-	s, n, k := b.String(), len(subject), len(subject)+len(queue)
-	return &subscription{conn: c, subject: s[:n], queue: s[n:k], sid: s[k:]}
+	for _, name := range [...][]byte{queue, sid} {
+		n := len(name)
+		b.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+	}
+	return &subscription{conn: c, text: b.String()}
+}
+
+// names returns where the queue and the sid begin in the text, and where the sid ends.
+func (s *subscription) names() (queue, sid, end int) {
+	end = len(s.text) - 2*nameLength
+	q, i := s.text[end:end+nameLength], s.text[end+nameLength:]
+	sid = end - (int(i[0]) | int(i[1])<<8 | int(i[2])<<16)
+	return sid - (int(q[0]) | int(q[1])<<8 | int(q[2])<<16), sid, end
+}
+
+func (s *subscription) subject() string {
+	queue, _, _ := s.names()
+	return s.text[:queue]
+}
+
+func (s *subscription) queue() string {
+	queue, sid, _ := s.names()
+	return s.text[queue:sid]
+}
+
+func (s *subscription) sid() string {
+	_, sid, end := s.names()
+	return s.text[sid:end]
 }
 
 // claim counts n messages as delivered, and returns how many of them are within the limit. The call
@@ -56,14 +88,85 @@ func (s *subscription) claim(n int64) int64 {
 // group returns the queue group that the subscription has in the list of subscriptions. The plain
 // subscriptions of a route are a group, see routeGroupPrefix.
 func (s *subscription) group() string {
-	if s.queue == "" && s.conn.role == roleRoute {
+	if s.queue() == "" && s.conn.role == roleRoute {
 		return s.conn.routeGroup
 	}
-	return s.queue
+	return s.queue()
 }
 
 func (s *subscription) entry() sublist.Entry[*subscription] {
-	return sublist.Entry[*subscription]{Subject: s.subject, Queue: s.group(), Value: s}
+	return sublist.Entry[*subscription]{Subject: s.subject(), Queue: s.group(), Value: s}
+}
+
+// subscriptions are those of one connection, by sid. Most clients number them: a number takes less
+// memory than a text.
+type subscriptions struct {
+	numbered map[uint64]*subscription
+	named    map[string]*subscription // whose sid is not the decimal form of a number
+}
+
+// numericSID returns the number of which a sid is the decimal form, if there is one.
+func numericSID[S string | []byte](sid S) (n uint64, ok bool) {
+	const maxDigits = 19 // no overflow
+	if len(sid) == 0 || len(sid) > maxDigits || sid[0] == '0' && len(sid) > 1 {
+		return 0, false
+	}
+	for i := range len(sid) {
+		if sid[i] < '0' || sid[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(sid[i]-'0')
+	}
+	return n, true
+}
+
+// with returns the subscription with a sid, nil if there is none.
+func (t *subscriptions) with(sid string) *subscription {
+	if n, ok := numericSID(sid); ok {
+		return t.numbered[n]
+	}
+	return t.named[sid]
+}
+
+// add adds a subscription whose sid is not in use.
+func (t *subscriptions) add(sub *subscription) {
+	sid := sub.sid()
+	if n, ok := numericSID(sid); ok {
+		if t.numbered == nil {
+			t.numbered = make(map[uint64]*subscription)
+		}
+		t.numbered[n] = sub
+		return
+	}
+	if t.named == nil {
+		t.named = make(map[string]*subscription)
+	}
+	t.named[sid] = sub
+}
+
+// remove removes a subscription that is there.
+func (t *subscriptions) remove(sub *subscription) {
+	if n, ok := numericSID(sub.sid()); ok {
+		delete(t.numbered, n)
+	} else {
+		delete(t.named, sub.sid())
+	}
+}
+
+func (t *subscriptions) len() int { return len(t.numbered) + len(t.named) }
+
+// all calls yield for every subscription until it returns false. yield may remove it.
+func (t *subscriptions) all(yield func(*subscription) bool) {
+	for _, sub := range t.numbered {
+		if !yield(sub) {
+			return
+		}
+	}
+	for _, sub := range t.named {
+		if !yield(sub) {
+			return
+		}
+	}
 }
 
 // subscribe adds a subscription, and reports false if its sid is in use. The caller has checked the
@@ -71,16 +174,13 @@ func (s *subscription) entry() sublist.Entry[*subscription] {
 func (c *conn) subscribe(sub *subscription) (added bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, taken := c.subs[sub.sid]; taken || c.subsDropped {
+	if c.subs.with(sub.sid()) != nil || c.subsDropped {
 		return false
 	}
-	if c.subs == nil {
-		c.subs = make(map[string]*subscription)
-	}
-	if err := c.srv.subs.Insert(sub.subject, sub.group(), sub); err != nil {
+	if err := c.srv.subs.Insert(sub.subject(), sub.group(), sub); err != nil {
 		return false
 	}
-	c.subs[sub.sid] = sub
+	c.subs.add(sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, false)
 	}
@@ -91,12 +191,12 @@ func (c *conn) subscribe(sub *subscription) (added bool) {
 func (c *conn) unsubscribe(sub *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs[sub.sid] != sub {
+	if c.subs.with(sub.sid()) != sub {
 		return
 	}
-	delete(c.subs, sub.sid)
+	c.subs.remove(sub)
 	sub.limit.Or(endedBit)
-	c.srv.subs.Remove(sub.subject, sub.group(), sub)
+	c.srv.subs.Remove(sub.subject(), sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
 	}
@@ -115,14 +215,14 @@ func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 	if n := sub.delivered.Load(); n >= limit {
 		c.unsubscribe(sub)
 	} else if c.debugging() {
-		c.debugf("Deferring actual UNSUB(%s): %d max, %d received", sub.subject, limit, n)
+		c.debugf("Deferring actual UNSUB(%s): %d max, %d received", sub.subject(), limit, n)
 	}
 }
 
 // expire ends a subscription that has reached its limit. It runs on the goroutine of the publisher.
 func (c *conn) expire(sub *subscription) {
 	if c.debugging() {
-		c.debugf("Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid)
+		c.debugf("Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid())
 	}
 	c.unsubscribe(sub)
 }
@@ -131,31 +231,34 @@ func (c *conn) expire(sub *subscription) {
 func (c *conn) subOf(sid []byte) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.subs[string(sid)]
+	if n, ok := numericSID(sid); ok {
+		return c.subs.numbered[n]
+	}
+	return c.subs.named[string(sid)]
 }
 
 // subCount returns the number of subscriptions of the connection.
 func (c *conn) subCount() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.subs)
+	return c.subs.len()
 }
 
 // dropSubs ends all subscriptions and returns them.
-func (c *conn) dropSubs() (subs map[string]*subscription) {
+func (c *conn) dropSubs() (subs subscriptions) {
 	c.mu.Lock()
 	c.subsDropped = true
 	subs = c.subs
-	c.subs = nil
+	c.subs = subscriptions{}
 	if c.role == roleClient {
-		c.srv.cluster.interestDropped(subs)
+		c.srv.cluster.interestDropped(&subs)
 	}
 	c.mu.Unlock()
-	if len(subs) == 0 {
-		return nil
+	if subs.len() == 0 {
+		return subs
 	}
-	batch := make([]sublist.Entry[*subscription], 0, len(subs))
-	for _, sub := range subs {
+	batch := make([]sublist.Entry[*subscription], 0, subs.len())
+	for sub := range subs.all {
 		sub.limit.Or(endedBit)
 		batch = append(batch, sub.entry())
 	}
@@ -175,11 +278,11 @@ type deniedSub struct {
 func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(*subscription) *access.Filter) (ended []deniedSub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for sid, sub := range c.subs {
+	for sub := range c.subs.all {
 		if d := may(sub); !d.Allowed() {
-			delete(c.subs, sid)
+			c.subs.remove(sub)
 			sub.limit.Or(endedBit)
-			c.srv.subs.Remove(sub.subject, sub.group(), sub)
+			c.srv.subs.Remove(sub.subject(), sub.group(), sub)
 			if c.role == roleClient {
 				c.srv.cluster.interestChanged(sub, true)
 			}
