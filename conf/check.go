@@ -34,6 +34,7 @@ func (r *Report) Err() error { return r.Errors.err() }
 func (c *Check) In(key string) *Check {
 	sub := *c
 	sub.path += "." + key
+	sub.typeError = ""
 	return &sub
 }
 

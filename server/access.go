@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"net"
+	"time"
 
 	"gnatsd/server/internal/access"
 )
@@ -23,6 +24,16 @@ type User struct {
 type Permissions struct {
 	Publish   *SubjectPermission
 	Subscribe *SubjectPermission
+	// Response also allows publishing to the reply subjects of messages that were received. With
+	// it, a nil Publish, or one without Allow, allows nothing else.
+	Response *ResponsePermission
+}
+
+// ResponsePermission is how often and for how long a user may publish to the reply subject of a
+// message that it received.
+type ResponsePermission struct {
+	MaxMsgs int           // for each message; 0 = 1, negative = unlimited
+	Expires time.Duration // after the message; 0 = 2 minutes, negative = unlimited
 }
 
 // SubjectPermission lists subjects, which may hold wildcards, that are allowed and denied. An empty
@@ -120,7 +131,11 @@ func (p *Permissions) rules() *access.Rules {
 	if p == nil {
 		return nil
 	}
-	return &access.Rules{Publish: p.Publish.list(), Subscribe: p.Subscribe.list()}
+	rules := &access.Rules{Publish: p.Publish.list(), Subscribe: p.Subscribe.list()}
+	if p.Response != nil {
+		rules.Response = &access.Response{MaxMsgs: p.Response.MaxMsgs, Expires: p.Response.Expires}
+	}
+	return rules
 }
 
 // compile returns the routes' permissions as package access uses them, nil for nil.

@@ -28,6 +28,7 @@ type client struct {
 
 	// Atomic.
 	permissions atomic.Pointer[access.Permissions] // nil if it may do everything
+	replies     atomic.Pointer[access.Replies]     // nil until one is noted
 
 	// Guarded by conn.mu.
 	pinged      bool // the first PING has been answered
@@ -128,6 +129,9 @@ func (c *client) connect(o *op, b *batch) closeReason {
 		return closeNeedsHeaders
 	}
 	first := !c.connected
+	if !first {
+		c.replies.Store(nil) // they may be another user's
+	}
 	c.freshStack = first
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
@@ -182,14 +186,18 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	if o.argCount == verbRows[o.verb].max {
 		reply = o.arg[1]
 	}
+	count := o.count
 	if d := c.mayPublish(subject); !d.Allowed() {
-		for range o.count {
+		count = c.mayRespond(subject, count)
+		for range o.count - count {
 			c.denyPublish(subject, d, b)
 		}
-		return keepOpen
+		if count == 0 {
+			return keepOpen
+		}
 	}
 	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
-		for range o.count {
+		for range count {
 			c.refuse(b, wireInvalidPublish)
 		}
 	}
@@ -199,11 +207,11 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	b.pin()
 	res := c.match(subject)
 	if res.Empty() {
-		b.steps += o.count
-		c.unheard(subject, reply, o.count, b)
+		b.steps += count
+		c.unheard(subject, reply, count, b)
 		return keepOpen
 	}
-	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
+	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
 	for {
 		n, taken := b.publish(res, subject, p)
 		c.unheard(subject, reply, int(n-taken), b)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"time"
 
 	"gnatsd/server/internal/access"
 )
@@ -15,6 +16,27 @@ func (c *client) mayPublish(subject []byte) access.Decision {
 		return p.CanPublish(subject)
 	}
 	return access.Decision{}
+}
+
+// mayRespond returns how many of n publications to a subject are allowed, the first ones, because
+// the client received a message with it as reply.
+func (c *client) mayRespond(subject []byte, n int) int {
+	replies := c.replies.Load()
+	if replies == nil || !c.permissions.Load().CanRespond(subject) {
+		return 0
+	}
+	return replies.Take(subject, n, time.Now())
+}
+
+// noteReply allows the client what a message with this reply allows. It is called before the
+// message is handed over, by readers of other connections too.
+func (c *client) noteReply(reply []byte, allowed *access.Response) {
+	replies := c.replies.Load()
+	if replies == nil {
+		c.replies.CompareAndSwap(nil, &access.Replies{})
+		replies = c.replies.Load()
+	}
+	replies.Grant(reply, allowed, time.Now())
 }
 
 // denyPublish answers and logs a publication that d denies.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
 )
 
@@ -121,7 +122,8 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 	if b.isEcho(sub) {
 		return 0
 	}
-	if f := sub.filter.Load(); f != nil && f.Blocks(subject) {
+	f := sub.filter.Load()
+	if f != nil && f.Blocks(subject) {
 		return 0
 	}
 	n = p.n
@@ -134,11 +136,22 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 		}
 		p.n = n | claimed
 	}
+	if f != nil && f.Response() != nil {
+		b.noteReply(sub, p.line, f.Response())
+	}
 	if b.tracing {
 		b.traceOut(sub, p.line, n)
 	}
 	b.deliver(sub, p)
 	return n
+}
+
+// noteReply allows the client of a subscription to answer messages of a line.
+func (b *batch) noteReply(sub *subscription, number uint32, allowed *access.Response) {
+	l := &b.lines[number]
+	if c, ok := sub.conn.ops.(*client); ok && l.replyLen > 0 {
+		c.noteReply(b.tail(l)[:l.replyLen], allowed)
+	}
 }
 
 // toQueues collects messages for one member of each queue group, and one copy for each route. It

@@ -128,6 +128,7 @@
 //	gracePeriods.mu              which grace period is under way             none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
+//	access.Replies.mu            replies that a client may publish to        none
 //	access.Verifier.mu           bcrypt checks in flight                     none
 //	admission.Evictor.mu         which of many connections is closed first   none
 //	admission.Limiter.mu         slots and queue of expensive work           none

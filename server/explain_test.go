@@ -18,6 +18,7 @@ const explainedFile = `authorization {
     }}
     {user: susan, password: baz}
     {nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: { publish: "keyed.>" }}
+    {user: rita, password: r, permissions: { allow_responses: true }}
     {user: guest, password: g, permissions: { publish: "hello" }}
   ]
 }
@@ -37,8 +38,10 @@ func TestExplainNamesTheRuleThatDecides(t *testing.T) {
 		{"user=bob sub=q.b", `user "bob", subscribe to "q.b": refused: no allow entry covers it`},
 		{"user=bob sub=a..b", `user "bob", subscribe to "a..b": refused: not a valid subject to subscribe to`},
 		{"user=susan pub=SANDBOX.x", `user "susan", publish to "SANDBOX.x": allowed: allow "SANDBOX.*" (F:2:37)`},
-		{"pub=hello", `a client without credentials, publish to "hello": allowed: allow "hello" (F:11:56)`},
+		{"pub=hello", `a client without credentials, publish to "hello": allowed: allow "hello" (F:12:56)`},
 		{"user=UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT pub=keyed.x", `user "UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT", publish to "keyed.x": allowed: allow "keyed.>" (F:10:94)`},
+		{"user=rita pub=x", `user "rita", publish to "x": refused: no allow entry covers it, except as the reply subject of a message that was received (allow_responses)`},
+		{"user=rita sub=x.*", `user "rita", subscribe to "x.*": allowed: nothing forbids it`},
 		{"user=susan pub=_SYS.x", `user "susan", publish to "_SYS.x": refused: subjects that begin with _SYS. are reserved`},
 		{"user=zed pub=x", `explain: no user "zed" in the list of users`},
 		{"user=bob", "explain: " + explainUsage},

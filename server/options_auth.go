@@ -126,7 +126,7 @@ func readPermissions(c *conf.Check, n *conf.Node, typeError string) *Permissions
 		case "subscribe", "sub", "export":
 			perms.Subscribe = readSubjects(c, p.Value, true)
 		case "allow_responses", "allow_response":
-			c.Warnf(p.Pos, "%s is not supported: list the subjects of replies under publish", p.Key)
+			perms.Response = readResponses(c, p.Value)
 		default:
 			if !p.Used {
 				c.Errorf(p.Pos, "unknown field %s parsing permissions", p.Key)
@@ -134,6 +134,44 @@ func readPermissions(c *conf.Check, n *conf.Node, typeError string) *Permissions
 		}
 	}
 	return perms
+}
+
+// readResponses reads allow_responses: a boolean, or how often and how long. It returns nil for
+// false.
+func readResponses(c *conf.Check, n *conf.Node) *ResponsePermission {
+	r := &ResponsePermission{}
+	switch {
+	case n.Kind == conf.Boolean && !n.Bool:
+		return nil
+	case n.Kind == conf.Boolean:
+		return r
+	case n.Kind != conf.Map:
+		c.Errorf(n.Pos, "error parsing response permissions, expected a boolean or a map, got %s", c.Have(n))
+		return r
+	}
+	for p := range n.Effective() {
+		key := strings.ToLower(p.Key)
+		switch c := c.In(key); key {
+		case "max", "max_msgs", "max_messages", "max_responses":
+			if p.Value.Kind != conf.Integer || int64(int32(p.Value.Int)) != p.Value.Int {
+				c.Want(p.Value, "a number of messages, or a negative one for any number")
+				continue
+			}
+			r.MaxMsgs = int(p.Value.Int)
+		case "expires", "expiration", "ttl":
+			expires, err := conf.ReadDuration(p.Value)
+			if err != nil || expires > longest {
+				c.Want(p.Value, `a duration such as "2m", or a negative one for no end`)
+				continue
+			}
+			r.Expires = expires
+		default:
+			if !p.Used {
+				c.Errorf(p.Pos, "unknown field %q parsing response permissions, only 'max' or 'expires' are permitted", p.Key)
+			}
+		}
+	}
+	return r
 }
 
 // readSubjects reads one direction of permissions: a subject, an array of them, or a map of allow
@@ -206,7 +244,11 @@ func routePermissionsType(get func(*Options) **RoutePermissions) conf.Type[Optio
 	return conf.Custom(conf.CustomType[Options]{
 		Name: "map",
 		Read: func(c *conf.Check, n *conf.Node, o *Options) {
-			if p := readPermissions(c, n, "expected permissions to be a map/struct"); p != nil {
+			p := readPermissions(c, n, "expected permissions to be a map/struct")
+			if p != nil && p.Response != nil {
+				c.Errorf(n.Pos, "allow_responses is for users, not for routes")
+			}
+			if p != nil {
 				*get(o) = &RoutePermissions{Import: p.Publish, Export: p.Subscribe}
 			}
 		},
@@ -249,18 +291,25 @@ func permissionsText(p *Permissions) string {
 	if p == nil {
 		return ""
 	}
-	return directionsText("publish", p.Publish, "subscribe", p.Subscribe)
+	parts := directionsText("publish", p.Publish, "subscribe", p.Subscribe)
+	switch r := p.Response; {
+	case r == nil:
+	case *r == (ResponsePermission{}):
+		parts = append(parts, "allow_responses: true")
+	default:
+		parts = append(parts, fmt.Sprintf("allow_responses: {max: %d, expires: %q}", r.MaxMsgs, r.Expires))
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 func routePermissionsText(p *RoutePermissions) string {
 	if p == nil {
 		return ""
 	}
-	return directionsText("import", p.Import, "export", p.Export)
+	return "{" + strings.Join(directionsText("import", p.Import, "export", p.Export), ", ") + "}"
 }
 
-func directionsText(first string, a *SubjectPermission, second string, b *SubjectPermission) string {
-	var parts []string
+func directionsText(first string, a *SubjectPermission, second string, b *SubjectPermission) (parts []string) {
 	for _, d := range []struct {
 		name string
 		p    *SubjectPermission
@@ -269,7 +318,7 @@ func directionsText(first string, a *SubjectPermission, second string, b *Subjec
 			parts = append(parts, fmt.Sprintf("%s: {allow: %s, deny: %s}", d.name, listText(d.p.Allow), listText(d.p.Deny)))
 		}
 	}
-	return "{" + strings.Join(parts, ", ") + "}"
+	return parts
 }
 
 func listText(list []string) string {
@@ -303,7 +352,12 @@ func (p *Permissions) clone() *Permissions {
 	if p == nil {
 		return nil
 	}
-	return &Permissions{Publish: p.Publish.clone(), Subscribe: p.Subscribe.clone()}
+	c := &Permissions{Publish: p.Publish.clone(), Subscribe: p.Subscribe.clone()}
+	if p.Response != nil {
+		r := *p.Response
+		c.Response = &r
+	}
+	return c
 }
 
 func (p *SubjectPermission) clone() *SubjectPermission {

@@ -183,10 +183,10 @@ func TestUsersAndTheirPermissions(t *testing.T) {
 		want       []*User
 	}{
 		{"all spellings", `users: [{user: a, pass: 1p, permission: {pub: x, sub: y}}, {username: b, password: 2p, authorization: {import: x, export: y}}]`, []*User{
-			{Username: "a", Password: "1p", Permissions: &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}},
-			{Username: "b", Password: "2p", Permissions: &Permissions{allowed([]string{"x"}), allowed([]string{"y"})}}}},
+			{Username: "a", Password: "1p", Permissions: &Permissions{Publish: allowed([]string{"x"}), Subscribe: allowed([]string{"y"})}},
+			{Username: "b", Password: "2p", Permissions: &Permissions{Publish: allowed([]string{"x"}), Subscribe: allowed([]string{"y"})}}}},
 		{"arrays, and maps of allow and deny", `users: [{user: a, password: p, permissions: {publish: [x, "y.>"], subscribe: {allow: "s.>", deny: [s.a, "s.b q"]}}}]`, []*User{
-			{Username: "a", Password: "p", Permissions: &Permissions{allowed([]string{"x", "y.>"}), allowed([]string{"s.>"}, "s.a", "s.b q")}}}},
+			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x", "y.>"}), Subscribe: allowed([]string{"s.>"}, "s.a", "s.b q")}}}},
 		{"a side left out", `users: [{user: a, password: p, permissions: {publish: x}}, {user: b, password: p, permissions: {}}]`, []*User{
 			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"})}}, {Username: "b", Password: "p", Permissions: &Permissions{}}}},
 		{"an empty list", `users: [{user: a, password: p, permissions: {publish: []}}]`, []*User{
@@ -197,6 +197,12 @@ func TestUsersAndTheirPermissions(t *testing.T) {
 			{Username: "a", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"})}}}},
 		{"an nkey beside a password", `users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: {pub: x}}, {user: a, password: p}]`, []*User{
 			{Nkey: "UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT", Permissions: &Permissions{Publish: allowed([]string{"x"})}}, {Username: "a", Password: "p"}}},
+		{"responses", `users: [{user: a, password: p, permissions: {allow_responses: true}}, {user: b, password: p, permissions: {allow_responses: {max: 3, expires: "1m"}}},
+			{user: c, password: p, permissions: {allow_response: {max_msgs: -1, ttl: 60}}}, {user: d, password: p, permissions: {pub: x, sub: y, allow_responses: no}}]`, []*User{
+			{Username: "a", Password: "p", Permissions: &Permissions{Response: &ResponsePermission{}}},
+			{Username: "b", Password: "p", Permissions: &Permissions{Response: &ResponsePermission{3, time.Minute}}},
+			{Username: "c", Password: "p", Permissions: &Permissions{Response: &ResponsePermission{-1, time.Minute}}},
+			{Username: "d", Password: "p", Permissions: &Permissions{Publish: allowed([]string{"x"}), Subscribe: allowed([]string{"y"})}}}},
 		{"variables", `ADMIN = {publish: ">"}, PASS: secret, users: [{user: a, password: $PASS, permissions: $ADMIN}]`, []*User{
 			{Username: "a", Password: "secret", Permissions: &Permissions{Publish: allowed([]string{">"})}}}},
 	} {
@@ -260,6 +266,14 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"an unknown permission", "authorization { permissions { read: x } }", `x.conf:1:31: authorization.permissions.read: unknown field read parsing permissions`},
 		{"an unknown side of a permission", "authorization { permissions { pub { alow: x } } }",
 			`x.conf:1:37: authorization.permissions.pub.alow: unknown field name "alow" parsing subject permissions, only 'allow' or 'deny' are permitted`},
+		{"responses that are a number", "authorization { permissions { allow_responses: 5 } }",
+			`x.conf:1:48: authorization.permissions.allow_responses: error parsing response permissions, expected a boolean or a map, got integer 5`},
+		{"responses of another key", "authorization { permissions { allow_responses: {most: 5} } }",
+			`x.conf:1:49: authorization.permissions.allow_responses.most: unknown field "most" parsing response permissions, only 'max' or 'expires' are permitted`},
+		{"responses of a wrong kind", "authorization { permissions { allow_responses: {max: many, expires: never} } }",
+			`x.conf:1:54: authorization.permissions.allow_responses.max: want a number of messages, or a negative one for any number, have string "many"` + "\n" +
+				`x.conf:1:69: authorization.permissions.allow_responses.expires: want a duration such as "2m", or a negative one for no end, have string "never"`},
+		{"responses of routes", "cluster { permissions { import: a, allow_responses: true } }", `x.conf:1:23: cluster.permissions: allow_responses is for users, not for routes`},
 		{"subjects that are a number", "authorization { permissions { pub: 5 } }",
 			`x.conf:1:36: authorization.permissions.pub: expected subject permissions to be a subject, or array of subjects, got integer 5`},
 		{"a subject that is a number", "authorization { permissions { pub: [a, 5] } }",
@@ -370,7 +384,7 @@ func TestPrintedSettingsLoadAsTheSame(t *testing.T) {
 	t.Parallel()
 	o := mustConfigure(t, `listen: h:1, http: m:2, max_payload: 3000, write_deadline: "1m", logtime: false, log_file: "a \"b\""
 		cluster { listen: c:3, routes: ["nats://h:1"], permissions { import: {deny: x} } }
-		authorization { timeout: 3, users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: {pub: x}}] }`)
+		authorization { timeout: 3, users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT, permissions: {pub: x, allow_responses: {max: -1, expires: 5m}}}] }`)
 	printed := o.describe()
 	again := mustConfigure(t, printed, "-t")
 	o.fill()

@@ -88,7 +88,12 @@ func (p *Permissions) explainPublish(subject string) string {
 	if !sublist.ValidText(subject) {
 		return "refused: not a valid subject to publish to"
 	}
-	return explainDecision(p.CanPublish([]byte(subject)))
+	d := p.CanPublish([]byte(subject))
+	text := explainDecision(d)
+	if !d.Allowed() && p.CanRespond([]byte(subject)) {
+		text += ", except as the reply subject of a message that was received (allow_responses)"
+	}
+	return text
 }
 
 // explainSubscribe says whether a subscription is allowed, which rule decides, and which messages
@@ -102,7 +107,7 @@ func (p *Permissions) explainSubscribe(subject, queue string) string {
 	}
 	d := p.CanSubscribe(subject, queue)
 	f := p.Filter(subject, queue)
-	if !d.Allowed() || f == nil {
+	if !d.Allowed() || f == nil || f.deny.empty() && f.others.empty() {
 		return explainDecision(d)
 	}
 	var withheld []string

@@ -17,6 +17,9 @@ import (
 type Rules struct {
 	Publish   List
 	Subscribe List
+	// Response allows publishing to reply subjects, nil for nothing. With it, a Publish list
+	// without Allow allows nothing.
+	Response *Response
 }
 
 // List holds the entries for one direction. Without any it allows everything; without Allow, all
@@ -39,6 +42,7 @@ type Entry struct {
 type Permissions struct {
 	publish   direction
 	subscribe direction
+	noted     *Filter // of subscriptions of which nothing is withheld, if replies are noted; else nil
 }
 
 // Compile checks the entries of r and indexes them. The error names the entry that is not a valid
@@ -55,7 +59,12 @@ func Compile(r *Rules) (*Permissions, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Permissions{publish, subscribe}, nil
+	p := &Permissions{publish: publish, subscribe: subscribe}
+	if response := r.Response.filled(); response != nil {
+		p.publish.closed = publish.allow.empty()
+		p.noted = &Filter{response: response}
+	}
+	return p, nil
 }
 
 // reservedPrefix begins the subjects that no client may publish to.
@@ -85,13 +94,28 @@ func (p *Permissions) CanSubscribe(subject, queue string) Decision {
 	return p.subscribe.decidePattern(subject, queue)
 }
 
+// CanRespond reports whether the peer may publish to reply subjects ([Replies]) whatever CanPublish
+// says. Reserved subjects are none.
+func (p *Permissions) CanRespond(subject []byte) bool {
+	return p != nil && p.noted != nil && !Reserved(subject)
+}
+
 // Filter returns what must be asked before each delivery to a subscription that CanSubscribe
-// allowed, or nil if nothing it matches is denied.
+// allowed, or nil if nothing it matches is denied and no replies are to be noted.
 func (p *Permissions) Filter(subject, queue string) *Filter {
 	if p == nil {
 		return nil
 	}
-	return p.subscribe.filter(subject, queue)
+	f := p.subscribe.filter(subject, queue)
+	switch {
+	case p.noted == nil:
+		return f
+	case f == nil:
+		return p.noted
+	}
+	noting := *f
+	noting.response = p.noted.response
+	return &noting
 }
 
 // RoutePermissions are the compiled permissions of a cluster, shared by all its routes. A nil
@@ -148,6 +172,7 @@ type direction struct {
 	allow, deny           ruleSet // entries without a queue
 	allowQueue, denyQueue ruleSet // entries with one
 	denied                *Filter // withholds what deny names; nil if it is empty
+	closed                bool    // without entries in allow nothing is allowed
 }
 
 // compileList compiles l; queues says whether its entries may name a queue group.
@@ -173,7 +198,7 @@ func (d *direction) decideLiteral(subject []byte) Decision {
 	if r := d.deny.find(subject); r != nil {
 		return Decision{r, denied}
 	}
-	if d.allow.empty() {
+	if d.allow.empty() && !d.closed {
 		return Decision{}
 	}
 	if r := d.allow.find(subject); r != nil {
@@ -253,7 +278,7 @@ func (d *direction) queueFilter(subject, queue string) *Filter {
 			}
 		}
 	}
-	return &Filter{newRuleSet(deny), newRuleSet(others), newRuleSet(own)}
+	return &Filter{deny: newRuleSet(deny), others: newRuleSet(others), own: newRuleSet(own)}
 }
 
 // Filter withholds single messages from a subscription that was accepted although parts of it are
@@ -263,7 +288,13 @@ type Filter struct {
 	deny   ruleSet // withheld
 	others ruleSet // reserved for other queue groups, unless own matches too
 	own    ruleSet
+
+	response *Response // what a message that is delivered allows the peer; nil for nothing
 }
+
+// Response returns what each message that is delivered allows the peer to publish to its reply
+// subject, nil for nothing.
+func (f *Filter) Response() *Response { return f.response }
 
 // Blocks reports whether a message on subject must not be delivered.
 func (f *Filter) Blocks(subject []byte) bool {
@@ -282,9 +313,9 @@ func unlimited(who string, r *Rules) []string {
 	var warnings []string
 	for _, d := range []struct {
 		name, verb string
-		list       *List
-	}{{"publish", "publish", &r.Publish}, {"subscribe", "subscribe to", &r.Subscribe}} {
-		if d.list.empty() {
+		open       bool
+	}{{"publish", "publish", r.Publish.empty() && r.Response == nil}, {"subscribe", "subscribe to", r.Subscribe.empty()}} {
+		if d.open {
 			warnings = append(warnings, fmt.Sprintf(
 				"Permissions of %s have no %s entries: it may %s every subject", who, d.name, d.verb))
 		}

@@ -1,0 +1,98 @@
+package access
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestRepliesAreAllowedSoManyTimesSoLong(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	for _, tc := range []struct {
+		name    string
+		allowed Response
+		do      func(r *Replies, a *Response) int
+		want    int
+	}{
+		{"once by default", Response{}, func(r *Replies, a *Response) int { return r.Take([]byte("r"), 5, start) }, 1},
+		{"so many times", Response{MaxMsgs: 3}, func(r *Replies, a *Response) int {
+			return r.Take([]byte("r"), 2, start) + r.Take([]byte("r"), 2, start) + r.Take([]byte("r"), 2, start)
+		}, 3},
+		{"any number", Response{MaxMsgs: -1}, func(r *Replies, a *Response) int {
+			return r.Take([]byte("r"), 20, start) + r.Take([]byte("r"), 20, start)
+		}, 40},
+		{"two minutes by default", Response{}, func(r *Replies, a *Response) int { return r.Take([]byte("r"), 1, start.Add(2*time.Minute)) }, 1},
+		{"not longer", Response{}, func(r *Replies, a *Response) int {
+			return r.Take([]byte("r"), 1, start.Add(2*time.Minute+1))
+		}, 0},
+		{"for ever", Response{Expires: -1}, func(r *Replies, a *Response) int { return r.Take([]byte("r"), 1, start.Add(10000*time.Hour)) }, 1},
+		{"other subjects never", Response{}, func(r *Replies, a *Response) int { return r.Take([]byte("s"), 1, start) }, 0},
+		{"a further message begins a new count", Response{MaxMsgs: 2}, func(r *Replies, a *Response) int {
+			n := r.Take([]byte("r"), 1, start)
+			r.Grant([]byte("r"), a, start)
+			return n + r.Take([]byte("r"), 5, start)
+		}, 3},
+		{"and extends the time", Response{Expires: time.Second}, func(r *Replies, a *Response) int {
+			r.Grant([]byte("r"), a, start.Add(time.Second))
+			return r.Take([]byte("r"), 5, start.Add(2*time.Second))
+		}, 1},
+	} {
+		r := &Replies{}
+		a := tc.allowed.filled()
+		r.Grant([]byte("r"), a, start)
+		if got := tc.do(r, a); got != tc.want {
+			t.Errorf("%s: got %d, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestRepliesHaveABoundInBytes(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	r, a := &Replies{}, (&Response{Expires: time.Minute}).filled()
+	const n = 100_000
+	for i := range n {
+		r.Grant(fmt.Appendf(nil, "_INBOX.a-rather-long-inbox.%d", i), a, now)
+	}
+	if r.size > maxReplies || len(r.grants) < 20_000 {
+		t.Errorf("%d grants of %d bytes, want at most %d bytes", len(r.grants), r.size, maxReplies)
+	}
+	if r.Take([]byte("_INBOX.a-rather-long-inbox.0"), 1, now) != 0 || r.Take(fmt.Appendf(nil, "_INBOX.a-rather-long-inbox.%d", n-1), 1, now) != 1 {
+		t.Error("not the oldest were forgotten")
+	}
+	r.Grant([]byte("later"), a, now.Add(time.Hour))
+	if len(r.grants) != 1 || r.size != len("later")+grantSize || r.last.next != r.last.prev {
+		t.Errorf("%d grants of %d bytes are left of those that expired", len(r.grants)-1, r.size)
+	}
+}
+
+func TestResponsesCloseAndFilter(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, subject string
+		rules         Rules
+		want          bool
+	}{
+		{"without a publish list nothing else may be published", "x", Rules{}, false},
+		{"nor with a deny list alone", "x", Rules{Publish: list("!y")}, false},
+		{"an allow list stays", "x", Rules{Publish: list("x")}, true},
+	} {
+		tc.rules.Response = &Response{}
+		p := mustCompile(t, &tc.rules)
+		if got := p.CanPublish([]byte(tc.subject)).Allowed(); got != tc.want {
+			t.Errorf("%s: got %v", tc.name, got)
+		}
+		f := p.Filter("a", "")
+		if f == nil || f.Response() == nil || f.Response().MaxMsgs != 1 || f.Blocks([]byte("a")) {
+			t.Errorf("%s: the filter does not note replies, or blocks", tc.name)
+		}
+	}
+	p := mustCompile(t, &Rules{Subscribe: list("a.>", "!a.no"), Response: &Response{}})
+	if f := p.Filter("a.*", ""); f.Response() == nil || !f.Blocks([]byte("a.no")) || f.Blocks([]byte("a.yes")) {
+		t.Error("a filter that withholds messages does not note replies, or has changed")
+	}
+	if f := mustCompile(t, &Rules{Subscribe: list("a.>", "!a.no")}).Filter("a.*", ""); f.Response() != nil {
+		t.Error("replies are noted for users without allow_responses")
+	}
+}
