@@ -313,7 +313,7 @@ func (c *client) answerPing(b *batch) closeReason {
 	c.infoPending = false
 	c.mu.Unlock()
 	if pending && c.opts.Protocol >= 1 {
-		b.reply(c.srv.infoFor(c))
+		b.reply(string(c.appendInfo(nil)))
 	}
 	return keepOpen
 }
@@ -334,7 +334,7 @@ func (c *client) infoChanged() {
 	c.infoPending = !c.pinged
 	c.mu.Unlock()
 	if ready {
-		c.send(c.srv.infoFor(c))
+		c.sendAppended(c.appendInfo)
 	}
 }
 

@@ -39,12 +39,12 @@ func (o *ConnectOptions) userName() string { return cmp.Or(o.Nkey, o.Username) }
 func (c *client) sendInfo(refused closeReason) closeReason {
 	p := c.srv.policy.Load()
 	if p.tls == nil {
-		c.send(c.srv.infoFor(c))
+		c.sendAppended(c.appendInfo)
 		return refused
 	}
 	tlsFirst, read := c.beginsTLS(p)
 	if !tlsFirst {
-		if err := c.writeClear(c.srv.infoFor(c)); err != nil {
+		if err := c.writeClear(string(c.appendInfo(nil))); err != nil {
 			return closeWriteError
 		}
 	}
@@ -62,7 +62,7 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 		return r
 	}
 	if tlsFirst {
-		c.send(c.srv.infoFor(c))
+		c.sendAppended(c.appendInfo)
 	}
 	return keepOpen
 }

@@ -427,8 +427,28 @@ const (
 
 // send queues text for the peer. Any goroutine may call it.
 func (c *conn) send(text string) {
-	c.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(text)}}, Bytes: len(text)})
+	c.sendAppended(func(b []byte) []byte { return append(b, text...) })
 }
+
+// sendAppended queues what add appends for the peer. Any goroutine may call it.
+func (c *conn) sendAppended(add func(b []byte) []byte) {
+	t := texts.Get().(*textBuffer)
+	defer texts.Put(t)
+	t.bytes = add(t.bytes[:0])
+	t.segment[0].Bytes = t.bytes
+	t.delivery = netio.Delivery{Segments: t.segment[:], Bytes: len(t.bytes)}
+	c.out.Push(&t.delivery)
+}
+
+// textBuffer is memory for a text that is sent: a server whose clients all come at once would have
+// to collect one of each.
+type textBuffer struct {
+	bytes    []byte
+	segment  [1]netio.Segment
+	delivery netio.Delivery
+}
+
+var texts = sync.Pool{New: func() any { return new(textBuffer) }}
 
 // sendErr queues an -ERR.
 func (c *conn) sendErr(text string) {

@@ -101,17 +101,17 @@ func newInfoText(info *Info) *infoText {
 	return &infoText{info: info, head: head, tail: tail}
 }
 
-// infoFor returns the INFO line for a client.
-func (s *Server) infoFor(c *client) string {
-	t := s.info.Load()
-	own := strconv.FormatUint(c.id, 10)
+// appendInfo appends the INFO line for the client.
+func (c *client) appendInfo(b []byte) []byte {
+	t := c.srv.info.Load()
+	b = strconv.AppendUint(append(b, t.head...), c.id, 10)
 	if host, _ := c.peer(); host != "" {
-		own += `,"client_ip":"` + host + `"`
+		b = append(append(append(b, `,"client_ip":"`...), host...), '"')
 	}
 	if c.nonce != "" {
-		own += `,"nonce":"` + c.nonce + `"`
+		b = append(append(append(b, `,"nonce":"`...), c.nonce...), '"')
 	}
-	return t.head + own + t.tail
+	return append(b, t.tail...)
 }
 
 // renewInfo updates INFO from the current settings and policy.

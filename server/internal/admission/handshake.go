@@ -38,6 +38,8 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, config *tls.Conf
 	err := c.HandshakeContext(ctx)
 	timer.Stop()
 	if err == nil {
+		h.finish()
+		h.ctx, h.timer = nil, nil // the connection outlives them
 		return c, nil
 	}
 	conn.Close()

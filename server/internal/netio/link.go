@@ -72,7 +72,7 @@ func (l *plainLink) Close() error {
 }
 
 // minPlainRead is the smallest buffer of a link that has to hold one while it waits.
-const minPlainRead = 4 << 10
+const minPlainRead = SmallSize
 
 // Recv holds a buffer while it waits, so it starts small: a read that fills the buffer makes the
 // next one twice as large, one that uses little of it half.
