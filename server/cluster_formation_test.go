@@ -2,12 +2,14 @@ package server
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -165,4 +167,61 @@ func formed(servers []*Server) bool {
 	return comesTrue(func() bool {
 		return !slices.ContainsFunc(servers, func(s *Server) bool { return s.NumRoutes() != len(servers)-1 })
 	})
+}
+
+// TestAClusterFormsAndIsRestarted starts a few servers one after the other, and restarts each, as
+// suites of clients and operators do. No step may take longer than one attempt of 1.x and a moment
+// for what servers tell each other. The clock is that of the simulation.
+func TestAClusterFormsAndIsRestarted(t *testing.T) {
+	t.Parallel()
+	const (
+		attempt = time.Second            // until a server that was not there is dialed again, at most
+		gossip  = 200 * time.Millisecond // until two servers that learned of each other are connected
+		servers = 4
+	)
+	for _, tt := range []struct {
+		name   string
+		routes func(i int) []int
+		sum    time.Duration // of a round, on average
+	}{
+		{"the first is the seed", func(i int) []int { return []int{0} }, 1600 * time.Millisecond},
+		{"the last is the seed", func(i int) []int { return []int{servers - 1} }, 2500 * time.Millisecond},
+		{"a chain", func(i int) []int { return []int{max(0, i-1)} }, 1700 * time.Millisecond},
+		{"each dials each", func(i int) []int { return []int{0, 1, 2, 3} }, 300 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			const seeds = 10
+			var total time.Duration
+			for seed := range uint64(seeds) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &simulation{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), net: newSimNet(seed), start: time.Now()}
+					defer s.end()
+					for i := range servers {
+						n := &simNode{sim: s, name: fmt.Sprintf("n%d", i)}
+						n.place()
+						s.nodes = append(s.nodes, n)
+						for _, j := range tt.routes(i) {
+							n.addRoute(fmt.Sprintf("n%d", j))
+						}
+					}
+					for _, n := range s.nodes {
+						n.boot()
+					}
+					s.await("a mesh", attempt+gossip, s.meshed)
+					for _, n := range s.nodes {
+						n.stop(false)
+						n.boot()
+						s.await("a mesh after a restart", attempt+gossip, s.meshed)
+					}
+					total += time.Since(s.start)
+				})
+			}
+			mean := total / seeds
+			t.Logf("forming a cluster of %d and restarting each took %v", servers, mean)
+			if mean > tt.sum {
+				t.Errorf("it took %v, want %v at most", mean, tt.sum)
+			}
+		})
+	}
 }

@@ -14,7 +14,7 @@ const (
 	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer
 	// the one with the larger id waits for the other one to dial.
 	gossipSpread = 30 * time.Millisecond
-	gossipYield  = 300 * time.Millisecond
+	gossipYield  = 100 * time.Millisecond
 )
 
 // gossip takes what a server says about a third one. It reports whether that changes anything.

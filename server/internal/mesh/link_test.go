@@ -133,9 +133,9 @@ func TestAServerWhoseLinkWasADuplicateWaitsForTheOther(t *testing.T) {
 		waiting   bool // a link was accepted that has not introduced itself
 		want      time.Duration
 	}{
-		{"a route that just ends is dialed again soon", false, true, time.Second},
+		{"a route that just ends is dialed again soon, by the smaller id first", false, true, 850 * time.Millisecond},
 		{"a duplicate has another link", true, true, 10 * time.Second},
-		{"unless there is none", true, false, time.Second},
+		{"unless there is none", true, false, 850 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

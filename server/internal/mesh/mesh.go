@@ -204,7 +204,7 @@ func (m *Mesh) plan(now time.Time) {
 			return true
 		}
 		if t.due.IsZero() && !t.self {
-			t.due = latest(now.Add(m.delay(t)), m.dialAfter(t.peer))
+			t.due = latest(now.Add(m.delay(m.peers[t.peer])), m.dialAfter(t.peer))
 		}
 		return false
 	})
@@ -224,6 +224,6 @@ func (m *Mesh) plan(now time.Time) {
 	}
 	slices.SortFunc(wanted, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 	for _, p := range wanted {
-		m.addTarget(now, p, lossDelay)
+		m.addTarget(now, p, m.delay(p))
 	}
 }

@@ -28,24 +28,22 @@ type Target struct {
 }
 
 const (
-	// lossDelay is the wait before a lost route or a failed attempt is tried again, as in 1.x;
-	// lossJitter is what is added at most.
-	lossDelay  = time.Second
-	lossJitter = 100 * time.Millisecond
-	// lossYield is how much longer the server with the larger id waits: both ends may try
-	// again.
-	lossYield = 500 * time.Millisecond
-	// maxDelay is the longest wait between attempts, which grows by half each time after the
-	// first few.
-	maxDelay  = 3 * time.Second
-	fastTries = 3
+	// retryDelay is the longest wait before a lost route or a failed attempt is tried again, as in
+	// 1.x; retryJitter is what is subtracted at most.
+	retryDelay  = time.Second
+	retryJitter = 100 * time.Millisecond
+	// retryYield is how much earlier the server with the smaller id tries: both ends may dial.
+	retryYield = 150 * time.Millisecond
 	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how
 	// often the others are looked at.
 	maxDialing = 64
 	dialPause  = 100 * time.Millisecond
-	// dialTimeout is how long one address may take to answer at first; it grows as the delay
-	// does, for machines that are slow because they are overloaded.
-	dialTimeout = time.Second
+	// dialTimeout is how long one address may take to answer at first. After a few failures it
+	// grows by half each time, up to a limit, for machines that are slow because they are
+	// overloaded.
+	dialTimeout    = time.Second
+	maxDialTimeout = 3 * time.Second
+	fastTries      = 3
 	// selfRecheck is how often a name that led to this server is looked up again: others may be
 	// behind it by then.
 	selfRecheck = 30 * time.Second
@@ -73,22 +71,24 @@ func (t *Target) failed(why string) {
 	t.lastErr = why
 }
 
-// grown returns d, by half longer for every failure after the first few, up to a limit.
-func (t *Target) grown(d, limit time.Duration) time.Duration {
-	for i := fastTries; i < t.failures && d < limit; i++ {
+// timeout returns how long an address may take to answer.
+func (t *Target) timeout() time.Duration {
+	d := dialTimeout
+	for i := fastTries; i < t.failures && d < maxDialTimeout; i++ {
 		d += d / 2
 	}
-	return min(d, limit)
+	return min(d, maxDialTimeout)
 }
 
 // jitter returns a random duration below d.
 func (m *Mesh) jitter(d time.Duration) time.Duration { return time.Duration(m.rand.Int64N(int64(d))) }
 
-// delay returns the wait before the next attempt.
-func (m *Mesh) delay(t *Target) time.Duration {
-	d := t.grown(lossDelay, maxDelay) + m.jitter(lossJitter)
-	if p := m.peers[t.peer]; p != nil && p.info != nil && p.info.Extended && m.self > p.id {
-		d += lossYield
+// delay returns the wait before the next attempt to reach p, which is nil if it is not known who
+// is there.
+func (m *Mesh) delay(p *peer) time.Duration {
+	d := retryDelay - m.jitter(retryJitter)
+	if p != nil && p.info != nil && p.info.Extended && m.self < p.id {
+		d -= retryYield
 	}
 	return d
 }
@@ -128,7 +128,7 @@ func (m *Mesh) addTarget(now time.Time, p *peer, wait time.Duration) {
 		addr: p.advertised,
 		peer: p.id,
 		left: 1 + m.retries,
-		due:  latest(now.Add(wait+m.jitter(lossJitter)), p.dialAfter),
+		due:  latest(now.Add(wait), p.dialAfter),
 	})
 }
 
@@ -141,7 +141,7 @@ func (m *Mesh) dialAgain(now time.Time, p *peer) {
 		}
 	}
 	if p.advertised = p.info.DialAddr; p.advertised != "" {
-		m.addTarget(now, p, lossDelay)
+		m.addTarget(now, p, m.delay(p))
 	}
 }
 
@@ -174,7 +174,7 @@ func (m *Mesh) attempt(t *Target) *Attempt {
 		Addr:           t.addr,
 		Avoid:          slices.Clone(t.avoid),
 		OwnCredentials: !t.configured && p != nil && p.auth,
-		Timeout:        t.grown(dialTimeout, maxDelay),
+		Timeout:        t.timeout(),
 		Seed:           m.rand.Uint64(),
 	}
 }
@@ -236,7 +236,7 @@ func (m *Mesh) AddrsShared(now time.Time, t *Target, addrs []string) {
 			return
 		}
 	}
-	t.due = now.Add(lossDelay + m.jitter(lossJitter))
+	t.due = now.Add(m.delay(nil))
 }
 
 // AddrsAvoided is the event that all addresses behind a target are to be avoided.
