@@ -5,7 +5,9 @@ package conf
 
 import (
 	"flag"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // Flags are the flags that were given on a command line.
@@ -32,6 +34,31 @@ func (tb *Table[T]) Define(fs *flag.FlagSet) *Flags[T] {
 		}
 	}
 	return f
+}
+
+// FlagHint says what may be meant by a flag that is not defined, "" if it cannot tell. name has no
+// dashes.
+func (tb *Table[T]) FlagHint(name string) string {
+	name, _, _ = strings.Cut(name, "=")
+	var names []string
+	for _, r := range tb.rows {
+		for _, f := range r.Flags {
+			for _, n := range f.Names {
+				if len(n) > 2 || len(name) < 3 && strings.EqualFold(n, name) {
+					names = append(names, n)
+				}
+			}
+		}
+	}
+	if best := nearest(name, names); best != "" {
+		return fmt.Sprintf("did you mean %s?", Flag{Names: []string{best}}.Name())
+	}
+	for _, key := range tb.names("") {
+		if normalize(key) == normalize(name) {
+			return key + " is set in the configuration file, not by a flag"
+		}
+	}
+	return ""
 }
 
 // Typed returns the text of the last use of a flag, by any of its names. ok is false if it was not

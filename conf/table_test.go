@@ -277,7 +277,7 @@ func TestFlagsThatReadOnlyAsAWholeFailLater(t *testing.T) {
 		t.Fatal(bad)
 	}
 	err := lampTable().Fill(new(lamp)).ApplyFlags(f)
-	if want := `error parsing link url ["n://[REDACTED]@x"]: the port is missing`; err == nil || err.Error() != want {
+	if want := `--links: error parsing link url ["n://[REDACTED]@x"]: the port is missing`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

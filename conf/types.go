@@ -104,6 +104,20 @@ func Size[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
 	return whole("size", get, bounds, bounds.describe("a size", formatSize), formatSize)
 }
 
+// AtMost returns a type for whole numbers that takes most for a greater value in a file, with a
+// warning.
+func AtMost[T any](ty Type[T], most int64) Type[T] {
+	read := ty.read
+	ty.read = func(c *Check, n *Node, t *T) {
+		if n.Kind == Integer && n.Int > most {
+			c.Warnf(n.Pos, "%s is more than the largest value, which is used: %d", n.Raw, most)
+			n = &Node{Kind: Integer, Pos: n.Pos, Raw: n.Raw, Int: most, Var: n.Var}
+		}
+		read(c, n, t)
+	}
+	return ty
+}
+
 // whole is a type for whole numbers. want describes them in errors.
 func whole[T any, V int | int64](name string, get func(*T) *V, bounds Bounds, want string, write func(int64) string) Type[T] {
 	fits := func(n int64) bool { return bounds.contain(n) && int64(V(n)) == n }

@@ -137,7 +137,7 @@ func (v *Values[T]) ApplyFlags(f *Flags[T]) error {
 				continue
 			}
 			if err := t.row.Type.parse(t.text, v.Target); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", t.flag.Name(), err)
 			}
 			v.setOrigin(t.row, Origin{Layer: FromFlag, Flag: t.flag.Name()})
 		}

@@ -123,7 +123,8 @@ func accessUsers(users []*User) []access.User {
 // and possibly "queue=workers". Without a user they are about a client without credentials. The
 // error reports invalid arguments and unknown users.
 func Explain(o *Options, args []string) (string, error) {
-	return access.Explain(clientLogin(o), args)
+	text, _, err := access.Explain(clientLogin(o), args)
+	return text, err
 }
 
 // rules returns the permissions as package access takes them, nil for nil.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gnatsd/logger"
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/process"
 	"gnatsd/server/internal/tlsfiles"
 )
@@ -19,20 +20,22 @@ import (
 // -v or -t, which is done then, or if they are wrong.
 func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
 	fs := flag.NewFlagSet(process.DefaultName, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() { fmt.Fprint(stdout, usageText()) }
-	flagError := true // until the flags are parsed: package flag has reported the error
+	fs.SetOutput(io.Discard) // its errors are printed here, without the whole usage text
+	fs.Usage = func() {}
 	opts, err := configure(fs, args, printers{
-		parsed:  func() { flagError = false },
 		version: func() { fmt.Fprint(stdout, versionText()) },
 		help:    func() { fmt.Fprint(stdout, usageText()) },
 		tlsHelp: func() { fmt.Fprint(stdout, tlsfiles.Help()) },
 	})
 	switch {
-	case err != nil && !flagError:
-		fmt.Fprintln(stderr, optionTable().Explain(err))
-		return nil, 1
 	case err != nil:
+		fmt.Fprintln(stderr, optionTable().Explain(err))
+		if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
+			if hint := optionTable().FlagHint(name); hint != "" {
+				fmt.Fprintln(stderr, hint)
+			}
+			fmt.Fprintln(stderr, process.DefaultName+" -h lists all flags")
+		}
 		return nil, 1
 	case opts == nil:
 		return nil, 0
@@ -58,14 +61,17 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	return opts, 0
 }
 
-// explainOnly is --explain.
+// explainOnly is --explain. The status is 0 if the action is allowed.
 func explainOnly(o *Options, stdout, stderr io.Writer) (status int) {
-	text, err := Explain(o, o.loaded.explain)
+	text, allowed, err := access.Explain(clientLogin(o), o.loaded.explain)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	fmt.Fprintln(stdout, text)
+	if !allowed {
+		return 1
+	}
 	return 0
 }
 

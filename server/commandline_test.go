@@ -38,12 +38,15 @@ func TestCommandLineStreamsAndStatus(t *testing.T) {
 		{[]string{"-h", "-v"}, version, "", 0},
 		{[]string{"--help_tls"}, tlsfiles.Help(), "", 0},
 		{[]string{"-v", "foo"}, version, "", 0},
-		{[]string{"--nosuch"}, usage, "flag provided but not defined: -nosuch\n", 1},
-		{[]string{"-p"}, usage, "flag needs an argument: -p\n", 1},
-		{[]string{"-p", "abc"}, usage, "invalid value \"abc\" for flag -p: parse error\n", 1},
-		{[]string{"-p", "99999999999999999999"}, usage, "invalid value \"99999999999999999999\" for flag -p: value out of range\n", 1},
-		{[]string{"-D=maybe"}, usage, "invalid boolean value \"maybe\" for -D: parse error\n", 1},
-		{[]string{"---D"}, usage, "bad flag syntax: ---D\n", 1},
+		{[]string{"--nosuch"}, "", "flag provided but not defined: -nosuch\ngnatsd -h lists all flags\n", 1},
+		{[]string{"--prot", "1"}, "", "flag provided but not defined: -prot\ndid you mean --port?\ngnatsd -h lists all flags\n", 1},
+		{[]string{"--max-payload=1"}, "", "flag provided but not defined: -max-payload\nmax_payload is set in the configuration file, not by a flag\ngnatsd -h lists all flags\n", 1},
+		{[]string{"-d"}, "", "flag provided but not defined: -d\ndid you mean -D?\ngnatsd -h lists all flags\n", 1},
+		{[]string{"-p"}, "", "flag needs an argument: -p\n", 1},
+		{[]string{"-p", "abc"}, "", "invalid value \"abc\" for flag -p: parse error\n", 1},
+		{[]string{"-p", "99999999999999999999"}, "", "invalid value \"99999999999999999999\" for flag -p: value out of range\n", 1},
+		{[]string{"-D=maybe"}, "", "invalid boolean value \"maybe\" for -D: parse error\n", 1},
+		{[]string{"---D"}, "", "bad flag syntax: ---D\n", 1},
 		{[]string{"foo"}, "", "unrecognized command: \"foo\"\n", 1},
 		{[]string{"--", "-D"}, "", "unrecognized command: \"-D\"\n", 1},
 		{[]string{"-c", "/no/such"}, "", "error opening config file: open /no/such: no such file or directory\n", 1},
@@ -119,7 +122,7 @@ func TestCommandLineThatStarts(t *testing.T) {
 }
 
 // newLines begin the lines of the usage text that the classic one did not have.
-var newLines = []string{"    -n, --server_name", "        --ports_file_dir", "        --log_size_limit", "        --cluster_name", "    -t ", "        --print-config", "        --explain", "        --watch-config", "        --diff"}
+var newLines = []string{"    -n, --server_name", "        --ports_file_dir", "        --log_size_limit", "        --cluster_name", "    -t ", "        --print-config", "        --explain", "        --watch-config", "        --diff", "        --max_traced_msg_len"}
 
 func TestUsageIsTheClassicOneWithAdditions(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"net/url"
+	"strings"
 	"time"
 
 	"gnatsd/conf"
@@ -171,6 +172,10 @@ func (o *Options) fill() {
 	optionTable().Defaults(o)
 	orDefault(&o.MaxPendingTotal, maxPendingTotalShare*o.MaxPending)
 	orDefault(&o.HTTPHost, o.Host)
+	o.MaxPayload = min(o.MaxPayload, maxSize)
+	if o.HTTPBasePath != "" && !strings.HasPrefix(o.HTTPBasePath, "/") {
+		o.HTTPBasePath = "/" + o.HTTPBasePath
+	}
 	if o.network == nil {
 		o.network = osNetwork{}
 	}

@@ -43,6 +43,14 @@ func TestFlagsAndFileCombine(t *testing.T) {
 			return o.Username == "u" && len(o.Users) == 1
 		}},
 		{"an empty configuration file", "", []string{"-c", "", "-p", "5"}, func(o *Options) bool { return o.Port == 5 && o.ConfigFile == "" }},
+		{"those of nats-server 2.x", "", strings.Fields("--name s -VV --max_traced_msg_len 5"), func(o *Options) bool {
+			return o.ServerName == "s" && o.Trace && !o.Debug && o.MaxTracedMsgLen == 5 && len(o.loaded.warnings) == 0
+		}},
+		{"debug and trace of nats-server 2.x", "", []string{"-DVV"}, func(o *Options) bool { return o.Trace && o.Debug }},
+		{"what only nats-server 2.x has", "", strings.Fields("-js -sd /data"), func(o *Options) bool {
+			return len(o.loaded.warnings) == 2 && strings.HasPrefix(o.loaded.warnings[0], "--jetstream: ") && strings.HasPrefix(o.loaded.warnings[1], "--store_dir: ")
+		}},
+		{"what only nats-server 2.x has, turned off", "", []string{"--jetstream=false"}, func(o *Options) bool { return len(o.loaded.warnings) == 0 }},
 		{"an empty signal", "", []string{"-sl", ""}, func(o *Options) bool { return o != nil }},
 		{"the rest of the flags", "", strings.Fields("-a h -P p -m 1 -ms 2 -l l -s -r r -profile 3 --client_advertise c --cluster_advertise k --no_advertise --connect_retries 4 --ports_file_dir d -n s --cluster_name n --log_size_limit 5"),
 			func(o *Options) bool {
@@ -68,13 +76,13 @@ func TestFlagsThatAreRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--cluster", "nats://u@h:1"}, "expected cluster password to be set"},
-		{[]string{"--cluster", "nats://127.0.0.1"}, "address 127.0.0.1: missing port in address"},
-		{[]string{"--cluster", "127.0.0.1:22103"}, `parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
-		{[]string{"--cluster", "nats://u:secret@h:x"}, `parse "nats://[REDACTED]@h:x": invalid port ":x" after host`},
+		{[]string{"--cluster", "nats://u@h:1"}, "--cluster: expected cluster password to be set"},
+		{[]string{"--cluster", "nats://127.0.0.1"}, "--cluster: address 127.0.0.1: missing port in address"},
+		{[]string{"--cluster", "127.0.0.1:22103"}, `--cluster: parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
+		{[]string{"--cluster", "nats://u:secret@h:x"}, `--cluster: parse "nats://[REDACTED]@h:x": invalid port ":x" after host`},
 		{[]string{"--routes", "nats://h:1"}, "solicited routes require cluster capabilities, e.g. --cluster"},
-		{[]string{"--cluster", "nats://h:1", "--routes", "nats://h:1,"}, `error parsing route url [""]: the host is missing`},
-		{[]string{"--cluster", "nats://h:1", "--routes", "nats://u:secret@h:1x"}, `error parsing route url ["nats://[REDACTED]@h:1x"]: invalid port ":1x" after host`},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://h:1,"}, `--routes: error parsing route url [""]: the host is missing`},
+		{[]string{"--cluster", "nats://h:1", "--routes", "nats://u:secret@h:1x"}, `--routes: error parsing route url ["nats://[REDACTED]@h:1x"]: invalid port ":1x" after host`},
 		{[]string{"--tls"}, "TLS Server certificate must be present and valid"},
 		{[]string{"--tlscert", "c"}, "TLS Server private key must be present and valid"},
 		{[]string{"--tlsverify"}, "TLS Server certificate must be present and valid"},
@@ -121,6 +129,10 @@ func TestTLSFromFileAndFlags(t *testing.T) {
 		{"a flag turns a block off", block, []string{"--tls=false", "--tlsverify"}, func(o *Options) bool { return !o.TLS && o.TLSConfig == nil }},
 		{"certificates that name users are demanded", strings.Replace(block, "timeout: 3", "verify_and_map: true", 1) + "\nauthorization { users: [{user: \"CN=x\"}] }", nil,
 			func(o *Options) bool { return o.TLSVerify && o.TLSMap && len(o.Users) == 1 }},
+		{"names of nats-server 2.x", strings.NewReplacer("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", `TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+			"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256`, "CurveP256", "X25519MLKEM768, CurveP256").Replace(block), nil, func(o *Options) bool {
+			return len(o.TLSConfig.CipherSuites) == 5 && o.TLSConfig.CurvePreferences[0] == tls.X25519MLKEM768
+		}},
 		{"the oldest version", strings.Replace(block, "timeout: 3", "min_version: 1.3", 1), nil, func(o *Options) bool { return o.TLSConfig.MinVersion == tls.VersionTLS13 }},
 		{"TLS before INFO", strings.Replace(block, "timeout: 3", "handshake_first: true", 1), nil, func(o *Options) bool { return o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0 }},
 		{"TLS before INFO for clients that begin it", strings.Replace(block, "timeout: 3", "handshake_first: auto", 1), nil,

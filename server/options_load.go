@@ -66,7 +66,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	if problems := o.checkCredentials(v); len(problems) > 0 {
 		return problems.Sorted()
 	}
-	l.values, l.warnings = v, loadWarnings(v)
+	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
 	return nil
 }
 
@@ -264,10 +264,9 @@ func ConfigureOptions(fs *flag.FlagSet, args []string, printVersion, printHelp, 
 	return configure(fs, args, printers{version: printVersion, help: printHelp, tlsHelp: printTLSHelp})
 }
 
-// printers are called when a command line asks for one of them. parsed, if not nil, is called when
-// the flags have been parsed without error.
+// printers are called when a command line asks for one of them.
 type printers struct {
-	parsed, version, help, tlsHelp func()
+	version, help, tlsHelp func()
 }
 
 // configure is [ConfigureOptions].
@@ -279,9 +278,6 @@ func configure(fs *flag.FlagSet, args []string, print printers) (*Options, error
 	explain, err := explainArgs(fs, flags)
 	if err != nil {
 		return nil, err
-	}
-	if print.parsed != nil {
-		print.parsed()
 	}
 	version, help, err := ProcessCommandLineArgs(fs)
 	switch {

@@ -119,6 +119,20 @@ func TestFileSetsOptions(t *testing.T) {
 	}
 }
 
+func TestValuesThatAreTakenForOthers(t *testing.T) {
+	t.Parallel()
+	o := mustConfigure(t, "max_payload: 1GB\nhttp_base_path: nats")
+	o.fill()
+	if o.MaxPayload != maxSize || o.HTTPBasePath != "/nats" {
+		t.Errorf("got max_payload %d, http_base_path %s", o.MaxPayload, o.HTTPBasePath)
+	}
+	o = &Options{MaxPayload: 1 << 30}
+	o.fill()
+	if o.MaxPayload != maxSize {
+		t.Errorf("got MaxPayload %d", o.MaxPayload)
+	}
+}
+
 func TestClassicExampleLoads(t *testing.T) {
 	t.Parallel()
 	o, err := ProcessConfigFile("../conf/testdata/good/readme.conf")
@@ -310,9 +324,10 @@ func TestFilesThatAreRefused(t *testing.T) {
 			"x.conf:1:1: tls: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
 				"x.conf:2:20: cluster.tls: error parsing X509 certificate/key pair: open no2: no such file or directory"},
 		{"a port beyond all ports", "port: 65536", `x.conf:1:7: port: want an integer from -1 to 65535, have integer 65536`},
-		{"a payload beyond nine digits", "max_payload: 1gb", `x.conf:1:14: max_payload: want a size from -2GB to 999999999, have integer 1gb`},
 		{"a name with a blank", `server_name: "a b"`, `x.conf:1:14: server_name: a name cannot contain white space`},
-		{"a base path without slash", `http_base_path: x`, `x.conf:1:17: http_base_path: a base path starts with '/' and holds no spaces, '?' or '#'`},
+		{"a base path with a blank", `http_base_path: "/a b"`, `x.conf:1:17: http_base_path: a base path holds no spaces, '?' or '#'`},
+		{"an insecure cipher by its new name", `tls { cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256] }`,
+			`x.conf:1:23: tls.cipher_suites: cipher TLS_RSA_WITH_AES_128_GCM_SHA256 is insecure and not supported: remove it from 'cipher_suites'`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -333,6 +348,8 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
+		{"a payload beyond nine digits", "max_payload: 1GB", `x.conf:1:14: max_payload: 1GB is more than the largest value, which is used: 999999999`},
+		{"a payload of ten digits", "max_payload: 1000000000", `x.conf:1:14: max_payload: 1000000000 is more than the largest value, which is used: 999999999`},
 		{"routes without a port", `cluster { routes: ["nats://h:1"] }`, `Routes are configured, but clustering is off: the cluster has no port`},
 		{"a key of 2.x that restricts nothing", "jetstream { }", `x.conf:1:1: jetstream: unknown field "jetstream" (a feature of nats-server 2.x that this broker does not have), it has no effect`},
 	} {

@@ -62,7 +62,7 @@ func serverRows() []row {
 				Usage: "Use port for clients (default: 4222)"}}},
 		{Key: "server_name", Type: conf.Text(func(o *Options) *string { return &o.ServerName }, checkName), Field: "ServerName", Reload: conf.Fixed,
 			Doc:   "Name of this server in INFO and on the monitoring pages; its id if not given.",
-			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
+			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Hidden: []string{"name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
 		{Key: "pid_file", Aliases: []string{"pidfile"}, Type: conf.Text(func(o *Options) *string { return &o.PidFile }), Field: "PidFile", Reload: onPidFile,
 			Doc:   "File to write the process id to.",
 			Flags: []conf.Flag{{Names: []string{"P", "pid"}, Arg: "<file>", Group: serverGroup, Usage: "File to store PID"}}},
@@ -82,7 +82,7 @@ func serverRows() []row {
 			Doc:   "Port for monitoring over TLS; 0 is off. It uses the certificate of `tls`.",
 			Flags: []conf.Flag{{Names: []string{"ms", "https_port"}, Arg: "<port>", Group: serverGroup, Usage: "Use port for https monitoring"}}},
 		{Key: "http_base_path", Type: conf.Text(func(o *Options) *string { return &o.HTTPBasePath }, checkBasePath), Field: "HTTPBasePath", Reload: conf.Fixed,
-			Doc: "Prefix of all monitoring paths."},
+			Doc: "Prefix of all monitoring paths, with or without a slash before it."},
 		{Key: "prof_port", Type: conf.Port(func(o *Options) *int { return &o.ProfPort }), Field: "ProfPort", Reload: conf.Fixed,
 			Doc:   "Port for profiles under /debug/pprof/; 0 is off.",
 			Flags: []conf.Flag{{Names: []string{"profile"}}}},
@@ -121,8 +121,8 @@ func checkName(s string) error {
 }
 
 func checkBasePath(s string) error {
-	if s != "" && (!strings.HasPrefix(s, "/") || strings.ContainsAny(s, "?# \t\r\n")) {
-		return fmt.Errorf("a base path starts with '/' and holds no spaces, '?' or '#'")
+	if strings.ContainsAny(s, "?# \t\r\n") {
+		return fmt.Errorf("a base path holds no spaces, '?' or '#'")
 	}
 	return nil
 }
@@ -139,8 +139,8 @@ func limitRows() []row {
 			Type: conf.Size(func(o *Options) *int { return &o.MaxControlLine }, positive()),
 			Doc:  "Maximum size of the arguments of a protocol line, in bytes; 16 MB at most."},
 		{Key: "max_payload", Default: "1MB", Field: "MaxPayload", Reload: onInfo,
-			Type: conf.Size(func(o *Options) *int { return &o.MaxPayload }, conf.Between(math.MinInt32, maxSize)),
-			Doc:  "Maximum size of a message, in bytes; negative is unlimited."},
+			Type: conf.AtMost(conf.Size(func(o *Options) *int { return &o.MaxPayload }, conf.Between(math.MinInt32, maxSize)), maxSize),
+			Doc:  "Maximum size of a message, in bytes; negative is unlimited. More than 999999999 is taken as that, with a warning."},
 		{Key: "max_pending", Default: "64MB", Field: "MaxPending", Reload: conf.Fixed,
 			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPending }, conf.AtLeast(0)),
 			Doc:  "Maximum number of bytes queued for a client; one that exceeds it is disconnected as a slow consumer."},
@@ -202,9 +202,9 @@ func loggingRows() []row {
 		{Key: "debug", Type: conf.Bool(debug), Field: "Debug", Reload: onLogger, Doc: "Whether to log debug messages.",
 			Flags: []conf.Flag{{Names: []string{"D", "debug"}, Group: loggingGroup, Usage: "Enable debugging output"}}},
 		{Key: "trace", Type: conf.Bool(trace), Field: "Trace", Reload: onLogger, Doc: "Whether to log all protocol messages.",
-			Flags: []conf.Flag{{Names: []string{"V", "trace"}, Group: loggingGroup, Usage: "Trace the raw protocol"}}},
+			Flags: []conf.Flag{{Names: []string{"V", "trace"}, Hidden: []string{"VV"}, Group: loggingGroup, Usage: "Trace the raw protocol"}}},
 		{Expands: []string{"debug", "trace"}, Doc: "Debug and trace.",
-			Flags: []conf.Flag{{Names: []string{"DV"}, Group: loggingGroup, Usage: "Debug and trace", Late: true}},
+			Flags: []conf.Flag{{Names: []string{"DV"}, Hidden: []string{"DVV"}, Group: loggingGroup, Usage: "Debug and trace", Late: true}},
 			Type: conf.Custom(conf.CustomType[Options]{Name: "boolean", Switch: true, Parse: func(s string, o *Options) error {
 				on, err := conf.ParseSwitch(s)
 				o.Debug, o.Trace = on, on
@@ -212,7 +212,9 @@ func loggingRows() []row {
 			}})},
 		{Key: "max_traced_msg_len", Field: "MaxTracedMsgLen", Reload: onSnapshot,
 			Type: conf.Int(func(o *Options) *int { return &o.MaxTracedMsgLen }, positive()),
-			Doc:  "Number of bytes of a payload in a trace; 0 is all."},
+			Doc:  "Number of bytes of a payload in a trace; 0 is all.",
+			Flags: []conf.Flag{{Names: []string{"max_traced_msg_len"}, Arg: "<len>", Group: loggingGroup,
+				Usage: "Maximum length of a payload in a trace (default: all)"}}},
 	}
 }
 
@@ -233,5 +235,7 @@ func commonRows() []row {
 			Flags: []conf.Flag{{Names: []string{"explain"}, Arg: "<what>", Group: commonGroup,
 				Usage: "Show whether a user may publish or subscribe, and exit:\nuser=<name> pub=<subject> (or sub=, queue=)"}}},
 		command("TLS help", "help_tls"),
+		{Type: conf.Command[Options](true), Doc: unsupportedFeature, Flags: []conf.Flag{{Names: []string{"js", "jetstream"}}}},
+		{Type: conf.Command[Options](false), Doc: unsupportedFeature, Flags: []conf.Flag{{Names: []string{"sd", "store_dir"}}}},
 	}
 }

@@ -81,3 +81,15 @@ func refusedKeysMarkdown() string {
 	}
 	return b.String()
 }
+
+// unsupportedFlags returns a warning for each flag of nats-server 2.x that was given and has no
+// effect.
+func unsupportedFlags(flags *conf.Flags[Options]) (warnings []string) {
+	for _, name := range []string{"jetstream", "store_dir"} {
+		text, given := flags.Typed(name)
+		if on, err := conf.ParseSwitch(text); given && (on || err != nil) {
+			warnings = append(warnings, fmt.Sprintf("--%s: %s, it has no effect", name, unsupportedFeature))
+		}
+	}
+	return warnings
+}

@@ -19,31 +19,40 @@ type question struct {
 // Explain answers whether a user may do something under s, and names the rule that decides. The
 // arguments are such as "user=bob" and "pub=req.foo"; "sub" and "queue" ask about a subscription.
 // Without a user they ask about a client without credentials.
-func Explain(s Settings, args []string) (string, error) {
+func Explain(s Settings, args []string) (text string, allowed bool, err error) {
 	q, err := parseQuestion(args)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	policy, _, err := NewPolicy(s, NewVerifier(admission.NewLimiter(1)))
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	id, err := policy.named(q.user)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	who := "a client without credentials"
 	if q.user != "" {
 		who = fmt.Sprintf("user %q", q.user)
 	}
+	what, answer := "", ""
 	switch {
 	case q.pub != "":
-		return fmt.Sprintf("%s, publish to %q: %s", who, q.pub, id.Permissions.explainPublish(q.pub)), nil
+		what, answer = fmt.Sprintf("publish to %q", q.pub), id.Permissions.explainPublish(q.pub)
 	case q.queue != "":
-		return fmt.Sprintf("%s, subscribe to %q in queue %q: %s", who, q.sub, q.queue, id.Permissions.explainSubscribe(q.sub, q.queue)), nil
+		what, answer = fmt.Sprintf("subscribe to %q in queue %q", q.sub, q.queue), id.Permissions.explainSubscribe(q.sub, q.queue)
+	default:
+		what, answer = fmt.Sprintf("subscribe to %q", q.sub), id.Permissions.explainSubscribe(q.sub, "")
 	}
-	return fmt.Sprintf("%s, subscribe to %q: %s", who, q.sub, id.Permissions.explainSubscribe(q.sub, "")), nil
+	return who + ", " + what + ": " + answer, strings.HasPrefix(answer, answerAllowed), nil
 }
+
+// What the answers begin with.
+const (
+	answerAllowed = "allowed: "
+	answerRefused = "refused: "
+)
 
 // parseQuestion reads key=value arguments, each given at most once.
 func parseQuestion(args []string) (q question, err error) {
@@ -88,6 +97,9 @@ func (p *Permissions) explainPublish(subject string) string {
 	if !sublist.ValidText(subject) {
 		return "refused: not a valid subject to publish to"
 	}
+	if !sublist.ValidSubject(subject) {
+		return answerRefused + "not a valid subject to publish to"
+	}
 	d := p.CanPublish([]byte(subject))
 	text := explainDecision(d)
 	if !d.Allowed() && p.CanRespond([]byte(subject)) {
@@ -100,7 +112,7 @@ func (p *Permissions) explainPublish(subject string) string {
 // are withheld from it. queue is "" for a plain one.
 func (p *Permissions) explainSubscribe(subject, queue string) string {
 	if !sublist.ValidSubject(subject) {
-		return "refused: not a valid subject to subscribe to"
+		return answerRefused + "not a valid subject to subscribe to"
 	}
 	if !sublist.ValidText(queue) {
 		return "refused: not a valid queue"
@@ -124,7 +136,7 @@ func (p *Permissions) explainSubscribe(subject, queue string) string {
 
 func explainDecision(d Decision) string {
 	if d.Allowed() {
-		return "allowed: " + d.String()
+		return answerAllowed + d.String()
 	}
-	return "refused: " + d.String()
+	return answerRefused + d.String()
 }

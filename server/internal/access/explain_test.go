@@ -35,7 +35,7 @@ func TestExplainWithoutAList(t *testing.T) {
 		{"another than the single user", Settings{Username: "bob", Password: "x"}, []string{"user=eve", "sub=>"}, `explain: the only user is "bob"`},
 		{"a program decides", Settings{Hook: true}, []string{"user=eve", "sub=>"}, "explain: a program decides about users, not the configuration"},
 	} {
-		got, err := Explain(tc.set, tc.args)
+		got, _, err := Explain(tc.set, tc.args)
 		if err != nil {
 			got = err.Error()
 		}

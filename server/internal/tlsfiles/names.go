@@ -70,13 +70,19 @@ func insecureCipher(id uint16) bool {
 	return slices.ContainsFunc(tls.InsecureCipherSuites(), func(s *tls.CipherSuite) bool { return s.ID == id })
 }
 
-// ParseCipher returns the suite of one name in cipher_suites.
+// ParseCipher returns the suite of one name in cipher_suites: as of gnatsd 1.x, or as crypto/tls and
+// nats-server 2.x call it. Those of TLS 1.3 have no effect there, since all of them are always in
+// use; but if there are no others, clients cannot use TLS 1.2.
 func ParseCipher(name string) (uint16, error) {
 	for _, c := range cipherNames {
-		if c.name != name {
-			continue
+		if c.name == name {
+			return c.id, checkCipher(c.id)
 		}
-		return c.id, checkCipher(c.id)
+	}
+	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if s.Name == name {
+			return s.ID, checkCipher(s.ID)
+		}
 	}
 	return 0, fmt.Errorf("unrecognized cipher %s", name)
 }
@@ -95,6 +101,9 @@ func ParseCurve(name string) (tls.CurveID, error) {
 		if c.name == name {
 			return c.id, nil
 		}
+	}
+	if id := tls.X25519MLKEM768; id.String() == name {
+		return id, nil
 	}
 	return 0, fmt.Errorf("unrecognized curve preference %s", name)
 }
