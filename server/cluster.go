@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -259,15 +260,45 @@ func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool
 // remove removes a connection that has ended, whose interest has been withdrawn. cause is shown in
 // /routez.
 func (k *cluster) remove(r *route, cause string) {
+	registered := false
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		delete(k.routes, r.id)
 		if i := slices.Index(k.active(), r); i >= 0 {
+			registered = true
 			list := slices.Delete(slices.Clone(k.active()), i, i+1)
 			k.interest.Store(&list)
 		}
 		m.Closed(now, r.id, cause)
 	})
 	k.adverts.withdraw(r)
+	if registered && r.reason() != closeRouteRemoved && r.reason() != closeRouteRenewed {
+		k.logLost(r, cause)
+	}
+}
+
+// logLost logs that a route was lost, unless there is another one to the same server.
+func (k *cluster) logLost(r *route, cause string) {
+	lost, active := r.peerInfo(), k.active()
+	missing := map[string]bool{} // servers, or addresses of those not known
+	for _, t := range k.targets() {
+		if !t.Connected && !t.Self {
+			missing[cmp.Or(t.Server, t.URL.Host)] = true
+		}
+	}
+	missing[lost.ID] = true
+	for _, o := range active {
+		if o.remoteID() == lost.ID {
+			return
+		}
+	}
+	if r.reason() == closeClient {
+		cause = "closed by the other server"
+	}
+	name := strconv.Quote(lost.ID)
+	if lost.name() != lost.ID {
+		name = fmt.Sprintf("\"%s\" (%q)", printable([]byte(lost.Name)), lost.ID)
+	}
+	r.warnf("Route to server %s lost: %s; %d of %d routes are left", name, cause, len(active), len(active)+len(missing))
 }
 
 // shutdown closes the listener and all routes. Further ones are rejected.

@@ -52,8 +52,30 @@ func (k *cluster) dial(attempt *mesh.Attempt) {
 		k.event(func(m *mesh.Mesh, now time.Time) { m.AddrsShared(now, attempt.Target, addrs) })
 		return
 	}
-	k.srv.Errorf("Error trying to connect to route: %v", err)
-	k.event(func(m *mesh.Mesh, now time.Time) { m.DialFailed(now, attempt.Target, err.Error()) })
+	k.dialFailed(attempt.Target, err)
+}
+
+// dialFailed notes that a target could not be reached. Of many failures in a row the first, the
+// 10th, the 100th and so on are errors in the log.
+func (k *cluster) dialFailed(t *mesh.Target, err error) {
+	failures := 0
+	k.event(func(m *mesh.Mesh, now time.Time) { failures = m.DialFailed(now, t, err.Error()) })
+	switch {
+	case failures == 0: // the server is stopping
+	case failures == 1:
+		k.srv.Errorf("Error trying to connect to route: %v", err)
+	case powerOfTen(failures):
+		k.srv.Errorf("Error trying to connect to route: %v (attempt %d)", err, failures)
+	default:
+		k.srv.Debugf("Error trying to connect to route: %v (attempt %d)", err, failures)
+	}
+}
+
+func powerOfTen(n int) bool {
+	for n >= 10 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // claim reports whether a target may dial an address: not one that another target uses.

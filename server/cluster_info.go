@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"net"
 	"net/url"
@@ -73,6 +74,9 @@ func (i *peerInfo) extended() bool {
 	return err == nil && n >= firstExtended
 }
 
+// name returns the name of the server or, without one, its id.
+func (i *peerInfo) name() string { return cmp.Or(i.Name, i.ID) }
+
 // addr returns the host:port that the server sends as that of its route listener.
 func (i *peerInfo) addr() string { return net.JoinHostPort(i.Host, strconv.Itoa(i.Port)) }
 
@@ -114,7 +118,7 @@ func (i *peerInfo) line(own bool) string {
 // describe returns the INFO that this server sends to other servers.
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
-	own.Name, own.Cluster = "", "" // sent to clients only
+	own.Name, own.Cluster = o.ServerName, "" // "" stands for the id; the cluster is for clients only
 	own.Host, own.Port = o.Cluster.Host, port
 	p := k.policy.Load()
 	own.AuthRequired = p.auth.Required()

@@ -125,6 +125,8 @@ func (c *conn) errorf(format string, v ...any) { c.logf(levelError, format, v...
 
 func (c *conn) noticef(format string, v ...any) { c.logf(levelInfo, format, v...) }
 
+func (c *conn) warnf(format string, v ...any) { c.logf(levelWarn, format, v...) }
+
 func (c *conn) debugging() bool { return c.srv.log.debugging() }
 
 func (c *conn) debugf(format string, v ...any) {

@@ -60,7 +60,7 @@ type RouteInfo struct {
 	NumSubs      uint32             `json:"subscriptions"`
 	Subs         []string           `json:"subscriptions_list,omitempty"`
 
-	RemoteName         string    `json:"remote_name"` // the id: other servers do not send their names
+	RemoteName         string    `json:"remote_name"` // the id if it has none, and of a 1.x server
 	RemoteVersion      string    `json:"remote_version,omitempty"`
 	Start              time.Time `json:"start"`
 	LastActivity       time.Time `json:"last_activity"`
@@ -129,7 +129,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
 		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
 		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList,
-		RemoteName: r.remoteID, RemoteVersion: r.remoteVersion,
+		RemoteName: r.remoteName, RemoteVersion: r.remoteVersion,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
 		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),
 		WaitingForInterest: r.waitingForInterest, HeadersDropped: r.headersDropped,

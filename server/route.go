@@ -95,8 +95,17 @@ func (r *route) label() string { return "Router" }
 
 func (r *route) answersEach() bool { return false }
 
-// describePeer returns the id of the peer.
-func (r *route) describePeer() string { return fmt.Sprintf("route to %q", r.remoteID()) }
+// describePeer returns the id of the peer, and its name if it has one.
+func (r *route) describePeer() string {
+	info := r.peerInfo()
+	switch {
+	case info == nil:
+		return `route to ""`
+	case info.Name == "" || info.Name == info.ID:
+		return fmt.Sprintf("route to %q", info.ID)
+	}
+	return fmt.Sprintf("route to %q, name \"%s\"", info.ID, printable([]byte(info.Name)))
+}
 
 // remoteID returns the id of the peer, "" before its INFO.
 func (r *route) remoteID() string {

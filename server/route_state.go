@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"strings"
 	"time"
 
 	"gnatsd/conf"
@@ -41,9 +42,11 @@ func (k *cluster) listening() net.Listener {
 type routeState struct {
 	id                 uint64
 	remoteID           string
+	remoteName         string // the id if the peer has none
 	remoteVersion      string
-	solicited          bool // this server dialed it
-	configured         bool // it was dialed as a configured route
+	remoteAddr         string // host:port for routes, as the peer says
+	solicited          bool   // this server dialed it, or is configured to
+	configured         bool   // it is the route to a server that is configured, whichever of them dialed
 	host               string
 	port               int
 	start              int64 // UnixNano
@@ -62,10 +65,19 @@ type routeState struct {
 // routeStates returns the state of the registered routes, oldest first, with the subjects that they
 // are subscribed to if subs is set.
 func (k *cluster) routeStates(subs bool) []routeState {
+	configured := map[string]bool{} // by server id, and by address
+	for _, t := range k.targets() {
+		if t.Configured {
+			configured[t.Server], configured[strings.ToLower(t.URL.Host)] = true, true
+		}
+	}
 	routes := k.active()
 	list := make([]routeState, 0, len(routes))
 	for _, r := range routes {
-		list = append(list, r.state(subs))
+		s := r.state(subs)
+		s.configured = configured[s.remoteID] || configured[strings.ToLower(s.remoteAddr)]
+		s.solicited = s.solicited || s.configured
+		list = append(list, s)
 	}
 	return list
 }
@@ -74,15 +86,16 @@ func (r *route) state(subs bool) routeState {
 	out := r.out.Stats()
 	s := routeState{
 		id: r.id, host: r.host, port: r.port, start: r.start,
-		solicited: r.attempt != nil, configured: r.attempt != nil && r.attempt.Target.Configured(),
-		pending: out.Pending, outMsgs: out.Messages, outBytes: out.Payload,
+		solicited: r.attempt != nil,
+		pending:   out.Pending, outMsgs: out.Messages, outBytes: out.Payload,
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
 		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.headersDropped.Load(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.remote != nil {
-		s.remoteID, s.remoteVersion = r.remote.ID, r.remote.Version
+		s.remoteID, s.remoteName, s.remoteVersion = r.remote.ID, r.remote.name(), r.remote.Version
+		s.remoteAddr = r.remote.addr()
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
 	s.subscriptions, s.rtt = r.subs.len(), r.ping.rtt

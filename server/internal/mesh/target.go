@@ -218,11 +218,13 @@ func (m *Mesh) Dialed(t *Target, id uint64, addr string) bool {
 	return true
 }
 
-// DialFailed is the event that a target could not be reached.
-func (m *Mesh) DialFailed(now time.Time, t *Target, why string) {
+// DialFailed is the event that a target could not be reached. It returns how many attempts in a row
+// have failed.
+func (m *Mesh) DialFailed(now time.Time, t *Target, why string) int {
 	t.busy = false
 	t.failed(why)
 	m.plan(now)
+	return t.failures
 }
 
 // AddrsShared is the event that all addresses behind a target were claimed by others: it leads

@@ -107,12 +107,18 @@ export function peersOf(z) {
     const route = target.connected ? left.get(target.remote_id) : undefined;
     if (route) left.delete(target.remote_id);
     const state = route ? 'up' : target.self ? 'self' : target.failures || target.last_error ? 'down' : 'trying';
-    return { key: `to ${target.url}`, state, route, target, name: hostOf(target.url) };
+    return { key: `to ${target.url}`, state, route, target, name: named(route, hostOf(target.url)) };
   });
   for (const route of left.values()) {
-    peers.push({ key: `route ${route.rid}`, state: 'up', route, target: null, name: addressOf(route) });
+    peers.push({ key: `route ${route.rid}`, state: 'up', route, target: null, name: named(route, addressOf(route)) });
   }
   return peers;
+}
+
+// named puts the name of the server at the other end of a route, if it has one, before its address.
+function named(route, address) {
+  const name = route?.remote_name;
+  return name && name !== route.remote_id ? `${visible(name)} · ${address}` : address;
 }
 
 const addressOf = (route) => (route.ip.includes(':') ? `[${route.ip}]:${route.port}` : `${route.ip}:${route.port}`);

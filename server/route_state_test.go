@@ -1,0 +1,125 @@
+package server
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gnatsd/test/wire"
+)
+
+// routeOf waits for the only route of a server, and returns it as /routez shows it.
+func routeOf(t *testing.T, s *Server) *RouteInfo {
+	t.Helper()
+	eventually(t, "one route", func() bool { return s.NumRoutes() == 1 })
+	z, err := s.Routez(nil)
+	okay(t, err)
+	return z.Routes[0]
+}
+
+// TestARouteToAConfiguredServerIsConfigured connects two servers that dial each other. One of the
+// connections stays; it is the configured route of both, whoever dialed.
+func TestARouteToAConfiguredServerIsConfigured(t *testing.T) {
+	t.Parallel()
+	late := wire.Listen(t, "late", false)
+	s := startServer(t, func(o *Options) { o.Routes = []*url.URL{late.URL()} })
+	nc, err := late.Routes.Accept() // dialed, but the server there says nothing yet
+	okay(t, err)
+	accepted := late.Join(s.ClusterAddr())
+	accepted.Sync()
+	if got := routeOf(t, s); !got.DidSolicit || !got.IsConfigured {
+		t.Errorf("got %+v for the accepted route of a server that is dialed too; want it solicited and configured", got)
+	}
+	okay(t, nc.Close())
+	if got := routeOf(t, s); !got.DidSolicit || !got.IsConfigured {
+		t.Errorf("got %+v when the other connection is gone; want it solicited and configured", got)
+	}
+}
+
+func TestAnAcceptedRouteIsNotConfigured(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	wire.Listen(t, "peer", false).Join(s.ClusterAddr()).Sync()
+	if got := routeOf(t, s); got.DidSolicit || got.IsConfigured {
+		t.Errorf("got %+v for an accepted route; want it neither solicited nor configured", got)
+	}
+}
+
+// TestServersTellEachOtherTheirNames has servers with and without names, and one of 1.x.
+func TestServersTellEachOtherTheirNames(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, func(o *Options) { o.ServerName = "first" })
+	b := startServer(t, func(o *Options) { o.ServerName, o.Routes = "second", []*url.URL{routeTo(t, a)} })
+	if got := routeOf(t, a).RemoteName; got != "second" {
+		t.Errorf("the accepting server shows the name %q, want second", got)
+	}
+	if got := routeOf(t, b).RemoteName; got != "first" {
+		t.Errorf("the dialing server shows the name %q, want first", got)
+	}
+	c := startServer(t, nil)
+	old := wire.Listen(t, "old", false)
+	r := old.Dial(c.ClusterAddr())
+	r.Say(old.Connect(), old.Info())
+	r.Sync()
+	if got := routeOf(t, c); got.RemoteName != old.ID || got.RemoteID != old.ID {
+		t.Errorf("got %+v for a server without a name; want its id", got)
+	}
+}
+
+func TestALostRouteIsAWarning(t *testing.T) {
+	t.Parallel()
+	log := newLineLog()
+	s := startServer(t, nil)
+	s.SetLogger(log, false, false)
+	named := startServer(t, func(o *Options) { o.ServerName, o.Routes = "second", []*url.URL{routeTo(t, s)} })
+	unnamed := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, s)} })
+	meshed(t, s, named, unnamed)
+	named.Shutdown()
+	wants := func(name, left string) {
+		t.Helper()
+		got := log.wait(t, " lost: ")
+		if !strings.Contains(got, fmt.Sprintf("Route to server %s lost: ", name)) || !regexp.MustCompile(left+"$").MatchString(got) {
+			t.Errorf("got %q; want the server %s, and at the end %q", got, name, left)
+		}
+	}
+	wants(fmt.Sprintf("\"second\" (%q)", named.ID()), "; 1 of 2 routes are left")
+	unnamed.Shutdown()
+	wants(strconv.Quote(unnamed.ID()), "; 0 of [12] routes are left") // the other may still have been advertised
+}
+
+// TestADeadRouteIsReportedAFewTimes dials a server that is not there a thousand times.
+func TestADeadRouteIsReportedAFewTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := Defaults()
+		o.Host, o.Cluster.Host, o.Cluster.Port, o.NoSigs = "10.0.0.1", "10.0.0.1", simRoutePort, true
+		o.Routes = []*url.URL{{Scheme: "nats-route", Host: "10.0.0.2:6222"}}
+		o.network = &simHost{newSimNet(1), "10.0.0.1"}
+		s, err := New(o)
+		okay(t, err)
+		log := newLineLog()
+		s.SetLogger(log, false, false)
+		go s.Start() // ends with Shutdown, which waits
+		defer s.Shutdown()
+		time.Sleep(1100 * time.Second)
+		synctest.Wait()
+		close(log.lines)
+		var got []string
+		for line := range log.lines {
+			if strings.HasPrefix(line, "Error trying to connect to route: ") {
+				got = append(got, line)
+			}
+		}
+		const text = "Error trying to connect to route: dial 10.0.0.2:6222: connection refused"
+		want := []string{text, text + " (attempt 10)", text + " (attempt 100)", text + " (attempt 1000)"}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		log.lines = make(chan string, 10)
+	})
+}
