@@ -246,7 +246,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 	}
 	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
 		c.refuse(b, wireMaxSubscriptions)
-		c.errorf("%s", wireMaxSubscriptions)
+		c.limitedf(levelError, "%s", wireMaxSubscriptions)
 		return keepOpen
 	}
 	if c.subOf(sid) == nil {

@@ -42,7 +42,7 @@ func (c *client) noteReply(reply []byte, allowed *access.Response) {
 // denyPublish answers and logs a publication that d denies.
 func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
 	c.refuse(b, publishRefusal(string(subject)))
-	c.errorf("%s", publishViolation(c.user(), string(subject), d))
+	c.limitedf(levelError, "%s", publishViolation(c.user(), string(subject), d))
 }
 
 // maySubscribe reports whether p allows a SUB. It answers and logs one that is denied.
@@ -56,7 +56,7 @@ func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
 		return true
 	}
 	c.refuse(b, subscribeRefusal(subject, queue, d))
-	c.errorf("%s", subscribeViolation(c.user(), subject, queue, printable(sid), d))
+	c.limitedf(levelError, "%s", subscribeViolation(c.user(), subject, queue, printable(sid), d))
 	return false
 }
 
@@ -77,14 +77,14 @@ func subscribeRefusal(subject, queue string, d access.Decision) string {
 
 // publishViolation returns the log line for a denied PUB.
 func publishViolation(user, subject string, d access.Decision) string {
-	return fmt.Sprintf("Publish Violation - User %q, Subject %q: %s", user, subject, d)
+	return fmt.Sprintf("Publish Violation - User %q, Subject %s: %s", user, quotedStart(subject), d)
 }
 
 // subscribeViolation returns the log line for a denied SUB.
 func subscribeViolation(user, subject, queue, sid string, d access.Decision) string {
-	line := fmt.Sprintf("Subscription Violation - User %q, Subject %q, SID %s", user, subject, sid)
+	line := fmt.Sprintf("Subscription Violation - User %q, Subject %s, SID %s", user, quotedStart(subject), sid)
 	if queue != "" {
-		line += fmt.Sprintf(", Queue %q", queue)
+		line += ", Queue " + quotedStart(queue)
 	}
 	return line + ": " + d.String()
 }

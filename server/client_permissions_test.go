@@ -43,6 +43,8 @@ func TestTextsOfRefusals(t *testing.T) {
 		{"-ERR for queue SUB refused by a queue entry", subscribeRefusal("b", "z", p.CanSubscribe("b", "z")), `Permissions Violation for Subscription to "b" using queue "z"`},
 		{"log of a denied PUB", publishViolation("bob", "foo.no", pub("foo.no")), `Publish Violation - User "bob", Subject "foo.no": deny "foo.no" (gnatsd.conf:12:5)`},
 		{"log of an unlisted PUB", publishViolation("bob", "x", pub("x")), `Publish Violation - User "bob", Subject "x": no allow entry covers it`},
+		{"log of a denied PUB, cut", publishViolation("bob", strings.Repeat("\xff", 4000), pub("x")),
+			`Publish Violation - User "bob", Subject "` + strings.Repeat(`\xff`, 128) + `"...: no allow entry covers it`},
 		{"log of a reserved PUB", publishViolation("", "_SYS.x", pub("_SYS.x")), `Publish Violation - User "", Subject "_SYS.x": subjects that begin with _SYS. are reserved`},
 		{"log of a SUB", subscribeViolation("bob", "b", "z", "7", p.CanSubscribe("b", "z")), `Subscription Violation - User "bob", Subject "b", SID 7, Queue "z": allow "b q" admits other queue groups only`},
 	}

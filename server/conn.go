@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type conn struct {
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
+	logLimit   logLimit
 
 	out netio.WriteQueue
 }
@@ -285,6 +287,14 @@ func printable(text []byte) string {
 	return conf.Printable(string(text[:min(len(text), maxPrinted)]))
 }
 
+// quotedStart returns text for a log line in quotes, cut at maxPrinted bytes.
+func quotedStart(text string) string {
+	if len(text) <= maxPrinted {
+		return strconv.Quote(text)
+	}
+	return strconv.Quote(text[:maxPrinted]) + "..."
+}
+
 // countIn counts the messages received in a batch that ended at now (UnixNano).
 func (c *conn) countIn(msgs, bytes, now int64) {
 	c.inMsgs.Add(msgs)
@@ -385,6 +395,7 @@ func (c *conn) teardown() {
 	}
 	c.link.Close()
 	c.in.Clear()
+	c.reportLeftOut()
 	c.debugf("%s connection closed", c.ops.label())
 	c.srv.slots.give(c.slot)
 	c.srv.conns.Done()

@@ -57,6 +57,7 @@ func (c *conn) stopPing() {
 func (c *conn) pingTick() {
 	opts := c.srv.options()
 	idle := time.Since(c.lastActivity())
+	c.reportLeftOut()
 	c.debugf("%s Ping Timer", pingLabel(c.role))
 	switch c.pingDue(opts, idle) {
 	case pingStale:

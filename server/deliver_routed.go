@@ -54,7 +54,7 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 func (b *batch) publishQueued(subject, id []byte, p place) {
 	sub, ok := b.queueMember(id)
 	if !ok {
-		b.from.errorf("Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
+		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 		return
 	}
 	if sub != nil && (sub.subject() == string(subject) || sublist.Matches(sub.subject(), string(subject))) {
@@ -123,18 +123,18 @@ func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
 // redeliver collects a message for some member of a queue group: of this server if possible.
 func (b *batch) redeliver(group string, subject []byte, p place) {
 	c := b.from
-	c.debugf("Attempting redelivery of message for absent queue subscriber on group '%q'", group)
+	c.limitedf(levelDebug, "Attempting redelivery of message for absent queue subscriber on group '%q'", group)
 	queues := c.match(subject).Queues()
 	if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
 		if b.toLocalMember(&queues[i], subject, p) {
-			c.debugf("Redelivery succeeded on group '%q'", group)
+			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", group)
 			return
 		}
-		c.debugf("Re-routing message on group '%q' to remote server", group)
+		c.limitedf(levelDebug, "Re-routing message on group '%q' to remote server", group)
 		b.toMember(&queues[i], subject, p)
 		return
 	}
-	c.debugf("Redelivery failed, no queue subscribers for message on group '%q'", group)
+	c.limitedf(levelDebug, "Redelivery failed, no queue subscribers for message on group '%q'", group)
 }
 
 // parseQueueID splits the id of a queue subscription into the id of the client and what the client

@@ -117,8 +117,10 @@ func (c *conn) logPrefix() string {
 	return fmt.Sprintf("%s:%d - %s:%d - ", host, port, kind, c.id)
 }
 
+// logf logs a line about the connection. What it has from the peer is made printable: it cannot
+// forge lines, nor control a terminal.
 func (c *conn) logf(level logLevel, format string, v ...any) {
-	c.srv.log.write(level, "%s", c.logPrefix()+fmt.Sprintf(format, v...))
+	c.srv.log.write(level, "%s", c.logPrefix()+conf.Printable(fmt.Sprintf(format, v...)))
 }
 
 func (c *conn) errorf(format string, v ...any) { c.logf(levelError, format, v...) }

@@ -215,14 +215,14 @@ func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 	if n := sub.delivered.Load(); n >= limit {
 		c.unsubscribe(sub)
 	} else if c.debugging() {
-		c.debugf("Deferring actual UNSUB(%s): %d max, %d received", sub.subject(), limit, n)
+		c.limitedf(levelDebug, "Deferring actual UNSUB(%s): %d max, %d received", sub.subject(), limit, n)
 	}
 }
 
 // expire ends a subscription that has reached its limit. It runs on the goroutine of the publisher.
 func (c *conn) expire(sub *subscription) {
 	if c.debugging() {
-		c.debugf("Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid())
+		c.limitedf(levelDebug, "Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid())
 	}
 	c.unsubscribe(sub)
 }

@@ -34,7 +34,7 @@ var mayImport = map[string]importRow{
 		tests: "test/certs"},
 	"server/internal/mesh":    {},
 	"server/internal/netio":   {imports: "golang.org/x/sys"},
-	"server/internal/monitor": {imports: "server/internal/admission github.com/prometheus/client_golang"},
+	"server/internal/monitor": {imports: "conf server/internal/admission github.com/prometheus/client_golang"},
 	"sublist":                 {},
 	"conf":                    {},
 	"logger":                  {imports: "golang.org/x/sys"},

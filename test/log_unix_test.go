@@ -266,7 +266,7 @@ func TestLogFormatJSON(t *testing.T) {
 	for _, want := range []entry{
 		{Level: "debug", Msg: "Client connection created"},
 		{Level: "trace", Msg: "->> [PUB foo 3]"},
-		{Level: "trace", Msg: "->> MSG_PAYLOAD: [a\"\x01]"},
+		{Level: "trace", Msg: `->> MSG_PAYLOAD: [a"\x01]`},
 	} {
 		if e := next(); e.Level != want.Level || e.Msg != want.Msg || e.CID != 1 || e.Addr != c.LocalAddr().String() {
 			t.Errorf("got %+v, want level %s and %q of cid 1", e, want.Level, want.Msg)

@@ -25,7 +25,7 @@ func loggedFormats(t *testing.T) (formats []string) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.CallExpr:
-				if text, ok := literal(n.Args); ok && isLogCall(n) {
+				if text, ok := literal(loggedArgs(n)); ok {
 					formats = append(formats, text)
 				}
 			case *ast.CompositeLit: // a row with its line and its level
@@ -72,16 +72,25 @@ func literal(args []ast.Expr) (text string, ok bool) {
 	return text, err == nil
 }
 
-// isLogCall reports whether a call logs a warning or worse.
-func isLogCall(call *ast.CallExpr) bool {
+// loggedArgs are the format of a call that logs a warning or worse, and what follows it; nil for any
+// other call.
+func loggedArgs(call *ast.CallExpr) []ast.Expr {
 	sel, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
-		return false
+		return nil
 	}
 	if of, ok := sel.X.(*ast.Ident); ok && of.Name == "fmt" {
-		return false
+		return nil
 	}
-	return slices.Contains([]string{"Warnf", "Errorf", "Fatalf", "warnf", "errorf", "fatalf"}, sel.Sel.Name)
+	switch sel.Sel.Name {
+	case "Warnf", "Errorf", "Fatalf", "warnf", "errorf", "fatalf":
+		return call.Args
+	case "logf", "limitedf": // the level comes first
+		if level, ok := call.Args[0].(*ast.Ident); ok && (level.Name == "levelError" || level.Name == "levelWarn") {
+			return call.Args[1:]
+		}
+	}
+	return nil
 }
 
 // loggedRow is the line of a composite literal that has a log line and the level of an error or a

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/admission"
 )
 
@@ -295,6 +296,6 @@ func (w *webServer) close() {
 type debugWriter struct{ log Log }
 
 func (d debugWriter) Write(line []byte) (int, error) {
-	d.log.Debugf("Monitoring: %s", bytes.TrimSpace(line))
+	d.log.Debugf("Monitoring: %s", conf.Printable(string(bytes.TrimSpace(line))))
 	return len(line), nil
 }
