@@ -16,7 +16,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench profile clients browser faults fuzz storm vuln
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz storm vuln
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ cross: ## compile for every platform the broker supports
 
 bench: build ## compare with other brokers: make bench BENCHARGS='-peer /usr/sbin/nats-server'
 	$(GO) run ./test/bench -broker ./gnatsd $(BENCHARGS)
+
+growth: build ## the curves of test/bench/growth.svg: make growth BENCHARGS='-peer /usr/sbin/nats-server'
+	$(GO) run ./test/bench -broker ./gnatsd -growth test/bench/growth.svg $(BENCHARGS)
 
 profile: build ## profiles of the broker in a scenario, and their tops: make profile SCENARIO=1-1/128
 	$(GO) run ./test/bench -broker ./gnatsd -run '^$(SCENARIO)$$' -scale 10 -profile .profiles

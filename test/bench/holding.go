@@ -58,6 +58,9 @@ func idle(n int) runner {
 		}
 		m := span.end(int64(n))
 		memoryEach(r, m, before, n)
+		if err := r.whileHolding(); err != nil {
+			return nil, err
+		}
 		for _, c := range clients { // all of them must still be there
 			c.start(&lapChecker{control: control{handle: c.control}}, nil, func(error) {})
 			if err := c.fence(); err != nil {
@@ -161,6 +164,9 @@ func hold(r *round, holders []holder, n int) (measures, error) {
 	m := span.end(int64(n))
 	m[timeEach] = float64(time.Second) / m[throughput]
 	memoryEach(r, m, before, n)
+	if err := r.whileHolding(); err != nil {
+		return nil, err
+	}
 	for _, h := range holders {
 		if err := h.check(); err != nil {
 			return nil, err

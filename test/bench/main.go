@@ -12,6 +12,7 @@
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -run '^1-1/' -rounds 9
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -want
 //	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -chart test/bench/speed.svg
+//	go run ./test/bench -broker ./gnatsd -peer /usr/sbin/nats-server -growth test/bench/growth.svg
 //
 // CPU and memory are read from Linux; elsewhere only throughput and latency are printed.
 package main
@@ -51,6 +52,7 @@ type settings struct {
 	timeout  time.Duration // of one round
 	json     string        // file for the results, or none
 	chart    string        // file for a chart of them, or none
+	growth   string        // file for the curves of growth, or none
 	profile  string        // directory for profiles, or none
 	want     bool
 	list     bool
@@ -90,6 +92,7 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	timeout := fs.Duration("timeout", time.Minute, "limit for one round")
 	json := fs.String("json", "", "write every value of every round to this file")
 	chart := fs.String("chart", "", "draw the ratios to the first peer into this file, as SVG")
+	growth := fs.String("growth", "", "measure with more and more of one thing instead, and draw the curves into this file, as SVG")
 	profile := fs.String("profile", "", "write profiles of the broker under test into this directory, and print their tops")
 	want := fs.Bool("want", false, "exit 1 when a ratio to the first peer misses its threshold")
 	if err := fs.Parse(args); err != nil {
@@ -102,8 +105,12 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-run: %w", err)
 	}
+	all := scenarios()
+	if *growth != "" {
+		all = growthScenarios()
+	}
 	s := &settings{
-		brokers: append([]string{*broker}, peers...), selected: selectScenarios(scenarios(), pattern),
+		brokers: append([]string{*broker}, peers...), selected: selectScenarios(all, pattern), growth: *growth,
 		rounds: 5, heavy: 3, duration: time.Duration(float64(800*time.Millisecond) * *scale),
 		window: int64(*window) << 20, timeout: *timeout, json: *json, chart: *chart, profile: *profile,
 		want: *want, list: *list, progress: out,
@@ -166,7 +173,14 @@ func (s *settings) execute(out io.Writer) error {
 			return err
 		}
 	}
-	r.print(out)
+	if s.growth != "" {
+		r.printGrowth(out)
+		if err := r.saveGrowth(s.growth); err != nil {
+			return err
+		}
+	} else {
+		r.print(out)
+	}
 	if s.json != "" {
 		if err := r.save(s.json); err != nil {
 			return err

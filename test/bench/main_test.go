@@ -47,6 +47,8 @@ func smallScenarios() []scenario {
 		{name: "tls", launch: launch{secure: true}, prepare: fanOut(2, 128)},
 		{name: "tls idle", launch: launch{secure: true}, prepare: func() runner { return idle(20) }},
 		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
+		{name: "among connections", prepare: amongConnections(20)},
+		{name: "among subscriptions", prepare: amongSubscriptions(400)},
 	}
 }
 

@@ -10,6 +10,15 @@ type round struct {
 	warmUp   time.Duration // before it
 	window   int64         // bytes on their way to one subscriber
 	deadline time.Time     // of everything
+	holding  func() error  // what else is measured while something is held; nil for nothing
+}
+
+// whileHolding measures what else is to be measured while something is held.
+func (r *round) whileHolding() error {
+	if r.holding == nil {
+		return nil
+	}
+	return r.holding()
 }
 
 // warmUpShare is the part of the duration that is spent on warming up first: growing buffers and

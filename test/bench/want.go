@@ -23,10 +23,24 @@ func thresholds() []threshold {
 		{"10-10/128", throughput, 2},
 		{"request/16", latency50, 0.6}, // on a quiet machine; most of it is the wake-ups of both clients
 		{"request-awake/16", latency50, 0.6},
+		{"request-awake/16", serverCPU, 0.6},
+		{"1-1/128", serverCPU, 0.35},
+		{"1-50-wild/200", serverCPU, 0.6},
+		{"queue-8/128", serverCPU, 0.4},
 		{"idle-5000", bytesEach, 0.25},
-		{"subs-500k", bytesEach, 0.4},
+		{"tls-idle-1000", bytesEach, 0.65},
+		{"subs-500k", bytesEach, 0.3},
 		{"route/128", throughput, 2.5},
-		{"route/128", serverCPU, 0.4}, // of both servers
+		{"route/128", serverCPU, 0.3}, // of both servers
+		{"tls-1-1/16", serverCPU, 0.35},
+		{"tls-1-1/1024", serverCPU, 0.85}, // mostly cryptography
+		{"tls-1-20/128", serverCPU, 0.5},
+		{"unread-1-1000/128-1", serverCPU, 0.35},
+		{"unread-1-1000/128-2", throughput, 3.5},
+		{"unread-1-1000-same/128-1", serverCPU, 0.3},
+		{"unread-1-50-wild/200-2", throughput, 2},
+		{"unread-1-10/16384-2", throughput, 2},
+		{"unread-2-3-wild/300-1", serverCPU, 0.6},
 	}
 }
 
