@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/admission"
 )
 
 // ConnectOptions are the fields of a CONNECT operation.
@@ -37,6 +38,14 @@ func (o *ConnectOptions) userName() string { return cmp.Or(o.Nkey, o.Username) }
 // keepOpen, it is the reason to reject the client: sendInfo then returns it after INFO and before
 // TLS. Where TLS comes first, such a client gets no -ERR, which would be plain text.
 func (c *client) sendInfo(refused closeReason) closeReason {
+	var place *admission.Place
+	if refused == keepOpen && c.srv.policy.Load().tls != nil {
+		var err error
+		if place, err = c.awaitPlace(); err != nil {
+			return c.reason()
+		}
+		defer place.Leave()
+	}
 	p := c.srv.policy.Load()
 	if p.tls == nil {
 		c.sendAppended(c.appendInfo)
@@ -58,13 +67,21 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 			return keepOpen
 		}
 	}
-	if r := c.handshake(p, read); r != keepOpen {
+	if r := c.handshake(p, read, place); r != keepOpen {
 		return r
 	}
 	if tlsFirst {
 		c.sendAppended(c.appendInfo)
 	}
 	return keepOpen
+}
+
+// awaitPlace waits until the client may begin its handshake. The error says that the connection was
+// closed meanwhile.
+func (c *client) awaitPlace() (*admission.Place, error) {
+	ctx, done := c.abortable()
+	defer done()
+	return c.srv.gate.Enter(ctx, c.source())
 }
 
 // policy implements authenticator.

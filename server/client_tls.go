@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"net"
 	"time"
+
+	"gnatsd/server/internal/admission"
 )
 
 // This file is the TLS of clients. Depending on the settings a connection begins with INFO and then
@@ -45,10 +47,10 @@ func (c *client) firstByte(limit time.Duration) []byte {
 	return first[:n]
 }
 
-// handshake makes the TLS handshake. read is what was read from the client before.
-func (c *client) handshake(p *clientPolicy, read []byte) closeReason {
+// handshake makes the TLS handshake in place. read is what was read from the client before.
+func (c *client) handshake(p *clientPolicy, read []byte, place *admission.Place) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, p.tls.Accepting(), p.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, admission.Peer{From: c.source(), Place: place}, p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:
@@ -57,6 +59,7 @@ func (c *client) handshake(p *clientPolicy, read []byte) closeReason {
 	case isTimeout(err):
 		c.errorf("TLS handshake timeout")
 	default:
+		c.srv.limiter.Failed(c.source())
 		c.errorf("TLS handshake error: %v", err)
 	}
 	return closeTLSFailure

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"gnatsd/conf"
-	"gnatsd/server/internal/access"
-	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -23,9 +21,8 @@ import (
 // routes, reports events to the mesh and performs the actions that the mesh asks for.
 type cluster struct {
 	// Set once.
-	srv      *Server
-	on       bool             // the settings have a port for routes
-	verifier *access.Verifier // of passwords
+	srv *Server
+	on  bool // the settings have a port for routes
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
@@ -48,7 +45,7 @@ type cluster struct {
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
-		srv: s, on: o.Cluster.Port != 0, verifier: access.NewVerifier(admission.NewLimiter(routeChecks)),
+		srv: s, on: o.Cluster.Port != 0,
 		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))
@@ -69,9 +66,6 @@ func seedOf(id string) (uint64, uint64) {
 	h.Write([]byte(id)) // never fails
 	return h.Sum64(), uint64(len(id))
 }
-
-// routeChecks is how many bcrypt checks for routes run at a time.
-const routeChecks = 1
 
 // listen opens the port for routes and dials the configured ones.
 func (k *cluster) listen() error {

@@ -119,6 +119,9 @@ func (c *conn) peer() (host string, port int) {
 	return tcp.IP.String(), tcp.Port
 }
 
+// source returns where the connection comes from.
+func (c *conn) source() admission.Source { return admission.SourceOf(c.nc.RemoteAddr()) }
+
 // serve is the reader: it runs the connection until it ends.
 //
 // INFO, TLS and CONNECT take much more stack than waiting does, and stacks shrink late. So after
@@ -353,7 +356,7 @@ func (c *conn) abortable() (ctx context.Context, done func()) {
 
 // startStepTimer closes the connection for a reason unless stopStepTimer is called within d.
 func (c *conn) startStepTimer(d time.Duration, r closeReason) {
-	c.stepTimer = c.srv.limiter.AfterFunc(d, func() { c.close(r) })
+	c.stepTimer = admission.AfterFunc(d, func() { c.close(r) })
 }
 
 // stopStepTimer stops the timer, if there is one.

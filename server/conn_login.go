@@ -83,6 +83,7 @@ func (c *conn) logIn(opts *ConnectOptions, b *batch) closeReason {
 			return closeAuthFailure // has no effect: the connection was closed for another reason
 		}
 		if id == nil {
+			c.srv.limiter.Failed(c.source())
 			c.auth.logRefused(opts)
 			return closeAuthFailure
 		}
@@ -106,7 +107,14 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 	}
 	ctx, done := c.abortable()
 	defer done()
-	return p.auth.Check(ctx, c.auth.credentials(opts))
+	return p.auth.Check(ctx, c.shown(opts))
+}
+
+// shown returns the credentials that the peer has shown.
+func (c *conn) shown(opts *ConnectOptions) *access.Credentials {
+	credentials := c.auth.credentials(opts)
+	credentials.From = c.source()
+	return credentials
 }
 
 // bind binds the connection to an identity, if it is still bound to before, and reports whether it
@@ -137,7 +145,7 @@ func (c *conn) revalidate(p *policy) {
 	if id == nil || p.auth.Hook() {
 		return
 	}
-	credentials := c.auth.credentials(opts)
+	credentials := c.shown(opts)
 	next, certain := p.auth.Revalidate(id, credentials)
 	if certain {
 		c.rebind(p, id, next, opts)

@@ -105,10 +105,11 @@
 // connection waits for CONNECT, package access checks the credentials by the policy in force, and
 // the connection is bound to an identity, which a reload revalidates. access.go converts options
 // for that package, client_permissions.go applies its decisions to PUB and SUB. Expensive work, a
-// part of a handshake or a bcrypt check, needs a slot of an [admission.Limiter], which leaves a
-// processor to the messages; what gets no slot waits in a FIFO queue. Each step has an
-// [admission.Timer], a time limit that is paused under overload. Until its login a connection is
-// unauthenticated: beforeLogin accepts nothing but CONNECT.
+// part of a handshake or a bcrypt check, needs a slot of the server's [admission.Limiter], which
+// leaves a processor to the messages; what gets no slot waits, and is admitted by address in turn.
+// How many clients of one address are in a handshake is bounded by an [admission.Gate]. Each step
+// has an [admission.Timer], a time limit that stands still only while the peer waits for this
+// server. Until its login a connection is unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
 // # The order of locks
 //
@@ -131,6 +132,7 @@
 //	access.Replies.mu            replies that a client may publish to        none
 //	access.Verifier.mu           bcrypt checks in flight                     none
 //	admission.Evictor.mu         which of many connections is closed first   none
+//	admission.Gate.mu            handshakes of clients, by address           none
 //	admission.Limiter.mu         slots and queue of expensive work           none
 //	admission.Timer.mu           a time limit that can be paused             none
 //	monitor.endpoint.mu          one port of monitoring                      none

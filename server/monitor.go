@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/monitor"
 )
 
@@ -120,17 +121,20 @@ func (s *Server) monitorTLS(o *Options) *tls.Config {
 }
 
 // monitorLogin reports whether user and password are those of the monitoring port. The time that it
-// takes does not depend on either; bcrypt hashes are checked one at a time.
-func (s *Server) monitorLogin(ctx context.Context, user, password string) bool {
+// takes does not depend on either.
+func (s *Server) monitorLogin(ctx context.Context, from admission.Source, user, password string) bool {
 	o := s.options()
 	if o.HTTPUsername == "" {
 		return true
 	}
-	policy, _, err := access.NewPolicy(access.Settings{Username: o.HTTPUsername, Password: o.HTTPPassword}, s.monitorLogins)
+	policy, _, err := access.NewPolicy(access.Settings{Username: o.HTTPUsername, Password: o.HTTPPassword}, s.verifier)
 	if err != nil {
 		return false
 	}
-	id, err := policy.Check(ctx, &access.Credentials{User: user, Password: password})
+	id, err := policy.Check(ctx, &access.Credentials{User: user, Password: password, From: from})
+	if id == nil && err == nil {
+		s.limiter.Failed(from)
+	}
 	return id != nil && err == nil
 }
 

@@ -80,6 +80,8 @@ func fillFields(t *testing.T, v reflect.Value) {
 		switch x := f.Addr().Interface().(type) {
 		case *string:
 			*x = "x"
+		case *[]string:
+			*x = []string{"x"}
 		case *bool:
 			*x = true
 		case *int:

@@ -25,7 +25,7 @@ func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 	if err != nil || !k.on {
 		return p, err
 	}
-	if p.auth, _, err = access.NewPolicy(routeLogin(o), k.verifier); err != nil {
+	if p.auth, _, err = access.NewPolicy(routeLogin(o), k.srv.verifier); err != nil {
 		return nil, &settingError{"cluster.authorization", fmt.Errorf("cluster authorization: %w", err)}
 	}
 	if p.permissions, err = o.Cluster.Permissions.compile(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -37,7 +38,7 @@ func (r *route) handshake() bool {
 
 // acceptTLS makes the handshake of an accepted route.
 func (r *route) acceptTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
-	return r.srv.limiter.Handshake(ctx, r.nc, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
+	return r.srv.limiter.Handshake(ctx, r.nc, admission.Peer{From: r.source()}, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
 }
 
 // dialTLS makes the handshake of a dialed route.

@@ -25,19 +25,19 @@ import (
 // subscriptions and delivers published messages. [New] makes one, [Server.Start] or [Run] runs it.
 type Server struct {
 	// Set once.
-	id            string
-	start         time.Time
-	ready         chan struct{}   // closed when clients can connect
-	quit          chan struct{}   // closed when Shutdown begins
-	done          chan struct{}   // closed when Shutdown has ended
-	ctx           context.Context // canceled when Shutdown begins
-	cancel        context.CancelFunc
-	scratch       sync.Pool          // of *readerScratch
-	verifier      *access.Verifier   // of the passwords of clients
-	limiter       *admission.Limiter // of TLS handshakes of all ports, and of password checks of clients
-	monitor       *monitor.Monitor
-	monitorLogins *access.Verifier      // of the password of the monitoring port
-	usage         *process.UsageSampler // of the process, for /varz
+	id       string
+	start    time.Time
+	ready    chan struct{}   // closed when clients can connect
+	quit     chan struct{}   // closed when Shutdown begins
+	done     chan struct{}   // closed when Shutdown has ended
+	ctx      context.Context // canceled when Shutdown begins
+	cancel   context.CancelFunc
+	scratch  sync.Pool          // of *readerScratch
+	verifier *access.Verifier   // of passwords, on all ports
+	limiter  *admission.Limiter // of TLS handshakes and password checks, of all ports
+	gate     *admission.Gate    // of TLS handshakes of clients
+	monitor  *monitor.Monitor
+	usage    *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
 	notify process.Notifier        // of the service manager; does nothing unless [Run] set it
@@ -108,9 +108,8 @@ func New(opts *Options) (*Server, error) {
 		exit:      os.Exit,
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
-
-		monitorLogins: access.NewVerifier(admission.NewLimiter(1)),
-		usage:         process.NewUsageSampler(),
+		gate:    admission.NewGate(),
+		usage:   process.NewUsageSampler(),
 	}
 	s.verifier = access.NewVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"gnatsd/server/internal/admission"
 )
 
 // Credentials are what a peer shows to log in.
@@ -16,6 +18,7 @@ type Credentials struct {
 	Nkey, Signature       string            // the public key, and what the private one made of Nonce
 	Nonce                 string            // as INFO had it; "" if it had none
 	Certificate           *x509.Certificate // verified by TLS; nil without
+	From                  admission.Source
 }
 
 // none reports whether CONNECT had no credentials.

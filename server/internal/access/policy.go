@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"gnatsd/server/internal/admission"
 )
 
 // Settings say who may connect to one listener. Of the ways to log in, the first that is set
@@ -246,9 +248,9 @@ func (p *Policy) Check(ctx context.Context, c *Credentials) (*Identity, error) {
 	case modeOpen:
 		return p.single, nil
 	case modeToken:
-		return p.verify(ctx, p.single, true, c.Token)
+		return p.verify(ctx, c.From, p.single, true, c.Token)
 	case modeSingle:
-		return p.verify(ctx, p.single, p.verifier.plainEqual(p.name, c.User), c.Password)
+		return p.verify(ctx, c.From, p.single, p.verifier.plainEqual(p.name, c.User), c.Password)
 	case modeUsers:
 		return p.checkUser(ctx, c)
 	}
@@ -271,9 +273,9 @@ func (p *Policy) checkUser(ctx context.Context, c *Credentials) (*Identity, erro
 		return id, nil
 	}
 	if id := p.users[c.User]; id != nil {
-		return p.verify(ctx, id, true, c.Password)
+		return p.verify(ctx, c.From, id, true, c.Password)
 	}
-	return p.verify(ctx, &Identity{Name: c.User}, false, c.Password)
+	return p.verify(ctx, c.From, &Identity{Name: c.User}, false, c.Password)
 }
 
 // mapped returns the user that a certificate names: by an e-mail address, a DNS name, or its
@@ -329,7 +331,7 @@ func (p *Policy) Revalidate(id *Identity, c *Credentials) (next *Identity, certa
 
 // verify compares given with the secret of id; known is false for a name that is not configured.
 // Where some secret is a bcrypt hash, every refusal costs one bcrypt check.
-func (p *Policy) verify(ctx context.Context, id *Identity, known bool, given string) (*Identity, error) {
+func (p *Policy) verify(ctx context.Context, from admission.Source, id *Identity, known bool, given string) (*Identity, error) {
 	s := id.secret
 	if s.hash == "" && p.verifier.plainEqual(s.plain, given) && known {
 		return id, nil
@@ -341,7 +343,7 @@ func (p *Policy) verify(ctx context.Context, id *Identity, known bool, given str
 		}
 		s.hash = p.dummyFor(id.Name)
 	}
-	ok, err := p.verifier.bcrypt(ctx, id.Name, s.hash, given)
+	ok, err := p.verifier.bcrypt(ctx, from, id.Name, s.hash, given)
 	if !ok || !usable || err != nil {
 		return nil, err
 	}

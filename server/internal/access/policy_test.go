@@ -235,7 +235,7 @@ func TestRefusalsCostAsMuchForUnknownUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limiter.Acquire(t.Context()) // no check can begin
+	occupy(t, limiter) // no check can begin
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []Credentials{{User: "bob", Password: "no"}, {User: "plain", Password: "no"}, {User: "eve", Password: "no"}, {}} {

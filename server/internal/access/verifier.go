@@ -30,11 +30,14 @@ type Verifier struct {
 // maxPassed is how many successful bcrypt checks are remembered, about 1 MiB of memory.
 const maxPassed = 16384
 
-// call is a bcrypt check in flight, which all that ask the same wait for.
+// call is a bcrypt check that some ask for. It is made by the one that is admitted first, so that
+// none waits for longer than without the others.
 type call struct {
-	done chan struct{} // closed when the fields below are set
-	ok   bool
-	err  error // its caller gave up: ask again
+	ctx     context.Context // canceled when there is an answer
+	answer  context.CancelFunc
+	askers  int  // guarded by Verifier.mu
+	running bool // guarded by Verifier.mu
+	ok      bool // the answer
 }
 
 // NewVerifier returns a Verifier whose bcrypt checks wait for limiter.
@@ -75,66 +78,87 @@ func (v *Verifier) plainEqual(configured digest, given string) bool {
 	return subtle.ConstantTimeCompare(configured[:], d[:]) == 1
 }
 
-// bcrypt reports whether password matches hash. It answers from memory, or waits for an identical
-// check in flight, or for the limiter. The error is that of ctx, which ends the wait but not a
-// running check.
-func (v *Verifier) bcrypt(ctx context.Context, user, hash, password string) (bool, error) {
+// bcrypt reports whether password matches hash. It answers from memory, or waits for the limiter or
+// for an identical check in flight, whichever is first. The error is that of ctx, which ends the
+// wait but not a running check.
+func (v *Verifier) bcrypt(ctx context.Context, from admission.Source, user, hash, password string) (bool, error) {
 	question := v.digest(user, hash, password)
-	for {
-		c, own := v.join(question)
-		switch {
-		case c == nil:
-			return true, nil
-		case own:
-			v.run(ctx, c, question, hash, password)
-			return c.ok, c.err
+	c := v.join(question)
+	if c == nil {
+		return true, nil
+	}
+	defer v.leave(c, question)
+	waiting, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(c.ctx, end)()
+	if slot, err := v.limiter.Acquire(waiting, from); err == nil {
+		if v.start(c) {
+			c.ok = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
+			slot.Release()
+			v.finish(c, question)
+			return c.ok, nil
 		}
-		select {
-		case <-c.done:
-			if c.err == nil {
-				return c.ok, nil
-			}
-		case <-ctx.Done():
-			return false, ctx.Err()
-		}
+		slot.Release()
+	}
+	select {
+	case <-c.ctx.Done():
+		return c.ok, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 }
 
-// join returns nil if the answer to question is remembered as yes, or the call that will answer it;
-// own means that the caller must run it.
-func (v *Verifier) join(question digest) (c *call, own bool) {
+// join returns nil if the answer to question is remembered as yes, or the call that will answer it.
+func (v *Verifier) join(question digest) *call {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, ok := v.passed[question]; ok {
-		return nil, false
+		return nil
 	}
-	if c := v.calls[question]; c != nil {
-		return c, false
+	c := v.calls[question]
+	if c == nil {
+		c = new(call)
+		c.ctx, c.answer = context.WithCancel(context.Background())
+		v.calls[question] = c
 	}
-	c = &call{done: make(chan struct{})}
-	v.calls[question] = c
-	return c, true
+	c.askers++
+	return c
 }
 
-// run makes the check of c.
-func (v *Verifier) run(ctx context.Context, c *call, question digest, hash, password string) {
-	defer v.finish(c, question)
-	if _, c.err = v.limiter.Acquire(ctx); c.err != nil {
-		return
+// start reports whether the caller must make the check of c.
+func (v *Verifier) start(c *call) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.running {
+		return false
 	}
-	defer v.limiter.Release()
-	c.ok = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
+	c.running = true
+	return true
+}
+
+// leave ends the interest of one caller in c.
+func (v *Verifier) leave(c *call, question digest) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c.askers--; c.askers == 0 && v.calls[question] == c {
+		delete(v.calls, question)
+	}
+	if c.askers == 0 {
+		c.answer() // ends its context, also if all have given up
+	}
 }
 
 // finish answers those that wait for c, and remembers a success.
 func (v *Verifier) finish(c *call, question digest) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.calls, question)
+	if v.calls[question] == c {
+		delete(v.calls, question)
+	}
 	if c.ok {
 		v.rememberLocked(question)
 	}
-	close(c.done)
+	c.answer()
 }
 
 // rememberLocked adds a success. If there are too many it forgets an arbitrary one, which costs

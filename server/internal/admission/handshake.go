@@ -19,20 +19,49 @@ type handshakeConn struct {
 	net.Conn
 	ctx       context.Context // ends the waiting
 	limiter   *Limiter
-	timer     *Timer      // of the handshake; nil if another limits its time
-	untilSent bool        // only what precedes the first answer needs a slot
-	admitted  atomic.Bool // has a slot
+	peer      Peer
+	timer     *Timer // of the handshake; nil if another limits its time
+	untilSent bool   // only what precedes the first answer needs a slot
+	reads     int    // that returned something; owned by the handshake
+	slot      atomic.Pointer[Slot]
 	done      atomic.Bool // no slot is needed any more
 }
 
-// Handshake makes the server's side of a TLS handshake on conn. It takes at most timeout, not
-// counting overload and the time for which it waits for slots; then the error is
-// [os.ErrDeadlineExceeded]. ctx ends it early. After an error conn is closed.
-func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
+// Peer is the other side of a connection before its login.
+type Peer struct {
+	From  Source
+	Rank  func(Rank) // is called with what it has done; nil if that is of no interest
+	Place *Place     // of its handshake; nil if it needs none
+}
+
+// rank reports what the peer has done.
+func (p *Peer) rank(r Rank) {
+	if p.Rank != nil {
+		p.Rank(r)
+	}
+}
+
+// WaitingRank returns the rank of a connection that has sent what it has to send, and waits for
+// this process.
+func (l *Limiter) WaitingRank(from Source) Rank {
+	if l.Suspected(from) {
+		return Waiting
+	}
+	return Kept
+}
+
+// maxPauses is how many reads of a handshake stop its clock. One needs two to four; a peer that
+// sends its messages in many small pieces does not get more time by that.
+const maxPauses = 16
+
+// Handshake makes the server's side of a TLS handshake on conn. The peer may take timeout for it,
+// not counting the time for which this process computes, or the handshake waits for a slot; then
+// the error is [os.ErrDeadlineExceeded]. ctx ends it early. After an error conn is closed.
+func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := l.AfterFunc(timeout, func() { cancel(os.ErrDeadlineExceeded) })
-	h := &handshakeConn{Conn: conn, ctx: ctx, limiter: l, timer: timer}
+	timer := AfterFunc(peer.Place.limit(timeout), func() { cancel(os.ErrDeadlineExceeded) })
+	h := &handshakeConn{Conn: conn, ctx: ctx, limiter: l, peer: peer, timer: timer}
 	defer h.finish()
 	c := tls.Server(h, config)
 	err := c.HandshakeContext(ctx)
@@ -54,7 +83,7 @@ func (h *handshakeConn) NetConn() net.Conn { return h.Conn }
 
 // Read waits for the peer without a slot, and then for a slot.
 func (h *handshakeConn) Read(b []byte) (int, error) {
-	h.release()
+	h.await()
 	n, err := h.Conn.Read(b)
 	if n == 0 || h.done.Load() {
 		return n, err
@@ -65,14 +94,16 @@ func (h *handshakeConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// acquire waits for a slot, which does not count against the peer.
+// acquire waits for a slot. From now until the next read or write the peer waits for this process.
 func (h *handshakeConn) acquire() error {
-	if h.timer != nil {
+	if h.reads++; h.timer != nil && h.reads <= maxPauses {
 		h.timer.pause()
-		defer h.timer.resume()
 	}
-	_, err := h.limiter.Acquire(h.ctx)
-	h.admitted.Store(err == nil)
+	h.peer.Place.heard()
+	h.peer.rank(h.limiter.WaitingRank(h.peer.From))
+	slot, err := h.limiter.Acquire(h.ctx, h.peer.From)
+	h.peer.rank(Partial)
+	h.slot.Store(slot)
 	return err
 }
 
@@ -81,8 +112,17 @@ func (h *handshakeConn) Write(b []byte) (int, error) {
 	if h.untilSent {
 		h.finish()
 	}
-	h.release()
+	h.await()
 	return h.Conn.Write(b)
+}
+
+// await releases the slot: the next is up to the peer, which has to read or to write.
+func (h *handshakeConn) await() {
+	h.release()
+	if h.timer != nil {
+		h.timer.resume()
+	}
+	h.peer.Place.await()
 }
 
 // Close releases the slot and closes the connection.
@@ -99,8 +139,11 @@ func (h *handshakeConn) finish() {
 
 // release gives up the slot, if there is one.
 func (h *handshakeConn) release() {
-	if h.admitted.Load() && h.admitted.CompareAndSwap(true, false) {
-		h.limiter.Release()
+	if h.slot.Load() == nil { // most calls, and Swap is dear
+		return
+	}
+	if slot := h.slot.Swap(nil); slot != nil {
+		slot.Release()
 	}
 }
 
@@ -124,5 +167,5 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handshakeConn{Conn: c, ctx: l.ctx, limiter: l.limiter, untilSent: true}, nil
+	return &handshakeConn{Conn: c, ctx: l.ctx, limiter: l.limiter, peer: Peer{From: SourceOf(c.RemoteAddr())}, untilSent: true}, nil
 }

@@ -47,7 +47,7 @@ func begin(ctx context.Context, l *Limiter, config *tls.Config) (net.Conn, chan 
 	a, b := net.Pipe()
 	done := make(chan outcome, 1)
 	go func() { // ends with the handshake; done is received by the test
-		c, err := l.Handshake(ctx, a, config, time.Second)
+		c, err := l.Handshake(ctx, a, Peer{}, config, time.Second)
 		done <- outcome{c, err}
 	}()
 	return b, done
@@ -102,7 +102,7 @@ func TestAWaitingHandshakeDoesNotLoseItsTime(t *testing.T) {
 	server, client := configs(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1)
-		acquire(t, l)
+		busy := acquire(t, l)
 		nc, done := begin(t.Context(), l, server)
 		shaken := make(chan struct{})
 		go func() { // received below
@@ -113,7 +113,7 @@ func TestAWaitingHandshakeDoesNotLoseItsTime(t *testing.T) {
 		if !l.Overloaded() || len(done) > 0 {
 			t.Error("the handshake does not wait")
 		}
-		l.Release()
+		busy.Release()
 		if o := <-done; o.err != nil {
 			t.Error(o.err)
 		}
@@ -155,7 +155,7 @@ func TestAcceptedConnectionsWaitInTheirHandshakes(t *testing.T) {
 	server, client := configs(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1)
-		acquire(t, l)
+		busy := acquire(t, l)
 		a, b := net.Pipe()
 		accepted, err := tls.NewListener(l.Listener(t.Context(), oneConn{nc: a}), server).Accept()
 		if err != nil {
@@ -174,7 +174,7 @@ func TestAcceptedConnectionsWaitInTheirHandshakes(t *testing.T) {
 		if !l.Overloaded() {
 			t.Error("the handshake does not wait for a slot")
 		}
-		l.Release()
+		busy.Release()
 		<-shaken
 		synctest.Wait()
 		acquire(t, l)              // the handshake has released it, and what comes later needs none

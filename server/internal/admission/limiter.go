@@ -2,41 +2,161 @@
 // checks take milliseconds of a processor each, and thousands of peers may ask for them at once: in
 // a reconnect storm, or in an attack.
 //
-// A [Limiter] lets a few of these pieces of work run at a time, in the order in which they were
-// asked for, and leaves a processor to the messages of peers that are logged in. A [Timer] limits
-// the time that a peer has for one step of its login, and does not count the time in which this
-// process is too busy to serve it. [Limiter.Handshake] makes TLS handshakes that occupy the Limiter
-// only while they compute.
+// A [Limiter] lets a few of these pieces of work run at a time and leaves a processor to the
+// messages of peers that are logged in. What waits is admitted by [Source] in turn, so that many
+// peers at one address do not delay the others, and a Source whose logins have failed gets less. A
+// [Timer] limits the time that a peer has for one step of its login. [Limiter.Handshake] makes TLS
+// handshakes that occupy the Limiter only while they compute. An [Evictor] knows which connection
+// goes when there are too many.
 //
 // The package does not know what the work is for, nor what a login is.
 package admission
 
 import (
+	"container/heap"
 	"context"
+	"math"
 	"runtime"
 	"sync"
 	"time"
 )
 
-// Limiter lets a bounded number of pieces of expensive work run at a time. Those beyond it wait,
-// and are admitted in the order in which they came. It also measures for how long it has been
-// overloaded.
+// Limiter lets a bounded number of pieces of expensive work run at a time. Those beyond it wait.
+// Each [Source] that waits gets its turn; the work of one Source is admitted in the order in which
+// it came.
+//
+// A Source pays for a piece of work with virtual time, and the one that has paid least is next
+// (stride scheduling). Work costs more after failures of the Source, and it then has one slot at
+// most. Of the work of a Source with many failures the latest is admitted first, three times of
+// four: an attacker that tries passwords keeps as many checks waiting as it can, and a client at
+// the same address would come after all of them.
 type Limiter struct {
+	slots int // set once
+
 	mu       sync.Mutex // guards what follows
 	free     int        // slots
-	waiters  []*waiter  // in order of arrival
+	waiting  int        // callers of Acquire
 	released uint       // slots released while others waited
+	clock    float64    // virtual time: what the Source that was admitted last had paid before
+	queued   uint64     // how often a Source got into the queue
+	origins  map[Source]*origin
+	next     originQueue // those that have work waiting and may have another slot
+}
 
-	pending    int           // peers with a running [Timer]
-	overloaded bool          // now
-	since      time.Time     // when that began, if overloaded
-	total      time.Duration // for how long it was overloaded before that
+// origin is what a Limiter knows of a Source.
+type origin struct {
+	source  Source
+	paid    float64 // virtual time
+	since   uint64  // when it got into the queue, as a count
+	running int     // slots that it has
+	waiters waiters
+	picked  uint // waiters that were admitted
+	at      int  // index in next; -1 if it is not there
+
+	failures float64   // recent ones
+	failed   time.Time // when failures was computed
+}
+
+const (
+	// failureHalfTime is how long it takes until failures count half.
+	failureHalfTime = 10 * time.Second
+	// maxFailures bounds the failures that count: work then costs 1024 times as much.
+	maxFailures = 10
+	// manyFailures is more than a client with a wrong password has: it tries once in two
+	// seconds or so.
+	manyFailures = 4
+	// maxOrigins is how many a Limiter remembers: those without work are forgotten beyond it.
+	maxOrigins = 4096
+)
+
+// failuresAt returns how many failures count at now.
+func (o *origin) failuresAt(now time.Time) float64 {
+	if o.failures == 0 {
+		return 0
+	}
+	return o.failures * math.Exp2(-float64(now.Sub(o.failed))/float64(failureHalfTime))
+}
+
+// ready reports whether the origin has work waiting and may have another slot.
+func (o *origin) ready(now time.Time) bool {
+	return o.waiters.first != nil && (o.running == 0 || o.failuresAt(now) < 1)
+}
+
+// Slot is the right to do one piece of work.
+type Slot struct {
+	limiter *Limiter
+	origin  *origin
 }
 
 // waiter is one caller of Acquire that must wait.
 type waiter struct {
-	admitted chan struct{} // closed by the goroutine that hands it a slot
+	admitted   chan struct{} // closed by the goroutine that hands it a slot
+	origin     *origin
+	queued     bool
+	prev, next *waiter
 }
+
+// waiters is a list of them, in order of arrival.
+type waiters struct{ first, last *waiter }
+
+func (l *waiters) add(w *waiter) {
+	w.queued, w.prev = true, l.last
+	if l.last != nil {
+		l.last.next = w
+	} else {
+		l.first = w
+	}
+	l.last = w
+}
+
+func (l *waiters) remove(w *waiter) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		l.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		l.last = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+}
+
+// originQueue is a heap; the origin that has paid least comes first.
+type originQueue []*origin
+
+func (q originQueue) Len() int { return len(q) }
+
+func (q originQueue) Less(i, j int) bool {
+	if q[i].paid != q[j].paid {
+		return q[i].paid < q[j].paid
+	}
+	return q[i].since < q[j].since
+}
+
+func (q originQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
+
+func (q *originQueue) Push(x any) {
+	o := x.(*origin)
+	o.at = len(*q)
+	*q = append(*q, o)
+}
+
+func (q *originQueue) Pop() any {
+	last := len(*q) - 1
+	o := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	o.at = -1
+	return o
+}
+
+// add puts an origin in its place.
+func (q *originQueue) add(o *origin) { heap.Push(q, o) }
 
 // SpareProcessors is how many slots a Limiter may have so that one processor stays free for
 // messages; at least 1. With bcrypt on both of two processors the median round trip of a message
@@ -45,28 +165,28 @@ func SpareProcessors() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
 
 // NewLimiter returns a Limiter with that many slots, at least one.
 func NewLimiter(slots int) *Limiter {
-	return &Limiter{free: max(slots, 1)}
+	slots = max(slots, 1)
+	return &Limiter{slots: slots, free: slots, origins: map[Source]*origin{}}
 }
 
-// Acquire waits for a slot, which the caller gives back with Release. It returns how long that
-// took. The error is that of ctx, and then there is no slot to release.
-func (l *Limiter) Acquire(ctx context.Context) (waited time.Duration, err error) {
-	w := l.enqueue()
+// Acquire waits for a slot, which the caller must release. The error is that of ctx, and then there
+// is no slot.
+func (l *Limiter) Acquire(ctx context.Context, from Source) (*Slot, error) {
+	o, w := l.enqueue(from)
 	if w == nil {
-		return 0, nil
+		return &Slot{l, o}, nil
 	}
-	start := time.Now()
 	select {
 	case <-w.admitted:
 		// Messages first: the goroutine that releases a slot wakes this one, which would
 		// run at once.
 		runtime.Gosched()
-		return time.Since(start), nil
+		return &Slot{l, o}, nil
 	case <-ctx.Done():
 		if !l.abandon(w) { // admitted at the same moment: pass the slot on
-			l.Release()
+			(&Slot{l, o}).Release()
 		}
-		return time.Since(start), ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -81,18 +201,27 @@ const (
 	yieldEvery    = 3
 )
 
-// Release gives a slot to the caller of Acquire that has waited longest, now or after a
-// YieldInterval.
-func (l *Limiter) Release() {
+// Release gives the slot to the next that waits, now or after a YieldInterval.
+func (s *Slot) Release() {
+	if s.limiter.release(s.origin) {
+		time.AfterFunc(YieldInterval, s.limiter.pass)
+	}
+}
+
+// release takes a slot back. It reports whether the slot is to stay empty for a moment; the caller
+// must call pass then.
+func (l *Limiter) release(o *origin) (pause bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiters) > 0 {
+	o.running--
+	l.readyLocked(o, time.Now())
+	if l.waiting > 0 {
 		if l.released++; l.released%yieldEvery == 0 {
-			time.AfterFunc(YieldInterval, l.pass)
-			return
+			return true
 		}
 	}
 	l.passLocked()
+	return false
 }
 
 // pass ends a YieldInterval.
@@ -102,83 +231,137 @@ func (l *Limiter) pass() {
 	l.passLocked()
 }
 
+// passLocked adds a free slot, and admits who is next.
 func (l *Limiter) passLocked() {
-	if len(l.waiters) == 0 {
-		l.free++
-		return
+	l.free++
+	now := time.Now()
+	for l.free > 0 && len(l.next) > 0 {
+		o := l.next[0]
+		w := o.pick(now)
+		o.waiters.remove(w)
+		l.waiting--
+		l.startLocked(o, now)
+		close(w.admitted)
 	}
-	first := l.waiters[0]
-	l.waiters[0] = nil
-	l.waiters = l.waiters[1:]
-	l.updateLoadLocked()
-	close(first.admitted)
 }
 
-// enqueue takes a free slot and returns nil, or returns the caller's place in the queue.
-func (l *Limiter) enqueue() *waiter {
+// pick returns the work of an origin that is next.
+func (o *origin) pick(now time.Time) *waiter {
+	o.picked++
+	if o.picked%4 != 0 && o.failuresAt(now) >= manyFailures {
+		return o.waiters.last
+	}
+	return o.waiters.first
+}
+
+// startLocked gives an origin a slot, which it pays for.
+func (l *Limiter) startLocked(o *origin, now time.Time) {
+	l.free--
+	o.running++
+	l.clock = max(l.clock, o.paid)
+	o.paid = l.clock + math.Exp2(min(o.failuresAt(now), maxFailures))
+	l.readyLocked(o, now)
+}
+
+// readyLocked puts an origin into the queue, to its place there, or takes it out.
+func (l *Limiter) readyLocked(o *origin, now time.Time) {
+	switch ready := o.ready(now); {
+	case ready && o.at < 0:
+		l.queued++
+		// One that had nothing to do comes before all that have had their turn meanwhile.
+		o.paid, o.since = max(o.paid, l.clock-1), l.queued
+		l.next.add(o)
+	case ready:
+		heap.Fix(&l.next, o.at)
+	case o.at >= 0:
+		heap.Remove(&l.next, o.at)
+	}
+}
+
+// enqueue takes a free slot and returns no waiter, or the caller's place in the queue.
+func (l *Limiter) enqueue(from Source) (*origin, *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.free > 0 {
-		l.free--
-		return nil
+	now := time.Now()
+	o := l.originLocked(from, now)
+	w := &waiter{admitted: make(chan struct{}), origin: o}
+	o.waiters.add(w)
+	if l.free > 0 && o.ready(now) { // else others wait, or this origin has its share
+		o.waiters.remove(w)
+		l.startLocked(o, now)
+		return o, nil
 	}
-	w := &waiter{make(chan struct{})}
-	l.waiters = append(l.waiters, w)
-	l.updateLoadLocked()
-	return w
+	l.waiting++
+	l.readyLocked(o, now)
+	return o, w
+}
+
+// originLocked returns what is known of a Source.
+func (l *Limiter) originLocked(from Source, now time.Time) *origin {
+	o := l.origins[from]
+	if o == nil {
+		if len(l.origins) >= maxOrigins {
+			l.forgetLocked(now)
+		}
+		o = &origin{source: from, at: -1}
+		l.origins[from] = o
+	}
+	return o
+}
+
+// forgetLocked forgets the origin with the fewest failures among some that have no work.
+func (l *Limiter) forgetLocked(now time.Time) {
+	var least *origin
+	looked := 0
+	for _, o := range l.origins { // begins anywhere
+		if looked++; looked > 16 {
+			break
+		}
+		if o.running == 0 && o.waiters.first == nil && (least == nil || o.failuresAt(now) < least.failuresAt(now)) {
+			least = o
+		}
+	}
+	if least != nil {
+		delete(l.origins, least.source)
+	}
 }
 
 // abandon takes w out of the queue. It reports false if w has a slot already.
 func (l *Limiter) abandon(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, other := range l.waiters {
-		if other == w {
-			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
-			l.updateLoadLocked()
-			return true
-		}
+	if !w.queued {
+		return false
 	}
-	return false
+	w.origin.waiters.remove(w)
+	l.waiting--
+	l.readyLocked(w.origin, time.Now())
+	return true
 }
 
-// overloadThreshold is how many peers may be in a step of their login before that is an overload.
-const overloadThreshold = 256
-
-// updateLoadLocked notes the beginning or the end of an overload: work waits for a slot, or many
-// peers are in a step of their login.
-func (l *Limiter) updateLoadLocked() {
-	overloaded := len(l.waiters) > 0 || l.pending > overloadThreshold
-	switch {
-	case overloaded && !l.overloaded:
-		l.since = time.Now()
-	case !overloaded && l.overloaded:
-		l.total += time.Since(l.since)
-	}
-	l.overloaded = overloaded
+// Failed notes that a login from a Source has failed: what it asks for next comes later, if others
+// wait.
+func (l *Limiter) Failed(from Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	o := l.originLocked(from, now)
+	o.failures = min(o.failuresAt(now)+1, 2*maxFailures)
+	o.failed = now
+	l.readyLocked(o, now)
 }
 
-// Overloaded reports whether work waits for a slot, or many peers are in a step of their login.
+// Suspected reports whether many logins from a Source have failed recently.
+func (l *Limiter) Suspected(from Source) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := l.origins[from]
+	return o != nil && o.failuresAt(time.Now()) >= manyFailures
+}
+
+// Overloaded reports whether work waits for a slot.
 func (l *Limiter) Overloaded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.overloaded
-}
-
-// overloadTime returns for how long l has been overloaded since it was made.
-func (l *Limiter) overloadTime() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.overloaded {
-		return l.total
-	}
-	return l.total + time.Since(l.since)
-}
-
-// addPending counts n more peers in a step of their login.
-func (l *Limiter) addPending(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending += n
-	l.updateLoadLocked()
+	return l.waiting > 0
 }

@@ -3,20 +3,25 @@ package admission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // acquire takes a slot that must be free.
-func acquire(t *testing.T, l *Limiter) {
+func acquire(t *testing.T, l *Limiter) *Slot {
 	t.Helper()
-	if waited, err := l.Acquire(t.Context()); waited != 0 || err != nil {
+	start := time.Now()
+	slot, err := l.Acquire(t.Context(), Source{})
+	if waited := time.Since(start); waited > time.Second/2 || err != nil {
 		t.Fatalf("got a slot after %v, %v; want it at once", waited, err)
 	}
+	return slot
 }
 
 func TestWorkIsAdmittedInOrderOfArrival(t *testing.T) {
@@ -30,10 +35,9 @@ func TestWorkIsAdmittedInOrderOfArrival(t *testing.T) {
 		var running, most int
 		for i := range 20 {
 			all.Go(func() {
-				start := time.Now()
-				waited, err := l.Acquire(t.Context())
-				if err != nil || waited != time.Since(start) {
-					t.Errorf("waited %v, %v, want %v", waited, err, time.Since(start))
+				slot, err := l.Acquire(t.Context(), Source{})
+				if err != nil {
+					t.Error(err)
 				}
 				mu.Lock()
 				order = append(order, i)
@@ -44,7 +48,7 @@ func TestWorkIsAdmittedInOrderOfArrival(t *testing.T) {
 				mu.Lock()
 				running--
 				mu.Unlock()
-				l.Release()
+				slot.Release()
 			})
 			time.Sleep(10 * time.Millisecond) // so that no two slots are released at the same time
 		}
@@ -66,28 +70,199 @@ func TestSlotsPauseForMessagesWhileWorkWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pieces = 30
 		l := NewLimiter(1)
-		acquire(t, l)
+		busy := acquire(t, l)
 		for range pieces {
 			go func() { // waited for below
-				if _, err := l.Acquire(t.Context()); err != nil {
+				slot, err := l.Acquire(t.Context(), Source{})
+				if err != nil {
 					t.Error(err)
 				}
-				l.Release() // work that takes no time
+				slot.Release() // work that takes no time
 			}()
 		}
 		synctest.Wait()
 		start := time.Now()
-		l.Release()
+		busy.Release()
 		for l.Overloaded() {
 			time.Sleep(YieldInterval)
 		}
 		if took := time.Since(start); took < pieces/5*YieldInterval || took > pieces*YieldInterval {
 			t.Errorf("%d pieces that take no time took %v, want between %v and %v", pieces, took, pieces/5*YieldInterval, pieces*YieldInterval)
 		}
-		acquire(t, l) // without others that wait there is no pause
-		l.Release()
+		acquire(t, l).Release() // without others that wait there is no pause
 		acquire(t, l)
 	})
+}
+
+// working starts n pieces of work of a source, a millisecond apart. Each reports its number when it
+// has a slot, and keeps it for a second of the test's clock.
+func working(t *testing.T, l *Limiter, from Source, n int, started func(i int)) {
+	t.Helper()
+	for i := range n {
+		time.Sleep(time.Millisecond)
+		go func() { // ends with its work, or with the test
+			slot, err := l.Acquire(t.Context(), from)
+			if err != nil {
+				return
+			}
+			started(i)
+			select {
+			case <-time.After(time.Second):
+			case <-t.Context().Done():
+			}
+			slot.Release()
+		}()
+	}
+	synctest.Wait()
+}
+
+// fail makes many logins of a source fail.
+func fail(l *Limiter, from Source) {
+	for range 2 * maxFailures {
+		l.Failed(from)
+	}
+}
+
+func TestASourceDoesNotWaitForTheWorkOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, slots := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			l := NewLimiter(slots)
+			var others atomic.Int32
+			for i := range 5 {
+				working(t, l, at(fmt.Sprintf("10.0.0.%d", i)), 100, func(int) { others.Add(1) })
+			}
+			time.Sleep(20 * time.Second)
+			before, admitted := others.Load(), make(chan int32, 1)
+			working(t, l, at("10.0.1.1"), 1, func(int) { admitted <- others.Load() })
+			if got := <-admitted - before; got > 0 {
+				t.Errorf("%d slots: %d pieces of others' work began before it, want none", slots, got)
+			}
+		})
+	}
+}
+
+func TestSourcesGetTurnsAndThoseThatFailFewer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		var honest, other, guessing atomic.Int32
+		var bad []Source
+		for i := range 20 {
+			bad = append(bad, at(fmt.Sprintf("10.0.1.%d", i)))
+		}
+		for _, from := range bad {
+			fail(l, from)
+			working(t, l, from, 50, func(int) {
+				guessing.Add(1)
+				l.Failed(from)
+			})
+		}
+		working(t, l, at("10.0.0.1"), 200, func(int) { honest.Add(1) })
+		working(t, l, at("10.0.0.2"), 200, func(int) { other.Add(1) })
+		guessing.Store(0)
+		honest.Store(0)
+		other.Store(0)
+		time.Sleep(100 * time.Second) // of work, one piece a second
+		h, o, g := honest.Load(), other.Load(), guessing.Load()
+		if h+o < 80 || h-o > 2 || o-h > 2 || g == 0 {
+			t.Errorf("two sources got %d and %d pieces of work done, 20 that fail %d; want about 50 each, and some", h, o, g)
+		}
+	})
+}
+
+func TestAfterFailuresASourceHasOneSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(4)
+		from := at("10.0.0.1")
+		fail(l, from)
+		var running atomic.Int32
+		working(t, l, from, 10, func(int) { running.Add(1) })
+		if got := running.Load(); got != 1 {
+			t.Errorf("it has %d slots, want 1", got)
+		}
+		for range 3 {
+			if slot, err := l.Acquire(t.Context(), at("10.0.0.2")); err != nil || slot == nil {
+				t.Error(err)
+			}
+		}
+		// What it has done is forgotten.
+		time.Sleep(30 * failureHalfTime)
+		working(t, l, at("10.0.0.1"), 1, func(int) { running.Add(1) })
+		if l.Suspected(from) {
+			t.Error("it is suspected for ever")
+		}
+	})
+}
+
+// TestALoginIsCheckedBetweenTheGuessesFromItsAddress has 100 guessers at one address, each of which
+// tries again as soon as it is refused, and then an honest client at the same address.
+func TestALoginIsCheckedBetweenTheGuessesFromItsAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		from := at("10.0.0.1")
+		var checks atomic.Int32
+		var oldest atomic.Int32
+		for i := range 100 {
+			time.Sleep(time.Microsecond)
+			go func() { // ends with the test
+				for {
+					slot, err := l.Acquire(t.Context(), from)
+					if err != nil {
+						return
+					}
+					select {
+					case <-time.After(100 * time.Millisecond):
+					case <-t.Context().Done():
+						return
+					}
+					checks.Add(1)
+					if i == 1 {
+						oldest.Add(1)
+					}
+					slot.Release()
+					l.Failed(from)
+					time.Sleep(10 * time.Millisecond) // it connects again
+				}
+			}()
+		}
+		time.Sleep(5 * time.Second)
+		before, start := checks.Load(), time.Now()
+		slot, err := l.Acquire(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := checks.Load() - before; got > 3 {
+			t.Errorf("%d guesses were checked first, in %v, want 3 at most", got, time.Since(start))
+		}
+		slot.Release()
+		time.Sleep(100 * time.Second)
+		if oldest.Load() < 2 {
+			t.Error("the one that has waited longest never gets a slot")
+		}
+	})
+}
+
+func TestALimiterForgetsSources(t *testing.T) {
+	t.Parallel()
+	l := NewLimiter(1)
+	fail(l, at("10.0.0.1"))
+	for i := range 4 * maxOrigins {
+		from := at(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff))
+		slot, err := l.Acquire(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slot.Release()
+	}
+	if n := len(l.origins); n > maxOrigins {
+		t.Errorf("%d are remembered, want %d at most", n, maxOrigins)
+	}
+	if !l.Suspected(at("10.0.0.1")) {
+		t.Error("one that failed is forgotten before those that did not")
+	}
 }
 
 func TestOneProcessorIsLeftToMessages(t *testing.T) {
@@ -102,17 +277,17 @@ func TestCallersThatGiveUpLeaveTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(0) // one slot all the same
-		acquire(t, l)
+		busy := acquire(t, l)
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { // ends with cancel
-			if _, err := l.Acquire(ctx); !errors.Is(err, context.Canceled) {
+			if _, err := l.Acquire(ctx, Source{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want canceled", err)
 			}
 		}()
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		l.Release()
+		busy.Release()
 		acquire(t, l)
 	})
 }
@@ -120,23 +295,27 @@ func TestCallersThatGiveUpLeaveTheQueue(t *testing.T) {
 func TestASlotIsNotLostOnACallerThatGivesUp(t *testing.T) {
 	t.Parallel()
 	l := NewLimiter(1)
-	for range 1000 {
-		if _, err := l.Acquire(t.Context()); err != nil { // may wait for a pause to end
+	for i := range 1000 {
+		slot, err := l.Acquire(t.Context(), at("10.0.0.1")) // may wait for a pause to end
+		if err != nil {
 			t.Fatal(err)
+		}
+		if i == 500 {
+			fail(l, at("10.0.0.1"))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if _, err := l.Acquire(ctx); err == nil {
-				l.Release()
+			if slot, err := l.Acquire(ctx, at("10.0.0.1")); err == nil {
+				slot.Release()
 			}
 		}()
 		go cancel()
-		l.Release()
+		slot.Release()
 		<-done
 	}
-	if _, err := l.Acquire(t.Context()); err != nil || l.Overloaded() {
+	if _, err := l.Acquire(t.Context(), at("10.0.0.1")); err != nil || l.Overloaded() {
 		t.Errorf("the slot is lost: %v", err)
 	}
 }

@@ -6,31 +6,33 @@ import (
 )
 
 // Timer is a pausable timer: the time that a peer has for one step of its login. It stands still
-// while its Limiter is overloaded: the peers and this process are slower then than usual, and no
-// peer is to be refused for that.
+// while the peer has sent what it has to send and waits for this process, and it does not count
+// time in which this process did not run.
 type Timer struct {
-	limiter *Limiter
-	f       func()
+	f func()
 
-	mu       sync.Mutex    // guards what follows
-	timer    *time.Timer   // nil once it has expired or was stopped
-	expired  chan struct{} // closed when f has returned; nil unless it has expired
-	end      time.Time     // at the latest
-	left     time.Duration // at read
-	read     time.Time     // when left was computed
-	overload time.Duration // of the Limiter, at read
-	paused   bool
+	mu      sync.Mutex    // guards what follows
+	timer   *time.Timer   // nil once it has expired or was stopped
+	expired chan struct{} // closed when f has returned; nil unless it has expired
+	due     time.Time     // when the time is over; while paused, the time of that
+	left    time.Duration // while paused
+	paused  bool
+	lates   int // how often it was late
 }
 
-// maxOverload is how much longer than without overload a step may take.
-const maxOverload = 30 * time.Second
+const (
+	// lateness is how late a timer must be to mean that this process was suspended, or had no
+	// processor: what the peer has sent may not have been read yet.
+	lateness = 50 * time.Millisecond
+	// lateGrace is how much more time a peer gets then, a few times at most.
+	lateGrace = 200 * time.Millisecond
+	maxLates  = 10
+)
 
 // AfterFunc returns a Timer that calls f, once, unless it is stopped within limit. f must not wait,
 // nor call methods of the Timer.
-func (l *Limiter) AfterFunc(limit time.Duration, f func()) *Timer {
-	l.addPending(1)
-	now := time.Now()
-	t := &Timer{limiter: l, f: f, end: now.Add(limit + maxOverload), left: limit, read: now, overload: l.overloadTime()}
+func AfterFunc(limit time.Duration, f func()) *Timer {
+	t := &Timer{f: f, due: time.Now().Add(limit)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.timer = time.AfterFunc(limit, t.check)
@@ -53,43 +55,42 @@ func (t *Timer) expire() bool {
 	if t.timer == nil || t.paused {
 		return false
 	}
-	t.readLocked()
-	if left := min(t.left, t.end.Sub(t.read)); left > 0 {
-		t.timer.Reset(left)
+	late := time.Since(t.due)
+	if late > lateness && t.lates < maxLates {
+		t.lates++
+		t.due = time.Now().Add(lateGrace)
+		late = -lateGrace
+	}
+	if late < 0 {
+		t.timer.Reset(-late)
 		return false
 	}
 	t.timer, t.expired = nil, make(chan struct{})
-	t.limiter.addPending(-1)
 	return true
-}
-
-// readLocked computes how much time is left.
-func (t *Timer) readLocked() {
-	now, overload := time.Now(), t.limiter.overloadTime()
-	t.left -= now.Sub(t.read) - (overload - t.overload)
-	t.read, t.overload = now, overload
 }
 
 // pause stops the clock: the peer waits for this process.
 func (t *Timer) pause() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.readLocked()
-	t.paused = true
+	if !t.paused {
+		t.left, t.paused = time.Until(t.due), true
+	}
 }
 
 // resume starts the clock after pause.
 func (t *Timer) resume() {
-	t.resumeClock()
-	t.check() // which may have passed while the clock stood
-}
-
-func (t *Timer) resumeClock() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.end = t.end.Add(time.Since(t.read))
-	t.read, t.overload = time.Now(), t.limiter.overloadTime()
+	if !t.paused {
+		return
+	}
 	t.paused = false
+	left := max(t.left, 0)
+	t.due = time.Now().Add(left)
+	if t.timer != nil {
+		t.timer.Reset(left)
+	}
 }
 
 // Stop ends the timer. When it returns, f has been called and has returned, or is never called.
@@ -106,7 +107,6 @@ func (t *Timer) stop() (expired chan struct{}) {
 	if t.timer != nil {
 		t.timer.Stop()
 		t.timer = nil
-		t.limiter.addPending(-1)
 	}
 	return t.expired
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -148,6 +149,15 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 func connOf(r *http.Request) *webConn {
 	c, _ := r.Context().Value(webConnKey{}).(*webConn)
 	return c
+}
+
+// sourceOf returns where a request comes from.
+func sourceOf(r *http.Request) admission.Source {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return admission.Source{} // a Unix socket
+	}
+	return admission.SourceOf(net.TCPAddrFromAddrPort(peer))
 }
 
 // connState ranks a connection by what it does: the first to go are those without a request, then

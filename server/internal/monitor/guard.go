@@ -55,7 +55,7 @@ func ignoreBody(w http.ResponseWriter, r *http.Request) {
 // admits reports whether the request has the login.
 func (m *Monitor) admits(r *http.Request) bool {
 	user, password, given := r.BasicAuth()
-	return given && m.config.Login(r.Context(), user, password)
+	return given && m.config.Login(r.Context(), sourceOf(r), user, password)
 }
 
 // privateDomains are those below which no one can register a name in the public DNS: they are

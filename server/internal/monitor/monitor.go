@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gnatsd/server/internal/admission"
 )
 
 // Config is what a Monitor is made of. The functions are called from several goroutines at a time.
@@ -36,7 +38,8 @@ type Config struct {
 	// Settings returns the settings in force.
 	Settings func() Settings
 	// Login reports whether these are the user and the password that [Settings.Login] asks for.
-	Login func(ctx context.Context, user, password string) bool
+	// from is where the request comes from.
+	Login func(ctx context.Context, from admission.Source, user, password string) bool
 	// Health returns why no clients should be sent here, "" if they may. At least that many
 	// routes must be up.
 	Health func(routes int) string
@@ -71,7 +74,7 @@ type Monitor struct {
 
 	// Safe for concurrent use.
 	requests map[string]*atomic.Uint64 // by counted path; the map never changes
-	large    chan struct{}             // holds one value while a large page is made
+	large    *admission.Limiter        // one large page is made at a time
 	answers  answers                   // large pages that are being written
 	web      endpoint
 	profiler endpoint
@@ -88,7 +91,7 @@ func New(config Config) *Monitor {
 	m := &Monitor{
 		config:   config,
 		requests: map[string]*atomic.Uint64{"/": {}, "/healthz": {}},
-		large:    make(chan struct{}, 1),
+		large:    admission.NewLimiter(1),
 		answers:  answers{max: maxAnswers, time: answerTime, stall: answerStall},
 	}
 	if base := strings.Trim(config.BasePath, "/"); base != "" {
@@ -162,16 +165,15 @@ func shortest(text string) string {
 }
 
 // alone calls work, which makes a large page and returns its size in bytes, when no other large
-// page is being made and there is room for it: many requests for them wait for each other, and the
-// messages do not wait for them. The caller must call written when the page is written, or is not
+// page is being made and there is room for it: many requests for them wait for each other, by
+// address in turn, and the messages do not wait for them. The caller must call written when the page is written, or is not
 // going to be. It is nil, and work was not called, if the request ended first.
 func (m *Monitor) alone(r *http.Request, work func() (bytes int)) (written func()) {
-	select {
-	case m.large <- struct{}{}:
-		defer func() { <-m.large }()
-	case <-r.Context().Done():
+	slot, err := m.large.Acquire(r.Context(), sourceOf(r))
+	if err != nil {
 		return nil
 	}
+	defer slot.Release()
 	if m.answers.await(r.Context()) != nil {
 		return nil
 	}

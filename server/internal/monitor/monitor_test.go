@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"gnatsd/server/internal/admission"
 )
 
 // logLines keeps what is logged.
@@ -76,8 +78,10 @@ func newTest(t testing.TB, s Settings, change func(*Config)) *Monitor {
 	config := Config{
 		Log: &logLines{}, Listen: listenTCP, ServerID: "S1",
 		Settings: func() Settings { return s },
-		Login:    func(_ context.Context, user, password string) bool { return user == "ops" && password == "s3cret" },
-		Pages:    []Page{figuresPage("/figures"), large, strict},
+		Login: func(_ context.Context, _ admission.Source, user, password string) bool {
+			return user == "ops" && password == "s3cret"
+		},
+		Pages: []Page{figuresPage("/figures"), large, strict},
 		Health: func(routes int) string {
 			if routes > 0 {
 				return "too few routes"

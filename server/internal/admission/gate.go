@@ -1,0 +1,200 @@
+package admission
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Gate bounds how many connections of one [Source] are in a TLS handshake at a time. When thousands
+// of clients of one machine connect at once, it could not compute all its handshakes within the
+// time limit. So only some of them are asked to begin; the others wait, without a limit, until
+// these are done. How many depends on how long these take: the number grows by one and halves
+// (AIMD, as in TCP).
+//
+// A place is given up when the handshake ends, or when the peer has sent nothing for placeTime that
+// it has to send: peers that say nothing do not keep others out. Of those that wait the latest is
+// next, three times of four: it is more likely to be a client that has not given up, and no attacker
+// that has filled the queue.
+type Gate struct {
+	mu    sync.Mutex // guards what follows
+	lines map[Source]*line
+}
+
+// line has the connections of one Source.
+type line struct {
+	places  int // in use
+	most    int // that may be
+	shrunk  time.Time
+	waiters waiters
+	picked  uint // waiters that got a place
+}
+
+const (
+	placeTime = 250 * time.Millisecond
+
+	// Places of one Source.
+	fewPlaces   = 8
+	firstPlaces = 16
+	maxPlaces   = 128
+
+	// A handshake that takes less than quickHandshake makes the places more, one that takes
+	// longer than slowHandshake makes them fewer. The time limit is half a second by default.
+	quickHandshake = 200 * time.Millisecond
+	slowHandshake  = 300 * time.Millisecond
+	// slowTime is for how long after that all handshakes of the Source get more time.
+	slowTime = 10 * time.Second
+)
+
+// NewGate returns a Gate without connections.
+func NewGate() *Gate { return &Gate{lines: map[Source]*line{}} }
+
+// Place is the permission of one connection to begin its handshake. A nil Place is none.
+type Place struct {
+	// Set once.
+	gate  *Gate
+	from  Source
+	begun time.Time
+	slow  bool        // others of the Source are slow, too
+	timer *time.Timer // gives the place up
+
+	left sync.Once
+
+	// Owned by the handshake.
+	spoke bool // the peer has sent something
+}
+
+// Enter waits for a place, which the caller must leave. The peer has to send something next. A peer
+// that has no address needs none, and gets nil. The error is that of ctx, and then there is no
+// place.
+func (g *Gate) Enter(ctx context.Context, from Source) (*Place, error) {
+	if from == (Source{}) {
+		return nil, nil
+	}
+	if w := g.enqueue(from); w != nil {
+		select {
+		case <-w.admitted:
+		case <-ctx.Done():
+			if !g.abandon(w, from) {
+				g.leave(from)
+			}
+			return nil, ctx.Err()
+		}
+	}
+	p := &Place{gate: g, from: from, begun: time.Now(), slow: g.slow(from)}
+	p.timer = time.AfterFunc(placeTime, p.leave)
+	return p, nil
+}
+
+// enqueue takes a place and returns nil, or returns the caller's place in the queue.
+func (g *Gate) enqueue(from Source) *waiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[from]
+	if l == nil {
+		l = &line{most: firstPlaces}
+		g.lines[from] = l
+	}
+	if l.places < l.most {
+		l.places++
+		return nil
+	}
+	w := &waiter{admitted: make(chan struct{})}
+	l.waiters.add(w)
+	return w
+}
+
+// slow reports whether handshakes of a Source have taken long recently.
+func (g *Gate) slow(from Source) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[from]
+	return !l.shrunk.IsZero() && time.Since(l.shrunk) < slowTime
+}
+
+// abandon takes w out of the queue. It reports false if w has a place already.
+func (g *Gate) abandon(w *waiter, from Source) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !w.queued {
+		return false
+	}
+	g.lines[from].waiters.remove(w)
+	return true
+}
+
+// leave gives a place to the next that waits.
+func (g *Gate) leave(from Source) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[from]
+	l.places--
+	for l.places < l.most && l.waiters.first != nil {
+		next := l.waiters.last
+		if l.picked++; l.picked%4 == 0 {
+			next = l.waiters.first
+		}
+		l.waiters.remove(next)
+		l.places++
+		close(next.admitted)
+	}
+	if l.places == 0 {
+		delete(g.lines, from)
+	}
+}
+
+// took notes how long a handshake took.
+func (g *Gate) took(from Source, d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.lines[from]
+	switch {
+	case l == nil:
+	case d < quickHandshake:
+		l.most = min(l.most+1, maxPlaces)
+	case d > slowHandshake && time.Since(l.shrunk) > slowHandshake: // once for those that began together
+		l.most, l.shrunk = max(l.most/2, fewPlaces), time.Now()
+	}
+}
+
+// Leave gives the place up when the handshake has ended.
+func (p *Place) Leave() {
+	if p == nil {
+		return
+	}
+	p.timer.Stop()
+	if p.spoke {
+		p.gate.took(p.from, time.Since(p.begun))
+	}
+	p.leave()
+}
+
+// leave gives the place up. It may be called more than once.
+func (p *Place) leave() { p.left.Do(func() { p.gate.leave(p.from) }) }
+
+// limit returns the time limit for the handshake: a machine that has been slow with others, which
+// were not late, gets more.
+func (p *Place) limit(timeout time.Duration) time.Duration {
+	if p != nil && p.slow {
+		return slowPatience * timeout
+	}
+	return timeout
+}
+
+// slowPatience is by what the time limit is multiplied for a slow machine.
+const slowPatience = 4
+
+// heard says that the peer has sent something, and waits for this process.
+func (p *Place) heard() {
+	if p != nil {
+		p.timer.Stop()
+		p.spoke = true
+	}
+}
+
+// await says that the peer has to send something.
+func (p *Place) await() {
+	if p != nil {
+		p.timer.Reset(placeTime) // leave may be called again, which has no effect
+	}
+}
