@@ -133,9 +133,10 @@ func TestAnswersThatAreNotReadAreBounded(t *testing.T) {
 	if got := ask(t, m, "/huge"); got.status != 200 || len(got.body) != size {
 		t.Errorf("a client that reads: got %d and %d bytes", got.status, len(got.body))
 	}
-	m.Close()
-	if m.answers.bytes != 0 || len(m.answers.list) != 0 {
-		t.Errorf("%d bytes of %d answers are left", m.answers.bytes, len(m.answers.list))
+	m.Close() // ends the answers under way
+	m.answers.max = 1
+	if err := m.answers.await(t.Context()); err != nil || m.answers.bytes != 0 || len(m.answers.list) != 0 {
+		t.Errorf("%v: %d bytes of %d answers are left", err, m.answers.bytes, len(m.answers.list))
 	}
 }
 
