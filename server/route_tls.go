@@ -49,6 +49,6 @@ func (r *route) dialTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn
 	}
 	ctx, cancel := context.WithTimeout(ctx, seconds(r.srv.options().Cluster.TLSTimeout))
 	defer cancel()
-	tc := tls.Client(r.nc, holder.Dialing(host))
+	tc := tls.Client(r.nc, holder.Dialing(host, r.attempt.Names...))
 	return tc, tc.HandshakeContext(ctx)
 }

@@ -48,6 +48,9 @@ type Attempt struct {
 	Target *Target
 	Addr   string   // host:port; of a name every address may be tried
 	Avoid  []string // addresses behind the name that are not to be dialed
+	// Names are those that the certificate of an advertised server may have besides its address,
+	// which certificates often do not have: the names of configured routes.
+	Names []string
 
 	// OwnCredentials says to show the credentials that this server asks for itself: the target
 	// has none of its own, and others said that it requires some.

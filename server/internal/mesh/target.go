@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"net"
 	"net/url"
 	"slices"
 	"time"
@@ -173,10 +174,36 @@ func (m *Mesh) attempt(t *Target) *Attempt {
 		Target:         t,
 		Addr:           t.addr,
 		Avoid:          slices.Clone(t.avoid),
+		Names:          m.namesFor(t),
 		OwnCredentials: !t.configured && p != nil && p.auth,
 		Timeout:        t.timeout(),
 		Seed:           m.rand.Uint64(),
 	}
+}
+
+// namesFor returns the host names of the configured routes that led to the servers which advertise
+// a target or, if none did, of all configured routes. Targets that are not dialed by an address
+// have their own name, and configured ones too.
+func (m *Mesh) namesFor(t *Target) []string {
+	p := m.peers[t.peer]
+	if t.configured || p == nil || !isAddress(t.addr) {
+		return nil
+	}
+	var led, all []string
+	for _, c := range m.targets {
+		host, _, err := net.SplitHostPort(c.addr)
+		if !c.configured || err != nil || net.ParseIP(host) != nil || slices.Contains(all, host) {
+			continue
+		}
+		all = append(all, host)
+		if _, ok := p.adverts[c.peer]; ok {
+			led = append(led, host)
+		}
+	}
+	if len(led) > 0 {
+		return led
+	}
+	return all
 }
 
 // dialing returns how many targets are being dialed, or wait for INFO.

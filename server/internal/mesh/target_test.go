@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"testing"
@@ -196,5 +197,43 @@ func TestRoutesAreChanged(t *testing.T) {
 	}
 	if h.Dialed(attempts[0].Target, 3, attempts[0].Addr) {
 		t.Error("a removed route is wanted")
+	}
+}
+
+// TestNamesOfAdvertisedServers has a server that is dialed by its address: its certificate may have
+// the name of the configured route that it was learned from.
+func TestNamesOfAdvertisedServers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	attempts := h.configure("seed.example:6222", "other.example:6222", "10.0.0.9:6222")
+	for i, attempt := range attempts {
+		if len(attempt.Names) > 0 {
+			t.Errorf("%s may also be %q; want no name but its own", attempt.Addr, attempt.Names)
+		}
+		h.Dialed(attempt.Target, uint64(1+i), attempt.Addr)
+	}
+	h.introduce(1, server("seed", 101))
+	h.introduce(2, server("other", 102))
+	h.Accepted(4)
+	h.introduce(4, server("d", 104))
+	for i, tt := range []struct {
+		name, addr string
+		from       uint64 // the link that advertises it
+		want       []string
+	}{
+		{"learned from a configured route", "10.0.0.21:6222", 1, []string{"seed.example"}},
+		{"from another", "10.0.0.22:6222", 2, []string{"other.example"}},
+		{"from a server that is not configured", "10.0.0.23:6222", 4, []string{"seed.example", "other.example"}},
+		{"with a name of its own", "peer.example:6222", 1, nil},
+	} {
+		about := server(fmt.Sprint("learned ", i), 200+i)
+		about.Addr, about.DialAddr = tt.addr, tt.addr
+		h.introduce(tt.from, about)
+		h.wakeUntil(h.now.Add(time.Second))
+		for _, a := range h.of(mesh.Dial) {
+			if a.Attempt.Addr == tt.addr && !slices.Equal(a.Attempt.Names, tt.want) {
+				t.Errorf("%s: got the names %q, want %q", tt.name, a.Attempt.Names, tt.want)
+			}
+		}
 	}
 }

@@ -2,6 +2,10 @@ package tlsfiles
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 )
 
@@ -73,12 +77,70 @@ func (h *Holder) Accepting() *tls.Config {
 	}
 }
 
-// Dialing returns the configuration for connecting to a route whose URL names host, without port.
-// The peer's certificate must be valid for it.
-func (h *Holder) Dialing(host string) *tls.Config {
+// Dialing returns the configuration for connecting to a route at host, without port. The peer's
+// certificate must be valid for it, or for one of the other names that the server there may have.
+func (h *Holder) Dialing(host string, names ...string) *tls.Config {
 	c := h.current.Load().Clone()
 	c.ServerName = host
+	if len(names) > 0 {
+		c.ServerName = names[0] // an address is not sent
+		verifyAnyOf(c, append([]string{host}, names...))
+	}
 	return c
+}
+
+// verifyAnyOf makes a client's configuration accept certificates that are valid for one of names.
+// It replaces the verification of package crypto/tls, which knows one name, by the same with each.
+func verifyAnyOf(c *tls.Config, names []string) {
+	ofProgram, verifyRaw := c.VerifyConnection, c.VerifyPeerCertificate
+	c.InsecureSkipVerify = true // else it would be verified before VerifyConnection, for one name
+	c.VerifyPeerCertificate = nil
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		chains, err := verifyPeer(c, state.PeerCertificates, names)
+		if err != nil {
+			return err
+		}
+		if verifyRaw != nil {
+			var raw [][]byte
+			for _, cert := range state.PeerCertificates {
+				raw = append(raw, cert.Raw)
+			}
+			if err := verifyRaw(raw, chains); err != nil {
+				return err
+			}
+		}
+		if ofProgram != nil {
+			state.VerifiedChains = chains
+			return ofProgram(state)
+		}
+		return nil
+	}
+}
+
+// verifyPeer verifies the certificates of a server, for each name in turn until one fits. The error
+// is that of the first.
+func verifyPeer(c *tls.Config, certs []*x509.Certificate, names []string) (chains [][]*x509.Certificate, err error) {
+	if len(certs) == 0 {
+		return nil, errors.New("the server has no certificate")
+	}
+	opts := x509.VerifyOptions{Roots: c.RootCAs, Intermediates: x509.NewCertPool()}
+	if c.Time != nil {
+		opts.CurrentTime = c.Time()
+	}
+	for _, cert := range certs[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	for _, name := range names {
+		opts.DNSName = name
+		var wrong error
+		if chains, wrong = certs[0].Verify(opts); wrong == nil {
+			return chains, nil
+		}
+		if err == nil {
+			err = wrong
+		}
+	}
+	return nil, fmt.Errorf("%w; it is not valid for %s either", err, strings.Join(names[1:], ", "))
 }
 
 // Reload reads the files again for holders, of which there is at least one. It reports whether it

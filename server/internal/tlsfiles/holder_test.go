@@ -74,6 +74,10 @@ func TestHandshakes(t *testing.T) {
 		{"routes always demand one", NewHolder(plain, Routes).Accepting(), client(nil, 0), false, ""},
 		{"routes are mutual", NewHolder(plain, Routes).Accepting(), NewHolder(plain, Routes).Dialing("127.0.0.1"), true, "1.3"},
 		{"routes check the host they dial", NewHolder(plain, Routes).Accepting(), NewHolder(plain, Routes).Dialing("example.com"), false, ""},
+		{"routes accept another name", NewHolder(plain, Routes).Accepting(), NewHolder(plain, Routes).Dialing("10.0.0.1", "example.com", "localhost"), true, "1.3"},
+		{"routes accept the address beside other names", NewHolder(plain, Routes).Accepting(), NewHolder(plain, Routes).Dialing("127.0.0.1", "example.com"), true, "1.3"},
+		{"routes check every name", NewHolder(plain, Routes).Accepting(), NewHolder(plain, Routes).Dialing("10.0.0.1", "example.com", "example.org"), false, ""},
+		{"routes check the authority for every name", NewHolder(mustLoad(t, foreign), Routes).Accepting(), NewHolder(plain, Routes).Dialing("10.0.0.1", "localhost"), false, ""},
 		{"routes check the authority", NewHolder(mustLoad(t, foreign), Routes).Accepting(), NewHolder(plain, Routes).Dialing("localhost"), false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
