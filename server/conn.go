@@ -302,7 +302,7 @@ func quotedStart(text string) string {
 func (c *conn) countIn(msgs, bytes, now int64) {
 	c.inMsgs.Add(msgs)
 	c.inBytes.Add(bytes)
-	c.srv.counters.in(msgs, bytes)
+	c.srv.counters.in(c, msgs, bytes)
 	c.lastActive.Store(now)
 }
 

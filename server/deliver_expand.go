@@ -384,7 +384,7 @@ func (x *expansion) push() {
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages
-		x.b.srv.counters.out(d.Messages, d.Payload) // before a client can know of them
+		x.b.srv.counters.out(x.b.from, x.t.c.role, d.Messages, d.Payload) // before a client can know of them
 	}
 	x.lagging = x.t.c.out.Push(&d)
 }

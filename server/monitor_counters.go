@@ -7,14 +7,13 @@ import (
 
 // counters count over all connections since the server started.
 type counters struct {
-	inMsgs, inBytes   atomic.Int64
-	outMsgs, outBytes atomic.Int64
-	slowConsumers     atomic.Int64
-	slowRoutes        atomic.Int64             // of slowConsumers
-	slowBy            [closeCount]atomic.Int64 // slowConsumers by reason
-	lostHeaders       atomic.Int64             // messages sent to 1.x servers without their headers
-	connections       atomic.Uint64            // of clients, accepted and rejected
-	reloads           reloads
+	traffic       [trafficShards]trafficShard
+	slowConsumers atomic.Int64
+	slowRoutes    atomic.Int64             // of slowConsumers
+	slowBy        [closeCount]atomic.Int64 // slowConsumers by reason
+	lostHeaders   atomic.Int64             // messages sent to 1.x servers without their headers
+	connections   atomic.Uint64            // of clients, accepted and rejected
+	reloads       reloads
 }
 
 // reloads counts reloads by outcome.
@@ -35,14 +34,59 @@ func (r *reloads) count(err error) {
 	}
 }
 
-func (n *counters) in(msgs, bytes int64) {
-	n.inMsgs.Add(msgs)
-	n.inBytes.Add(bytes)
+// traffic counts messages and the bytes of their payloads.
+type traffic struct{ inMsgs, inBytes, outMsgs, outBytes atomic.Int64 }
+
+// trafficShard counts what the readers of some connections have received and sent on: if all
+// readers counted in one place, they would wait for each other's processors.
+type trafficShard struct {
+	clients, routes traffic  // by the role of the connection from or to which it went
+	_               [64]byte // no two shards on one cache line
 }
 
-func (n *counters) out(msgs, bytes int64) {
-	n.outMsgs.Add(msgs)
-	n.outBytes.Add(bytes)
+const trafficShards = 32
+
+// of returns where reader c counts what comes from connections of a role, or goes to them.
+func (n *counters) of(c *conn, r role) *traffic {
+	shard := &n.traffic[c.slot%trafficShards]
+	if r == roleRoute {
+		return &shard.routes
+	}
+	return &shard.clients
+}
+
+// in counts messages that reader c has received.
+func (n *counters) in(c *conn, msgs, bytes int64) {
+	t := n.of(c, c.role)
+	t.inMsgs.Add(msgs)
+	t.inBytes.Add(bytes)
+}
+
+// out counts messages that reader c sends to a connection of a role.
+func (n *counters) out(c *conn, to role, msgs, bytes int64) {
+	t := n.of(c, to)
+	t.outMsgs.Add(msgs)
+	t.outBytes.Add(bytes)
+}
+
+// trafficSum is what has been counted.
+type trafficSum struct{ inMsgs, inBytes, outMsgs, outBytes int64 }
+
+func (s *trafficSum) add(t *traffic) {
+	s.inMsgs += t.inMsgs.Load()
+	s.inBytes += t.inBytes.Load()
+	s.outMsgs += t.outMsgs.Load()
+	s.outBytes += t.outBytes.Load()
+}
+
+// sum returns what came from and went to clients, and clients and routes together.
+func (n *counters) sum() (clients, all trafficSum) {
+	for i := range n.traffic {
+		clients.add(&n.traffic[i].clients)
+		all.add(&n.traffic[i].clients)
+		all.add(&n.traffic[i].routes)
+	}
+	return clients, all
 }
 
 func (n *counters) slow(of role, r closeReason) {

@@ -136,8 +136,9 @@ func (s *Server) count(v *Varz) {
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
-	v.InMsgs, v.InBytes = n.inMsgs.Load(), n.inBytes.Load()
-	v.OutMsgs, v.OutBytes = n.outMsgs.Load(), n.outBytes.Load()
+	_, all := n.sum()
+	v.InMsgs, v.InBytes = all.inMsgs, all.inBytes
+	v.OutMsgs, v.OutBytes = all.outMsgs, all.outBytes
 	v.SlowStats.Routes = n.slowRoutes.Load()
 	v.SlowConsumers = n.slowConsumers.Load()
 	v.SlowStats.Clients = max(0, v.SlowConsumers-v.SlowStats.Routes)
