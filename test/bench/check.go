@@ -164,7 +164,7 @@ type mixedChecker struct {
 	control control
 }
 
-// newMixedChecker wants streams on different subjects.
+// newMixedChecker wants streams without a message in common.
 func newMixedChecker(streams []*stream, control control) *mixedChecker {
 	c := &mixedChecker{control: control}
 	for _, s := range streams {

@@ -42,6 +42,8 @@ func smallScenarios() []scenario {
 		{name: "unread queue", linux: true, prepare: unreadGroup(4, 128)},
 		{name: "unread turns", linux: true, prepare: unreadTurns(2, 300)},
 		{name: "load request", prepare: beside(emptyMessages(2), exchange(false))},
+		{name: "unread many", linux: true, prepare: unreadMany(3, 128)},
+		{name: "churn", prepare: besideChurn(2, fanOut(1, 128))},
 		{name: "load paced", prepare: beside(onePublisher, pacedPublishers(5, 5*time.Millisecond))},
 		{name: "backlog", linux: true, launch: patient, prepare: backlog(200<<10, 16)},
 		{name: "tls", launch: launch{secure: true}, prepare: fanOut(2, 128)},

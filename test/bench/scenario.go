@@ -77,6 +77,7 @@ func unreads() (all []scenario) {
 			{name: "1-10/16384", about: "one publisher to 10 subscribers, 16 KiB", prepare: unreadOwn("bench.fan", "bench.fan", 10, 16384)},
 			{name: "2-3-wild/300", about: "two publishers on three subjects in turn, a subscriber of wildcards for each, 300 bytes", prepare: unreadTurns(2, 300)},
 			{name: "1-1/128", about: "one publisher to one subscriber, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1, 128)},
+			{name: "8-1/128", about: "eight publishers to one subject with one subscriber, 128 bytes", prepare: unreadMany(8, 128)},
 			{name: "queue-8/128", about: "one publisher to a queue group of 8, 128 bytes", prepare: unreadGroup(8, 128)},
 		} {
 			sc.name = "unread-" + sc.name
@@ -94,6 +95,8 @@ func fairness() []scenario {
 	all := []scenario{
 		{name: "load-1-paced-100/16", about: "100 publishers of ten messages a second each, beside one at full speed",
 			prepare: beside(onePublisher, pacedPublishers(100, time.Second/10))},
+		{name: "churn-4/128", about: "one publisher to one subscriber, 128 bytes, beside four clients that subscribe to wildcards and unsubscribe all the time",
+			prepare: besideChurn(4, fanOut(1, 128))},
 		{name: "backlog/16", about: "memory for each byte that waits for a subscriber that does not read, 16 bytes",
 			linux: true, launch: patient, prepare: backlog(64<<20, 16)},
 	}
@@ -209,6 +212,25 @@ func unreadSame(n, size int) func() runner {
 func unreadGroup(n, size int) func() runner {
 	return func() runner {
 		return unreadSource(ownSids("bench.work", "SUB bench.work workers %s\r\n", n, size, lapBytes), true).run
+	}
+}
+
+// unreadMany has publishers that all send to one subject, with one subscriber.
+func unreadMany(publishers, size int) func() runner {
+	return func() runner {
+		u := &unread{subscribers: []unreadSubscriber{{setup: "SUB bench.one 1\r\n"}}}
+		for p := range publishers {
+			published, owed := &stream{}, &stream{}
+			n := lapMessages(size, ownLapBytes)
+			for i := range n {
+				payload := appendPayload(nil, p*n+i, size)
+				published.add([]byte("bench.one"), "1", payload)
+				owed.add([]byte("bench.one"), "1", payload)
+			}
+			u.publishers = append(u.publishers, published)
+			u.subscribers[0].owed = append(u.subscribers[0].owed, owed)
+		}
+		return u.run
 	}
 }
 
