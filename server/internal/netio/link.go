@@ -118,14 +118,17 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 type tlsLink struct {
 	plainLink
 	streak streak // of reads that may have waited
+	got    int    // bytes of the last read
 }
 
 // Recv is that of a plainLink, and yields now and then.
 func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
-	if l.streak.due() {
+	if l.streak.due(l.got) {
 		l.work.shared.yielders.yield()
 	}
-	return l.plainLink.Recv(b, limit)
+	n, err := l.plainLink.Recv(b, limit)
+	l.got = n
+	return n, err
 }
 
 // tlsRecord is the most that one record holds.

@@ -44,7 +44,7 @@ func NewLink(nc net.Conn, shared *Shared) Link {
 func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
-	if l.streak.due() {
+	if l.streak.due(l.n) {
 		l.work.shared.yielders.yield()
 	}
 	l.in, l.limit = b, limit

@@ -30,21 +30,27 @@ const (
 	// some 5 µs. With four such readers on one core a request and its reply wait eight times as
 	// long.
 	yieldAfter = 150 * time.Microsecond
-	// readsPerLook is how many reads are made between two looks at the clock.
+	// readsPerLook and bytesPerLook are how many reads are made, or bytes read, between two looks
+	// at the clock.
 	readsPerLook = 4
+	bytesPerLook = 32 << 10
 )
 
 // streak is how long a reader has gone on without waiting. The zero streak begins.
 type streak struct {
-	reads uint
+	reads int
+	bytes int
 	since time.Time // of the first look at the clock
 }
 
-// due counts a read and reports whether to yield before it.
-func (s *streak) due() bool {
-	if s.reads++; s.reads%readsPerLook != 0 {
+// due counts a read of n bytes, and reports whether to yield before the next.
+func (s *streak) due(n int) bool {
+	s.reads++
+	s.bytes += n
+	if s.reads < readsPerLook && s.bytes < bytesPerLook {
 		return false
 	}
+	s.reads, s.bytes = 0, 0
 	now := time.Now()
 	if s.since.IsZero() {
 		s.since = now

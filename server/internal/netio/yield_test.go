@@ -31,16 +31,23 @@ func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	var s streak
 	for range readsPerLook {
-		if s.due() {
+		if s.due(1) {
 			t.Fatal("due at the first look at the clock")
 		}
 	}
 	s.since = time.Now().Add(-yieldAfter)
 	reads := 1
-	for ; !s.due(); reads++ {
+	for ; !s.due(1); reads++ {
 		if reads > readsPerLook {
 			t.Fatal("not due though the time is over")
 		}
+	}
+	if s.due(bytesPerLook) || s.since.IsZero() {
+		t.Fatal("no look at the clock after a long read")
+	}
+	s.since = time.Now().Add(-yieldAfter)
+	if !s.due(bytesPerLook) {
+		t.Fatal("not due after a long read though the time is over")
 	}
 	if s != (streak{}) {
 		t.Error("the streak goes on after a yield")
