@@ -1,6 +1,9 @@
 package server
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,4 +32,43 @@ func TestClosedQueueSubscriptionsAreRememberedForAWhile(t *testing.T) {
 			t.Error("it is known after an hour")
 		}
 	})
+}
+
+// TestClosedQueuesAreBoundedInBytes has subscriptions with the longest names come and go.
+func TestClosedQueuesAreBoundedInBytes(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		queue, sid   string
+		subs, latest int // how many there are, and how many of them must be known
+	}{
+		{"long ids", "g", strings.Repeat("s", 4000), 80_000, 20_000},
+		{"long queues", strings.Repeat("q", 4000), "s", 20_000, 1000},
+		{"short names", "g", "s", 400_000, 20_000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var closed closedQueues
+			c := &conn{id: 1}
+			before := liveBytes()
+			for i := range tt.subs {
+				closed.remember(newSubscription(c, []byte("foo"), []byte(tt.queue), fmt.Appendf(nil, "%s%d", tt.sid, i)))
+			}
+			if held := liveBytes() - before; held > 3*maxClosedQueueBytes {
+				t.Errorf("%d bytes are held, want at most %d", held, 3*maxClosedQueueBytes)
+			}
+			for i := tt.subs - tt.latest; i < tt.subs; i++ {
+				if name, known := closed.group(fmt.Appendf(nil, "QRSID:1:%s%d", tt.sid, i)); !known || name != tt.queue {
+					t.Fatalf("got %.20q, %v for the last but %d, want %.20q", name, known, tt.subs-i-1, tt.queue)
+				}
+			}
+		})
+	}
+}
+
+// liveBytes returns how many bytes of the heap are in use.
+func liveBytes() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what has a finalizer, or is in a pool
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -4,31 +4,33 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
-// closedConns has records of closed client connections, for /connz. Slow consumers have a ring of
+// closedConns has records of closed client connections, for /connz. Slow consumers have a queue of
 // their own, so that the records of a reconnect storm do not replace theirs before an operator has
 // seen them.
 type closedConns struct {
 	reasons [closeCount]atomic.Int64 // clients closed since the start
 
-	mu            sync.Mutex // guards what follows
-	other         ring
-	slow          ring
-	subscriptions int // in all records
+	mu    sync.Mutex // guards what follows
+	other closedQueue
+	slow  closedQueue
 }
 
-// ring holds the latest records.
-type ring struct {
-	max     int
-	next    int // index of the oldest record, if the ring is full
-	records []*closedConn
+// closedQueue has the latest records, the oldest first.
+type closedQueue struct {
+	max       int
+	records   []*closedConn
+	bytes     int // of records, without their subscriptions
+	listBytes int // of their subscriptions
+	bare      int // so many of the oldest records have no subscriptions
 }
 
 // closedConn is the record of a closed client connection. It does not change.
 type closedConn struct {
 	row connRow
-	// subs are its subscriptions, sorted; nil if there are too many in all records.
+	// subs are its subscriptions, sorted; nil if they take too much in all records.
 	subs []SubDetail
 }
 
@@ -36,10 +38,32 @@ const (
 	// maxClosedSlow bounds the records of slow consumers; so does half the number of all
 	// records.
 	maxClosedSlow = 256
-	// maxClosedSubscriptions bounds the subscriptions in all records, some 20 MB. Beyond it a
-	// record has only their number.
-	maxClosedSubscriptions = 100_000
+	// maxClosedBytes bounds what all records take, without subscriptions. 10 000 usual ones take
+	// a tenth. Beyond it the oldest are dropped.
+	maxClosedBytes = 32 << 20
+	// maxClosedListBytes bounds what the subscriptions in all records take. Beyond it the oldest
+	// records have only their number.
+	maxClosedListBytes = 16 << 20
 )
+
+// size returns about how many bytes the record takes, without its subscriptions.
+func (r *closedConn) size() int {
+	row := &r.row
+	return int(unsafe.Sizeof(*r)) + len(row.host) + len(row.name) + len(row.lang) + len(row.version) + len(row.user) + len(row.out.Subject)
+}
+
+// listSize returns about how many bytes its subscriptions take.
+func (r *closedConn) listSize() int {
+	n := 0
+	for i := range r.subs {
+		d := &r.subs[i]
+		n += detailSize(len(d.Subject) + len(d.Queue) + len(d.Sid))
+	}
+	return n
+}
+
+// detailSize returns about how many bytes a SubDetail takes, with a text of n bytes.
+func detailSize(n int) int { return int(unsafe.Sizeof(SubDetail{})) + n + 2*nameLength + 16 }
 
 // slowConsumerLimits are the settings that limit slow consumers, by the reason to close one that
 // exceeds them.
@@ -61,39 +85,64 @@ func (z *closedConns) limit(n int) {
 	z.other.max = n - z.slow.max
 }
 
-// add adds a record. The oldest slow consumer, if its ring is full, moves to the other records.
+// add adds a record. The oldest slow consumer, if there are too many, moves to the other records.
 func (z *closedConns) add(rec *closedConn) {
 	z.reasons[rec.row.reason].Add(1)
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if z.subscriptions+len(rec.subs) > maxClosedSubscriptions {
-		rec = &closedConn{row: rec.row}
-	}
-	z.subscriptions += len(rec.subs)
 	if rec.row.reason.ofSlowConsumer() {
-		rec = z.slow.put(rec)
+		z.slow.put(rec)
+		rec = z.slow.overflow()
 	}
 	if rec != nil {
-		rec = z.other.put(rec)
+		z.other.put(rec)
+		z.other.overflow()
 	}
-	if rec != nil {
-		z.subscriptions -= len(rec.subs)
+	for _, q := range []*closedQueue{&z.other, &z.slow} {
+		for len(q.records) > 0 && z.other.bytes+z.slow.bytes > maxClosedBytes {
+			q.take()
+		}
+		for q.listBytes > 0 && z.other.listBytes+z.slow.listBytes > maxClosedListBytes {
+			q.dropList()
+		}
 	}
 }
 
-// put adds a record and returns the oldest one if there is no room for it, else nil.
-func (r *ring) put(rec *closedConn) (dropped *closedConn) {
-	switch {
-	case r.max == 0:
-		return rec
-	case len(r.records) < r.max:
-		r.records = append(r.records, rec)
+// put adds a record.
+func (q *closedQueue) put(rec *closedConn) {
+	q.records = append(q.records, rec)
+	q.bytes += rec.size()
+	q.listBytes += rec.listSize()
+}
+
+// overflow removes and returns the oldest record if there are too many, else nil.
+func (q *closedQueue) overflow() *closedConn {
+	if len(q.records) <= q.max {
 		return nil
 	}
-	dropped = r.records[r.next]
-	r.records[r.next] = rec
-	r.next = (r.next + 1) % r.max
-	return dropped
+	return q.take()
+}
+
+// take removes and returns the oldest record.
+func (q *closedQueue) take() *closedConn {
+	rec := q.records[0]
+	q.records[0] = nil // the array stays for a while
+	q.records = q.records[1:]
+	q.bytes -= rec.size()
+	q.listBytes -= rec.listSize()
+	q.bare = max(q.bare-1, 0)
+	return rec
+}
+
+// dropList removes the subscriptions of the oldest record that has any.
+func (q *closedQueue) dropList() {
+	for q.records[q.bare].subs == nil {
+		q.bare++
+	}
+	rec := q.records[q.bare]
+	q.listBytes -= rec.listSize()
+	q.records[q.bare] = &closedConn{row: rec.row}
+	q.bare++
 }
 
 // records returns all records, in no order.

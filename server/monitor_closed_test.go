@@ -44,21 +44,96 @@ func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 	}
 }
 
-func TestClosedRecordsHoldABoundedNumberOfSubjects(t *testing.T) {
+// TestClosedRecordsAreBoundedInBytes has clients close that said as much as they can, and checks what
+// is kept of them by the size of the heap.
+func TestClosedRecordsAreBoundedInBytes(t *testing.T) {
+	text := strings.Repeat("x", 4000)
+	for _, tt := range []struct {
+		name    string
+		clients int
+		reason  closeReason
+		client  func(c *client, i int) *subscriptions
+	}{
+		{"many long subscriptions", 3, closeClient, func(c *client, _ int) *subscriptions {
+			return subscriptionsOf(c, 20_000, text)
+		}},
+		{"few long subscriptions each", 2000, closeClient, func(c *client, _ int) *subscriptions {
+			return subscriptionsOf(c, 10, text)
+		}},
+		{"short subscriptions", 50, closeClient, func(c *client, _ int) *subscriptions {
+			return subscriptionsOf(c, 10_000, "")
+		}},
+		{"long names", 20_000, closeClient, func(c *client, i int) *subscriptions {
+			c.opts = &ConnectOptions{Name: text[:3990] + fmt.Sprint(i)}
+			return &subscriptions{}
+		}},
+		{"slow consumers", 2000, closeSlowPending, func(c *client, i int) *subscriptions {
+			c.opts = &ConnectOptions{Name: text[:3990] + fmt.Sprint(i)}
+			return subscriptionsOf(c, 10, text)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := New(&Options{MaxClosedClients: 30_000})
+			okay(t, err)
+			nc := deadPipe(t)
+			before := liveBytes()
+			for i := range tt.clients {
+				c := newClient(s, nc)
+				c.recordClosed(tt.reason, tt.client(c, i))
+			}
+			want := int64(maxClosedBytes + maxClosedListBytes)
+			if held := liveBytes() - before; held > want*5/4 {
+				t.Errorf("%d bytes are held, want at most %d", held, want)
+			}
+			last := s.closed.records()
+			if len(last) == 0 {
+				t.Error("no record is left")
+			}
+			for len(last) > 0 {
+				s.closed.mu.Lock()
+				for _, q := range []*closedQueue{&s.closed.other, &s.closed.slow} {
+					if len(q.records) > 0 {
+						q.take()
+					}
+				}
+				s.closed.mu.Unlock()
+				last = s.closed.records()
+			}
+			if z := &s.closed; z.other.bytes != 0 || z.slow.bytes != 0 || z.other.listBytes != 0 || z.slow.listBytes != 0 {
+				t.Errorf("got %+v, want that nothing is counted", z)
+			}
+		})
+	}
+}
+
+// subscriptionsOf returns n subscriptions with sids of their own that end in text.
+func subscriptionsOf(c *client, n int, text string) *subscriptions {
+	subs := &subscriptions{}
+	for i := range n {
+		subs.add(newSubscription(&c.conn, []byte("foo"), nil, fmt.Appendf(nil, "%d%s", i, text)))
+	}
+	return subs
+}
+
+func TestLatestClosedRecordsKeepTheirSubscriptions(t *testing.T) {
 	t.Parallel()
 	var z closedConns
 	z.limit(100)
-	for range 50 {
-		z.add(&closedConn{row: connRow{reason: closeClient}, subs: make([]SubDetail, maxClosedSubscriptions/10)})
+	list := make([]SubDetail, maxClosedListBytes/10/detailSize(0))
+	for cid := range uint64(50) {
+		z.add(&closedConn{row: connRow{reason: closeClient, cid: cid}, subs: list})
 	}
-	if z.subscriptions > maxClosedSubscriptions || z.subscriptions == 0 {
-		t.Errorf("got %d", z.subscriptions)
+	kept := 0
+	for _, rec := range z.records() {
+		if len(rec.subs) > 0 {
+			kept++
+			if rec.row.cid < 40 {
+				t.Errorf("record %d has its subscriptions, which are not among the latest", rec.row.cid)
+			}
+		}
 	}
-	for range 100 {
-		z.add(&closedConn{row: connRow{reason: closeClient}})
-	}
-	if z.subscriptions != 0 {
-		t.Errorf("%d subjects are counted, but none are held", z.subscriptions)
+	if kept != 10 || len(z.records()) != 50 {
+		t.Errorf("got %d of %d records with subscriptions, want 10 of 50", kept, len(z.records()))
 	}
 }
 

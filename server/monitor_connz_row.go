@@ -59,7 +59,11 @@ func (c *client) recordClosed(reason closeReason, subs *subscriptions) {
 		row.out = *stats
 	}
 	rec := &closedConn{row: *row}
-	if subs.len() <= maxClosedSubscriptions {
+	bytes := 0
+	for sub := range subs.all {
+		bytes += detailSize(len(sub.text))
+	}
+	if bytes <= maxClosedListBytes && bytes > 0 {
 		rec.subs = details(subs)
 	}
 	c.srv.closed.add(rec)
