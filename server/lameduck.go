@@ -13,19 +13,25 @@ import (
 // returns after the shutdown. It does nothing if the server is not listening for clients, or is
 // shutting down already.
 func (s *Server) LameDuckShutdown() {
-	if !s.enterLameDuck() {
-		return
+	if s.enterLameDuck() {
+		s.leaveLameDuck()
 	}
+}
+
+// lameDuckMode is LameDuckShutdown, but returns when lame duck mode has begun.
+func (s *Server) lameDuckMode() {
+	if s.enterLameDuck() {
+		go s.leaveLameDuck() // ends with the server
+	}
+}
+
+// leaveLameDuck disconnects the clients and shuts down.
+func (s *Server) leaveLameDuck() {
 	if s.announceLameDuck() && s.pause(s.options().LameDuckGracePeriod) {
 		s.Noticef("Closing existing clients")
 		s.closeSpread(s.clients.all(), s.options().LameDuckDuration)
 	}
 	s.Shutdown()
-}
-
-// lameDuckMode starts LameDuckShutdown and does not wait for it.
-func (s *Server) lameDuckMode() {
-	go s.LameDuckShutdown() // ends with the server
 }
 
 // enterLameDuck closes the client listener. It reports whether lame duck mode has begun.

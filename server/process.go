@@ -32,6 +32,9 @@ func (b processBroker) Reload() {
 // LameDuck implements process.Actions.
 func (b processBroker) LameDuck() { b.lameDuckMode() }
 
+// InLameDuck implements process.Actions.
+func (b processBroker) InLameDuck() bool { return b.lameDuck.Load() }
+
 // trapSignals starts to handle the signals of the process, unless NoSigs is set.
 func (s *Server) trapSignals() {
 	if s.options().NoSigs {

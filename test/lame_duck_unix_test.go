@@ -138,6 +138,8 @@ func TestLameDuckAnnouncesTheOtherServersOnly(t *testing.T) {
 	}
 }
 
+// TestInterruptEndsLameDuck sends SIGTERM right behind the signal for lame duck mode, as Kubernetes
+// does when the preStop command has returned: that does not cut it short. SIGINT does.
 func TestInterruptEndsLameDuck(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1h"`+"\n"+`lame_duck_grace_period: "10ms"`))
@@ -148,7 +150,11 @@ func TestInterruptEndsLameDuck(t *testing.T) {
 		c.Want("PONG")
 	}
 	p.signal(t, syscall.SIGUSR2)
+	p.signal(t, syscall.SIGTERM)
+	p.await(t, `\[INF\] SIGTERM is ignored in lame duck mode, which ends with a shutdown; SIGINT stops at once$`)
 	p.await(t, `Closing existing clients$`)
+	p.signal(t, syscall.SIGTERM)
+	p.await(t, `\[INF\] SIGTERM is ignored in lame duck mode`)
 	code, log := p.stop(t, syscall.SIGINT)
 	if code != 0 || len(log) != 2 || !strings.HasSuffix(log[1], "Server Exiting..") {
 		t.Errorf("got exit %d and %q, want 0 and the two lines of a stop", code, log)

@@ -78,8 +78,12 @@ func (b childBroker) Reload() {
 	}
 }
 
-func (b childBroker) ReOpenLogFile() { b.c.report("reopen") }
-func (b childBroker) LameDuck()      { b.c.report("lame duck") }
+func (b childBroker) ReOpenLogFile()   { b.c.report("reopen") }
+func (b childBroker) LameDuck()        { b.c.report("lame duck") }
+func (b childBroker) InLameDuck() bool { return false }
+func (b childBroker) Noticef(format string, v ...any) {
+	b.c.report("notice " + fmt.Sprintf(format, v...))
+}
 func (b childBroker) Debugf(format string, v ...any) {
 	b.c.report("debug " + fmt.Sprintf(format, v...))
 }
@@ -331,6 +335,34 @@ func TestSignalLoopForgetsRepeats(t *testing.T) {
 	b.reloads <- true
 	b.want(t, "reopen")
 	loop.Stop()
+}
+
+// TestTerminationWaitsForLameDuckMode sends SIGTERM while lame duck mode is still to begin behind a
+// reload, and after it has begun.
+func TestTerminationWaitsForLameDuckMode(t *testing.T) {
+	t.Parallel()
+	const ignored = "notice SIGTERM is ignored in lame duck mode, which ends with a shutdown; SIGINT stops at once"
+	b := newFakeBroker()
+	b.reloads = make(chan bool)
+	codes := make(chan int)
+	loop := newSignalLoop(b, trappedSignals(), func(code int) { codes <- code })
+	loop.run()
+	loop.signals <- syscall.SIGHUP
+	b.want(t, `debug Trapped "hangup" signal`, "reload")
+	loop.signals <- syscall.SIGUSR2
+	loop.signals <- syscall.SIGUSR2
+	loop.signals <- syscall.SIGTERM
+	b.want(t, `debug Trapped "user defined signal 2" signal`, `debug Trapped "user defined signal 2" signal`, `debug Trapped "terminated" signal`)
+	b.reloads <- true
+	b.want(t, "lame duck", ignored)
+	loop.signals <- syscall.SIGTERM
+	b.want(t, `debug Trapped "terminated" signal`, ignored)
+	loop.signals <- syscall.SIGINT
+	b.want(t, `debug Trapped "interrupt" signal`, "shutdown")
+	if got := <-codes; got != 0 {
+		t.Errorf("exit code %d, want 0", got)
+	}
+	<-loop.done
 }
 
 func TestStopDuringAShutdownBySignalKeepsListening(t *testing.T) {

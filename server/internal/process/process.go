@@ -51,9 +51,12 @@ type Actions interface {
 	Reload()
 	// ReOpenLogFile opens the log file again, after a rotation.
 	ReOpenLogFile()
-	// LameDuck starts lame duck mode and need not wait for its end.
+	// LameDuck starts lame duck mode, and returns when it has begun, without waiting for its end.
 	LameDuck()
-	// Debugf writes a line to the log.
+	// InLameDuck reports whether lame duck mode has begun. A shutdown follows it.
+	InLameDuck() bool
+	// Noticef and Debugf write a line to the log.
+	Noticef(format string, v ...any)
 	Debugf(format string, v ...any)
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ type fakeBroker struct {
 	notReady   bool
 	runErr     error // result of Run
 
+	leaving atomic.Bool
 	events  chan string
 	stopped chan struct{}
 	stop    func()
@@ -54,8 +56,12 @@ func (b *fakeBroker) Reload() {
 		<-b.reloads
 	}
 }
-func (b *fakeBroker) ReOpenLogFile() { b.events <- "reopen" }
-func (b *fakeBroker) LameDuck()      { b.events <- "lame duck" }
+func (b *fakeBroker) ReOpenLogFile()   { b.events <- "reopen" }
+func (b *fakeBroker) LameDuck()        { b.leaving.Store(true); b.events <- "lame duck" }
+func (b *fakeBroker) InLameDuck() bool { return b.leaving.Load() }
+func (b *fakeBroker) Noticef(format string, v ...any) {
+	b.events <- "notice " + fmt.Sprintf(format, v...)
+}
 func (b *fakeBroker) Debugf(format string, v ...any) {
 	b.events <- "debug " + fmt.Sprintf(format, v...)
 }

@@ -12,7 +12,7 @@ type signalEffect int
 
 const (
 	effectInterrupt signalEffect = iota // shutdown; during a shutdown, exit at once
-	effectShutdown
+	effectShutdown                      // shutdown; during lame duck mode, which ends in one, nothing
 	effectReload
 	effectReopen
 	effectLameDuck
@@ -45,6 +45,7 @@ type SignalLoop struct {
 	// atomic
 	queued   [effectCount]atomic.Bool // in work, not begun: another would change nothing
 	stopping atomic.Bool              // a signal began a shutdown
+	leaving  atomic.Int32             // requests of lame duck mode that have not been performed
 }
 
 // StartSignalLoop traps signals on behalf of actions until Stop is called. exit ends the process,
@@ -117,17 +118,50 @@ func (l *SignalLoop) listen() {
 
 // handle starts what a signal asks for, without waiting for it.
 func (l *SignalLoop) handle(effect signalEffect) {
-	if effect != effectInterrupt && effect != effectShutdown {
-		if l.queued[effect].CompareAndSwap(false, true) {
-			l.work <- effect // has room for one of each kind
-		}
-		return
-	}
-	if !l.stopping.CompareAndSwap(false, true) {
-		if effect == effectInterrupt {
+	switch effect {
+	case effectInterrupt:
+		if !l.shutdown() {
 			l.exit(exitInterrupted)
 		}
+	case effectShutdown:
+		if l.leaving.Load() > 0 {
+			l.queue(effect) // lame duck mode comes first
+			return
+		}
+		l.terminate()
+	case effectLameDuck:
+		l.leaving.Add(1)
+		if !l.queue(effect) {
+			l.leaving.Add(-1)
+		}
+	default:
+		l.queue(effect)
+	}
+}
+
+// queue queues an effect for the other goroutine, unless it is queued already.
+func (l *SignalLoop) queue(effect signalEffect) bool {
+	queued := l.queued[effect].CompareAndSwap(false, true)
+	if queued {
+		l.work <- effect // has room for one of each kind
+	}
+	return queued
+}
+
+// terminate starts a shutdown, unless lame duck mode has begun: Kubernetes sends SIGTERM as soon as
+// the command has returned that asked for it.
+func (l *SignalLoop) terminate() {
+	if l.actions.InLameDuck() {
+		l.actions.Noticef("SIGTERM is ignored in lame duck mode, which ends with a shutdown; SIGINT stops at once")
 		return
+	}
+	l.shutdown()
+}
+
+// shutdown starts a shutdown. It reports false if a signal began one before.
+func (l *SignalLoop) shutdown() bool {
+	if !l.stopping.CompareAndSwap(false, true) {
+		return false
 	}
 	// Ends with the process.
 	go func() {
@@ -135,9 +169,10 @@ func (l *SignalLoop) handle(effect signalEffect) {
 		l.exit(0)
 		l.end()
 	}()
+	return true
 }
 
-// perform carries out an effect that leaves the broker running.
+// perform carries out an effect that was queued.
 func (l *SignalLoop) perform(effect signalEffect) {
 	switch effect {
 	case effectReload:
@@ -146,5 +181,8 @@ func (l *SignalLoop) perform(effect signalEffect) {
 		l.actions.ReOpenLogFile()
 	case effectLameDuck:
 		l.actions.LameDuck()
+		l.leaving.Add(-1)
+	case effectShutdown:
+		l.terminate()
 	}
 }
