@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/logger"
 	"gnatsd/server/internal/netio"
 )
 
@@ -25,7 +26,20 @@ type Logger interface {
 type logSink struct {
 	to           Logger
 	debug, trace bool
-	opened       bool // a reload has opened the logger, and closes it if it is refused
+	opened       bool   // a reload has opened the logger, and closes it if it is refused
+	lost         uint64 // lines that the loggers before it lost
+}
+
+// linesLost returns how many lines were lost since the start, because the destination did not keep
+// up or failed. Loggers that are not of package logger do not say.
+func (s *logSink) linesLost() uint64 {
+	if s == nil {
+		return 0
+	}
+	if l, ours := s.to.(*logger.Logger); ours {
+		return s.lost + l.Dropped()
+	}
+	return s.lost
 }
 
 // close closes the logger if it is an io.Closer.
@@ -79,7 +93,7 @@ func (l *logging) write(level logLevel, format string, v ...any) {
 func (s *Server) SetLogger(l Logger, debug, trace bool) {
 	var sink *logSink
 	if l != nil {
-		sink = &logSink{to: l, debug: debug, trace: trace}
+		sink = &logSink{to: l, debug: debug, trace: trace, lost: s.log.sink.Load().linesLost()}
 	}
 	if old := s.log.sink.Swap(sink); old != nil {
 		old.close()

@@ -27,6 +27,7 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 		Login:    s.monitorLogin,
 		Pages:    s.monitorPages(),
 		Health:   s.health,
+		Note:     s.healthNote,
 		Metrics:  s.metrics,
 	})
 }

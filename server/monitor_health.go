@@ -26,6 +26,14 @@ func (s *Server) health(routes int) string {
 	return ""
 }
 
+// healthNote returns what an operator should know of a server although it is healthy, "" if nothing.
+func (s *Server) healthNote() string {
+	if n := s.log.sink.Load().linesLost(); n > 0 {
+		return fmt.Sprintf("%d lines of the log were lost: its destination does not keep up, or fails", n)
+	}
+	return ""
+}
+
 // selfCheck is a connection of the server to itself, in memory. It has a reader and a write queue
 // like every connection, but no file descriptor, is not counted as a client, and answers only PING.
 type selfCheck struct {

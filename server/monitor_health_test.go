@@ -1,11 +1,15 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"gnatsd/logger"
 )
 
 func TestHealthzSaysWhyClientsShouldGoElsewhere(t *testing.T) {
@@ -82,5 +86,39 @@ func TestHealthyHangsWithTheServer(t *testing.T) {
 		if <-early {
 			t.Errorf("%s: got an answer while its lock was held", name)
 		}
+	}
+}
+
+// stuckWriter is a destination of a log that takes nothing until it is freed.
+type stuckWriter chan bool
+
+func (w stuckWriter) Write(b []byte) (int, error) { <-w; return len(b), nil }
+
+// TestLostLinesOfTheLogAreReported has a log whose destination stalls, and another one after it.
+func TestLostLinesOfTheLogAreReported(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{})
+	lost := func() (float64, string) {
+		return scrapeOf(t, s)["gnatsd_log_lines_lost_total"], decode[struct {
+			Status, Note string
+		}](t, s, "/healthz").Note
+	}
+	if n, note := lost(); n != 0 || note != "" {
+		t.Fatalf("got %v lines and %q before anything was lost, want none", n, note)
+	}
+	stuck := make(stuckWriter)
+	l := logger.New(stuck, logger.Options{QueueSize: 1})
+	s.SetLogger(l, false, false)
+	for l.Dropped() == 0 {
+		s.Noticef("%s", strings.Repeat("x", 1000))
+	}
+	n, note := lost()
+	if want := fmt.Sprintf("%v lines of the log were lost: ", n); n == 0 || !strings.HasPrefix(note, want) {
+		t.Errorf("got %v lines and %q, want the note to begin with %q", n, note, want)
+	}
+	close(stuck)
+	s.SetLogger(newLineLog(), false, false)
+	if after, note := lost(); after < n || note == "" {
+		t.Errorf("got %v lines and %q with another log, want %v at least", after, note, n)
 	}
 }

@@ -217,6 +217,7 @@ func (z *scrape) stateMetrics() []monitor.Metric {
 	return []monitor.Metric{
 		monitor.Gauge("healthz_status", "Whether the server is healthy, as /healthz reports it, 1 or 0.", monitor.Bool(z.s.health(0) == "")),
 		monitor.Gauge("lame_duck_mode", "Whether the server is in lame duck mode, 1 or 0.", monitor.Bool(z.varz.LameDuck)),
+		monitor.Counter("log_lines_lost_total", "Total number of log lines lost because the destination of the log did not keep up or failed.", z.s.log.sink.Load().linesLost()),
 		expiry,
 		reloads,
 		monitor.Gauge("config_last_reload_successful", "Whether the last configuration reload succeeded, 1 or 0; 1 if there was none.", monitor.Bool(!n.lastFailed.Load())),

@@ -61,7 +61,7 @@ func serverRows() []row {
 			Flags: []conf.Flag{{Names: []string{"p", "port"}, Arg: "<port>", Group: serverGroup,
 				Usage: "Use port for clients (default: 4222)"}}},
 		{Key: "server_name", Type: conf.Text(func(o *Options) *string { return &o.ServerName }, checkName), Field: "ServerName", Reload: conf.Fixed,
-			Doc:   "Name of this server in INFO and on the monitoring pages; its id if not given.",
+			Doc:   "Name of this server in INFO, in the first lines of the log and on the monitoring pages; its id if not given.",
 			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Hidden: []string{"name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
 		{Key: "pid_file", Aliases: []string{"pidfile"}, Type: conf.Text(func(o *Options) *string { return &o.PidFile }), Field: "PidFile", Reload: onPidFile,
 			Doc:   "File to write the process id to.",

@@ -200,12 +200,14 @@ func (s *Server) applyLog(c *change) {
 	}
 	old := s.log.sink.Load()
 	if !c.log.opened {
+		c.log.lost = old.lost
 		s.log.sink.Store(c.log)
 		return
 	}
 	if l, ours := old.to.(*logger.Logger); ours {
 		l.Flush()
 	}
+	c.log.lost = old.linesLost()
 	s.log.sink.Store(c.log)
 	old.close()
 }

@@ -224,6 +224,9 @@ func (s *Server) logStart() {
 		commit = "not set"
 	}
 	s.Noticef("Git commit [%s]", commit)
+	if name := s.options().ServerName; name != "" {
+		s.Noticef("Server name is %s", name)
+	}
 	p := s.policy.Load()
 	for _, w := range p.warnings {
 		s.Warnf("%s", w)

@@ -178,11 +178,16 @@ func TestSignalFlagErrors(t *testing.T) {
 	must(t, gone.Run())
 	garbage := filepath.Join(t.TempDir(), "pid")
 	must(t, os.WriteFile(garbage, []byte("seven\n"), 0o600))
+	self, err := os.Executable()
+	must(t, err)
+	old := filepath.Join(t.TempDir(), "old") // with a pid that another program has now: that of the test
+	must(t, os.WriteFile(old, []byte(strconv.Itoa(os.Getpid())), 0o600))
 	for _, test := range []struct{ name, arg, want string }{
 		{"a process that is gone", fmt.Sprintf("quit=%d", gone.Process.Pid), "no such process"},
 		{"an unknown command", fmt.Sprintf("jump=%d", os.Getpid()), `unknown signal "jump"`},
 		{"commands are case-sensitive", fmt.Sprintf("QUIT=%d", os.Getpid()), `unknown signal "QUIT"`},
-		{"a target that is none", "quit=/no/such/file", "invalid pid: /no/such/file"},
+		{"a target that is none", "quit=/no/such/file", "invalid pid: /no/such/file (open /no/such/file: no such file or directory)"},
+		{"a pid file that is out of date", "quit=" + old, "invalid pid: " + strconv.Itoa(os.Getpid()) + " of " + old + ": that process is " + filepath.Base(self) + ", not gnatsd; the file is out of date"},
 		{"a pid file with something else", "quit=" + garbage, "invalid pid: seven"},
 		{"a group of processes", "quit=-1", "invalid pid: -1"},
 		{"two targets", "quit=1=2", "invalid signal parameters: [2]"},

@@ -24,6 +24,13 @@ func TestStartUpLines(t *testing.T) {
 			stamp + `\[INF\] Listening for client connections on 127\.0\.0\.1:[1-9][0-9]*$`,
 			stamp + `\[INF\] Server is ready$`,
 		}},
+		{"with a name", []string{"--server_name", "first"}, []string{
+			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
+			stamp + `\[INF\] Git commit \[[^\]]+\]$`,
+			stamp + `\[INF\] Server name is first$`,
+			stamp + `\[INF\] Listening for client connections on 127\.0\.0\.1:[1-9][0-9]*$`,
+			stamp + `\[INF\] Server is ready$`,
+		}},
 		{"with debugging", []string{"-D"}, []string{
 			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
 			stamp + `\[DBG\] Go build version go[0-9.]+`,

@@ -9,6 +9,7 @@ import (
 type healthStatus struct {
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
+	Note   string `json:"note,omitempty"` // of what does not make it unhealthy
 }
 
 // serveHealth answers /healthz: 200 if clients may be sent here, else 503 and why not. With
@@ -28,6 +29,7 @@ func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 		status = healthStatus{Status: "unavailable", Error: reason}
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
+	status.Note = m.config.Note()
 	text, err := json.Marshal(status)
 	if err != nil {
 		panic("health cannot be encoded: " + err.Error()) // no field can fail

@@ -43,6 +43,8 @@ type Config struct {
 	// Health returns why no clients should be sent here, "" if they may. At least that many
 	// routes must be up.
 	Health func(routes int) string
+	// Note returns what else /healthz should say, "" for nothing.
+	Note func() string
 	// Metrics returns the metrics of the server as they are now.
 	Metrics func() []Metric
 }

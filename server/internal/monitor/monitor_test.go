@@ -82,6 +82,7 @@ func newTest(t testing.TB, s Settings, change func(*Config)) *Monitor {
 			return user == "ops" && password == "s3cret"
 		},
 		Pages: []Page{figuresPage("/figures"), large, strict},
+		Note:  func() string { return "" },
 		Health: func(routes int) string {
 			if routes > 0 {
 				return "too few routes"

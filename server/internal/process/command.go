@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,13 +56,34 @@ func errUnknownCommand(command string) error {
 	return fmt.Errorf("unknown signal %q", command)
 }
 
+// A processList is what -sl asks about the processes of the machine.
+type processList struct {
+	// find returns the pids of the processes that have a name.
+	find func(name string) ([]int, error)
+	// names returns what a process is called, none if that cannot be found out: it may have
+	// ended, or be that of another user.
+	names func(pid int) []string
+}
+
 // resolvePid finds the process that a target of `-sl` means: a decimal pid, the path of a pid file
-// or, if it is empty, the only process called name that find returns.
-func resolvePid(target, name string, find func(name string) ([]int, error)) (int, error) {
-	if target != "" {
-		return targetPid(target)
+// or, if it is empty, the only process called name. A pid in a file must be that of such a process:
+// the file may be left over, and the pid of another process by now.
+func (l processList) resolvePid(target, name string) (int, error) {
+	if pid, ok := parsePid(target); ok {
+		return pid, nil
 	}
-	pids, err := find(name)
+	if target != "" {
+		pid, err := readPid(target)
+		if err != nil {
+			return 0, err
+		}
+		if names := l.names(pid); len(names) > 0 && !slices.Contains(names, name) && !slices.Contains(names, ownName()) {
+			return 0, fmt.Errorf("%w of %s: that process is %s, not %s; the file is out of date",
+				errInvalidPid(strconv.Itoa(pid)), conf.Printable(target), conf.Printable(names[0]), name)
+		}
+		return pid, nil
+	}
+	pids, err := l.find(name)
 	if err != nil {
 		return 0, err
 	}
@@ -79,22 +101,36 @@ func resolvePid(target, name string, find func(name string) ([]int, error)) (int
 	return 0, errors.New(lines)
 }
 
+// ownName returns the name of this program's own executable, which may have been renamed.
+func ownName() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return DefaultName
+	}
+	return filepath.Base(exe)
+}
+
 // targetPid reads a pid from the target itself or, if that is no number, from the file it names.
 func targetPid(target string) (int, error) {
 	if pid, ok := parsePid(target); ok {
 		return pid, nil
 	}
-	f, err := os.Open(target)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, errInvalidPid(target)
+	return readPid(target)
+}
+
+// readPid reads a pid file.
+func readPid(path string) (int, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(path, `/\`) {
+		return 0, errInvalidPid(path) // hardly meant as a file
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%w (%v)", errInvalidPid(target), err)
+		return 0, fmt.Errorf("%w (%v)", errInvalidPid(path), err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxPidFileSize))
 	if err != nil {
-		return 0, fmt.Errorf("%w (%v)", errInvalidPid(target), err)
+		return 0, fmt.Errorf("%w (%v)", errInvalidPid(path), err)
 	}
 	text := strings.TrimSpace(string(content))
 	pid, ok := parsePid(text)

@@ -67,9 +67,11 @@ func TestResolvePid(t *testing.T) {
 		return f.Name()
 	}
 	missing := filepath.Join(dir, "missing.pid")
+	_, openErr := os.Open(missing)
 	tests := []struct {
 		name, target string
 		found        []int
+		names        []string
 		findErr      error
 		want         int
 		wantErr      string
@@ -88,7 +90,12 @@ func TestResolvePid(t *testing.T) {
 		{name: "a pid file that would garble a terminal", target: file("\x1b[2J"), wantErr: `invalid pid: \x1b[2J`},
 		{name: "a pid file that is something else", target: file(strings.Repeat("9", 1<<20)),
 			wantErr: "invalid pid: " + strings.Repeat("9", maxPidFileSize)},
-		{name: "a pid file that is missing", target: missing, wantErr: "invalid pid: " + missing},
+		{name: "a pid file that is missing", target: missing, wantErr: "invalid pid: " + missing + " (" + errText(openErr) + ")"},
+		{name: "a pid file of a process called otherwise", target: file("77"), names: []string{"sshd", "sshd: me"},
+			wantErr: "invalid pid: 77 of FILE: that process is sshd, not gnatsd; the file is out of date"},
+		{name: "a pid file of a process that was started as gnatsd", target: file("77"), names: []string{"busybox", "gnatsd"}, want: 77},
+		{name: "a pid file of a process of our own name", target: file("77"), names: []string{ownName()}, want: 77},
+		{name: "a pid, whatever it is called", target: "77", names: []string{"sshd"}, want: 77},
 		{name: "a word", target: "gnatsd", wantErr: "invalid pid: gnatsd"},
 		{name: "all processes", target: "-1", wantErr: "invalid pid: -1"},
 		{name: "our process group", target: "0", wantErr: "invalid pid: 0"},
@@ -98,7 +105,12 @@ func TestResolvePid(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := resolvePid(tt.target, "gnatsd", func(string) ([]int, error) { return tt.found, tt.findErr })
+			list := processList{
+				find:  func(string) ([]int, error) { return tt.found, tt.findErr },
+				names: func(int) []string { return tt.names },
+			}
+			got, err := list.resolvePid(tt.target, "gnatsd")
+			tt.wantErr = strings.ReplaceAll(tt.wantErr, "FILE", tt.target)
 			if got != tt.want || errText(err) != tt.wantErr {
 				t.Errorf("got %d, %v, want %d, %q", got, err, tt.want, tt.wantErr)
 			}

@@ -38,5 +38,5 @@ func sendCommand(command, target string, kill func(pid int, sig syscall.Signal) 
 
 // runningPid is the pid that target names or, if it is empty, that of the only such process.
 func runningPid(target string) (int, error) {
-	return resolvePid(target, processName.get(), findProcesses)
+	return processList{findProcesses, namesOfProcess}.resolvePid(target, processName.get())
 }

@@ -12,5 +12,9 @@ func Signal(command, service string) error {
 // runningPid is the pid that target names. Processes are not searched for here: services are known
 // by name.
 func runningPid(target string) (int, error) {
-	return resolvePid(target, processName.get(), func(string) ([]int, error) { return nil, errNoProcessList })
+	list := processList{
+		find:  func(string) ([]int, error) { return nil, errNoProcessList },
+		names: func(int) []string { return nil },
+	}
+	return list.resolvePid(target, processName.get())
 }

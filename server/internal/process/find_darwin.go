@@ -9,6 +9,15 @@ import (
 // statZombie is SZOMB of sys/proc.h.
 const statZombie = 5
 
+// namesOfProcess returns the short name of a process.
+func namesOfProcess(pid int) []string {
+	p, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	if err != nil || p.Proc.P_stat == statZombie {
+		return nil
+	}
+	return []string{unix.ByteSliceToString(p.Proc.P_comm[:])}
+}
+
 // findProcesses returns the pids of the live processes whose short name, which the kernel cuts
 // after 16 bytes, is name, without this one.
 func findProcesses(name string) ([]int, error) {

@@ -59,6 +59,22 @@ func (fs procFS) find(name string, self int) ([]int, error) {
 	return similar, nil
 }
 
+// namesOfProcess returns what a process is called, by reading /proc.
+func namesOfProcess(pid int) []string {
+	fs := procFS("/proc")
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return nil // it is that of another pid namespace
+	}
+	return fs.names(strconv.Itoa(pid))
+}
+
+// names returns what a process is called: as its executable, as it was started, and by the kernel's
+// short name, as far as these can be read.
+func (fs procFS) names(dir string) []string {
+	all := []string{fs.executable(dir), fs.argv0(dir), fs.comm(dir)}
+	return slices.DeleteFunc(all, func(name string) bool { return name == "" })
+}
+
 // read returns the content of a file of a process, nothing if it cannot be read: processes come and
 // go meanwhile.
 func (fs procFS) read(dir, file string) []byte {
