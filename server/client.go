@@ -30,6 +30,9 @@ type client struct {
 	permissions atomic.Pointer[access.Permissions] // nil if it may do everything
 	replies     atomic.Pointer[access.Replies]     // nil until one is noted
 
+	// Guarded by registry.mu.
+	evicted bool // it is being closed to make room
+
 	// Guarded by conn.mu.
 	pinged      bool // the first PING has been answered
 	infoPending bool // INFO changed before that, and has to be sent after it

@@ -11,6 +11,10 @@ type registry struct {
 	byID   map[uint64]*client
 	limit  int  // of clients; negative = unlimited
 	closed bool // no more clients are added
+
+	sockets    int // of clients that are not leaving
+	maxSockets int
+	leaving    int // clients that were evicted and have not been removed yet
 }
 
 // slots assigns small numbers that are unique among the open connections, for tables indexed by
@@ -46,8 +50,14 @@ func (r *registry) add(c *client) closeReason {
 	if r.closed {
 		return closeShutdown
 	}
-	if r.limit >= 0 && len(r.byID) >= r.limit {
+	if r.limit >= 0 && len(r.byID)-r.leaving >= r.limit {
 		return closeMaxConnections
+	}
+	if isSocket(c.nc) {
+		if r.sockets >= r.maxSockets {
+			return closeMaxConnections
+		}
+		r.sockets++
 	}
 	if r.byID == nil {
 		r.byID = make(map[uint64]*client)
@@ -78,7 +88,29 @@ func (r *registry) setLimit(limit int) (excess []*client) {
 func (r *registry) remove(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	switch {
+	case r.byID[c.id] == nil: // it was not added
+		return
+	case c.evicted:
+		r.leaving--
+	case isSocket(c.nc):
+		r.sockets--
+	}
 	delete(r.byID, c.id)
+}
+
+// evict makes room for another client: c is going to be closed.
+func (r *registry) evict(c *client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[c.id] == nil || c.evicted {
+		return
+	}
+	c.evicted = true
+	r.leaving++
+	if isSocket(c.nc) {
+		r.sockets--
+	}
 }
 
 // find returns the client with an id, nil if it is not connected.

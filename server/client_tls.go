@@ -50,7 +50,7 @@ func (c *client) firstByte(limit time.Duration) []byte {
 // handshake makes the TLS handshake in place. read is what was read from the client before.
 func (c *client) handshake(p *clientPolicy, read []byte, place *admission.Place) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, admission.Peer{From: c.source(), Place: place}, p.tls.Accepting(), p.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, admission.Peer{From: c.source(), Rank: c.rank, Place: place}, p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/mesh"
 )
 
@@ -30,8 +31,9 @@ type cluster struct {
 	changes  atomic.Int64             // sequence number of the latest change of interest
 
 	// Safe for concurrent use.
-	adverts advertiser
-	closed  closedQueues
+	arrivals *admission.Evictor[*conn] // accepted connections that are not routes yet
+	adverts  advertiser
+	closed   closedQueues
 
 	mu       sync.Mutex // guards what follows
 	mesh     *mesh.Mesh
@@ -46,7 +48,7 @@ type cluster struct {
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
 		srv: s, on: o.Cluster.Port != 0,
-		adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
+		arrivals: admission.NewEvictor[*conn](), adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))
 	k.mesh = mesh.New(mesh.Config{
@@ -90,10 +92,27 @@ func (k *cluster) listen() error {
 	}
 	k.srv.Noticef("Listening for route connections on %s", net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(port)))
 	go func() { // ends when shutdown closes l; Shutdown waits for it
-		k.srv.accept(l, "Route", k.srv.serveRoute)
+		k.srv.accept(l, "Route", k.room, k.srv.serveRoute)
 		k.srv.Debugf("Router accept loop exiting..")
 	}()
 	return nil
+}
+
+// maxArrivals bounds the accepted connections that have not become routes yet.
+const maxArrivals = 256
+
+// room reports whether another route may be accepted. For it, one is closed that has not become a
+// route, if there are too many.
+func (k *cluster) room() bool {
+	open := k.srv.sockets.routes.Load()
+	if k.arrivals.Len() < maxArrivals && open < int64(k.srv.descriptors.routes) {
+		return true
+	}
+	victim, ok := k.arrivals.Evict()
+	if ok {
+		victim.close(closeEvicted)
+	}
+	return ok && open < int64(k.srv.descriptors.routes)+int64(k.srv.descriptors.refused)
 }
 
 // setListener stores the open listener. It reports false if the server is stopping. If not, it

@@ -49,6 +49,7 @@ type conn struct {
 	unauthenticated bool                           // only CONNECT is accepted
 	omitErr         bool                           // no -ERR is sent when it closes
 	stepTimer       *admission.Timer               // limits the current step before the login; nil if there is none
+	entry           *admission.Entry[*conn]        // among those that may be evicted; nil after the login
 	deferred        *deferredReplies               // nil while replies are sent at once
 	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
 	announced       int64                          // sequence number of its latest subscription that routes are sent; 0 = none
@@ -108,6 +109,9 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.readLimit = netio.ReadSize
 	c.nc, c.link = nc, netio.NewLink(nc, &s.io)
 	c.out.Init(c.link, c, &s.io, s.writeLimits.Load())
+	if isSocket(nc) {
+		s.sockets.of(r).Add(1)
+	}
 }
 
 // peer returns the address of the peer, without brackets; "" if it has none.
@@ -122,6 +126,21 @@ func (c *conn) peer() (host string, port int) {
 // source returns where the connection comes from.
 func (c *conn) source() admission.Source { return admission.SourceOf(c.nc.RemoteAddr()) }
 
+// rank says what the connection has done before its login.
+func (c *conn) rank(r admission.Rank) {
+	if c.entry != nil {
+		c.entry.Rank(r)
+	}
+}
+
+// settle says that the connection is logged in, or has ended: it is not evicted any more.
+func (c *conn) settle() {
+	if c.entry != nil {
+		c.entry.Remove()
+		c.entry = nil
+	}
+}
+
 // serve is the reader: it runs the connection until it ends.
 //
 // INFO, TLS and CONNECT take much more stack than waiting does, and stacks shrink late. So after
@@ -131,6 +150,9 @@ func (c *conn) serve() {
 		if r := c.work(); r != keepOpen {
 			c.close(r)
 			break
+		}
+		if c.role == roleClient && !c.unauthenticated {
+			c.settle()
 		}
 		if c.freshStack {
 			c.freshStack = false
@@ -150,6 +172,7 @@ func (c *conn) receive() bool {
 		case c.ended():
 			return false
 		case err == nil:
+			c.rank(admission.Partial)
 			if !c.in.Incomplete() {
 				return true
 			}
@@ -379,11 +402,12 @@ func (c *conn) teardown() {
 	r := c.reason()
 	row := &closeRows[r]
 	c.stopPing()
+	c.settle()
 	subs := c.dropSubs()
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
 	wait := finishWait
-	if r == closeSlowPending || r == closeSlowDeadline || r == closeSlowTotal || r == closeWriteError {
+	if row.abrupt {
 		wait = 0
 	}
 	if row.wire != "" && !c.omitErr {
@@ -397,6 +421,9 @@ func (c *conn) teardown() {
 		c.nc.Close() // else TLS would wait to send close_notify to a peer that does not read
 	}
 	c.link.Close()
+	if isSocket(c.nc) {
+		c.srv.sockets.of(c.role).Add(-1)
+	}
 	c.in.Clear()
 	c.reportLeftOut()
 	c.debugf("%s connection closed", c.ops.label())

@@ -26,6 +26,7 @@ const (
 	closeBadProtocol
 	closeWrongPort
 	closeMaxConnections
+	closeEvicted
 	closeMaxPayload
 	closeMaxControlLine
 	closeNoHeaders
@@ -58,6 +59,7 @@ type closeRow struct {
 	wire   string   // text of the -ERR that is sent; "" = none
 	log    string   // line in the log; "" = none, or it was logged with details before
 	level  logLevel // of log
+	abrupt bool     // what is queued is dropped
 	linger bool     // the peer gets time to read why, see conn.linger
 }
 
@@ -67,11 +69,11 @@ var closeRows = [closeCount]closeRow{
 	closeAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug, linger: true},
 	closeAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation", linger: true},
 	closeTLSFailure:     {name: "TLS Handshake Failure"},
-	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)"},
-	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)"},
-	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)"},
+	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)", abrupt: true},
+	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)", abrupt: true},
+	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)", abrupt: true},
 	closeSlowInterest:   {name: "Slow Consumer (Pending Bytes)", log: "Slow Consumer Detected: too many changes of interest are pending", level: levelError},
-	closeWriteError:     {name: "Write Error"},
+	closeWriteError:     {name: "Write Error", abrupt: true},
 	closeReadError:      {name: "Read Error"},
 	closePeerError:      {name: "Parse Error"},
 	closeStale:          {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
@@ -79,6 +81,7 @@ var closeRows = [closeCount]closeRow{
 	closeBadArgs:        {name: "Protocol Violation", wire: "Parser Error", linger: true},
 	closeBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError, linger: true},
 	closeWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError, linger: true},
+	closeEvicted:        {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, abrupt: true},
 	closeMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, linger: true},
 	closeMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
 	closeMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},

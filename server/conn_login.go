@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
@@ -102,6 +103,8 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 		return id, nil
 	}
 	b.flush() // the check may take long
+	c.rank(c.srv.limiter.WaitingRank(c.source()))
+	defer c.rank(admission.Partial)
 	if p.auth.Hook() {
 		return c.auth.askHook(opts), nil
 	}

@@ -92,22 +92,28 @@ func (s *Server) listen() error {
 		s.conns.Done()
 		return err
 	}
-	go s.accept(l, "Client", s.serveClient) // ends when Shutdown closes l and waits for it
+	go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
 	close(s.ready)
 	s.cluster.solicit(s.options().Routes)
 	return nil
 }
 
 // accept calls serve for each connection, on a new goroutine, until the listener is closed.
-// Shutdown waits for the goroutines through s.conns. After an error, such as too many open files,
-// accept pauses and tries again.
-func (s *Server) accept(l net.Listener, kind string, serve func(net.Conn)) {
+// Connections for which room says that there is none are closed at once. Shutdown waits for the
+// goroutines through s.conns. After an error, such as too many open files, accept pauses and tries
+// again.
+func (s *Server) accept(l net.Listener, kind string, room func() bool, serve func(net.Conn)) {
 	defer s.conns.Done()
 	pause := acceptMinPause
 	for n := 1; ; n++ {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = acceptMinPause
+			if !room() {
+				s.Debugf("%s connection from %v is closed: too many files are open", kind, nc.RemoteAddr())
+				nc.Close()
+				continue
+			}
 			s.conns.Add(1)
 			go serve(nc)      // teardown calls Done; Shutdown closes the connection and waits
 			runtime.Gosched() // messages come first: connections can wait in the kernel
@@ -139,12 +145,37 @@ func (s *Server) pause(d time.Duration) bool {
 	}
 }
 
+// roomForClient reports whether there are descriptors for another client, be it to tell it that
+// there is no room.
+func (s *Server) roomForClient() bool {
+	return s.sockets.clients.Load() < int64(s.descriptors.clients)+int64(s.descriptors.refused)
+}
+
+// admit registers a client. Where there is no room for it, one is closed that has not logged in: a
+// client that says nothing must not keep others out.
+func (s *Server) admit(c *client) (refused closeReason) {
+	refused = s.clients.add(c)
+	for refused == closeMaxConnections {
+		victim, ok := s.arrivals.Evict()
+		if !ok {
+			return refused
+		}
+		s.clients.evict(victim.ops.(*client))
+		victim.close(closeEvicted)
+		refused = s.clients.add(c)
+	}
+	if refused == keepOpen {
+		c.entry = s.arrivals.Add(c.source(), &c.conn)
+	}
+	return refused
+}
+
 // serveClient runs a client connection. It sends INFO before it reads anything or rejects the
 // client.
 func (s *Server) serveClient(nc net.Conn) {
 	c := newClient(s, nc)
 	s.counters.connections.Add(1)
-	refused := s.clients.add(c)
+	refused := s.admit(c)
 	c.out.SetLimits(s.writeLimits.Load()) // again: a reload before add has missed this client
 	c.debugf("Client connection created")
 	if r := c.sendInfo(refused); r != keepOpen {

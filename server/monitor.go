@@ -23,6 +23,7 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 		Listen:   func(host string, port int) (net.Listener, int, error) { return listenOn(o.network, host, port) },
 		ServerID: s.id,
 		BasePath: o.HTTPBasePath,
+		MaxConns: s.descriptors.monitor,
 		Settings: func() monitor.Settings { return s.options().monitorSettings() },
 		Login:    s.monitorLogin,
 		Pages:    s.monitorPages(),

@@ -20,6 +20,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 		r.reject()
 		return
 	}
+	r.entry = s.cluster.arrivals.Add(r.source(), &r.conn)
 	if !r.handshake() {
 		r.teardown()
 		return
@@ -165,6 +166,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 		return keepOpen
 	}
 	b.flush()
+	r.settle()
 	<-r.decided // the mesh closes it within seconds, or shutdown
 	return r.reason()
 }

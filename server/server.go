@@ -25,19 +25,21 @@ import (
 // subscriptions and delivers published messages. [New] makes one, [Server.Start] or [Run] runs it.
 type Server struct {
 	// Set once.
-	id       string
-	start    time.Time
-	ready    chan struct{}   // closed when clients can connect
-	quit     chan struct{}   // closed when Shutdown begins
-	done     chan struct{}   // closed when Shutdown has ended
-	ctx      context.Context // canceled when Shutdown begins
-	cancel   context.CancelFunc
-	scratch  sync.Pool          // of *readerScratch
-	verifier *access.Verifier   // of passwords, on all ports
-	limiter  *admission.Limiter // of TLS handshakes and password checks, of all ports
-	gate     *admission.Gate    // of TLS handshakes of clients
-	monitor  *monitor.Monitor
-	usage    *process.UsageSampler // of the process, for /varz
+	id          string
+	start       time.Time
+	ready       chan struct{}   // closed when clients can connect
+	quit        chan struct{}   // closed when Shutdown begins
+	done        chan struct{}   // closed when Shutdown has ended
+	ctx         context.Context // canceled when Shutdown begins
+	cancel      context.CancelFunc
+	scratch     sync.Pool                 // of *readerScratch
+	verifier    *access.Verifier          // of passwords, on all ports
+	limiter     *admission.Limiter        // of TLS handshakes and password checks, of all ports
+	gate        *admission.Gate           // of TLS handshakes of clients
+	arrivals    *admission.Evictor[*conn] // clients that are not logged in yet
+	descriptors descriptors
+	monitor     *monitor.Monitor
+	usage       *process.UsageSampler // of the process, for /varz
 
 	// Set before Run.
 	notify process.Notifier        // of the service manager; does nothing unless [Run] set it
@@ -61,6 +63,7 @@ type Server struct {
 	clients  registry
 	cluster  *cluster
 	slots    slots
+	sockets  sockets
 	counters counters
 	latency  struct{ clients, routes latencies } // of messages, by kind of receiver
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
@@ -109,7 +112,11 @@ func New(opts *Options) (*Server, error) {
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
 		gate:    admission.NewGate(),
-		usage:   process.NewUsageSampler(),
+
+		arrivals:    admission.NewEvictor[*conn](),
+		descriptors: divideDescriptors(process.OpenFiles()),
+
+		usage: process.NewUsageSampler(),
 	}
 	s.verifier = access.NewVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {
@@ -129,7 +136,7 @@ func New(opts *Options) (*Server, error) {
 	s.setClientPolicy(p)
 	s.info.Store(newInfoText(newInfo(s.id, &o)))
 	s.renewInfo()
-	s.clients.limit = o.MaxConn
+	s.clients.limit, s.clients.maxSockets = o.MaxConn, s.descriptors.clients
 	if s.cluster, err = newCluster(s, &o); err != nil {
 		return nil, err
 	}
@@ -238,6 +245,9 @@ func (s *Server) logStart() {
 	}
 	if w := p.certExpiry(time.Now()); w != "" {
 		s.Warnf("%s", w)
+	}
+	if format, args := s.descriptors.warning(s.options().MaxConn); format != "" {
+		s.Warnf(format, args...)
 	}
 }
 

@@ -68,7 +68,7 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, confi
 	timer.Stop()
 	if err == nil {
 		h.finish()
-		h.ctx, h.timer = nil, nil // the connection outlives them
+		h.ctx, h.timer, h.peer = nil, nil, Peer{} // the connection outlives them
 		return c, nil
 	}
 	conn.Close()
