@@ -69,6 +69,8 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 				if line, err := first.Line(); err != nil || line != "PONG\r\n" {
 					t.Errorf("the first client: got %q, %v, want PONG", line, err)
 				}
+				s.clients.mu.Lock()
+				defer s.clients.mu.Unlock()
 				if got := len(s.clients.byID) - s.clients.leaving; got > most {
 					t.Errorf("%d are connected, want %d at most", got, most)
 				}
