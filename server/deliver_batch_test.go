@@ -8,8 +8,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 	"gnatsd/test/wire"
 )
@@ -306,4 +309,42 @@ func TestOnePushIsBounded(t *testing.T) {
 	if want := maxCollected + 11000; largest > want {
 		t.Errorf("a target got %d bytes in one push, want %d at most", largest, want)
 	}
+}
+
+// TestSpeedABatchIsBoundedInTime publishes what matches expensively and is delivered to none, all
+// in one read. Meanwhile another client unsubscribes again and again: each time it waits for a
+// small part of that only.
+func TestSpeedABatchIsBoundedInTime(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	pub, other := dialClient(t, s), dialClient(t, s)
+	pub.Say(`CONNECT {"verbose":false,"pedantic":false,"echo":false}`)
+	var subs strings.Builder
+	const groups = 5000
+	for i := range groups {
+		fmt.Fprintf(&subs, "SUB work g%d %d\r\n", i, i+1)
+	}
+	okay(t, pub.Send(subs.String()))
+	pub.Sync()
+
+	var done atomic.Bool
+	var whole time.Duration
+	begun := time.Now()
+	go func() { // ends when the publisher has its answer
+		defer done.Store(true)
+		pub.Say(strings.Repeat("PUB work 0\r\n\r\n", netio.ReadSize/len("PUB work 0\r\n\r\n")-1) + "PING")
+		pub.Want("PONG")
+		whole = time.Since(begun)
+	}()
+	var longest time.Duration
+	waits := 0
+	for ; !done.Load(); waits++ {
+		at := time.Now()
+		other.Do("SUB news 1", "UNSUB 1")
+		longest = max(longest, time.Since(at))
+	}
+	if longest > whole/4 {
+		t.Errorf("an UNSUB waited %v, of the %v that the publications took; want a quarter at most", longest, whole)
+	}
+	t.Logf("%d UNSUBs, the longest took %v of %v", waits, longest, whole)
 }

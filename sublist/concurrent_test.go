@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // watched is a subscription whose owner says what it is doing with it, so that others know when a
@@ -196,4 +197,25 @@ func TestIterationWhileChanging(t *testing.T) {
 	}
 	done.Store(true)
 	churn.Wait()
+}
+
+// TestMatchesDoNotWaitForWriters matches while the lock of the wildcard patterns is held, as if a
+// writer was at work all the time.
+func TestMatchesDoNotWaitForWriters(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	insert(t, l, "a.*", "", 1)
+	insert(t, l, "*.b", "q", 2)
+	l.trie.mu.Lock()
+	done := make(chan int, 1)
+	go func() { done <- l.Match([]byte("a.b")).fanout() }() // ends when the lock is free at the latest
+	select {
+	case n := <-done:
+		if n != 2 {
+			t.Errorf("got %d receivers, want 2", n)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a match waits for the lock of a writer")
+	}
+	l.trie.mu.Unlock()
 }

@@ -41,6 +41,8 @@ func thresholds() []threshold {
 		{"unread-1-50-wild/200-2", throughput, 2},
 		{"unread-1-10/16384-2", throughput, 2},
 		{"unread-2-3-wild/300-1", serverCPU, 0.6},
+		{"load-4-request/16-1", latency50, 0.1},
+		{"churn-4/128", throughput, 1.5},
 	}
 }
 
