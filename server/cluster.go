@@ -52,7 +52,7 @@ func newCluster(s *Server, o *Options) (*cluster, error) {
 	}
 	k.interest.Store(new([]*route))
 	k.mesh = mesh.New(mesh.Config{
-		ID: s.id, Retries: o.Cluster.ConnectRetries, Rand: rand.New(rand.NewPCG(seedOf(s.id))), Idle: k.idle,
+		ID: s.id, Retries: o.Cluster.ConnectRetries, Rand: rand.New(rand.NewPCG(seedOf(s.id))), Idle: k.idle, Pool: o.Cluster.PoolSize,
 	})
 	p, err := k.newRoutePolicy(o)
 	if err != nil {
@@ -175,9 +175,36 @@ func (k *cluster) prepareLocked(w *clusterWork) {
 	case w.Kind == mesh.Dial:
 		k.srv.conns.Add(1) // dial calls Done
 	case w.Kind == mesh.Register && w.route != nil:
-		list := append(slices.Clone(k.active()), w.route)
-		k.interest.Store(&list)
-		k.srv.conns.Add(1) // sync calls Done
+		if w.Pool != "" {
+			k.openPool(w.route, w.Pool)
+		}
+		k.announceOnLocked(w.route)
+	case (w.Kind == mesh.Join || w.Kind == mesh.Promote) && w.route != nil:
+		k.prepareMemberLocked(w)
+	}
+}
+
+// announceOnLocked lets a route be sent interest.
+func (k *cluster) announceOnLocked(r *route) {
+	list := append(slices.Clone(k.active()), r)
+	k.interest.Store(&list)
+	k.srv.conns.Add(1) // sync calls Done
+}
+
+// prepareMemberLocked prepares that a connection joins a pool, or becomes its carrier. If all that
+// the pool had are lost meanwhile it is closed.
+func (k *cluster) prepareMemberLocked(w *clusterWork) {
+	r := w.route
+	if r.pool == nil && w.of != nil {
+		r.pool, r.number = w.of.pool, w.Number
+		r.pool.byNumber[r.number] = r
+	}
+	switch {
+	case r.pool == nil || r.pool.ended.Load():
+		w.Action = &mesh.Action{Kind: mesh.Close, Link: w.Link, Reason: mesh.RenewedRoute}
+	case w.Kind == mesh.Promote:
+		r.pool.carrier.Store(r)
+		k.announceOnLocked(r)
 	}
 }
 
@@ -211,6 +238,10 @@ func (k *cluster) perform(w *clusterWork) {
 	switch w.Kind {
 	case mesh.Register:
 		r.registered()
+	case mesh.Join:
+		r.joined()
+	case mesh.Promote:
+		r.promoted()
 	case mesh.Close:
 		if w.Reason == mesh.DuplicateRoute {
 			r.reportDuplicate()
@@ -258,9 +289,12 @@ func (k *cluster) idle(link uint64) time.Duration {
 func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool) {
 	k.event(func(m *mesh.Mesh, now time.Time) {
 		wanted = true
-		if attempt == nil {
+		switch {
+		case attempt == nil:
 			m.Accepted(r.id)
-		} else {
+		case attempt.Member > 0:
+			wanted = m.MemberDialed(attempt, r.id) && k.addDialedLocked(m, now, r)
+		default:
 			wanted = m.Dialed(attempt.Target, r.id, addr)
 		}
 		if wanted {
@@ -268,6 +302,17 @@ func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool
 		}
 	})
 	return wanted
+}
+
+// addDialedLocked adds a connection that is to join a pool. It reports false if that has ended.
+func (k *cluster) addDialedLocked(m *mesh.Mesh, now time.Time, r *route) bool {
+	r.pool, r.number = k.poolOf(r.attempt.PoolID), r.attempt.Member
+	if r.pool == nil {
+		m.Closed(now, r.id, "")
+		return false
+	}
+	r.pool.byNumber[r.number] = r
+	return true
 }
 
 // remove removes a connection that has ended, whose interest has been withdrawn. cause is shown in

@@ -22,6 +22,10 @@ func (k *cluster) solicit(urls []*url.URL) {
 // dial connects to a target, trying every address of its host name.
 func (k *cluster) dial(attempt *mesh.Attempt) {
 	defer k.srv.conns.Done()
+	if attempt.Member > 0 {
+		k.dialMember(attempt)
+		return
+	}
 	k.srv.Debugf("Trying to connect to route on %s", attempt.Addr)
 	addrs, err := k.resolve(attempt)
 	if err == nil && len(addrs) > 0 {
@@ -76,6 +80,19 @@ func powerOfTen(n int) bool {
 		n /= 10
 	}
 	return n == 1
+}
+
+// dialMember connects to a server again, for the pool of connections to it.
+func (k *cluster) dialMember(attempt *mesh.Attempt) {
+	k.srv.Debugf("Trying to connect to route on %s, connection %d", attempt.At, attempt.Member)
+	nc, err := k.srv.options().network.Dial(attempt.At, attempt.Timeout)
+	if err != nil {
+		k.srv.Errorf("Error trying to connect to route: %v", err)
+		k.event(func(m *mesh.Mesh, now time.Time) { m.MemberFailed(now, attempt) })
+		return
+	}
+	k.srv.conns.Add(1) // teardown calls Done
+	go k.srv.serveDialed(nc, attempt, attempt.At)
 }
 
 // claim reports whether a target may dial an address: not one that another target uses.

@@ -26,6 +26,13 @@ type peerInfo struct {
 	// Duplicate means that the sender closes this connection because it has another one to the
 	// receiver. It is never sent to 1.x servers.
 	Duplicate bool `json:"duplicate,omitempty"`
+
+	// PoolSize is how many connections to one server the sender wants. PoolID, sent by the server
+	// that dials, names the pool that the connection opens or, with a PoolMember, that it is to
+	// join, and PoolMember is its number. See route_pool.go.
+	PoolSize   int    `json:"pool_size,omitempty"`
+	PoolID     string `json:"pool_id,omitempty"`
+	PoolMember int    `json:"pool_member,omitempty"`
 }
 
 // peerPermission is one direction of the permissions of a cluster in INFO.
@@ -99,6 +106,7 @@ func (i *peerInfo) forMesh() *mesh.Info {
 	return &mesh.Info{
 		ID: i.ID, Addr: i.addr(), DialAddr: i.routeAddr(), AuthRequired: i.AuthRequired,
 		Extended: i.extended(), Lost: i.Lost, Duplicate: i.Duplicate,
+		PoolSize: i.PoolSize, PoolID: i.PoolID, Member: i.PoolMember,
 	}
 }
 
@@ -120,6 +128,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.Name, own.Cluster = o.ServerName, "" // "" stands for the id; the cluster is for clients only
 	own.Host, own.Port = o.Cluster.Host, port
+	own.PoolSize = max(o.Cluster.PoolSize, 1)
 	p := k.policy.Load()
 	own.AuthRequired = p.auth.Required()
 	own.TLSRequired, own.TLSVerify = p.tls != nil, p.tls != nil
@@ -144,6 +153,18 @@ func (k *cluster) info() string {
 	k.mu.Lock()
 	own := k.own
 	k.mu.Unlock()
+	return own.line(true)
+}
+
+// infoOn returns the INFO line for a connection that this server has dialed.
+func (k *cluster) infoOn(r *route) string {
+	k.mu.Lock()
+	own := *k.own
+	k.mu.Unlock()
+	own.PoolID, own.PoolMember = r.attempt.PoolID, r.attempt.Member
+	if own.PoolMember == 0 {
+		own.PoolID = strconv.FormatUint(r.id, 10)
+	}
 	return own.line(true)
 }
 

@@ -39,6 +39,7 @@ type conn struct {
 	start      int64  // UnixNano
 	tracing    bool   // sampled when the connection was made
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
+	pool       *pool  // whose anchor it is; else nil
 
 	// Owned by the reader.
 	in              netio.ReadBuffer
@@ -53,6 +54,7 @@ type conn struct {
 	deferred        *deferredReplies               // nil while replies are sent at once
 	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
 	announced       int64                          // sequence number of its latest subscription that routes are sent; 0 = none
+	paths           *path                          // of its messages to other servers
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -299,6 +301,7 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 var parserNames = [verbCount]string{
 	verbHmsg:  "processRoutedHeaderMsgArgs",
 	verbHpub:  "processHeaderPub",
+	verbLink:  "processLink",
 	verbMsg:   "processMsgArgs",
 	verbPub:   "processPub",
 	verbSub:   "processSub",

@@ -106,6 +106,7 @@ type target struct {
 	sources extent // in batch.sources, while flushing
 	entries extent // in batch.sorted
 	later   bool   // it does not get its part with the others
+	path    *path  // if c is a member of a pool; else nil
 	readAt  int64  // UnixNano of the read, if it is followed to the socket, else 0
 }
 

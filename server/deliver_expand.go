@@ -88,6 +88,9 @@ func (x *expansion) handOver(t *target) {
 		x.addFanout(src[0])
 	} else {
 		x.empty()
+		if t.path != nil {
+			x.buf = t.path.appendFences(x.buf)
+		}
 		if len(src) > 0 || !b.inOrder(one) {
 			one = x.merge(src, one)
 		}
@@ -387,4 +390,21 @@ func (x *expansion) push() {
 		x.b.srv.counters.out(x.b.from, x.t.c.role, d.Messages, d.Payload) // before a client can know of them
 	}
 	x.lagging = x.t.c.out.Push(&d)
+	if w := x.t.path; w != nil {
+		x.pushedTo(w, d.Refused)
+	}
+}
+
+// pushedTo is called when a member of a pool was pushed to. If it has refused, because it is lost,
+// another one is.
+func (x *expansion) pushedTo(w *path, refused bool) {
+	if !refused {
+		w.sent()
+		return
+	}
+	d := x.delivery
+	d.Bytes = len(x.buf) + x.large
+	var to *route
+	to, x.lagging = w.redirect(&d)
+	x.t.c = &to.conn
 }

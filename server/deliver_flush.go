@@ -34,6 +34,10 @@ func (b *batch) handOverAll() {
 	for i := range b.targets {
 		t := &b.targets[i]
 		t.later = i == own
+		if p := t.c.pool; p != nil {
+			t.path = b.from.pathTo(p)
+			t.c = &t.path.member().conn
+		}
 		if b.wouldReorder(t) {
 			t.later, deferred = true, true
 		}

@@ -18,7 +18,11 @@ func (b *batch) wouldReorder(t *target) bool {
 		return false
 	}
 	r, ok := t.c.ops.(*route)
-	return ok && r.interest.behind(b.from.announced)
+	if !ok {
+		return false
+	}
+	c := r.carrier()
+	return c != nil && c.interest.behind(b.from.announced)
 }
 
 // handOverDeferred hands over what waits for interest, when that has been pushed. A publisher waits
@@ -31,11 +35,27 @@ func (b *batch) handOverDeferred(x *expansion, own int) {
 			continue
 		}
 		r := t.c.ops.(*route)
-		if b.from.announced > 0 && !r.interest.awaitSent(b.from.announced, b.srv.options().WriteDeadline) {
+		if b.from.announced > 0 && !r.awaitInterest(b.from.announced) {
 			b.from.announced = 0
 		}
 		x.handOver(t)
 	}
+}
+
+// awaitInterest waits until changes up to a sequence number have been sent to the peer, as long as
+// it makes progress. It reports whether they have been sent.
+func (r *route) awaitInterest(seq int64) bool {
+	for c := r.carrier(); c != nil; {
+		if !c.interest.awaitSent(seq, r.srv.options().WriteDeadline) {
+			return false
+		}
+		now := r.carrier()
+		if now == c {
+			return true
+		}
+		c = now // the one before is lost
+	}
+	return true
 }
 
 // publishRouted collects messages that came over a route: for one member of a queue group if the id

@@ -127,6 +127,7 @@
 //	closedQueues.mu              queue subscriptions closed recently         none
 //	closedConns.mu               records of closed connections               none
 //	gracePeriods.mu              which grace period is under way             none
+//	markCount.mu                 who waits for a mark of a pool              none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
 //	access.Replies.mu            replies that a client may publish to        none

@@ -9,8 +9,8 @@ import (
 // This file checks whether the server works: for /healthz, and for the watchdog of the service
 // manager.
 
-// health returns why the server is not healthy: it does not accept clients, or fewer than routes
-// routes are up. It returns "" if it is.
+// health returns why the server is not healthy: it does not accept clients, or it has routes to
+// fewer than routes servers. It returns "" if it is.
 func (s *Server) health(routes int) string {
 	switch {
 	case s.ended():
@@ -20,7 +20,7 @@ func (s *Server) health(routes int) string {
 	case !s.listening():
 		return "server is not ready for connections"
 	}
-	if up := s.NumRoutes(); up < routes {
+	if up := s.NumRemotes(); up < routes {
 		return fmt.Sprintf("%d of %d routes are up", up, routes)
 	}
 	return ""

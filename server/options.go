@@ -152,6 +152,7 @@ type ClusterOpts struct {
 	Advertise      string            `json:"-"`
 	NoAdvertise    bool              `json:"-"`
 	ConnectRetries int               `json:"-"`
+	PoolSize       int               `json:"-"` // connections to each server
 	PreferLocal    bool              `json:"-"` // queue members on the publisher's server are preferred
 
 	// Settings of a file without an exported field.

@@ -46,6 +46,8 @@ func clusterRows() []row {
 		{Key: "cluster.connect_retries", Type: conf.Int(func(o *Options) *int { return &o.Cluster.ConnectRetries }, conf.Unbounded()), Field: "Cluster.ConnectRetries", Reload: onCluster,
 			Doc:   "Number of further attempts to connect to a server that another server advertised.",
 			Flags: []conf.Flag{{Names: []string{"connect_retries"}, Arg: "<number>", Group: clusterGroup, Usage: "For implicit routes, number of connect retries"}}},
+		{Key: "cluster.pool_size", Default: "1", Type: conf.Int(func(o *Options) *int { return &o.Cluster.PoolSize }, conf.Between(-1, maxPoolSize)), Field: "Cluster.PoolSize", Reload: onPoolSize,
+			Doc: "Number of connections to another server; the smaller number of both counts. -1 is 1, as in nats-server."},
 		{Key: "cluster.prefer_local", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.PreferLocal }), Field: "Cluster.PreferLocal", Reload: onSnapshot,
 			Doc: "Whether queue group members on the publisher's server are preferred."},
 		{Key: "cluster.permissions", Restricts: true, Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),
@@ -66,6 +68,10 @@ func clusterRows() []row {
 			Type: routePermissionsType(clusterAuthPermissions), Doc: "Used if the cluster has no `permissions` of its own."},
 	}
 }
+
+// maxPoolSize is the largest number of connections to one server. More than the cores of both
+// servers do not pay.
+const maxPoolSize = 256
 
 // refusedType accepts no value: setting it is an error.
 func refusedType(message string) conf.CustomType[Options] {

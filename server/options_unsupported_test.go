@@ -70,7 +70,7 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"harmless", "authorization { users: [{user: a, password: b, KEY: false}] }", "proxy_required"},
 	{"harmless", "tls { CERTS KEY: true }", "insecure allow_insecure_cipher_suites connection_rate_limit"},
 	{"harmless", "cluster { tls { CERTS KEY: true } }", "insecure allow_insecure_cipher_suites connection_rate_limit handshake_first"},
-	{"harmless", "cluster { KEY: x }", "pool_size compression"},
+	{"harmless", "cluster { KEY: x }", "connect_backoff compression"},
 }
 
 func TestEveryAccessKeyOfNATSServerIsBuiltRefusedOrHarmless(t *testing.T) {

@@ -23,6 +23,7 @@ const (
 	verbHmsg
 	verbHpub
 	verbInfo
+	verbLink
 	verbMsg
 	verbOK
 	verbPing
@@ -68,6 +69,7 @@ var verbRows = [verbCount]verbRow{
 	verbHmsg:    {name: "HMSG", from: roleRoute, form: argsSplit, min: 4, max: 5, payload: true, headers: true},
 	verbHpub:    {name: "HPUB", from: roleClient, form: argsSplit, min: 3, max: 4, payload: true, headers: true},
 	verbInfo:    {name: "INFO", from: roleClient | roleRoute, form: argsText},
+	verbLink:    {name: "LINK", from: roleRoute, form: argsSplit, min: 1, max: 3},
 	verbMsg:     {name: "MSG", from: roleRoute, form: argsSplit, min: 3, max: 4, payload: true},
 	verbOK:      {name: "+OK", from: roleClient | roleRoute, form: argsIgnored},
 	verbPing:    {name: "PING", from: roleClient | roleRoute, form: argsIgnored},

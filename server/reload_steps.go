@@ -29,6 +29,7 @@ const (
 	onRouteTLS    conf.Effect = "route tls"   // replace the certificate for new handshakes of routes
 	onRoutes      conf.Effect = "routes"      // dial added routes, close removed ones
 	onPermissions conf.Effect = "permissions" // announce or withdraw interest
+	onPoolSize    conf.Effect = "pool size"   // add connections to pools, or close some
 )
 
 // reloadStep is a part of a reload, done once if a changed row has one of its effects.
@@ -49,7 +50,7 @@ var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
 	{effects: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
 	{effects: []conf.Effect{onPing}, apply: (*Server).applyPing},
-	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
+	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions, onPoolSize}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
 	{effects: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
 	{effects: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
 	{effects: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
@@ -122,7 +123,7 @@ func (s *Server) applyDeadline(c *change) {
 		c.out.SetLimits(l)
 	}
 	for _, r := range s.cluster.all() {
-		r.out.SetLimits(routeWriteLimits(c.new))
+		r.out.SetLimits(r.writeLimits(c.new))
 	}
 }
 

@@ -190,6 +190,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"cluster.no_advertise":              {cluster(""), cluster("no_advertise: true"), "Reloaded: cluster"},
 		"cluster.cluster_advertise":         {cluster(""), cluster(`advertise: "a:1"`), "Reloaded: cluster"},
 		"cluster.connect_retries":           {cluster(""), cluster("connect_retries: 3"), "Reloaded: cluster"},
+		"cluster.pool_size":                 {cluster(""), cluster("pool_size: 3"), "Reloaded: cluster"},
 		"cluster.prefer_local":              {cluster(""), cluster("prefer_local: true"), "Reloaded: cluster"},
 		"cluster.permissions":               {cluster(""), cluster("permissions { import: x }"), "Reloaded: cluster"},
 		"cluster.authorization.user":        {cluster("authorization { user: a, pass: x }"), cluster("authorization { user: b, pass: x }"), "Reloaded: cluster"},

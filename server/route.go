@@ -24,11 +24,16 @@ type route struct {
 	host    string        // of the peer, without brackets
 	port    int
 
+	// Set once, when the mesh has registered the connection or let it join.
+	pool   *pool // nil if the peer knows nothing of pools
+	number int   // in the pool
+
 	// Owned by the reader.
 	connected bool // a CONNECT was accepted
 	verbose   bool
-	claimedID string       // server id in CONNECT
-	decisions access.Cache // about subjects of received messages
+	claimedID string          // server id in CONNECT
+	decisions access.Cache    // about subjects of received messages
+	announced map[string]bool // by sid: interest that a new carrier has repeated; nil else
 
 	// Guarded by conn.mu.
 	remote *peerInfo // latest INFO of the peer, not changed in place; nil before
@@ -36,11 +41,16 @@ type route struct {
 	check  idleCheck
 
 	// Atomic.
-	received       atomic.Int64 // when something was received last, a duration since the server started
-	headersDropped atomic.Int64 // messages sent without their headers
+	received       atomic.Int64          // when something was received last, a duration since the server started
+	headersDropped atomic.Int64          // messages sent without their headers
+	marks          atomic.Int64          // LINK mark that were sent
+	marked         markCount             // LINK mark that were read
+	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
+	waiting        atomic.Bool           // the reader waits for another member of the pool
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it
 	decideOnce sync.Once
+	stopped    chan struct{} // closed when the reader has delivered everything, at teardown
 }
 
 // Limits of routes that differ from those of clients.
@@ -62,7 +72,7 @@ const (
 
 // newRoute prepares a route over nc.
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
-	r := &route{attempt: attempt, decided: make(chan struct{})}
+	r := &route{attempt: attempt, decided: make(chan struct{}), stopped: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.auth = r
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
@@ -79,6 +89,15 @@ func routeWriteLimits(o *Options) *netio.Limits {
 	l := newWriteLimits(o)
 	l.MaxPending *= routePendingShare
 	l.WriteDeadline = max(l.WriteDeadline, routeDeadline)
+	return l
+}
+
+// writeLimits returns the limits of the write queue of the route.
+func (r *route) writeLimits(o *Options) *netio.Limits {
+	l := routeWriteLimits(o)
+	if r.pool != nil && len(r.siblings()) > 1 {
+		l.WriteDeadline *= routePendingShare // its reader may wait for what is pending on another one
+	}
 	return l
 }
 
@@ -131,6 +150,8 @@ func (r *route) do(o *op, b *batch) closeReason {
 		return r.unsub(o, b)
 	case verbInfo:
 		return r.info(o, b)
+	case verbLink:
+		return r.linkLine(o, b)
 	case verbConnect:
 		return r.connect(o, b)
 	case verbPing:
@@ -179,6 +200,7 @@ func (r *route) takesInfo() bool {
 func (r *route) forward(other *route) {
 	about := *other.peerInfo()
 	about.ClientID, about.Lost = 0, false
+	about.PoolSize, about.PoolID, about.PoolMember = 0, "", 0
 	r.send(about.line(false))
 }
 
@@ -194,7 +216,8 @@ func (r *route) sub(o *op, b *batch) closeReason {
 		queue = o.arg[1]
 	}
 	r.markActive()
-	s := newSubscription(&r.conn, subject, queue, sid)
+	holder := r.holder()
+	s := newSubscription(holder, subject, queue, sid)
 	p := r.srv.cluster.policy.Load()
 	switch {
 	case !sublist.ValidSubject(s.subject()):
@@ -202,7 +225,10 @@ func (r *route) sub(o *op, b *batch) closeReason {
 		return keepOpen
 	case p.permissions.CanExport(s.subject(), s.queue()).Allowed():
 		s.filter.Store(p.permissions.ExportFilter(s.subject(), s.queue()))
-		r.subscribe(s)
+		if r.announced != nil {
+			r.announced[s.sid()] = true
+		}
+		holder.subscribe(s)
 		if r.srv.cluster.policy.Load() != p {
 			r.recheck() // a reload may have missed it
 		}
@@ -215,12 +241,13 @@ func (r *route) sub(o *op, b *batch) closeReason {
 // it, after that many messages.
 func (r *route) unsub(o *op, b *batch) closeReason {
 	r.markActive()
-	if s := r.subOf(o.arg[0]); s != nil {
+	holder := r.holder()
+	if s := holder.subOf(o.arg[0]); s != nil {
 		limit := int64(0)
 		if o.argCount == 2 {
 			limit, _ = strconv.ParseInt(string(o.arg[1]), 10, 64) // 0 if it is not a number
 		}
-		r.unsubscribeAfter(s, limit)
+		holder.unsubscribeAfter(s, limit)
 	}
 	r.ok(b)
 	return keepOpen
@@ -269,6 +296,7 @@ func (r *route) unregister(reason closeReason, _ *subscriptions) {
 	}
 	r.mu.Unlock()
 	r.setDecided()
-	r.interest.close()
+	r.leavePool()
 	r.srv.cluster.remove(r, cause)
+	r.interest.close() // when another member has taken over
 }

@@ -43,7 +43,7 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 		r.teardown()
 		return
 	}
-	r.send(r.connectLine() + s.cluster.info())
+	r.send(r.connectLine() + s.cluster.infoOn(r))
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
 	r.startStepTimer(routeInfoTimeout, closeStale)
@@ -154,7 +154,8 @@ func (r *route) info(o *op, b *batch) closeReason {
 	}
 	r.markActive()
 	first, before := r.storeInfo(info)
-	if first {
+	joining := r.attempt != nil && r.attempt.Member > 0 // waits for LINK joined
+	if first && !joining {
 		r.stopStepTimer()
 	}
 	about := info.forMesh()
@@ -163,6 +164,9 @@ func (r *route) info(o *op, b *batch) closeReason {
 		if before != nil && !before.Export.equal(info.Export) {
 			r.exportsChanged(before.Export, info.Export)
 		}
+		return keepOpen
+	}
+	if joining {
 		return keepOpen
 	}
 	b.flush()
@@ -204,6 +208,7 @@ func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
 	r.startIdleCheck()
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
+	r.out.SetLimits(r.writeLimits(r.srv.options()))
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 	r.setDecided()
 }

@@ -31,6 +31,9 @@ func (r *route) trackReceived() {
 
 // idle returns how long ago something was received.
 func (r *route) idle() time.Duration {
+	if r.waiting.Load() {
+		return 0
+	}
 	return time.Since(r.srv.start) - time.Duration(r.received.Load())
 }
 
@@ -69,6 +72,9 @@ func (r *route) stopIdleCheck() {
 
 // checkIdle runs at every tick, on the timer's goroutine.
 func (r *route) checkIdle() {
+	if r.waiting.Load() { // the peer must not take it for idle
+		r.send("PING\r\n")
+	}
 	switch idle := r.idleTicks(); {
 	case idle > maxIdleTicks:
 		r.close(closeStale)
@@ -87,7 +93,7 @@ func (r *route) idleTicks() int {
 	defer r.mu.Unlock()
 	c := &r.check
 	switch {
-	case received != c.received:
+	case received != c.received || r.waiting.Load():
 		c.idle, c.received = 0, received
 	case c.idle == 0 || now.Sub(c.due) < idleTick/2:
 		c.idle++

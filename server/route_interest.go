@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"gnatsd/server/internal/netio"
 )
 
 // This file sends the interest of local clients to routes: one line for each subscription that is
@@ -47,6 +45,7 @@ type interestQueue struct {
 type interestChange struct {
 	sub     *subscription
 	all     []*subscription // if sub is nil
+	line    string          // without sub and all: a line to be sent
 	removed bool
 	initial bool // part of the initial sync, which is not traced
 	// seq is a sequence number: when this change has been sent, all up to seq have been. It is
@@ -271,7 +270,6 @@ const lineGuess = 64
 // sendSome sends a part of the queue. startSending has returned true to the caller.
 func (q *interestQueue) sendSome() {
 	list, upTo := q.take()
-	defer q.sentUpTo(upTo)
 	text := make([]byte, 0, min(len(list)*lineGuess, interestBytes))
 	lines := 0
 	for _, ch := range list {
@@ -279,6 +277,7 @@ func (q *interestQueue) sendSome() {
 		if ch.sub != nil {
 			all = []*subscription{ch.sub}
 		}
+		text = append(text, ch.line...)
 		for _, sub := range all {
 			at := len(text)
 			text = appendInterest(text, sub, ch.removed)
@@ -286,14 +285,18 @@ func (q *interestQueue) sendSome() {
 				q.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
 			}
 			if len(text) >= interestBytes {
-				q.to.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)})
+				q.to.push(text)
 				text = text[:0]
 			}
 		}
 		lines += len(all)
 	}
-	if len(text) > 0 {
-		q.to.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)})
+	if q.to.pool != nil && len(list) > 0 {
+		q.to.marks.Add(1)
+		text = append(text, markLine...)
+	}
+	if len(text) == 0 || q.to.push(text) {
+		q.sentUpTo(upTo) // else the route is lost; another member of its pool is sent everything
 	}
 	if lines > 0 {
 		q.to.markActive()
@@ -341,6 +344,9 @@ func (q *interestQueue) endSync() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.synced.Store(true)
+	if q.to.pool != nil {
+		q.queue = append(q.queue, interestChange{line: syncedLine, seq: q.to.srv.cluster.changes.Load()})
+	}
 	q.progressedLocked()
 }
 

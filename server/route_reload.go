@@ -106,7 +106,7 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 // recheck ends interest of the peer that may no longer be exported.
 func (r *route) recheck() {
 	p := r.srv.cluster.policy.Load().permissions
-	r.recheckSubs(
+	r.holder().recheckSubs(
 		func(sub *subscription) access.Decision { return p.CanExport(sub.subject(), sub.queue()) },
 		func(sub *subscription) *access.Filter { return p.ExportFilter(sub.subject(), sub.queue()) },
 	)
@@ -118,15 +118,19 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 	was, err := before.compile()
 	is, err2 := now.compile()
 	all := err != nil || err2 != nil // unknown permissions: send everything again
-	k := r.srv.cluster
+	k, carrier := r.srv.cluster, r.carrier()
+	if carrier == nil {
+		return
+	}
+	q := &carrier.interest
 	for e := range r.srv.subs.All {
 		sub := e.Value
 		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
 			continue
 		}
 		if all || is.CanExport(sub.subject(), sub.queue()).Allowed() && !was.CanExport(sub.subject(), sub.queue()).Allowed() {
-			r.interest.addCurrent(sub)
+			q.addCurrent(sub)
 		}
 	}
-	r.interest.push()
+	q.push()
 }

@@ -11,11 +11,15 @@ import (
 
 // This file has the state of routes, for monitoring and embedding programs.
 
-// NumRoutes returns the number of routes.
-func (s *Server) NumRoutes() int { return len(s.cluster.active()) }
+// NumRoutes returns the number of routes: of connections to other servers that are in use.
+func (s *Server) NumRoutes() (n int) {
+	for _, r := range s.cluster.active() {
+		n += len(r.siblings())
+	}
+	return n
+}
 
-// NumRemotes returns the number of servers that this server has routes to, which is the number of
-// routes.
+// NumRemotes returns the number of servers that this server has routes to.
 func (s *Server) NumRemotes() int { return len(s.cluster.active()) }
 
 // ClusterAddr returns the address of the listener for routes, nil if it is not open.
@@ -60,10 +64,19 @@ type routeState struct {
 	subscriptionsList  []string // subjects, if asked for
 	waitingForInterest int64    // lines of interest queued for it
 	headersDropped     int64    // messages sent without their headers
+	pool               poolState
 }
 
-// routeStates returns the state of the registered routes, oldest first, with the subjects that they
-// are subscribed to if subs is set.
+// poolState is the place of a route in the pool of connections to the same server.
+type poolState struct {
+	id      string // "" if the server knows nothing of pools
+	number  int    // of the connection
+	size    int    // connections that there are
+	carrier bool   // interest is sent on it
+}
+
+// routeStates returns the state of the registered routes, oldest first, each followed by the other
+// connections to the same server, with the subjects that they are subscribed to if subs is set.
 func (k *cluster) routeStates(subs bool) []routeState {
 	configured := map[string]bool{} // by server id, and by address
 	for _, t := range k.targets() {
@@ -73,16 +86,21 @@ func (k *cluster) routeStates(subs bool) []routeState {
 	}
 	routes := k.active()
 	list := make([]routeState, 0, len(routes))
-	for _, r := range routes {
-		s := r.state(subs)
-		s.configured = configured[s.remoteID] || configured[strings.ToLower(s.remoteAddr)]
-		s.solicited = s.solicited || s.configured
-		list = append(list, s)
+	for _, carrier := range routes {
+		for _, r := range carrier.siblings() {
+			s := r.state()
+			s.configured = configured[s.remoteID] || configured[strings.ToLower(s.remoteAddr)]
+			s.solicited = s.solicited || s.configured
+			if s.pool.carrier = r == carrier; s.pool.carrier {
+				s.subscriptions, s.subscriptionsList = r.holder().subjects(subs)
+			}
+			list = append(list, s)
+		}
 	}
 	return list
 }
 
-func (r *route) state(subs bool) routeState {
+func (r *route) state() routeState {
 	out := r.out.Stats()
 	s := routeState{
 		id: r.id, host: r.host, port: r.port, start: r.start,
@@ -91,6 +109,9 @@ func (r *route) state(subs bool) routeState {
 		inMsgs: r.inMsgs.Load(), inBytes: r.inBytes.Load(), active: r.lastActivity(),
 		waitingForInterest: r.interest.waiting.Load(), headersDropped: r.headersDropped.Load(),
 	}
+	if p := r.pool; p != nil {
+		s.pool = poolState{id: p.id, number: r.number, size: len(r.siblings())}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.remote != nil {
@@ -98,13 +119,20 @@ func (r *route) state(subs bool) routeState {
 		s.remoteAddr = r.remote.addr()
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
-	s.subscriptions, s.rtt = r.subs.len(), r.ping.rtt
-	if subs {
-		for sub := range r.subs.all {
-			s.subscriptionsList = append(s.subscriptionsList, sub.subject())
+	s.rtt = r.ping.rtt
+	return s
+}
+
+// subjects returns the number of subscriptions of a connection, and their subjects if list is set.
+func (c *conn) subjects(list bool) (n int, subjects []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if list {
+		for sub := range c.subs.all {
+			subjects = append(subjects, sub.subject())
 		}
 	}
-	return s
+	return c.subs.len(), subjects
 }
 
 // targetState is the state of an address that should be connected.

@@ -129,7 +129,7 @@ tls {
   min_version: "1.3"
   connection_rate_limit: 100
 }
-`, warnings: []string{"22:1: jetstream", "36:3: cluster.pool_size", "47:1: leafnodes", "48:1: websocket", "53:3: tls.connection_rate_limit"}},
+`, warnings: []string{"22:1: jetstream", "47:1: leafnodes", "48:1: websocket", "53:3: tls.connection_rate_limit"}},
 	{name: "the helm chart's of old, with accounts", text: `
 port: 4222
 http: 8222

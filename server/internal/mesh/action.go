@@ -6,12 +6,14 @@ import "time"
 type ActionKind uint8
 
 const (
-	Dial     ActionKind = iota // Attempt; then Dialed, DialFailed, AddrsShared or AddrsAvoided
+	Dial     ActionKind = iota // Attempt; then Dialed, DialFailed, AddrsShared or AddrsAvoided; for a pool MemberDialed or MemberFailed
 	Close                      // Link, for Reason; then Closed
 	Register                   // Link, as the route to its server
 	Probe                      // Link: send something that its peer answers at once
 	Forward                    // to Link: INFO of the server behind Of
 	Withdraw                   // to Link: the route to Server is lost
+	Join                       // Link, as a member of the pool of Of, with a Number
+	Promote                    // Link, a member of a pool, as the route to its server
 
 	// The following are lines of the log about Link.
 	LogRemoved          // Target is not configured any more
@@ -30,6 +32,8 @@ type Action struct {
 	Reason  Reason
 	Target  *Target
 	Attempt *Attempt
+	Pool    string // id of the pool that a route opens; "" if it opens none
+	Number  int    // of a link in its pool
 }
 
 // Reason is why a link is closed.
@@ -58,4 +62,11 @@ type Attempt struct {
 
 	Timeout time.Duration // for each address
 	Seed    uint64        // decides the order in which addresses are tried
+
+	// Of a link that is to join a pool.
+	Member int    // its number in the pool; 0 = none
+	PoolID string // of the pool
+	At     string // the address to dial: where the first link was dialed
+	peer   string // server id
+	pool   *pool
 }

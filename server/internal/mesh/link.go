@@ -13,12 +13,17 @@ import (
 // link is a connection to another server.
 type link struct {
 	id       uint64
-	target   *Target // that led to it; nil if the peer dialed
-	addr     string  // that was dialed
-	peer     string  // server id; "" before INFO has come
-	info     *Info   // that came
-	gossiper string  // server id that it gave when it advertised others before it introduced itself
+	target   *Target  // that led to it; nil if the peer dialed
+	attempt  *Attempt // to dial it; nil if the peer dialed
+	addr     string   // that was dialed
+	peer     string   // server id; "" before INFO has come
+	info     *Info    // that came
+	gossiper string   // server id that it gave when it advertised others before it introduced itself
 	state    linkState
+
+	// Of links that belong together.
+	pool   *pool // nil if there is none
+	member int   // number in the pool; 0 for the link that opened it
 
 	// Of standby.
 	since  time.Time
@@ -33,6 +38,7 @@ const (
 	linkNew        linkState = iota // no INFO yet
 	linkStandby                     // a second connection to a server
 	linkRegistered                  // the route to a server
+	linkMember                      // a member of the pool of a server
 	linkClosing                     // Close was emitted
 )
 
@@ -152,6 +158,7 @@ func (m *Mesh) settleStandby(now time.Time) {
 			m.probe(now, p, s)
 		default:
 			m.close(p.active, StaleRoute)
+			m.closeIdle(p)
 		}
 	}
 }
@@ -178,7 +185,13 @@ func (m *Mesh) register(p *peer, l *link) {
 	others := m.linksIn(linkRegistered)
 	p.active, p.info, p.dialAfter = l, l.info, time.Time{}
 	l.state = linkRegistered
-	m.emit(Action{Kind: Register, Link: l.id})
+	p.pool = m.newPool(l)
+	l.pool = p.pool
+	register := Action{Kind: Register, Link: l.id}
+	if p.pool != nil {
+		register.Pool = p.pool.id
+	}
+	m.emit(register)
 	for _, t := range m.targets {
 		if t.configured && !t.busy && strings.EqualFold(t.addr, p.info.Addr) {
 			t.resolvedTo(p.id)
@@ -203,6 +216,13 @@ func (m *Mesh) close(l *link, reason Reason) {
 	}
 }
 
+// updated is the event that a server has sent INFO about itself again.
+func (m *Mesh) updated(l *link, info *Info) {
+	if l.pool != nil && info.PoolSize > 0 {
+		l.pool.most = info.PoolSize
+	}
+}
+
 // closeDuplicate asks for the end of a link to a server to which there is another one.
 func (m *Mesh) closeDuplicate(l *link) {
 	m.emit(Action{Kind: LogDuplicate, Link: l.id, Server: l.peer})
@@ -219,7 +239,11 @@ func (m *Mesh) Closed(now time.Time, id uint64, why string) {
 	if l.gossiper != "" && !m.connected(l.gossiper) {
 		m.forgetAdverts(l.gossiper)
 	}
-	if t := l.target; t != nil {
+	if l.member > 0 {
+		if l.pool != nil {
+			m.memberClosed(now, l)
+		}
+	} else if t := l.target; t != nil {
 		t.busy = false
 		if l.peer == "" {
 			t.failed(why)
@@ -239,13 +263,20 @@ func (m *Mesh) removeFromPeer(now time.Time, l *link) {
 	}
 	if p.active == l {
 		p.active = nil
+		if m.promoteMember(now, p) {
+			return
+		}
+		if p.pool != nil {
+			m.closePool(p, RenewedRoute)
+			p.pool = nil
+		}
 		if !m.promoteStandby(now, p) {
 			m.lost(now, p, l)
 		}
 		return
 	}
 	p.standby = slices.DeleteFunc(p.standby, func(s *link) bool { return s == l })
-	if l.target != nil && p.active != nil {
+	if l.target != nil && l.member == 0 && p.active != nil {
 		l.target.lastErr = ""
 		m.emit(Action{Kind: LogAlreadyConnected, Link: l.id, Server: p.id})
 	}

@@ -15,6 +15,9 @@
 // for that; 1.x servers always close the link that they see later, so with them this server waits
 // too. Either way the two ends never close opposite connections.
 //
+// Links to one server may form a pool (pool.go): then one of them is the route, and the others are
+// neither routes nor duplicates.
+//
 // Two servers that come up at the same time make one duplicate at most: each dials the other only
 // while it has no connection to it, and a server that learns that its connection was a duplicate
 // waits for the other one, which it has accepted already, instead of dialing again.
@@ -22,6 +25,7 @@ package mesh
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -34,17 +38,19 @@ type Mesh struct {
 	rand *rand.Rand
 	idle func(link uint64) time.Duration
 
-	retries int
-	targets []*Target // in the order they were learned
-	links   map[uint64]*link
-	peers   map[string]*peer // by server id
-	actions []Action
+	retries  int
+	poolSize int       // links to one server, at most
+	targets  []*Target // in the order they were learned
+	links    map[uint64]*link
+	peers    map[string]*peer // by server id
+	actions  []Action
 }
 
 // Config is what a [Mesh] begins with.
 type Config struct {
 	ID      string     // of this server
 	Retries int        // see [Mesh.SetRetries]
+	Pool    int        // see [Mesh.SetPoolSize]; less than 1 is 1
 	Rand    *rand.Rand // spreads what several servers would do at the same moment
 
 	// Idle returns how long ago something was received over a link. It is called during events.
@@ -65,6 +71,12 @@ type Info struct {
 	// Duplicate says that the sender is about to close this connection, because it has another
 	// one to the receiver.
 	Duplicate bool
+
+	// PoolSize is how many links the server is ready for; 0 if it knows nothing of pools. PoolID
+	// names the pool that a dialed link opens or, if Member is not 0, that it is to join.
+	PoolSize int
+	PoolID   string
+	Member   int // number of the link in the pool
 }
 
 // peer is another server.
@@ -73,6 +85,7 @@ type peer struct {
 	info    *Info // of the route that was registered last; nil before
 	active  *link // the route; nil if there is none
 	standby []*link
+	pool    *pool // the links that belong to active; nil if the server knows nothing of pools
 
 	reconnect bool      // the route is being closed only to be made again
 	dialAfter time.Time // a connection from it is expected to become the route until then
@@ -89,11 +102,11 @@ const maxPeers = 1000
 func New(c Config) *Mesh {
 	return &Mesh{
 		self:    c.ID,
-		retries: c.Retries,
-		rand:    c.Rand,
-		idle:    c.Idle,
-		links:   make(map[uint64]*link),
-		peers:   make(map[string]*peer),
+		retries: c.Retries, poolSize: max(c.Pool, 1),
+		rand:  c.Rand,
+		idle:  c.Idle,
+		links: make(map[uint64]*link),
+		peers: make(map[string]*peer),
 	}
 }
 
@@ -128,14 +141,12 @@ func (m *Mesh) connected(id string) bool {
 
 // linksIn returns the links in a state, oldest first.
 func (m *Mesh) linksIn(state linkState) []*link {
-	var list []*link
-	for _, l := range m.links {
-		if l.state == state {
-			list = append(list, l)
-		}
-	}
-	slices.SortFunc(list, func(a, b *link) int { return cmp.Compare(a.id, b.id) })
-	return list
+	return slices.DeleteFunc(m.sortedLinks(), func(l *link) bool { return l.state != state })
+}
+
+// sortedLinks returns all links, oldest first.
+func (m *Mesh) sortedLinks() []*link {
+	return slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.id, b.id) })
 }
 
 // Received is the event that INFO came over a link. name is the server id that CONNECT gave on it,
@@ -145,13 +156,16 @@ func (m *Mesh) Received(now time.Time, link uint64, name string, info *Info) {
 	if l == nil || info.ID == "" {
 		return
 	}
+	inUse := l.state == linkRegistered || l.state == linkMember
 	switch {
-	case l.state == linkRegistered && info.ID != l.peer:
+	case inUse && info.ID != l.peer:
 		if !m.gossip(now, l.peer, info) {
 			return
 		}
-	case l.state == linkRegistered && info.Duplicate:
+	case inUse && info.Duplicate:
 		m.expectOther(now, l)
+	case inUse:
+		m.updated(l, info)
 	case l.state != linkNew:
 	case name != "" && name != info.ID:
 		l.gossiper = name
@@ -160,6 +174,8 @@ func (m *Mesh) Received(now time.Time, link uint64, name string, info *Info) {
 		}
 	case info.ID == m.self:
 		m.foundSelf(now, l)
+	case info.Member > 0 || l.member > 0:
+		m.memberIntroduced(l, info)
 	default:
 		m.introduced(now, l, info)
 	}
@@ -188,6 +204,11 @@ func (m *Mesh) Next() (at time.Time) {
 	for _, l := range m.links {
 		if l.state == linkStandby {
 			sooner(l.until)
+		}
+	}
+	for _, p := range m.peers {
+		if m.missing(p) {
+			sooner(p.pool.due)
 		}
 	}
 	return at
@@ -226,4 +247,5 @@ func (m *Mesh) plan(now time.Time) {
 	for _, p := range wanted {
 		m.addTarget(now, p, m.delay(p))
 	}
+	m.fill(now)
 }

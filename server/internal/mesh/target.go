@@ -26,6 +26,7 @@ type Target struct {
 	self     bool      // it leads to this server
 	avoid    []string  // addresses behind its name that lead to this server
 	lastErr  string    // why it is not connected
+	attempt  *Attempt  // the last one
 }
 
 const (
@@ -115,7 +116,9 @@ func (m *Mesh) Configured(now time.Time, routes []*url.URL) {
 	m.targets = kept
 	for _, l := range m.links {
 		if l.target != nil && !slices.Contains(kept, l.target) && l.state != linkClosing {
-			m.emit(Action{Kind: LogRemoved, Link: l.id, Target: l.target})
+			if l.member == 0 || l.state == linkRegistered {
+				m.emit(Action{Kind: LogRemoved, Link: l.id, Target: l.target})
+			}
 			m.close(l, RemovedRoute)
 		}
 	}
@@ -163,7 +166,8 @@ func (m *Mesh) dialDue(now time.Time) {
 		}
 		t.busy = true
 		dialing++
-		m.emit(Action{Kind: Dial, Attempt: m.attempt(t)})
+		t.attempt = m.attempt(t)
+		m.emit(Action{Kind: Dial, Attempt: t.attempt})
 	}
 }
 
@@ -241,7 +245,7 @@ func (m *Mesh) Dialed(t *Target, id uint64, addr string) bool {
 	if !slices.Contains(m.targets, t) {
 		return false
 	}
-	m.links[id] = &link{id: id, target: t, addr: addr}
+	m.links[id] = &link{id: id, target: t, attempt: t.attempt, addr: addr}
 	return true
 }
 

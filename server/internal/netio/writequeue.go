@@ -64,6 +64,7 @@ type Delivery struct {
 	Subject  []byte    // of one of the messages
 	ReadAt   int64     // UnixNano of the moment the messages were read; 0 = not measured
 	TooLarge bool      // one message alone is more than may be pending
+	Refused  bool      // set by Push: the connection takes nothing any more
 
 	own bool // the queue holds references of its own
 }
@@ -147,6 +148,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
+		d.Refused = true
 		d.release()
 		return true, false, false
 	}

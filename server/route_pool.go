@@ -1,0 +1,326 @@
+package server
+
+import (
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"gnatsd/server/internal/netio"
+)
+
+// This file is the pools of routes. Two servers of this kind may have several connections, the
+// members of a pool, so that messages between them use several cores and several TCP windows. Which
+// connections belong together is decided by package mesh. A server that knows nothing of pools sees
+// one connection; between two that do, a single connection is a pool of one.
+//
+// The subscriptions of the other server belong to the anchor of the pool, a connection without a
+// socket, and stay while one member is left. A batch has the anchor as its target; when it is
+// flushed, the member is chosen: each publisher gets one when it sends its first message, in turn,
+// and stays with it, so its messages remain in order. All interest is sent on one member, the
+// carrier.
+//
+// What is sent on different members has no order by itself. The lines LINK, which only servers of
+// this kind exchange, restore it where it matters:
+//
+//	LINK mark       a place in the stream of this member
+//	LINK wait m n   read on when n marks have been read on member m, or that has ended
+//	LINK gone m     member m is lost: read on when what it has delivered is read
+//	LINK joined     the connection is accepted as a member
+//	LINK sync       all interest follows, on a new carrier
+//	LINK synced     that was all: end the interest that was not repeated
+//
+// A mark follows the interest that is sent, and messages on other members are preceded by a wait
+// for it: a message does not arrive before interest that was sent before it. A publisher that moves
+// to another member, because one was added or lost, sends a mark on the old one and a wait on the
+// new one, or gone. A wait is sent after the mark that it waits for, so no circle of them is
+// possible.
+
+// pool is the connections to one server.
+type pool struct {
+	// Set once.
+	k      *cluster
+	id     string // chosen by the server that dials
+	dialed bool   // this server dials the members
+	opener *route // the first member
+	anchor conn   // has the subscriptions of the other server
+
+	// Atomic.
+	members atomic.Pointer[[]*route] // that messages are sent on, oldest first; the slice never changes
+	carrier atomic.Pointer[route]    // that interest is sent on
+	turn    atomic.Uint32            // publishers that have been given a member
+	ended   atomic.Bool              // all members are lost
+
+	byNumber map[int]*route // guarded by cluster.mu: those whose readers have not ended, joined or not
+}
+
+// openPool makes a route the first member of a pool. The caller holds cluster.mu.
+func (k *cluster) openPool(r *route, id string) {
+	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{0: r}}
+	p.anchor = conn{
+		srv: k.srv, id: r.id, slot: k.srv.slots.take(), role: roleRoute, ops: r, nc: r.nc, start: r.start,
+		tracing: r.tracing, routeGroup: r.routeGroup, pool: p,
+	}
+	p.anchor.headers.Store(r.headers.Load())
+	p.members.Store(&[]*route{r})
+	p.carrier.Store(r)
+	r.pool = p
+}
+
+// poolOf returns the pool that this server dials with an id, nil if it has ended. The caller holds
+// cluster.mu.
+func (k *cluster) poolOf(id string) *pool {
+	for _, r := range k.active() {
+		if p := r.pool; p != nil && p.dialed && p.id == id && !p.ended.Load() {
+			return p
+		}
+	}
+	return nil
+}
+
+// addMember lets messages be sent on a connection that has joined. It reports false if the pool has
+// ended.
+func (k *cluster) addMember(r *route) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := r.pool
+	if p.ended.Load() {
+		return false
+	}
+	list := append(slices.Clone(*p.members.Load()), r)
+	p.members.Store(&list)
+	return true
+}
+
+// dropMember lets no more messages be sent on a connection that is lost. It returns the members
+// that are left.
+func (k *cluster) dropMember(r *route) []*route {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list := *r.pool.members.Load()
+	if i := slices.Index(list, r); i >= 0 {
+		list = slices.Delete(slices.Clone(list), i, i+1)
+		r.pool.members.Store(&list)
+	}
+	return list
+}
+
+// leave takes a connection whose reader has ended out of its pool. It reports whether that was the
+// last one.
+func (k *cluster) leave(r *route) (last bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := r.pool
+	delete(p.byNumber, r.number)
+	return len(*p.members.Load()) == 0 && !p.ended.Swap(true)
+}
+
+// numbered returns a connection of the pool by its number, nil if its reader has ended.
+func (p *pool) numbered(n int) *route {
+	p.k.mu.Lock()
+	defer p.k.mu.Unlock()
+	return p.byNumber[n]
+}
+
+// holder returns the connection that the subscriptions of the peer belong to.
+func (r *route) holder() *conn {
+	if r.pool != nil {
+		return &r.pool.anchor
+	}
+	return &r.conn
+}
+
+// carrier returns the route that interest for the peer is sent on, the route itself without a pool.
+func (r *route) carrier() *route {
+	if r.pool != nil {
+		return r.pool.carrier.Load()
+	}
+	return r
+}
+
+// siblings returns the connections to the same server that messages are sent on, this one included.
+func (r *route) siblings() []*route {
+	if r.pool != nil {
+		return *r.pool.members.Load()
+	}
+	return []*route{r}
+}
+
+// leavePool is called at teardown. The other members learn that this one is lost, and with the last
+// one the interest of the peer ends.
+func (r *route) leavePool() {
+	close(r.stopped)
+	if r.pool == nil {
+		return
+	}
+	for _, o := range r.srv.cluster.dropMember(r) {
+		o.send(goneLine(r.number))
+	}
+	if r.srv.cluster.leave(r) {
+		r.pool.anchor.dropSubs()
+		r.srv.slots.give(r.pool.anchor.slot)
+	}
+}
+
+// joined makes the connection a member of its pool.
+func (r *route) joined() {
+	if r.attempt == nil {
+		r.send("LINK joined\r\n")
+	}
+	r.stopStepTimer()
+	if !r.srv.cluster.addMember(r) {
+		r.close(closeDuplicateRoute)
+	} else {
+		r.debugf("Connection %d to server %q joined", r.number, r.remoteID())
+		for _, o := range r.siblings() {
+			o.out.SetLimits(o.writeLimits(r.srv.options()))
+		}
+		r.startIdleCheck()
+	}
+	r.setDecided()
+}
+
+// promoted makes the connection the carrier of its pool, whose carrier is lost.
+func (r *route) promoted() {
+	r.debugf("Connection %d to server %q takes over", r.number, r.remoteID())
+	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
+	r.send(r.srv.cluster.info() + "LINK sync\r\n")
+	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
+}
+
+// path is the way of one publisher's messages to another server. It belongs to the reader of the
+// publisher.
+type path struct {
+	next   *path // to another server
+	pool   *pool
+	turn   uint32    // decides the member
+	of     *[]*route // members when it was decided
+	to     *route    // the member; nil before the first message
+	before []byte    // lines that precede what is sent next
+	fence  fence     // that is set when they are sent
+}
+
+// fence is up to where the marks of a carrier precede what is sent on a member.
+type fence struct {
+	carrier *route
+	marks   int64
+}
+
+// pathTo returns the path of the connection's messages to a server.
+func (c *conn) pathTo(p *pool) *path {
+	at := &c.paths
+	for *at != nil {
+		switch w := *at; {
+		case w.pool == p:
+			return w
+		case w.pool.ended.Load():
+			*at = w.next
+		default:
+			at = &w.next
+		}
+	}
+	*at = &path{pool: p, turn: p.turn.Add(1) - 1}
+	return *at
+}
+
+// member returns the member that messages are sent on now. If it is another one than before, what
+// restores the order precedes them.
+func (w *path) member() *route {
+	members := w.pool.members.Load()
+	if members == w.of {
+		return w.to
+	}
+	w.of = members
+	if len(*members) == 0 {
+		if w.to == nil {
+			w.to = w.pool.opener
+		}
+		return w.to
+	}
+	from, to := w.to, (*members)[int(w.turn%uint32(len(*members)))]
+	if from != nil && from != to {
+		w.before = from.appendMoved(w.before, slices.Contains(*members, from))
+	}
+	w.to = to
+	return to
+}
+
+// appendMoved appends what precedes the messages of a publisher that has left the member.
+func (r *route) appendMoved(text []byte, alive bool) []byte {
+	if alive {
+		n := r.marks.Add(1)
+		if r.push([]byte(markLine)) {
+			return appendWait(text, r.number, n)
+		}
+	}
+	return append(text, goneLine(r.number)...)
+}
+
+// appendFences appends what must precede the messages that are sent next.
+func (w *path) appendFences(text []byte) []byte {
+	text = append(text, w.before...)
+	c := w.pool.carrier.Load()
+	if w.fence = (fence{}); c == nil || c == w.to {
+		return text
+	}
+	now := fence{c, c.marks.Load()}
+	if now.marks == 0 {
+		return text
+	}
+	if set := w.to.fenced.Load(); set != nil && set.carrier == c && set.marks >= now.marks {
+		return text
+	}
+	w.fence = now
+	return appendWait(text, c.number, now.marks)
+}
+
+// sent notes that what appendFences returned has been sent.
+func (w *path) sent() {
+	w.before = w.before[:0]
+	if w.fence.carrier != nil {
+		set := w.fence
+		w.to.fenced.Store(&set)
+		w.fence = fence{}
+	}
+}
+
+// redirect pushes a delivery that the member of the path has refused to another one. It returns the
+// member that has taken it, which is the last one if none does.
+func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
+	for {
+		refused := w.to
+		w.pool.k.dropMember(refused)
+		if to = w.member(); to == refused {
+			return to, false
+		}
+		if fences := w.appendFences(nil); len(fences) > 0 && !to.push(fences) {
+			continue
+		}
+		w.sent()
+		again := *d
+		if lagging = to.out.Push(&again); !again.Refused {
+			return to, lagging
+		}
+	}
+}
+
+// push queues text for the peer. It reports false if the connection takes nothing any more.
+func (c *conn) push(text []byte) bool {
+	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)}
+	c.out.Push(&d)
+	return !d.Refused
+}
+
+const (
+	markLine   = "LINK mark\r\n"
+	syncedLine = "LINK synced\r\n"
+)
+
+func appendWait(text []byte, number int, marks int64) []byte {
+	text = append(text, "LINK wait "...)
+	text = strconv.AppendInt(text, int64(number), 10)
+	text = append(text, ' ')
+	text = strconv.AppendInt(text, marks, 10)
+	return append(text, "\r\n"...)
+}
+
+func goneLine(number int) string { return "LINK gone " + strconv.Itoa(number) + "\r\n" }

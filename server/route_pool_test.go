@@ -1,0 +1,379 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gnatsd/test/wire"
+)
+
+// poolProxy stands between two servers: it can cut single connections, and delay what the server
+// that was dialed sends on them.
+type poolProxy struct {
+	t    *testing.T
+	l    net.Listener
+	to   string
+	wait func(n int) time.Duration // for the n-th connection
+
+	mu    sync.Mutex
+	made  int
+	conns []net.Conn // ends, two for each connection
+}
+
+func newPoolProxy(t *testing.T, to string, wait func(n int) time.Duration) *poolProxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	p := &poolProxy{t: t, l: l, to: to, wait: wait}
+	go p.accept() // ends when l is closed
+	t.Cleanup(func() { l.Close(); p.cutAll() })
+	return p
+}
+
+func (p *poolProxy) accept() {
+	for {
+		near, err := p.l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", p.to)
+		if err != nil {
+			near.Close()
+			continue
+		}
+		p.mu.Lock()
+		n := p.made
+		p.made++
+		p.conns = append(p.conns, near, far)
+		p.mu.Unlock()
+		wait := time.Duration(0)
+		if p.wait != nil {
+			wait = p.wait(n)
+		}
+		go p.copy(near, far, wait)
+		go p.copy(far, near, wait)
+	}
+}
+
+// copy passes on what it reads, after a wait, until one end is closed.
+func (p *poolProxy) copy(from, to net.Conn, wait time.Duration) {
+	defer from.Close()
+	defer to.Close()
+	b := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(b)
+		if wait > 0 {
+			<-time.After(wait)
+		}
+		if _, werr := to.Write(b[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// cut ends one connection, chosen by pick of how many there have been.
+func (p *poolProxy) cut(pick func(n int) int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := pick(len(p.conns)/2) * 2
+	p.conns[i].Close()
+	p.conns[i+1].Close()
+}
+
+func (p *poolProxy) cutAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+// pooled starts two servers with a pool of size connections through a proxy.
+func pooled(t *testing.T, size int, wait func(n int) time.Duration) (a, b *Server, p *poolProxy) {
+	t.Helper()
+	a = startServer(t, func(o *Options) { o.Cluster.PoolSize = size })
+	p = newPoolProxy(t, a.ClusterAddr().String(), wait)
+	u, err := url.Parse("nats-route://" + p.l.Addr().String())
+	okay(t, err)
+	b = startServer(t, func(o *Options) { o.Cluster.PoolSize = size; o.Routes = []*url.URL{u} })
+	connected(t, size, a, b)
+	return a, b, p
+}
+
+// connected waits until each server has so many routes, all to one other server.
+func connected(t *testing.T, routes int, servers ...*Server) {
+	t.Helper()
+	for _, s := range servers {
+		eventually(t, fmt.Sprintf("%d connections", routes), func() bool { return s.NumRoutes() == routes && s.NumRemotes() == 1 })
+	}
+}
+
+func TestPoolHasTheSmallerSizeOfBothServers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ a, b, want int }{{1, 1, 1}, {3, 1, 1}, {1, 3, 1}, {3, 3, 3}, {2, 8, 2}, {8, 8, 8}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			t.Parallel()
+			a := startServer(t, func(o *Options) { o.Cluster.PoolSize = c.a })
+			b := startServer(t, func(o *Options) { o.Cluster.PoolSize = c.b; o.Routes = []*url.URL{routeTo(t, a)} })
+			connected(t, c.want, a, b)
+			sub, pub := dialClient(t, a), dialClient(t, b)
+			sub.Say("SUB x.* 1")
+			sub.Sync()
+			interested(t, b, 1)
+			if n := b.NumSubscriptions(); n != 1 {
+				t.Errorf("%d subscriptions, want 1", n)
+			}
+			for i := range 3 * c.want {
+				pub.Say(fmt.Sprintf("PUB x.%d 2\r\nhi", i))
+				sub.Want(fmt.Sprintf("MSG x.%d 1 2", i), "hi")
+				pub.Close()
+				pub = dialClient(t, b) // it is given the next member
+			}
+			sub.Close()
+			interested(t, b, 0)
+		})
+	}
+}
+
+// TestPoolKeepsOrder publishes on many connections to two servers while connections between them are
+// cut, and checks that each subscriber gets the messages of each publisher in order, none twice, and
+// that the last ones of all arrive.
+func TestPoolKeepsOrder(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 3, 8} {
+		for seed := range uint64(2) {
+			t.Run(fmt.Sprintf("size=%d/seed=%d", size, seed), func(t *testing.T) {
+				t.Parallel()
+				a, b, p := pooled(t, size, nil)
+				newPoolMix(t, seed, a, b).run(p, size)
+			})
+		}
+	}
+}
+
+// poolMix is publishers and subscribers of two servers.
+type poolMix struct {
+	t     *testing.T
+	r     *rand.Rand
+	srv   []*Server
+	stop  atomic.Bool
+	sent  atomic.Int64
+	subs  []*poolSub
+	group sync.Map // messages that a queue group got, by publisher and number
+}
+
+const poolPublishers = 6
+
+// poolSub is a subscriber.
+type poolSub struct {
+	c    *wire.Client
+	what string
+	last [poolPublishers]int
+	ends atomic.Int64
+	done chan struct{}
+}
+
+func newPoolMix(t *testing.T, seed uint64, srv ...*Server) *poolMix {
+	return &poolMix{t: t, r: rand.New(rand.NewPCG(seed, 5)), srv: srv}
+}
+
+func (m *poolMix) run(p *poolProxy, size int) {
+	for _, s := range m.srv {
+		for _, what := range []string{"SUB mix.* 1", "SUB > 1", "SUB mix.1 1", "SUB mix.* group 1", "SUB mix.* group 1"} {
+			sub := &poolSub{c: dialClient(m.t, s), what: what, done: make(chan struct{})}
+			sub.c.Say(what)
+			sub.c.Sync()
+			m.subs = append(m.subs, sub)
+			go m.read(sub) // ends with its connection
+		}
+	}
+	for _, s := range m.srv {
+		interested(m.t, s, len(m.subs))
+	}
+	var pubs sync.WaitGroup
+	clients := make([]*wire.Client, poolPublishers)
+	for i := range clients {
+		clients[i] = dialClient(m.t, m.srv[i%2])
+		r := rand.New(rand.NewPCG(m.r.Uint64(), 1))
+		pubs.Go(func() { m.publish(clients[i], i, r) })
+	}
+	for range 4 {
+		before := m.sent.Load()
+		eventually(m.t, "messages flow", func() bool { return m.sent.Load() > before+3000 })
+		if size > 1 {
+			p.cut(func(n int) int { return n - 1 - m.r.IntN(min(n, size)) })
+		}
+	}
+	m.stop.Store(true)
+	pubs.Wait()
+	connected(m.t, size, m.srv...)
+	for i, c := range clients {
+		for k := range 3 {
+			c.Say(fmt.Sprintf("PUB mix.%d 9\r\n%d %06d ", k, i, 900000+k))
+		}
+		c.Sync()
+	}
+	for _, sub := range m.subs {
+		if strings.Contains(sub.what, "group") {
+			continue
+		}
+		want := int64(3 * poolPublishers)
+		if sub.what == "SUB mix.1 1" {
+			want = poolPublishers
+		}
+		eventually(m.t, "the last messages reach "+sub.what, func() bool { return sub.ends.Load() == want })
+	}
+	eventually(m.t, "the last messages reach the group", func() bool {
+		n := 0
+		m.group.Range(func(k, _ any) bool {
+			if k.([2]int)[1] >= 900000 {
+				n++
+			}
+			return true
+		})
+		return n == 3*poolPublishers
+	})
+	for _, sub := range m.subs {
+		sub.c.Close()
+		<-sub.done
+	}
+}
+
+func (m *poolMix) publish(c *wire.Client, id int, r *rand.Rand) {
+	n := 0
+	for !m.stop.Load() {
+		var b strings.Builder
+		subject := r.IntN(3)
+		for range 1 + r.IntN(60) {
+			if r.IntN(4) == 0 {
+				subject = r.IntN(3)
+			}
+			n++
+			pad := strings.Repeat("x", []int{0, 0, 100, 3000}[r.IntN(4)])
+			fmt.Fprintf(&b, "PUB mix.%d %d\r\n%d %06d %s\r\n", subject, 9+len(pad), id, n, pad)
+		}
+		if c.Send(b.String()) != nil {
+			m.t.Error("a publisher was disconnected")
+			return
+		}
+		m.sent.Add(1 + int64(r.IntN(60)))
+		if err := c.Send("PING\r\n"); err != nil {
+			return
+		}
+		if _, err := c.UntilPong(); err != nil {
+			m.t.Error(err)
+			return
+		}
+	}
+}
+
+func (m *poolMix) read(sub *poolSub) {
+	defer close(sub.done)
+	for {
+		d, err := sub.c.Next()
+		if err != nil {
+			return
+		}
+		var id, n int
+		if _, err := fmt.Sscanf(string(d.Payload), "%d %d ", &id, &n); err != nil {
+			m.t.Errorf("%s got %.40q", sub.what, d.Payload)
+			return
+		}
+		if n <= sub.last[id] {
+			m.t.Errorf("%s got message %d of publisher %d after %d", sub.what, n, id, sub.last[id])
+		}
+		sub.last[id] = n
+		if n >= 900000 {
+			sub.ends.Add(1)
+		}
+		if strings.Contains(sub.what, "group") {
+			if _, twice := m.group.LoadOrStore([2]int{id, n}, true); twice {
+				m.t.Errorf("message %d of publisher %d came twice to the group", n, id)
+			}
+		}
+	}
+}
+
+// TestPoolFence makes the connection slow that interest is sent on, and checks that no message
+// overtakes it: a reply finds the inbox of the request, and so does what another client publishes.
+func TestPoolFence(t *testing.T) {
+	t.Parallel()
+	a, b, _ := pooled(t, 3, func(n int) time.Duration {
+		if n == 0 {
+			return 20 * time.Millisecond
+		}
+		return 0
+	})
+	for _, way := range [][2]*Server{{a, b}, {b, a}} {
+		service := dialClient(t, way[1])
+		service.Say("SUB ask 1")
+		service.Sync()
+		interested(t, way[0], 1)
+		for i := range 6 {
+			inbox := fmt.Sprintf("inbox.%d", i)
+			asker, other := dialClient(t, way[0]), dialClient(t, way[0])
+			if i%2 == 0 { // the other client asks
+				asker.Say("SUB " + inbox + " 1")
+				asker.Sync()
+				other.Say("PUB ask " + inbox + " 2\r\nhi")
+			} else {
+				asker.Say("SUB "+inbox+" 1", "PUB ask "+inbox+" 2\r\nhi")
+			}
+			service.Want("MSG ask 1 "+inbox+" 2", "hi")
+			service.Say("PUB " + inbox + " 2\r\nho")
+			asker.Want("MSG "+inbox+" 1 2", "ho")
+			asker.Close()
+			other.Close()
+		}
+		service.Close()
+		interested(t, way[0], 0)
+	}
+}
+
+// TestPoolKeepsInterestWhenTheCarrierIsLost cuts the connection that interest is sent on, and checks
+// that what changes meanwhile is known, and nothing else.
+func TestPoolKeepsInterestWhenTheCarrierIsLost(t *testing.T) {
+	t.Parallel()
+	a, b, p := pooled(t, 3, nil)
+	sub := dialClient(t, a)
+	for i := range 500 {
+		sub.Say(fmt.Sprintf("SUB keep.%d %d", i, i))
+	}
+	sub.Sync()
+	interested(t, b, 500)
+	for round := range 4 {
+		before := b.cluster.active()[0]
+		i := slices.Index(carried(p), before.nc.LocalAddr().String())
+		p.cut(func(int) int { return i })
+		for i := range 100 {
+			sub.Say(fmt.Sprintf("UNSUB %d", 100*round+i), fmt.Sprintf("SUB new.%d.%d %d", round, i, 1000+100*round+i))
+		}
+		sub.Sync()
+		pub := dialClient(t, b)
+		eventually(t, "another connection takes over", func() bool { return len(b.cluster.active()) == 1 && b.cluster.active()[0] != before })
+		eventually(t, "the interest that there is, and no other", func() bool {
+			return b.NumSubscriptions() == 500 && len(b.subs.Match([]byte(fmt.Sprintf("new.%d.99", round))).Queues()) == 1
+		})
+		pub.Say(fmt.Sprintf("PUB new.%d.99 2\r\nhi", round))
+		sub.Want(fmt.Sprintf("MSG new.%d.99 %d 2", round, 1000+100*round+99), "hi")
+		connected(t, 3, a, b)
+	}
+}
+
+// carried returns the addresses from which the connections through a proxy were dialed.
+func carried(p *poolProxy) (list []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 0; i < len(p.conns); i += 2 {
+		list = append(list, p.conns[i].RemoteAddr().String())
+	}
+	return list
+}
