@@ -240,6 +240,8 @@ func (k *cluster) perform(w *clusterWork) {
 		r.registered()
 	case mesh.Join:
 		r.joined()
+	case mesh.Retire:
+		r.retire()
 	case mesh.Promote:
 		r.promoted()
 	case mesh.Close:

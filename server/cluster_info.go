@@ -16,6 +16,14 @@ import (
 // peerInfo is INFO as servers send it to each other: about themselves, or about a third server.
 type peerInfo struct {
 	Info
+
+	// PoolSize is how many connections to one server the sender wants, if it wants more than
+	// one. PoolID, sent by the server that dials, names the pool that the connection opens or,
+	// with a PoolMember, that it is to join, and PoolMember is its number. See route_pool.go.
+	PoolSize   int    `json:"pool_size,omitempty"`
+	PoolID     string `json:"pool_id,omitempty"`
+	PoolMember int    `json:"pool_member,omitempty"`
+
 	Import *peerPermission `json:"import,omitempty"`
 	Export *peerPermission `json:"export,omitempty"`
 
@@ -26,13 +34,6 @@ type peerInfo struct {
 	// Duplicate means that the sender closes this connection because it has another one to the
 	// receiver. It is never sent to 1.x servers.
 	Duplicate bool `json:"duplicate,omitempty"`
-
-	// PoolSize is how many connections to one server the sender wants. PoolID, sent by the server
-	// that dials, names the pool that the connection opens or, with a PoolMember, that it is to
-	// join, and PoolMember is its number. See route_pool.go.
-	PoolSize   int    `json:"pool_size,omitempty"`
-	PoolID     string `json:"pool_id,omitempty"`
-	PoolMember int    `json:"pool_member,omitempty"`
 }
 
 // peerPermission is one direction of the permissions of a cluster in INFO.
@@ -128,7 +129,9 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.Name, own.Cluster = o.ServerName, "" // "" stands for the id; the cluster is for clients only
 	own.Host, own.Port = o.Cluster.Host, port
-	own.PoolSize = max(o.Cluster.PoolSize, 1)
+	if o.Cluster.PoolSize > 1 {
+		own.PoolSize = o.Cluster.PoolSize
+	}
 	p := k.policy.Load()
 	own.AuthRequired = p.auth.Required()
 	own.TLSRequired, own.TLSVerify = p.tls != nil, p.tls != nil
@@ -156,13 +159,17 @@ func (k *cluster) info() string {
 	return own.line(true)
 }
 
-// infoOn returns the INFO line for a connection that this server has dialed.
-func (k *cluster) infoOn(r *route) string {
+// firstInfo returns the INFO line that a connection begins with. It runs on the reader.
+func (k *cluster) firstInfo(r *route) string {
 	k.mu.Lock()
 	own := *k.own
 	k.mu.Unlock()
-	own.PoolID, own.PoolMember = r.attempt.PoolID, r.attempt.Member
-	if own.PoolMember == 0 {
+	r.offered = own.PoolSize > 0
+	switch {
+	case !r.offered || r.attempt == nil:
+	case r.attempt.Member > 0:
+		own.PoolID, own.PoolMember = r.attempt.PoolID, r.attempt.Member
+	default:
 		own.PoolID = strconv.FormatUint(r.id, 10)
 	}
 	return own.line(true)

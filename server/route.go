@@ -29,6 +29,7 @@ type route struct {
 	number int   // in the pool
 
 	// Owned by the reader.
+	offered   bool // a pool, in INFO
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	claimedID string          // server id in CONNECT
@@ -46,6 +47,7 @@ type route struct {
 	marks          atomic.Int64          // LINK mark that were sent
 	marked         markCount             // LINK mark that were read
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
+	retired        atomic.Bool           // nothing more is sent on it
 	waiting        atomic.Bool           // the reader waits for another member of the pool
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it

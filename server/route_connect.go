@@ -26,7 +26,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 		return
 	}
 	r.noticef("Route connection created")
-	r.send(s.cluster.info())
+	r.send(s.cluster.firstInfo(r))
 	r.awaitCredentials()
 	r.startPing()
 	r.serve()
@@ -43,7 +43,7 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 		r.teardown()
 		return
 	}
-	r.send(r.connectLine() + s.cluster.infoOn(r))
+	r.send(r.connectLine() + s.cluster.firstInfo(r))
 	r.debugf("Route connect msg sent")
 	r.noticef("Route connection created")
 	r.startStepTimer(routeInfoTimeout, closeStale)
@@ -159,6 +159,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.stopStepTimer()
 	}
 	about := info.forMesh()
+	about.Offered = r.offered
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
 	if !first {
 		if before != nil && !before.Export.equal(info.Export) {

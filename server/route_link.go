@@ -75,6 +75,9 @@ func (r *route) linkLine(o *op, b *batch) closeReason {
 		if r.attempt != nil {
 			r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Joined(now, r.id) })
 		}
+	case word == "leave" && o.argCount == 1:
+		b.flush()
+		return r.left()
 	case word == "sync" && o.argCount == 1:
 		r.announced = map[string]bool{}
 	case word == "synced" && o.argCount == 1:
@@ -82,6 +85,16 @@ func (r *route) linkLine(o *op, b *batch) closeReason {
 	default:
 		return closeUnknownOp
 	}
+	return keepOpen
+}
+
+// left handles LINK leave: the peer sends nothing more on the connection. It is closed when both have
+// left it.
+func (r *route) left() closeReason {
+	if r.retired.Load() {
+		return closeRouteRemoved
+	}
+	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Left(now, r.id) })
 	return keepOpen
 }
 
@@ -149,11 +162,11 @@ func (r *route) endUnannounced() {
 	c := r.holder()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for sid, sub := range c.subs {
-		if !known[sid] {
-			delete(c.subs, sid)
+	for sub := range c.subs.all {
+		if !known[sub.sid()] {
+			c.subs.remove(sub)
 			sub.limit.Or(endedBit)
-			c.srv.subs.Remove(sub.subject, sub.group(), sub)
+			c.srv.subs.Remove(sub.subject(), sub.group(), sub)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 //	LINK mark       a place in the stream of this member
 //	LINK wait m n   read on when n marks have been read on member m, or that has ended
 //	LINK gone m     member m is lost: read on when what it has delivered is read
+//	LINK leave      nothing follows on this member; the peer leaves it, too
 //	LINK joined     the connection is accepted as a member
 //	LINK sync       all interest follows, on a new carrier
 //	LINK synced     that was all: end the interest that was not repeated
@@ -153,7 +155,9 @@ func (r *route) leavePool() {
 		return
 	}
 	for _, o := range r.srv.cluster.dropMember(r) {
-		o.send(goneLine(r.number))
+		if !r.retired.Load() {
+			o.send(goneLine(r.number))
+		}
 	}
 	if r.srv.cluster.leave(r) {
 		r.pool.anchor.dropSubs()
@@ -177,6 +181,15 @@ func (r *route) joined() {
 		r.startIdleCheck()
 	}
 	r.setDecided()
+}
+
+// retire lets nothing more be sent on a member of the pool, which is closed when the peer does
+// likewise.
+func (r *route) retire() {
+	r.debugf("Connection %d to server %q leaves", r.number, r.remoteID())
+	r.retired.Store(true)
+	r.srv.cluster.dropMember(r)
+	r.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(leaveLine)}}, Bytes: len(leaveLine), Last: true})
 }
 
 // promoted makes the connection the carrier of its pool, whose carrier is lost.
@@ -252,6 +265,9 @@ func (r *route) appendMoved(text []byte, alive bool) []byte {
 			return appendWait(text, r.number, n)
 		}
 	}
+	if r.retired.Load() {
+		return appendWait(text, r.number, untilEnd)
+	}
 	return append(text, goneLine(r.number)...)
 }
 
@@ -313,6 +329,9 @@ func (c *conn) push(text []byte) bool {
 const (
 	markLine   = "LINK mark\r\n"
 	syncedLine = "LINK synced\r\n"
+	leaveLine  = "LINK leave\r\n"
+
+	untilEnd = math.MaxInt64 // marks that are never reached: until the member has ended
 )
 
 func appendWait(text []byte, number int, marks int64) []byte {

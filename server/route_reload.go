@@ -35,6 +35,9 @@ func (s *Server) applyRoutePolicy(c *change) {
 	}
 	k.replacePolicy(c.routes)
 	k.renewOwn(c.new)
+	if c.effects[onPoolSize] {
+		k.resizePools(c.new.Cluster.PoolSize)
+	}
 	if c.old.Cluster.NoAdvertise != c.new.Cluster.NoAdvertise {
 		k.relearn()
 	}
@@ -51,6 +54,17 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 		routes = append(routes, &r.conn)
 	}
 	k.srv.policyReplaced(&before.policy, &p.policy, k.watchCerts, routes)
+}
+
+// resizePools makes the pools larger or smaller, and tells the other servers what size they may have.
+// A route that has none is made again if both servers want one now.
+func (k *cluster) resizePools(size int) {
+	for _, r := range k.active() {
+		if r.peerInfo().extended() {
+			r.send(k.info())
+		}
+	}
+	k.event(func(m *mesh.Mesh, now time.Time) { m.SetPoolSize(now, size) })
 }
 
 // reannounce applies new permissions to open routes. Peers are sent INFO, then interest that they

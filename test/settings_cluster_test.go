@@ -116,6 +116,13 @@ var clusterEffects = map[string]func(*testing.T){
 		}
 		r.Sync()
 	},
+	"cluster.pool_size": func(t *testing.T) {
+		a, _, routes := clusteredProcess(t, "", "pool_size: 3")
+		clusteredProcess(t, "", "pool_size: 2\n"+routeTo("", routes))
+		for range 2 {
+			a.await(t, `Route connection created$`)
+		}
+	},
 	"cluster.prefer_local": func(t *testing.T) {
 		first, second := pairOf(t, "prefer_local: true")
 		far, err := goClient("nats://" + second)

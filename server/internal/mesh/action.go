@@ -13,6 +13,7 @@ const (
 	Forward                    // to Link: INFO of the server behind Of
 	Withdraw                   // to Link: the route to Server is lost
 	Join                       // Link, as a member of the pool of Of, with a Number
+	Retire                     // Link, a member of a pool: the other server leaves it too, then it is closed
 	Promote                    // Link, a member of a pool, as the route to its server
 
 	// The following are lines of the log about Link.

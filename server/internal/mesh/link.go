@@ -24,6 +24,7 @@ type link struct {
 	// Of links that belong together.
 	pool   *pool // nil if there is none
 	member int   // number in the pool; 0 for the link that opened it
+	left   bool  // it was retired
 
 	// Of standby.
 	since  time.Time
@@ -216,13 +217,6 @@ func (m *Mesh) close(l *link, reason Reason) {
 	}
 }
 
-// updated is the event that a server has sent INFO about itself again.
-func (m *Mesh) updated(l *link, info *Info) {
-	if l.pool != nil && info.PoolSize > 0 {
-		l.pool.most = info.PoolSize
-	}
-}
-
 // closeDuplicate asks for the end of a link to a server to which there is another one.
 func (m *Mesh) closeDuplicate(l *link) {
 	m.emit(Action{Kind: LogDuplicate, Link: l.id, Server: l.peer})
@@ -313,6 +307,10 @@ func (m *Mesh) lost(now time.Time, p *peer, l *link) {
 	if p.reconnect {
 		p.reconnect = false
 		m.dialAgain(now, p)
+	}
+	if p.repool {
+		p.repool = false
+		m.dialSoon(now, p)
 	}
 }
 

@@ -38,14 +38,50 @@ const (
 // SetPoolSize sets how many links to one server this server wants, at least 1.
 func (m *Mesh) SetPoolSize(now time.Time, n int) {
 	m.poolSize = max(n, 1)
+	for _, l := range m.linksIn(linkRegistered) {
+		m.repool(l)
+	}
 	m.fill(now)
+}
+
+// updated is the event that a server has sent INFO about itself again.
+func (m *Mesh) updated(l *link, info *Info) {
+	if l.pool != nil {
+		l.pool.most = max(info.PoolSize, 1)
+		return
+	}
+	known := *l.info
+	known.PoolSize = info.PoolSize
+	l.info = &known
+	m.repool(l)
+}
+
+// repool closes a route that opened no pool, to be made again, if both servers want one now.
+func (m *Mesh) repool(l *link) {
+	if p := m.peers[l.peer]; l.pool == nil && p.active == l && l.info.Extended && min(m.poolSize, l.info.PoolSize) > 1 {
+		p.repool = true
+		m.Reconnect(l.id)
+	}
+}
+
+// dialSoon sees to it that a server whose route was closed only to be made again is dialed soon. The
+// one with the larger id waits for the other.
+func (m *Mesh) dialSoon(now time.Time, p *peer) {
+	for _, t := range m.targets {
+		if t.peer == p.id && !t.busy {
+			t.due = now.Add(m.jitter(retryJitter))
+			if m.self > p.id {
+				t.due = t.due.Add(gossipYield)
+			}
+		}
+	}
 }
 
 // newPool returns the pool that a link opens which becomes the route, nil if the other server knows
 // nothing of pools.
 func (m *Mesh) newPool(l *link) *pool {
 	switch {
-	case l.info.PoolSize < 1:
+	case l.info.PoolSize < 1 || !l.info.Offered:
 		return nil
 	case l.attempt != nil:
 		return &pool{id: strconv.FormatUint(l.id, 10), most: l.info.PoolSize, first: l.attempt, target: l.target, addr: l.addr}
@@ -65,10 +101,14 @@ func (m *Mesh) missing(p *peer) bool {
 		1+len(l.members) < m.size(l)
 }
 
-// fill dials the links that are missing in pools, one at a time for each.
+// fill dials the links that are missing in pools, one at a time for each, and retires those that are
+// too many.
 func (m *Mesh) fill(now time.Time) {
 	var list []*peer
 	for _, p := range m.peers {
+		if p.pool != nil && p.pool.first != nil && p.active != nil {
+			m.trim(p.pool)
+		}
 		if m.missing(p) && !p.pool.due.After(now) {
 			list = append(list, p)
 		}
@@ -82,6 +122,39 @@ func (m *Mesh) fill(now time.Time) {
 		a.Member, a.PoolID, a.At, a.peer, a.pool = l.last, l.id, l.addr, p.id, l
 		m.emit(Action{Kind: Dial, Attempt: &a})
 	}
+}
+
+// trim retires the youngest members of a pool that has too many.
+func (m *Mesh) trim(p *pool) {
+	for n := len(p.members); n > 0 && 1+n > m.size(p); n-- {
+		l := p.members[n-1]
+		p.members = p.members[:n-1]
+		if l.state == linkMember {
+			l.state, l.left = linkClosing, true
+			m.emit(Action{Kind: Retire, Link: l.id})
+		}
+	}
+}
+
+// Left is the event that the other server has retired a link. What it has sent has been received.
+func (m *Mesh) Left(now time.Time, id uint64) {
+	l := m.links[id]
+	if l == nil || l.pool == nil || l.state != linkMember && l.state != linkRegistered {
+		return
+	}
+	l.state, l.left = linkClosing, true
+	p := m.peers[l.peer]
+	if p.active == l {
+		p.active = nil
+		if !m.promoteMember(now, p) { // it was the only one: the other server is mistaken
+			p.active = l
+			m.close(l, RenewedRoute)
+			return
+		}
+	}
+	l.pool.members = slices.DeleteFunc(l.pool.members, func(o *link) bool { return o == l })
+	m.emit(Action{Kind: Retire, Link: l.id})
+	m.plan(now)
 }
 
 // MemberDialed is the event that an attempt for a pool has connected. It reports false if the link
@@ -159,7 +232,7 @@ func (m *Mesh) memberIntroduced(l *link, info *Info) {
 func (m *Mesh) memberClosed(now time.Time, l *link) {
 	p := l.pool
 	switch i := slices.Index(p.members, l); {
-	case m.peers[l.peer] != nil && m.peers[l.peer].active == l: // it has become the route since
+	case l.left, m.peers[l.peer] != nil && m.peers[l.peer].active == l: // the latter is no member any more
 	case i >= 0:
 		p.members = slices.Delete(p.members, i, i+1)
 		p.due = latest(p.due, now.Add(retryDelay-m.jitter(retryJitter)))

@@ -64,6 +64,7 @@ type Delivery struct {
 	Subject  []byte    // of one of the messages
 	ReadAt   int64     // UnixNano of the moment the messages were read; 0 = not measured
 	TooLarge bool      // one message alone is more than may be pending
+	Last     bool      // nothing is taken after it
 	Refused  bool      // set by Push: the connection takes nothing any more
 
 	own bool // the queue holds references of its own
@@ -152,6 +153,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 		d.release()
 		return true, false, false
 	}
+	q.closed = d.Last
 	q.messages += d.Messages
 	q.payload += d.Payload
 	q.pending += int64(d.Bytes)
