@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +27,15 @@ func attack(t *testing.T, from string, to net.Addr, text string) net.Conn {
 	nc.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(nc, text) // it may have been closed already
 	return nc
+}
+
+// arrived waits until the server has dealt with all that connected before: it accepts them in order.
+func arrived(t *testing.T, s *Server) {
+	t.Helper()
+	nc := attack(t, "127.0.0.1", s.Addr(), "")
+	_, err := bufio.NewReader(nc).ReadString('\n')
+	okay(t, err)
+	okay(t, nc.Close())
 }
 
 // silences are what connections send that do not log in.
@@ -59,6 +69,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 					if i%20 != 19 {
 						continue
 					}
+					arrived(t, s)
 					honest := openClient(t, s)
 					okay(t, honest.Send(login))
 					if line, err := honest.Line(); err != nil || line != "PONG\r\n" {
@@ -76,6 +87,26 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSilentConnectionsMakeRoomWithoutALogin is the same for a server that asks for no login.
+func TestSilentConnectionsMakeRoomWithoutALogin(t *testing.T) {
+	t.Parallel()
+	for name, text := range silences {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := broker(t, func(o *Options) { o.MaxConn = 20 })
+			for range 100 {
+				attack(t, "127.0.0.1", s.Addr(), text)
+			}
+			arrived(t, s)
+			w := dialClient(t, s)
+			okay(t, w.Send("PING\r\n"))
+			if line, err := w.Line(); err != nil || line != "PONG\r\n" {
+				t.Errorf("got %q, %v, want PONG", line, err)
+			}
+		})
 	}
 }
 

@@ -101,18 +101,30 @@ func (k *cluster) listen() error {
 // maxArrivals bounds the accepted connections that have not become routes yet.
 const maxArrivals = 256
 
-// room reports whether another route may be accepted. For it, one is closed that has not become a
-// route, if there are too many.
+// room reports whether there are descriptors for another accepted route. If there are few, one is
+// closed that has not become a route.
 func (k *cluster) room() bool {
-	open := k.srv.sockets.routes.Load()
-	if k.arrivals.Len() < maxArrivals && open < int64(k.srv.descriptors.routes) {
+	d, open := &k.srv.descriptors, k.srv.sockets.routes.Load()
+	if open < int64(d.routes) {
 		return true
 	}
+	return k.evict() && open < int64(d.routes)+int64(d.refused)
+}
+
+// arrive adds an accepted connection to those that may be closed to make room for others.
+func (k *cluster) arrive(r *route) {
+	r.entry = k.arrivals.Add(r.source(), &r.conn)
+	for k.arrivals.Len() > maxArrivals && k.evict() {
+	}
+}
+
+// evict closes an accepted connection that has not become a route, if there is one.
+func (k *cluster) evict() bool {
 	victim, ok := k.arrivals.Evict()
 	if ok {
 		victim.close(closeEvicted)
 	}
-	return ok && open < int64(k.srv.descriptors.routes)+int64(k.srv.descriptors.refused)
+	return ok
 }
 
 // setListener stores the open listener. It reports false if the server is stopping. If not, it

@@ -135,6 +135,11 @@ func (c *conn) rank(r admission.Rank) {
 	}
 }
 
+// spoke reports whether a client is logged in and has sent a whole operation.
+func (c *conn) spoke() bool {
+	return c.role == roleClient && !c.unauthenticated && (len(c.in.Unread()) == 0 || c.opts != &defaultConnectOptions)
+}
+
 // settle says that the connection is logged in, or has ended: it is not evicted any more.
 func (c *conn) settle() {
 	if c.entry != nil {
@@ -153,7 +158,7 @@ func (c *conn) serve() {
 			c.close(r)
 			break
 		}
-		if c.role == roleClient && !c.unauthenticated {
+		if c.entry != nil && c.spoke() {
 			c.settle()
 		}
 		if c.freshStack {
@@ -417,7 +422,7 @@ func (c *conn) teardown() {
 		c.sendErr(row.wire)
 	}
 	c.out.Finish(wait)
-	if row.linger && !c.omitErr {
+	if row.linger && !c.omitErr && !c.srv.fewDescriptors(c.role) {
 		c.linger()
 	}
 	if wait == 0 {

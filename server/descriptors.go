@@ -61,6 +61,16 @@ func (s *sockets) of(r role) *atomic.Int64 {
 	return &s.clients
 }
 
+// fewDescriptors reports whether most of the descriptors for a role are in use, so that none is to
+// be kept longer than necessary.
+func (s *Server) fewDescriptors(r role) bool {
+	most := s.descriptors.clients
+	if r == roleRoute {
+		most = s.descriptors.routes
+	}
+	return s.sockets.of(r).Load() > int64(most)/4*3
+}
+
 // isSocket reports whether a connection has a descriptor: in tests they may be in memory.
 func isSocket(nc net.Conn) bool {
 	_, ok := nc.(*net.TCPConn)

@@ -20,7 +20,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 		r.reject()
 		return
 	}
-	r.entry = s.cluster.arrivals.Add(r.source(), &r.conn)
+	s.cluster.arrive(r)
 	if !r.handshake() {
 		r.teardown()
 		return

@@ -18,8 +18,8 @@ type Evictor[T any] struct {
 }
 
 // rankTime is how much longer a connection stays for each rank. It is short: a new connection,
-// which has sent nothing yet, must not be closed for the many that have sent something long ago.
-const rankTime = 100 * time.Millisecond
+// which has sent nothing yet, must not be closed for the many that have sent something before.
+const rankTime = 10 * time.Millisecond
 
 // Rank is what a connection has done so far. The higher, the later it is evicted.
 type Rank uint8
