@@ -98,6 +98,10 @@
 // between servers of this version INFO has two more fields (cluster_info.go): that a third server
 // was lost, and that a connection is closed as a duplicate.
 //
+// Two servers of this version may have several connections, a pool (route_pool.go): one carries the
+// interest in each direction, messages of a publisher stay on one of them, and lines LINK
+// (route_link.go) restore the order where messages and interest on different ones meet.
+//
 // # Login
 //
 // A connection begins with INFO (client_connect.go, route_connect.go) and TLS (conn_tls.go,

@@ -186,6 +186,12 @@ func (z *scrape) ofTargets(name, help string, value func(*targetState) float64) 
 }
 
 func (z *scrape) meshMetrics() []monitor.Metric {
+	pools := monitor.Metric{Name: "mesh_pool_connections", Help: "Number of connections to a server, of those that can have several.", Labels: []string{"remote_id"}}
+	for i := range z.routes {
+		if r := &z.routes[i]; r.pool.carrier && r.pool.id != "" {
+			pools.Samples = append(pools.Samples, monitor.Sample{Value: float64(r.pool.size), Labels: []string{r.remoteID}})
+		}
+	}
 	missing := 0
 	for _, t := range z.targets {
 		if !t.connected {
@@ -195,6 +201,7 @@ func (z *scrape) meshMetrics() []monitor.Metric {
 	return []monitor.Metric{
 		z.ofTargets("mesh_target_connected", "Whether there is a route to the server at an address that should be connected, 1 or 0.", func(t *targetState) float64 { return monitor.Bool(t.connected) }),
 		z.ofTargets("mesh_target_failures", "Number of failed attempts in a row to connect to the server at an address.", func(t *targetState) float64 { return float64(t.failures) }),
+		pools,
 		monitor.Gauge("mesh_targets", "Number of addresses of other servers that should be connected.", len(z.targets)),
 		monitor.Gauge("mesh_targets_missing", "Number of addresses of other servers that should be connected and are not.", missing),
 		monitor.Counter("mesh_headers_lost_total", "Total number of messages sent without their headers, to servers that do not support headers.", z.s.counters.lostHeaders.Load()),

@@ -69,6 +69,16 @@ type RouteInfo struct {
 	Idle               string    `json:"idle"`
 	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // changes of interest queued for it
 	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages sent without their headers
+
+	Pool *RoutePool `json:"pool,omitempty"` // nil if the route is the only one there may be to the remote server
+}
+
+// RoutePool is the place of a route among several to the same server.
+type RoutePool struct {
+	ID      string `json:"id"`      // chosen by the server that dials
+	Member  int    `json:"member"`  // number of the connection, which is not used again
+	Size    int    `json:"size"`    // connections that are in use
+	Carrier bool   `json:"carrier"` // this server sends its interest on it
 }
 
 // Routez returns the page /routez. opts may be nil. The error is always nil.
@@ -124,7 +134,7 @@ func (s *Server) routeInfos(subs bool) []*RouteInfo {
 // info returns the route as the page shows it.
 func (r *routeState) info(now time.Time) *RouteInfo {
 	start := time.Unix(0, r.start)
-	return &RouteInfo{
+	info := &RouteInfo{
 		Rid: r.id, RemoteID: r.remoteID, DidSolicit: r.solicited, IsConfigured: r.configured,
 		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
 		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
@@ -134,6 +144,10 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),
 		WaitingForInterest: r.waitingForInterest, HeadersDropped: r.headersDropped,
 	}
+	if p := &r.pool; p.id != "" {
+		info.Pool = &RoutePool{ID: p.id, Member: p.number, Size: p.size, Carrier: p.carrier}
+	}
+	return info
 }
 
 // shownPermission returns one direction of permissions as the page shows it.

@@ -123,7 +123,9 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, info.MaxPayload
 	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
 	v.WriteDeadline = o.WriteDeadline
-	v.Cluster = v.Options.Cluster
+	if v.Cluster = v.Options.Cluster; v.Cluster.PoolSize <= 1 {
+		v.Cluster.PoolSize = 0 // no pool
+	}
 }
 
 // count sets counters and state.

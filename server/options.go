@@ -152,8 +152,8 @@ type ClusterOpts struct {
 	Advertise      string            `json:"-"`
 	NoAdvertise    bool              `json:"-"`
 	ConnectRetries int               `json:"-"`
-	PoolSize       int               `json:"-"` // connections to each server
-	PreferLocal    bool              `json:"-"` // queue members on the publisher's server are preferred
+	PoolSize       int               `json:"pool_size,omitempty"` // connections to each server
+	PreferLocal    bool              `json:"-"`                   // queue members on the publisher's server are preferred
 
 	// Settings of a file without an exported field.
 	tls             TLSConfigOpts

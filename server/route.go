@@ -30,6 +30,7 @@ type route struct {
 
 	// Owned by the reader.
 	offered   bool // a pool, in INFO
+	used      bool // messages were sent on it as a member of a pool
 	connected bool // a CONNECT was accepted
 	verbose   bool
 	claimedID string          // server id in CONNECT
@@ -298,7 +299,7 @@ func (r *route) unregister(reason closeReason, _ *subscriptions) {
 	}
 	r.mu.Unlock()
 	r.setDecided()
-	r.leavePool()
+	r.leavePool(cause)
 	r.srv.cluster.remove(r, cause)
 	r.interest.close() // when another member has taken over
 }

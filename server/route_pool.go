@@ -63,6 +63,7 @@ func (k *cluster) openPool(r *route, id string) {
 		tracing: r.tracing, routeGroup: r.routeGroup, pool: p,
 	}
 	p.anchor.headers.Store(r.headers.Load())
+	r.used = true
 	p.members.Store(&[]*route{r})
 	p.carrier.Store(r)
 	r.pool = p
@@ -104,6 +105,17 @@ func (k *cluster) dropMember(r *route) []*route {
 		r.pool.members.Store(&list)
 	}
 	return list
+}
+
+// logMemberLost logs that one of several connections was lost, if there are others.
+func (r *route) logMemberLost(cause string, rest int) {
+	if !r.used || rest == 0 || r.retired.Load() || r.srv.ended() {
+		return
+	}
+	if r.reason() == closeClient {
+		cause = "closed by the other server"
+	}
+	r.noticef("Connection %d to server %q lost: %s; %d are left", r.number, r.remoteID(), cause, rest)
 }
 
 // leave takes a connection whose reader has ended out of its pool. It reports whether that was the
@@ -149,13 +161,15 @@ func (r *route) siblings() []*route {
 
 // leavePool is called at teardown. The other members learn that this one is lost, and with the last
 // one the interest of the peer ends.
-func (r *route) leavePool() {
+func (r *route) leavePool(cause string) {
 	close(r.stopped)
 	if r.pool == nil {
 		return
 	}
-	for _, o := range r.srv.cluster.dropMember(r) {
-		if !r.retired.Load() {
+	rest := r.srv.cluster.dropMember(r)
+	r.logMemberLost(cause, len(rest))
+	if !r.retired.Load() {
+		for _, o := range rest {
 			o.send(goneLine(r.number))
 		}
 	}
@@ -174,6 +188,7 @@ func (r *route) joined() {
 	if !r.srv.cluster.addMember(r) {
 		r.close(closeDuplicateRoute)
 	} else {
+		r.used = true
 		r.debugf("Connection %d to server %q joined", r.number, r.remoteID())
 		for _, o := range r.siblings() {
 			o.out.SetLimits(o.writeLimits(r.srv.options()))

@@ -450,3 +450,41 @@ func poolOf(size int, to *Server) string {
 	}
 	return fmt.Sprintf("cluster { listen: \"127.0.0.1:-1\", pool_size: %d\n%s }", size, routes)
 }
+
+func TestPoolIsShown(t *testing.T) {
+	t.Parallel()
+	a, b, _ := pooled(t, 3, nil)
+	sub := dialClient(t, a)
+	sub.Say("SUB x 1")
+	sub.Sync()
+	interested(t, b, 1)
+	z, _ := b.Routez(&RoutezOptions{Subscriptions: true})
+	carriers := 0
+	for _, r := range z.Routes {
+		if r.Pool == nil || r.Pool.Size != 3 || r.RemoteID != a.ID() || !r.DidSolicit {
+			t.Fatalf("got route %+v, pool %+v", r, r.Pool)
+		}
+		if r.Pool.Carrier {
+			carriers++
+			if r.NumSubs != 1 || len(r.Subs) != 1 {
+				t.Errorf("the carrier has %d subscriptions, %v, want 1", r.NumSubs, r.Subs)
+			}
+		} else if r.NumSubs != 0 {
+			t.Errorf("connection %d has %d subscriptions, want 0", r.Pool.Member, r.NumSubs)
+		}
+	}
+	if z.NumRoutes != 3 || carriers != 1 {
+		t.Errorf("got %d routes, %d carriers, want 3 and 1", z.NumRoutes, carriers)
+	}
+	if v, _ := b.Varz(nil); v.Routes != 3 || v.Remotes != 1 || v.Cluster.PoolSize != 3 {
+		t.Errorf("got %d routes, %d remotes, pool size %d, want 3, 1, 3", v.Routes, v.Remotes, v.Cluster.PoolSize)
+	}
+	if why := b.health(2); why != "1 of 2 routes are up" {
+		t.Errorf("health is %q: a pool is one route", why)
+	}
+	for _, m := range b.metrics() {
+		if m.Name == "mesh_pool_connections" && (len(m.Samples) != 1 || m.Samples[0].Value != 3) {
+			t.Errorf("got %+v, want 3 connections", m.Samples)
+		}
+	}
+}

@@ -23,6 +23,7 @@ export class Mesh {
 
   async #load(signal) {
     const z = await page('routez', {}, signal);
+    z.routes = perServer(z.routes);
     const now = Date.parse(z.now);
     const peers = peersOf(z).map((p) => ({ ...p, rates: this.#rates(p.route, now), now }));
     this.#before = new Map(z.routes.map((r) => [r.rid, { at: now, in: r.in_msgs, out: r.out_msgs }]));
@@ -98,6 +99,22 @@ function drawWire(wire, flow, { p, d }) {
   setAttribute(wire, 'class', `wire ${p.state}`);
   wire.style.strokeWidth = `${(1.5 + 0.7 * Math.log10(1 + rate)).toFixed(1)}px`;
   setAttribute(flow, 'd', rate > 0 ? d : 'M0 0');
+}
+
+// perServer makes one route of the connections of a pool: the carrier, with the
+// sums of all.
+function perServer(routes) {
+  const merged = new Map();
+  for (const r of routes) {
+    const key = r.pool ? `${r.remote_id} ${r.pool.id}` : r.rid;
+    const before = merged.get(key);
+    const sum = { ...(before && !r.pool.carrier ? before : r), rid: key };
+    for (const count of ['in_msgs', 'out_msgs', 'in_bytes', 'out_bytes', 'pending_size']) {
+      sum[count] = r[count] + (before?.[count] ?? 0);
+    }
+    merged.set(key, sum);
+  }
+  return [...merged.values()];
 }
 
 // peersOf joins the routes that there are and those that are expected.
