@@ -3,7 +3,7 @@ package sublist
 // contents is a copy of what a node of the trie has.
 type contents[T comparable] struct {
 	entries  []Entry[T]
-	children []edge[T]
+	children []*node[T]
 }
 
 // all calls yield for every subscription at and below n, whose tokens are path, until it returns
@@ -16,7 +16,7 @@ func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 		}
 	}
 	for _, k := range b.children {
-		if !t.all(k.node, extend(path, k.token), yield) {
+		if !t.all(k, extend(path, k.path), yield) {
 			return false
 		}
 	}
@@ -33,21 +33,21 @@ func (t *trie[T]) contents(n *node[T], path string) contents[T] {
 		b.entries = tail.result().entries(extend(path, tailToken), b.entries)
 	}
 	if star := n.star.Load(); star != nil {
-		b.children = append(b.children, edge[T]{oneToken, star})
+		b.children = append(b.children, star)
 	}
-	for e := range n.children.all {
-		b.children = append(b.children, *e)
+	for k := range n.children.all {
+		b.children = append(b.children, k)
 	}
 	return b
 }
 
-// extend returns path with another token. Patterns have no empty tokens, so an empty path is that
-// of the root.
-func extend(path, token string) string {
+// extend returns path with more tokens. Patterns have no empty tokens, so an empty path is that of
+// the root.
+func extend(path, tokens string) string {
 	if path == "" {
-		return token
+		return tokens
 	}
-	return path + string(separator) + token
+	return path + string(separator) + tokens
 }
 
 // entries appends an entry for each subscriber in r, with this subject.

@@ -5,26 +5,21 @@ import (
 	"sync/atomic"
 )
 
-// children are the nodes below a node, by their token, except that of "*". One goroutine at a time
-// changes them; any number may look tokens up meanwhile, without a lock: an edge never changes, and
-// a table is replaced by another before edges move in it.
+// children are the nodes below a node, by their first token, except that of "*". One goroutine at a
+// time changes them; any number may look tokens up meanwhile, without a lock: a table is replaced
+// by another before nodes move in it.
 type children[T comparable] struct {
-	only atomic.Pointer[edge[T]]  // while there is no more than one
+	only atomic.Pointer[node[T]]  // while there is no more than one
 	many atomic.Pointer[table[T]] // else
 }
 
-// edge leads to the node of a token. One without a node is a tombstone: it marks the slot of an
-// edge that was removed.
-type edge[T comparable] struct {
-	token string
-	node  *node[T]
-}
-
-// table is a hash table with open addressing. A small one is searched sequentially.
+// table is a hash table with open addressing. A small one is searched sequentially. A tombstone is
+// in the slot of a node that was removed.
 type table[T comparable] struct {
-	slots []atomic.Pointer[edge[T]] // a power of two
-	live  int                       // edges
-	used  int                       // edges and tombstones
+	slots     []atomic.Pointer[node[T]] // a power of two
+	live      int                       // nodes
+	used      int                       // nodes and tombstones
+	tombstone *node[T]                  // nil until it is needed
 }
 
 const (
@@ -37,10 +32,15 @@ const (
 // seed is the hash seed of all tables.
 var seed = maphash.MakeSeed()
 
+// is reports whether token is the first one of n. It is never that of a tombstone.
+func is[S string | []byte, T comparable](n *node[T], token S) bool {
+	return n.first == len(token) && n.path[:n.first] == string(token)
+}
+
 // find returns the node of a token, or nil.
 func (k *children[T]) find(token []byte) *node[T] {
-	if e := k.only.Load(); e != nil && e.token == string(token) {
-		return e.node
+	if n := k.only.Load(); n != nil && is(n, token) {
+		return n
 	}
 	t := k.many.Load()
 	if t == nil {
@@ -48,27 +48,46 @@ func (k *children[T]) find(token []byte) *node[T] {
 	}
 	if len(t.slots) <= smallTable {
 		for i := range t.slots {
-			if e := t.slots[i].Load(); e != nil && e.token == string(token) && e.node != nil {
-				return e.node
+			if n := t.slots[i].Load(); n != nil && is(n, token) {
+				return n
 			}
 		}
 		return nil
 	}
 	mask := uint64(len(t.slots) - 1)
 	for i := maphash.Bytes(seed, token); ; i++ {
-		e := t.slots[i&mask].Load()
-		if e == nil {
-			return nil
-		}
-		if e.token == string(token) && e.node != nil {
-			return e.node
+		n := t.slots[i&mask].Load()
+		if n == nil || is(n, token) {
+			return n
 		}
 	}
 }
 
-// all calls yield for every edge until it returns false.
-func (k *children[T]) all(yield func(*edge[T]) bool) {
-	if e := k.only.Load(); e != nil && !yield(e) {
+// at returns where the node of a token is stored, nil if there is none.
+func (k *children[T]) at(token string) *atomic.Pointer[node[T]] {
+	if n := k.only.Load(); n != nil && is(n, token) {
+		return &k.only
+	}
+	t := k.many.Load()
+	if t == nil {
+		return nil
+	}
+	for i := range t.slots {
+		at := &t.slots[t.place(token, i)]
+		n := at.Load()
+		if n == nil {
+			return nil
+		}
+		if is(n, token) {
+			return at
+		}
+	}
+	return nil
+}
+
+// all calls yield for every node until it returns false.
+func (k *children[T]) all(yield func(*node[T]) bool) {
+	if n := k.only.Load(); n != nil && !yield(n) {
 		return
 	}
 	t := k.many.Load()
@@ -76,25 +95,22 @@ func (k *children[T]) all(yield func(*edge[T]) bool) {
 		return
 	}
 	for i := range t.slots {
-		if e := t.slots[i].Load(); e != nil && e.node != nil && !yield(e) {
+		if n := t.slots[i].Load(); n != nil && n.first >= 0 && !yield(n) {
 			return
 		}
 	}
 }
 
-// empty reports whether there are none.
-func (k *children[T]) empty() bool { return k.only.Load() == nil && k.many.Load() == nil }
-
-// add adds a token that is not there yet.
-func (k *children[T]) add(token string, n *node[T]) {
-	e, only, t := &edge[T]{token, n}, k.only.Load(), k.many.Load()
+// add adds a node whose first token is not there yet.
+func (k *children[T]) add(n *node[T]) {
+	only, t := k.only.Load(), k.many.Load()
 	switch {
 	case only == nil && t == nil:
-		k.only.Store(e)
+		k.only.Store(n)
 	case t == nil:
 		t = newTable[T](2)
 		t.put(only)
-		t.put(e)
+		t.put(n)
 		k.many.Store(t) // first: a reader may look into both
 		k.only.Store(nil)
 	case t.full():
@@ -102,10 +118,10 @@ func (k *children[T]) add(token string, n *node[T]) {
 		for old := range k.all {
 			bigger.put(old)
 		}
-		bigger.put(e)
+		bigger.put(n)
 		k.many.Store(bigger)
 	default:
-		t.put(e)
+		t.put(n)
 	}
 }
 
@@ -116,14 +132,11 @@ func (k *children[T]) remove(token string) {
 		return
 	}
 	t := k.many.Load()
-	for i := range t.slots {
-		at := t.place(token, i)
-		if e := t.slots[at].Load(); e != nil && e.node != nil && e.token == token {
-			t.slots[at].Store(new(edge[T]))
-			t.live--
-			break
-		}
+	if t.tombstone == nil {
+		t.tombstone = &node[T]{first: -1}
 	}
+	k.at(token).Store(t.tombstone)
+	t.live--
 	switch {
 	case t.live == 0:
 		k.many.Store(nil)
@@ -136,16 +149,16 @@ func (k *children[T]) remove(token string) {
 	}
 }
 
-// newTable returns a table with room for at least n edges.
+// newTable returns a table with room for at least n nodes.
 func newTable[T comparable](n int) *table[T] {
 	size := minTable
 	for size <= smallTable && size < n || size > smallTable && size/2 < n {
 		size *= 2
 	}
-	return &table[T]{slots: make([]atomic.Pointer[edge[T]], size)}
+	return &table[T]{slots: make([]atomic.Pointer[node[T]], size)}
 }
 
-// full reports whether the table must be replaced before another edge is added.
+// full reports whether the table must be replaced before another node is added.
 func (t *table[T]) full() bool {
 	if len(t.slots) <= smallTable {
 		return t.used == len(t.slots)
@@ -161,11 +174,11 @@ func (t *table[T]) place(token string, i int) int {
 	return int((maphash.String(seed, token) + uint64(i)) & uint64(len(t.slots)-1))
 }
 
-// put stores an edge in the first slot that was never used.
-func (t *table[T]) put(e *edge[T]) {
+// put stores a node in the first slot that was never used.
+func (t *table[T]) put(n *node[T]) {
 	for i := 0; ; i++ {
-		if at := t.place(e.token, i); t.slots[at].Load() == nil {
-			t.slots[at].Store(e)
+		if at := t.place(n.token(), i); t.slots[at].Load() == nil {
+			t.slots[at].Store(n)
 			t.live++
 			t.used++
 			return

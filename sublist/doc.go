@@ -4,7 +4,7 @@
 // connections. It has three structures:
 //
 //   - index: patterns without wildcards, found by one map lookup;
-//   - trie: patterns with wildcards, one level per token;
+//   - trie: patterns with wildcards, a radix tree of tokens;
 //   - cache: results of subjects that were seen more than once, read without a
 //     lock. A [Cursor] in front of it caches one subject for one goroutine.
 //

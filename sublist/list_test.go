@@ -173,20 +173,52 @@ func TestEveryPatternAndSubject(t *testing.T) {
 		}
 	}
 	wantAll(t, l, nil)
-	if !l.trie.root.isEmpty() {
+	wantShape(t, l)
+	if _, children := l.trie.root.only(); children > 0 || l.trie.root.tail.Load() != nil {
 		t.Error("the trie is not empty")
 	}
+}
+
+// wantShape checks that every node of the trie is needed: a pattern ends there, or there are two
+// ways to go on.
+func wantShape(t *testing.T, l *List[int]) {
+	t.Helper()
+	var walk func(n *node[int], path string)
+	walk = func(n *node[int], path string) {
+		if n != &l.trie.root {
+			if _, children := n.only(); n.end.Load() == nil && n.tail.Load() == nil && children < 2 {
+				t.Errorf("the node %q has %d children and no pattern", path, children)
+			}
+		}
+		if star := n.star.Load(); star != nil {
+			walk(star, extend(path, star.path))
+		}
+		for child := range n.children.all {
+			if n.children.find([]byte(child.token())) != child {
+				t.Errorf("the node %q is not found", extend(path, child.path))
+			}
+			walk(child, extend(path, child.path))
+		}
+	}
+	walk(&l.trie.root, "")
 }
 
 func TestRandomSequences(t *testing.T) {
 	t.Parallel()
 	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)
 	subjects := every(4, []string{"a", "b", "c", "*"}, ValidSubject)
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 7))
-			narrow := patterns[:20+rng.IntN(len(patterns)-20)]
+			narrow, subjects := patterns[:20+rng.IntN(len(patterns)-20)], subjects
+			if seed >= 4 { // few and deep, so that paths are split and merged at every place
+				narrow, subjects = nil, nil
+				for range 40 {
+					subjects = append(subjects, randomTokens(rng, []string{"a", "a", "a", "ab", "b", "*"}, ""))
+					narrow = append(narrow, randomTokens(rng, []string{"a", "a", "a", "ab", "*"}, []string{"", ".>"}[rng.IntN(2)]))
+				}
+			}
 			l, c := New[int](), new(Cursor[int])
 			var o obvious
 			for range 10_000 {
@@ -214,12 +246,25 @@ func TestRandomSequences(t *testing.T) {
 				default:
 					s := subjects[rng.IntN(len(subjects))]
 					wantMatch(t, l, c, s, o.match(s))
+					if rng.IntN(20) == 0 {
+						wantShape(t, l)
+					}
 				}
 			}
 			wantAll(t, l, o)
+			wantShape(t, l)
 			if n := l.RemoveBatch(o); n != len(o) || l.Count() != 0 {
 				t.Errorf("RemoveBatch = %d with %d left, want %d and 0", n, l.Count(), len(o))
 			}
 		})
 	}
+}
+
+// randomTokens returns up to 12 tokens from an alphabet, and the end.
+func randomTokens(rng *rand.Rand, alphabet []string, end string) string {
+	tokens := make([]string, 1+rng.IntN(12))
+	for i := range tokens {
+		tokens[i] = alphabet[rng.IntN(len(alphabet))]
+	}
+	return strings.Join(tokens, ".") + end
 }

@@ -1,6 +1,9 @@
 package sublist
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // This file is the grammar of subjects. A subject consists of tokens, separated by '.'. A pattern
 // is a subject of a subscription: in it the token "*" matches any token, and ">" as the last token
@@ -131,6 +134,14 @@ func Overlap(a, b string) bool {
 		}
 		a, b = aRest, bRest
 	}
+}
+
+// cutBytes is cut for the subjects of messages, of which the search is fast.
+func cutBytes(s []byte) (token, rest []byte, more bool) {
+	if i := bytes.IndexByte(s, separator); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, nil, false
 }
 
 // cut returns the first token of s, the rest behind its separator, and whether there is a
