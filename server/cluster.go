@@ -28,7 +28,6 @@ type cluster struct {
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
 	interest atomic.Pointer[[]*route] // registered routes, oldest first; never nil
-	changes  atomic.Int64             // sequence number of the latest change of interest
 
 	// Safe for concurrent use.
 	arrivals *admission.Evictor[*conn] // accepted connections that are not routes yet

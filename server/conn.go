@@ -53,7 +53,6 @@ type conn struct {
 	entry           *admission.Entry[*conn]        // among those that may be evicted; nil after the login
 	deferred        *deferredReplies               // nil while replies are sent at once
 	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
-	announced       int64                          // sequence number of its latest subscription that routes are sent; 0 = none
 	paths           *path                          // of its messages to other servers
 
 	// Guarded by mu.

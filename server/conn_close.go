@@ -16,7 +16,6 @@ const (
 	closeSlowPending
 	closeSlowDeadline
 	closeSlowTotal
-	closeSlowInterest
 	closeWriteError
 	closeReadError
 	closePeerError
@@ -72,7 +71,6 @@ var closeRows = [closeCount]closeRow{
 	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)", abrupt: true},
 	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)", abrupt: true},
 	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)", abrupt: true},
-	closeSlowInterest:   {name: "Slow Consumer (Pending Bytes)", log: "Slow Consumer Detected: too many changes of interest are pending", level: levelError},
 	closeWriteError:     {name: "Write Error", abrupt: true},
 	closeReadError:      {name: "Read Error"},
 	closePeerError:      {name: "Parse Error"},

@@ -389,10 +389,35 @@ func (x *expansion) push() {
 		x.msgs += d.Messages
 		x.b.srv.counters.out(x.b.from, x.t.c.role, d.Messages, d.Payload) // before a client can know of them
 	}
+	if r, ok := x.t.c.ops.(*route); ok && x.follow(r, &d) {
+		return
+	}
 	x.lagging = x.t.c.out.Push(&d)
+	if d.Refused && d.Reserved {
+		d.Drop()
+	}
 	if w := x.t.path; w != nil {
 		x.pushedTo(w, d.Refused)
 	}
+}
+
+// follow queues a delivery behind the interest of its publisher, if some of that has not been sent,
+// and reports whether it did.
+func (x *expansion) follow(r *route, d *netio.Delivery) (queued bool) {
+	carrier, turn := r.carrier(), uint32(0)
+	if x.t.path != nil {
+		turn = x.t.path.turn
+	}
+	if carrier == nil {
+		return false
+	}
+	if queued, x.lagging = carrier.interest.follow(x.b.from, d, r, turn); !queued {
+		return false
+	}
+	if x.t.path != nil {
+		x.t.path.queued()
+	}
+	return true
 }
 
 // pushedTo is called when a member of a pool was pushed to. If it has refused, because it is lost,

@@ -30,7 +30,6 @@ func (b *batch) handOverAll() {
 	x.start(b, time.Now().UnixNano())
 	b.chooseSample()
 	own := b.targetOf(b.from)
-	deferred := false
 	for i := range b.targets {
 		t := &b.targets[i]
 		t.later = i == own
@@ -38,15 +37,10 @@ func (b *batch) handOverAll() {
 			t.path = b.from.pathTo(p)
 			t.c = &t.path.member().conn
 		}
-		if b.wouldReorder(t) {
-			t.later, deferred = true, true
-		}
 	}
 	b.spread(x)
-	b.unpin() // what is left is for routes and for who reads here: no grace period waits for that
-	if deferred {
-		b.handOverDeferred(x, own)
-	}
+	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
+	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if own >= 0 {
 		x.handOver(&b.targets[own])
 	}

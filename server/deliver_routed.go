@@ -11,58 +11,15 @@ import (
 // This file is the way of messages between servers. A message goes to a route once, however many
 // subscriptions are behind it; a message from a route goes to local clients only.
 
-// wouldReorder reports whether what is collected for t would come there before the interest of its
-// publisher, which may be what it is to be answered to.
-func (b *batch) wouldReorder(t *target) bool {
-	if b.from.announced == 0 || t.c.role != roleRoute {
-		return false
-	}
-	r, ok := t.c.ops.(*route)
-	if !ok {
-		return false
-	}
-	c := r.carrier()
-	return c != nil && c.interest.behind(b.from.announced)
-}
-
-// handOverDeferred hands over what waits for interest, when that has been pushed. A publisher waits
-// for as long as a write may take, and only while the peer takes interest: then its messages go
-// ahead after all.
-func (b *batch) handOverDeferred(x *expansion, own int) {
-	for i := range b.targets {
-		t := &b.targets[i]
-		if !t.later || i == own {
-			continue
-		}
-		r := t.c.ops.(*route)
-		if b.from.announced > 0 && !r.awaitInterest(b.from.announced) {
-			b.from.announced = 0
-		}
-		x.handOver(t)
-	}
-}
-
-// awaitInterest waits until changes up to a sequence number have been sent to the peer, as long as
-// it makes progress. It reports whether they have been sent.
-func (r *route) awaitInterest(seq int64) bool {
-	for c := r.carrier(); c != nil; {
-		if !c.interest.awaitSent(seq, r.srv.options().WriteDeadline) {
-			return false
-		}
-		now := r.carrier()
-		if now == c {
-			return true
-		}
-		c = now // the one before is lost
-	}
-	return true
-}
+// queueMark begins the ids of queue subscriptions. What begins with it and is no such id is never
+// an id of plain subscriptions: all of them would receive what is meant for one.
+const queueMark = "QRSID"
 
 // publishRouted collects messages that came over a route: for one member of a queue group if the id
 // says so, else for every plain local subscription.
 func (b *batch) publishRouted(subject, sid []byte, p place) {
 	b.pin()
-	if len(sid) >= len(queueID) && string(sid[:len(queueID)]) == queueID {
+	if bytes.HasPrefix(sid, []byte(queueMark)) {
 		b.publishQueued(subject, sid, p)
 	} else {
 		b.toPlain(b.from.match(subject), subject, p)

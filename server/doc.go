@@ -70,10 +70,7 @@
 // longest backlog is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at
 // a time, only while every connection that receives from its batch lags: one slow consumer does not
 // slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
-// are near full but make progress it is stalled again, for write_deadline at most. A client that
-// has subscribed and publishes to another server waits, within the same bounds, until that server
-// has been sent its subscriptions (route_interest.go): a request must not arrive before the
-// interest in its inbox.
+// are near full but make progress it is stalled again, for write_deadline at most.
 //
 // # Monitoring
 //
@@ -92,11 +89,13 @@
 // two connections to one server is the route, which servers are advertised to which. The cluster
 // (cluster.go, cluster_dial.go) is the shell that reports events to it and performs its actions;
 // cluster_simulation_test.go runs whole clusters in memory. A [route] begins with TLS, CONNECT and
-// INFO (route_connect.go). It has a queue of the subscriptions that the peer must be sent
-// (route_interest.go), and is closed when it has been idle for too long (route_idle.go). Messages
-// received over it are delivered by deliver_routed.go. Servers of 1.x are sent only what they know;
-// between servers of this version INFO has two more fields (cluster_info.go): that a third server
-// was lost, and that a connection is closed as a duplicate.
+// INFO (route_connect.go). The subscriptions that the peer must be sent are queued, for each client
+// its own (route_flow.go), and sent in small pieces (route_interest.go). What a client publishes
+// goes through its queue while there is one: a request must not arrive before the interest in its
+// inbox. A route is closed when it has been idle for too long (route_idle.go). Messages received
+// over it are delivered by deliver_routed.go. Servers of 1.x are sent only what they know; between
+// servers of this version INFO has two more fields (cluster_info.go): that a third server was lost,
+// and that a connection is closed as a duplicate.
 //
 // Two servers of this version may have several connections, a pool (route_pool.go): one carries the
 // interest in each direction, messages of a publisher stay on one of them, and lines LINK

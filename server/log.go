@@ -185,13 +185,13 @@ func (s *Server) cutTrace(payload []byte) []byte {
 // logSlow logs that a slow consumer is disconnected: which limit it exceeded, and what is in its
 // write queue.
 func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
-	opts := c.srv.options()
-	text := fmt.Sprintf("MaxPending of %d Exceeded", opts.MaxPending)
+	limits := c.out.Limits() // those of routes differ from those of clients
+	text := fmt.Sprintf("MaxPending of %d Exceeded", limits.MaxPending)
 	switch r {
 	case closeSlowDeadline:
-		text = fmt.Sprintf("WriteDeadline of %v Exceeded", opts.WriteDeadline)
+		text = fmt.Sprintf("WriteDeadline of %v Exceeded", limits.WriteDeadline)
 	case closeSlowTotal:
-		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", opts.MaxPendingTotal)
+		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", c.srv.options().MaxPendingTotal)
 	}
 	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
 		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)

@@ -84,6 +84,7 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.trackReceived()
 	r.interest.to = r
 	r.out.SetLimits(routeWriteLimits(s.options()))
+	r.out.Track()
 	return r
 }
 
@@ -162,6 +163,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 		b.reply(answerPong)
 	case verbPong:
 		r.pong()
+		r.interest.answered()
 	case verbErr:
 		r.setCause("Route Error " + string(o.args))
 		r.errorf("Route Error %s", printable(o.args))

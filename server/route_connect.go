@@ -210,6 +210,7 @@ func (r *route) registered() {
 	r.startIdleCheck()
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.out.SetLimits(r.writeLimits(r.srv.options()))
+	r.interest.beginSync()
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 	r.setDecided()
 }

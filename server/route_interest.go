@@ -1,67 +1,80 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // This file sends the interest of local clients to routes: one line for each subscription that is
 // added or removed.
 //
-// A change of a subscription is queued for every route while the lock of its client is held, so
-// that each route is sent the changes of a subscription in order. At the end of a batch, before any
-// PONG, the queues are sent, many lines at a time: by the reader of the client, unless another
-// goroutine is sending, and if the queue is too long for that by a goroutine, at the pace of the
-// peer. Clients do not wait for it.
+// A change of a subscription is queued for every route while the lock of its client is held. At the
+// end of a batch, before any PONG, the queues are sent, a piece of some lines at a time: one piece
+// by the reader of the client, unless another goroutine is sending, and the rest by a goroutine, at
+// the pace of the peer. Clients do not wait for it.
+//
+// Each client has its own queue ([flow]) on each route, for as long as something is in it, and the
+// flows take turns: a client with a million subscriptions delays the others by one turn. A message
+// must not arrive before the interest of its own publisher: a request may be answered at once, to
+// an inbox that the other server must know. So what a client publishes goes through its flow, too,
+// while there is one.
+//
+// What waits is bounded by what exists: a SUB that waits refers to the subscription, and is dropped
+// when that ends; an UNSUB waits only for a subscription that the peer has been sent. A route that
+// never reads is sent window bytes of interest.
 //
 // A new route gets an initial sync: it is registered first, then every subscription is queued for
 // it, under the lock of its client and if it still exists. So a line may be repeated, which the
-// protocol permits, but none is missing, and none follows its withdrawal.
-//
-// A message must not arrive before the interest of its own publisher: a request may be answered at
-// once, to an inbox that the other server must know. So changes have sequence numbers, a client
-// stores that of its last one, and its messages to a route wait until that change has been sent, as
-// long as the peer makes progress.
-
-// interestQueue is the queue of interest that must be sent to a route.
-type interestQueue struct {
-	to *route
-
-	waiting atomic.Int64 // lines queued and not sent yet
-	sent    atomic.Int64 // sequence number: changes up to it have been sent
-	synced  atomic.Bool  // the initial sync is queued; set under mu
-
-	mu       sync.Mutex // guards what follows
-	queue    []interestChange
-	sending  bool          // a goroutine is sending
-	progress chan struct{} // closed when more has been sent; nil if no goroutine waits for that
-	closed   bool
-}
-
-// interestChange is interest that is added or removed: of one subscription, or of all that a client
-// had.
-type interestChange struct {
-	sub     *subscription
-	all     []*subscription // if sub is nil
-	line    string          // without sub and all: a line to be sent
-	removed bool
-	initial bool // part of the initial sync, which is not traced
-	// seq is a sequence number: when this change has been sent, all up to seq have been. It is
-	// 0 during the initial sync, when earlier ones may be queued behind it.
-	seq int64
-}
+// protocol permits, but none is missing, and none follows its withdrawal. What a client publishes
+// to the route meanwhile follows the subscriptions of the client, which come first then.
 
 const (
-	// interestBytes is about how many bytes of lines are encoded at a time.
-	interestBytes = 64 << 10
-	// interestLimit bounds the lines queued for a route: some 300 MB, if the queue is the only
-	// reference to each subscription.
-	interestLimit = 2 << 20
+	// interestPiece is about how many bytes of lines are encoded and pushed at a time.
+	interestPiece = 64 << 10
+	// interestWindow is how many bytes of interest may be on their way to a peer. Messages wait
+	// behind them, so they are few; a peer that acts on them in 20 ms gets 25 MB/s.
+	interestWindow = 512 << 10
+	// interestMark is how many bytes of interest are followed by a PING at the latest: its PONG
+	// says that the peer has acted on them.
+	interestMark = interestWindow / 2
+	// ackTime is how long an answer may take before it is enough that the socket has taken the
+	// interest: the peer may have much to send before the PONG. After the first time without any
+	// answer the peer is taken for one that does not answer, and silentTime is enough.
+	ackTime    = time.Second
+	silentTime = 20 * time.Millisecond
+	// maxTurns is how many flows share a piece.
+	maxTurns = 8
 	// syncStep is how many subscriptions the initial sync queues before it waits for the peer.
 	syncStep = 4096
 )
+
+// interestQueue is the interest that must be sent to a route, and messages that must not overtake
+// it.
+type interestQueue struct {
+	to *route
+
+	waiting atomic.Int64 // lines of interest queued and not pushed yet
+	clients atomic.Int64 // flows; and one during the initial sync
+
+	mu       sync.Mutex // guards what follows
+	flows    map[*conn]*flow
+	fresh    []*flow        // have had no turn yet
+	turns    []*flow        // wait for their next
+	taken    []*flow        // in the piece that is being pushed
+	early    map[*conn]bool // during the initial sync: clients whose subscriptions are queued
+	unsynced int            // flows that have something of the initial sync, when all of it is queued
+	bytes    int64          // of lines queued
+	sending  bool           // a goroutine is sending
+	inFlight interestInFlight
+	earlyAdd sync.WaitGroup // clients whose subscriptions are being queued early
+	progress chan struct{}  // closed when more has been sent; nil if no goroutine waits for that
+	closed   bool
+}
 
 // interestChanged queues a change of a client's subscription for all routes. The caller holds
 // conn.mu of the client.
@@ -71,22 +84,16 @@ func (k *cluster) interestChanged(sub *subscription, removed bool) {
 	}
 	routes := k.active()
 	for _, r := range routes {
-		r.interest.add(interestChange{sub: sub, removed: removed}, 1)
+		r.interest.add(sub, removed)
 	}
-	if !removed {
-		sub.conn.announced = k.changes.Add(1)
-	}
-	if len(routes) == 0 {
-		return
-	}
-	if removed && sub.queue() != "" {
+	if removed && sub.queue() != "" && len(routes) > 0 {
 		k.closed.remember(sub)
 	}
 }
 
-// interestDropped queues the withdrawal of all subscriptions of a client. The caller holds conn.mu
-// of the client.
-func (k *cluster) interestDropped(subs *subscriptions) {
+// interestDropped queues the withdrawal of all subscriptions of a client that has ended. The caller
+// holds conn.mu of the client.
+func (k *cluster) interestDropped(c *conn, subs *subscriptions) {
 	routes := k.active()
 	if len(routes) == 0 || subs.len() == 0 {
 		return
@@ -99,48 +106,172 @@ func (k *cluster) interestDropped(subs *subscriptions) {
 		}
 	}
 	for _, r := range routes {
-		r.interest.add(interestChange{all: all, removed: true}, len(all))
+		r.interest.addEnd(c, all)
 	}
 }
 
-// pushInterest sends what is queued, as far as routes keep up. When it returns, what was queued
-// before has been sent or another goroutine is sending it.
+// pushInterest sends a piece of what is queued for each route. When it returns, the rest is being
+// sent by another goroutine.
 func (k *cluster) pushInterest() {
 	for _, r := range k.active() {
-		if r.interest.waiting.Load() > 0 {
+		if r.interest.clients.Load() > 0 {
 			r.interest.push()
 		}
 	}
 }
 
-// add queues a change that stands for n lines.
-func (q *interestQueue) add(ch interestChange, n int) {
-	if full := q.enqueue(ch, n); full {
-		q.to.srv.counters.slow(roleRoute, closeSlowInterest)
-		q.to.close(closeSlowInterest)
-	}
-}
-
-func (q *interestQueue) enqueue(ch interestChange, n int) (full bool) {
+// add queues a change of a subscription. The caller holds conn.mu of its client.
+func (q *interestQueue) add(sub *subscription, removed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || n == 0 {
-		return false
+	if q.closed {
+		return
 	}
-	if q.synced.Load() {
-		ch.seq = q.to.srv.cluster.changes.Load()
+	f := q.flowLocked(sub.conn)
+	if removed && q.bytes > interestPiece && f.cancel(sub) { // less is sent soon anyway
+		q.countLocked(-1, -lineSize(sub))
+		q.emptiedLocked(f)
+		return
 	}
-	q.queue = append(q.queue, ch)
-	return q.waiting.Add(int64(n)) > interestLimit && !ch.removed
+	f.add(flowItem{sub: sub, removed: removed})
+	q.countLocked(1, lineSize(sub))
 }
 
-// push sends a part of the queue, and starts a goroutine for the rest. It does nothing if another
+// addEnd queues the withdrawal of the subscriptions that a client had when it ended.
+func (q *interestQueue) addEnd(c *conn, all []*subscription) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(all) == 0 {
+		return
+	}
+	f := q.flowLocked(c)
+	all, cancelled := f.cancelAll(all)
+	for _, sub := range cancelled {
+		q.countLocked(-1, -lineSize(sub))
+	}
+	if len(all) == 0 {
+		q.emptiedLocked(f)
+		return
+	}
+	f.add(flowItem{other: &flowOther{removed: all}})
+	for _, sub := range all {
+		q.countLocked(1, lineSize(sub))
+	}
+}
+
+// addCurrent queues a subscription that the route may have been sent before, if it still exists and
+// is announced. It checks both under the lock of the client: a reload after which it is no longer
+// announced has replaced the policy before, or withdraws the subscription afterwards.
+func (q *interestQueue) addCurrent(sub *subscription) {
+	c := sub.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs.with(sub.sid()) == sub && q.to.srv.cluster.policy.Load().announces(sub, false) {
+		q.addAgain(sub)
+	}
+}
+
+// addAgain queues a subscription that the route may have been sent before.
+func (q *interestQueue) addAgain(sub *subscription) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	f := q.flowLocked(sub.conn)
+	if _, queued := f.find(sub); queued {
+		q.emptiedLocked(f)
+		return
+	}
+	f.add(flowItem{sub: sub, again: true})
+	q.countLocked(1, lineSize(sub))
+}
+
+// follow queues messages behind the interest of their publisher, if some of it has not been sent,
+// and reports whether it did; if so, whether the route lags. They are for the route to, and turn is
+// that of their path, if the route is in a pool.
+func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn uint32) (queued, lagging bool) {
+	if q.clients.Load() == 0 || from.role != roleClient {
+		return false, false
+	}
+	q.syncEarly(from)
+	if !q.has(from) {
+		return false, false
+	}
+	d.Keep()
+	d.Reserved = true
+	lagging = to.out.Reserve(d.Bytes)
+	if !q.addMessages(from, &flowOther{messages: *d, to: to, turn: turn}) {
+		return false, false // everything has been sent meanwhile
+	}
+	q.push() // unless another goroutine is sending, as is usual
+	return true, lagging
+}
+
+// has reports whether something of a client is queued.
+func (q *interestQueue) has(c *conn) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.flows[c] != nil
+}
+
+// addMessages queues messages of a client behind what else is queued of it. It reports false if
+// that is nothing.
+func (q *interestQueue) addMessages(c *conn, m *flowOther) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f := q.flows[c]
+	if f == nil {
+		return false
+	}
+	f.add(flowItem{other: m})
+	return true
+}
+
+// flowLocked returns the flow of a client, making it if need be.
+func (q *interestQueue) flowLocked(c *conn) *flow {
+	f := q.flows[c]
+	if f == nil {
+		if q.flows == nil {
+			q.flows = map[*conn]*flow{}
+		}
+		f = &flow{from: c}
+		q.flows[c] = f
+		q.fresh = append(q.fresh, f)
+		q.clients.Add(1)
+	}
+	return f
+}
+
+// emptiedLocked forgets a flow that was made for nothing. One that has become empty otherwise is
+// forgotten at its turn.
+func (q *interestQueue) emptiedLocked(f *flow) {
+	if k := len(q.fresh) - 1; f.len() == 0 && k >= 0 && q.fresh[k] == f {
+		q.fresh = q.fresh[:k]
+		q.forgetLocked(f)
+	}
+}
+
+func (q *interestQueue) forgetLocked(f *flow) {
+	delete(q.flows, f.from)
+	q.clients.Add(-1)
+}
+
+// countLocked counts lines that are queued, or no longer.
+func (q *interestQueue) countLocked(lines int64, bytes int) {
+	q.waiting.Add(lines)
+	q.bytes += int64(bytes)
+}
+
+// push sends a piece of the queue, and has a goroutine send the rest. It does nothing if another
 // goroutine is sending.
 func (q *interestQueue) push() {
 	if !q.startSending() {
 		return
 	}
-	q.sendSome()
+	if q.room() {
+		q.sendPiece()
+	}
 	if !q.stopSending() {
 		go q.send() // ends when the queue is empty, or with the route
 	}
@@ -151,7 +282,7 @@ func (q *interestQueue) push() {
 func (q *interestQueue) startSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sending || q.closed || len(q.queue) == 0 {
+	if q.sending || q.closed || len(q.flows) == 0 {
 		return false
 	}
 	q.sending = true
@@ -163,7 +294,7 @@ func (q *interestQueue) startSending() bool {
 func (q *interestQueue) stopSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) > 0 && !q.closed {
+	if len(q.flows) > 0 && !q.closed {
 		return false
 	}
 	q.sending = false
@@ -173,45 +304,148 @@ func (q *interestQueue) stopSending() bool {
 // send sends until the queue is empty, at the pace of the peer.
 func (q *interestQueue) send() {
 	for more := true; more; more = !q.stopSending() {
-		q.await()
-		q.sendSome()
+		q.awaitRoom()
+		q.sendPiece()
 	}
 }
 
-// await waits until the write queue of the route is no longer near full.
-func (q *interestQueue) await() {
-	resume := make(chan bool, 1)
-	if q.to.out.NotifyResume(resume) {
-		<-resume // the write queue gets shorter, or the route ends
+// sendPiece sends some lines, and messages between them. startSending has returned true to the
+// caller.
+func (q *interestQueue) sendPiece() {
+	list, size := q.take()
+	text := make([]byte, 0, min(size, interestPiece))
+	lines := int64(0)
+	var one [1]*subscription
+	for i := range list {
+		it := &list[i]
+		subs := one[:]
+		if one[0] = it.sub; it.sub == nil {
+			subs = it.other.removed
+		}
+		for _, sub := range subs {
+			at := len(text)
+			text = appendInterest(text, sub, it.removed || it.sub == nil)
+			if q.to.tracing && !it.again {
+				q.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
+			}
+		}
+		lines += int64(len(subs))
+		switch {
+		case len(subs) > 0:
+		case !it.other.isEnd():
+			text = q.pushMessages(text, it.other)
+		case q.endReached():
+			text = append(text, syncedLine...)
+		}
+	}
+	if len(text) > 0 && q.mark(len(text)) {
+		if q.to.tracing {
+			q.to.tracef("<<- [PING]")
+		}
+		text = append(text, "PING\r\n"...)
+	}
+	q.pushLines(text)
+	if lines > 0 {
+		q.to.markActive()
+	}
+	q.pushed(lines)
+}
+
+// pushMessages pushes lines, and then messages. It returns the memory for more lines.
+func (q *interestQueue) pushMessages(text []byte, m *flowOther) []byte {
+	text = q.pushLines(text)
+	if p := q.to.pool; p != nil && m.to != q.to {
+		m.to.push(appendWait(nil, q.to.number, q.to.marks.Load()))
+	}
+	m.to.out.Push(&m.messages)
+	if m.messages.Refused {
+		q.refused(m)
+	}
+	return text
+}
+
+// refused deals with messages that cannot be sent on the connection that they are for.
+func (q *interestQueue) refused(m *flowOther) {
+	if p := q.to.pool; p != nil {
+		p.handOn(&m.messages, m.to, m.turn)
+	} else {
+		m.messages.Drop()
 	}
 }
 
-// take removes changes for about interestBytes of lines from the queue, and returns them with the
-// sequence number up to which all changes have been sent after them; 0 during the initial sync.
-func (q *interestQueue) take() (list []interestChange, upTo int64) {
+// pushLines pushes lines and returns the memory for more. In a pool a mark follows them.
+func (q *interestQueue) pushLines(text []byte) []byte {
+	if len(text) == 0 {
+		return text
+	}
+	if q.to.pool != nil {
+		q.to.marks.Add(1)
+		text = append(text, markLine...)
+	}
+	q.to.push(text)
+	return text[:0]
+}
+
+// endReached counts a flow of which everything that the initial sync has queued is sent. It reports
+// whether that was the last one.
+func (q *interestQueue) endReached() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(len(q.queue), interestBytes/lineGuess)
-	list = q.queue[:n:n]
-	q.queue = q.queue[n:]
-	switch {
-	case !q.synced.Load():
-	case len(q.queue) == 0:
-		upTo = q.to.srv.cluster.changes.Load()
-	default:
-		upTo = list[n-1].seq
-	}
-	if len(q.queue) == 0 {
-		q.queue = nil
-	}
-	return list, upTo
+	q.unsynced--
+	return q.unsynced == 0
 }
 
-// sentUpTo sets the sequence number up to which changes have been sent.
-func (q *interestQueue) sentUpTo(seq int64) {
-	q.sent.Store(max(seq, q.sent.Load()))
+// take removes a piece from the queue: some of each of several flows, new ones first. It returns
+// about how many bytes its lines have.
+func (q *interestQueue) take() (list []flowItem, size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	turn := interestPiece / max(1, min(maxTurns, len(q.flows)))
+	for all := 0; all < interestPiece; {
+		f := q.nextFlowLocked(all)
+		if f == nil {
+			break
+		}
+		var lines, messages int
+		list, lines, messages = f.take(list, turn)
+		all += lines + messages
+		size += lines
+		q.bytes -= int64(lines)
+		q.taken = append(q.taken, f)
+	}
+	return list, size
+}
+
+// nextFlowLocked returns the flow whose turn it is. New flows come first, but have no more than
+// half of a piece.
+func (q *interestQueue) nextFlowLocked(taken int) (f *flow) {
+	list := &q.fresh
+	if len(q.fresh) == 0 || taken >= interestPiece/2 && len(q.turns) > 0 {
+		list = &q.turns
+	}
+	if len(*list) == 0 {
+		return nil
+	}
+	f, *list = (*list)[0], (*list)[1:]
+	return f
+}
+
+// pushed is called when a piece has been pushed: flows that are empty end.
+func (q *interestQueue) pushed(lines int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting.Add(-lines)
+	for _, f := range q.taken {
+		switch {
+		case q.closed:
+		case f.len() > 0:
+			q.turns = append(q.turns, f)
+		default:
+			q.forgetLocked(f)
+		}
+	}
+	clear(q.taken)
+	q.taken = q.taken[:0]
 	q.progressedLocked()
 }
 
@@ -222,13 +456,8 @@ func (q *interestQueue) progressedLocked() {
 	}
 }
 
-// behind reports whether changes up to a sequence number may still have to be sent.
-func (q *interestQueue) behind(seq int64) bool {
-	return seq > q.sent.Load() && (q.waiting.Load() > 0 || !q.synced.Load())
-}
-
-// next returns a channel that is closed when more has been sent or the queue is closed; nil if it
-// is closed already.
+// next returns a channel that is closed when more has been sent, the peer has acted on it, or the
+// queue is closed; nil if it is closed already.
 func (q *interestQueue) next() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -241,96 +470,174 @@ func (q *interestQueue) next() <-chan struct{} {
 	return q.progress
 }
 
-// awaitSent waits until changes up to a sequence number have been sent, as long as the peer makes
-// progress, but at most for limit. It reports whether they have been sent.
-func (q *interestQueue) awaitSent(seq int64, limit time.Duration) bool {
-	end, tick := time.NewTimer(limit), time.NewTicker(stallStep)
-	defer end.Stop()
-	defer tick.Stop()
-	for {
-		next := q.next() // first, so that no progress is missed
-		if next == nil || !q.behind(seq) {
-			return true
-		}
-		select {
-		case <-next:
-		case <-tick.C:
-			if q.to.out.Blocked() {
-				return false
-			}
-		case <-end.C:
-			return false
-		}
-	}
-}
-
-// lineGuess is about the length of a line.
-const lineGuess = 64
-
-// sendSome sends a part of the queue. startSending has returned true to the caller.
-func (q *interestQueue) sendSome() {
-	list, upTo := q.take()
-	text := make([]byte, 0, min(len(list)*lineGuess, interestBytes))
-	lines := 0
-	for _, ch := range list {
-		all := ch.all
-		if ch.sub != nil {
-			all = []*subscription{ch.sub}
-		}
-		text = append(text, ch.line...)
-		for _, sub := range all {
-			at := len(text)
-			text = appendInterest(text, sub, ch.removed)
-			if q.to.tracing && !ch.initial {
-				q.to.tracef("<<- [%s]", text[at:len(text)-len("\r\n")])
-			}
-			if len(text) >= interestBytes {
-				q.to.push(text)
-				text = text[:0]
-			}
-		}
-		lines += len(all)
-	}
-	if q.to.pool != nil && len(list) > 0 {
-		q.to.marks.Add(1)
-		text = append(text, markLine...)
-	}
-	if len(text) == 0 || q.to.push(text) {
-		q.sentUpTo(upTo) // else the route is lost; another member of its pool is sent everything
-	}
-	if lines > 0 {
-		q.to.markActive()
-		q.waiting.Add(int64(-lines))
-	}
-}
-
-// close drops what is queued.
+// close drops what is queued. Messages are sent on other connections to the same server, if there
+// are any.
 func (q *interestQueue) close() {
+	for _, f := range q.shut() {
+		for m := range f.messages {
+			if q.to.pool != nil {
+				m.to.out.Push(&m.messages)
+			}
+			if q.to.pool == nil || m.messages.Refused {
+				q.refused(m)
+			}
+		}
+	}
+}
+
+// shut closes the queue and returns what was in it.
+func (q *interestQueue) shut() map[*conn]*flow {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	left := q.flows
 	q.closed = true
-	q.queue = nil
+	q.flows, q.fresh, q.turns = nil, nil, nil
 	q.progressedLocked()
+	return left
+}
+
+// interestInFlight is what bounds the interest that is on its way to a peer.
+type interestInFlight struct {
+	bytes    int64   // that the peer may not have acted on yet
+	unmarked int64   // those of them that no PING follows
+	marks    []int64 // of each PING without an answer, the bytes that it follows
+	position int64   // pushed to the route when the last of them were
+	answered bool    // the peer has answered a PING
+	silent   bool    // it has not, in time
+}
+
+// mark counts n bytes of interest that are about to be pushed, and reports whether a PING is to
+// follow them.
+func (q *interestQueue) mark(n int) bool {
+	pushed, _ := q.to.out.Progress()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := &q.inFlight
+	w.position = pushed + int64(n)
+	w.bytes += int64(n)
+	w.unmarked += int64(n)
+	if w.unmarked < interestMark && (w.unmarked < interestPiece/2 || q.bytes == 0) {
+		return false
+	}
+	w.marks = append(w.marks, w.unmarked)
+	w.unmarked = 0
+	return true
+}
+
+// answered is called when the peer has answered a PING, of this queue or another.
+func (q *interestQueue) answered() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := &q.inFlight
+	if len(w.marks) > 0 {
+		w.bytes -= w.marks[0]
+		w.marks = w.marks[1:]
+		w.answered, w.silent = true, false
+		q.progressedLocked()
+	}
+}
+
+// room reports whether more interest may be pushed.
+func (q *interestQueue) room() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed || q.inFlight.bytes < interestWindow
+}
+
+// awaitRoom waits until more interest may be pushed, or the queue is closed.
+func (q *interestQueue) awaitRoom() {
+	for !q.room() {
+		next := q.next()
+		if next == nil || q.room() {
+			return
+		}
+		timer := time.NewTimer(q.patience())
+		select {
+		case <-next:
+		case <-timer.C:
+			q.waitedLong()
+		}
+		timer.Stop()
+	}
+}
+
+// patience returns how long to wait for an answer.
+func (q *interestQueue) patience() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.inFlight.silent {
+		return silentTime
+	}
+	return ackTime
+}
+
+// waitedLong gives up waiting for an answer if the socket has taken everything.
+func (q *interestQueue) waitedLong() {
+	_, written := q.to.out.Progress()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w := &q.inFlight; written >= w.position {
+		w.bytes, w.unmarked, w.marks = 0, 0, nil
+		w.silent = !w.answered
+	}
+}
+
+// beginSync precedes the initial sync, and whatever may be published to the route.
+func (q *interestQueue) beginSync() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.early = map[*conn]bool{}
+	q.clients.Add(1)
+}
+
+// endSync is called when the whole initial sync is queued. In a pool a line follows it.
+func (q *interestQueue) endSync() {
+	q.stopEarly()
+	q.earlyAdd.Wait()
+	if q.to.pool != nil {
+		q.addEndOfSync()
+	}
+}
+
+// stopEarly lets no more clients have their subscriptions queued early: all are queued.
+func (q *interestQueue) stopEarly() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.early = nil
+	q.clients.Add(-1)
+}
+
+// addEndOfSync queues the end of the initial sync behind everything that is queued.
+func (q *interestQueue) addEndOfSync() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	q.flowLocked(&q.to.conn) // so that there is one
+	for _, f := range q.flows {
+		f.add(flowItem{other: new(flowOther)})
+	}
+	q.unsynced = len(q.flows)
 }
 
 // sync is the initial sync: it queues all interest of local clients for a new route, and sends it
 // at the pace of the peer.
 func (q *interestQueue) sync() {
 	defer q.to.srv.conns.Done()
-	k := q.to.srv.cluster
 	n := 0
 	for e := range q.to.srv.subs.All {
 		sub := e.Value
-		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
+		if sub.conn.role != roleClient || q.isEarly(sub.conn) {
 			continue
 		}
 		q.addCurrent(sub)
 		if n++; n%syncStep == 0 {
 			q.push()
-			q.await()
 			q.awaitShort()
 		}
 		if q.to.ended() {
+			q.stopEarly()
 			return
 		}
 	}
@@ -339,15 +646,39 @@ func (q *interestQueue) sync() {
 	q.to.debugf("Sent local subscriptions to route")
 }
 
-// endSync is called when the whole initial sync is queued.
-func (q *interestQueue) endSync() {
+// isEarly reports whether the subscriptions of a client need no initial sync any more.
+func (q *interestQueue) isEarly(c *conn) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.synced.Store(true)
-	if q.to.pool != nil {
-		q.queue = append(q.queue, interestChange{line: syncedLine, seq: q.to.srv.cluster.changes.Load()})
+	return q.early[c]
+}
+
+// syncEarly queues the subscriptions of a client that publishes to the route during the initial
+// sync, once. The reader of the client calls it, or waits for it.
+func (q *interestQueue) syncEarly(c *conn) {
+	if !q.setEarly(c) {
+		return
 	}
-	q.progressedLocked()
+	c.mu.Lock()
+	subs := slices.Collect(c.subs.all)
+	c.mu.Unlock()
+	for _, sub := range subs {
+		q.addCurrent(sub)
+	}
+	q.earlyAdd.Done()
+}
+
+// setEarly reports whether the subscriptions of a client must be queued now, and is not asked
+// again.
+func (q *interestQueue) setEarly(c *conn) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.early == nil || q.early[c] {
+		return false
+	}
+	q.early[c] = true
+	q.earlyAdd.Add(1)
+	return true
 }
 
 // awaitShort waits until another goroutine has sent most of the queue.
@@ -361,23 +692,16 @@ func (q *interestQueue) awaitShort() {
 	}
 }
 
-// addCurrent queues a subscription if it still exists and is announced. It checks both under the
-// lock of the client: a reload after which it is no longer announced has replaced the policy
-// before, or withdraws the subscription afterwards.
-func (q *interestQueue) addCurrent(sub *subscription) {
-	c := sub.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subs.with(sub.sid()) == sub && q.to.srv.cluster.policy.Load().announces(sub, false) {
-		q.add(interestChange{sub: sub, initial: true}, 1)
-	}
-}
-
 // Prefixes of the ids of subscriptions on routes.
 const (
 	plainID = "RSID:"
 	queueID = "QRSID:"
 )
+
+// lineSize returns about how long the line of a subscription is.
+func lineSize(sub *subscription) int {
+	return len("UNSUB  "+queueID+"12345:\r\n") + len(sub.text)
+}
 
 // appendInterest appends the line that announces or withdraws a subscription. Without a queue two
 // blanks follow the subject, as in gnatsd 1.x.

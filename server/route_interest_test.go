@@ -2,7 +2,10 @@ package server
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +120,198 @@ func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
 	busy.Sync()
 	interested(t, a, 5100)
 	interested(t, b, 5100)
+}
+
+// manualPeer is a server on a route that reads, and answers PING, only when it is told to. It is
+// subscribed to service.
+func manualPeer(t *testing.T, s *Server) (*wire.Client, *route) {
+	t.Helper()
+	p := wire.Listen(t, "manual", false)
+	peer := p.Join(s.ClusterAddr())
+	peer.Say("SUB service  RSID:5:1\r\n")
+	interested(t, s, 1)
+	return peer, s.cluster.active()[0]
+}
+
+// TestARouteThatNeverReadsHoldsLittleInterest floods a route that does not read with subscriptions
+// that stay, and with others that come and go.
+func TestARouteThatNeverReadsHoldsLittleInterest(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 1<<20, time.Hour })
+	_, r := manualPeer(t, s)
+	c := dialClient(t, s)
+	const staying, passing = 5000, 20_000
+	for i := range staying {
+		c.Say(fmt.Sprintf("SUB staying.%d %s%d\r\n", i, strings.Repeat("x", 1000), i))
+	}
+	c.Sync()
+	items := func() (n int) {
+		q := &r.interest
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for _, f := range q.flows {
+			n += cap(f.items)
+		}
+		return n
+	}
+	before := items()
+	var text strings.Builder
+	for i := range passing {
+		fmt.Fprintf(&text, "SUB passing.%d p%d\r\nUNSUB p%d\r\n", i, i, i)
+	}
+	c.Say(text.String())
+	c.Sync()
+	if n := items(); n > 4*staying {
+		t.Errorf("%d changes are held for %d subscriptions, and %d after %d came and went", before, staying, n, passing)
+	}
+	if n, most := r.out.Stats().Pending, int64(interestWindow+2*interestPiece); n > most {
+		t.Errorf("%d bytes are pending, want %d at most", n, most)
+	}
+	c.Close()
+	interested(t, s, 1)
+	sent, _ := r.out.Progress()
+	eventually(t, "only what the peer was sent is withdrawn", func() bool {
+		return r.interest.waiting.Load() <= sent/1000
+	})
+	if r.ended() {
+		t.Error("the route is closed")
+	}
+}
+
+// TestOthersPassMuchInterest has a client come, or leave, with more interest than a
+// route may have pending. The message of another, and the inbox in which it wants an answer, must
+// not wait for it.
+func TestOthersPassMuchInterest(t *testing.T) {
+	t.Parallel()
+	const subjects, sidSize = 1500, 2000 // 3 MB
+	for _, leaves := range []bool{false, true} {
+		t.Run(fmt.Sprintf("leaves=%v", leaves), func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 256<<10, time.Hour })
+			peer, r := manualPeer(t, s)
+			many, requester := dialClient(t, s), dialModern(t, s)
+			requester.Sync()
+			read, heard, announced := 0, 0, false
+			hear := func() string {
+				line := peer.Hear("")
+				read += len(line)
+				if strings.HasPrefix(line, "SUB many.") {
+					heard++
+				}
+				announced = announced || strings.HasPrefix(line, "SUB _INBOX.1 ")
+				return line
+			}
+			sid := strings.Repeat("x", sidSize)
+			for i := range subjects {
+				many.Say(fmt.Sprintf("SUB many.%d %s%d\r\n", i, sid, i))
+			}
+			many.Sync()
+			if leaves {
+				for heard < subjects {
+					hear()
+				}
+				many.Close()
+				interested(t, s, 1)
+			}
+			requester.Say("SUB _INBOX.1 1\r\nPUB service _INBOX.1 0\r\n\r\n")
+			requester.Sync()
+			pushed, _ := r.out.Progress()
+			for !strings.HasPrefix(hear(), "MSG service ") {
+				if after := read - int(pushed); after > 2*interestPiece {
+					t.Fatalf("%d bytes of interest overtake the message of another", after)
+				}
+			}
+			if !announced {
+				t.Error("the request came before its inbox")
+			}
+			for heard < subjects {
+				hear()
+			}
+			if r.ended() {
+				t.Error("the route is closed")
+			}
+		})
+	}
+}
+
+// TestWhatARouteIsSentIsWhatThereIs has clients subscribe, unsubscribe and leave at random, while
+// the queue is sent or not, and compares what the peer knows in the end with what there is.
+func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		rnd := rand.New(rand.NewPCG(seed, 5))
+		s, err := New(&Options{MaxPending: 1 << 30})
+		okay(t, err)
+		link := new(fakeLink)
+		r := newRoute(s, deadPipe(t), nil)
+		r.out.SetLink(link)
+		q := &r.interest
+		clients := map[*conn]map[string]*subscription{}
+		var list []*conn
+		for i := range 1 + rnd.IntN(12) {
+			c := &conn{id: uint64(i + 1), srv: s}
+			list = append(list, c)
+			clients[c] = map[string]*subscription{}
+		}
+		live := map[string]bool{}
+		id := func(sub *subscription) string { return string(appendRouteSID(nil, sub)) }
+		long := strings.Repeat("x", rnd.IntN(2000))
+		for n := range rnd.IntN(3000) {
+			c := list[rnd.IntN(len(list))]
+			subs := clients[c]
+			switch k := rnd.IntN(100); {
+			case k == 0:
+				q.addEnd(c, slices.Collect(maps.Values(subs)))
+				for _, sub := range subs {
+					delete(live, id(sub))
+				}
+				clear(subs)
+			case k < 5:
+				if q.startSending() {
+					q.sendPiece()
+					q.sending = false
+				}
+			case k < 10 && len(subs) > 0:
+				for _, sub := range subs {
+					q.addAgain(sub)
+					break
+				}
+			case k < 50 && len(subs) > 0:
+				for sid, sub := range subs {
+					q.add(sub, true)
+					delete(live, id(sub))
+					delete(subs, sid)
+					break
+				}
+			default:
+				sid := fmt.Sprint(n, long)
+				sub := newSubscription(c, []byte("foo"), nil, []byte(sid))
+				q.add(sub, false)
+				subs[sid] = sub
+				live[id(sub)] = true
+			}
+		}
+		for q.startSending() {
+			q.sendPiece()
+			q.sending = false
+		}
+		if q.waiting.Load() != 0 || q.clients.Load() != 0 || q.bytes != 0 {
+			t.Errorf("seed %d: %d lines, %d flows and %d bytes are left", seed, q.waiting.Load(), q.clients.Load(), q.bytes)
+		}
+		known := map[string]bool{}
+		allWritten(t, &r.out)
+		for line := range strings.Lines(string(link.out)) {
+			switch f := strings.Fields(line); f[0] {
+			case "SUB":
+				known[f[2]] = true
+			case "UNSUB":
+				delete(known, f[1])
+			}
+		}
+		if !maps.Equal(known, live) {
+			t.Errorf("seed %d: the peer knows %d subscriptions, there are %d", seed, len(known), len(live))
+		}
+	}
 }
 
 func TestLineOfInterest(t *testing.T) {

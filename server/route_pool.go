@@ -212,6 +212,7 @@ func (r *route) promoted() {
 	r.debugf("Connection %d to server %q takes over", r.number, r.remoteID())
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.send(r.srv.cluster.info() + "LINK sync\r\n")
+	r.interest.beginSync()
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 }
 
@@ -314,6 +315,13 @@ func (w *path) sent() {
 	}
 }
 
+// queued notes that what appendFences returned has been queued behind the interest of the
+// publisher: it is not sent yet.
+func (w *path) queued() {
+	w.before = w.before[:0]
+	w.fence = fence{}
+}
+
 // redirect pushes a delivery that the member of the path has refused to another one. It returns the
 // member that has taken it, which is the last one if none does.
 func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
@@ -331,6 +339,26 @@ func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
 		if lagging = to.out.Push(&again); !again.Refused {
 			return to, lagging
 		}
+	}
+}
+
+// handOn pushes messages that a member has refused, or that its carrier had for it when it was
+// lost, to another one. turn is that of the path of their publisher, which chooses the same one. They
+// are dropped if no member is left.
+func (p *pool) handOn(d *netio.Delivery, refused *route, turn uint32) {
+	for d.Refused = true; d.Refused; {
+		p.k.dropMember(refused)
+		members := *p.members.Load()
+		if len(members) == 0 {
+			d.Drop()
+			return
+		}
+		to := members[int(turn%uint32(len(members)))]
+		to.push(refused.appendMoved(nil, false))
+		to.out.Reserve(d.Bytes)
+		d.Refused = false
+		to.out.Push(d)
+		refused = to
 	}
 }
 

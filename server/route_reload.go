@@ -113,7 +113,11 @@ func (k *cluster) announceTo(routes []*route, sub *subscription, removed bool) {
 		return
 	}
 	for _, r := range routes {
-		r.interest.add(interestChange{sub: sub, removed: removed}, 1)
+		if removed {
+			r.interest.add(sub, true)
+		} else {
+			r.interest.addAgain(sub)
+		}
 	}
 }
 

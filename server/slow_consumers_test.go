@@ -323,3 +323,20 @@ func TestSpeedOneOfTenStopsReading(t *testing.T) {
 	}
 	t.Errorf("median with one that stops %v, without %v: more than 1.1 over %d pairs", with[most/2], without[most/2], most)
 }
+
+// TestSlowRouteIsLoggedWithItsOwnLimits has a route exceed each of its limits.
+func TestSlowRouteIsLoggedWithItsOwnLimits(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[closeReason]string{
+		closeSlowPending: "MaxPending of 4194304 Exceeded", closeSlowDeadline: "WriteDeadline of 5s Exceeded",
+	} {
+		s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 1<<20, time.Second })
+		log := newLineLog()
+		s.SetLogger(log, false, false)
+		_, r := manualPeer(t, s)
+		r.slowConsumer(reason)
+		if line := log.wait(t, "Slow Consumer"); !strings.Contains(line, want) {
+			t.Errorf("got %q, want %q", line, want)
+		}
+	}
+}

@@ -251,7 +251,7 @@ func (c *conn) dropSubs() (subs subscriptions) {
 	subs = c.subs
 	c.subs = subscriptions{}
 	if c.role == roleClient {
-		c.srv.cluster.interestDropped(&subs)
+		c.srv.cluster.interestDropped(c, &subs)
 	}
 	c.mu.Unlock()
 	if subs.len() == 0 {

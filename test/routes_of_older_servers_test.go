@@ -192,7 +192,7 @@ func TestMessagesFromAServer(t *testing.T) {
 		client.Hear("MSG bar a:b:c 1\r\n")
 		client.Hear("r")
 		// A malformed or unknown one, or a subject it does not match, is dropped.
-		r.Say(fmt.Sprintf("MSG foo QRSID:x:3 1\r\nq\r\nMSG foo QRSID:%d:77 1\r\nq\r\nMSG other QRSID:%d:3 1\r\nq\r\nMSG foo QRSID:%d:1 1\r\nq\r\n", cid, cid, cid))
+		r.Say(fmt.Sprintf("MSG foo QRSID 1\r\nq\r\nMSG foo QRSIDx 1\r\nq\r\nMSG foo QRSID:x:3 1\r\nq\r\nMSG foo QRSID:%d:77 1\r\nq\r\nMSG other QRSID:%d:3 1\r\nq\r\nMSG foo QRSID:%d:1 1\r\nq\r\n", cid, cid, cid))
 		r.Sync()
 		client.Sync()
 		// More than a client may publish.

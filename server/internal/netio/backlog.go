@@ -2,18 +2,16 @@ package netio
 
 import "time"
 
-// backlog is what waits for a socket that does not take everything at once, and the publishers who
-// wait for it to get shorter. It exists only while there is such a thing, and is guarded by the
-// mutex of the queue it belongs to.
+// backlog is what waits for a socket that does not take everything at once. It exists only while
+// there is such a thing, and is guarded by the mutex of the queue it belongs to.
 type backlog struct {
-	queue   []Segment
-	fill    *Chunk // the backlog's own, to copy short segments to; nil = none yet
-	bytes   int64  // in queue, or taken from it and not yet written
-	top     topSubject
-	since   time.Time // when it began
-	moved   time.Time // when bytes of it were written last, or it began
-	sample  sample
-	waiting []chan<- bool // publishers who wait until it is short
+	queue  []Segment
+	fill   *Chunk // the backlog's own, to copy short segments to; nil = none yet
+	bytes  int64  // in queue, or taken from it and not yet written
+	top    topSubject
+	since  time.Time // when it began
+	moved  time.Time // when bytes of it were written last, or it began
+	sample sample
 }
 
 // sample is a place in a backlog. How long the bytes before it take is measured.
@@ -93,12 +91,6 @@ func (b *backlog) dropFill() {
 	}
 }
 
-// end gives up what only a backlog in use needs.
-func (b *backlog) end() {
-	b.dropFill()
-	b.resume()
-}
-
 // take takes about limit bytes from the front, at least one segment.
 func (b *backlog) take(limit int) (segs []Segment, bytes int) {
 	n := 0
@@ -111,27 +103,6 @@ func (b *backlog) take(limit int) (segs []Segment, bytes int) {
 	clear(b.queue[k:])
 	b.queue = b.queue[:k]
 	return segs, bytes
-}
-
-// resume lets the publishers who wait go on.
-func (b *backlog) resume() {
-	for _, ch := range b.waiting {
-		select {
-		case ch <- true:
-		default: // another connection has let it go on
-		}
-	}
-	b.waiting = nil
-}
-
-// remove takes one publisher from those who wait.
-func (b *backlog) remove(ch chan<- bool) {
-	for i, have := range b.waiting {
-		if have == ch {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			return
-		}
-	}
 }
 
 // topSubject finds, in one pass and constant memory, the subject that most of the queued bytes were

@@ -44,7 +44,7 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 				t.Errorf("%d bytes hold %d bytes of memory, want %d at most", bytes, memory, most)
 			}
 			releaseAll(b.queue)
-			b.end()
+			b.dropFill()
 			for ck := range seen {
 				if n := ck.refs.Load(); n != 0 {
 					t.Fatalf("%d references left", n)
@@ -84,7 +84,7 @@ func TestBacklogGivesBackWhatItTook(t *testing.T) {
 		}
 		releaseAll(segs)
 	}
-	b.end()
+	b.dropFill()
 	if !bytes.Equal(got, want) {
 		t.Errorf("got %d bytes, want %d, or they differ", len(got), len(want))
 	}

@@ -18,7 +18,7 @@ type WriteQueue struct {
 
 	mu       sync.Mutex // guards what follows
 	lim      *Limits
-	pending  int64         // bytes in the backlog or being written
+	pending  int64         // bytes in the backlog, being written or reserved
 	messages int64         // handed to the connection
 	payload  int64         // bytes of their payloads
 	busy     bool          // a pusher or the writer goroutine is writing
@@ -26,6 +26,14 @@ type WriteQueue struct {
 	dead     bool          // nothing is written any more
 	back     *backlog      // nil while the socket takes everything
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
+	rare     *rareState    // nil until it is needed
+}
+
+// rareState is what most write queues never need. It is guarded by WriteQueue.mu.
+type rareState struct {
+	waiting  []chan<- bool // publishers who wait until little is pending
+	reserved int64         // bytes that wait elsewhere to be pushed
+	total    int64         // bytes pushed since Track
 }
 
 // Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
@@ -65,10 +73,22 @@ type Delivery struct {
 	ReadAt   int64     // UnixNano of the moment the messages were read; 0 = not measured
 	TooLarge bool      // one message alone is more than may be pending
 	Last     bool      // nothing is taken after it
+	Reserved bool      // its bytes have been reserved; if it is refused, it must be dropped
 	Refused  bool      // set by Push: the connection takes nothing any more
 
-	own bool // the queue holds references of its own
+	own bool // it holds references of its own
 }
+
+// Keep makes the segments the delivery's own, so that it can be pushed later. One that is never
+// pushed must be dropped.
+func (d *Delivery) Keep() {
+	if !d.own {
+		d.keep(0)
+	}
+}
+
+// Drop gives up what Keep has kept.
+func (d *Delivery) Drop() { d.release() }
 
 // keep makes the segments the queue's own, without their first n bytes.
 func (d *Delivery) keep(n int) {
@@ -114,7 +134,7 @@ const maxLockedCopy = 16 << 10
 // whether the connection lags.
 func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 	if d.Bytes > maxLockedCopy && q.writing() {
-		d.keep(0)
+		d.Keep()
 	}
 	queued, lagging, over := q.enqueue(d)
 	if over {
@@ -148,9 +168,16 @@ func (q *WriteQueue) writing() bool {
 func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if r := q.rare; r != nil {
+		if d.Reserved {
+			q.unreserveLocked(int64(d.Bytes))
+		}
+		r.total += int64(d.Bytes)
+	}
 	if q.closed {
-		d.Refused = true
-		d.release()
+		if d.Refused = true; !d.Reserved {
+			d.release()
+		}
 		return true, false, false
 	}
 	q.closed = d.Last
@@ -165,6 +192,67 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.back.follow(d.ReadAt, q.back.bytes)
 	lagging, over = q.levelLocked()
 	return true, lagging, over || d.TooLarge
+}
+
+// Reserve counts bytes as pending that wait elsewhere and will be pushed later. It reports whether
+// the connection lags.
+func (q *WriteQueue) Reserve(n int) (lagging bool) {
+	lagging, over := q.reserve(int64(n))
+	if over {
+		q.owner.SlowConsumer(LimitPending)
+	}
+	return lagging
+}
+
+func (q *WriteQueue) reserve(n int64) (lagging, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return false, false
+	}
+	q.rareLocked().reserved += n
+	q.pending += n
+	q.shared.Pending.Add(n)
+	return q.levelLocked()
+}
+
+func (q *WriteQueue) unreserveLocked(n int64) {
+	n = min(n, q.rare.reserved) // nothing is left of it if the queue is dead
+	q.rare.reserved -= n
+	q.pending -= n
+	q.shared.Pending.Add(-n)
+}
+
+// rareLocked returns the rare state, making it if need be.
+func (q *WriteQueue) rareLocked() *rareState {
+	if q.rare == nil {
+		q.rare = new(rareState)
+	}
+	return q.rare
+}
+
+// reservedLocked returns how many of the pending bytes wait elsewhere.
+func (q *WriteQueue) reservedLocked() int64 {
+	if q.rare == nil {
+		return 0
+	}
+	return q.rare.reserved
+}
+
+// Track makes the queue count for Progress.
+func (q *WriteQueue) Track() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.rareLocked()
+}
+
+// Progress returns how many bytes have been pushed since Track, and how many of them the socket has
+// taken.
+func (q *WriteQueue) Progress() (pushed, written int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	total := q.rareLocked().total
+	return total, total - (q.pending - q.reservedLocked())
 }
 
 // levelLocked reports whether the connection lags, and whether it is a slow consumer.
@@ -304,7 +392,7 @@ func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 // written.
 func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 	for bytes > 0 {
-		n, err := q.link.Send(segs, time.Now().Add(q.limits().WriteDeadline))
+		n, err := q.link.Send(segs, time.Now().Add(q.Limits().WriteDeadline))
 		q.sent(n)
 		if err != nil && !(isTimeout(err) && n > 0) {
 			releaseAll(segs)
@@ -351,7 +439,7 @@ func (q *WriteQueue) account(n int) (readAt int64) {
 	}
 	q.shared.Pending.Add(-int64(n))
 	if q.pending <= q.lim.HighWater/lowShare {
-		q.back.resume()
+		q.resumeLocked()
 	}
 	return q.back.sample.sent(int64(n))
 }
@@ -386,8 +474,11 @@ func (q *WriteQueue) fail() {
 func (q *WriteQueue) endLocked() {
 	q.busy = false
 	if q.back != nil {
-		q.back.end()
+		q.back.dropFill()
 		q.back = nil
+	}
+	if q.reservedLocked() == 0 {
+		q.resumeLocked()
 	}
 	if q.idle != nil {
 		close(q.idle)
@@ -401,10 +492,15 @@ func (q *WriteQueue) dropLocked() {
 	if b := q.back; b != nil {
 		releaseAll(b.queue)
 		q.shared.Pending.Add(-b.bytes)
-		b.end()
+		b.dropFill()
 		q.back = nil
 	}
+	if q.rare != nil {
+		q.shared.Pending.Add(-q.rare.reserved)
+		q.rare.reserved = 0
+	}
 	q.pending = 0
+	q.resumeLocked()
 	q.closed, q.dead = true, true
 }
 
@@ -413,19 +509,41 @@ func (q *WriteQueue) dropLocked() {
 func (q *WriteQueue) NotifyResume(ch chan<- bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if lagging, _ := q.levelLocked(); !lagging || q.back == nil {
+	if lagging, _ := q.levelLocked(); !lagging || q.back == nil && q.reservedLocked() == 0 {
 		return false
 	}
-	q.back.waiting = append(q.back.waiting, ch)
+	r := q.rareLocked()
+	r.waiting = append(r.waiting, ch)
 	return true
+}
+
+// resumeLocked lets the publishers who wait go on.
+func (q *WriteQueue) resumeLocked() {
+	if q.rare == nil {
+		return
+	}
+	for _, ch := range q.rare.waiting {
+		select {
+		case ch <- true:
+		default: // another connection has let it go on
+		}
+	}
+	q.rare.waiting = nil
 }
 
 // StopNotify undoes NotifyResume.
 func (q *WriteQueue) StopNotify(ch chan<- bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.back != nil {
-		q.back.remove(ch)
+	if q.rare == nil {
+		return
+	}
+	w := q.rare.waiting
+	for i, have := range w {
+		if have == ch {
+			q.rare.waiting = append(w[:i], w[i+1:]...)
+			return
+		}
 	}
 }
 
@@ -492,7 +610,8 @@ func (q *WriteQueue) Stats() Stats {
 	return s
 }
 
-func (q *WriteQueue) limits() *Limits {
+// Limits returns what the connection may have pending. It is not to be changed.
+func (q *WriteQueue) Limits() *Limits {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.lim
