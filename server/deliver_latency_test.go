@@ -88,7 +88,7 @@ func TestDeliveriesAreMeasured(t *testing.T) {
 // for it is measured to the end of its waiting.
 func TestMeasuringFollowsWhatWaits(t *testing.T) {
 	t.Parallel()
-	s := broker(t, nil)
+	s := broker(t, func(o *Options) { o.WriteDeadline = time.Minute })
 	sub, pub := dialClient(t, s), dialClient(t, s)
 	okay(t, sub.Send("SUB foo 1\r\nPING\r\n"))
 	if d, err := sub.Next(); d != nil || err != nil {

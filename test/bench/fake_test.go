@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,6 +172,8 @@ func (f *fake) serve(conn net.Conn) {
 			f.write(conn, "PONG\r\n")
 		case "SUB":
 			f.subscribe(conn, words[1:])
+		case "UNSUB":
+			f.unsubscribe(conn, words[1])
 		case "PUB":
 			payload, err := readPayload(in, words[len(words)-1])
 			if err != nil {
@@ -226,6 +229,13 @@ func (f *fake) subscribe(conn net.Conn, args []string) {
 		_, _ = fmt.Fprintf(f.seed, "SUB %s %s %d\r\n", s.subject, s.queue, len(f.subs)) // see write
 	}
 	f.subs = append(f.subs, s)
+}
+
+// unsubscribe ends a subscription.
+func (f *fake) unsubscribe(conn net.Conn, sid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs = slices.DeleteFunc(f.subs, func(s fakeSub) bool { return s.conn == conn && s.sid == sid })
 }
 
 // publish delivers a message; words are the PUB line. The broker fails at a faulty one.

@@ -93,6 +93,8 @@ func measuredBy(name string) []metric {
 	switch name {
 	case "request", "request awake":
 		wants = append(wants, latency50, latency99)
+	case "churn":
+		return append(wants, loadRate)
 	case "load request", "load paced":
 		return append(wants, latency50, latency99, loadRate)
 	case "subscriptions":
