@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"gnatsd/sublist"
 )
 
 // advertiser keeps the addresses that INFO advertises to clients: those of this server, and those
@@ -21,6 +23,31 @@ type advertiser struct {
 	advertises bool           // a peer has sent an address since the start
 	publishing bool           // clients are being sent INFO
 	republish  bool           // INFO has changed again since
+}
+
+// Every client is sent the addresses that routes send, so they are bounded.
+const (
+	maxPeerURLs      = 64       // of one route; a server has one for each address of its machine
+	maxPeerURL       = 255 + 8  // bytes of one: a name, brackets, a colon and a port
+	maxAdvertisement = 16 << 10 // bytes of those of all routes in INFO
+)
+
+// advertisable returns the addresses in the INFO of a peer that clients may be sent: as many as are
+// usual, and only those that have the form of an address.
+func advertisable(urls []string) []string {
+	var list []string
+	for _, u := range urls {
+		if len(list) == maxPeerURLs {
+			break
+		}
+		host, port, err := net.SplitHostPort(u)
+		n, badPort := strconv.ParseUint(port, 10, 16)
+		if err != nil || badPort != nil || n == 0 || host == "" || len(u) > maxPeerURL || !sublist.ValidText(u) {
+			continue
+		}
+		list = append(list, u)
+	}
+	return list
 }
 
 // learn adds the addresses that a route sent, unless no_advertise is set.
@@ -85,7 +112,8 @@ func (a *advertiser) drop(r *route) (changed bool) {
 }
 
 // urls returns the addresses in INFO: none before the first peer has sent an address, then those of
-// this server, except in lame duck mode, followed by those of peers in no order.
+// this server, except in lame duck mode, followed by those of peers in no order, up to
+// maxAdvertisement.
 func (a *advertiser) urls() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,7 +124,11 @@ func (a *advertiser) urls() []string {
 	if !a.srv.lameDuck.Load() {
 		list = append(list, a.own...)
 	}
+	bytes := 0
 	for u := range a.counts {
+		if bytes += len(u) + len(`"",`); bytes > maxAdvertisement {
+			break
+		}
 		list = append(list, u)
 	}
 	return list

@@ -165,7 +165,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 		r.pong()
 		r.interest.answered()
 	case verbErr:
-		r.setCause("Route Error " + string(o.args))
+		r.setCause("Route Error " + printable(o.args))
 		r.errorf("Route Error %s", printable(o.args))
 		return closePeerError
 	}

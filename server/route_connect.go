@@ -152,6 +152,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.errorf("Route Error %s", cause)
 		return closePeerError
 	}
+	info.ConnectURLs = advertisable(info.ConnectURLs)
 	r.markActive()
 	first, before := r.storeInfo(info)
 	joining := r.attempt != nil && r.attempt.Member > 0 // waits for LINK joined

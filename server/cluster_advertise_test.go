@@ -1,0 +1,77 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"gnatsd/test/wire"
+)
+
+func TestAdvertisable(t *testing.T) {
+	t.Parallel()
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = fmt.Sprintf("10.0.0.1:%d", i+1)
+	}
+	name := strings.Repeat("a.", 127) + "a"
+	for _, tt := range []struct {
+		name       string
+		urls, want []string
+	}{
+		{"none", nil, nil},
+		{"usual ones", []string{"10.0.0.1:4222", "[fe80::1]:4222", "nats.example:1"}, []string{"10.0.0.1:4222", "[fe80::1]:4222", "nats.example:1"}},
+		{"too many", many, many[:maxPeerURLs]},
+		{"the longest name", []string{name + ":65535"}, []string{name + ":65535"}},
+		{"too long", []string{strings.Repeat("a", 300) + ":4222", "a:1"}, []string{"a:1"}},
+		{"no addresses", []string{"", "a", "a:", ":1", "a:0", "a:65536", "a:-1", "a:x", "a b:1", "a\n:1", "a\x7f:1", "a:1\r\nPING", "a:1:2"}, nil},
+	} {
+		if got := advertisable(tt.urls); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestAdvertisementsOfRoutesAreBounded has servers send as many addresses as fit into INFO, and
+// looks at what clients and other servers are sent.
+func TestAdvertisementsOfRoutesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	client := dialClient(t, s)
+	client.Say(`CONNECT {"verbose":false,"protocol":1}`)
+	client.Sync()
+	first := wire.Listen(t, "first", false)
+	watcher := first.Join(s.ClusterAddr())
+	watcher.Sync()
+	const routes = 5
+	for i := range routes {
+		urls := make([]string, 1000)
+		for k := range urls {
+			urls[k] = fmt.Sprintf("%s.%d.%d:4222", strings.Repeat("x", 200), i, k)
+		}
+		list, err := json.Marshal(urls)
+		okay(t, err)
+		p := wire.Listen(t, fmt.Sprint("hostile", i), false)
+		r := p.Dial(s.ClusterAddr())
+		r.Say(p.Connect(), strings.Replace(p.Info(), `"max_payload"`, `"connect_urls":`+string(list)+`,"max_payload"`, 1))
+		if line := watcher.Hear("INFO "); len(line) > maxPeerURLs*(maxPeerURL+3)+1000 {
+			t.Errorf("another server is sent INFO of %d bytes", len(line))
+		}
+	}
+	var info Info
+	eventually(t, "INFO has addresses of several routes", func() bool {
+		c := openClient(t, s)
+		defer c.Close()
+		okay(t, json.Unmarshal([]byte(strings.TrimPrefix(c.Info, "INFO ")), &info))
+		if len(c.Info) > maxAdvertisement+1000 {
+			t.Fatalf("a client is sent INFO of %d bytes, want at most %d", len(c.Info), maxAdvertisement+1000)
+		}
+		return len(info.ConnectURLs) > maxPeerURLs
+	})
+	line := client.Hear("INFO ")
+	if len(line) > maxAdvertisement+1000 {
+		t.Errorf("a connected client is sent INFO of %d bytes, want at most %d", len(line), maxAdvertisement+1000)
+	}
+}
