@@ -33,6 +33,9 @@ func newWriteLimits(o *Options) *netio.Limits {
 func (w *stall) wait(b *batch, lagging []*netio.WriteQueue) {
 	targets := lagging[:min(len(lagging), maxStallTargets)]
 	for stalled := time.Duration(0); w.once(targets); {
+		if stalled == 0 {
+			b.srv.counters.stalls.Add(1)
+		}
 		stalled += stallStep
 		if stalled >= b.srv.options().WriteDeadline || b.from.ended() || !allNearFull(targets) {
 			return

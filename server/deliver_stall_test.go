@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,10 @@ func TestPublisherIsStalled(t *testing.T) {
 				}
 				if took := time.Since(start); took < c.least || took > c.most {
 					t.Errorf("publishing took %v, want %v to %v", took, c.least, c.most)
+				}
+				stalled := !slices.Contains(c.rates, quick)
+				if n := s.counters.stalls.Load(); (n > 0) != stalled || n > int64(c.messages) {
+					t.Errorf("got %d stalls counted; want some for publishers that were stalled: %v", n, stalled)
 				}
 				disconnects := 0
 				for i, sub := range subs {

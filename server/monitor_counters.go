@@ -8,6 +8,7 @@ import (
 // counters count over all connections since the server started.
 type counters struct {
 	traffic       [trafficShards]trafficShard
+	stalls        atomic.Int64 // times that a publisher was stalled
 	slowConsumers atomic.Int64
 	slowRoutes    atomic.Int64             // of slowConsumers
 	slowBy        [closeCount]atomic.Int64 // slowConsumers by reason

@@ -35,7 +35,7 @@ type scrape struct {
 }
 
 func (s *Server) scrape() *scrape {
-	z := &scrape{s: s, conns: s.connTotals(), table: s.sublistStats(), routes: s.cluster.routeStates(false)}
+	z := &scrape{s: s, conns: s.connTotals(), table: s.sublistStats(), routes: s.cluster.routeStates(&RoutezOptions{})}
 	z.varz, _ = s.Varz(nil) // never fails
 	seen := map[string]bool{}
 	for _, t := range s.cluster.targetStates() {
@@ -68,7 +68,7 @@ func (z *scrape) varzMetrics() []monitor.Metric {
 		monitor.Gauge("varz_max_payload", "Maximum size of a message in bytes.", v.MaxPayload),
 		monitor.Gauge("varz_max_control_line", "Maximum size of the arguments of a protocol line in bytes.", v.MaxControlLine),
 		monitor.Gauge("varz_max_pending", "Maximum number of bytes queued for one client.", v.MaxPending),
-		monitor.Gauge("varz_max_pending_total", "Maximum number of bytes queued for all connections.", v.MaxPendingTotal),
+		monitor.Untyped("varz_max_pending_total", "Maximum number of bytes queued for all connections.", v.MaxPendingTotal),
 		monitor.Gauge("varz_write_deadline", "Maximum time that a write may make no progress, in nanoseconds.", v.WriteDeadline),
 		monitor.Gauge("varz_ping_interval", "Interval between pings in nanoseconds.", v.PingInterval),
 		monitor.Gauge("varz_ping_max", "Maximum number of unanswered pings of a connection.", v.MaxPingsOut),
@@ -86,6 +86,11 @@ func (z *scrape) varzMetrics() []monitor.Metric {
 		monitor.Gauge("varz_in_bytes", "Number of message bytes received since the start.", v.InBytes),
 		monitor.Gauge("varz_out_msgs", "Number of messages sent since the start.", v.OutMsgs),
 		monitor.Gauge("varz_out_bytes", "Number of message bytes sent since the start.", v.OutBytes),
+		monitor.Gauge("varz_in_client_msgs", "Number of messages received from clients since the start.", v.InClientMsgs),
+		monitor.Gauge("varz_in_client_bytes", "Number of message bytes received from clients since the start.", v.InClientBytes),
+		monitor.Gauge("varz_out_client_msgs", "Number of messages sent to clients since the start.", v.OutClientMsgs),
+		monitor.Gauge("varz_out_client_bytes", "Number of message bytes sent to clients since the start.", v.OutClientBytes),
+		monitor.Gauge("varz_stalled_clients", "Number of times that a client had to wait because all subscribers of what it published lagged, since the start.", v.StalledClients),
 		monitor.Gauge("varz_pending_bytes", "Number of bytes queued for all connections.", v.PendingBytes),
 		monitor.Gauge("varz_slow_consumers", "Number of connections closed as slow consumers since the start.", v.SlowConsumers),
 		monitor.Gauge("varz_slow_consumer_stats_clients", "Number of clients disconnected as slow consumers since the start.", v.SlowStats.Clients),
@@ -102,7 +107,7 @@ func (z *scrape) connzMetrics() []monitor.Metric {
 	n := z.conns
 	return []monitor.Metric{
 		monitor.Gauge("connz_num_connections", "Number of connected clients.", n.clients),
-		monitor.Gauge("connz_total", "Number of connected clients.", n.clients),
+		monitor.Untyped("connz_total", "Number of connected clients.", n.clients),
 		monitor.Gauge("connz_offset", "Always 0: the sums are over all clients.", 0),
 		monitor.Gauge("connz_limit", "Default number of clients on one page of /connz; the sums are over all clients.", defaultPage),
 		monitor.Gauge("connz_subscriptions", "Number of subscriptions of the connected clients.", n.subscriptions),

@@ -34,11 +34,15 @@ func (z *Routez) encode() ([]byte, error) { return monitor.Encode(z) }
 
 // RoutezOptions are the parameters of [Server.Routez].
 type RoutezOptions struct {
-	Subscriptions bool // include the subjects that each route is subscribed to
+	Subscriptions       bool // include the subjects that each route is subscribed to
+	SubscriptionsDetail bool // include its subscriptions with all that is known about them
 }
 
 // routezOptions decodes the parameters of /routez.
 func routezOptions(p *monitor.Params) *RoutezOptions {
+	if p.Text("subs") == "detail" {
+		return &RoutezOptions{SubscriptionsDetail: true}
+	}
 	return &RoutezOptions{Subscriptions: p.Flag("subs")}
 }
 
@@ -60,15 +64,16 @@ type RouteInfo struct {
 	NumSubs      uint32             `json:"subscriptions"`
 	Subs         []string           `json:"subscriptions_list,omitempty"`
 
-	RemoteName         string    `json:"remote_name"` // the id if it has none, and of a 1.x server
-	RemoteVersion      string    `json:"remote_version,omitempty"`
-	Start              time.Time `json:"start"`
-	LastActivity       time.Time `json:"last_activity"`
-	RTT                string    `json:"rtt,omitempty"`
-	Uptime             string    `json:"uptime"`
-	Idle               string    `json:"idle"`
-	WaitingForInterest int64     `json:"waiting_for_interest,omitempty"` // changes of interest queued for it
-	HeadersDropped     int64     `json:"headers_dropped,omitempty"`      // messages sent without their headers
+	SubsDetail         []SubDetail `json:"subscriptions_list_detail,omitempty"`
+	RemoteName         string      `json:"remote_name"` // the id if it has none, and of a 1.x server
+	RemoteVersion      string      `json:"remote_version,omitempty"`
+	Start              time.Time   `json:"start"`
+	LastActivity       time.Time   `json:"last_activity"`
+	RTT                string      `json:"rtt,omitempty"`
+	Uptime             string      `json:"uptime"`
+	Idle               string      `json:"idle"`
+	WaitingForInterest int64       `json:"waiting_for_interest,omitempty"` // changes of interest queued for it
+	HeadersDropped     int64       `json:"headers_dropped,omitempty"`      // messages sent without their headers
 
 	Pool *RoutePool `json:"pool,omitempty"` // nil if the route is the only one there may be to the remote server
 }
@@ -84,10 +89,13 @@ type RoutePool struct {
 // Routez returns the page /routez. opts may be nil. The error is always nil.
 func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 	o := s.options()
+	if opts == nil {
+		opts = &RoutezOptions{}
+	}
 	z := &Routez{
 		ID:         s.id,
 		Now:        time.Now().UTC(),
-		Routes:     s.routeInfos(opts != nil && opts.Subscriptions),
+		Routes:     s.routeInfos(opts),
 		ServerName: s.name(),
 	}
 	if p := o.Cluster.Permissions; p != nil {
@@ -119,11 +127,10 @@ func (s *Server) routeTargets() []RouteTarget {
 	return list
 }
 
-// routeInfos returns the registered routes, with the subjects that they are subscribed to if subs
-// is set.
-func (s *Server) routeInfos(subs bool) []*RouteInfo {
+// routeInfos returns the registered routes, with what they are subscribed to if opts ask for it.
+func (s *Server) routeInfos(opts *RoutezOptions) []*RouteInfo {
 	now := time.Now()
-	states := s.cluster.routeStates(subs)
+	states := s.cluster.routeStates(opts)
 	list := make([]*RouteInfo, 0, len(states))
 	for i := range states {
 		list = append(list, states[i].info(now))
@@ -138,7 +145,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		Rid: r.id, RemoteID: r.remoteID, DidSolicit: r.solicited, IsConfigured: r.configured,
 		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
 		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
-		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList,
+		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList, SubsDetail: r.subscriptionsDetail,
 		RemoteName: r.remoteName, RemoteVersion: r.remoteVersion,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
 		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),

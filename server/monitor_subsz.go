@@ -11,7 +11,7 @@ import (
 )
 
 // Subsz is the page /subsz: statistics of the routing table and, if [SubszOptions] include it, a
-// window of the clients' subscriptions.
+// window of the clients' subscriptions. Without it Total is 0.
 type Subsz struct {
 	*SublistStats
 	ID         string      `json:"server_id"`
@@ -29,11 +29,14 @@ type subszNumbers struct {
 	ID         string    `json:"server_id"`
 	ServerName string    `json:"server_name"`
 	Now        time.Time `json:"now"`
+	Total      int       `json:"total"`
+	Offset     int       `json:"offset"`
+	Limit      int       `json:"limit"`
 }
 
 func (z *Subsz) encode() ([]byte, error) {
 	if len(z.Subs) == 0 {
-		return monitor.Encode(&subszNumbers{SublistStats: z.SublistStats, ID: z.ID, ServerName: z.ServerName, Now: z.Now})
+		return monitor.Encode(&subszNumbers{z.SublistStats, z.ID, z.ServerName, z.Now, z.Total, z.Offset, z.Limit})
 	}
 	page := *z
 	page.Subs = []SubDetail{}

@@ -30,8 +30,12 @@ func TestSubszListsWhatASubjectReaches(t *testing.T) {
 			t.Errorf("%s: got %v (total %d), want %s", c.query, got, z.Total, c.want)
 		}
 	}
-	if body := ask(t, s, "/subsz").body; strings.Contains(body, `"total"`) || strings.Contains(body, "subscriptions_list") {
-		t.Errorf("list fields without a list: %s", body)
+	const window = `"total": 0,
+  "offset": 7,
+  "limit": 9
+`
+	if body := ask(t, s, "/subsz?offset=7&limit=9").body; !strings.Contains(body, window) || strings.Contains(body, "subscriptions_list") {
+		t.Errorf("got %s; want the window, and no list", body)
 	}
 }
 

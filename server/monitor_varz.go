@@ -37,7 +37,7 @@ type Varz struct {
 	HTTPSPort      int               `json:"https_port"`
 	AuthTimeout    float64           `json:"auth_timeout"`
 	MaxControlLine int               `json:"max_control_line"`
-	Cluster        ClusterOpts       `json:"cluster"`
+	Cluster        ClusterOptsVarz   `json:"cluster"`
 	TLSTimeout     float64           `json:"tls_timeout"`
 	Port           int               `json:"port"`
 	MaxPayload     int               `json:"max_payload"`
@@ -71,7 +71,29 @@ type Varz struct {
 	PendingBytes     int64             `json:"pending_bytes"`     // queued for all connections
 	MaxPendingTotal  int64             `json:"max_pending_total"` // limit of PendingBytes
 	LameDuck         bool              `json:"lame_duck_mode,omitempty"`
+	InClientMsgs     int64             `json:"in_client_msgs"` // of InMsgs, those of clients; likewise below
+	OutClientMsgs    int64             `json:"out_client_msgs"`
+	InClientBytes    int64             `json:"in_client_bytes"`
+	OutClientBytes   int64             `json:"out_client_bytes"`
+	StalledClients   int64             `json:"stalled_clients"` // times that a publisher had to wait for its subscribers
+	SystemAccount    string            `json:"system_account"`  // of subjects that begin with $SYS
 }
+
+// ClusterOptsVarz are the settings of the cluster on the page /varz. All are zero without a cluster.
+type ClusterOptsVarz struct {
+	Name        string   `json:"name,omitempty"`
+	Host        string   `json:"addr,omitempty"`
+	Port        int      `json:"cluster_port,omitempty"`
+	AuthTimeout float64  `json:"auth_timeout,omitempty"` // seconds
+	URLs        []string `json:"urls,omitempty"`         // host:port of the configured routes
+	TLSTimeout  float64  `json:"tls_timeout,omitempty"`  // seconds
+	TLSRequired bool     `json:"tls_required,omitempty"`
+	TLSVerify   bool     `json:"tls_verify,omitempty"`
+	PoolSize    int      `json:"pool_size,omitempty"` // connections to each other server; 0 without a pool
+}
+
+// systemAccount is the name that servers of today give the account of their own messages.
+const systemAccount = "$SYS"
 
 func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
 
@@ -96,9 +118,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.identify(info)
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
-	if addr := s.ClusterAddr(); addr != nil {
-		v.Cluster.Port = addr.Port // differs from the setting if that is RandomPort
-	}
+	v.Cluster = s.cluster.varz(o)
 	v.ServerName = s.name()
 	v.TLSCertNotAfter = tlsfiles.NotAfter(s.policy.Load().tls.Current())
 	s.count(v)
@@ -123,9 +143,30 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, info.MaxPayload
 	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
 	v.WriteDeadline = o.WriteDeadline
-	if v.Cluster = v.Options.Cluster; v.Cluster.PoolSize <= 1 {
-		v.Cluster.PoolSize = 0 // no pool
+	v.SystemAccount = systemAccount
+}
+
+// varz returns the settings of the cluster as the page shows them.
+func (k *cluster) varz(o *Options) ClusterOptsVarz {
+	if !k.on {
+		return ClusterOptsVarz{}
 	}
+	tls := k.policy.Load().tls != nil
+	v := ClusterOptsVarz{
+		Name: o.Cluster.Name, Host: o.Cluster.Host, Port: o.Cluster.Port,
+		AuthTimeout: o.Cluster.AuthTimeout, TLSTimeout: o.Cluster.TLSTimeout,
+		TLSRequired: tls, TLSVerify: tls,
+	}
+	if addr := k.srv.ClusterAddr(); addr != nil {
+		v.Port = addr.Port // differs from the setting if that is RandomPort
+	}
+	if o.Cluster.PoolSize > 1 {
+		v.PoolSize = o.Cluster.PoolSize
+	}
+	for _, u := range o.Routes {
+		v.URLs = append(v.URLs, u.Host)
+	}
+	return v
 }
 
 // count sets counters and state.
@@ -138,7 +179,10 @@ func (s *Server) count(v *Varz) {
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
 	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
-	_, all := n.sum()
+	clients, all := n.sum()
+	v.InClientMsgs, v.InClientBytes = clients.inMsgs, clients.inBytes
+	v.OutClientMsgs, v.OutClientBytes = clients.outMsgs, clients.outBytes
+	v.StalledClients = n.stalls.Load()
 	v.InMsgs, v.InBytes = all.inMsgs, all.inBytes
 	v.OutMsgs, v.OutBytes = all.outMsgs, all.outBytes
 	v.SlowStats.Routes = n.slowRoutes.Load()

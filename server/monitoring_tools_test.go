@@ -98,11 +98,12 @@ var toolFields = []struct{ tool, path, fields string }{
 		?auth_required:bool ?tls_required:bool ?tls_verify:bool ?ip:text ?connect_urls:texts max_connections:number ?max_subscriptions:count
 		ping_interval:nanoseconds ping_max:count http_host:text http_port:count ?http_base_path:text https_port:count auth_timeout:number
 		max_control_line:count max_payload:count max_pending:count cluster:map cluster.addr:text cluster.cluster_port:count
-		cluster.auth_timeout:number ?cluster.urls:texts ?cluster.tls_timeout:number tls_timeout:number write_deadline:nanoseconds
+		cluster.auth_timeout:number ?cluster.name:text cluster.urls:texts cluster.tls_timeout:number system_account:text tls_timeout:number write_deadline:nanoseconds
 		start:time now:time uptime:span mem:count cores:count gomaxprocs:count cpu:number connections:count total_connections:count
 		routes:count remotes:count in_msgs:count out_msgs:count in_bytes:count out_bytes:count slow_consumers:count subscriptions:count
 		http_req_stats:map config_load_time:time ?tls_cert_not_after:time slow_consumer_stats:map slow_consumer_stats.clients:count
-		slow_consumer_stats.routes:count slow_consumer_stats.gateways:count slow_consumer_stats.leafs:count stale_connections:count`},
+		slow_consumer_stats.routes:count slow_consumer_stats.gateways:count slow_consumer_stats.leafs:count stale_connections:count
+		stalled_clients:count in_client_msgs:count out_client_msgs:count in_client_bytes:count out_client_bytes:count`},
 	{"structures of 2.x", "/connz?subs=detail&auth=1&state=all", `server_id:text now:time num_connections:count total:count offset:count limit:count
 		connections.cid:count connections.kind:text connections.type:text connections.ip:text connections.port:count
 		connections.start:time connections.last_activity:time ?connections.stop:time ?connections.reason:text ?connections.rtt:duration
@@ -115,6 +116,9 @@ var toolFields = []struct{ tool, path, fields string }{
 		routes.start:time routes.last_activity:time ?routes.rtt:duration routes.uptime:span routes.idle:span ?routes.import:map
 		?routes.export:map routes.pending_size:count routes.in_msgs:count routes.out_msgs:count routes.in_bytes:count
 		routes.out_bytes:count routes.subscriptions:count ?routes.subscriptions_list:texts`},
+	{"structures of 2.x", "/routez?subs=detail", `routes.subscriptions_list_detail:list routes.subscriptions_list_detail.subject:text
+		routes.subscriptions_list_detail.sid:text routes.subscriptions_list_detail.msgs:count routes.subscriptions_list_detail.cid:count`},
+	{"structures of 2.x", "/subsz", "total:count offset:count limit:count"},
 	{"structures of 2.x", "/subsz?subs=1", `server_id:text now:time num_subscriptions:count num_cache:count num_inserts:count num_removes:count
 		num_matches:count cache_hit_rate:number max_fanout:count avg_fanout:number total:count offset:count limit:count
 		subscriptions_list:list subscriptions_list.subject:text subscriptions_list.sid:text subscriptions_list.msgs:count
@@ -149,6 +153,8 @@ func TestPagesHaveWhatToolsRead(t *testing.T) {
 		o.HTTPHost, o.HTTPPort, o.Routes, o.Users = "127.0.0.1", RandomPort, []*url.URL{routeTo(t, seed)}, users
 	})
 	meshed(t, s, seed)
+	speak(t, seed, `CONNECT {"verbose":false}`, "SUB routed 1")
+	interested(t, s, 1)
 	connect := `CONNECT {"verbose":false,"user":"anna","pass":"secret","name":"n","lang":"go","version":"1","protocol":1}`
 	speak(t, s, connect, "SUB foo 1")
 	speak(t, s, connect, "SUB foo 1").Close()

@@ -209,6 +209,9 @@ func (r *route) setDecided() { r.decideOnce.Do(func() { close(r.decided) }) }
 func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
 	r.startIdleCheck()
+	if r.peerInfo().extended() {
+		r.measureRTT()
+	}
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.out.SetLimits(r.writeLimits(r.srv.options()))
 	r.interest.beginSync()

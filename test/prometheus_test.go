@@ -173,19 +173,13 @@ func TestDashboardIsComplete(t *testing.T) {
 	}
 }
 
-// namedByPages are the problems that promtool has with names that the fields of other pages
-// dictate.
-const namedByPages = `gnatsd_connz_total non-counter metrics should not have "_total" suffix
-gnatsd_varz_max_pending_total non-counter metrics should not have "_total" suffix
-`
-
 func TestPromtoolTakesMetricsRulesAndDashboard(t *testing.T) {
 	t.Parallel()
 	promtool := debian(t, "promtool")
 	check := exec.Command(promtool, "check", "metrics")
 	check.Stdin = strings.NewReader(everyMetric(t))
-	if out, _ := check.CombinedOutput(); string(out) != namedByPages {
-		t.Errorf("check metrics: got\n%swant\n%s", out, namedByPages)
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("check metrics: got %v\n%s; want no fault found", err, out)
 	}
 	d := readDashboard(t)
 	var asked strings.Builder

@@ -13,12 +13,13 @@ import (
 // This file is the page /metrics: figures for Prometheus, in its text format or that of
 // OpenMetrics, whatever the request accepts.
 
-// Metric is one metric and its values. It is a gauge unless Counter is set or its samples are
-// histograms.
+// Metric is one metric and its values. It is a gauge unless Counter or Untyped is set or its samples
+// are histograms.
 type Metric struct {
 	Name    string // behind the prefix
 	Help    string // a sentence
 	Counter bool   // it only grows
+	Untyped bool   // a gauge whose name, which a page dictates, is that of a counter
 	Labels  []string
 	Samples []Sample
 }
@@ -51,6 +52,13 @@ func Gauge[N Number](name, help string, v N) Metric {
 func Counter[N Number](name, help string, v N) Metric {
 	m := Gauge(name, help, v)
 	m.Counter = true
+	return m
+}
+
+// Untyped is Gauge, for names that a page dictates and that end as those of counters do.
+func Untyped[N Number](name, help string, v N) Metric {
+	m := Gauge(name, help, v)
+	m.Untyped = true
 	return m
 }
 
@@ -111,23 +119,31 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	for _, metric := range c.m.config.Metrics() {
 		desc := prometheus.NewDesc(prefix+metric.Name, metric.Help, metric.Labels, server)
 		for _, s := range metric.Samples {
-			to <- s.metric(desc, metric.Counter)
+			to <- s.metric(desc, metric.valueType())
 		}
 	}
 }
 
+// valueType returns what Prometheus is told about a metric that is no histogram.
+func (m *Metric) valueType() prometheus.ValueType {
+	switch {
+	case m.Counter:
+		return prometheus.CounterValue
+	case m.Untyped:
+		return prometheus.UntypedValue
+	}
+	return prometheus.GaugeValue
+}
+
 // metric returns the sample as the library wants it. Labels may be what clients and other servers
 // call themselves, and must be valid UTF-8.
-func (s *Sample) metric(desc *prometheus.Desc, counter bool) prometheus.Metric {
+func (s *Sample) metric(desc *prometheus.Desc, kind prometheus.ValueType) prometheus.Metric {
 	labels := make([]string, len(s.Labels))
 	for i, l := range s.Labels {
 		labels[i] = strings.ToValidUTF8(l, "�")
 	}
-	switch {
-	case s.Histogram != nil:
+	if s.Histogram != nil {
 		return prometheus.MustNewConstHistogram(desc, s.Histogram.Count, s.Histogram.Sum, s.Histogram.UpTo, labels...)
-	case counter:
-		return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, s.Value, labels...)
 	}
-	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, s.Value, labels...)
+	return prometheus.MustNewConstMetric(desc, kind, s.Value, labels...)
 }
