@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +70,7 @@ type simNode struct {
 	name   string
 	ip     string
 	moves  int
+	pool   int // connections to each other server
 	routes []*url.URL
 	srv    *Server
 	subs   *simClient
@@ -84,6 +87,12 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 		s.nodes = append(s.nodes, n)
 	}
 	s.topology()
+	if s.rand.IntN(2) == 0 {
+		for _, n := range s.nodes {
+			n.pool = 1 + s.rand.IntN(4)
+			s.say("%s has a pool size of %d", n.name, n.pool)
+		}
+	}
 	return s
 }
 
@@ -158,6 +167,7 @@ func (n *simNode) boot() {
 		o.Cluster.Host = "0.0.0.0"
 	}
 	o.Routes = n.routes
+	o.Cluster.PoolSize = n.pool
 	o.NoSigs = true
 	o.identity = fmt.Sprintf("%020X%s", n.sim.rand.Uint64(), n.name)
 	o.network = &simHost{n.sim.net, n.ip}
@@ -234,8 +244,8 @@ func (s *simulation) run() {
 func (s *simulation) fewDuplicates() {
 	for i, n := range s.nodes {
 		for _, o := range s.nodes[:i] {
-			if k := s.net.connections(n.ip, o.ip); k > 2 {
-				s.fail("%s and %s made %d connections, want 2 at most", n.name, o.name, k)
+			if k, most := s.net.connections(n.ip, o.ip), 1+s.wanted(n, o); k > most {
+				s.fail("%s and %s made %d connections, want %d at most", n.name, o.name, k, most)
 			}
 		}
 	}
@@ -258,7 +268,7 @@ func (s *simulation) pause(d time.Duration) {
 // step does one thing to the cluster.
 func (s *simulation) step() {
 	n := s.nodes[s.rand.IntN(len(s.nodes))]
-	switch k := s.rand.IntN(10); {
+	switch k := s.rand.IntN(12); {
 	case n.srv == nil:
 		if s.rand.IntN(3) == 0 {
 			n.place()
@@ -290,12 +300,34 @@ func (s *simulation) step() {
 	case k < 9:
 		s.say("heal")
 		s.net.heal()
+	case k < 11:
+		s.breakOne()
 	default:
 		s.net.mu.Lock()
 		s.net.maxDelay = time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
 		s.say("delays up to %v", s.net.maxDelay)
 		s.net.mu.Unlock()
 	}
+}
+
+// breakOne breaks one connection between two servers.
+func (s *simulation) breakOne() {
+	s.net.mu.Lock()
+	var conns []*simConn
+	for c := range s.net.conns {
+		if c.remote.Port == simRoutePort {
+			conns = append(conns, c)
+		}
+	}
+	s.net.mu.Unlock()
+	if len(conns) == 0 {
+		return
+	}
+	slices.SortFunc(conns, func(a, b *simConn) int { return strings.Compare(a.local.String(), b.local.String()) })
+	c := conns[s.rand.IntN(len(conns))]
+	s.say("break %s to %s", c.local, c.remote)
+	c.in.fail(io.ErrUnexpectedEOF)
+	c.Close()
 }
 
 // churn lets a client subscribe and unsubscribe.
@@ -345,19 +377,21 @@ func (s *simulation) await(what string, limit time.Duration, ok func() string) {
 
 func (s *simulation) meshed() string {
 	for _, n := range s.nodes {
-		have := map[string]bool{}
-		for _, r := range n.srv.cluster.active() {
-			have[r.remoteID()] = true
-			if !s.mutual(n.srv, r) {
-				return fmt.Sprintf("%s has a route that is not that of the other end", n.name)
+		have := map[string]int{}
+		for _, carrier := range n.srv.cluster.active() {
+			for _, r := range carrier.siblings() {
+				have[r.remoteID()]++
+				if !s.mutual(n.srv, r) {
+					return fmt.Sprintf("%s has a route that is not that of the other end", n.name)
+				}
 			}
 		}
-		if len(have) != n.srv.NumRoutes() {
+		if len(have) != n.srv.NumRemotes() {
 			return fmt.Sprintf("%s has two routes to one server", n.name)
 		}
 		for _, o := range s.nodes {
-			if o != n && !have[o.srv.id] {
-				return fmt.Sprintf("%s has no route to %s", n.name, o.name)
+			if o != n && have[o.srv.id] != s.wanted(n, o) {
+				return fmt.Sprintf("%s has %d connections to %s, want %d", n.name, have[o.srv.id], o.name, s.wanted(n, o))
 			}
 		}
 		if len(have) != len(s.nodes)-1 {
@@ -371,15 +405,20 @@ func (s *simulation) meshed() string {
 func (s *simulation) mutual(srv *Server, r *route) bool {
 	near := r.link.Conn()
 	for _, n := range s.nodes {
-		for _, o := range n.srv.cluster.active() {
-			far := o.link.Conn()
-			if far.LocalAddr().String() == near.RemoteAddr().String() && far.RemoteAddr().String() == near.LocalAddr().String() {
-				return n.srv.id == r.remoteID() && o.remoteID() == srv.id
+		for _, carrier := range n.srv.cluster.active() {
+			for _, o := range carrier.siblings() {
+				far := o.link.Conn()
+				if far.LocalAddr().String() == near.RemoteAddr().String() && far.RemoteAddr().String() == near.LocalAddr().String() {
+					return n.srv.id == r.remoteID() && o.remoteID() == srv.id && o.number == r.number
+				}
 			}
 		}
 	}
 	return false
 }
+
+// wanted returns how many connections two servers are to have.
+func (s *simulation) wanted(n, o *simNode) int { return max(1, min(n.pool, o.pool)) }
 
 // subsPerNode is how many subscriptions each node has of its own.
 const subsPerNode = 4

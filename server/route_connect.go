@@ -214,6 +214,9 @@ func (r *route) registered() {
 	}
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.out.SetLimits(r.writeLimits(r.srv.options()))
+	if r.pool != nil && r.attempt == nil {
+		r.send(joinedLine)
+	}
 	r.interest.beginSync()
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 	r.setDecided()

@@ -27,7 +27,7 @@ import (
 //	LINK wait m n   read on when n marks have been read on member m, or that has ended
 //	LINK gone m     member m is lost: read on when what it has delivered is read
 //	LINK leave      nothing follows on this member; the peer leaves it, too
-//	LINK joined     the connection is accepted as a member
+//	LINK joined     the connection is accepted, as the first or as another member
 //	LINK sync       all interest follows, on a new carrier
 //	LINK synced     that was all: end the interest that was not repeated
 //
@@ -182,7 +182,7 @@ func (r *route) leavePool(cause string) {
 // joined makes the connection a member of its pool.
 func (r *route) joined() {
 	if r.attempt == nil {
-		r.send("LINK joined\r\n")
+		r.send(joinedLine)
 	}
 	r.stopStepTimer()
 	if !r.srv.cluster.addMember(r) {
@@ -373,6 +373,7 @@ const (
 	markLine   = "LINK mark\r\n"
 	syncedLine = "LINK synced\r\n"
 	leaveLine  = "LINK leave\r\n"
+	joinedLine = "LINK joined\r\n"
 
 	untilEnd = math.MaxInt64 // marks that are never reached: until the member has ended
 )

@@ -22,6 +22,7 @@ type pool struct {
 	members []*link  // that have joined, without the route; oldest first
 
 	// Of the server that dials.
+	ready    bool // the other server has made the first link the route, too
 	last     int  // number of the link that was dialed last
 	dialing  bool // a link is being dialed, or has not joined yet
 	failures int  // attempts in a row that failed
@@ -29,8 +30,8 @@ type pool struct {
 }
 
 const (
-	// joinDelay is the wait after the first link of a pool could not be joined: the other server
-	// may not have registered the route yet. joinFailed is the longest wait.
+	// joinDelay is the wait after an attempt failed for the first time, which doubles each time;
+	// joinFailed is the longest.
 	joinDelay  = 100 * time.Millisecond
 	joinFailed = 3 * time.Second
 )
@@ -97,7 +98,7 @@ func (m *Mesh) size(p *pool) int { return min(m.poolSize, p.most) }
 // missing reports whether this server is to dial another link to p.
 func (m *Mesh) missing(p *peer) bool {
 	l := p.pool
-	return l != nil && l.first != nil && !l.dialing && p.active != nil && p.active.state == linkRegistered &&
+	return l != nil && l.first != nil && l.ready && !l.dialing && p.active != nil && p.active.state == linkRegistered &&
 		1+len(l.members) < m.size(l)
 }
 
@@ -186,14 +187,21 @@ func (l *pool) failed(now time.Time, jitter time.Duration) {
 	l.dialing, l.due = false, now.Add(min(wait, joinFailed)+jitter)
 }
 
-// Joined is the event that the other server has accepted a dialed link as a member of its pool.
+// Joined is the event that the other server has accepted a dialed link: the first one of a pool as
+// its route, or another one as a member.
 func (m *Mesh) Joined(now time.Time, id uint64) {
 	l := m.links[id]
-	if l == nil || l.state != linkNew || l.member == 0 || l.info == nil {
+	switch {
+	case l == nil || l.pool == nil:
+		return
+	case l.member == 0:
+		l.pool.ready = true
+	case l.state == linkNew && l.info != nil:
+		l.pool.dialing, l.pool.failures = false, 0
+		m.join(l)
+	default:
 		return
 	}
-	l.pool.dialing, l.pool.failures = false, 0
-	m.join(l)
 	m.plan(now)
 }
 

@@ -33,8 +33,8 @@ func TestServersThatStartTogether(t *testing.T) {
 		s.run(5 * time.Second)
 		s.check(t, seed)
 		for pair, n := range s.made {
-			if n > 2 {
-				t.Errorf("seed %d: %d links were made between %v, want 2 at most", seed, n, pair)
+			if most := 1 + wanted(pair[0], pair[1]); n > most {
+				t.Errorf("seed %d: %d links were made between %v, want %d at most", seed, n, pair, most)
 			}
 		}
 	}
@@ -58,6 +58,7 @@ type simNode struct {
 	sim    *simulation
 	addr   string
 	routes []*url.URL
+	pool   int // links to each other server
 	starts int
 
 	// Of the server that runs; mesh is nil if there is none.
@@ -72,18 +73,22 @@ type simLink struct {
 	id      uint64
 	other   *simLink
 	info    *mesh.Info // that came
-	settled bool       // it is the route; until then nothing is read after INFO
+	retired bool       // nothing is sent on it any more
+	settled bool       // it is the route, or a member of a pool; until then nothing is read after INFO
 	closed  bool
-	name    string // that CONNECT would give
+	name    string        // that CONNECT would give
+	attempt *mesh.Attempt // nil if the other end dialed
 	inbox   []simMessage
 	heard   time.Time
 	arrives time.Time // what was sent last
 }
 
-// simMessage is a line on a link: INFO, or a ping or the end if there is none.
+// simMessage is a line on a link: INFO, that it is accepted, a ping, or else the end.
 type simMessage struct {
-	info *mesh.Info
-	ping bool
+	info   *mesh.Info
+	joined bool
+	leave  bool
+	ping   bool
 }
 
 func newSimulation(seed uint64) *simulation {
@@ -92,7 +97,7 @@ func newSimulation(seed uint64) *simulation {
 		made: make(map[[2]*simNode]int), cuts: make(map[[2]*simNode]bool),
 	}
 	for i := range 2 + s.rand.IntN(5) {
-		s.nodes = append(s.nodes, &simNode{sim: s, addr: fmt.Sprintf("10.0.0.%d:6222", i)})
+		s.nodes = append(s.nodes, &simNode{sim: s, addr: fmt.Sprintf("10.0.0.%d:6222", i), pool: max(1, s.rand.IntN(8)-3)})
 	}
 	for i, n := range s.nodes { // each knows one that was there before, and perhaps one more
 		if i > 0 {
@@ -116,8 +121,11 @@ func (n *simNode) start() {
 	n.starts++
 	id := fmt.Sprintf("%04d %s %d", n.sim.rand.IntN(10000), n.addr, n.starts)
 	n.info = &mesh.Info{ID: id, Addr: n.addr, DialAddr: n.addr, Extended: true}
+	if n.pool > 1 {
+		n.info.PoolSize = n.pool
+	}
 	n.links = make(map[uint64]*simLink)
-	n.mesh = mesh.New(mesh.Config{ID: id, Rand: n.sim.rand, Idle: func(link uint64) time.Duration {
+	n.mesh = mesh.New(mesh.Config{ID: id, Rand: n.sim.rand, Pool: n.pool, Idle: func(link uint64) time.Duration {
 		return n.sim.now.Sub(n.links[link].heard)
 	}})
 	n.event(func(m *mesh.Mesh) { m.Configured(n.sim.now, n.routes) })
@@ -161,9 +169,15 @@ func (n *simNode) perform(m *mesh.Mesh, a mesh.Action) {
 				n.dial(a.Attempt)
 			}
 		})
-	case mesh.Register:
+	case mesh.Register, mesh.Join:
 		l.settled = true
+		if l.attempt == nil && (a.Pool != "" || a.Kind == mesh.Join) {
+			l.send(simMessage{joined: true})
+		}
 		n.sim.after(0, l.read)
+	case mesh.Retire:
+		l.retired = true
+		l.send(simMessage{leave: true})
 	case mesh.Close:
 		if a.Reason == mesh.DuplicateRoute {
 			l.send(simMessage{info: &mesh.Info{ID: n.info.ID, Extended: true, Duplicate: true}})
@@ -180,14 +194,18 @@ func (n *simNode) perform(m *mesh.Mesh, a mesh.Action) {
 
 func (n *simNode) dial(a *mesh.Attempt) {
 	s := n.sim
-	claimed := false
-	n.event(func(m *mesh.Mesh) { claimed = m.Claim(a.Target, a.Addr) })
+	claimed, addr := a.Member > 0, a.Addr
+	if claimed {
+		addr = a.At
+	} else {
+		n.event(func(m *mesh.Mesh) { claimed = m.Claim(a.Target, a.Addr) })
+	}
 	if !claimed {
 		n.event(func(m *mesh.Mesh) { m.AddrsShared(s.now, a.Target, []string{a.Addr}) })
 		return
 	}
 	for _, o := range s.nodes {
-		if o.addr == a.Addr && o.mesh != nil && !s.cuts[pair(n, o)] {
+		if o.addr == addr && o.mesh != nil && !s.cuts[pair(n, o)] {
 			s.connect(n, o, a)
 			return
 		}
@@ -195,7 +213,13 @@ func (n *simNode) dial(a *mesh.Attempt) {
 	m := n.mesh
 	s.after(a.Timeout, func() {
 		if m == n.mesh {
-			n.event(func(m *mesh.Mesh) { m.DialFailed(s.now, a.Target, "i/o timeout") })
+			n.event(func(m *mesh.Mesh) {
+				if a.Member > 0 {
+					m.MemberFailed(s.now, a)
+					return
+				}
+				m.DialFailed(s.now, a.Target, "i/o timeout")
+			})
 		}
 	})
 }
@@ -204,14 +228,28 @@ func (s *simulation) connect(from, to *simNode, a *mesh.Attempt) {
 	near, far := s.newLink(from), s.newLink(to)
 	near.other, far.other = far, near
 	far.name = from.info.ID
+	near.attempt = a
+	info := *from.info
+	if info.PoolSize > 0 {
+		if info.PoolID, info.Member = a.PoolID, a.Member; a.Member == 0 {
+			info.PoolID = fmt.Sprint(near.id)
+		}
+	}
 	s.made[pair(from, to)]++
 	to.event(func(m *mesh.Mesh) { m.Accepted(far.id) })
 	from.event(func(m *mesh.Mesh) {
-		if !m.Dialed(a.Target, near.id, a.Addr) {
+		wanted := false
+		if a.Member > 0 {
+			wanted = m.MemberDialed(a, near.id)
+			near.settled = true // it waits for joined
+		} else {
+			wanted = m.Dialed(a.Target, near.id, a.Addr)
+		}
+		if !wanted {
 			s.after(0, near.close)
 		}
 	})
-	near.send(simMessage{info: from.info})
+	near.send(simMessage{info: &info})
 	far.send(simMessage{info: to.info})
 }
 
@@ -248,7 +286,15 @@ func (l *simLink) read() {
 			if l.info == nil {
 				l.info = m.info
 			}
-			n.event(func(x *mesh.Mesh) { x.Received(n.sim.now, l.id, l.name, m.info) })
+			info := *m.info
+			info.Offered = n.info.PoolSize > 0
+			n.event(func(x *mesh.Mesh) { x.Received(n.sim.now, l.id, l.name, &info) })
+		case m.joined:
+			n.event(func(x *mesh.Mesh) { x.Joined(n.sim.now, l.id) })
+		case m.leave && l.retired:
+			l.close()
+		case m.leave:
+			n.event(func(x *mesh.Mesh) { x.Left(n.sim.now, l.id) })
 		case m.ping:
 			l.send(simMessage{info: n.info}) // as good as a PONG
 		default:
@@ -310,7 +356,7 @@ func (s *simulation) disturb() {
 	for range 3 + s.rand.IntN(12) {
 		s.run(time.Duration(s.rand.Int64N(int64(6 * time.Second))))
 		n, o := s.nodes[s.rand.IntN(len(s.nodes))], s.nodes[s.rand.IntN(len(s.nodes))]
-		switch k := s.rand.IntN(6); {
+		switch k := s.rand.IntN(8); {
 		case n.mesh == nil:
 			n.start()
 		case k < 2:
@@ -319,10 +365,32 @@ func (s *simulation) disturb() {
 			s.cuts[pair(n, o)] = true
 		case k < 5:
 			s.heal()
+		case k < 6: // a link breaks
+			if all := n.sorted(); len(all) > 0 {
+				all[s.rand.IntN(len(all))].close()
+			}
+		case k < 7:
+			n.resize(max(1, s.rand.IntN(8)-3))
 		default:
 			s.maxDelay = time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
 		}
 	}
+}
+
+// resize changes how many links to others the server wants, and tells them.
+func (n *simNode) resize(pool int) {
+	n.pool = pool
+	info := *n.info
+	if info.PoolSize = pool; pool == 1 {
+		info.PoolSize = 0
+	}
+	n.info = &info
+	for _, l := range n.sorted() {
+		if l.settled && !l.retired {
+			l.send(simMessage{info: n.info})
+		}
+	}
+	n.event(func(m *mesh.Mesh) { m.SetPoolSize(n.sim.now, pool) })
 }
 
 func (s *simulation) heal() {
@@ -353,8 +421,14 @@ func (s *simulation) check(t *testing.T, seed uint64) {
 	}
 	s.run(40 * time.Second)
 	for _, n := range s.nodes {
-		if k := len(n.links); k != len(s.nodes)-1 {
-			t.Errorf("seed %d: %s has %d links, want %d", seed, n.addr, k, len(s.nodes)-1)
+		want := 0
+		for _, o := range s.nodes {
+			if o != n {
+				want += wanted(n, o)
+			}
+		}
+		if k := len(n.links); k != want {
+			t.Errorf("seed %d: %s has %d links, want %d", seed, n.addr, k, want)
 		}
 		if at := n.mesh.Next(); !at.IsZero() {
 			t.Errorf("seed %d: %s has something to do in %v", seed, n.addr, at.Sub(s.now))
@@ -376,13 +450,16 @@ func (s *simulation) incomplete() string {
 			routes[l.other.node]++
 		}
 		for _, o := range s.nodes {
-			if o != n && routes[o] != 1 || o == n && routes[o] != 0 {
+			if o != n && routes[o] != wanted(n, o) || o == n && routes[o] != 0 {
 				return fmt.Sprintf("%s has %d routes to %s", n.addr, routes[o], o.addr)
 			}
 		}
 	}
 	return ""
 }
+
+// wanted returns how many links there are to be between two servers.
+func wanted(n, o *simNode) int { return min(n.pool, o.pool) }
 
 // simEvent is something that happens at a time.
 type simEvent struct {
