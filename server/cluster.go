@@ -214,6 +214,7 @@ func (k *cluster) prepareMemberLocked(w *clusterWork) {
 	case r.pool == nil || r.pool.ended.Load():
 		w.Action = &mesh.Action{Kind: mesh.Close, Link: w.Link, Reason: mesh.RenewedRoute}
 	case w.Kind == mesh.Promote:
+		r.interest.after = r.pool.carrier.Load().interest.replaced
 		r.pool.carrier.Store(r)
 		k.announceOnLocked(r)
 	}

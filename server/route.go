@@ -83,6 +83,7 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.host, r.port = r.conn.peer()
 	r.trackReceived()
 	r.interest.to = r
+	r.interest.replaced = make(chan struct{})
 	r.out.SetLimits(routeWriteLimits(s.options()))
 	r.out.Track()
 	return r
@@ -302,6 +303,7 @@ func (r *route) unregister(reason closeReason, _ *subscriptions) {
 	r.mu.Unlock()
 	r.setDecided()
 	r.leavePool(cause)
+	left := r.interest.close()
 	r.srv.cluster.remove(r, cause)
-	r.interest.close() // when another member has taken over
+	r.interest.handOn(left) // when another member has taken over
 }

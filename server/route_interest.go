@@ -74,6 +74,9 @@ type interestQueue struct {
 	earlyAdd sync.WaitGroup // clients whose subscriptions are being queued early
 	progress chan struct{}  // closed when more has been sent; nil if no goroutine waits for that
 	closed   bool
+
+	replaced chan struct{} // closed when what was left in a closed queue is in that of another carrier
+	after    chan struct{} // replaced of the carrier before; nil if there was none
 }
 
 // interestChanged queues a change of a client's subscription for all routes. The caller holds
@@ -194,13 +197,29 @@ func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn ui
 	if q.clients.Load() == 0 || from.role != roleClient {
 		return false, false
 	}
+	if q.after != nil {
+		<-q.after // soon: at the end of the teardown of a lost carrier, which waits for no reader
+	}
+	if queued, lagging = q.enqueue(from, d, to, turn); queued {
+		return queued, lagging
+	}
+	if c := q.successor(); c != nil {
+		return c.interest.follow(from, d, to, turn)
+	}
+	return false, false
+}
+
+// enqueue is follow for a queue that is open, and not empty.
+func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, turn uint32) (queued, lagging bool) {
 	q.syncEarly(from)
 	if !q.has(from) {
 		return false, false
 	}
-	d.Keep()
-	d.Reserved = true
-	lagging = to.out.Reserve(d.Bytes)
+	if !d.Reserved {
+		d.Keep()
+		d.Reserved = true
+		lagging = to.out.Reserve(d.Bytes)
+	}
 	if !q.addMessages(from, &flowOther{messages: *d, to: to, turn: turn}) {
 		return false, false // everything has been sent meanwhile
 	}
@@ -470,28 +489,56 @@ func (q *interestQueue) next() <-chan struct{} {
 	return q.progress
 }
 
-// close drops what is queued. Messages are sent on other connections to the same server, if there
-// are any.
-func (q *interestQueue) close() {
-	for _, f := range q.shut() {
+// handOn sends messages that were left in a closed queue on other connections to the same server, if
+// there are any: behind all interest of their publisher, which another carrier is sent.
+func (q *interestQueue) handOn(left map[*conn]*flow) {
+	defer close(q.replaced)
+	for from, f := range left {
 		for m := range f.messages {
-			if q.to.pool != nil {
+			if c := q.to.carrier(); c != q.to && c != nil {
+				if queued, _ := c.interest.enqueue(from, &m.messages, m.to, m.turn); queued {
+					continue
+				}
 				m.to.out.Push(&m.messages)
+				if !m.messages.Refused {
+					continue
+				}
 			}
-			if q.to.pool == nil || m.messages.Refused {
-				q.refused(m)
-			}
+			q.refused(m)
 		}
 	}
 }
 
-// shut closes the queue and returns what was in it.
-func (q *interestQueue) shut() map[*conn]*flow {
+// successor returns the carrier that has taken the place of one whose queue is closed. It waits
+// until what was left there is queued behind the interest of the new one. It returns nil if the
+// queue is open, or there is no other carrier.
+func (q *interestQueue) successor() *route {
+	if q.to.pool == nil || !q.isClosed() {
+		return nil
+	}
+	<-q.replaced // soon: at the end of the teardown, which waits for no reader
+	if c := q.to.carrier(); c != q.to {
+		return c
+	}
+	return nil
+}
+
+func (q *interestQueue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// close closes the queue and returns what was in it, for handOn.
+func (q *interestQueue) close() map[*conn]*flow {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	left := q.flows
 	q.closed = true
 	q.flows, q.fresh, q.turns = nil, nil, nil
+	if q.to.pool != nil {
+		q.clients.Add(1) // so that publishers look here, and find the successor
+	}
 	q.progressedLocked()
 	return left
 }

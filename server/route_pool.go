@@ -185,6 +185,7 @@ func (r *route) joined() {
 		r.send(joinedLine)
 	}
 	r.stopStepTimer()
+	r.interest.beginSync() // before it may become the carrier
 	if !r.srv.cluster.addMember(r) {
 		r.close(closeDuplicateRoute)
 	} else {
@@ -212,7 +213,6 @@ func (r *route) promoted() {
 	r.debugf("Connection %d to server %q takes over", r.number, r.remoteID())
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.send(r.srv.cluster.info() + "LINK sync\r\n")
-	r.interest.beginSync()
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 }
 
@@ -220,6 +220,7 @@ func (r *route) promoted() {
 // publisher.
 type path struct {
 	next   *path // to another server
+	from   *conn // the publisher
 	pool   *pool
 	turn   uint32    // decides the member
 	of     *[]*route // members when it was decided
@@ -247,7 +248,7 @@ func (c *conn) pathTo(p *pool) *path {
 			at = &w.next
 		}
 	}
-	*at = &path{pool: p, turn: p.turn.Add(1) - 1}
+	*at = &path{from: c, pool: p, turn: p.turn.Add(1) - 1}
 	return *at
 }
 
@@ -258,7 +259,6 @@ func (w *path) member() *route {
 	if members == w.of {
 		return w.to
 	}
-	w.of = members
 	if len(*members) == 0 {
 		if w.to == nil {
 			w.to = w.pool.opener
@@ -267,8 +267,13 @@ func (w *path) member() *route {
 	}
 	from, to := w.to, (*members)[int(w.turn%uint32(len(*members)))]
 	if from != nil && from != to {
-		w.before = from.appendMoved(w.before, slices.Contains(*members, from))
+		alive := slices.Contains(*members, from)
+		if c := w.pool.carrier.Load(); alive && c != nil && c.interest.has(w.from) {
+			return from // what waits behind interest is for the old member: it stays for now
+		}
+		w.before = from.appendMoved(w.before, alive)
 	}
+	w.of = members
 	w.to = to
 	return to
 }
