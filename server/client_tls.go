@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/admission"
+	"gnatsd/server/internal/netio"
 )
 
 // This file is the TLS of clients. Depending on the settings a connection begins with INFO and then
@@ -50,7 +51,7 @@ func (c *client) firstByte(limit time.Duration) []byte {
 // handshake makes the TLS handshake in place. read is what was read from the client before.
 func (c *client) handshake(p *clientPolicy, read []byte, place *admission.Place) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{c.nc, read}, admission.Peer{From: c.source(), Rank: c.rank, Place: place}, p.tls.Accepting(), p.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewPatientConn(c.nc), read}, admission.Peer{From: c.source(), Rank: c.rank, Place: place}, p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:
@@ -70,6 +71,9 @@ type unreadConn struct {
 	net.Conn
 	first []byte // owned by the reader
 }
+
+// NetConn returns the connection below.
+func (u *unreadConn) NetConn() net.Conn { return u.Conn }
 
 func (u *unreadConn) Read(b []byte) (int, error) {
 	if len(u.first) == 0 {

@@ -76,6 +76,7 @@ type conn struct {
 	inMsgs     atomic.Int64
 	inBytes    atomic.Int64
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
+	lastIn     atomic.Int64 // the same, of those that were received
 	logLimit   logLimit
 
 	out netio.WriteQueue
@@ -106,6 +107,7 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.slot = s.slots.take()
 	c.start = time.Now().UnixNano()
 	c.lastActive.Store(c.start)
+	c.lastIn.Store(c.start)
 	c.tracing = s.log.tracing()
 	c.readLimit = netio.ReadSize
 	c.nc, c.link = nc, netio.NewLink(nc, &s.io)
@@ -334,6 +336,7 @@ func (c *conn) countIn(msgs, bytes, now int64) {
 	c.inBytes.Add(bytes)
 	c.srv.counters.in(c, msgs, bytes)
 	c.lastActive.Store(now)
+	c.lastIn.Store(now)
 }
 
 // match returns the subscriptions that a subject matches.
@@ -351,8 +354,12 @@ func (c *conn) flushCursor() {
 	}
 }
 
-// markActive sets the time of the last activity to now.
-func (c *conn) markActive() { c.lastActive.Store(time.Now().UnixNano()) }
+// markActive says that something else than messages was received.
+func (c *conn) markActive() {
+	now := time.Now().UnixNano()
+	c.lastActive.Store(now)
+	c.lastIn.Store(now)
+}
 
 // close asks the reader to end the connection, and does not wait for it. The first reason counts.
 // Any goroutine may call it.

@@ -56,7 +56,7 @@ func (c *conn) stopPing() {
 // pingTick runs at every tick, on the timer's goroutine.
 func (c *conn) pingTick() {
 	opts := c.srv.options()
-	idle := time.Since(c.lastActivity())
+	idle := time.Since(time.Unix(0, c.lastIn.Load())) // what is sent to a frozen peer is no sign of life
 	c.reportLeftOut()
 	c.debugf("%s Ping Timer", pingLabel(c.role))
 	switch c.pingDue(opts, idle) {

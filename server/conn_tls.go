@@ -33,12 +33,17 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 	return nil
 }
 
-// writeClear writes text without TLS, and waits until it is written: the handshake replaces the
-// link next.
+// writeClear writes text without TLS, and waits until it is written, or the connection is closed:
+// the handshake replaces the link next.
 func (c *conn) writeClear(text string) error {
+	ctx, done := c.abortable()
+	defer done()
 	c.nc.SetWriteDeadline(time.Now().Add(c.srv.options().WriteDeadline))
-	defer c.nc.SetWriteDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { c.nc.SetWriteDeadline(aLongTimeAgo) })
 	_, err := c.nc.Write([]byte(text))
+	if stop() {
+		c.nc.SetWriteDeadline(time.Time{})
+	}
 	return err
 }
 

@@ -172,7 +172,7 @@ func probing(t *testing.T, s *Server) *wire.Client {
 }
 
 // probingTLS is probing over TLS.
-func probingTLS(t *testing.T, s *Server) *wire.Client {
+func probingTLS(t testing.TB, s *Server) *wire.Client {
 	t.Helper()
 	w := wire.Of(t, tls.Client(openClient(t, s).Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
 	okay(t, w.Send("CONNECT {\"verbose\":false}\r\nSUB probe 1\r\nPING\r\n"))

@@ -365,7 +365,7 @@ func (q *interestQueue) sendPiece() {
 	}
 	q.pushLines(text)
 	if lines > 0 {
-		q.to.markActive()
+		q.to.lastActive.Store(time.Now().UnixNano())
 	}
 	q.pushed(lines)
 }

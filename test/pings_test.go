@@ -67,6 +67,36 @@ func TestPingMaxIsTheNumberOfPings(t *testing.T) {
 	c.End()
 }
 
+// TestSubscriberThatIsFrozenIsPinged has a client that receives messages all the time and answers
+// no PING.
+func TestSubscriberThatIsFrozenIsPinged(t *testing.T) {
+	t.Parallel()
+	opts := liveOptions(100 * time.Millisecond)
+	s := Start(t, opts)
+	frozen := wire.Dial(t, s.Addr().String())
+	frozen.Say(`CONNECT {"verbose":false}`, "SUB busy 1", "PING")
+	frozen.Want("PONG")
+	p := wire.Dial(t, s.Addr().String())
+	p.Say(`CONNECT {"verbose":false}`)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	pings := 0
+	for line := ""; !strings.HasPrefix(line, "-ERR"); {
+		<-tick.C
+		p.Say("PUB busy 2", "hi")
+		var err error
+		if line, err = frozen.Line(); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "PING") {
+			pings++
+		}
+	}
+	if pings != 2 {
+		t.Errorf("it was sent %d pings before it was closed, want 2", pings)
+	}
+}
+
 func TestPingOfTheClientIsNoActivity(t *testing.T) {
 	t.Parallel()
 	c := connect(t, liveOptions(50*time.Millisecond))
@@ -146,20 +176,4 @@ func TestActivityReplacesPings(t *testing.T) {
 			})
 		})
 	}
-	t.Run("receiving what another publishes", func(t *testing.T) {
-		t.Parallel()
-		busy(t, func(s *server.Server) func() error {
-			reader, writer := wire.Dial(t, s.Addr().String()), wire.Dial(t, s.Addr().String())
-			reader.Say(`CONNECT {"verbose":false}`, "SUB foo 1")
-			writer.Say(`CONNECT {"verbose":false}`)
-			reader.Say("PUB foo 0", "", "PING") // sees to it that the subscription is in place
-			want := "MSG foo 1 0\r\n\r\nPONG\r\n"
-			return func() error {
-				err := reader.Expect(want)
-				writer.Say("PUB foo 2", "hi")
-				want = "MSG foo 1 2\r\nhi\r\n"
-				return err
-			}
-		})
-	})
 }

@@ -20,8 +20,12 @@ type Link interface {
 	// TrySend writes what the socket takes without waiting. It returns ErrWouldBlock if that is
 	// not everything.
 	TrySend(segs []Segment) (int, error)
-	// Send writes everything, waiting until deadline at most.
+	// Send writes everything, or a good part of it, waiting until deadline at most. Over TLS
+	// the deadline is for progress: a timeout there means that nothing has moved for so long.
 	Send(segs []Segment, deadline time.Time) (int, error)
+	// Unsent returns how many bytes are in the socket that the peer has not acknowledged, -1 if
+	// that is not known.
+	Unsent() int
 	// Conn is the connection underneath: deadlines, addresses.
 	Conn() net.Conn
 	// Close closes it. The reader calls that, and has then done its work.
@@ -59,7 +63,7 @@ type plainLink struct {
 func newPlainLink(nc net.Conn, shared *Shared) Link {
 	l := plainLink{nc: nc, work: work{shared: shared}}
 	if _, secure := nc.(*tls.Conn); secure {
-		return &tlsLink{plainLink: l}
+		return &tlsLink{plainLink: l, socket: patientConnOf(nc)}
 	}
 	return &l
 }
@@ -96,6 +100,8 @@ func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	return 0, err
 }
 
+func (l *plainLink) Unsent() int { return -1 }
+
 func (l *plainLink) TrySend([]Segment) (int, error) { return 0, ErrWouldBlock }
 
 func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
@@ -117,8 +123,9 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 // tlsLink is a plainLink over TLS, where every write is a record of its own.
 type tlsLink struct {
 	plainLink
-	streak streak // of reads that may have waited
-	got    int    // bytes of the last read
+	socket *PatientConn // nil if it has no such socket
+	streak streak       // of reads that may have waited
+	got    int          // bytes of the last read
 }
 
 // Recv is that of a plainLink, and yields now and then.
@@ -131,15 +138,29 @@ func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	return n, err
 }
 
-// tlsRecord is the most that one record holds.
-const tlsRecord = 16 << 10
+const (
+	// tlsRecord is the most that one record holds.
+	tlsRecord = 16 << 10
+	// tlsBatch is after how many bytes Send returns, so that progress is noticed.
+	tlsBatch = 16 * tlsRecord
+)
+
+// limit sets how long the next writes may make no progress. end undoes that.
+func (l *tlsLink) limit(deadline time.Time) (end func(), err error) {
+	if l.socket == nil {
+		return func() { l.nc.SetWriteDeadline(time.Time{}) }, l.nc.SetWriteDeadline(deadline)
+	}
+	l.socket.patience.Store(max(int64(time.Until(deadline)), 1))
+	return func() { l.socket.patience.Store(0) }, nil
+}
 
 // Send gathers segments into full records.
 func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error) {
-	if err := l.nc.SetWriteDeadline(deadline); err != nil {
+	end, err := l.limit(deadline)
+	if err != nil {
 		return 0, err
 	}
-	defer l.nc.SetWriteDeadline(time.Time{})
+	defer end()
 	ck := newChunk(tlsRecord)
 	defer ck.release()
 	for _, s := range segs {
@@ -156,6 +177,9 @@ func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error
 				return total, err
 			}
 			ck.buf = ck.buf[:0]
+			if total >= tlsBatch {
+				return total, nil
+			}
 		}
 	}
 	if len(ck.buf) == 0 {

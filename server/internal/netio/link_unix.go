@@ -87,6 +87,8 @@ func (l *directLink) Close() error {
 	return l.tcp.Close()
 }
 
+func (l *directLink) Unsent() int { return unsent(l.raw) }
+
 func (l *directLink) TrySend(segs []Segment) (int, error) { return l.write(segs, false) }
 
 func (l *directLink) Send(segs []Segment, deadline time.Time) (int, error) {

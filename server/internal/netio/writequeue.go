@@ -389,12 +389,14 @@ func (q *WriteQueue) drain() {
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // sendAll writes segments and gives them up. The deadline starts again whenever something was
-// written.
+// written, or the peer has taken something of what the socket holds: that may be much, and the
+// socket takes more only when a good part of it is gone.
 func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 	for bytes > 0 {
+		held := q.link.Unsent()
 		n, err := q.link.Send(segs, time.Now().Add(q.Limits().WriteDeadline))
 		q.sent(n)
-		if err != nil && !(isTimeout(err) && n > 0) {
+		if err != nil && !(isTimeout(err) && (n > 0 || q.moved(held))) {
 			releaseAll(segs)
 			return err
 		}
@@ -402,6 +404,19 @@ func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 		segs = dropSent(segs, n)
 	}
 	return nil
+}
+
+// moved reports whether the socket holds less than before, and notes that if so.
+func (q *WriteQueue) moved(held int) bool {
+	if !moved(held, q.link.Unsent()) {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.back != nil {
+		q.back.moved = time.Now()
+	}
+	return true
 }
 
 // next takes a part of the backlog. If there is none, the writing ends.

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package netio
+
+import "syscall"
+
+// unsent returns how many bytes a socket holds that the peer has not acknowledged, -1 if that is
+// not known. Here it never is: what the system takes is all the progress that is seen.
+func unsent(syscall.RawConn) int { return -1 }
