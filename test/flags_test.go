@@ -141,7 +141,7 @@ func TestMisuse(t *testing.T) {
 		stdout, stderr string
 	}{
 		{[]string{"--nosuch"}, "", "flag provided but not defined: -nosuch\ngnatsd -h lists all flags"},
-		{[]string{"--user_name", "a"}, "", "flag provided but not defined: -user_name\ngnatsd -h lists all flags"},
+		{[]string{"--auht", "a"}, "", "flag provided but not defined: -auht\ndid you mean --auth?\ngnatsd -h lists all flags"},
 		{[]string{"-p"}, "", "flag needs an argument: -p"},
 		{[]string{"--config"}, "", "flag needs an argument: -config"},
 		{[]string{"-p", "abc"}, "", `invalid value "abc" for flag -p: parse error`},
