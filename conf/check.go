@@ -13,6 +13,7 @@ type Check struct {
 	report    *Report
 	path      string
 	secret    bool
+	url       bool   // the value may be a URL with a password
 	typeError string // begins errors about a value of the wrong type
 	foreign   foreignKeys
 }
@@ -40,7 +41,23 @@ func (c *Check) In(key string) *Check {
 
 // Errorf reports an error about a value.
 func (c *Check) Errorf(at Pos, format string, args ...any) {
-	c.report.Errors.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
+	c.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
+}
+
+// add reports an error about a value. Of a URL that ends before its '@', as an unquoted one does at
+// a blank, the message may show the beginning of a password.
+func (c *Check) add(e *Error) {
+	if c.url && !strings.Contains(e.Msg, "@") && e.Pos.cutURL() {
+		e.Msg, e.Hint = errCutURL.Error(), ""
+	}
+	c.report.Errors.add(e)
+}
+
+// HiddenErrorf reports an error that is shown without its line of the file, which may have a secret
+// in a place where nothing says so.
+func (c *Check) HiddenErrorf(at Pos, format string, args ...any) {
+	at.src = nil
+	c.Errorf(at, format, args...)
 }
 
 // Warnf reports a warning about a value that works.
@@ -61,7 +78,7 @@ func (c *Check) Want(n *Node, want string) {
 	default:
 		e.Hint = "put it in quotes"
 	}
-	c.report.Errors.add(e)
+	c.add(e)
 }
 
 // Have describes a value for an error, without the text of a secret.

@@ -64,6 +64,26 @@ func (p Pos) sourceLine() (line string, ok bool) {
 	return strings.TrimSuffix(text, "\r"), true
 }
 
+// cutURL reports whether the value at p may be the beginning of a URL whose '@' follows behind its
+// end.
+func (p Pos) cutURL() bool {
+	line, ok := p.sourceLine()
+	if !ok {
+		return false
+	}
+	value := []rune(line)
+	return beginsURL(string(value[min(p.Col-1, len(value)):]))
+}
+
+// beginsURL reports whether a text has an '@' in it, and begins with the URL that it belongs to.
+func beginsURL(text string) bool {
+	before, _, found := strings.Cut(text, "@")
+	return found && strings.Count(before, "://") < 2
+}
+
+// errCutURL replaces an error about the beginning of a URL, which may show that of a password.
+var errCutURL = errors.New("a URL with blanks, commas or quotes in it must be in quotes, and these be escaped")
+
 // Error is one error in a file or on a command line.
 type Error struct {
 	Pos Pos
@@ -86,7 +106,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Pos.String() + ": ")
 	}
 	if e.Key != "" {
-		b.WriteString(shortenTo(e.Key, maxShownKey) + ": ")
+		b.WriteString(shortenTo(RedactURLText(e.Key), maxShownKey) + ": ")
 	}
 	b.WriteString(e.Msg)
 	if e.Hint != "" {
@@ -95,15 +115,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// frame is Error followed by the line of the file and a caret under the position. secret reports
-// which keys of the file are secret.
-func (e *Error) frame(secret func(key string) bool) string {
+// frame is Error followed by the line of the file and a caret under the position. of says which keys
+// of the file are secret.
+func (e *Error) frame(of func(key string) sensitivity) string {
 	line, ok := e.Pos.sourceLine()
 	if !ok {
 		return e.Error()
 	}
 	line, col := near(line, e.Pos.Col-1)
-	shown, col := window(redactLine(line, col, secret(e.Key), secret))
+	shown, col := window(redactLine(line, col, of(e.Key), of))
 	return e.Error() + "\n    " + shown + "\n    " + strings.Repeat(" ", col) + "^"
 }
 
@@ -180,13 +200,13 @@ func (tb *Table[T]) Explain(err error) string {
 	if errors.As(err, &es) {
 		frames := make([]string, len(es))
 		for i, e := range es {
-			frames[i] = e.frame(tb.isSecret)
+			frames[i] = e.frame(tb.sensitivity)
 		}
 		return strings.Join(frames, "\n")
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		return e.frame(tb.isSecret)
+		return e.frame(tb.sensitivity)
 	}
 	return err.Error()
 }
@@ -240,8 +260,14 @@ const (
 	maxShownKey  = 150 // with the sections it lies in
 )
 
-// shorten shortens text from a file for a message, and makes it printable.
-func shorten(s string) string { return shortenTo(s, maxShownText) }
+// shorten shortens text from a file for a message, and makes it printable. It may be a URL with a
+// password, wherever it stands.
+func shorten(s string) string {
+	if s = RedactURLText(s); strings.Contains(s, "://") {
+		s = redactPort(s)
+	}
+	return shortenTo(s, maxShownText)
+}
 
 // shortenTo is shorten with a limit in bytes.
 func shortenTo(s string, most int) string {

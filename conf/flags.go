@@ -75,6 +75,16 @@ func (f *Flags[T]) Typed(name string) (text string, ok bool) {
 	return "", false
 }
 
+// LastIsSensitive reports whether the flag that was given last has a value that must not be shown, or
+// not as a whole. The word that follows it may belong to that value.
+func (f *Flags[T]) LastIsSensitive() bool {
+	if f == nil || len(f.typed) == 0 {
+		return false
+	}
+	last := f.typed[len(f.typed)-1]
+	return last.row.Secret || last.row.HoldsURL || strings.Contains(last.text, "://")
+}
+
 // Enabled reports whether the last use of a switch turned it on.
 func (f *Flags[T]) Enabled(name string) bool {
 	text, ok := f.Typed(name)
@@ -91,7 +101,7 @@ type flagValue[T any] struct {
 
 // Set records the flag, and refuses text that its type refuses early.
 func (v *flagValue[T]) Set(text string) error {
-	if v.row.Type.early {
+	if v.row.Type.early && !v.row.HoldsURL { // package flag shows the text in the error
 		var scratch T
 		if err := v.row.Type.parse(text, &scratch); err != nil {
 			return err

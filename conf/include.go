@@ -150,7 +150,7 @@ func (p *parser) includePath() (string, *Error) {
 // readIncluded reads an included file by itself: variables of the including file are not visible in
 // it.
 func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
-	prefix := fmt.Sprintf("error parsing include file '%s', ", shorten(path))
+	prefix := fmt.Sprintf("error parsing include file '%s', ", shortenTo(path, maxShownText))
 	if len(p.files) > maxNesting {
 		return nil, errorAt(at, "%sfiles include one another more than %d deep", prefix, maxNesting)
 	}

@@ -3,6 +3,7 @@ package conf
 // This file reads pairs, maps and arrays.
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -62,10 +63,13 @@ func (p *parser) report(err *Error) {
 		return
 	}
 	if err.Key == "" {
-		err.Key = strings.Join(p.path, ".")
+		err.Key = strings.Join(withoutSecrets(p.path), ".")
 	}
 	if err.shows != "" && isSecretKey(err.Key) {
 		err.Msg = strings.ReplaceAll(err.Msg, err.shows, Redacted)
+		if err.variable {
+			err.Hint = "if it is meant as a string, put it in quotes"
+		}
 	}
 	err.Msg = p.prefix + err.Msg
 	p.errs = append(p.errs, err)
@@ -74,6 +78,18 @@ func (p *parser) report(err *Error) {
 		p.errs = append(p.errs, errorAt(err.Pos, "too many errors, the rest was not read"))
 		p.full = true
 	}
+}
+
+// withoutSecrets returns the keys of a path up to one that is secret: what stands in the place of a
+// map there may be a password that begins with a brace.
+func withoutSecrets(path []string) []string {
+	i := slices.IndexFunc(path, func(key string) bool {
+		return isSecretName(key) && !strings.HasPrefix(strings.ToLower(key), "auth")
+	})
+	if i < 0 {
+		return path
+	}
+	return path[:i+1]
 }
 
 // file reads a whole text.

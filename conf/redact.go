@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,46 +19,88 @@ const Redacted = "[REDACTED]"
 // than one too few: clients invent spellings.
 const secretWords = `pass|pwd|token|jwt|sig|nkey|seed|secret|cred|private|auth`
 
+// misspelled are words of which a key that is not known may be a misspelling.
+var misspelled = []string{"pass", "password", "passwords", "passwd", "passphrase", "token", "tokens", "nkey", "seed", "secret", "secrets", "credentials"}
+
 var (
 	// secretKey folds letters as encoding/json does, which takes "paſſ" for "pass".
-	secretKey  = regexp.MustCompile(`(?i)` + secretWords)
-	secretPair = regexp.MustCompile(`(?i)["']?([\w.$-]*(?:` + secretWords + `)[\w.-]*)["']?\s*[:=\s]\s*` +
-		`("[^"]*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
-	userInfo = regexp.MustCompile(`//([^\s,"']+)@`)
+	secretKey = regexp.MustCompile(`(?i)` + secretWords)
+	// keyAndValue matches a word and what may be its value. Strings end at their quotes, which
+	// may be escaped.
+	keyAndValue = regexp.MustCompile(`["']?([\pL\pN_.$-]+)["']?\s*[:=\s]\s*` +
+		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
+	keyWords = regexp.MustCompile(`[\pL\pN]+`)
+	urlKey   = regexp.MustCompile(`(?i)ur[il]|route|listen|dsn`)
 	nkeySeed = regexp.MustCompile(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
 	urlWord  = regexp.MustCompile(`[^\s,]+`)
 )
 
-// isSecretKey reports whether the value of a key is secret. Of a path, the last part decides.
-func isSecretKey(path string) bool {
-	return secretKey.MatchString(lastPart(path))
+// sensitivity says what of the value of a key must not be shown.
+type sensitivity uint8
+
+const (
+	public    sensitivity = iota
+	holdsURL              // what precedes an '@'
+	allSecret             // everything
+)
+
+// isSecretKey reports whether the value of a key that is in no table is secret. Of a path, the last
+// part decides.
+func isSecretKey(path string) bool { return isSecretName(lastPart(path)) }
+
+// isSecretName reports whether a name has a word of those that secrets have in it, perhaps
+// misspelled.
+func isSecretName(name string) bool {
+	if len(name) > maxShownKey {
+		return true // not worth a search
+	}
+	return secretKey.MatchString(name) || slices.ContainsFunc(keyWords.FindAllString(name, -1), func(word string) bool {
+		return len(word) >= 3 && nearest(word, misspelled) != ""
+	})
 }
 
-// isSecret reports whether the value of a key is secret: as its row says or, if it is of none, by
-// its words. A key without its path may be that of any row.
-func (tb *Table[T]) isSecret(path string) bool {
+// sensitivity returns that of a key: as its row says or, if it is of none, by its words. A key
+// without its path may be that of any row.
+func (tb *Table[T]) sensitivity(path string) (s sensitivity) {
 	path = strings.ToLower(path)
 	if r := tb.byKey[path]; r != nil {
-		return r.Secret
+		return r.sensitivity()
 	}
 	known := false
 	for spelling, r := range tb.byKey {
 		if lastPart(spelling) == path {
-			known = true
-			if r.Secret {
-				return true
-			}
+			known, s = true, max(s, r.sensitivity())
 		}
 	}
-	return !known && isSecretKey(path)
+	switch {
+	case known:
+		return s
+	case isSecretKey(path):
+		return allSecret
+	case urlKey.MatchString(lastPart(path)):
+		return holdsURL
+	}
+	return public
+}
+
+// sensitivity returns what of the value of a row must not be shown.
+func (r *Row[T]) sensitivity() sensitivity {
+	switch {
+	case r.Secret:
+		return allSecret
+	case r.HoldsURL:
+		return holdsURL
+	}
+	return public
 }
 
 // lastPart is the part of a path behind the last dot.
 func lastPart(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
-// redactLine hides what is secret in a line of a file: values whose key is secret, and if rest is
-// set all from column col on. It returns the column that col has become.
-func redactLine(line string, col int, rest bool, secret func(key string) bool) ([]rune, int) {
+// redactLine hides what is secret in a line of a file: values of secret keys, what precedes an '@' in
+// URLs, and what an error at column col is about, by the sensitivity of its key. It returns the
+// column that col has become.
+func redactLine(line string, col int, about sensitivity, of func(key string) sensitivity) ([]rune, int) {
 	at := len(line) // byte offset of col
 	for i := range line {
 		if col == 0 {
@@ -66,32 +109,117 @@ func redactLine(line string, col int, rest bool, secret func(key string) bool) (
 		}
 		col--
 	}
-	hidden := make([]bool, len(line)+1)
-	hide := func(from, to int) {
-		for i := from; i < to; i++ {
-			hidden[i] = true
-		}
+	h := hiding{line: line, hidden: make([]bool, len(line)+1), urls: -1}
+	if about == holdsURL {
+		h.urls = 0
 	}
 	for from := 0; ; { // what looks like a value may be the next key
-		m := secretPair.FindStringSubmatchIndex(line[from:])
+		m := keyAndValue.FindStringSubmatchIndex(line[from:])
 		if m == nil {
 			break
 		}
-		if secret(line[from+m[2] : from+m[3]]) {
-			hide(from+m[4], from+m[5])
+		switch of(line[from+m[2] : from+m[3]]) {
+		case allSecret:
+			h.hide(from+m[4], from+m[5])
+			h.hide(afterValue(line, from+m[5]), len(line))
+		case holdsURL:
+			h.urls = max(h.urls, from+m[4])
 		}
 		from += m[3]
 	}
-	for _, re := range []*regexp.Regexp{userInfo, nkeySeed} {
-		for _, m := range re.FindAllStringSubmatchIndex(line, -1) {
-			hide(m[2], m[3])
-		}
+	h.hideURLs()
+	for _, m := range nkeySeed.FindAllStringSubmatchIndex(line, -1) {
+		h.hide(m[2], m[3])
 	}
-	if rest {
-		hide(at, len(line))
+	if about == allSecret {
+		h.hide(at, len(line))
 	}
-	return replaceHidden(line, hidden, at)
+	return replaceHidden(line, h.hidden, at)
 }
+
+// afterValue returns where the rest of a secret begins in a line behind what seems to be its end: at
+// what cannot follow a value, or may be a comment, or else at the end of the line.
+func afterValue(line string, at int) int {
+	rest := strings.TrimLeft(line[at:], " \t")
+	if rest != "" && strings.IndexByte(",;}", rest[0]) >= 0 {
+		return len(line)
+	}
+	return len(line) - len(rest)
+}
+
+// hiding is a line of which parts are hidden.
+type hiding struct {
+	line   string
+	hidden []bool
+	urls   int // where URLs begin, also such without a scheme; -1 for nowhere
+}
+
+func (h *hiding) hide(from, to int) {
+	for i := from; i < to; i++ {
+		h.hidden[i] = true
+	}
+}
+
+// hideURLs hides the users and passwords of URLs: what is between a scheme, or the place where a URL
+// must begin, and an '@'. Passwords may have any character in them.
+func (h *hiding) hideURLs() {
+	from := 0
+	for {
+		n := strings.IndexByte(h.line[from:], '@')
+		if n < 0 {
+			break
+		}
+		at := from + n
+		if start := h.userInfo(from, at); start < at {
+			h.hide(start, at)
+		}
+		from = at + 1
+	}
+	open := strings.Count(h.line, `"`)%2 == 1 || strings.Count(h.line, "'")%2 == 1
+	switch i := strings.Index(h.line[from:], "://"); {
+	case !open: // else the string goes on in the next line
+	case i >= 0:
+		h.hide(from+i+len("://"), len(h.line))
+	case h.urls >= from:
+		h.hide(h.urls, len(h.line))
+	}
+}
+
+// userInfo returns where the user or password begins that ends at an '@'. from is behind the '@'
+// before.
+func (h *hiding) userInfo(from, at int) int {
+	const between = "\"' \t,[{"
+	part := h.line[from:at]
+	end := strings.IndexAny(part, between)
+	switch {
+	case h.urls >= 0 && from == 0:
+		from = min(h.urls, at)
+	case from > 1 && h.hidden[from-2] && end < 0:
+		return from // an '@' in a password
+	case h.urls >= 0:
+		from += max(end, 0)
+	default:
+		if i := strings.Index(part, "://"); i >= 0 {
+			from += strings.LastIndexAny(part[:i], between+":=") + 1
+			return from + schemeLength(h.line[from:at])
+		}
+		word := strings.LastIndexAny(part, between) + 1
+		if strings.IndexByte(part[word:], ':') < 0 {
+			return at
+		}
+		return from + word
+	}
+	for from < at && strings.IndexByte(between, h.line[from]) >= 0 {
+		from++
+	}
+	return from + schemeLength(h.line[from:at])
+}
+
+// urlScheme matches the scheme of a URL.
+var urlScheme = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+
+// schemeLength returns the length of the scheme that a URL begins with, 0 if it has none.
+func schemeLength(text string) int { return len(urlScheme.FindString(text)) }
 
 // replaceHidden replaces each hidden part of a line, and returns the column of an offset in what
 // becomes of it.
@@ -118,42 +246,43 @@ func replaceHidden(line string, hidden []bool, at int) (out []rune, col int) {
 	return out, col
 }
 
+// RedactURLText hides the user and password in the text of one URL, whether it parses or not and
+// whatever the password is: all between the scheme, if there is one, and the last '@'.
+func RedactURLText(text string) string {
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
+	}
+	start := 0
+	for start < at && strings.IndexByte("\"'[(", text[start]) >= 0 {
+		start++
+	}
+	start += schemeLength(text[start:at])
+	return text[:start] + Redacted + text[at:]
+}
+
 // RedactURLs hides the user and password of URLs in a text, whether they parse or not: of each word
 // all between the scheme and the last '@'.
 func RedactURLs(text string) string {
-	return urlWord.ReplaceAllStringFunc(text, func(word string) string {
-		at := strings.LastIndexByte(word, '@')
-		if at < 0 {
-			return word
-		}
-		start := 0
-		if i := strings.Index(word[:at], "://"); i >= 0 {
-			start = i + len("://")
-		}
-		return word[:start] + Redacted + word[at:]
-	})
+	return urlWord.ReplaceAllStringFunc(text, RedactURLText)
 }
 
-// RedactURL returns u for messages that show whose it is: the password, or a user that stands alone
-// and so may be a token, is replaced. Query and fragment are left out.
+// RedactURL returns u for messages, with the user and the password replaced: a user that stands alone
+// may be a token. Query and fragment are left out.
 func RedactURL(u *url.URL) string {
 	if u == nil {
 		return ""
 	}
 	plain := *u
 	plain.User, plain.RawQuery, plain.Fragment, plain.RawFragment = nil, "", "", ""
-	text := plain.String()
-	if u.User == nil {
+	text := RedactURLText(plain.String())
+	switch {
+	case u.User == nil:
 		return text
-	}
-	user := Redacted
-	if _, ok := u.User.Password(); ok {
-		user = url.User(u.User.Username()).String() + ":" + Redacted
-	}
-	if u.Host == "" && u.Opaque != "" {
+	case u.Host == "" && u.Opaque != "":
 		return u.Scheme + ":" + Redacted
 	}
-	return strings.Replace(text, "//", "//"+user+"@", 1)
+	return strings.Replace(text, "//", "//"+Redacted+"@", 1)
 }
 
 // RedactJSON returns a JSON object with the values of secret keys replaced, however they are
@@ -205,7 +334,7 @@ func isSecretJSON(quoted []byte) bool {
 	if err := json.Unmarshal(quoted, &key); err != nil {
 		return true
 	}
-	return secretKey.MatchString(key)
+	return isSecretName(key)
 }
 
 // stringEnd returns the index after the JSON string that starts at i. As all that follow, it relies

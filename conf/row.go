@@ -39,6 +39,9 @@ type Row[T any] struct {
 	Reload Effect
 	// Secret keeps the value out of everything that is shown.
 	Secret bool
+	// HoldsURL marks a row whose value is a URL, or might be taken for one: what precedes an
+	// '@' is not shown.
+	HoldsURL bool
 	// Restricts marks a row that says who may connect or what they may do. A key that is not
 	// known and was probably meant to be this one is an error, not a warning: without effect
 	// it would leave open what it should close.

@@ -135,7 +135,7 @@ x.conf:3:6: max: want an integer of at least -1, have integer -2`, "", ""},
 x.conf:1:17: friends: want a string, have array`, "", ""},
 		{"wrong URLs without their secrets", `links: ["n://u:p@h", "n://u:p%zz@h:1", "n://u:p@h:x"]`,
 			`x.conf:1:9: links: error parsing link url ["n://[REDACTED]@h"]: the port is missing
-x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: invalid URL escape
+x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: ` + errUserInfo.Error() + `
 x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port ":x" after host`, "", ""},
 		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "", ""},
 		{"an address without port", "listen: nope", `x.conf:1:9: listen: could not parse address string "nope"`, "", ""},

@@ -25,7 +25,7 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 	ports := Between(-1, math.MaxUint16)
 	set := func(s string, t *T) error {
 		h, p, err := net.SplitHostPort(s)
-		if err != nil {
+		if err != nil || strings.IndexByte(s, '@') >= 0 {
 			return fmt.Errorf("could not parse address string %q", shorten(s))
 		}
 		n, err := strconv.Atoi(p)
@@ -67,11 +67,11 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 	return List("list of URLs", get,
 		func(s string) (*url.URL, error) {
 			u, err := ParseURL(s)
-			if err != nil {
-				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, RedactURLs(s), err)
+			if err == nil {
+				err = check(u)
 			}
-			if err := check(u); err != nil {
-				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, RedactURLs(s), err)
+			if err != nil {
+				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, redactPort(RedactURLText(s)), err)
 			}
 			return u, nil
 		},
@@ -79,25 +79,57 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 			if show {
 				return Quote(u.String())
 			}
-			return Quote(RedactURLs(u.String()))
+			return Quote(RedactURLText(u.String()))
 		})
 }
 
-// ParseURL is url.Parse with errors that do not show the text.
+// redactPort hides what stands for the port in the text of a URL without '@', unless it is a number:
+// it may be the first part of a password with a comma in it.
+func redactPort(text string) string {
+	if strings.IndexByte(text, '@') >= 0 {
+		return text
+	}
+	_, host, found := strings.Cut(text, "://")
+	if !found {
+		host = text
+	}
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || strings.TrimRight(host[i+1:], "0123456789-/") == "" || strings.HasSuffix(host, "]") {
+		return text
+	}
+	return text[:len(text)-len(host)+i+1] + Redacted
+}
+
+// errUserInfo is the error about a URL whose user or password cannot be told from the rest.
+var errUserInfo = errors.New("special characters of the user and the password must be escaped: %40 for @, %2F for /, %3A for :, %23 for #, %3F for ?, %25 for %, %20 for a blank")
+
+// ParseURL is url.Parse with errors that do not show a user or a password. An '@' must end these.
 func ParseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	at := strings.LastIndexByte(s, '@')
+	switch {
+	case err == nil && (at < 0 || u.User != nil):
+		return u, nil
+	case at >= 0:
+		start := schemeLength(s[:at])
+		if _, rest := url.Parse(s[:start] + s[at+1:]); start > 0 && rest != nil {
+			err = rest // not about the user or the password
+		} else if start > 0 {
+			return nil, errUserInfo
+		} else {
+			return nil, errors.New("the scheme is missing: write nats://...")
+		}
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	var ee url.EscapeError
-	if errors.As(err, &ee) {
+	if _, ok := errors.AsType[url.EscapeError](err); ok {
 		err = errors.New("invalid URL escape")
 	}
-	if err != nil {
-		return nil, errors.New(RedactURLs(err.Error()))
+	if strings.HasPrefix(err.Error(), "invalid port ") && at < 0 {
+		err = errors.New("the port is not a number")
 	}
-	return u, nil
+	return nil, err
 }
 
 // List is a list of values that are written as strings; a string alone is a list of one. Errors of

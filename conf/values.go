@@ -106,7 +106,7 @@ func (v *Values[T]) unknown(p *Pair, key string, section *SectionType[T]) {
 }
 
 func (v *Values[T]) pair(r *Row[T], p *Pair) {
-	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, typeError: r.TypeError, foreign: v.table.foreign}
+	c := &Check{report: &v.Report, path: r.Key, secret: r.Secret, url: r.HoldsURL, typeError: r.TypeError, foreign: v.table.foreign}
 	if i := strings.LastIndexByte(r.Key, '.'); !strings.EqualFold(r.name(), p.Key) {
 		c.path = r.Key[:i+1] + strings.ToLower(p.Key) // as the file spells it
 	}
@@ -137,6 +137,9 @@ func (v *Values[T]) ApplyFlags(f *Flags[T]) error {
 				continue
 			}
 			if err := t.row.Type.parse(t.text, v.Target); err != nil {
+				if t.row.HoldsURL && !strings.Contains(err.Error(), "@") && beginsURL(t.text) {
+					err = errCutURL
+				}
 				return fmt.Errorf("%s: %w", t.flag.Name(), err)
 			}
 			v.setOrigin(t.row, Origin{Layer: FromFlag, Flag: t.flag.Name()})
@@ -241,7 +244,14 @@ func (r *Row[T]) Plain(t *T) string {
 	if r.Secret || r.Type.plain == nil {
 		return r.Shown(t)
 	}
-	return r.Type.plain(t)
+	text := r.Type.plain(t)
+	switch {
+	case !r.HoldsURL:
+		return text
+	case strings.HasPrefix(text, "["): // a list of URLs that parse
+		return RedactURLs(text)
+	}
+	return RedactURLText(text)
 }
 
 // Text is the value of the row as in a file, secrets included.
@@ -252,7 +262,11 @@ func (r *Row[T]) Shown(t *T) string {
 	if r.Secret && !r.Type.zero(t) {
 		return Quote(Redacted)
 	}
-	return r.Type.text(t, false)
+	text := r.Type.text(t, false)
+	if r.HoldsURL && strings.HasPrefix(text, `"`) { // a list hides its parts itself
+		return RedactURLText(text)
+	}
+	return text
 }
 
 // Sections returns the paths of the sections in the order of the table. The first is that of the

@@ -39,7 +39,11 @@ func (p *parser) expand(weight int, at Pos) *Error {
 
 // notFound is the error about a variable that is not defined.
 func notFound(name string, at Pos) *Error {
-	return aboutVariable(at, "variable reference for '%s' on line %d can not be found", shorten(name), at.Line)
+	err := aboutVariable(at, "variable reference for '%s' on line %d can not be found", shorten(name), at.Line)
+	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		err = err.showing(shorten(name)) // a password may begin with a dollar sign
+	}
+	return err
 }
 
 // aboutVariable is an error that is complete without the text around the reference.

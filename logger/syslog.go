@@ -75,18 +75,26 @@ func CheckSyslog(remote string) error {
 // remoteEndpoint is the endpoint of a URL.
 func remoteEndpoint(remote string) (endpoint, error) {
 	u, err := url.Parse(remote)
-	if err != nil {
-		// Without err, which may contain a password.
+	if err != nil || u.User == nil && strings.IndexByte(remote, '@') >= 0 {
+		// Without err and the text, which may contain a password.
 		return endpoint{}, errors.New("error parsing remote syslog: not a valid URL")
 	}
 	switch u.Scheme {
 	case "udp", "tcp":
 		return endpoint{u.Scheme, u.Host}, nil
+	case "syslog":
+		if u.Port() == "" {
+			return endpoint{"udp", net.JoinHostPort(u.Hostname(), syslogPort)}, nil
+		}
+		return endpoint{"udp", u.Host}, nil
 	case "unix":
 		return endpoint{u.Scheme, u.Path}, nil
 	}
 	return endpoint{}, badNetwork(u.Scheme)
 }
+
+// syslogPort is the registered port of syslog over UDP.
+const syslogPort = "514"
 
 // badNetwork is the error of the classic broker, whose text begins with "error".
 func badNetwork(scheme string) error {

@@ -70,7 +70,7 @@ var userKeys = []string{"user", "username", "pass", "password", "nkey", "permiss
 
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	if n.Kind != conf.Map {
-		c.Errorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // not its text, which may be a password
+		c.HiddenErrorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // it may be a password
 		return nil
 	}
 	u := &User{}

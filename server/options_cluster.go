@@ -17,22 +17,22 @@ func clusterRows() []row {
 	host := func(o *Options) *string { return &o.Cluster.Host }
 	port := func(o *Options) *int { return &o.Cluster.Port }
 	return []row{
-		{Key: "cluster", Doc: "Listener for other servers, and connections to them.",
+		{Key: "cluster", HoldsURL: true, Doc: "Listener for other servers, and connections to them.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
-		{Key: "cluster.listen", Restricts: true, Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
+		{Key: "cluster.listen", Restricts: true, HoldsURL: true, Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
 			Doc: "`host:port`, or the port alone."},
-		{Key: "cluster.host", Restricts: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Cluster.Host", Reload: conf.Fixed,
+		{Key: "cluster.host", Restricts: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
 			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},
 		{Key: "cluster.name", Type: conf.Text(func(o *Options) *string { return &o.Cluster.Name }, checkName), Field: "Cluster.Name", Reload: conf.Fixed,
 			Doc:   "Name of the cluster.",
 			Flags: []conf.Flag{{Names: []string{"cluster_name"}, Arg: "<name>", Group: clusterGroup, Usage: "Name of the cluster"}}},
-		{Key: "cluster.routes", Field: "Routes", Reload: onRoutes,
+		{Key: "cluster.routes", HoldsURL: true, Field: "Routes", Reload: onRoutes,
 			Type:  conf.URLs(func(o *Options) *[]*url.URL { return &o.Routes }, "route", checkRoute),
 			Doc:   "URLs of servers to connect to: nats-route://user:password@host:port.",
 			Flags: []conf.Flag{{Names: []string{"routes"}, Arg: "<rurl-1, rurl-2>", Group: clusterGroup, Usage: "Routes to solicit and connect"}}},
-		{Expands: []string{"cluster.host", "cluster.port", "cluster.authorization.user", "cluster.authorization.password"},
+		{HoldsURL: true, Expands: []string{"cluster.host", "cluster.port", "cluster.authorization.user", "cluster.authorization.password"},
 			Type: conf.Custom(clusterURLType()), Doc: "Address to listen on for other servers, as a URL.",
 			Flags: []conf.Flag{{Names: []string{"cluster"}, Hidden: []string{"cluster_listen"}, Arg: "<cluster-url>", Group: clusterGroup,
 				Usage: "Cluster URL for solicited routes"}}},
@@ -40,7 +40,7 @@ func clusterRows() []row {
 			Doc: "Whether to turn off the exchange of client addresses with other servers.",
 			Flags: []conf.Flag{{Names: []string{"no_advertise"}, Arg: "<bool>", Group: clusterGroup,
 				Usage: "Advertise known cluster IPs to clients"}}},
-		{Key: "cluster.cluster_advertise", Aliases: []string{"advertise"}, Type: conf.Text(func(o *Options) *string { return &o.Cluster.Advertise }), Field: "Cluster.Advertise", Reload: onCluster,
+		{Key: "cluster.cluster_advertise", HoldsURL: true, Aliases: []string{"advertise"}, Type: conf.Text(func(o *Options) *string { return &o.Cluster.Advertise }, checkHost), Field: "Cluster.Advertise", Reload: onCluster,
 			Doc:   "Address that is advertised to other servers for routes: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"cluster_advertise"}, Arg: "<string>", Group: clusterGroup, Usage: "Cluster URL to advertise to other servers"}}},
 		{Key: "cluster.connect_retries", Type: conf.Int(func(o *Options) *int { return &o.Cluster.ConnectRetries }, conf.Unbounded()), Field: "Cluster.ConnectRetries", Reload: onCluster,
@@ -109,7 +109,7 @@ func clusterURLType() conf.CustomType[Options] {
 		}
 		u, err := conf.ParseURL(text)
 		if err != nil {
-			return fmt.Errorf("parse %q: %w", conf.RedactURLs(s), err)
+			return fmt.Errorf("parse %q: %w", conf.RedactURLText(s), err)
 		}
 		host, digits, err := net.SplitHostPort(u.Host)
 		if err != nil {

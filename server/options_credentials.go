@@ -52,7 +52,7 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 			report(password, "the password is empty")
 		case superseded:
 		case l.user != "" && l.password == "":
-			report(user, fmt.Sprintf("user %q has no password: the name alone would be enough", l.user))
+			report(user, "the user has no password: the name alone would be enough")
 		case l.user == "" && l.password != "":
 			report(password, "a password without a user: "+l.open)
 		}

@@ -88,7 +88,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	if len(all) > 0 {
 		all = append(all, v.Target.tlsErrors(v)...)
 		if v.ApplyFlags(flags) == nil {
-			all = append(all, unrelated(v.Target.checkCredentials(v), v.Errors)...)
+			all = append(all, unrelated(v.Target.checkCredentials(v), all)...)
 		}
 		return all.Sorted()
 	}
@@ -179,7 +179,7 @@ func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 			return errors.New("solicited routes require cluster capabilities, e.g. --cluster")
 		}
 	}
-	if text, _ := flags.Typed("user"); strings.HasPrefix(text, "nats://") {
+	if text, _ := flags.Typed("user"); isUserURL(text) {
 		if err := o.setUserFromURL(text); err != nil {
 			return err
 		}
@@ -198,15 +198,25 @@ func (o *Options) completeFlags(flags *conf.Flags[Options]) error {
 	return nil
 }
 
+// isUserURL reports whether the value of --user is a URL such as clients use, or one without its
+// scheme, user:password@host, rather than a name.
+func isUserURL(text string) bool {
+	user, _, found := strings.Cut(text, "@")
+	return strings.Contains(text, "://") || found && strings.Contains(user, ":")
+}
+
 // setUserFromURL sets the single user, and the password if there is one, from a URL such as clients
 // use.
 func (o *Options) setUserFromURL(text string) error {
+	if !strings.Contains(text, "://") {
+		text = "nats://" + text
+	}
 	u, err := conf.ParseURL(text)
 	if err != nil {
 		return fmt.Errorf("--user: %w", err)
 	}
 	if u.User.Username() == "" {
-		return fmt.Errorf("--user: no user in %s: want nats://user:password@host, or the name alone", conf.RedactURLs(text))
+		return fmt.Errorf("--user: no user in %s: want nats://user:password@host, or the name alone", conf.RedactURLText(text))
 	}
 	o.Username = u.User.Username()
 	if password, given := u.User.Password(); given {
@@ -280,6 +290,9 @@ func configure(fs *flag.FlagSet, args []string, print printers) (*Options, error
 		return nil, err
 	}
 	version, help, err := ProcessCommandLineArgs(fs)
+	if err != nil && flags.LastIsSensitive() {
+		err = errSensitiveWord
+	}
 	switch {
 	case flags.Enabled("version"):
 		print.version()
@@ -311,11 +324,18 @@ func configure(fs *flag.FlagSet, args []string, print printers) (*Options, error
 	return o, nil
 }
 
+// errSensitiveWord is the error about a word that follows a password or a URL on the command line, and
+// may be part of it.
+var errSensitiveWord = fmt.Errorf("unrecognized command: %q (a value with blanks needs quotes)", conf.Redacted)
+
 // explainArgs returns the arguments that follow --explain, nil without it. Flags may follow them.
 func explainArgs(fs *flag.FlagSet, flags *conf.Flags[Options]) (args []string, err error) {
 	for {
 		if _, asked := flags.Typed("explain"); !asked || fs.NArg() == 0 {
 			break
+		}
+		if flags.LastIsSensitive() {
+			return nil, errSensitiveWord
 		}
 		rest := fs.Args()
 		n := slices.IndexFunc(rest, func(arg string) bool { return strings.HasPrefix(arg, "-") })

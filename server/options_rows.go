@@ -50,9 +50,9 @@ func serverRows() []row {
 	host := func(o *Options) *string { return &o.Host }
 	port := func(o *Options) *int { return &o.Port }
 	return []row{
-		{Key: "listen", Restricts: true, Expands: []string{"host", "port"}, Type: conf.Address(host, port),
+		{Key: "listen", Restricts: true, HoldsURL: true, Expands: []string{"host", "port"}, Type: conf.Address(host, port),
 			Doc: "`host:port`, or the port alone."},
-		{Key: "host", Restricts: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host), Field: "Host", Reload: conf.Fixed,
+		{Key: "host", Restricts: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
 			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
 				Usage: "Bind to host address (default: 0.0.0.0)"}}},
@@ -69,11 +69,11 @@ func serverRows() []row {
 		{Key: "ports_file_dir", Type: conf.Text(func(o *Options) *string { return &o.PortsFileDir }), Field: "PortsFileDir", Reload: onPortsFile,
 			Doc:   "Directory for a file that lists the ports in use.",
 			Flags: []conf.Flag{{Names: []string{"ports_file_dir"}, Arg: "<dir>", Group: serverGroup, Usage: "Directory for the file that lists the ports in use"}}},
-		{Key: "http", Restricts: true, Expands: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
+		{Key: "http", Restricts: true, HoldsURL: true, Expands: []string{"http_host", "http_port"}, Type: conf.Address(httpHost, httpPort),
 			Doc: "Monitoring: host:port, or the port alone."},
-		{Key: "https", Restricts: true, Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
+		{Key: "https", Restricts: true, HoldsURL: true, Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
 			Doc: "Monitoring over TLS: host:port, or the port alone."},
-		{Key: "http_host", Restricts: true, Type: conf.Text(httpHost), Field: "HTTPHost", Reload: conf.Fixed,
+		{Key: "http_host", Restricts: true, HoldsURL: true, Type: conf.Text(httpHost, checkHost), Field: "HTTPHost", Reload: conf.Fixed,
 			Doc: "Address to listen on for monitoring; `host` if not given."},
 		{Key: "http_port", Aliases: []string{"monitor_port"}, Type: conf.Port(httpPort), Field: "HTTPPort", Reload: conf.Fixed,
 			Doc:   "Port for monitoring; 0 is off.",
@@ -95,7 +95,7 @@ func serverRows() []row {
 		{Type: conf.Command[Options](false), Doc: "Send a signal to another process and exit.",
 			Flags: []conf.Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: serverGroup,
 				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it;\nother signals are term and ldm (lame duck mode)"}}},
-		{Key: "client_advertise", Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }), Field: "ClientAdvertise", Reload: onInfo,
+		{Key: "client_advertise", HoldsURL: true, Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }, checkHost), Field: "ClientAdvertise", Reload: onInfo,
 			Doc:   "Address that is advertised to clients and other servers: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},
 	}
@@ -110,6 +110,15 @@ func configFileType() conf.CustomType[Options] {
 		o.ConfigFile = s
 		return nil
 	}}
+}
+
+// checkHost returns an error for a URL, which may have a password in it, in the place of a host. The
+// host is shown to others.
+func checkHost(s string) error {
+	if strings.Contains(s, "@") || strings.Contains(s, "://") {
+		return fmt.Errorf("want a host, perhaps with a port, not a URL")
+	}
+	return nil
 }
 
 // checkName returns an error for a name with white space.
@@ -187,7 +196,7 @@ func loggingRows() []row {
 		{Key: "syslog", Type: conf.Bool(func(o *Options) *bool { return &o.Syslog }), Field: "Syslog", Reload: onLogger,
 			Doc:   "Whether to log to the local syslog, or to the event log on Windows.",
 			Flags: []conf.Flag{{Names: []string{"s", "syslog"}, Group: loggingGroup, Usage: "Log to syslog or windows event log"}}},
-		{Key: "remote_syslog", Type: conf.Text(func(o *Options) *string { return &o.RemoteSyslog }), Field: "RemoteSyslog", Reload: onLogger,
+		{Key: "remote_syslog", HoldsURL: true, Type: conf.Text(func(o *Options) *string { return &o.RemoteSyslog }), Field: "RemoteSyslog", Reload: onLogger,
 			Doc:   "Syslog server to log to: udp://host:port, tcp://host:port or unix:///path.",
 			Flags: []conf.Flag{{Names: []string{"r", "remote_syslog"}, Arg: "<addr>", Group: loggingGroup, Usage: "Syslog server addr (udp://localhost:514)"}}},
 		{Key: "logfile_size_limit", Aliases: []string{"log_size_limit"}, Field: "LogSizeLimit", Reload: onLogger,

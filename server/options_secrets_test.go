@@ -1,0 +1,164 @@
+package server
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/url"
+	"strings"
+	"testing"
+
+	"gnatsd/conf"
+)
+
+// secretParts stand before and behind the odd character of the passwords in the tests below.
+const secretPart = "CANARY"
+
+// oddPasswords have every character in them that a URL, the language of the file or a shell treats
+// as special.
+func oddPasswords() (list []string) {
+	for _, c := range []string{"", "/", "#", "?", " ", "@", ":", ",", ";", "%", "%zz", `\`, "'", `"`, "]", "[", "}", "{", "$", "=", "&", "//", "://", "\t", "é"} {
+		list = append(list, secretPart+c+secretPart, secretPart+c, c+secretPart)
+	}
+	return append(list, "7"+secretPart, "123", "12/"+secretPart, "$"+strings.ToLower(secretPart))
+}
+
+// shownBy returns everything that is shown of a command line.
+func shownBy(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs strings.Builder
+	for _, more := range [][]string{{}, {"-t"}, {"--print-config"}, {"--explain", "user=a", "pub=x"}, {"-t", "--diff=" + writeConfig(t, "port: 1")}} {
+		opts, _ := CommandLine(append(more[:len(more):len(more)], args...), &out, &errs)
+		if opts == nil {
+			continue
+		}
+		for _, w := range opts.loaded.warnings {
+			fmt.Fprintln(&out, w)
+		}
+		for _, c := range optionTable().Compare(&Options{}, opts) {
+			fmt.Fprintln(&out, c.Row.Plain(opts), c.New)
+		}
+		for _, u := range opts.Routes {
+			fmt.Fprintln(&out, conf.RedactURL(u))
+		}
+	}
+	return out.String() + errs.String()
+}
+
+// sample thins out the combinations that the tests below walk: it is true for one of n, always the
+// same ones. All of them take minutes.
+func sample(text string, n uint32) bool {
+	h := fnv.New32a()
+	h.Write([]byte(text))
+	return h.Sum32()%n == 0
+}
+
+// leaks reports whether a text shows a part of a secret.
+func leaks(text string) bool {
+	return strings.Contains(strings.ToUpper(text), secretPart)
+}
+
+func TestNoPartOfAURLBeforeTheAtSignIsShown(t *testing.T) {
+	t.Parallel()
+	for _, password := range oddPasswords() {
+		for _, form := range []string{"nats://u:%s@h:1", "nats://u:%s@h:x", "nats://u:%s@h", "u:%s@h:1", "nats-route://%s@h:1", "%s@h:1", "nats://u:%s@:0", "tls://u:%s@[::1"} {
+			if !strings.Contains(form, "u:") && strings.Contains(password, ":") {
+				continue // what precedes the colon is a name
+			}
+			text := fmt.Sprintf(form, password)
+			for _, value := range []string{text, conf.Quote(text), "'" + text + "'", url.PathEscape(text)} {
+				for _, file := range []string{
+					"cluster { listen: 127.0.0.1:-1, routes: [%s] }",
+					"cluster { listen: 127.0.0.1:-1, routes: [ \"nats://a:b@h:1\", %s\n%[1]s ] }",
+					"cluster {\nlisten: 127.0.0.1:-1\nroutes = %s }",
+					"cluster {\nlisten: 127.0.0.1:-1\nroutes = [\n  %s\n  5\n]\n}",
+					"cluster { listen: %s }", "cluster { host: %s, port: x }", "cluster { port: 1, advertise: %s }",
+					"cluster: %s", "cluster { port: %s }", "cluster { rotues: [%s] }",
+					"listen: %s", "host: %s", "net = %s\nport = x", "http: %s", "https: %s", "http_host: %s", "client_advertise: %s", "remote_syslog: %s", "port: %s",
+					"# %s\nport: x # %[1]s", "X = %s, port: x", "routes: %s", "URL = %s\ncluster { port: 1, routes: [$URL, 5] }",
+				} {
+					if value == text && (strings.Contains(password, "\n") || strings.ContainsAny(password, ",;}") && !strings.Contains(file, "routes: [")) {
+						continue // the value ends there
+					}
+					if inAnyKey := strings.Contains(file, "port: %s") || strings.HasPrefix(file, "#") || strings.HasPrefix(file, "URL") || strings.Contains(file, "= %s, port"); inAnyKey && (!strings.Contains(form, "://") || value == text) {
+						continue // nothing says that it is a URL
+					}
+					config := fmt.Sprintf(file, value)
+					if !sample(config, 300) {
+						continue
+					}
+					if shown := shownBy(t, "-c", writeConfig(t, config)); leaks(shown) {
+						t.Fatalf("a file with\n%s\nshows\n%s", config, shown)
+					}
+				}
+			}
+			for _, args := range [][]string{
+				{"--cluster", "nats://127.0.0.1:1", "--routes", text}, {"--cluster", "nats://127.0.0.1:1", "--routes", "nats://h:1, " + text + ",nats://h:2"},
+				{"--cluster", text}, {"--cluster_listen=" + text}, {"--user", text}, {"--user", text, "--pass", secretPart},
+				{"-a", text}, {"--net", text}, {"--client_advertise", text}, {"--cluster", "nats://127.0.0.1:1", "--cluster_advertise", text}, {"-r", text},
+			} {
+				if args[0] == "--user" && (len(args) > 2 || !isUserURL(text)) && !strings.Contains(form, "u:") {
+					continue // a name, which may be shown
+				}
+				if !sample(strings.Join(args, " "), 20) {
+					continue
+				}
+				if shown := shownBy(t, args...); leaks(shown) {
+					t.Fatalf("%q shows\n%s", args, shown)
+				}
+			}
+		}
+	}
+}
+
+func TestNoValueOfASecretKeyIsShown(t *testing.T) {
+	t.Parallel()
+	for _, password := range oddPasswords() {
+		for _, value := range []string{password, conf.Quote(password), "'" + password + "'"} {
+			if value == password && (strings.ContainsAny(password, ",;}\n") || strings.HasPrefix(password, "$C")) || value[0] == '\'' && strings.Contains(password, "'") {
+				continue // the string ends there, or it is a variable
+			}
+			for _, file := range []string{
+				"authorization { user: a, password: %s }", "authorization { user: a, pass = %s\nport: x }", "authorization { token %s }", "authorization { user: a, password: %s %[1]s }",
+				"authorization { users: [ { user: a, password: %s, x: [ } ] }", "authorization { users: [ {user: a, pass: %s} {user: b} ] }",
+				"authorization { user: a, pasword: %s }", "authorization { user: a, passwrod: %s }", "authorization { user: a, pas: %s }", "authorization { toekn: %s }", "authorization { tokn: [ %s ] }",
+				"paswords: %s, port: x", "db-pasword = %s\nport: x", "sceret: %s, port: x", "http_pasword: %s", "http_user: a, http_password: %s, port: x", "http_password: [%s]",
+				"cluster { port: 1, authorization { user: a, pasword: %s } }", "cluster { authorization { user: a, password: %s }, port: x }", "cluster { authorization { token: %s } }",
+				"authorization { users: [ { user: a, paswrd: %s } ] }", "authorization { users: [ { user: a, pasword: %s } ] }",
+			} {
+				config := fmt.Sprintf(file, value)
+				if !sample(config, 300) {
+					continue
+				}
+				if shown := shownBy(t, "-c", writeConfig(t, config)); leaks(shown) {
+					t.Fatalf("a file with\n%s\nshows\n%s", config, shown)
+				}
+			}
+		}
+		for _, args := range [][]string{
+			{"--pass", password}, {"--user", "a", "--pass", secretPart, password}, {"--auth", secretPart, password}, {"--user", "a", "--pass=" + secretPart, password},
+			{"--user", "nats://a:" + secretPart, password + "@h"}, {"--cluster", "nats://a:" + secretPart, password + "@h:1"},
+		} {
+			if shown := shownBy(t, args...); leaks(shown) {
+				t.Fatalf("%q shows\n%s", args, shown)
+			}
+		}
+	}
+}
+
+// TestMessagesAboutURLsStillSayWhatIsWrong has the host shown, and the mistake.
+func TestMessagesAboutURLsStillSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ url, want string }{
+		{"nats://u:p@h:x", `error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
+		{"nats://u:p@h", `error parsing route url ["nats://[REDACTED]@h"]: the port is missing`},
+		{"nats://u:p/q@h:1", `error parsing route url ["nats://[REDACTED]@h:1"]: special characters of the user and the password must be escaped: %40 for @, %2F for /, `},
+		{"u:p@h:1", `error parsing route url ["[REDACTED]@h:1"]: the scheme is missing: write nats://...`},
+		{"nats://h:1x", `error parsing route url ["nats://h:[REDACTED]"]: the port is not a number`},
+		{"nats://h:70000", `error parsing route url ["nats://h:70000"]: the port is not between 1 and 65535`},
+	} {
+		_, err := configured(t, "cluster { port: 1, routes: ["+conf.Quote(tc.url)+"] }")
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want %s", tc.url, err, tc.want)
+		}
+	}
+}
