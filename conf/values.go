@@ -137,7 +137,7 @@ func (v *Values[T]) ApplyFlags(f *Flags[T]) error {
 				continue
 			}
 			if err := t.row.Type.parse(t.text, v.Target); err != nil {
-				if t.row.HoldsURL && !strings.Contains(err.Error(), "@") && beginsURL(t.text) {
+				if t.row.HoldsURL && strings.Contains(t.text, ",") && !strings.Contains(err.Error(), "@") && beginsURL(t.text) {
 					err = errCutURL
 				}
 				return fmt.Errorf("%s: %w", t.flag.Name(), err)
