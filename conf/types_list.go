@@ -117,7 +117,7 @@ func ParseURL(s string) (*url.URL, error) {
 		} else if start > 0 {
 			return nil, errUserInfo
 		} else {
-			return nil, errors.New("the scheme is missing: write nats://...")
+			return nil, errors.New("the scheme is missing, as in nats://host")
 		}
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {

@@ -152,7 +152,7 @@ func TestMessagesAboutURLsStillSayWhatIsWrong(t *testing.T) {
 		{"nats://u:p@h:x", `error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
 		{"nats://u:p@h", `error parsing route url ["nats://[REDACTED]@h"]: the port is missing`},
 		{"nats://u:p/q@h:1", `error parsing route url ["nats://[REDACTED]@h:1"]: special characters of the user and the password must be escaped: %40 for @, %2F for /, `},
-		{"u:p@h:1", `error parsing route url ["[REDACTED]@h:1"]: the scheme is missing: write nats://...`},
+		{"u:p@h:1", `error parsing route url ["[REDACTED]@h:1"]: the scheme is missing, as in nats://host`},
 		{"nats://h:1x", `error parsing route url ["nats://h:[REDACTED]"]: the port is not a number`},
 		{"nats://h:70000", `error parsing route url ["nats://h:70000"]: the port is not between 1 and 65535`},
 	} {
