@@ -12,6 +12,9 @@ type ReadBuffer struct {
 // large operation must arrive before memory for the rest is taken.
 const growthFactor = 4
 
+// tightFraction is the fraction of a read for which there must be room.
+const tightFraction = 8
+
 // Unread returns the bytes that are not yet operations.
 func (b *ReadBuffer) Unread() []byte {
 	if b.chunk == nil {
@@ -31,14 +34,26 @@ func (b *ReadBuffer) Offset() int { return b.start }
 
 // Space returns memory to read into, at least one byte. A buffer holds limit bytes, or more once an
 // operation that needs more has begun to arrive.
+//
+// A short remainder is moved to the front, so that a read can be long. What is longer is moved when
+// there is little room left, and then the buffer is several times as large: however small the
+// pieces are in which a large operation arrives, each byte is moved a few times at most.
 func (b *ReadBuffer) Space(limit int) []byte {
 	have := len(b.Unread())
-	size := max(limit, min(b.need, growthFactor*have), have+1)
+	need := b.need
+	if need <= have+1 { // it is not known how much more will come
+		need = 2 * have
+	}
+	size := max(limit, min(need, growthFactor*have), have+1)
+	room := size - have
+	if have > limit/growthFactor {
+		room = min(room, max(1, limit/tightFraction))
+	}
 	switch {
 	case b.chunk == nil:
 		b.chunk = newChunk(size)
 		b.start = 0
-	case b.chunk.free() < size-have:
+	case b.chunk.free() < room:
 		b.move(size)
 	}
 	used := b.chunk.buf
@@ -90,16 +105,21 @@ func (b *ReadBuffer) Incomplete() bool {
 }
 
 // Shrink prepares for a wait that may be long: it gives back the chunk if nothing is unread, and
-// moves a short remainder into a small one.
+// moves a short remainder into a small one. A chunk that has just grown stays: sizes of chunks are
+// at most twice as large as what was asked for.
 func (b *ReadBuffer) Shrink() {
 	if b.chunk == nil {
 		return
 	}
-	n := len(b.Unread())
+	n, size := len(b.Unread()), cap(b.chunk.buf)
+	factor := growthFactor
+	if size > ReadSize {
+		factor = 2 * growthFactor
+	}
 	switch {
 	case n == 0:
 		b.Clear()
-	case n*growthFactor <= cap(b.chunk.buf) && cap(b.chunk.buf) > SmallSize:
+	case n*factor <= size && size > SmallSize:
 		b.moveTo(newChunk(n))
 	}
 }

@@ -114,3 +114,68 @@ func TestLargeOperationGetsMemoryAsItArrives(t *testing.T) {
 	}
 	in.Clear()
 }
+
+// TestEachByteIsMovedAFewTimes has a large operation arrive in small pieces, with a wait after each,
+// and counts the bytes that are copied within the buffer or into another one.
+func TestEachByteIsMovedAFewTimes(t *testing.T) {
+	t.Parallel()
+	// A remainder that is shorter than a part of a read may be moved before and after each wait.
+	const remainder = 2 * ReadSize / growthFactor
+	for _, c := range []struct {
+		name        string
+		size, piece int
+		limit       int
+		known       bool // the size of the operation
+	}{
+		{"a message of 1 MB", 1 << 20, 100, ReadSize, true},
+		{"a message just above the largest chunk", 1<<20 + 50, 100, ReadSize, true},
+		{"a message of 64 MB", 64 << 20, 1000, ReadSize, true},
+		{"a message of 64 MB in full packets", 64 << 20, 64 << 10, ReadSize, true},
+		{"a message of 300 KB, byte by byte", 300 << 10, 1, ReadSize, true},
+		{"a message of 8 MB by short reads", 8 << 20, 1000, SmallSize, true},
+		{"a line of 8 MB", 8 << 20, 1000, ReadSize, false},
+		{"a line of 300 KB, byte by byte", 300 << 10, 1, ReadSize, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var in ReadBuffer
+			moved, small, held := 0, 0, 0
+			watch := func(do func()) {
+				chunk, start, n := in.chunk, in.start, len(in.Unread())
+				do()
+				if in.chunk != chunk || in.start != start {
+					if n <= ReadSize/growthFactor {
+						small += n
+					} else {
+						moved += n
+					}
+				}
+			}
+			pieces := 0
+			for have := 0; have < c.size; pieces++ {
+				var space []byte
+				watch(func() { space = in.Space(c.limit) })
+				held = max(held, cap(in.chunk.buf)-2*growthFactor*have)
+				n := min(len(space), c.piece, c.size-have)
+				in.Filled(n)
+				have += n
+				if c.known {
+					in.Need(c.size, 0)
+				} else {
+					in.Need(have+1, 0)
+				}
+				watch(in.Shrink)
+			}
+			if most := 3 * c.size; moved > most {
+				t.Errorf("%d bytes are moved, want %d at most", moved, most)
+			}
+			if most := min(pieces, ReadSize/growthFactor/c.piece+1) * remainder; small > most {
+				t.Errorf("%d bytes of short remainders are moved, want %d at most", small, most)
+			}
+			if held > ReadSize {
+				t.Errorf("the buffer takes %d bytes more than is justified by what came", held)
+			}
+			in.Clear()
+		})
+	}
+}
