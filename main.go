@@ -22,7 +22,7 @@ func main() {
 // serve runs a server until it is shut down, and returns the exit status. Errors before the log is
 // open, and that of the pid file, are printed on stderr.
 func serve(o *server.Options, stderr io.Writer) int {
-	s, err := server.New(o)
+	s, err := server.NewServer(o)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1

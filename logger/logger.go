@@ -9,6 +9,7 @@ package logger
 import (
 	"errors"
 	"io"
+	"log"
 	"os"
 )
 
@@ -75,10 +76,16 @@ func NewStdLogger(time, debug, trace, colors, pid bool) *Logger {
 	return New(os.Stderr, Options{Time: time, Debug: debug, Trace: trace, Colors: colors, PID: pid})
 }
 
-// NewFileLogger returns a Logger that appends to the named file. That of gnatsd 1.x ended the
-// process on an error.
-func NewFileLogger(filename string, time, debug, trace, pid bool) (*Logger, error) {
-	return OpenFile(filename, Options{Time: time, Debug: debug, Trace: trace, PID: pid})
+// NewFileLogger is [OpenFile], but ends the process if the file cannot be opened, as that of gnatsd
+// 1.x.
+//
+// Deprecated: use OpenFile.
+func NewFileLogger(filename string, time, debug, trace, pid bool) *Logger {
+	l, err := OpenFile(filename, Options{Time: time, Debug: debug, Trace: trace, PID: pid})
+	if err != nil {
+		log.Fatalf("error opening file: %v", err)
+	}
+	return l
 }
 
 // Noticef writes a line at level INF.

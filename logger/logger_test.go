@@ -59,10 +59,7 @@ func TestFileLoggerAppends(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "log")
 	for range 2 {
-		l, err := NewFileLogger(name, true, false, false, true)
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := NewFileLogger(name, true, false, false, true)
 		l.Noticef("Server is ready")
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
@@ -76,7 +73,7 @@ func TestFileLoggerAppends(t *testing.T) {
 
 func TestFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	_, err := NewFileLogger(filepath.Join(t.TempDir(), "no", "log"), true, false, false, true)
+	_, err := OpenFile(filepath.Join(t.TempDir(), "no", "log"), Options{Time: true, PID: true})
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}

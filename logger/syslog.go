@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/url"
 	"os"
@@ -30,27 +31,38 @@ const (
 	redialPause  = time.Second      // between attempts to connect
 )
 
-// NewSysLogger returns a Logger that writes to the syslog of this machine, or on Windows to its
-// event log.
-func NewSysLogger(debug, trace bool) (*SysLogger, error) {
-	return OpenSyslog(Options{Debug: debug, Trace: trace})
+// NewSysLogger is [OpenSyslog], but ends the process on an error, as that of gnatsd 1.x.
+//
+// Deprecated: use OpenSyslog.
+func NewSysLogger(debug, trace bool) *SysLogger {
+	l, err := OpenSyslog(Options{Debug: debug, Trace: trace})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return l
 }
 
-// NewRemoteSysLogger returns a Logger that writes to the syslog at a URL: udp://host:port,
-// tcp://host:port or unix:///path. On Windows a name without scheme is a host with an event log.
-func NewRemoteSysLogger(url string, debug, trace bool) (*SysLogger, error) {
-	return DialSyslog(url, Options{Debug: debug, Trace: trace})
+// NewRemoteSysLogger is [DialSyslog], but ends the process on an error, as that of gnatsd 1.x.
+//
+// Deprecated: use DialSyslog.
+func NewRemoteSysLogger(url string, debug, trace bool) *SysLogger {
+	l, err := DialSyslog(url, Options{Debug: debug, Trace: trace})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return l
 }
 
 // GetSysLoggerTag returns the name of the program in syslog records: the base name of argv[0].
 func GetSysLoggerTag() string { return filepath.Base(os.Args[0]) }
 
-// OpenSyslog is NewSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have an
-// effect.
+// OpenSyslog returns a Logger that writes to the syslog of this machine, or on Windows to its event
+// log. Of the options Debug, Trace, MaxLine and QueueSize have an effect.
 func OpenSyslog(o Options) (*SysLogger, error) { return openSystem("", o) }
 
-// DialSyslog is NewRemoteSysLogger with options, of which Debug, Trace, MaxLine and QueueSize have
-// an effect.
+// DialSyslog returns a Logger that writes to the syslog at a URL: udp://host:port, tcp://host:port
+// or unix:///path. On Windows a name without scheme is a host with an event log. Of the options
+// Debug, Trace, MaxLine and QueueSize have an effect.
 func DialSyslog(remote string, o Options) (*SysLogger, error) {
 	if !strings.Contains(remote, "://") {
 		return openSystem(remote, o)

@@ -98,10 +98,7 @@ func listen(t *testing.T, network, addr string) net.Listener {
 
 func dialTest(t *testing.T, url string) *SysLogger {
 	t.Helper()
-	l, err := NewRemoteSysLogger(url, true, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := NewRemoteSysLogger(url, true, true)
 	t.Cleanup(func() { l.Close() })
 	return l
 }
@@ -205,7 +202,7 @@ func TestSyslogErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := NewRemoteSysLogger(c.url, false, false)
+			_, err := DialSyslog(c.url, Options{})
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}

@@ -19,6 +19,26 @@ type User struct {
 	Permissions *Permissions
 }
 
+// NkeyUser is a user that logs in with an nkey, in [Options.Nkeys]. A [User] with an Nkey is the
+// same.
+type NkeyUser struct {
+	Nkey        string // public key
+	Permissions *Permissions
+}
+
+// allUsers returns the users of both lists; nil if there is neither.
+func (o *Options) allUsers() []*User {
+	if o.Nkeys == nil {
+		return o.Users
+	}
+	all := make([]*User, 0, len(o.Users)+len(o.Nkeys))
+	all = append(all, o.Users...)
+	for _, u := range o.Nkeys {
+		all = append(all, &User{Nkey: u.Nkey, Permissions: u.Permissions})
+	}
+	return all
+}
+
 // Permissions are the subjects that a user may publish and subscribe to. A nil field allows
 // everything in its direction.
 type Permissions struct {
@@ -81,7 +101,7 @@ type ClientAuthentication interface {
 func clientLogin(o *Options) access.Settings {
 	return access.Settings{
 		Hook:            o.CustomClientAuthentication != nil,
-		Users:           accessUsers(o.Users),
+		Users:           accessUsers(o.allUsers()),
 		Token:           o.Authorization,
 		Username:        o.Username,
 		Password:        o.Password,

@@ -18,7 +18,7 @@ func startWithLogin(t *testing.T, secure bool, wait float64) *underTest {
 	o := h.s.options().Clone()
 	o.Port, o.Cluster.Port = RandomPort, RandomPort
 	o.AuthTimeout, o.Cluster.AuthTimeout, o.TLSTimeout, o.Cluster.TLSTimeout = wait, wait, wait, wait
-	s, err := New(o)
+	s, err := NewServer(o)
 	okay(t, err)
 	go s.Start() // ends with Shutdown
 	t.Cleanup(s.Shutdown)
@@ -65,7 +65,7 @@ func TestFewBytesAreTakenBeforeTheLogin(t *testing.T) {
 func TestUnauthenticatedConnectionsAreSmall(t *testing.T) {
 	t.Parallel()
 	for _, role := range []role{roleClient, roleRoute} {
-		s, err := New(&Options{MaxControlLine: 512, Users: []*User{{Username: "u", Password: "p"}}})
+		s, err := NewServer(&Options{MaxControlLine: 512, Users: []*User{{Username: "u", Password: "p"}}})
 		okay(t, err)
 		c := sunk(t, s)
 		c.role, c.unauthenticated, c.readLimit = role, true, netio.SmallSize

@@ -17,7 +17,8 @@ type client struct {
 	conn
 
 	// Set once, before the reader starts.
-	nonce string // sent in INFO, to be signed by clients with an nkey; "" if no user has one
+	nonce     string // sent in INFO, to be signed by clients with an nkey; "" if no user has one
+	inProcess bool   // without a socket, and without TLS
 
 	// Owned by the reader.
 	connected    bool // a CONNECT was accepted

@@ -39,7 +39,7 @@ func (o *ConnectOptions) userName() string { return cmp.Or(o.Nkey, o.Username) }
 // TLS. Where TLS comes first, such a client gets no -ERR, which would be plain text.
 func (c *client) sendInfo(refused closeReason) closeReason {
 	var place *admission.Place
-	if refused == keepOpen && c.srv.policy.Load().tls != nil {
+	if refused == keepOpen && !c.inProcess && c.srv.policy.Load().tls != nil {
 		var err error
 		if place, err = c.awaitPlace(); err != nil {
 			return c.reason()
@@ -47,7 +47,7 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 		defer place.Leave()
 	}
 	p := c.srv.policy.Load()
-	if p.tls == nil {
+	if p.tls == nil || c.inProcess {
 		c.sendAppended(c.appendInfo)
 		return refused
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"math/rand/v2"
 	"sync"
 )
@@ -143,4 +144,18 @@ func (r *registry) shutdown() []*client {
 	r.closed = true
 	r.mu.Unlock()
 	return r.all()
+}
+
+// errNoClient is the error about the id of a client that is not connected.
+var errNoClient = errors.New("no such client id")
+
+// DisconnectClientByID disconnects the client with this id. The client is not sent a reason, and
+// may connect again. The error says that there is no such client.
+func (s *Server) DisconnectClientByID(id uint64) error {
+	c := s.clients.find(id)
+	if c == nil {
+		return errNoClient
+	}
+	c.close(closeKicked)
+	return nil
 }

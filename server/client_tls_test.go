@@ -25,7 +25,7 @@ func TestModesOfTLSThatCannotBe(t *testing.T) {
 		o := Defaults()
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 		tt.change(o)
-		_, err := New(o)
+		_, err := NewServer(o)
 		if got := errorText(err); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}

@@ -67,7 +67,7 @@ func TestThirtyServersThatStartAtOnce(t *testing.T) {
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		nets[i] = &dialCounter{made: make(map[string]int), dups: make(map[string]int)}
 		o.network, o.Routes = nets[i], routes
-		s, err := New(o)
+		s, err := NewServer(o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,7 +93,7 @@ func TestNeitherLogNorNetworkIsCalledUnderALockOfTheCluster(t *testing.T) {
 		o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		o.network, o.Routes = p, routes
-		s, err := New(o)
+		s, err := NewServer(o)
 		okay(t, err)
 		s.SetLogger(p, true, true)
 		p.mu.Lock()

@@ -171,7 +171,7 @@ func (n *simNode) boot() {
 	o.NoSigs = true
 	o.identity = fmt.Sprintf("%020X%s", n.sim.rand.Uint64(), n.name)
 	o.network = &simHost{n.sim.net, n.ip}
-	srv, err := New(o)
+	srv, err := NewServer(o)
 	if err != nil {
 		n.sim.t.Fatal(err)
 	}

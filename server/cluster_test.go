@@ -22,7 +22,7 @@ func startServer(t *testing.T, change func(*Options)) *Server {
 	if change != nil {
 		change(o)
 	}
-	s, err := New(o)
+	s, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 		fmt.Fprintln(stderr, "warning: "+w.Error())
 	}
 	problems := o.startProblems()
-	if _, err := New(o); err != nil {
+	if _, err := NewServer(o); err != nil {
 		problems = append(problems, err)
 	}
 	for _, err := range problems {

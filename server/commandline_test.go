@@ -144,7 +144,7 @@ func TestUsageIsTheClassicOneWithAdditions(t *testing.T) {
 func TestUnknownKeysStartWithAWarning(t *testing.T) {
 	t.Parallel()
 	o := mustConfigure(t, "prot: 1\njetstream { store_dir: x }")
-	s, err := New(o)
+	s, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}

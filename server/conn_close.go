@@ -36,6 +36,7 @@ const (
 	closeRouteToSelf
 	closeShutdown
 	closeLameDuck
+	closeKicked
 	closeCount
 )
 
@@ -91,6 +92,7 @@ var closeRows = [closeCount]closeRow{
 	closeRouteToSelf:    {name: "Duplicate Route"},
 	closeShutdown:       {name: "Server Shutdown"},
 	closeLameDuck:       {name: "Server Shutdown"},
+	closeKicked:         {name: "Kicked"},
 }
 
 // String returns the name of the reason in /connz.

@@ -93,7 +93,7 @@ type modelClient struct {
 }
 
 func newBatchModel(t *testing.T, seed uint64) *batchModel {
-	s, err := New(&Options{MaxPending: 1 << 30})
+	s, err := NewServer(&Options{MaxPending: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestHeadsAreRightAcrossARoute(t *testing.T) {
 
 func TestInfoComesAfterTheFirstPong(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestInfoComesAfterTheFirstPong(t *testing.T) {
 // is nothing to deliver, and no target whose bytes could be followed.
 func TestASampleWithoutAnyTarget(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestASampleWithoutAnyTarget(t *testing.T) {
 
 func TestOnePushIsBounded(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 	for _, c := range cases {
 		b.Run(strings.ReplaceAll(c.name, " ", "-"), func(b *testing.B) {
-			s, err := New(nil)
+			s, err := NewServer(nil)
 			okay(b, err)
 			var all []*conn
 			for i := range c.n {

@@ -65,7 +65,7 @@ func newMix(t *testing.T, seed uint64) *mix {
 	if !erraticPeers {
 		opts.MaxPending = []int64{200, 3000, 1 << 20}[r.IntN(3)] // flushed that often
 	}
-	s, err := New(opts)
+	s, err := NewServer(opts)
 	okay(t, err)
 	if n := []int{0, 1, 4}[r.IntN(3)]; n > 0 {
 		s.helpers.start(s, n)

@@ -69,7 +69,7 @@ func stepsOf(t *testing.T, limits *frameLimits, text []byte) (list []string) {
 // TestClaimsAreExact lets runs and single messages race for the last deliveries of a subscription.
 func TestClaimsAreExact(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	c := onFake(t, s, new(fakeLink))
 	for round := range 50 {

@@ -33,7 +33,7 @@ func TestPublisherIsStalled(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, err := New(&Options{MaxPending: maxPending, WriteDeadline: deadline})
+				s, err := NewServer(&Options{MaxPending: maxPending, WriteDeadline: deadline})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -142,6 +142,7 @@
 //	monitor.endpoint.mu          one port of monitoring                      none
 //	monitor.answers.mu           large pages that are being written          none
 //	netio.WriteQueue.mu          pending bytes                               none
+//	netio.pipeHalf.mu            one direction of a connection in memory     none
 //	process.UsageSampler.mu      the last sample of CPU and memory           none
 //	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu
 //	sublist.shard.mu             patterns without, by hash                   sublist.subscribers.mu

@@ -12,7 +12,7 @@ import (
 
 // A broker inside a program: on a free port of this machine, for as long as the program likes.
 func Example() {
-	s, err := server.New(&server.Options{Host: "127.0.0.1", Port: server.RandomPort})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RandomPort})
 	if err != nil {
 		log.Fatal(err)
 	}

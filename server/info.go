@@ -104,6 +104,11 @@ func newInfoText(info *Info) *infoText {
 // appendInfo appends the INFO line for the client.
 func (c *client) appendInfo(b []byte) []byte {
 	t := c.srv.info.Load()
+	if c.inProcess && t.info.TLSRequired {
+		clear := *t.info
+		clear.TLSRequired, clear.TLSVerify, clear.TLSAvailable = false, false, false
+		t = newInfoText(&clear)
+	}
 	b = strconv.AppendUint(append(b, t.head...), c.id, 10)
 	if host, _ := c.peer(); host != "" {
 		b = append(append(append(b, `,"client_ip":"`...), host...), '"')

@@ -38,14 +38,17 @@ func (s *Server) leaveLameDuck() {
 func (s *Server) enterLameDuck() bool {
 	s.mu.Lock()
 	listener := s.listener
-	begins := listener != nil && !s.stopping && s.lameDuck.CompareAndSwap(false, true)
+	open := listener != nil || s.options().DontListen && s.listening()
+	begins := open && !s.stopping && s.lameDuck.CompareAndSwap(false, true)
 	if begins {
 		s.listener = nil
 	}
 	s.mu.Unlock()
 	if begins {
 		s.Noticef("Entering lame duck mode, stop accepting new clients")
-		listener.Close()
+		if listener != nil {
+			listener.Close()
+		}
 		s.logNotifyError(s.notify.Status("Lame duck mode: closing clients one by one"))
 	}
 	return begins

@@ -161,7 +161,7 @@ func TestLameDuckRefusesClientsAndIsSeen(t *testing.T) {
 
 func TestLameDuckDoesNothingBeforeTheStart(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	s.LameDuckShutdown()
 	if s.lameDuck.Load() || s.ended() {
@@ -198,7 +198,7 @@ func addressOf(urls ...string) (*route, []string) { return &route{}, urls }
 
 func TestLameDuckLeavesOwnAddressesOut(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	a := &s.cluster.adverts
 	a.own = []string{"me:1"}

@@ -59,43 +59,70 @@ func listenOn(n network, host string, port int) (net.Listener, int, error) {
 
 // listen opens the ports for clients and routes, and starts to accept connections.
 func (s *Server) listen() error {
+	if s.options().DontListen {
+		s.Noticef("Not listening for client connections: clients are those of this process")
+	} else if ready, err := s.listenForClients(); !ready {
+		return err
+	}
+	s.Debugf("Server id is %s", s.id)
+	s.Noticef("Server is ready")
+	if err := s.cluster.listen(); err != nil {
+		return err
+	}
+	s.startAccepting()
+	close(s.ready)
+	s.cluster.solicit(s.options().Routes)
+	return nil
+}
+
+// listenForClients opens the port for clients. It reports false if it cannot, or, without an error,
+// if the server is stopping.
+func (s *Server) listenForClients() (ready bool, err error) {
 	opts := s.options()
 	l, port, err := listenOn(opts.network, opts.Host, opts.Port)
 	if err != nil {
 		s.Fatalf("Error listening on port: %s, %q", net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0))), err)
-		return fmt.Errorf("listen for clients: %w", err)
+		return false, fmt.Errorf("listen for clients: %w", err)
 	}
 	if err := s.cluster.adverts.advertise(port); err != nil {
 		l.Close()
 		s.Fatalf("Error setting server INFO with ClientAdvertise value of %s, err=%v", opts.ClientAdvertise, err)
-		return fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err)
+		return false, fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err)
 	}
 	s.mu.Lock()
 	s.listener = l
 	stopping := s.stopping
-	if !stopping {
-		s.conns.Add(1) // for accept; under the lock, so that Shutdown waits for it
-	}
 	s.mu.Unlock()
 	if stopping {
 		l.Close()
-		return nil
+		return false, nil
 	}
 	s.openBusyPoll(l)
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
 	if p := s.policy.Load(); p.tls != nil && !p.tlsOptional {
 		s.Noticef("TLS required for client connections")
 	}
-	s.Debugf("Server id is %s", s.id)
-	s.Noticef("Server is ready")
-	if err := s.cluster.listen(); err != nil {
-		s.conns.Done()
-		return err
+	return true, nil
+}
+
+// startAccepting starts to accept clients, if there is a port for them.
+func (s *Server) startAccepting() {
+	s.mu.Lock()
+	l := s.listener
+	s.mu.Unlock()
+	if l != nil && s.countConn() {
+		go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
 	}
-	go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
-	close(s.ready)
-	s.cluster.solicit(s.options().Routes)
-	return nil
+}
+
+// countConn counts a goroutine that Shutdown waits for. It reports false if the server is stopping.
+func (s *Server) countConn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopping {
+		s.conns.Add(1)
+	}
+	return !s.stopping
 }
 
 // accept calls serve for each connection, on a new goroutine, until the listener is closed.
@@ -170,10 +197,11 @@ func (s *Server) admit(c *client) (refused closeReason) {
 	return refused
 }
 
-// serveClient runs a client connection. It sends INFO before it reads anything or rejects the
-// client.
-func (s *Server) serveClient(nc net.Conn) {
-	c := newClient(s, nc)
+// serveClient runs the connection of a client that was accepted.
+func (s *Server) serveClient(nc net.Conn) { s.runClient(newClient(s, nc)) }
+
+// runClient runs a client connection. It sends INFO before it reads anything or rejects the client.
+func (s *Server) runClient(c *client) {
 	s.counters.connections.Add(1)
 	refused := s.admit(c)
 	c.out.SetLimits(s.writeLimits.Load()) // again: a reload before add has missed this client

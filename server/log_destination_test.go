@@ -49,7 +49,7 @@ func TestConfigureLoggerSaysWhatIsWrong(t *testing.T) {
 		{"nothing with NoLog", Options{LogFile: dir, NoLog: true}, ``},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := New(&tt.opts)
+			s, err := NewServer(&tt.opts)
 			okay(t, err)
 			err = s.ConfigureLogger()
 			if text := fmt.Sprint(err); !regexp.MustCompile(tt.want).MatchString(text) {
@@ -72,7 +72,7 @@ func (l *closingLog) Close() error { l.closed++; return errDisk }
 
 func TestSetLoggerClosesThePrevious(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	one, two := &closingLog{lineLog: newLineLog()}, &closingLog{lineLog: newLineLog()}
 	s.SetLogger(one, false, false)
@@ -98,7 +98,7 @@ func TestSetLoggerClosesThePrevious(t *testing.T) {
 
 func TestReOpenLogFile(t *testing.T) {
 	t.Parallel()
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	s.ReOpenLogFile() // without a logger there is no place for the error
 	log := newLineLog()
@@ -120,7 +120,7 @@ func TestReOpenLogFileKeepsTheOldFile(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "logs")
 	okay(t, os.Mkdir(dir, 0o755))
-	s, err := New(&Options{LogFile: filepath.Join(dir, "x.log")})
+	s, err := NewServer(&Options{LogFile: filepath.Join(dir, "x.log")})
 	okay(t, err)
 	okay(t, s.ConfigureLogger())
 	moved := dir + ".moved"

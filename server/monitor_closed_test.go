@@ -73,7 +73,7 @@ func TestClosedRecordsAreBoundedInBytes(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := New(&Options{MaxClosedClients: 30_000})
+			s, err := NewServer(&Options{MaxClosedClients: 30_000})
 			okay(t, err)
 			nc := deadPipe(t)
 			before := liveBytes()

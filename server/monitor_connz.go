@@ -100,7 +100,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &Connz{ID: s.id, Now: time.Now().UTC(), Conns: []*ConnInfo{}, ServerName: s.name()}
+	z := &Connz{ID: s.id, Now: time.Now().UTC(), Conns: []*ConnInfo{}, ServerName: s.Name()}
 	z.Offset, z.Limit = window(o.Offset, o.Limit)
 	var rows []*connRow
 	if o.inOrder() {

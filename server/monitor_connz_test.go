@@ -141,7 +141,7 @@ func FuzzConnzQuery(f *testing.F) {
 	for _, seed := range []string{"sort=idle&offset=1&limit=2", "cid=18446744073709551615&state=ALL", "subs=detail&auth=T", "offset=-9223372036854775808", "search=%00", "state=any&reason=%C5%BF"} {
 		f.Add(seed)
 	}
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 )
 
 // This file checks whether the server works: for /healthz, and for the watchdog of the service
@@ -24,6 +25,34 @@ func (s *Server) health(routes int) string {
 		return fmt.Sprintf("%d of %d routes are up", up, routes)
 	}
 	return ""
+}
+
+// HealthzOptions are the parameters of [Server.Healthz]. Those that begin with JS have no effect:
+// this server stores nothing.
+type HealthzOptions struct {
+	Routes        int // that must be up
+	JSEnabledOnly bool
+	JSServerOnly  bool
+}
+
+// HealthStatus is what /healthz reports.
+type HealthStatus struct {
+	Status     string `json:"status"` // "ok" or "unavailable"
+	StatusCode int    `json:"-"`      // of HTTP: 200 or 503
+	Error      string `json:"error,omitempty"`
+	Note       string `json:"note,omitempty"` // of what does not make the server unhealthy
+}
+
+// Healthz reports whether clients can connect. opts may be nil.
+func (s *Server) Healthz(opts *HealthzOptions) *HealthStatus {
+	if opts == nil {
+		opts = &HealthzOptions{}
+	}
+	h := &HealthStatus{Status: "ok", StatusCode: http.StatusOK, Note: s.healthNote()}
+	if reason := s.health(opts.Routes); reason != "" {
+		h.Status, h.StatusCode, h.Error = "unavailable", http.StatusServiceUnavailable, reason
+	}
+	return h
 }
 
 // healthNote returns what an operator should know of a server although it is healthy, "" if nothing.

@@ -246,7 +246,7 @@ func TestMetricsBeginWithTheirPrefix(t *testing.T) {
 func TestMetricsAreATableWithoutRepetitions(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 		ID:         s.id,
 		Now:        time.Now().UTC(),
 		Routes:     s.routeInfos(opts),
-		ServerName: s.name(),
+		ServerName: s.Name(),
 	}
 	if p := o.Cluster.Permissions; p != nil {
 		z.Import, z.Export = shownPermission(newPeerPermission(p.Import)), shownPermission(newPeerPermission(p.Export))

@@ -162,7 +162,7 @@ func (s *Server) Subsz(opts *SubszOptions) (*Subsz, error) {
 	if o.Test != "" && !sublist.ValidLiteral(o.Test) {
 		return nil, fmt.Errorf("invalid test subject, must be valid publish subject: %s", o.Test)
 	}
-	z := &Subsz{SublistStats: s.sublistStats(), ID: s.id, ServerName: s.name(), Now: time.Now().UTC()}
+	z := &Subsz{SublistStats: s.sublistStats(), ID: s.id, ServerName: s.Name(), Now: time.Now().UTC()}
 	z.Offset, z.Limit = window(o.Offset, o.Limit)
 	switch {
 	case !o.Subscriptions:

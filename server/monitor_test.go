@@ -26,7 +26,7 @@ func monitored(t testing.TB, opts Options) *Server {
 	if opts.HTTPPort == 0 && opts.HTTPSPort == 0 && opts.HTTPSocket == "" {
 		opts.HTTPPort = RandomPort
 	}
-	s, err := New(&opts)
+	s, err := NewServer(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestMonitorRefusesSettingsThatCannotWork(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.opts.Host, c.opts.Port = "127.0.0.1", RandomPort
-			s, err := New(&c.opts)
+			s, err := NewServer(&c.opts)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -119,7 +119,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
 	v.Cluster = s.cluster.varz(o)
-	v.ServerName = s.name()
+	v.ServerName = s.Name()
 	v.TLSCertNotAfter = tlsfiles.NotAfter(s.policy.Load().tls.Current())
 	s.count(v)
 	return v, nil
@@ -212,6 +212,7 @@ func (s *Server) monitorPorts(o *Options) (http, https int) {
 // withoutSecrets returns a copy of the settings without secrets.
 func (o *Options) withoutSecrets() *Options {
 	c := *o
+	c.Nkeys = nil
 	c.Users, c.Username, c.Password, c.Authorization = nil, "", "", ""
 	c.HTTPUsername, c.HTTPPassword = "", ""
 	c.Cluster.Username, c.Cluster.Password = "", ""

@@ -25,7 +25,7 @@ const (
 	maxPendingTotalShare = 16
 )
 
-// Options are the settings of a Server. Zero values mean the default (see [Defaults]). [New] copies
+// Options are the settings of a Server. Zero values mean the default (see [Defaults]). [NewServer] copies
 // the options: changing them afterwards has no effect.
 //
 // The names of the fields are those of gnatsd 1.x, the JSON names those of /varz.
@@ -36,6 +36,7 @@ type Options struct {
 	Host            string `json:"addr"`
 	Port            int    `json:"port"`
 	ClientAdvertise string `json:"-"`
+	DontListen      bool   `json:"-"` // no port for clients: they come through InProcessConn
 
 	Trace           bool   `json:"-"`
 	Debug           bool   `json:"-"`
@@ -57,12 +58,13 @@ type Options struct {
 	MaxPending      int64 `json:"max_pending"`                 // bytes queued per connection
 	MaxPendingTotal int64 `json:"-"`                           // bytes queued over all connections
 
-	Users         []*User `json:"-"`
-	Username      string  `json:"-"`
-	Password      string  `json:"-"`
-	Authorization string  `json:"-"`            // token
-	NoAuthUser    string  `json:"-"`            // user of clients that send no credentials; "" = none
-	AuthTimeout   float64 `json:"auth_timeout"` // seconds
+	Users         []*User     `json:"-"`
+	Nkeys         []*NkeyUser `json:"-"` // beside Users
+	Username      string      `json:"-"`
+	Password      string      `json:"-"`
+	Authorization string      `json:"-"`            // token
+	NoAuthUser    string      `json:"-"`            // user of clients that send no credentials; "" = none
+	AuthTimeout   float64     `json:"auth_timeout"` // seconds
 
 	PingInterval  time.Duration `json:"ping_interval"`
 	MaxPingsOut   int           `json:"ping_max"`
@@ -114,6 +116,7 @@ type Options struct {
 	TLSConfig   *tls.Config `json:"-"`
 
 	NoBusyPoll          bool          `json:"-"` // readers never poll before they sleep
+	RQSubsSweep         time.Duration `json:"-"` // of gnatsd 1.4; it has no effect
 	MaxClosedClients    int           `json:"-"` // closed connections kept for /connz
 	LameDuckDuration    time.Duration `json:"-"` // over which lame duck mode closes clients
 	LameDuckGracePeriod time.Duration `json:"-"` // before the first one is closed

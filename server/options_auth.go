@@ -40,7 +40,7 @@ func authRows() []row {
 
 // authConfigured reports whether clients need credentials.
 func authConfigured(o *Options) bool {
-	return o.Username != "" || o.Password != "" || o.Authorization != "" || o.Users != nil
+	return o.Username != "" || o.Password != "" || o.Authorization != "" || o.allUsers() != nil
 }
 
 // usersType is the type of the list of users.
@@ -346,6 +346,18 @@ func cloneUsers(o *Options) []*User {
 		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p}
 	}
 	return out
+}
+
+// cloneNkeys returns a deep copy; nil of nil.
+func cloneNkeys(users []*NkeyUser) []*NkeyUser {
+	if users == nil {
+		return nil
+	}
+	copies := make([]*NkeyUser, len(users))
+	for i, u := range users {
+		copies[i] = &NkeyUser{Nkey: u.Nkey, Permissions: u.Permissions.clone()}
+	}
+	return copies
 }
 
 func (p *Permissions) clone() *Permissions {

@@ -25,6 +25,11 @@ func MergeOptions(fileOpts, flagOpts *Options) *Options {
 	override(&o.Cluster.ListenStr, flagOpts.Cluster.ListenStr)
 	override(&o.Cluster.TLSConfig, flagOpts.Cluster.TLSConfig)
 	override(&o.Cluster.tlsOn, flagOpts.Cluster.tlsOn)
+	override(&o.DontListen, flagOpts.DontListen)
+	override(&o.RQSubsSweep, flagOpts.RQSubsSweep)
+	if flagOpts.Nkeys != nil {
+		o.Nkeys = cloneNkeys(flagOpts.Nkeys)
+	}
 	override(&o.network, flagOpts.network)
 	override(&o.CustomClientAuthentication, flagOpts.CustomClientAuthentication)
 	override(&o.CustomRouterAuthentication, flagOpts.CustomRouterAuthentication)
@@ -52,6 +57,7 @@ func (o *Options) Clone() *Options {
 	if o.defaultPermissions != nil {
 		c.shareDefaults(o)
 	}
+	c.Nkeys = cloneNkeys(o.Nkeys)
 	if o.TLSConfig != nil {
 		c.TLSConfig = o.TLSConfig.Clone()
 	}

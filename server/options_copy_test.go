@@ -94,6 +94,8 @@ func fillFields(t *testing.T, v reflect.Value) {
 			*x = 1
 		case *[]*User:
 			*x = []*User{{}}
+		case *[]*NkeyUser:
+			*x = []*NkeyUser{{}}
 		case *[]*url.URL:
 			*x = []*url.URL{{}}
 		case **tls.Config:

@@ -165,7 +165,7 @@ func TestReadmeExampleLoads(t *testing.T) {
 		t.Fatal("conf/README.md has no example of a configuration")
 	}
 	o := mustConfigure(t, "listen: "+example, "-t")
-	if _, err := New(o); err != nil {
+	if _, err := NewServer(o); err != nil {
 		t.Error(err)
 	}
 }

@@ -60,9 +60,30 @@ func (o *Options) reloaded(files *readFiles) (next *Options, problems []error) {
 	return n, problems
 }
 
+// replacedBy returns opts, which a program has set, as the options of a server that has had o.
+func (o *Options) replacedBy(opts *Options) (next *Options, problems []error) {
+	n := opts.Clone()
+	n.network, n.identity = o.network, o.identity
+	if err := n.complete(); err != nil {
+		return nil, []error{err}
+	}
+	return n, nil
+}
+
+// complete prepares the options of a program for use: it notes what the program has set, fills in
+// the defaults, and loads certificates.
+func (o *Options) complete() error {
+	o.noteOverrides()
+	o.fill()
+	if err := o.check(); err != nil {
+		return err
+	}
+	return o.readTLS()
+}
+
 // carryOver copies from o what cannot be set in a file.
 func (n *Options) carryOver(o *Options) {
-	n.NoLog, n.NoSigs = o.NoLog, o.NoSigs
+	n.NoLog, n.NoSigs, n.DontListen, n.Nkeys = o.NoLog, o.NoSigs, o.DontListen, o.Nkeys
 	n.CustomClientAuthentication, n.CustomRouterAuthentication = o.CustomClientAuthentication, o.CustomRouterAuthentication
 	n.network, n.identity = o.network, o.identity
 	if o.TLS != o.loadedResult().TLS {

@@ -217,7 +217,7 @@ func TestCompleteCredentialsAreAccepted(t *testing.T) {
 func TestProgramsMustSetBothHalvesOfTheMonitoringLogin(t *testing.T) {
 	t.Parallel()
 	for _, o := range []*Options{{HTTPUsername: "a"}, {HTTPPassword: "a"}} {
-		if _, err := New(o); err == nil {
+		if _, err := NewServer(o); err == nil {
 			t.Errorf("%q and %q are accepted", o.HTTPUsername, o.HTTPPassword)
 		}
 	}

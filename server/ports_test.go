@@ -52,7 +52,7 @@ func TestPortURLs(t *testing.T) {
 func TestPortsInfoWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New(&Options{network: newPipeNet(), NoSigs: true})
+		s, err := NewServer(&Options{network: newPipeNet(), NoSigs: true})
 		okay(t, err)
 		begin := time.Now()
 		if s.PortsInfo(time.Second) != nil || time.Since(begin) != time.Second {

@@ -14,7 +14,7 @@ import (
 func TestRunNeedsItsPidFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "missing", "pid")
-	s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true, PidFile: path})
+	s, err := NewServer(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true, PidFile: path})
 	okay(t, err)
 	log := newLineLog()
 	s.SetLogger(log, false, false)
@@ -67,7 +67,7 @@ func TestProcessFilesComeAndGo(t *testing.T) {
 func TestShutdownBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true, PidFile: filepath.Join(dir, "pid"), PortsFileDir: dir})
+	s, err := NewServer(&Options{Host: "127.0.0.1", Port: RandomPort, NoSigs: true, PidFile: filepath.Join(dir, "pid"), PortsFileDir: dir})
 	okay(t, err)
 	s.Shutdown()
 	okay(t, s.Run())

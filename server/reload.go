@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,8 @@ import (
 var (
 	// errNoConfigFile is the error of a reload without a configuration file.
 	errNoConfigFile = errors.New("can only reload config when a file is provided using -c or --config")
+	// errNoOptions is the error of ReloadOptions without options.
+	errNoOptions = errors.New("no options to reload")
 	// errStopping is the error of a reload during shutdown.
 	errStopping = errors.New("the server is shutting down")
 )
@@ -61,13 +64,38 @@ func (s *Server) logRefusedReload(err error) {
 // need a restart, certificates that cannot be loaded. Other errors are that the server has no
 // configuration file, or is shutting down.
 func (s *Server) Reload() error {
+	return s.reloadBy(func(old *Options) (*Options, []error) {
+		if old.ConfigFile == "" {
+			return nil, []error{errNoConfigFile}
+		}
+		files := &readFiles{}
+		next, problems := old.reloaded(files)
+		s.lastRead.Store(files)
+		return next, problems
+	})
+}
+
+// ReloadOptions applies what has changed in opts, which a program has set, as Reload does what has
+// changed in the file. It copies opts. After an error nothing has changed. The error has one line
+// for each problem: invalid settings, settings that need a restart, certificates that cannot be
+// loaded, or that the server is shutting down.
+func (s *Server) ReloadOptions(opts *Options) error {
+	if opts == nil {
+		return errNoOptions
+	}
+	return s.reloadBy(func(old *Options) (*Options, []error) { return old.replacedBy(opts) })
+}
+
+// reloadBy reloads: read returns the new options, nil if they cannot be read, and what is wrong
+// with them.
+func (s *Server) reloadBy(read func(old *Options) (next *Options, problems []error)) error {
 	s.reloading.begin()
 	defer s.reloading.end()
 	if s.ended() {
 		return errStopping
 	}
 	s.logNotifyError(s.notify.Reloading())
-	err := s.reload()
+	err := s.reload(read)
 	s.counters.reloads.count(err)
 	status := "Server is ready"
 	if err != nil {
@@ -83,13 +111,17 @@ func (s *Server) awaitReload() {
 	defer s.reloading.end()
 }
 
-// reload is Reload without notifications to the service manager. The caller holds s.reloading.
-func (s *Server) reload() error {
-	if s.options().ConfigFile == "" {
-		return errNoConfigFile
+// reload is reloadBy without notifications to the service manager. The caller holds s.reloading.
+func (s *Server) reload(read func(old *Options) (next *Options, problems []error)) error {
+	next, problems := read(s.options())
+	if next == nil && len(problems) == 1 {
+		return problems[0]
 	}
-	c, problems := s.prepareReload()
-	if len(problems) > 0 {
+	if next == nil {
+		return refusal(problems)
+	}
+	c, more := s.prepareReload(next)
+	if problems = append(problems, more...); len(problems) > 0 {
 		c.discard()
 		return refusal(problems)
 	}
@@ -109,16 +141,10 @@ type change struct {
 	log     *logSink
 }
 
-// prepareReload is the first phase. If there are problems the caller must discard the change, which
-// may be nil.
-func (s *Server) prepareReload() (c *change, problems []error) {
-	old, files := s.options(), &readFiles{}
-	next, problems := old.reloaded(files)
-	s.lastRead.Store(files)
-	if next == nil {
-		return nil, problems
-	}
-	c = s.compare(old, next)
+// prepareReload is the first phase, from when the options have been read. If there are problems the
+// caller must discard the change.
+func (s *Server) prepareReload(next *Options) (c *change, problems []error) {
+	c = s.compare(s.options(), next)
 	problems = append(problems, c.needRestart()...)
 	problems = append(problems, next.conflicts()...)
 	for _, step := range reloadSteps {
@@ -141,14 +167,22 @@ func (s *Server) applyReload(c *change) {
 		s.Noticef("%s", line)
 	}
 	s.applySteps(c, false)
+	c.logWarnings(s)
+	s.recordSettings()
+	s.configTime.Store(time.Now().UnixNano())
+	s.Noticef("Reloaded server configuration")
+}
+
+// logWarnings logs what was said about the file that was not said about the one before.
+func (c *change) logWarnings(s *Server) {
+	if c.new.loaded == nil {
+		return
+	}
 	for _, w := range c.new.loaded.warnings {
 		if c.old.loaded == nil || !slices.Contains(c.old.loaded.warnings, w) {
 			s.Warnf("%s", w)
 		}
 	}
-	s.recordSettings()
-	s.configTime.Store(time.Now().UnixNano())
-	s.Noticef("Reloaded server configuration")
 }
 
 // applySteps applies the steps that precede the log lines about the changes (first), or those that
@@ -173,6 +207,9 @@ func (s *Server) compare(old, next *Options) *change {
 			c.rows = append(c.rows, row)
 			c.effects[row.Row.Reload] = true
 		}
+	}
+	if !reflect.DeepEqual(old.Nkeys, next.Nkeys) || (old.CustomClientAuthentication == nil) != (next.CustomClientAuthentication == nil) {
+		c.effects[onAuth] = true // there is no row for what programs set
 	}
 	if !tlsfiles.Same(s.policy.Load().tls.Current(), next.TLSConfig) {
 		c.effects[onTLS] = true

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gnatsd/conf"
@@ -22,10 +23,21 @@ func (c *change) needRestart() (problems []error) {
 	for _, row := range c.rows {
 		if row.Row.Reload == conf.Fixed {
 			problems = append(problems, fmt.Errorf("config reload not supported for %s: old=%s, new=%s (%s)",
-				fixedName(row.Row), row.Row.Plain(c.old), row.Row.Plain(c.new), c.new.loaded.values.Origin(row.Row.Key)))
+				fixedName(row.Row), row.Row.Plain(c.old), row.Row.Plain(c.new), c.new.origin(row.Row)))
 		}
 	}
+	if c.old.DontListen != c.new.DontListen {
+		problems = append(problems, errors.New("config reload not supported for DontListen"))
+	}
 	return problems
+}
+
+// origin returns where a setting comes from: a program, or what the file or a flag says.
+func (o *Options) origin(r *row) string {
+	if o.loaded == nil || slices.Contains(o.overrides, r) {
+		return "program"
+	}
+	return o.loaded.values.Origin(r.Key).String()
 }
 
 // fixedName returns the name of a row in the error about a change that needs a restart: that of its

@@ -30,7 +30,7 @@ func startReloader(t testing.TB, text string, args ...string) *reloader {
 
 func runReloader(t testing.TB, o *Options) *reloader {
 	t.Helper()
-	s, err := New(o)
+	s, err := NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func TestCertificatesThatChangeAreReloaded(t *testing.T) {
 	if err := os.Symlink("v1", link); err != nil {
 		missing(t, "symbolic links: "+err.Error())
 	}
-	s, err := New(nil)
+	s, err := NewServer(nil)
 	okay(t, err)
 	log := newLineLog()
 	s.SetLogger(log, false, false)

@@ -240,7 +240,7 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
 		rnd := rand.New(rand.NewPCG(seed, 5))
-		s, err := New(&Options{MaxPending: 1 << 30})
+		s, err := NewServer(&Options{MaxPending: 1 << 30})
 		okay(t, err)
 		link := new(fakeLink)
 		r := newRoute(s, deadPipe(t), nil)

@@ -100,7 +100,7 @@ func TestADeadRouteIsReportedAFewTimes(t *testing.T) {
 		o.Host, o.Cluster.Host, o.Cluster.Port, o.NoSigs = "10.0.0.1", "10.0.0.1", simRoutePort, true
 		o.Routes = []*url.URL{{Scheme: "nats-route", Host: "10.0.0.2:6222"}}
 		o.network = &simHost{newSimNet(1), "10.0.0.1"}
-		s, err := New(o)
+		s, err := NewServer(o)
 		okay(t, err)
 		log := newLineLog()
 		s.SetLogger(log, false, false)

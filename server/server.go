@@ -22,7 +22,7 @@ import (
 )
 
 // Server is a message broker: it accepts connections of clients and other servers, keeps their
-// subscriptions and delivers published messages. [New] makes one, [Server.Start] or [Run] runs it.
+// subscriptions and delivers published messages. [NewServer] makes one, [Server.Start] or [Run] runs it.
 type Server struct {
 	// Set once.
 	id          string
@@ -84,19 +84,14 @@ type Server struct {
 	signals  *process.SignalLoop // nil while no signal is trapped
 }
 
-// New returns a server that is not started yet. It copies opts; nil means the defaults. The error
-// reports invalid settings, or certificates that cannot be loaded.
-func New(opts *Options) (*Server, error) {
+// NewServer returns a server that is not started yet. It copies opts; nil means the defaults. The
+// error reports invalid settings, or certificates that cannot be loaded.
+func NewServer(opts *Options) (*Server, error) {
 	o := Options{}
 	if opts != nil {
 		o = *opts
 	}
-	o.noteOverrides()
-	o.fill()
-	if err := o.check(); err != nil {
-		return nil, err
-	}
-	if err := o.readTLS(); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
 	s := &Server{
@@ -164,8 +159,8 @@ func (o oneAtATime) end() { <-o }
 // ID returns the id of the server: 22 letters and digits, different for each server.
 func (s *Server) ID() string { return s.id }
 
-// name returns the name of the server or, without one, its id.
-func (s *Server) name() string {
+// Name returns the name of the server or, without one, its id.
+func (s *Server) Name() string {
 	if name := s.options().ServerName; name != "" {
 		return name
 	}
@@ -250,6 +245,12 @@ func (s *Server) logStart() {
 		s.Warnf(format, args...)
 	}
 }
+
+// ClusterName returns the name of the cluster, "" if it has none.
+func (s *Server) ClusterName() string { return s.options().Cluster.Name }
+
+// Running reports whether the server has been started and has not begun to shut down.
+func (s *Server) Running() bool { return s.listening() && !s.ended() }
 
 // ReadyForConnections waits at most d until clients and routes can connect, and reports whether
 // they can.

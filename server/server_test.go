@@ -17,7 +17,7 @@ import (
 func TestStartAndShutdownMayRace(t *testing.T) {
 	t.Parallel()
 	for i := range 100 {
-		s, err := New(&Options{Host: "127.0.0.1", Port: RandomPort})
+		s, err := NewServer(&Options{Host: "127.0.0.1", Port: RandomPort})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,7 +113,7 @@ func TestSpeedNoAllocations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := New(nil)
+			s, err := NewServer(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +142,7 @@ func TestSpeedHeadersCostNoMore(t *testing.T) {
 	for _, size := range []int{16, 128, 1024, 16384} {
 		for _, subs := range []int{1, 10} {
 			t.Run(fmt.Sprintf("size=%d/subs=%d", size, subs), func(t *testing.T) {
-				s, err := New(nil)
+				s, err := NewServer(nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -195,7 +195,7 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 			takesHeaders + "SUB foo 1\r\n", "HMSG foo RSID:1:1 12 14\r\n" + block + "hi\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := New(&Options{Cluster: ClusterOpts{Port: RandomPort}})
+			s, err := NewServer(&Options{Cluster: ClusterOpts{Port: RandomPort}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,7 +229,7 @@ func TestSpeedWithPermissions(t *testing.T) {
 		{"the same subject", "orders.eu.created"},
 		{"subjects in turn", "orders.eu.created orders.us.created req.foo req.bar orders.asia.created"},
 	} {
-		s, err := New(nil)
+		s, err := NewServer(nil)
 		okay(t, err)
 		handle(t, sunk(t, s), "SUB > 1\r\n")
 		var batch strings.Builder
@@ -260,7 +260,7 @@ func BenchmarkWalk(b *testing.B) {
 	for _, size := range []int{16, 128, 1024, 16384} {
 		for _, subs := range []int{0, 1, 10, 100} {
 			b.Run(fmt.Sprintf("size=%d/subs=%d", size, subs), func(b *testing.B) {
-				s, err := New(nil)
+				s, err := NewServer(nil)
 				if err != nil {
 					b.Fatal(err)
 				}

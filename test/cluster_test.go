@@ -136,7 +136,7 @@ func TestAdvertisedAddresses(t *testing.T) {
 	})
 	t.Run("a bad client_advertise ends the start", func(t *testing.T) {
 		t.Parallel()
-		s, err := server.New(&server.Options{Host: "127.0.0.1", Port: anyPort, NoSigs: true, NoLog: true, ClientAdvertise: "a:b:c"})
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: anyPort, NoSigs: true, NoLog: true, ClientAdvertise: "a:b:c"})
 		must(t, err)
 		if err := s.Run(); err == nil {
 			t.Error("it started")

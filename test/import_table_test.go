@@ -41,7 +41,7 @@ var mayImport = map[string]importRow{
 	"util":                    {},
 	"util/mkpasswd":           {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
 	"test": {imports: "server",
-		tests: "test/certs test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
+		tests: "conf logger test/certs test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
 	"test/bench":         {imports: "test/certs golang.org/x/sys"},
 	"test/certs":         {},
 	"test/certs/mkcerts": {imports: "test/certs"},

@@ -12,6 +12,7 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ func quietOptions() *server.Options {
 
 // start runs a broker and waits until clients can connect. Who calls it ends it with Shutdown.
 func start(opts *server.Options) (*server.Server, error) {
-	s, err := server.New(opts)
+	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("make the broker: %w", err)
 	}
@@ -83,6 +84,9 @@ func RunDefaultServer() *server.Server { return RunServer(&DefaultTestOptions) }
 
 // RunServer runs a broker with these options, or with DefaultTestOptions if they are nil, and
 // panics if it is not ready within ten seconds. Stop it with Shutdown. In a test, Start is simpler.
+//
+// Ports of opts that are -1 are set to those that the broker listens on: programs for other brokers
+// look there.
 func RunServer(opts *server.Options) *server.Server {
 	if opts == nil {
 		opts = &DefaultTestOptions
@@ -91,5 +95,43 @@ func RunServer(opts *server.Options) *server.Server {
 	if err != nil {
 		panic(err)
 	}
+	setPorts(opts, s)
 	return s
+}
+
+// setPorts sets the ports of opts that were left to the operating system.
+func setPorts(opts *server.Options, s *server.Server) {
+	client, _ := s.Addr().(*net.TCPAddr)
+	for _, p := range []struct {
+		port *int
+		addr *net.TCPAddr
+	}{
+		{&opts.Port, client}, {&opts.Cluster.Port, s.ClusterAddr()}, {&opts.HTTPPort, s.MonitorAddr()},
+		{&opts.HTTPSPort, s.MonitorAddr()}, {&opts.ProfPort, s.ProfilerAddr()},
+	} {
+		if *p.port == anyPort && p.addr != nil {
+			*p.port = p.addr.Port
+		}
+	}
+}
+
+// LoadConfig reads a configuration file for RunServer: without a log and signals. It panics if the
+// file has errors.
+//
+// Deprecated: use server.ProcessConfigFile and Start.
+func LoadConfig(configFile string) *server.Options {
+	opts, err := server.ProcessConfigFile(configFile)
+	if err != nil {
+		panic(fmt.Sprintf("Error processing configuration file: %v", err))
+	}
+	opts.NoSigs, opts.NoLog = true, true
+	return opts
+}
+
+// RunServerWithConfig is RunServer with the options of a configuration file, which it returns too.
+//
+// Deprecated: use server.ProcessConfigFile and Start.
+func RunServerWithConfig(configFile string) (*server.Server, *server.Options) {
+	opts := LoadConfig(configFile)
+	return RunServer(opts), opts
 }
