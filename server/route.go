@@ -32,6 +32,7 @@ type route struct {
 	offered   bool // a pool, in INFO
 	used      bool // messages were sent on it as a member of a pool
 	connected bool // a CONNECT was accepted
+	quiet     bool // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose   bool
 	claimedID string          // server id in CONNECT
 	decisions access.Cache    // about subjects of received messages
@@ -116,6 +117,24 @@ func routeFrameLimits(o *Options) frameLimits {
 }
 
 func (r *route) label() string { return "Router" }
+
+// errorf logs an error, unless it is the same again as that of many attempts before.
+func (r *route) errorf(format string, v ...any) {
+	if r.quiet {
+		r.debugf(format, v...)
+		return
+	}
+	r.conn.errorf(format, v...)
+}
+
+// logCreated logs that the connection has been made.
+func (r *route) logCreated() {
+	if r.quiet {
+		r.debugf("Route connection created (attempt %d)", r.attempt.Failures+1)
+		return
+	}
+	r.noticef("Route connection created")
+}
 
 func (r *route) answersEach() bool { return false }
 

@@ -35,6 +35,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 // serveDialed runs a route that this server dialed.
 func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r := newRoute(s, nc, attempt)
+	r.quiet = !powerOfTen(attempt.Failures + 1)
 	if !s.cluster.add(r, attempt, addr) {
 		r.reject()
 		return
@@ -45,7 +46,7 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	}
 	r.send(r.connectLine() + s.cluster.firstInfo(r))
 	r.debugf("Route connect msg sent")
-	r.noticef("Route connection created")
+	r.logCreated()
 	r.startStepTimer(routeInfoTimeout, closeStale)
 	r.startPing()
 	r.serve()
@@ -208,6 +209,10 @@ func (r *route) setDecided() { r.decideOnce.Do(func() { close(r.decided) }) }
 // registered makes this connection the route to its peer.
 func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
+	if r.quiet { // the reader waits in info
+		r.quiet = false
+		r.logCreated()
+	}
 	r.startIdleCheck()
 	if r.peerInfo().extended() {
 		r.measureRTT()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -121,5 +122,60 @@ func TestADeadRouteIsReportedAFewTimes(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		log.lines = make(chan string, 10)
+	})
+}
+
+// TestARouteThatIsRefusedIsReportedAFewTimes dials a server that refuses it for minutes, and then
+// takes it.
+func TestARouteThatIsRefusedIsReportedAFewTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimNet(1)
+		l, err := (&simHost{net, "10.0.0.2"}).Listen("10.0.0.2:6222")
+		okay(t, err)
+		peer := &peerInfo{Info: Info{ID: "peer", Version: "1.4.1", Host: "10.0.0.2", Port: 6222, Proto: 1}}
+		go func() { // ends with the listener
+			for n := 1; ; n++ {
+				nc, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if n == 115 {
+					nc.Write([]byte(peer.line(true)))
+					continue
+				}
+				in := bufio.NewReader(nc)
+				for range 2 { // CONNECT and INFO
+					_, _ = in.ReadString('\n')
+				}
+				nc.Write([]byte("-ERR 'Authorization Violation'\r\n"))
+				_, _ = in.ReadString('\n') // the end
+				nc.Close()
+			}
+		}()
+		o := Defaults()
+		o.Host, o.Cluster.Host, o.Cluster.Port, o.NoSigs = "10.0.0.1", "10.0.0.1", simRoutePort, true
+		o.Routes = []*url.URL{{Scheme: "nats-route", Host: "10.0.0.2:6222"}}
+		o.network = &simHost{net, "10.0.0.1"}
+		s, err := NewServer(o)
+		okay(t, err)
+		log := newLineLog()
+		s.SetLogger(log, false, false)
+		go s.Start() // ends with Shutdown, which waits
+		time.Sleep(2 * time.Minute)
+		routes := s.NumRoutes()
+		s.Shutdown()
+		l.Close()
+		counts := map[string]int{}
+		for len(log.lines) > 0 {
+			_, text, _ := strings.Cut(<-log.lines, " - Route ")
+			counts[text]++
+		}
+		if got := counts["Error 'Authorization Violation'"]; got != 3 {
+			t.Errorf("the refusal was logged %d times, want the 1st, the 10th and the 100th", got)
+		}
+		if got := counts["connection created"]; got != 4 || routes != 1 {
+			t.Errorf("a connection was logged %d times, and there were %d routes; want 3 that were refused and the one that was not", got, routes)
+		}
 	})
 }

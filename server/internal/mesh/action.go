@@ -61,8 +61,9 @@ type Attempt struct {
 	// has none of its own, and others said that it requires some.
 	OwnCredentials bool
 
-	Timeout time.Duration // for each address
-	Seed    uint64        // decides the order in which addresses are tried
+	Failures int           // attempts in a row that failed before this one
+	Timeout  time.Duration // for each address
+	Seed     uint64        // decides the order in which addresses are tried
 
 	// Of a link that is to join a pool.
 	Member int    // its number in the pool; 0 = none

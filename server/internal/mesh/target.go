@@ -180,6 +180,7 @@ func (m *Mesh) attempt(t *Target) *Attempt {
 		Avoid:          slices.Clone(t.avoid),
 		Names:          m.namesFor(t),
 		OwnCredentials: !t.configured && p != nil && p.auth,
+		Failures:       t.failures,
 		Timeout:        t.timeout(),
 		Seed:           m.rand.Uint64(),
 	}
