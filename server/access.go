@@ -99,9 +99,15 @@ type ClientAuthentication interface {
 
 // clientLogin returns the settings of package access for the client port.
 func clientLogin(o *Options) access.Settings {
+	list, system, open := o.loginUsers()
+	users := accessUsers(list)
+	for i := len(users) - system; i < len(users); i++ {
+		users[i].System = true
+	}
 	return access.Settings{
 		Hook:            o.CustomClientAuthentication != nil,
-		Users:           accessUsers(o.allUsers()),
+		Users:           users,
+		OpenToOthers:    open,
 		Token:           o.Authorization,
 		Username:        o.Username,
 		Password:        o.Password,

@@ -21,7 +21,8 @@ type client struct {
 	inProcess bool   // without a socket, and without TLS
 
 	// Owned by the reader.
-	connected    bool // a CONNECT was accepted
+	connected    bool            // a CONNECT was accepted
+	refused      *ConnectOptions // with which it could not log in; nil unless that is so
 	verbose      bool
 	pedantic     bool
 	decisions    access.Cache // about subjects that it publishes to
@@ -123,7 +124,11 @@ func (c *client) connect(o *op, b *batch) closeReason {
 		return closeBadArgs
 	}
 	if r := c.logIn(opts, b); r != keepOpen {
+		c.refused = opts
 		return r
+	}
+	if !c.enterAccount() {
+		return closeAuthFailure
 	}
 	c.shareOptions(opts)
 	if opts.Protocol != 0 && opts.Protocol != 1 {
@@ -141,6 +146,9 @@ func (c *client) connect(o *op, b *batch) closeReason {
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
 	c.headers.Store(opts.Headers)
 	c.markActive()
+	if first {
+		c.announceConnected()
+	}
 	c.ok(b)
 	if first && opts.Lang != "" && opts.Protocol >= 1 {
 		c.measureRTT()
@@ -192,6 +200,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	}
 	count := o.count
 	if d := c.mayPublish(subject); !d.Allowed() {
+		if d.OfSystem() && c.askSystem(subject, reply, o, b) {
+			return keepOpen
+		}
 		count = c.mayRespond(subject, count)
 		for range o.count - count {
 			c.denyPublish(subject, d, b)
@@ -245,7 +256,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 	}
 	c.markActive()
 	p := c.permissions.Load()
-	if p != nil && !c.maySubscribe(p, o, b) {
+	if !c.maySubscribe(p, o, b) {
 		return keepOpen
 	}
 	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
@@ -347,4 +358,6 @@ func (c *client) unregister(r closeReason, subs *subscriptions) {
 	c.stopStepTimer()
 	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)
+	c.leaveAccount()
+	c.announceDisconnected(r)
 }

@@ -47,6 +47,9 @@ func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
 
 // maySubscribe reports whether p allows a SUB. It answers and logs one that is denied.
 func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
+	if p == nil && o.arg[0][0] != '$' {
+		return true
+	}
 	subject, queue, sid := string(o.arg[0]), "", o.arg[o.argCount-1]
 	if o.argCount == 3 {
 		queue = string(o.arg[1])

@@ -34,6 +34,9 @@ type peerInfo struct {
 	// Duplicate means that the sender closes this connection because it has another one to the
 	// receiver. It is never sent to 1.x servers.
 	Duplicate bool `json:"duplicate,omitempty"`
+
+	// System means that the server has a system account.
+	System bool `json:"system,omitempty"`
 }
 
 // peerPermission is one direction of the permissions of a cluster in INFO.
@@ -127,6 +130,7 @@ func (i *peerInfo) line(own bool) string {
 // describe returns the INFO that this server sends to other servers.
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
+	own.System = k.srv.system != nil
 	own.Name, own.Cluster = o.ServerName, "" // "" stands for the id; the cluster is for clients only
 	own.Host, own.Port = o.Cluster.Host, port
 	if o.Cluster.PoolSize > 1 {

@@ -41,6 +41,10 @@ type conn struct {
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
 	pool       *pool  // whose anchor it is; else nil
 
+	// Changed by the reader, once, at the login and so before there are subscriptions: what its
+	// messages are matched with, and its own subscriptions are in. See systemAccount.
+	table *sublist.List[*subscription]
+
 	// Owned by the reader.
 	in              netio.ReadBuffer
 	readLimit       int                            // bytes of one read
@@ -70,6 +74,7 @@ type conn struct {
 
 	// Atomic.
 	headers    atomic.Bool                        // the peer supports HMSG
+	inSystem   atomic.Bool                        // its table is that of the system account
 	ending     atomic.Uint32                      // closeReason; 0 while it is open
 	abort      atomic.Pointer[context.CancelFunc] // cancels what the reader waits for, if not the socket
 	slowStats  atomic.Pointer[netio.Stats]        // of out when it became a slow consumer; else nil
@@ -103,6 +108,7 @@ var aLongTimeAgo = time.Unix(1, 0)
 // init prepares a connection. The constructor of its role sets the other fields.
 func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.srv, c.role, c.ops = s, r, ops
+	c.table = s.subs
 	c.id = s.nextID.Add(1)
 	c.slot = s.slots.take()
 	c.start = time.Now().UnixNano()
@@ -344,13 +350,13 @@ func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 	if c.cursor == nil {
 		c.cursor = new(sublist.Cursor[*subscription])
 	}
-	return c.cursor.Match(c.srv.subs, subject)
+	return c.cursor.Match(c.table, subject)
 }
 
 // flushCursor adds the matches counted by the cursor to the statistics.
 func (c *conn) flushCursor() {
 	if c.cursor != nil {
-		c.cursor.Flush(c.srv.subs)
+		c.cursor.Flush(c.table)
 	}
 }
 

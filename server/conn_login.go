@@ -168,7 +168,7 @@ func (c *conn) revalidate(p *policy) {
 func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions) {
 	switch {
 	case c.currentIdentity() != id || c.auth.policy() != p:
-	case next == nil:
+	case next == nil || next.System != id.System: // its subscriptions are in the other table
 		c.auth.logRefused(opts)
 		c.close(closeAuthFailure)
 	default:

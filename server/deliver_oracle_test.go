@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
 )
 
 // TestDeliveryOfRandomMixes publishes random messages, with and without headers, to clients with
 // plain, queue and limited subscriptions, some of which may not have some subjects, want no echo or
-// know no headers, and decides message by message and subscription by subscription who must get
+// know no headers, and some of which are of the system account, and decides message by message and subscription by subscription who must get
 // what. Batches are flushed whole or every few messages, by one goroutine or by several.
 func TestDeliveryOfRandomMixes(t *testing.T) {
 	t.Parallel()
@@ -47,7 +48,9 @@ type mixClient struct {
 	link    *fakeLink
 	headers bool
 	noEcho  bool
+	system  bool // of the system account
 	denied  string
+	refused int // operations
 	subs    []*mixSub
 }
 
@@ -61,6 +64,9 @@ type mixSub struct {
 func newMix(t *testing.T, seed uint64) *mix {
 	r := rand.New(rand.NewPCG(seed, 31))
 	opts := &Options{MaxPending: 1 << 30}
+	if r.IntN(2) == 0 {
+		opts.accounts = []account{{name: defaultSystemAccount}}
+	}
 	erraticPeers := r.IntN(2) == 0
 	if !erraticPeers {
 		opts.MaxPending = []int64{200, 3000, 1 << 20}[r.IntN(3)] // flushed that often
@@ -87,9 +93,17 @@ func (m *mix) join(erraticPeers bool) {
 	}
 	mc := &mixClient{link: l, c: onFake(m.t, m.srv, l), headers: m.r.IntN(2) == 0, noEcho: m.r.IntN(4) == 0}
 	deliverTo(m.t, mc.c, fmt.Sprintf("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":%v,\"echo\":%v}\r\n", mc.headers, !mc.noEcho))
+	var permissions *Permissions
 	if m.r.IntN(4) == 0 {
 		mc.denied = "a.x"
-		mc.c.permissions.Store(mustCompile(m.t, &Permissions{Subscribe: list("!" + mc.denied)}))
+		permissions = &Permissions{Subscribe: list("!" + mc.denied)}
+		mc.c.permissions.Store(mustCompile(m.t, permissions))
+	}
+	if m.srv.system != nil && m.r.IntN(3) == 0 {
+		mc.system = true
+		mc.c.table = m.srv.system.table
+		mc.c.inSystem.Store(true)
+		mc.c.permissions.Store(ofSystem(m.t, permissions))
 	}
 	m.clients = append(m.clients, mc)
 	for range m.r.IntN(4) {
@@ -97,12 +111,27 @@ func (m *mix) join(erraticPeers bool) {
 	}
 }
 
+// ofSystem returns permissions as a user of the system account has them.
+func ofSystem(t *testing.T, p *Permissions) *access.Permissions {
+	t.Helper()
+	policy, _, err := access.NewPolicy(access.Settings{Users: []access.User{{Name: "s", Password: "p", System: true, Rules: p.rules()}}}, access.NewVerifier(nil))
+	okay(t, err)
+	id, err := policy.Check(t.Context(), &access.Credentials{User: "s", Password: "p"})
+	okay(t, err)
+	return id.Permissions
+}
+
 // subscribe adds a subscription. Sids are often those of other clients.
 func (m *mix) subscribe(mc *mixClient) {
 	s := &mixSub{
 		sid:     fmt.Sprint(len(mc.subs) + m.r.IntN(2)*1000),
-		pattern: []string{"a.x", "a.y", "a.*", ">", "b.>", "b.z"}[m.r.IntN(6)],
+		pattern: []string{"a.x", "a.y", "a.*", ">", "b.>", "b.z", "*.x", "$SYS.>"}[m.r.IntN(8)],
 		since:   len(m.sent),
+	}
+	if s.pattern == "$SYS.>" && !mc.system {
+		deliverTo(m.t, mc.c, fmt.Sprintf("SUB %s %s\r\n", s.pattern, s.sid))
+		mc.refused++
+		return
 	}
 	if s.pattern == mc.denied || slices.ContainsFunc(mc.subs, func(o *mixSub) bool { return o.sid == s.sid }) {
 		return
@@ -142,7 +171,7 @@ func (m *mix) publish(from *mixClient) {
 	subject, size, headers := "", 0, false
 	for i := range 1 + m.r.IntN(60) {
 		if i == 0 || m.r.IntN(3) == 0 {
-			subject = []string{"a.x", "a.y", "b.z", "c"}[m.r.IntN(4)]
+			subject = []string{"a.x", "a.y", "b.z", "c", "$SYS.x"}[m.r.IntN(5)]
 			size = []int{10, 11, 100, 9000}[m.r.IntN(4)]
 			headers = from.headers && m.r.IntN(2) == 0
 			if size > 100 && (m.srv.options().MaxPending < 1<<20 || m.r.IntN(8) > 0) {
@@ -156,6 +185,10 @@ func (m *mix) publish(from *mixClient) {
 		} else {
 			fmt.Fprintf(&text, "PUB %s %d\r\n%s\r\n", subject, size, msg.payload)
 		}
+		if subject == "$SYS.x" && !from.system {
+			from.refused++
+			continue
+		}
 		m.sent = append(m.sent, msg)
 	}
 	deliverTo(m.t, from.c, text.String())
@@ -165,7 +198,7 @@ func (m *mix) publish(from *mixClient) {
 // it got before.
 func (m *mix) mayGet(mc *mixClient, s *mixSub, i int) bool {
 	msg := &m.sent[i]
-	return i >= s.since && sublist.Matches(s.pattern, msg.subject) && msg.subject != mc.denied && !(mc.noEcho && msg.from == mc)
+	return i >= s.since && msg.from.system == mc.system && sublist.Matches(s.pattern, msg.subject) && msg.subject != mc.denied && !(mc.noEcho && msg.from == mc)
 }
 
 // check compares what a client got with what it must have got.
@@ -185,6 +218,9 @@ func (m *mix) check(mc *mixClient, members map[int]map[string]int) {
 			m.t.Errorf("message %d came after %d", i, last)
 		}
 		got[sid], last = append(got[sid], i), i
+	}
+	if mc.refused != 0 {
+		m.t.Errorf("%d operations more were refused than were answered with -ERR", mc.refused)
 	}
 	for _, s := range mc.subs {
 		if s.queue != "" {
@@ -210,6 +246,10 @@ func (m *mix) frame(r *bufio.Reader, mc *mixClient) (sid string, i int) {
 		return "", 0
 	}
 	f := strings.Fields(line)
+	if f[0] == "-ERR" {
+		mc.refused--
+		return m.frame(r, mc)
+	}
 	size, _ := strconv.Atoi(f[len(f)-1])
 	text := make([]byte, size+2)
 	if _, err := r.Read(text[:0]); err != nil {

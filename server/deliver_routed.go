@@ -29,6 +29,10 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 // publishQueued collects messages for the queue subscription that the sender chose. If that is
 // closed, other members of its group get the messages.
 func (b *batch) publishQueued(subject, id []byte, p place) {
+	if bytes.HasPrefix(id, []byte(systemID)) {
+		b.publishSystem(subject, id, p)
+		return
+	}
 	sub, ok := b.queueMember(id)
 	if !ok {
 		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
@@ -37,13 +41,20 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 	if sub != nil && (sub.subject() == string(subject) || sublist.Matches(sub.subject(), string(subject))) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
 	}
-	if p.n == 0 {
+	if p.n > 0 {
+		b.redeliverAll(id, subject, p, b.from.match)
+	}
+}
+
+// redeliverAll collects messages for other members of the group of a queue subscription that has
+// ended.
+func (b *batch) redeliverAll(id, subject []byte, p place, match func([]byte) *sublist.Result[*subscription]) {
+	group, known := b.srv.cluster.closed.group(id)
+	if !known {
 		return
 	}
-	if group, known := b.srv.cluster.closed.group(id); known {
-		for i := range p.n {
-			b.redeliver(group, subject, place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1})
-		}
+	for i := range p.n {
+		b.redeliver(group, subject, place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}, match)
 	}
 }
 
@@ -71,7 +82,7 @@ func (b *batch) queueMember(id []byte) (*subscription, bool) {
 	if !ok {
 		return nil, false
 	}
-	sub := b.srv.queueSubscription(cid, sid)
+	sub := b.srv.queueSubscription(cid, sid, b.srv.subs)
 	switch {
 	case sub == nil:
 		delete(known, string(id))
@@ -85,23 +96,24 @@ func (b *batch) queueMember(id []byte) (*subscription, bool) {
 	return sub, true
 }
 
-// queueSubscription returns the queue subscription that a client calls sid, nil if there is none.
-func (s *Server) queueSubscription(cid uint64, sid []byte) *subscription {
+// queueSubscription returns the queue subscription in a table that a client calls sid, nil if there
+// is none.
+func (s *Server) queueSubscription(cid uint64, sid []byte, table *sublist.List[*subscription]) *subscription {
 	c := s.clients.find(cid)
 	if c == nil {
 		return nil
 	}
-	if sub := c.subOf(sid); sub != nil && sub.queue() != "" {
+	if sub := c.subOf(sid); sub != nil && sub.queue() != "" && sub.table() == table {
 		return sub
 	}
 	return nil
 }
 
 // redeliver collects a message for some member of a queue group: of this server if possible.
-func (b *batch) redeliver(group string, subject []byte, p place) {
+func (b *batch) redeliver(group string, subject []byte, p place, match func([]byte) *sublist.Result[*subscription]) {
 	c := b.from
 	c.limitedf(levelDebug, "Attempting redelivery of message for absent queue subscriber on group '%q'", group)
-	queues := c.match(subject).Queues()
+	queues := match(subject).Queues()
 	if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
 		if b.toLocalMember(&queues[i], subject, p) {
 			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", group)

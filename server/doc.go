@@ -114,6 +114,15 @@
 // has an [admission.Timer], a time limit that stands still only while the peer waits for this
 // server. Until its login a connection is unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
+// # The system account
+//
+// Users of the system account (system_account.go) have a routing table of their own: which one a
+// connection uses is decided at its login, so messages are not looked at for it. Subjects that begin
+// with $SYS. are theirs: package access refuses them to others. On routes their subscriptions have
+// ids of their own, which only peers with such an account are sent. Package system answers requests
+// and publishes events, as a client over a connection in memory (system_service.go); requests that
+// depend on who asks are taken from the client by its reader (system_actions.go).
+//
 // # The order of locks
 //
 // These are all mutexes of the broker. Under none of them is there I/O, a log line, or a call of a
@@ -122,6 +131,7 @@
 //	mutex                        guards                                      may take
 //	Server.mu                    listeners, life                             none
 //	registry.mu                  the connected clients                       none
+//	systemAccount.mu             the users that are connected                none
 //	slots.mu                     free slots of connections                   none
 //	cluster.mu                   the mesh, the routes                        none
 //	advertiser.mu                addresses in INFO                           none

@@ -102,8 +102,10 @@ func newInfoText(info *Info) *infoText {
 }
 
 // appendInfo appends the INFO line for the client.
-func (c *client) appendInfo(b []byte) []byte {
-	t := c.srv.info.Load()
+func (c *client) appendInfo(b []byte) []byte { return c.appendInfoText(b, c.srv.info.Load()) }
+
+// appendInfoText appends an INFO line for the client.
+func (c *client) appendInfoText(b []byte, t *infoText) []byte {
 	if c.inProcess && t.info.TLSRequired {
 		clear := *t.info
 		clear.TLSRequired, clear.TLSVerify, clear.TLSAvailable = false, false, false

@@ -3,6 +3,8 @@ package server
 import (
 	"math/rand/v2"
 	"time"
+
+	"gnatsd/server/internal/system"
 )
 
 // This file is lame duck mode: before it shuts down, the server disconnects its clients one by one,
@@ -50,6 +52,7 @@ func (s *Server) enterLameDuck() bool {
 			listener.Close()
 		}
 		s.logNotifyError(s.notify.Status("Lame duck mode: closing clients one by one"))
+		s.announceState(system.LameDuck)
 	}
 	return begins
 }

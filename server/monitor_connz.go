@@ -59,6 +59,7 @@ type ConnInfo struct {
 	SubsDetail     []SubDetail `json:"subscriptions_list_detail,omitempty"`
 	Kind           string      `json:"kind"`                      // always Client
 	Type           string      `json:"type"`                      // always nats
+	Account        string      `json:"account,omitempty"`         // only of a server with a system account
 	PendingSubject string      `json:"pending_subject,omitempty"` // subject of most queued bytes
 	PendingFor     string      `json:"pending_for,omitempty"`     // how long bytes have been queued, a Go duration
 }
@@ -88,6 +89,10 @@ type ConnzOptions struct {
 	Search string
 	// Reason lists only closed clients whose reason has this prefix, in any case; "" lists all.
 	Reason string
+
+	// Of requests on $SYS only. As there, user and account need Username.
+	user, account string
+	interest      string // list only clients with a subscription that matches this subject
 }
 
 // Connz returns the page /connz. opts may be nil. The error reports invalid options.
@@ -127,7 +132,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 // inOrder reports whether the options ask for a window of all connected clients in the order of
 // their cids, as most tools do.
 func (o *ConnzOptions) inOrder() bool {
-	return o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
+	return o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && o.user+o.account+o.interest == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
 }
 
 // rowsInOrder returns rows for a window of the connected clients, in the order of their cids,
@@ -185,6 +190,12 @@ func filterRows(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow,
 	if o.Search != "" {
 		text := strings.ToLower(o.Search)
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.contains(text) })
+		total = len(rows)
+	}
+	if o.user+o.account+o.interest != "" {
+		rows = slices.DeleteFunc(rows, func(r *connRow) bool {
+			return o.user != "" && r.user != o.user || o.account != "" && r.account != o.account || o.interest != "" && !r.hasInterest(o.interest)
+		})
 		total = len(rows)
 	}
 	if o.Reason != "" {

@@ -1,12 +1,14 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
+	"gnatsd/sublist"
 )
 
 // connRow is a copy of the fields of a client that /connz and records of closed clients need.
@@ -28,6 +30,7 @@ type connRow struct {
 	lang          string
 	version       string
 	user          string
+	account       string // "" where there is no system account
 	tlsVersion    uint16
 	tlsCipher     uint16
 	subscriptions []SubDetail // if the page includes them
@@ -42,6 +45,9 @@ func (c *client) row() *connRow {
 		out: c.out.Stats(), active: c.lastActivity(),
 	}
 	r.host, r.port = c.peer()
+	if c.srv.system != nil {
+		r.account = c.account()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.subs, r.rtt = c.subs.len(), c.ping.rtt
@@ -96,6 +102,15 @@ func (r *connRow) contains(text string) bool {
 	return false
 }
 
+// hasInterest reports whether the client has a subscription that matches a subject.
+func (r *connRow) hasInterest(subject string) bool {
+	list := r.subscriptions
+	if r.c != nil {
+		list, _ = r.c.subDetails()
+	}
+	return slices.ContainsFunc(list, func(d SubDetail) bool { return d.Subject == subject || sublist.Matches(d.Subject, subject) })
+}
+
 // closedFor reports whether the client was closed for a reason with a prefix, in any case.
 func (r *connRow) closedFor(prefix string) bool {
 	name := r.reason.String()
@@ -125,7 +140,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		i.TLSVersion, i.TLSCipher = tlsfiles.VersionName(r.tlsVersion), tlsfiles.CipherName(r.tlsCipher)
 	}
 	if opts.Username {
-		i.AuthorizedUser = r.user
+		i.AuthorizedUser, i.Account = r.user, r.account
 	}
 	switch {
 	case opts.SubscriptionsDetail:

@@ -21,7 +21,7 @@ import (
 // metrics returns all metrics.
 func (s *Server) metrics() []monitor.Metric {
 	z := s.scrape()
-	return slices.Concat(z.varzMetrics(), z.connzMetrics(), z.routezMetrics(), z.subszMetrics(), z.trafficMetrics(), z.meshMetrics(), z.stateMetrics())
+	return slices.Concat(z.varzMetrics(), z.connzMetrics(), z.routezMetrics(), z.subszMetrics(), z.trafficMetrics(), z.meshMetrics(), z.stateMetrics(), z.systemMetrics())
 }
 
 // scrape is the data that the metrics of one request are made from.
@@ -235,6 +235,19 @@ func (z *scrape) stateMetrics() []monitor.Metric {
 		monitor.Gauge("config_last_reload_successful", "Whether the last configuration reload succeeded, 1 or 0; 1 if there was none.", monitor.Bool(!n.lastFailed.Load())),
 		monitor.Gauge("config_last_reload_timestamp_seconds", "Time of the last configuration reload, successful or not, in seconds since the Unix epoch; 0 if there was none.", float64(n.last.Load())/1e9),
 		monitor.Gauge("config_last_load_timestamp_seconds", "Time when the configuration in use was loaded, in seconds since the Unix epoch.", float64(z.varz.ConfigLoadTime.UnixNano())/1e9),
+	}
+}
+
+// systemMetrics returns metrics of the system account, none without one.
+func (z *scrape) systemMetrics() []monitor.Metric {
+	st := z.varz.SystemStats
+	if st == nil {
+		return nil
+	}
+	return []monitor.Metric{
+		monitor.Gauge("system_users", "Number of connected users of the system account.", st.Users),
+		monitor.Counter("system_kicks_total", "Total number of clients disconnected because an operator asked for it.", st.Kicks),
+		monitor.Counter("system_dropped_total", "Total number of events and requests of the system account dropped because too many were waiting.", st.Dropped),
 	}
 }
 

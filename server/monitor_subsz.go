@@ -142,7 +142,7 @@ func (s *Server) addSubscriptions(rows []*connRow) {
 	if len(large) == 0 {
 		return
 	}
-	s.subs.All(func(e sublist.Entry[*subscription]) bool {
+	s.allSubs(func(e sublist.Entry[*subscription]) bool {
 		if r := large[e.Value.conn]; r != nil {
 			r.subscriptions = append(r.subscriptions, e.Value.detail())
 		}

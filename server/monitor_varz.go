@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"runtime"
 	"time"
 
@@ -77,6 +78,7 @@ type Varz struct {
 	OutClientBytes   int64             `json:"out_client_bytes"`
 	StalledClients   int64             `json:"stalled_clients"` // times that a publisher had to wait for its subscribers
 	SystemAccount    string            `json:"system_account"`  // of subjects that begin with $SYS
+	SystemStats      *SystemStats      `json:"system_stats,omitempty"`
 }
 
 // ClusterOptsVarz are the settings of the cluster on the page /varz. All are zero without a cluster.
@@ -92,8 +94,12 @@ type ClusterOptsVarz struct {
 	PoolSize    int      `json:"pool_size,omitempty"` // connections to each other server; 0 without a pool
 }
 
-// systemAccount is the name that servers of today give the account of their own messages.
-const systemAccount = "$SYS"
+// SystemStats are the numbers of the system account, if the server has one.
+type SystemStats struct {
+	Users   int   `json:"users"`   // connected
+	Kicks   int64 `json:"kicks"`   // clients disconnected because an operator asked for it
+	Dropped int64 `json:"dropped"` // events and requests, because too many were waiting
+}
 
 func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
 
@@ -143,7 +149,7 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, info.MaxPayload
 	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
 	v.WriteDeadline = o.WriteDeadline
-	v.SystemAccount = systemAccount
+	v.SystemAccount = cmp.Or(o.systemAccount(), defaultSystemAccount)
 }
 
 // varz returns the settings of the cluster as the page shows them.
@@ -193,6 +199,7 @@ func (s *Server) count(v *Varz) {
 	v.PendingBytes = s.io.Pending.Load()
 	v.HTTPReqStats = s.monitor.Requests()
 	v.LameDuck = s.lameDuck.Load()
+	v.SystemStats = s.system.stats()
 }
 
 // monitorPorts returns the monitoring ports: those of the settings, or the real one for RandomPort.
@@ -212,7 +219,7 @@ func (s *Server) monitorPorts(o *Options) (http, https int) {
 // withoutSecrets returns a copy of the settings without secrets.
 func (o *Options) withoutSecrets() *Options {
 	c := *o
-	c.Nkeys = nil
+	c.Nkeys, c.accounts = nil, nil
 	c.Users, c.Username, c.Password, c.Authorization = nil, "", "", ""
 	c.HTTPUsername, c.HTTPPassword = "", ""
 	c.Cluster.Username, c.Cluster.Password = "", ""

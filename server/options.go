@@ -130,6 +130,8 @@ type Options struct {
 
 	// Settings of a file without an exported field.
 	defaultPermissions *Permissions // of users without their own
+	accounts           []account
+	systemName         string // of the system account; "" = defaultSystemAccount
 	tlsCiphers         []uint16
 	tlsCurves          []tls.CurveID
 	tlsMinVersion      string

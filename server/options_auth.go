@@ -269,8 +269,13 @@ func usersText(o *Options, show bool) string {
 	if o.Users == nil {
 		return ""
 	}
+	return userListText(o.Users, o.defaultPermissions, show)
+}
+
+// userListText formats a list of users, without permissions that are the default ones.
+func userListText(users []*User, defaults *Permissions, show bool) string {
 	var entries []string
-	for _, u := range o.Users {
+	for _, u := range users {
 		password := u.Password
 		if !show {
 			password = conf.Redacted
@@ -279,7 +284,7 @@ func usersText(o *Options, show bool) string {
 		if u.Nkey != "" {
 			entry = "nkey: " + conf.Quote(u.Nkey)
 		}
-		if u.Permissions != nil && u.Permissions != o.defaultPermissions {
+		if u.Permissions != nil && u.Permissions != defaults {
 			entry += ", permissions: " + permissionsText(u.Permissions)
 		}
 		entries = append(entries, "{"+entry+"}")
@@ -331,13 +336,15 @@ func listText(list []string) string {
 
 // cloneUsers returns a deep copy of the users of o. Users that share permissions in o share them in
 // the copy.
-func cloneUsers(o *Options) []*User {
-	if o.Users == nil {
+func cloneUsers(o *Options) []*User { return cloneUserList(o.Users) }
+
+func cloneUserList(users []*User) []*User {
+	if users == nil {
 		return nil
 	}
 	shared := map[*Permissions]*Permissions{}
-	out := make([]*User, len(o.Users))
-	for i, u := range o.Users {
+	out := make([]*User, len(users))
+	for i, u := range users {
 		p, ok := shared[u.Permissions]
 		if !ok {
 			p = u.Permissions.clone()

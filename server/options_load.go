@@ -129,14 +129,16 @@ func (o *Options) checkFile(v *conf.Values[Options]) {
 			v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("authorization").Pos, Key: "authorization", Msg: conflict.message})
 		}
 	}
-	if o.NoAuthUser != "" && inFile("users") && !o.hasUser(o.NoAuthUser) {
+	v.Errors = append(v.Errors, o.checkAccounts(v)...)
+	if o.NoAuthUser != "" && (inFile("users") || len(o.accounts) > 0) && !o.hasUser(o.NoAuthUser) {
 		v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("no_auth_user").Pos, Key: "no_auth_user",
 			Msg: fmt.Sprintf("user %q is not in the list of users", o.NoAuthUser)})
 	}
 }
 
 func (o *Options) hasUser(name string) bool {
-	for _, u := range o.Users {
+	users, _, _ := o.loginUsers()
+	for _, u := range users {
 		if u.Username == name || u.Nkey == name {
 			return true
 		}

@@ -30,7 +30,7 @@ type row = conf.Row[Options]
 // optionTable returns the table of all settings. It does not change.
 var optionTable = sync.OnceValue(func() *conf.Table[Options] {
 	return conf.NewTable(slices.Concat(
-		serverRows(), monitorRows(), limitRows(), loggingRows(), authRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
+		serverRows(), monitorRows(), limitRows(), loggingRows(), authRows(), accountRows(), tlsRows(), clusterRows(), clusterTLSRows(), commonRows(),
 	), unsupportedKeys())
 })
 

@@ -23,8 +23,6 @@ const unsupportedFeature = "a feature of nats-server 2.x that this broker does n
 
 var foreignKeys = []foreignKey{
 	// Who may connect.
-	{"accounts", true, "it separates users: list them under authorization, and give them permissions"},
-	{"system_account system", true, "it separates the users of the system account: take it out"},
 	{"operator operators roots root root_operators root_operator", true, "it requires signed users: list them under authorization, for instance by their nkeys"},
 	{"trusted trusted_keys", true, "it requires signed users: list them under authorization, for instance by their nkeys"},
 	{"resolver account_resolver resolver_preload resolver_pinned_accounts", true, "it defines the accounts of users: list the users under authorization"},
@@ -64,6 +62,9 @@ func unsupportedKeys() map[string]conf.Foreign {
 		}
 		for key := range strings.FieldsSeq(f.keys) {
 			keys[key] = conf.Foreign{Hint: hint, Restricts: f.restricts}
+			if rest, ok := strings.CutPrefix(key, "authorization.users."); ok {
+				keys["accounts.users."+rest] = keys[key]
+			}
 		}
 	}
 	return keys

@@ -40,8 +40,9 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"built", "tls { CERTS KEY: auto }", "handshake_first"},
 	{"built", "tls { CERTS }\nKEY: true", "allow_non_tls"},
 
-	{"refused", "KEY { A { users: [{user: a, password: b}] } }", "accounts"},
-	{"refused", "KEY: SYS", "system_account system"},
+	{"built", "KEY { A { users: [{user: a, password: b}] } }", "accounts"},
+	{"refused", "accounts { A { users: [{user: a, password: b, KEY: true}] } }", "limits src times account allowed_connection_types connection_types clients proxy_required"},
+	{"refused", "KEY: SYS", "system_account system"}, // there is no such account
 	{"refused", "KEY: /etc/nats/operator.jwt", "operator operators roots root root_operators root_operator"},
 	{"refused", "KEY: [UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT]", "trusted trusted_keys resolver_pinned_accounts"},
 	{"refused", "KEY: MEMORY", "resolver account_resolver"},
@@ -66,7 +67,8 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"harmless", "KEY { port: 5, authorization { user: a } }", "websocket mqtt leafnodes leaf gateway gateways jetstream"},
 	{"harmless", "KEY { a: b }", "mapping mappings maps"},
 	{"harmless", "KEY: true", "proxy_protocol ocsp ocsp_cache"},
-	{"harmless", "KEY: false", "accounts operator proxies"}, // off
+	{"built", "KEY: false", "accounts"},
+	{"harmless", "KEY: false", "operator proxies"}, // off
 	{"harmless", "authorization { users: [{user: a, password: b, KEY: false}] }", "proxy_required"},
 	{"harmless", "tls { CERTS KEY: true }", "insecure allow_insecure_cipher_suites connection_rate_limit"},
 	{"harmless", "cluster { tls { CERTS KEY: true } }", "insecure allow_insecure_cipher_suites connection_rate_limit handshake_first"},
@@ -230,7 +232,7 @@ func TestRestrictionsAreFoundAmongManyUnknownKeys(t *testing.T) {
 	for i := range 100 {
 		fmt.Fprintf(&text, "zzz%dyyy: 1\n", i)
 	}
-	if _, err := configured(t, text.String()+"accounts { }"); err == nil || !strings.Contains(err.Error(), "accounts") {
+	if _, err := configured(t, text.String()+"accounts { A { limits: {} }, B { users: [] }, C { users: [] } }"); err == nil || !strings.Contains(err.Error(), "accounts") {
 		t.Errorf("got %v, want an error about accounts", err)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"reflect"
 	"slices"
@@ -147,6 +148,9 @@ func (s *Server) prepareReload(next *Options) (c *change, problems []error) {
 	c = s.compare(s.options(), next)
 	problems = append(problems, c.needRestart()...)
 	problems = append(problems, next.conflicts()...)
+	if was, is := c.old.systemAccount(), next.systemAccount(); (was == "") != (is == "") {
+		problems = append(problems, next.place(&settingError{"accounts", fmt.Errorf("config reload not supported for the system account: old=%q, new=%q", was, is)}))
+	}
 	for _, step := range reloadSteps {
 		if step.prepare == nil || !c.requires(step) {
 			continue

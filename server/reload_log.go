@@ -82,6 +82,8 @@ func lineOf(r *row, o *Options) reloadLine {
 		l.subject = section + " timeout"
 	case r.Key == "cluster.routes":
 		l = reloadLine{subject: "cluster routes"}
+	case r.Key == "accounts":
+		l.value = ""
 	case section == "cluster":
 		l = reloadLine{subject: "cluster"}
 	case section == "authorization":

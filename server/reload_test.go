@@ -131,6 +131,8 @@ func reloadCases(dir string) map[string]reloadCase {
 		"https_port":             {block("server", ""), "https_port: 1\n" + block("server", ""), "config reload not supported for HTTPSPort: old=0, new=1 (FILE:1:1)"},
 		"http_base_path":         {"", "http_base_path: /x", "config reload not supported for HTTPBasePath: old=, new=/x (FILE:1:1)"},
 		"prof_port":              {"prof_port: -1", "", "config reload not supported for ProfPort: old=-1, new=0 (default)"},
+		"system_account":         {"accounts { A {}, B { users: [] } }\nsystem_account: A", "accounts { A {}, B { users: [] } }\nsystem_account: B", "Reloaded: system_account = B"},
+		"accounts":               {"accounts { A { users: [{user: a, password: x}] } }", "accounts { A { users: [{user: a, password: y}] } }", "Reloaded: accounts"},
 		"client_advertise":       {"", "client_advertise: \"a:1\"", "Reload: client_advertise = a:1"},
 		"http_socket":            {"", "http_socket: x", "config reload not supported for HTTPSocket: old=, new=x (FILE:1:1)"},
 		"http_user":              {"", "http_user: x, http_password: y", "Reloaded: http_user = x"},

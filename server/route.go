@@ -38,6 +38,8 @@ type route struct {
 	decisions access.Cache    // about subjects of received messages
 	announced map[string]bool // by sid: interest that a new carrier has repeated; nil else
 
+	systemCursor *sublist.Cursor[*subscription] // owned by the reader; nil until it sends a message of the system account
+
 	// Guarded by conn.mu.
 	remote *peerInfo // latest INFO of the peer, not changed in place; nil before
 	cause  string    // why it is closed, for /routez; "" if closeReason says enough
@@ -51,6 +53,7 @@ type route struct {
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
 	retired        atomic.Bool           // nothing more is sent on it
 	waiting        atomic.Bool           // the reader waits for another member of the pool
+	hasSystem      atomic.Bool           // this server and the peer have a system account
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it
 	decideOnce sync.Once
@@ -245,6 +248,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	s := newSubscription(holder, subject, queue, sid)
 	p := r.srv.cluster.policy.Load()
 	switch {
+	case !r.mayAsk(s):
 	case !sublist.ValidSubject(s.subject()):
 		b.reply("-ERR '" + wireInvalidSubject + "'\r\n")
 		return keepOpen
@@ -292,8 +296,10 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	subject, reply := o.arg[0], []byte(nil)
-	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() {
-		return keepOpen
+	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() || subject[0] == '$' && access.OfSystem(subject) {
+		if !r.mayDeliverSystem(subject, o.arg[1]) {
+			return keepOpen
+		}
 	}
 	if o.argCount == verbRows[o.verb].max {
 		reply = o.arg[2]

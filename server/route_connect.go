@@ -192,6 +192,7 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 		}
 		r.remote = info
 		r.headers.Store(info.Headers)
+		r.hasSystem.Store(info.System && r.srv.system != nil)
 		return true, nil
 	}
 	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one for clients

@@ -123,11 +123,15 @@ func (k *cluster) pushInterest() {
 	}
 }
 
+// takes reports whether the interest of a client is for the peer: that of the system account is only
+// if it has such an account.
+func (q *interestQueue) takes(c *conn) bool { return !c.inSystem.Load() || q.to.hasSystem.Load() }
+
 // add queues a change of a subscription. The caller holds conn.mu of its client.
 func (q *interestQueue) add(sub *subscription, removed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || !q.takes(sub.conn) {
 		return
 	}
 	f := q.flowLocked(sub.conn)
@@ -144,7 +148,7 @@ func (q *interestQueue) add(sub *subscription, removed bool) {
 func (q *interestQueue) addEnd(c *conn, all []*subscription) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(all) == 0 {
+	if q.closed || len(all) == 0 || !q.takes(c) {
 		return
 	}
 	f := q.flowLocked(c)
@@ -178,7 +182,7 @@ func (q *interestQueue) addCurrent(sub *subscription) {
 func (q *interestQueue) addAgain(sub *subscription) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || !q.takes(sub.conn) {
 		return
 	}
 	f := q.flowLocked(sub.conn)
@@ -673,7 +677,7 @@ func (q *interestQueue) addEndOfSync() {
 func (q *interestQueue) sync() {
 	defer q.to.srv.conns.Done()
 	n := 0
-	for e := range q.to.srv.subs.All {
+	for e := range q.to.srv.allSubs {
 		sub := e.Value
 		if sub.conn.role != roleClient || q.isEarly(sub.conn) {
 			continue
@@ -743,6 +747,11 @@ func (q *interestQueue) awaitShort() {
 const (
 	plainID = "RSID:"
 	queueID = "QRSID:"
+
+	// Those of the system account begin like that of a queue: what comes over routes most is
+	// told apart by one comparison. Peers without such an account are never sent one.
+	systemID      = queueID + "$"
+	systemQueueID = systemID + "q"
 )
 
 // lineSize returns about how long the line of a subscription is.
@@ -768,9 +777,14 @@ func appendInterest(b []byte, sub *subscription, removed bool) []byte {
 
 // appendRouteSID appends the id of a subscription on routes.
 func appendRouteSID(b []byte, sub *subscription) []byte {
-	if sub.queue() == "" {
+	switch {
+	case sub.conn.inSystem.Load() && sub.queue() == "":
+		b = append(b, systemID...)
+	case sub.conn.inSystem.Load():
+		b = append(b, systemQueueID...)
+	case sub.queue() == "":
 		b = append(b, plainID...)
-	} else {
+	default:
 		b = append(b, queueID...)
 	}
 	b = strconv.AppendUint(b, sub.conn.id, 10)

@@ -166,7 +166,7 @@ func (r *route) endUnannounced() {
 		if !known[sub.sid()] {
 			c.subs.remove(sub)
 			sub.limit.Or(endedBit)
-			c.srv.subs.Remove(sub.subject(), sub.group(), sub)
+			sub.table().Remove(sub.subject(), sub.group(), sub)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (k *cluster) openPool(r *route, id string) {
 	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{0: r}}
 	p.anchor = conn{
 		srv: k.srv, id: r.id, slot: k.srv.slots.take(), role: roleRoute, ops: r, nc: r.nc, start: r.start,
-		tracing: r.tracing, routeGroup: r.routeGroup, pool: p,
+		tracing: r.tracing, routeGroup: r.routeGroup, pool: p, table: k.srv.subs,
 	}
 	p.anchor.headers.Store(r.headers.Load())
 	r.used = true

@@ -82,7 +82,7 @@ func (k *cluster) reannounce(p *routePolicy) {
 		r.recheck()
 	}
 	var removed []*subscription
-	for e := range k.srv.subs.All {
+	for e := range k.srv.allSubs {
 		sub := e.Value
 		if sub.conn.role != roleClient {
 			continue
@@ -141,7 +141,7 @@ func (r *route) exportsChanged(before, now *peerPermission) {
 		return
 	}
 	q := &carrier.interest
-	for e := range r.srv.subs.All {
+	for e := range r.srv.allSubs {
 		sub := e.Value
 		if sub.conn.role != roleClient || !k.policy.Load().announces(sub, false) {
 			continue

@@ -56,7 +56,8 @@ type Server struct {
 	lastRead    atomic.Pointer[readFiles] // files of the last reload, successful or not; nil before the first
 
 	// Safe for concurrent use.
-	subs     *sublist.List[*subscription]
+	subs     *sublist.List[*subscription] // but for the system account
+	system   *systemAccount               // nil if there is none
 	grace    *gracePeriods
 	helpers  flushHelpers
 	io       netio.Shared // of all connections
@@ -102,6 +103,7 @@ func NewServer(opts *Options) (*Server, error) {
 		quit:      make(chan struct{}),
 		done:      make(chan struct{}),
 		subs:      sublist.New[*subscription](),
+		system:    newSystemAccount(&o),
 		grace:     newGracePeriods(),
 		exit:      os.Exit,
 
@@ -202,6 +204,7 @@ func (s *Server) open() error {
 	s.helpers.start(s, runtime.GOMAXPROCS(0)-1)
 	s.watchClientCerts()
 	s.cluster.watchCerts()
+	s.startSystem()
 	if err := s.writePidFile(); err != nil {
 		return err
 	}
@@ -308,6 +311,7 @@ func (s *Server) Shutdown() {
 	if listener != nil {
 		listener.Close()
 	}
+	s.announceShutdown()
 	s.cluster.shutdown()
 	for _, c := range s.clients.shutdown() {
 		c.close(closeShutdown)

@@ -177,7 +177,7 @@ func (c *conn) subscribe(sub *subscription) (added bool) {
 	if c.subs.with(sub.sid()) != nil || c.subsDropped {
 		return false
 	}
-	if err := c.srv.subs.Insert(sub.subject(), sub.group(), sub); err != nil {
+	if err := sub.table().Insert(sub.subject(), sub.group(), sub); err != nil {
 		return false
 	}
 	c.subs.add(sub)
@@ -196,7 +196,7 @@ func (c *conn) unsubscribe(sub *subscription) {
 	}
 	c.subs.remove(sub)
 	sub.limit.Or(endedBit)
-	c.srv.subs.Remove(sub.subject(), sub.group(), sub)
+	sub.table().Remove(sub.subject(), sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
 	}
@@ -258,11 +258,19 @@ func (c *conn) dropSubs() (subs subscriptions) {
 		return subs
 	}
 	batch := make([]sublist.Entry[*subscription], 0, subs.len())
+	var system []sublist.Entry[*subscription]
 	for sub := range subs.all {
 		sub.limit.Or(endedBit)
-		batch = append(batch, sub.entry())
+		if sub.table() == c.srv.subs {
+			batch = append(batch, sub.entry())
+		} else {
+			system = append(system, sub.entry())
+		}
 	}
 	c.srv.subs.RemoveBatch(batch)
+	if len(system) > 0 {
+		c.srv.system.table.RemoveBatch(system)
+	}
 	c.srv.cluster.pushInterest()
 	return subs
 }
@@ -282,7 +290,7 @@ func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(
 		if d := may(sub); !d.Allowed() {
 			c.subs.remove(sub)
 			sub.limit.Or(endedBit)
-			c.srv.subs.Remove(sub.subject(), sub.group(), sub)
+			sub.table().Remove(sub.subject(), sub.group(), sub)
 			if c.role == roleClient {
 				c.srv.cluster.interestChanged(sub, true)
 			}

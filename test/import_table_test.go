@@ -24,9 +24,9 @@ type importRow struct {
 var mayImport = map[string]importRow{
 	"": {imports: "server"},
 	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
-		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor
+		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor server/internal/system
 		golang.org/x/sys github.com/nats-io/nuid`,
-		tests: "test/certs test/wire github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
+		tests: "test/certs test/wire github.com/klauspost/compress github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
 	"server/internal/admission": {tests: "test/certs"},
 	"server/internal/tlsfiles":  {tests: "test/certs"},
@@ -34,6 +34,7 @@ var mayImport = map[string]importRow{
 		tests: "test/certs"},
 	"server/internal/mesh":    {},
 	"server/internal/netio":   {imports: "golang.org/x/sys"},
+	"server/internal/system":  {imports: "github.com/klauspost/compress github.com/nats-io/nuid"},
 	"server/internal/monitor": {imports: "conf server/internal/admission github.com/prometheus/client_golang"},
 	"sublist":                 {},
 	"conf":                    {},

@@ -114,6 +114,29 @@ var reloadedLogins = map[string]func(*testing.T){
 		r.reload(t, `authorization { token: t }`, "Reloaded: authorization users", "Reloaded: authorization token")
 		wantLogins(t, r.addr, []string{`,"auth_token":"t"`}, []string{anna, bert})
 	},
+	"accounts": func(t *testing.T) {
+		file := func(user, password string) string {
+			return fmt.Sprintf("accounts { $SYS { users: [ {user: sys, password: s} ] }, A { users: [ {user: %s, password: %s} ] } }", user, password)
+		}
+		r := spawnReloadable(t, file("anna", "a"))
+		a, sys := as(t, r.addr, anna), as(t, r.addr, `,"user":"sys","pass":"s"`)
+		r.reload(t, file("bert", "b"), "Reloaded: accounts")
+		a.End("-ERR 'Authorization Violation'")
+		sys.Sync()
+		wantLogins(t, r.addr, []string{bert}, []string{anna})
+	},
+	"system_account": func(t *testing.T) {
+		const accounts = "accounts { A { users: [ {user: anna, password: a} ] }, B { users: [ {user: bert, password: b} ] } }"
+		r := spawnReloadable(t, "system_account: A\n"+accounts)
+		a, b := as(t, r.addr, anna), as(t, r.addr, bert)
+		r.reload(t, "system_account: B\n"+accounts, "Reloaded: system_account = B")
+		a.End("-ERR 'Authorization Violation'") // it is in the other account now
+		b.End("-ERR 'Authorization Violation'")
+		b = as(t, r.addr, bert)
+		b.Say("SUB $SYS.> 1", "PING")
+		b.Want("PONG")
+		r.logsWhyNot(t, "system_account: C\n"+accounts, `FILE:1:1: system_account: there is no account "C" in accounts`)
+	},
 	"no_auth_user": func(t *testing.T) {
 		const users = "authorization { users: [ {user: anna, password: a}, {user: guest, password: v, permissions: {publish: open}} ] }"
 		r := spawnReloadable(t, users)

@@ -62,6 +62,18 @@ var loginEffects = map[string]func(*testing.T){
 			c.Want(want)
 		}
 	},
+	"accounts": func(t *testing.T) {
+		addr := guarded(t, "", "accounts { $SYS { users: [ {user: sys, password: s} ] }, APP { users: [ {user: anna, password: a} ] } }")
+		wantLogins(t, addr, []string{`,"user":"anna","pass":"a"`, `,"user":"sys","pass":"s"`}, []string{"", `,"user":"anna","pass":"b"`})
+	},
+	"system_account": func(t *testing.T) {
+		addr := guarded(t, "", "system_account: B\naccounts { A { users: [ {user: anna, password: a} ] }, B { users: [ {user: bert, password: b} ] } }")
+		for user, want := range map[string]string{"anna": `-ERR 'Permissions Violation for Subscription to "$SYS.>"'`, "bert": "PONG"} {
+			c := wire.Dial(t, addr)
+			c.Say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, user, user[:1]), "SUB $SYS.> 1", "PING")
+			c.Want(want)
+		}
+	},
 	"no_auth_user": func(t *testing.T) {
 		addr := guarded(t, "users: [ {user: anna, password: a}, {user: guest, password: v, permissions: {publish: open}} ]", "no_auth_user: guest")
 		c := quiet(t, addr)

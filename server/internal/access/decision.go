@@ -17,10 +17,14 @@ const (
 	unlisted                    // no allow entry covers it
 	otherQueues                 // allow entries admit other queue groups only
 	reserved                    // begins with reservedPrefix
+	ofSystem                    // begins with systemPrefix
 )
 
 // Allowed reports whether the peer may do it.
 func (d Decision) Allowed() bool { return d.reason <= allowedByRule }
+
+// OfSystem reports whether the subject is for users of the system account, or for the server itself.
+func (d Decision) OfSystem() bool { return d.reason == ofSystem }
 
 // NamesQueue reports whether an entry that speaks of queue groups decided.
 func (d Decision) NamesQueue() bool { return d.rule != nil && d.rule.queue != "" }
@@ -36,6 +40,8 @@ func (d Decision) String() string {
 		return d.rule.String() + " admits other queue groups only"
 	case reserved:
 		return "subjects that begin with " + reservedPrefix + " are reserved"
+	case ofSystem:
+		return "subjects that begin with " + systemPrefix + " are for users of the system account"
 	}
 	return d.rule.String()
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -38,8 +39,9 @@ type Entry struct {
 }
 
 // Permissions are compiled [Rules], shared by all connections of a user. A nil *Permissions allows
-// everything but publishing to reserved subjects.
+// everything but reserved subjects.
 type Permissions struct {
+	system    bool // of a user of the system account
 	publish   direction
 	subscribe direction
 	noted     *Filter // of subscriptions of which nothing is withheld, if replies are noted; else nil
@@ -67,18 +69,49 @@ func Compile(r *Rules) (*Permissions, error) {
 	return p, nil
 }
 
-// reservedPrefix begins the subjects that no client may publish to.
-const reservedPrefix = "_SYS."
-
-// Reserved reports whether no client may publish to subject, whatever its permissions.
-func Reserved(subject []byte) bool {
-	return len(subject) >= len(reservedPrefix) && string(subject[:len(reservedPrefix)]) == reservedPrefix
+// systemRules returns the permissions of a user of the system account, which may use the subjects
+// of that account: p, which may be nil, without the reservation of those.
+func (p *Permissions) systemRules() *Permissions {
+	if p == nil {
+		return &Permissions{system: true}
+	}
+	system := *p
+	system.system = true
+	return &system
 }
+
+const (
+	// reservedPrefix begins the subjects that no client may publish to.
+	reservedPrefix = "_SYS."
+	// systemPrefix begins the subjects that only users of the system account may use.
+	systemPrefix = "$SYS."
+	// UserInfo is the subject on which every user may ask for what it is itself. The server
+	// answers it, whoever asks: no message is delivered on it.
+	UserInfo = "$SYS.REQ.USER.INFO"
+)
+
+// Reserved reports whether subject begins with one of the reserved prefixes: no client may publish
+// to it, whatever its permissions, or only a user of the system account.
+func Reserved(subject []byte) bool {
+	return len(subject) >= len(reservedPrefix) && string(subject[1:len(reservedPrefix)]) == reservedPrefix[1:] &&
+		(subject[0] == reservedPrefix[0] || subject[0] == systemPrefix[0])
+}
+
+// OfSystem reports whether subject is one of the system account.
+func OfSystem(subject []byte) bool { return Reserved(subject) && subject[0] == systemPrefix[0] }
+
+// OfSystemPattern reports whether pattern can match only subjects of the system account.
+func OfSystemPattern(pattern string) bool { return strings.HasPrefix(pattern, systemPrefix) }
 
 // CanPublish decides about a published subject, as literal text. It does not keep subject.
 func (p *Permissions) CanPublish(subject []byte) Decision {
 	if Reserved(subject) {
-		return Decision{reason: reserved}
+		switch {
+		case subject[0] != systemPrefix[0]:
+			return Decision{reason: reserved}
+		case p == nil || !p.system || forServer(subject):
+			return Decision{reason: ofSystem}
+		}
 	}
 	if p == nil {
 		return Decision{}
@@ -86,8 +119,43 @@ func (p *Permissions) CanPublish(subject []byte) Decision {
 	return p.publish.decideLiteral(subject)
 }
 
+// forServer reports whether a request on subject is not delivered as it is: the server acts on it,
+// because it needs to know who asks.
+func forServer(subject []byte) bool {
+	return string(subject) == UserInfo || IsAction(subject)
+}
+
+// IsAction reports whether a request on subject asks a server to do something.
+func IsAction(subject []byte) bool {
+	const prefix = systemPrefix + "REQ.SERVER."
+	if !bytes.HasPrefix(subject, []byte(prefix)) {
+		return false
+	}
+	switch id, action, _ := strings.Cut(string(subject[len(prefix):]), "."); action {
+	case "KICK", "LDM", "RELOAD", "REBALANCE":
+		return id != ""
+	}
+	return false
+}
+
+// CanAsk decides about a request for which CanPublish says that it is [Decision.OfSystem]: every
+// user may ask on [UserInfo], those of the system account for actions, as far as their publish
+// rules allow it.
+func (p *Permissions) CanAsk(subject []byte) Decision {
+	switch {
+	case string(subject) != UserInfo && (p == nil || !p.system || !IsAction(subject)):
+		return Decision{reason: ofSystem}
+	case p == nil:
+		return Decision{}
+	}
+	return p.publish.decideLiteral(subject)
+}
+
 // CanSubscribe decides about a subscription; queue is "" for a plain one.
 func (p *Permissions) CanSubscribe(subject, queue string) Decision {
+	if OfSystemPattern(subject) && (p == nil || !p.system) {
+		return Decision{reason: ofSystem}
+	}
 	if p == nil {
 		return Decision{}
 	}
@@ -149,6 +217,14 @@ func (p *RoutePermissions) CanImport(subject string) Decision {
 		return Decision{}
 	}
 	return p.imports.publish.decidePattern(subject, "")
+}
+
+// CanImportSystem decides about the subject of a message of the system account.
+func (p *RoutePermissions) CanImportSystem(subject []byte) Decision {
+	if p == nil {
+		return Decision{}
+	}
+	return p.imports.publish.decideLiteral(subject)
 }
 
 // CanExport decides about a subscription that another server sends.

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -449,4 +450,38 @@ func FuzzPermissions(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSubjectsOfTheSystemAccount(t *testing.T) {
+	t.Parallel()
+	rules := &Rules{Publish: List{Deny: []Entry{{Text: "$SYS.REQ.SERVER.*.KICK"}}}}
+	ordinary, err := Compile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		subject                       string
+		none, user, system, all       bool // who may publish: without permissions, with rules; of the system account with rules, without
+		subscribe, asks, asksOfSystem bool // without permissions; with rules; of the system account with rules
+	}{
+		{"a.b", true, true, true, true, true, false, false},
+		{"$SYS", true, true, true, true, true, false, false},
+		{"$SYSTEM.x", true, true, true, true, true, false, false},
+		{"_SYS.x", false, false, false, false, true, false, false},
+		{"$SYS.x", false, false, true, true, false, false, false},
+		{"$SYS.REQ.SERVER.PING", false, false, true, true, false, false, false},
+		{"$SYS.REQ.USER.INFO", false, false, false, false, false, true, true},
+		{"$SYS.REQ.SERVER.a.KICK", false, false, false, false, false, false, false},
+		{"$SYS.REQ.SERVER.a.RELOAD", false, false, false, false, false, false, true},
+		{"$SYS.REQ.SERVER.a.b.RELOAD", false, false, true, true, false, false, false},
+	} {
+		var none *Permissions
+		may := func(p *Permissions) bool { return p.CanPublish([]byte(c.subject)).Allowed() }
+		got := []bool{may(none), may(ordinary), may(ordinary.systemRules()), may(none.systemRules()), none.CanSubscribe(c.subject, "").Allowed(),
+			ordinary.CanAsk([]byte(c.subject)).Allowed(), ordinary.systemRules().CanAsk([]byte(c.subject)).Allowed()}
+		want := []bool{c.none, c.user, c.system, c.all, c.subscribe, c.asks, c.asksOfSystem}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", c.subject, got, want)
+		}
+	}
 }

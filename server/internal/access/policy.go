@@ -19,6 +19,7 @@ type Settings struct {
 	Username, Password string
 
 	NoAuthUser      string // name or nkey of the user that peers without credentials are; "" for none
+	OpenToOthers    bool   // peers without credentials are no user of the list, and may connect
 	MapCertificates bool   // the certificate of a peer names its user
 }
 
@@ -28,6 +29,7 @@ type User struct {
 	Password string // plain, or a bcrypt hash
 	Nkey     string // public key, instead of a name and a password
 	Rules    *Rules // nil: everything is allowed
+	System   bool   // it is of the system account
 }
 
 // id is the name of the user's [Identity].
@@ -50,6 +52,7 @@ func (e *SettingError) Unwrap() error { return e.Err }
 type Identity struct {
 	Name        string       // of the user, or its nkey; "" if users have no names here
 	Permissions *Permissions // nil without permissions
+	System      bool         // of the system account; its permissions are not nil
 
 	secret secret
 	nkey   nkeyVerifier // instead of the secret, of a user with an nkey
@@ -113,6 +116,9 @@ func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []string, err error
 	if err := p.setNoAuthUser(s.NoAuthUser); err != nil {
 		return nil, nil, err
 	}
+	if s.OpenToOthers && p.noAuthUser == nil {
+		p.noAuthUser = &Identity{}
+	}
 	if s.MapCertificates && p.mode != modeUsers {
 		return nil, nil, &SettingError{"tls.verify_and_map", errors.New("verify_and_map needs a list of users to map certificates to")}
 	}
@@ -127,22 +133,29 @@ func (p *Policy) addUsers(users []User) (warnings []string, err error) {
 	p.users = make(map[string]*Identity, len(users))
 	p.nkeys = map[string]*Identity{}
 	p.subjects = map[string]*Identity{}
-	compiled := map[*Rules]*Permissions{} // defaults are shared
+	type key struct {
+		rules  *Rules
+		system bool
+	}
+	compiled := map[key]*Permissions{} // defaults are shared
 	plaintext := false
 	for _, u := range users {
 		who := fmt.Sprintf("user %q", u.id())
-		permissions, ok := compiled[u.Rules]
+		permissions, ok := compiled[key{u.Rules, u.System}]
 		if !ok {
 			if permissions, err = Compile(u.Rules); err != nil {
 				return nil, fmt.Errorf("permissions of %s: %w", who, err)
 			}
-			compiled[u.Rules] = permissions
+			if u.System {
+				permissions = permissions.systemRules()
+			}
+			compiled[key{u.Rules, u.System}] = permissions
 		}
 		if p.listed(u.id()) != nil {
 			warnings = append(warnings, fmt.Sprintf("%s is listed more than once: the last entry counts", who))
 		}
 		warnings = append(warnings, unlimited(who, u.Rules)...)
-		id := &Identity{Name: u.id(), Permissions: permissions}
+		id := &Identity{Name: u.id(), Permissions: permissions, System: u.System}
 		if u.Nkey != "" {
 			more, err := p.addNkey(id, u)
 			if err != nil {
@@ -211,6 +224,9 @@ func (p *Policy) setNoAuthUser(name string) error {
 	}
 	if p.noAuthUser = p.listed(name); p.noAuthUser == nil {
 		return &SettingError{"no_auth_user", fmt.Errorf("no_auth_user %q is not in the list of users", name)}
+	}
+	if p.noAuthUser.System {
+		return &SettingError{"no_auth_user", fmt.Errorf("no_auth_user %q is a user of the system account, which needs credentials", name)}
 	}
 	return nil
 }

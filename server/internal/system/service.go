@@ -1,0 +1,515 @@
+package system
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/nats-io/nuid"
+)
+
+// Broker is the server that a [Service] speaks about. Its methods are called by one goroutine at a
+// time.
+type Broker interface {
+	// Identify returns which server it is; the service fills in Seq and Time.
+	Identify() ServerInfo
+	// Stats returns its statistics.
+	Stats() *Stats
+	// Accounts returns the statistics of its accounts.
+	Accounts() []AccountStats
+	// Page returns the page with one of the names in Pages. options are a JSON object, or
+	// empty. The error says what is wrong with them.
+	Page(name string, options []byte) (any, error)
+	// Act does what one of Actions asks for. The error is the answer to who asked.
+	Act(r *Action) error
+	// Subscribers returns how many subscriptions a subject has, in a queue group only unless
+	// that is "".
+	Subscribers(subject, queue string) (int, error)
+	// Wanted reports whether some subscription matches the subject of an event.
+	Wanted(subject string) bool
+	// MaxPayload returns the size of the largest answer, in bytes.
+	MaxPayload() int
+}
+
+// Action is what an operator asks the server to do.
+type Action struct {
+	Name    string // one of Actions
+	Options []byte // JSON, or empty
+	Who     string // asks for it, for the log
+}
+
+// Service answers requests and publishes events.
+type Service struct {
+	broker Broker
+	id     string
+
+	requests chan *request
+	events   chan *event
+	changed  chan struct{} // the number of clients of an account has changed
+	flushes  chan chan struct{}
+
+	seq     atomic.Uint64
+	dropped atomic.Int64
+	ids     *nuid.NUID // owned by Run
+}
+
+const (
+	// maxRequests and maxRequestBytes bound the requests that wait to be answered.
+	maxRequests = 256
+	// maxRequest is the largest request that is answered, in bytes.
+	maxRequest = 64 << 10
+	// maxEvents bounds the events that wait to be published, some 2 MB.
+	maxEvents = 2048
+	// statsInterval is the time between two events STATSZ.
+	statsInterval = 10 * time.Second
+	// connsInterval is the least time between two events about the number of clients.
+	connsInterval = 250 * time.Millisecond
+)
+
+// New returns the service of a server with an id. Run runs it.
+func New(b Broker, id string) *Service {
+	return &Service{
+		broker: b, id: id, ids: nuid.New(),
+		requests: make(chan *request, maxRequests), events: make(chan *event, maxEvents),
+		changed: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+	}
+}
+
+// Dropped returns how many events and requests were dropped because too many were waiting.
+func (s *Service) Dropped() int64 { return s.dropped.Load() }
+
+// request is a message that the service has received.
+type request struct {
+	subject, reply string
+	snappy         bool   // the answer may be compressed
+	who            string // asks for an action
+	ask            bool   // it is to be published, not to be answered
+	body           []byte
+}
+
+// event is to be published.
+type event struct {
+	kind     string // a type of advisory; "" for one that has the server only
+	subjects []string
+	at       time.Time
+	client   ClientInfo
+	sent     Traffic
+	received Traffic
+	reason   string
+}
+
+// Connected publishes the event that a client has logged in.
+func (s *Service) Connected(c ClientInfo) {
+	s.changes()
+	if subject := Connect(c.Account); s.broker.Wanted(subject) {
+		s.add(&event{kind: typeConnect, subjects: []string{subject}, client: c})
+	}
+}
+
+// Disconnected publishes the event that a client is gone; refused says that it could not log in.
+// sent and received are seen from the client, as in the events of nats-server.
+func (s *Service) Disconnected(c ClientInfo, sent, received Traffic, reason string, refused bool) {
+	s.changes()
+	var subjects []string
+	if refused {
+		subjects = append(subjects, AuthError(s.id))
+	}
+	subjects = slices.DeleteFunc(append(subjects, Disconnect(c.Account)), func(subject string) bool { return !s.broker.Wanted(subject) })
+	if len(subjects) > 0 {
+		s.add(&event{kind: typeDisconnect, subjects: subjects, client: c, sent: sent, received: received, reason: reason})
+	}
+}
+
+// State publishes the event, with subject [Shutdown] or [LameDuck], that the state of the server has
+// changed.
+func (s *Service) State(subject string) {
+	if s.broker.Wanted(subject) {
+		s.add(&event{subjects: []string{subject}})
+	}
+}
+
+// changes says that the number of clients has changed.
+func (s *Service) changes() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// add queues an event, or drops it if too many are waiting.
+func (s *Service) add(e *event) {
+	e.at = time.Now().UTC()
+	e.client.bound()
+	select {
+	case s.events <- e:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// Flush waits until the events that were published before are on their way, for limit at most.
+func (s *Service) Flush(limit time.Duration) {
+	done, end := make(chan struct{}), time.NewTimer(limit)
+	defer end.Stop()
+	select {
+	case s.flushes <- done:
+	case <-end.C:
+		return
+	}
+	select {
+	case <-done:
+	case <-end.C:
+	}
+}
+
+// whose is the header that says who asks for an action. Only services send such requests: the
+// broker hands those of clients to Ask.
+const whose = "Gnatsd-Asked-By"
+
+// Ask publishes a request for an action. who asks for it. It reports false if too many requests are
+// waiting.
+func (s *Service) Ask(subject, reply, who string, body []byte) bool {
+	return s.queue(&request{subject: subject, reply: reply, who: who, ask: true, body: bytes.Clone(body)})
+}
+
+func (s *Service) queue(r *request) bool {
+	select {
+	case s.requests <- r:
+		return true
+	default:
+		s.dropped.Add(1)
+		return false
+	}
+}
+
+// Run runs the service over a connection, until that is closed.
+func (s *Service) Run(nc net.Conn) {
+	defer nc.Close()
+	over := make(chan struct{})
+	go func() { // ends when nc is closed; Run waits for it
+		defer close(over)
+		s.read(bufio.NewReaderSize(nc, maxRequest))
+	}()
+	s.work(&writer{nc: nc}, over)
+	nc.Close()
+	<-over
+}
+
+// work answers requests and publishes events until the connection is over.
+func (s *Service) work(w *writer, over <-chan struct{}) {
+	tick := time.NewTicker(statsInterval)
+	defer tick.Stop()
+	var pause <-chan time.Time // until the next event about the number of clients
+	changed := s.changed
+	for w.err == nil {
+		select {
+		case <-over:
+			return
+		case r := <-s.requests:
+			s.handle(w, r)
+		case e := <-s.events:
+			s.publish(w, e)
+		case done := <-s.flushes:
+			for len(s.events) > 0 {
+				s.publish(w, <-s.events)
+			}
+			w.sync()
+			close(done)
+		case <-changed:
+			changed, pause = nil, time.After(connsInterval)
+		case <-pause:
+			changed, pause = s.changed, nil
+			s.publishConns(w)
+		case <-tick.C:
+			if subject := stats(s.id); s.broker.Wanted(subject) {
+				s.send(w, subject, &statsMessage{s.server(), s.broker.Stats()})
+			}
+		}
+	}
+}
+
+// server returns which server this is, with the number of the next message.
+func (s *Service) server() *ServerInfo {
+	info := s.broker.Identify()
+	info.Seq, info.Time = s.seq.Add(1), time.Now().UTC()
+	return &info
+}
+
+func (s *Service) advisory(kind string, at time.Time) advisory {
+	return advisory{Type: kind, ID: s.ids.Next(), Time: at, Server: s.server()}
+}
+
+func (s *Service) publish(w *writer, e *event) {
+	for _, subject := range e.subjects {
+		switch e.kind {
+		case typeConnect:
+			e.fill()
+			s.send(w, subject, &connectEvent{s.advisory(e.kind, e.at), &e.client})
+		case typeDisconnect:
+			e.fill()
+			stop := e.at
+			e.client.Stop = &stop
+			s.send(w, subject, &disconnectEvent{s.advisory(e.kind, e.at), &e.client, e.sent, e.received, e.reason})
+		default:
+			s.send(w, subject, s.server())
+		}
+	}
+}
+
+// fill sets what all clients have in common.
+func (e *event) fill() {
+	e.client.NameTag, e.client.Kind, e.client.Type = e.client.Account, "Client", "nats"
+}
+
+// publishConns publishes the number of clients of each account.
+func (s *Service) publishConns(w *writer) {
+	for _, a := range s.broker.Accounts() {
+		for _, subject := range conns(a.Account) {
+			if s.broker.Wanted(subject) {
+				s.send(w, subject, &connsEvent{s.advisory(typeConns, time.Now().UTC()), a})
+			}
+		}
+	}
+}
+
+// send publishes a message.
+func (s *Service) send(w *writer, subject string, v any) {
+	if text, err := json.Marshal(v); err == nil && len(text) <= s.broker.MaxPayload() {
+		w.publish(subject, "", nil, text)
+	}
+}
+
+// handle answers a request, or publishes that for an action.
+func (s *Service) handle(w *writer, r *request) {
+	if r.ask {
+		header := fmt.Appendf(nil, "NATS/1.0\r\n%s: %s\r\n\r\n", whose, r.who)
+		w.publish(r.subject, r.reply, header, r.body)
+		return
+	}
+	answer, answered := s.answer(r)
+	if !answered || r.reply == "" {
+		return
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed, err.Error()}})
+	}
+	var header []byte
+	if r.snappy && len(text) > 0 {
+		header, text = []byte("NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n"), compressed(text)
+	}
+	if limit := s.broker.MaxPayload(); len(header)+len(text) > limit {
+		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed,
+			fmt.Sprintf("the answer has %d bytes, max_payload is %d: ask for less with offset and limit", len(text), limit)}})
+		header = nil
+	}
+	w.publish(r.reply, "", header, text)
+}
+
+// compressed returns text in the framing format of Snappy.
+func compressed(text []byte) []byte {
+	var b bytes.Buffer
+	w := s2.NewWriter(&b, s2.WriterSnappyCompat(), s2.WriterConcurrency(1))
+	_, err := w.Write(text)
+	if closed := w.Close(); err != nil || closed != nil {
+		return nil // a buffer takes everything
+	}
+	return b.Bytes()
+}
+
+// answer returns the answer to a request; answered is false if another server must answer.
+func (s *Service) answer(r *request) (answer any, answered bool) {
+	if r.subject == subscribers {
+		subject, queue, _ := strings.Cut(strings.TrimSpace(string(r.body)), " ")
+		n, err := s.broker.Subscribers(subject, strings.TrimSpace(queue))
+		if err != nil {
+			return s.fail(codeBadRequest, err), true
+		}
+		return n, true
+	}
+	var f filter
+	if body := bytes.TrimSpace(r.body); len(body) > 0 {
+		if err := json.Unmarshal(body, &f); err != nil {
+			return s.fail(codeBadRequest, fmt.Errorf("the request is no JSON object: %w", err)), true
+		}
+	}
+	here := s.broker.Identify()
+	if !f.admits(&here) {
+		return nil, false
+	}
+	if rest, ok := strings.CutPrefix(r.subject, reqAccount); ok {
+		return s.answerAccount(rest, r)
+	}
+	_, name, _ := strings.Cut(strings.TrimPrefix(r.subject, reqServer), ".")
+	switch {
+	case name == "" || slices.Contains(statsz, name):
+		return &statsMessage{s.server(), s.broker.Stats()}, true
+	case name == "IDZ":
+		return &identity{here.Name, here.Host, here.ID}, true
+	case slices.Contains(Pages, name):
+		page, err := s.broker.Page(name, r.body)
+		if err != nil {
+			return s.fail(codeBadRequest, err), true
+		}
+		return &response{Server: s.server(), Data: page}, true
+	case slices.Contains(Actions, name):
+		if err := s.broker.Act(&Action{Name: name, Options: r.body, Who: r.who}); err != nil {
+			return s.fail(codeFailed, err), true
+		}
+		return &response{Server: s.server()}, true
+	}
+	return s.fail(codeUnsupported, fmt.Errorf("%s is not available: this server does not have what it is about", name)), true
+}
+
+func (s *Service) fail(code int, err error) *response {
+	return &response{Server: s.server(), Error: &apiError{code, err.Error()}}
+}
+
+// answerAccount answers a request about an account, or PING for all.
+func (s *Service) answerAccount(rest string, r *request) (any, bool) {
+	account, name, _ := strings.Cut(rest, ".")
+	all := s.broker.Accounts()
+	if account != ping {
+		all = slices.DeleteFunc(all, func(a AccountStats) bool { return token(a.Account) != account })
+		if len(all) == 0 {
+			return nil, false // as in nats-server: the account is not known here
+		}
+	}
+	switch name {
+	case "CONNZ":
+		page, err := s.broker.Page(name, r.body)
+		if err != nil {
+			return s.fail(codeBadRequest, err), true
+		}
+		return &response{Server: s.server(), Data: page}, true
+	case "CONNS":
+		return &connsEvent{s.advisory(typeConns, time.Now().UTC()), all[0]}, true
+	}
+	var only struct {
+		Accounts []string `json:"accounts"`
+		Unused   bool     `json:"include_unused"`
+	}
+	if len(r.body) > 0 {
+		if err := json.Unmarshal(r.body, &only); err != nil {
+			return s.fail(codeBadRequest, err), true
+		}
+	}
+	all = slices.DeleteFunc(all, func(a AccountStats) bool {
+		return len(only.Accounts) > 0 && !slices.Contains(only.Accounts, a.Account) || len(only.Accounts) == 0 && account == ping && !only.Unused && a.Conns == 0
+	})
+	return &response{Server: s.server(), Data: &accountStatz{s.id, time.Now().UTC(), all}}, true
+}
+
+// read queues requests until the connection is closed.
+func (s *Service) read(in *bufio.Reader) {
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		r, size, header, ok := parse(string(bytes.TrimSpace(line)))
+		if !ok {
+			continue
+		}
+		if size > maxRequest {
+			if _, err := in.Discard(size + 2); err != nil {
+				return
+			}
+			s.dropped.Add(1)
+			continue
+		}
+		text := make([]byte, size+2)
+		if _, err := io.ReadFull(in, text); err != nil {
+			return
+		}
+		r.headers(text[:header])
+		r.body = text[header:size]
+		s.queue(r)
+	}
+}
+
+// parse parses the line of a message: MSG subject sid [reply] size, or HMSG with the size of the
+// headers before.
+func parse(line string) (r *request, size, header int, ok bool) {
+	f := strings.Fields(line)
+	if len(f) == 0 {
+		return nil, 0, 0, false
+	}
+	with := f[0] == "HMSG"
+	extra := 0
+	if with {
+		extra = 1
+	}
+	if !with && f[0] != "MSG" || len(f) < 4+extra || len(f) > 5+extra {
+		return nil, 0, 0, false
+	}
+	r = &request{subject: f[1]}
+	if len(f) == 5+extra {
+		r.reply = f[3]
+	}
+	size, err := strconv.Atoi(f[len(f)-1])
+	if err == nil && with {
+		header, err = strconv.Atoi(f[len(f)-2])
+	}
+	return r, size, header, err == nil && header <= size
+}
+
+// headers takes what it needs of the headers of the request.
+func (r *request) headers(text []byte) {
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch value = strings.TrimSpace(value); {
+		case strings.EqualFold(key, "Accept-Encoding"):
+			r.snappy = strings.Contains(strings.ToLower(value), "snappy")
+		case strings.EqualFold(key, whose):
+			r.who = value
+		}
+	}
+}
+
+// writer publishes over the connection.
+type writer struct {
+	nc  net.Conn
+	buf []byte
+	err error // of the first write that failed
+}
+
+func (w *writer) publish(subject, reply string, header, text []byte) {
+	w.buf = w.buf[:0]
+	if reply != "" {
+		subject += " " + reply
+	}
+	if header != nil {
+		w.buf = fmt.Appendf(w.buf, "HPUB %s %d %d\r\n", subject, len(header), len(header)+len(text))
+		w.buf = append(w.buf, header...)
+	} else {
+		w.buf = fmt.Appendf(w.buf, "PUB %s %d\r\n", subject, len(text))
+	}
+	w.buf = append(append(w.buf, text...), "\r\n"...)
+	w.write()
+}
+
+// sync writes something that needs no answer: when it is read, what was written before has been
+// delivered.
+func (w *writer) sync() {
+	w.buf = append(w.buf[:0], "PONG\r\n"...)
+	w.write()
+}
+
+func (w *writer) write() {
+	if w.err == nil {
+		_, w.err = w.nc.Write(w.buf)
+	}
+	if cap(w.buf) > maxRequest {
+		w.buf = nil
+	}
+}

@@ -1,0 +1,205 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/system"
+)
+
+// This file does what operators ask the server for over the system account.
+
+// askSystem handles a publication that is for the server itself: a request of any user for what it
+// is, or one for an action. It reports false if the client may not ask.
+func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
+	service := c.srv.system.service()
+	if service == nil || !c.permissions.Load().CanAsk(subject).Allowed() {
+		return false
+	}
+	for i := range o.count {
+		if c.verbose {
+			c.ok(b)
+		}
+		if access.IsAction(subject) {
+			at := uint32(i * o.stride())
+			body := b.bytesAt(b.offset(o.payload)+at, uint32(o.size))
+			service.Ask(string(subject), string(reply), c.asker(), body[o.header:])
+			continue
+		}
+		if len(reply) > 0 {
+			b.answer(reply, c.userInfo())
+		}
+	}
+	return true
+}
+
+// asker returns who the client is, for the log of the server that it asks.
+func (c *client) asker() string {
+	host, port := c.peer()
+	return fmt.Sprintf("user %q (%s, cid %d of server %q)", printable([]byte(c.user())), net.JoinHostPort(host, strconv.Itoa(port)), c.id, c.srv.Name())
+}
+
+// answer sends the client itself a message on its reply subject, as noResponders does.
+func (b *batch) answer(reply, text []byte) {
+	b.pin()
+	for sub := range b.from.match(reply).All {
+		if sub.conn != b.from {
+			continue
+		}
+		if f := sub.filter.Load(); f != nil && f.Blocks(reply) || sub.claim(1) == 0 {
+			continue
+		}
+		at := len(b.text)
+		b.text = appendHead(b.text, false, reply, sub.sid())
+		b.text = appendTail(b.text, nil, 0, len(text))
+		if b.tracing {
+			b.from.tracef("<<- [%s]", bytes.TrimSuffix(b.text[at:], []byte("\r\n")))
+		}
+		b.text = append(append(b.text, text...), "\r\n"...)
+		b.addText(uint32(at), len(text))
+	}
+}
+
+// userInfo is what a user is told about itself.
+type userInfo struct {
+	User        string           `json:"user"`
+	Account     string           `json:"account"`
+	Permissions *userPermissions `json:"permissions,omitempty"`
+	AccountName string           `json:"account_name"`
+}
+
+// userPermissions are permissions as nats-server names their parts.
+type userPermissions struct {
+	Publish   *SubjectPermission  `json:"publish,omitempty"`
+	Subscribe *SubjectPermission  `json:"subscribe,omitempty"`
+	Response  *ResponsePermission `json:"responses,omitempty"`
+}
+
+// userInfo returns the answer to a request on [access.UserInfo].
+func (c *client) userInfo() []byte {
+	id := c.user()
+	info := &userInfo{User: id, Account: c.account(), AccountName: c.account()}
+	users, _, _ := c.srv.options().loginUsers()
+	for _, u := range users {
+		if p := u.Permissions; u.id() == id && p != nil {
+			info.Permissions = &userPermissions{p.Publish, p.Subscribe, p.Response}
+		}
+	}
+	server := (&systemView{c.srv}).Identify()
+	text, err := json.Marshal(map[string]any{"server": &server, "data": info})
+	if err != nil {
+		return nil // no field can fail
+	}
+	return text
+}
+
+// selector says which clients an action is about.
+type selector struct {
+	CID    uint64 `json:"cid"`
+	User   string `json:"user"`
+	Name   string `json:"name"`
+	Host   string `json:"ip"`     // address, with or without the port
+	Server bool   `json:"server"` // of LDM: the whole server
+}
+
+func (s *selector) empty() bool { return s.CID == 0 && s.User == "" && s.Name == "" && s.Host == "" }
+
+// matches reports whether the action is about a client.
+func (s *selector) matches(r *connRow) bool {
+	addr := net.JoinHostPort(r.host, strconv.Itoa(r.port))
+	return (s.CID == 0 || s.CID == r.cid) && (s.User == "" || s.User == r.user) && (s.Name == "" || s.Name == r.name) &&
+		(s.Host == "" || s.Host == r.host || s.Host == addr)
+}
+
+// selected returns the clients that an action is about.
+func (s *Server) selected(o *selector) (list []*client) {
+	for _, c := range s.clients.all() {
+		if o.matches(c.row()) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// errNoneSelected is the error of nats-server for a client that does not exist.
+var errNoneSelected = errors.New("no such client or leafnode id")
+
+// Act implements system.Broker.
+func (v *systemView) Act(a *system.Action) error {
+	s, o := v.s, selector{}
+	who := cmp.Or(a.Who, "an unknown user")
+	if len(bytes.TrimSpace(a.Options)) > 0 {
+		if err := json.Unmarshal(a.Options, &o); err != nil {
+			return fmt.Errorf("invalid options: %w", connectError(err))
+		}
+	}
+	switch a.Name {
+	case "RELOAD":
+		s.Noticef("Reload asked for by %s", who)
+		err := s.Reload()
+		if err != nil {
+			s.logRefusedReload(err)
+		}
+		return err
+	case "KICK":
+		return s.kick(&o, who)
+	case "LDM":
+		return s.lameDuckFor(&o, who)
+	}
+	return errors.New(strings.ToLower(a.Name) + " is not available")
+}
+
+// kick disconnects clients.
+func (s *Server) kick(o *selector, who string) error {
+	if o.empty() {
+		return errors.New(`say which clients, with one or more of "cid", "user", "name" and "ip"`)
+	}
+	list := s.selected(o)
+	if len(list) == 0 {
+		return errNoneSelected
+	}
+	for _, c := range list {
+		c.noticef("Closed: kicked by %s", who)
+		c.close(closeKicked)
+		s.system.kicks.Add(1)
+	}
+	return nil
+}
+
+// lameDuckFor sends clients an INFO that makes them reconnect to another server, or begins the lame
+// duck mode of the server.
+func (s *Server) lameDuckFor(o *selector, who string) error {
+	if o.Server {
+		s.Noticef("Lame duck mode asked for by %s", who)
+		s.lameDuckMode()
+		return nil
+	}
+	if o.empty() {
+		return errors.New(`say which clients, with one or more of "cid", "user", "name" and "ip", or "server": true for the whole server`)
+	}
+	list := s.selected(o)
+	if len(list) == 0 {
+		return errNoneSelected
+	}
+	for _, c := range list {
+		c.noticef("Sent to another server: asked for by %s", who)
+		c.sendLameDuck()
+	}
+	return nil
+}
+
+// sendLameDuck sends the client an INFO with ldm.
+func (c *client) sendLameDuck() {
+	info := *c.srv.info.Load().info
+	info.LameDuck = true
+	info.ConnectURLs = c.srv.cluster.adverts.urls()
+	text := newInfoText(&info)
+	c.sendAppended(func(b []byte) []byte { return c.appendInfoText(b, text) })
+}

@@ -1,0 +1,329 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/system"
+	"gnatsd/sublist"
+)
+
+// This file connects the service of the system account (package system) with the server.
+
+// systemConn is the connection of the service, in memory. It has a reader and a write queue like
+// every connection, but no file descriptor and no login, and is not counted as a client.
+type systemConn struct {
+	conn
+	peer net.Conn // the service's end
+}
+
+// startSystem starts the service, if there is a system account.
+func (s *Server) startSystem() {
+	if s.system == nil {
+		return
+	}
+	s.system.running.Store(system.New(&systemView{s}, s.id))
+	c := s.newSystemConn()
+	go s.runSystem(c) // ends when Shutdown closes the connection and waits for it
+}
+
+// newSystemConn opens a connection of the service, with its subscriptions.
+func (s *Server) newSystemConn() *systemConn {
+	here, there := net.Pipe()
+	c := &systemConn{peer: there}
+	c.conn.init(s, roleClient, here, c)
+	c.table, c.tracing = s.system.table, false
+	c.inSystem.Store(true)
+	c.headers.Store(true)
+	for i, sub := range system.Subscriptions(s.id) {
+		c.subscribe(newSubscription(&c.conn, []byte(sub.Subject), []byte(sub.Queue), []byte(strconv.Itoa(i))))
+	}
+	s.system.conn.Store(c)
+	s.conns.Add(1)
+	return c
+}
+
+// runSystem runs the service. If its connection is lost, because it could not keep up, there is
+// another one.
+func (s *Server) runSystem(c *systemConn) {
+	for {
+		s.conns.Add(1)
+		go func() { // ends with the connection
+			defer s.conns.Done()
+			s.system.running.Load().Run(c.peer)
+		}()
+		c.serve()
+		if s.ended() || !s.pause(stallStep) {
+			return
+		}
+		c = s.newSystemConn()
+		if s.ended() {
+			c.close(closeShutdown) // Shutdown may have missed it
+		}
+	}
+}
+
+// do implements operator: the service publishes.
+func (c *systemConn) do(o *op, b *batch) closeReason {
+	if o.verb != verbPub && o.verb != verbHpub {
+		return keepOpen
+	}
+	b.inMsgs += int64(o.count)
+	b.inBytes += int64(o.count) * int64(o.size)
+	subject, reply := o.arg[0], []byte(nil)
+	if o.argCount == verbRows[o.verb].max {
+		reply = o.arg[1]
+	}
+	b.pin()
+	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
+	for res := c.match(subject); !res.Empty(); res = c.match(subject) {
+		n, _ := b.publish(res, subject, p)
+		if p = b.lines[p.line].behind(p, n); p.n == 0 {
+			break
+		}
+		b.flushLine(&p)
+		b.pin()
+	}
+	return keepOpen
+}
+
+// answersEach implements operator.
+func (c *systemConn) answersEach() bool { return false }
+
+// unregister implements operator.
+func (c *systemConn) unregister(closeReason, *subscriptions) { c.peer.Close() }
+
+// describePeer implements operator.
+func (c *systemConn) describePeer() string { return "system account" }
+
+// label implements operator.
+func (c *systemConn) label() string { return "System" }
+
+// announceState publishes the event, with the subject that of returns, that the state has changed.
+func (s *Server) announceState(of func(id string) string) {
+	if service := s.system.service(); service != nil {
+		service.State(of(s.id))
+	}
+}
+
+// shutdownNotice is how long Shutdown waits for its event to be sent.
+const shutdownNotice = time.Second
+
+// announceShutdown publishes the event that the server shuts down, and ends the service.
+func (s *Server) announceShutdown() {
+	service := s.system.service()
+	if service == nil {
+		return
+	}
+	s.announceState(system.Shutdown)
+	service.Flush(shutdownNotice)
+	if c := s.system.conn.Load(); c != nil {
+		c.close(closeShutdown)
+	}
+}
+
+// account returns the name of the account that the client is in.
+func (c *client) account() string {
+	if c.inSystem.Load() {
+		return c.srv.options().systemAccount()
+	}
+	return c.srv.options().userAccount()
+}
+
+// described returns a row as events show it.
+func (r *connRow) described(account string) system.ClientInfo {
+	return system.ClientInfo{
+		Start: r.start.UTC(), Host: r.host, ID: r.cid, Account: account, User: r.user,
+		Name: r.name, Lang: r.lang, Version: r.version, RTT: r.rtt,
+	}
+}
+
+// announceConnected publishes the event that the client has logged in.
+func (c *client) announceConnected() {
+	if service := c.srv.system.service(); service != nil {
+		service.Connected(c.row().described(c.account()))
+	}
+}
+
+// announceDisconnected publishes the event that the client is gone, or could not log in.
+func (c *client) announceDisconnected(r closeReason) {
+	service := c.srv.system.service()
+	refused := r == closeAuthFailure || r == closeAuthTimeout
+	if service == nil || !c.connected && !refused {
+		return
+	}
+	row, account := c.row(), c.account()
+	if !c.connected {
+		account = "$G" // it is in none
+	}
+	if o := c.refused; o != nil {
+		row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
+	}
+	service.Disconnected(row.described(account), system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes},
+		system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload}, eventReason(r), refused)
+}
+
+// eventReason returns a reason as events have it, which is that of nats-server.
+func eventReason(r closeReason) string {
+	if r == closeClient {
+		return "Client Closed"
+	}
+	return r.String()
+}
+
+// systemView is the server as its service sees it.
+type systemView struct{ s *Server }
+
+// Identify implements system.Broker.
+func (v *systemView) Identify() system.ServerInfo {
+	info := v.s.info.Load().info
+	return system.ServerInfo{Name: v.s.Name(), Host: info.Host, ID: v.s.id, Cluster: info.Cluster, Version: Version}
+}
+
+// MaxPayload implements system.Broker.
+func (v *systemView) MaxPayload() int {
+	if limit := v.s.options().MaxPayload; limit >= 0 {
+		return limit
+	}
+	return maxSize
+}
+
+// Wanted implements system.Broker.
+func (v *systemView) Wanted(subject string) bool {
+	return !v.s.system.table.Match([]byte(subject)).Empty()
+}
+
+// Stats implements system.Broker.
+func (v *systemView) Stats() *system.Stats {
+	z, _ := v.s.Varz(nil) // never fails
+	clients, _ := v.s.counters.sum()
+	st := &system.Stats{
+		Start: z.Start, Mem: z.Mem, Cores: z.Cores, CPU: z.CPU, GoMaxProcs: z.GoMaxProcs,
+		Connections: z.Connections, TotalConnections: z.TotalConns, Subscriptions: z.Subscriptions + uint32(v.s.system.table.Count()),
+		Sent: system.Traffic{Msgs: z.OutMsgs, Bytes: z.OutBytes}, Received: system.Traffic{Msgs: z.InMsgs, Bytes: z.InBytes},
+		SentToClients:       system.Traffic{Msgs: clients.outMsgs, Bytes: clients.outBytes},
+		ReceivedFromClients: system.Traffic{Msgs: clients.inMsgs, Bytes: clients.inBytes},
+		SlowConsumers:       z.SlowConsumers, ActiveServers: z.Remotes + 1,
+	}
+	for _, a := range v.Accounts() {
+		if a.Conns > 0 {
+			st.ActiveAccounts++
+		}
+	}
+	for _, r := range v.s.routeInfos(&RoutezOptions{}) {
+		st.Routes = append(st.Routes, system.RouteStats{
+			ID: r.Rid, Name: r.RemoteName, Pending: r.Pending,
+			Sent: system.Traffic{Msgs: r.OutMsgs, Bytes: r.OutBytes}, Received: system.Traffic{Msgs: r.InMsgs, Bytes: r.InBytes},
+		})
+	}
+	return st
+}
+
+// Accounts implements system.Broker: the system account, then that of all others. What is counted
+// together is taken apart by the connections of the system account.
+func (v *systemView) Accounts() []system.AccountStats {
+	s := v.s
+	clients, _ := s.counters.sum()
+	ownName := s.options().systemAccount()
+	own := system.AccountStats{Account: ownName, Name: ownName, Subscriptions: uint32(s.system.table.Count())}
+	for _, c := range s.system.connected() {
+		out := c.out.Stats()
+		own.Conns++
+		own.Sent.Msgs += out.Messages
+		own.Sent.Bytes += out.Payload
+		own.Received.Msgs += c.inMsgs.Load()
+		own.Received.Bytes += c.inBytes.Load()
+	}
+	name := s.options().userAccount()
+	users := system.AccountStats{
+		Account: name, Name: name, Conns: max(0, s.clients.len()-own.Conns), Subscriptions: uint32(s.subs.Count()),
+		SlowConsumers: max(0, s.counters.slowConsumers.Load()-s.counters.slowRoutes.Load()),
+	}
+	users.Sent.Traffic = system.Traffic{Msgs: max(0, clients.outMsgs-own.Sent.Msgs), Bytes: max(0, clients.outBytes-own.Sent.Bytes)}
+	users.Received.Traffic = system.Traffic{Msgs: max(0, clients.inMsgs-own.Received.Msgs), Bytes: max(0, clients.inBytes-own.Received.Bytes)}
+	own.TotalConns, users.TotalConns = own.Conns, users.Conns
+	return []system.AccountStats{own, users}
+}
+
+// Subscribers implements system.Broker. Subscriptions of other servers count.
+func (v *systemView) Subscribers(subject, queue string) (n int, err error) {
+	if !sublist.ValidLiteral(subject) {
+		return 0, fmt.Errorf("want the subject of a message, and possibly a queue group behind it")
+	}
+	table := v.s.subs
+	if access.OfSystem([]byte(subject)) {
+		table = v.s.system.table
+	}
+	res := table.Match([]byte(subject))
+	if queue == "" {
+		n = res.Count()
+	}
+	for _, g := range res.Queues() {
+		if g.Name == queue || queue == "" {
+			n += g.Len()
+		}
+	}
+	return n, nil
+}
+
+// pageOptions are the parameters of pages as requests have them.
+type pageOptions struct {
+	Sort                SortOpt   `json:"sort"`
+	Username            bool      `json:"auth"`
+	Subscriptions       bool      `json:"subscriptions"`
+	SubscriptionsDetail bool      `json:"subscriptions_detail"`
+	Offset              int       `json:"offset"`
+	Limit               int       `json:"limit"`
+	CID                 uint64    `json:"cid"`
+	State               ConnState `json:"state"`
+	User                string    `json:"user"`
+	Account             string    `json:"acc"`
+	FilterSubject       string    `json:"filter_subject"`
+	Test                string    `json:"test"`
+}
+
+// Page implements system.Broker.
+func (v *systemView) Page(name string, options []byte) (any, error) {
+	var o pageOptions
+	if len(strings.TrimSpace(string(options))) > 0 {
+		if err := json.Unmarshal(options, &o); err != nil {
+			return nil, fmt.Errorf("invalid options: %w", connectError(err))
+		}
+	}
+	switch name {
+	case "VARZ":
+		return v.s.Varz(nil)
+	case "CONNZ":
+		z := &ConnzOptions{Sort: o.Sort, Username: o.Username, Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail,
+			Offset: o.Offset, Limit: o.Limit, CID: o.CID, State: o.State}
+		z.user, z.account, z.interest = o.User, o.Account, o.FilterSubject
+		return v.s.Connz(z)
+	case "ROUTEZ":
+		return v.s.Routez(&RoutezOptions{Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail})
+	case "SUBSZ":
+		return v.s.Subsz(&SubszOptions{Subscriptions: o.Subscriptions, Offset: o.Offset, Limit: o.Limit, Test: o.Test})
+	case "HEALTHZ":
+		return v.healthz(), nil
+	}
+	return nil, errors.New("there is no page " + name)
+}
+
+// healthStatus is the page HEALTHZ.
+type healthStatus struct {
+	Status string `json:"status"`
+	Code   int    `json:"status_code"`
+	Error  string `json:"error,omitempty"`
+}
+
+func (v *systemView) healthz() *healthStatus {
+	if why := v.s.health(0); why != "" {
+		return &healthStatus{Status: "unavailable", Code: 503, Error: why}
+	}
+	return &healthStatus{Status: "ok", Code: 200}
+}
