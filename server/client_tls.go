@@ -58,6 +58,7 @@ func (c *client) handshake(p *clientPolicy, read []byte, place *admission.Place)
 		return keepOpen
 	case c.ended(): // it already has a reason
 	case isTimeout(err):
+		c.srv.limiter.Failed(c.source())
 		c.errorf("TLS handshake timeout")
 	default:
 		c.srv.limiter.Failed(c.source())

@@ -13,7 +13,9 @@ import (
 // (AIMD, as in TCP).
 //
 // A place is given up when the handshake ends, or when the peer has sent nothing for placeTime that
-// it has to send: peers that say nothing do not keep others out. Of those that wait the latest is
+// it has to send: peers that say nothing do not keep others out. Where that happens and no
+// handshake has been slow, the machine is not busy, and the places double: such peers do not wait
+// here for long, either. Of those that wait the latest is
 // next, three times of four: it is more likely to be a client that has not given up, and no attacker
 // that has filled the queue.
 type Gate struct {
@@ -23,9 +25,10 @@ type Gate struct {
 
 // line has the connections of one Source.
 type line struct {
-	places  int // in use
-	most    int // that may be
-	shrunk  time.Time
+	places  int       // in use
+	most    int       // that may be
+	slow    time.Time // when a handshake was slow; zero if none was
+	changed time.Time // when most was halved or doubled
 	waiters waiters
 	picked  uint // waiters that got a place
 }
@@ -36,12 +39,15 @@ const (
 	// Places of one Source.
 	fewPlaces   = 8
 	firstPlaces = 16
-	maxPlaces   = 128
+	manyPlaces  = 128
+	maxPlaces   = 4096 // if the peers say nothing
 
 	// A handshake that takes less than quickHandshake makes the places more, one that takes
 	// longer than slowHandshake makes them fewer. The time limit is half a second by default.
-	quickHandshake = 200 * time.Millisecond
-	slowHandshake  = 300 * time.Millisecond
+	quickHandshake = 150 * time.Millisecond
+	slowHandshake  = 200 * time.Millisecond
+	// changeTime is the time between two changes: those that begin together count once.
+	changeTime = 100 * time.Millisecond
 	// slowTime is for how long after that all handshakes of the Source get more time.
 	slowTime = 10 * time.Second
 )
@@ -59,9 +65,6 @@ type Place struct {
 	timer *time.Timer // gives the place up
 
 	left sync.Once
-
-	// Owned by the handshake.
-	spoke bool // the peer has sent something
 }
 
 // Enter waits for a place, which the caller must leave. The peer has to send something next. A peer
@@ -82,7 +85,7 @@ func (g *Gate) Enter(ctx context.Context, from Source) (*Place, error) {
 		}
 	}
 	p := &Place{gate: g, from: from, begun: time.Now(), slow: g.slow(from)}
-	p.timer = time.AfterFunc(placeTime, p.leave)
+	p.timer = time.AfterFunc(placeTime, p.expire)
 	return p, nil
 }
 
@@ -109,7 +112,20 @@ func (g *Gate) slow(from Source) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[from]
-	return !l.shrunk.IsZero() && time.Since(l.shrunk) < slowTime
+	return l.slowRecently()
+}
+
+// slowRecently reports whether a handshake has taken long.
+func (l *line) slowRecently() bool { return !l.slow.IsZero() && time.Since(l.slow) < slowTime }
+
+// change reports whether the number of places may be halved or doubled again, and notes that it is.
+func (l *line) change() bool {
+	now := time.Now()
+	if now.Sub(l.changed) < changeTime {
+		return false
+	}
+	l.changed = now
+	return true
 }
 
 // abandon takes w out of the queue. It reports false if w has a place already.
@@ -150,22 +166,43 @@ func (g *Gate) took(from Source, d time.Duration) {
 	l := g.lines[from]
 	switch {
 	case l == nil:
-	case d < quickHandshake:
-		l.most = min(l.most+1, maxPlaces)
-	case d > slowHandshake && time.Since(l.shrunk) > slowHandshake: // once for those that began together
-		l.most, l.shrunk = max(l.most/2, fewPlaces), time.Now()
+	case d < quickHandshake && l.most < manyPlaces:
+		l.most++
+	case d > slowHandshake:
+		l.slow = time.Now()
+		if l.change() {
+			l.most = max(min(l.most, manyPlaces)/2, fewPlaces)
+		}
+	}
+}
+
+// silent notes that a peer has sent nothing.
+func (g *Gate) silent(from Source) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.lines[from]; l != nil && !l.slowRecently() && l.change() {
+		l.most = min(2*l.most, maxPlaces)
 	}
 }
 
 // Leave gives the place up when the handshake has ended.
 func (p *Place) Leave() {
-	if p == nil {
-		return
+	if p != nil {
+		p.timer.Stop()
+		p.leave()
 	}
-	p.timer.Stop()
-	if p.spoke {
+}
+
+// done says that the handshake has succeeded.
+func (p *Place) done() {
+	if p != nil {
 		p.gate.took(p.from, time.Since(p.begun))
 	}
+}
+
+// expire gives the place up because the peer has sent nothing.
+func (p *Place) expire() {
+	p.gate.silent(p.from)
 	p.leave()
 }
 
@@ -188,13 +225,12 @@ const slowPatience = 4
 func (p *Place) heard() {
 	if p != nil {
 		p.timer.Stop()
-		p.spoke = true
 	}
 }
 
 // await says that the peer has to send something.
 func (p *Place) await() {
 	if p != nil {
-		p.timer.Reset(placeTime) // leave may be called again, which has no effect
+		p.timer.Reset(placeTime)
 	}
 }

@@ -67,6 +67,7 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, confi
 	err := c.HandshakeContext(ctx)
 	timer.Stop()
 	if err == nil {
+		peer.Place.done()
 		h.finish()
 		h.ctx, h.timer, h.peer = nil, nil, Peer{} // the connection outlives them
 		return c, nil
