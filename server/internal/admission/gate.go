@@ -61,7 +61,6 @@ type Place struct {
 	gate  *Gate
 	from  Source
 	begun time.Time
-	slow  bool        // others of the Source are slow, too
 	timer *time.Timer // gives the place up
 
 	left sync.Once
@@ -84,7 +83,7 @@ func (g *Gate) Enter(ctx context.Context, from Source) (*Place, error) {
 			return nil, ctx.Err()
 		}
 	}
-	p := &Place{gate: g, from: from, begun: time.Now(), slow: g.slow(from)}
+	p := &Place{gate: g, from: from, begun: time.Now()}
 	p.timer = time.AfterFunc(placeTime, p.expire)
 	return p, nil
 }
@@ -112,7 +111,7 @@ func (g *Gate) slow(from Source) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[from]
-	return l.slowRecently()
+	return l != nil && l.slowRecently()
 }
 
 // slowRecently reports whether a handshake has taken long.
@@ -209,17 +208,17 @@ func (p *Place) expire() {
 // leave gives the place up. It may be called more than once.
 func (p *Place) leave() { p.left.Do(func() { p.gate.leave(p.from) }) }
 
-// limit returns the time limit for the handshake: a machine that has been slow with others, which
-// were not late, gets more.
-func (p *Place) limit(timeout time.Duration) time.Duration {
-	if p != nil && p.slow {
+// more returns by how much the time limit for the handshake is extended when it is over: a machine
+// that has been slow with others, which were in time, gets more.
+func (p *Place) more(timeout time.Duration) time.Duration {
+	if p != nil && p.gate.slow(p.from) {
 		return slowPatience * timeout
 	}
-	return timeout
+	return 0
 }
 
-// slowPatience is by what the time limit is multiplied for a slow machine.
-const slowPatience = 4
+// slowPatience is how much of the time limit a slow machine gets in addition, as a multiple.
+const slowPatience = 3
 
 // heard says that the peer has sent something, and waits for this process.
 func (p *Place) heard() {

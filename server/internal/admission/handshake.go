@@ -60,7 +60,7 @@ const maxPauses = 16
 func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := AfterFunc(peer.Place.limit(timeout), func() { cancel(os.ErrDeadlineExceeded) })
+	timer := newTimer(timeout, func() time.Duration { return peer.Place.more(timeout) }, func() { cancel(os.ErrDeadlineExceeded) })
 	h := &handshakeConn{Conn: conn, ctx: ctx, limiter: l, peer: peer, timer: timer}
 	defer h.finish()
 	c := tls.Server(h, config)

@@ -9,7 +9,9 @@ import (
 // while the peer has sent what it has to send and waits for this process, and it does not count
 // time in which this process did not run.
 type Timer struct {
-	f func()
+	// Set once.
+	more func() time.Duration // how much more time there is when it is over, asked once; nil for none
+	f    func()
 
 	mu      sync.Mutex    // guards what follows
 	timer   *time.Timer   // nil once it has expired or was stopped
@@ -17,7 +19,8 @@ type Timer struct {
 	due     time.Time     // when the time is over; while paused, the time of that
 	left    time.Duration // while paused
 	paused  bool
-	lates   int // how often it was late
+	asked   bool // for more
+	lates   int  // how often it was late
 }
 
 const (
@@ -31,8 +34,10 @@ const (
 
 // AfterFunc returns a Timer that calls f, once, unless it is stopped within limit. f must not wait,
 // nor call methods of the Timer.
-func AfterFunc(limit time.Duration, f func()) *Timer {
-	t := &Timer{f: f, due: time.Now().Add(limit)}
+func AfterFunc(limit time.Duration, f func()) *Timer { return newTimer(limit, nil, f) }
+
+func newTimer(limit time.Duration, more func() time.Duration, f func()) *Timer {
+	t := &Timer{more: more, f: f, due: time.Now().Add(limit)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.timer = time.AfterFunc(limit, t.check)
@@ -41,21 +46,30 @@ func AfterFunc(limit time.Duration, f func()) *Timer {
 
 // check calls f if the time is over.
 func (t *Timer) check() {
-	if t.expire() {
+	var more time.Duration
+	if t.more != nil {
+		more = t.more()
+	}
+	if t.expire(more) {
 		t.f()
 		close(t.expired)
 	}
 }
 
-// expire ends the timer if its time is over, and waits for the rest otherwise. It reports whether
-// the caller must call f.
-func (t *Timer) expire() bool {
+// expire ends the timer if its time is over, and waits for the rest otherwise. The first time there
+// is more. It reports whether the caller must call f.
+func (t *Timer) expire(more time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.timer == nil || t.paused {
 		return false
 	}
 	late := time.Since(t.due)
+	if late >= 0 && !t.asked {
+		t.asked = true
+		t.due = t.due.Add(more)
+		late -= more
+	}
 	if late > lateness && t.lates < maxLates {
 		t.lates++
 		t.due = time.Now().Add(lateGrace)
