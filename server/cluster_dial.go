@@ -59,14 +59,14 @@ func (k *cluster) dial(attempt *mesh.Attempt) {
 	k.dialFailed(attempt.Target, err)
 }
 
-// dialFailed notes that a target could not be reached. Of many failures in a row the first, the
-// 10th, the 100th and so on are errors in the log.
+// dialFailed notes that a target could not be reached. A configured one is tried for ever: of many
+// failures in a row the first, the 10th, the 100th and so on are errors in the log.
 func (k *cluster) dialFailed(t *mesh.Target, err error) {
 	failures := 0
 	k.event(func(m *mesh.Mesh, now time.Time) { failures = m.DialFailed(now, t, err.Error()) })
 	switch {
 	case failures == 0: // the server is stopping
-	case failures == 1:
+	case failures == 1 || !t.Configured():
 		k.srv.Errorf("Error trying to connect to route: %v", err)
 	case powerOfTen(failures):
 		k.srv.Errorf("Error trying to connect to route: %v (attempt %d)", err, failures)
