@@ -24,6 +24,10 @@ type peerInfo struct {
 	PoolID     string `json:"pool_id,omitempty"`
 	PoolMember int    `json:"pool_member,omitempty"`
 
+	// Compression is how the sender would compress routes, in the words of nats-server; "" if it
+	// would not.
+	Compression string `json:"compression,omitempty"`
+
 	Import *peerPermission `json:"import,omitempty"`
 	Export *peerPermission `json:"export,omitempty"`
 
@@ -136,6 +140,9 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	if o.Cluster.PoolSize > 1 {
 		own.PoolSize = o.Cluster.PoolSize
 	}
+	if o.Cluster.Compression.on() {
+		own.Compression = o.Cluster.Compression.Mode
+	}
 	p := k.policy.Load()
 	own.AuthRequired = p.auth.Required()
 	own.TLSRequired, own.TLSVerify = p.tls != nil, p.tls != nil
@@ -155,20 +162,29 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	return own, nil
 }
 
-// info returns the INFO line that this server sends to other servers.
-func (k *cluster) info() string {
+// ownInfo returns the INFO that this server sends to other servers, which does not change.
+func (k *cluster) ownInfo() *peerInfo {
 	k.mu.Lock()
-	own := k.own
-	k.mu.Unlock()
-	return own.line(true)
+	defer k.mu.Unlock()
+	return k.own
+}
+
+// sendInfo sends the peer the INFO of this server again.
+func (r *route) sendInfo() {
+	own := r.srv.cluster.ownInfo()
+	if own.Compression != "" {
+		r.offersS2.Store(true)
+	}
+	r.send(own.line(true))
 }
 
 // firstInfo returns the INFO line that a connection begins with. It runs on the reader.
 func (k *cluster) firstInfo(r *route) string {
-	k.mu.Lock()
-	own := *k.own
-	k.mu.Unlock()
+	own := *k.ownInfo()
 	r.offered = own.PoolSize > 0
+	if own.Compression != "" {
+		r.offersS2.Store(true)
+	}
 	switch {
 	case !r.offered || r.attempt == nil:
 	case r.attempt.Member > 0:

@@ -171,7 +171,7 @@ func TestARouteToOneselfIsJustClosed(t *testing.T) {
 	s := startServer(t, nil)
 	self := wire.Open(t, s.ClusterAddr().String())
 	self.Hear("INFO ")
-	self.Say(`CONNECT {"verbose":false,"name":"`+s.ID()+`"}`, strings.TrimSuffix(s.cluster.info(), " \r\n"))
+	self.Say(`CONNECT {"verbose":false,"name":"`+s.ID()+`"}`, strings.TrimSuffix(s.cluster.ownInfo().line(true), " \r\n"))
 	okay(t, self.Ended())
 	if n := s.NumRoutes(); n != 0 {
 		t.Errorf("got %d routes to itself, want none", n)

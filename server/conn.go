@@ -242,8 +242,11 @@ func (c *conn) work() closeReason {
 			return r
 		}
 		c.in.Consume(n)
-		if o.verb == verbConnect {
+		switch o.verb {
+		case verbConnect:
 			w.limits = c.frameLimits()
+		case verbLink:
+			c.ops.(*route).consumeCompressed()
 		}
 		if b.due() {
 			b.flush()

@@ -132,6 +132,17 @@ func (z *scrape) ofRoutes(name, help string, value func(*routeState) float64) mo
 	return m
 }
 
+// ofCompressed returns a metric with a sample for each route that is compressed.
+func (z *scrape) ofCompressed(name, help string, value func(*compressionState) int64) monitor.Metric {
+	m := monitor.Metric{Name: name, Help: help, Labels: []string{"rid", "remote_id", "ip"}}
+	for i := range z.routes {
+		if r := &z.routes[i]; r.compression != (compressionState{}) {
+			m.Samples = append(m.Samples, monitor.Sample{Value: float64(value(&r.compression)), Labels: []string{strconv.FormatUint(r.id, 10), r.remoteID, r.host}})
+		}
+	}
+	return m
+}
+
 func (z *scrape) routezMetrics() []monitor.Metric {
 	return []monitor.Metric{
 		monitor.Gauge("routez_num_routes", "Number of routes.", len(z.routes)),
@@ -143,6 +154,10 @@ func (z *scrape) routezMetrics() []monitor.Metric {
 		z.ofRoutes("routez_subscriptions", "Number of subscriptions received from the route.", func(r *routeState) float64 { return float64(r.subscriptions) }),
 		z.ofRoutes("routez_rtt_seconds", "Round-trip time of the route in seconds; 0 while it is unknown.", func(r *routeState) float64 { return r.rtt.Seconds() }),
 		z.ofRoutes("routez_start_time_seconds", "Start time of the route in seconds since the Unix epoch.", func(r *routeState) float64 { return float64(r.start) / 1e9 }),
+		z.ofCompressed("route_compression_in_bytes", "Number of compressed bytes received over the route.", func(c *compressionState) int64 { return c.inWire }),
+		z.ofCompressed("route_compression_in_raw_bytes", "Number of bytes that those were decompressed to.", func(c *compressionState) int64 { return c.inRaw }),
+		z.ofCompressed("route_compression_out_bytes", "Number of compressed bytes sent over the route.", func(c *compressionState) int64 { return c.outWire }),
+		z.ofCompressed("route_compression_out_raw_bytes", "Number of bytes that those were compressed from.", func(c *compressionState) int64 { return c.outRaw }),
 		z.ofRoutes("routez_waiting_for_interest", "Number of changes of interest queued for the route.", func(r *routeState) float64 { return float64(r.waitingForInterest) }),
 	}
 }

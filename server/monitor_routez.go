@@ -75,7 +75,18 @@ type RouteInfo struct {
 	WaitingForInterest int64       `json:"waiting_for_interest,omitempty"` // changes of interest queued for it
 	HeadersDropped     int64       `json:"headers_dropped,omitempty"`      // messages sent without their headers
 
+	Compression    string            `json:"compression,omitempty"`      // level of what is sent: s2_uncompressed, s2_fast, s2_better, s2_best
+	CompressedData *RouteCompression `json:"compressed_bytes,omitempty"` // nil before either side compresses
+
 	Pool *RoutePool `json:"pool,omitempty"` // nil if the route is the only one there may be to the remote server
+}
+
+// RouteCompression counts the bytes of a route since it is compressed.
+type RouteCompression struct {
+	In     int64 `json:"in"`      // received
+	InRaw  int64 `json:"in_raw"`  // what that was decompressed to
+	Out    int64 `json:"out"`     // sent
+	OutRaw int64 `json:"out_raw"` // what that was compressed from
 }
 
 // RoutePool is the place of a route among several to the same server.
@@ -153,6 +164,10 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 	}
 	if p := &r.pool; p.id != "" {
 		info.Pool = &RoutePool{ID: p.id, Member: p.number, Size: p.size, Carrier: p.carrier}
+	}
+	info.Compression = r.compression.mode
+	if c := &r.compression; *c != (compressionState{}) {
+		info.CompressedData = &RouteCompression{In: c.inWire, InRaw: c.inRaw, Out: c.outWire, OutRaw: c.outRaw}
 	}
 	return info
 }

@@ -158,7 +158,8 @@ type ClusterOpts struct {
 	NoAdvertise    bool              `json:"-"`
 	ConnectRetries int               `json:"-"`
 	PoolSize       int               `json:"pool_size,omitempty"` // connections to each server
-	PreferLocal    bool              `json:"-"`                   // queue members on the publisher's server are preferred
+	Compression    Compression       `json:"-"`
+	PreferLocal    bool              `json:"-"` // queue members on the publisher's server are preferred
 
 	// Settings of a file without an exported field.
 	tls             TLSConfigOpts

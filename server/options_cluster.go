@@ -48,6 +48,8 @@ func clusterRows() []row {
 			Flags: []conf.Flag{{Names: []string{"connect_retries"}, Arg: "<number>", Group: clusterGroup, Usage: "For implicit routes, number of connect retries"}}},
 		{Key: "cluster.pool_size", Default: "1", Type: conf.Int(func(o *Options) *int { return &o.Cluster.PoolSize }, conf.Between(-1, maxPoolSize)), Field: "Cluster.PoolSize", Reload: onPoolSize,
 			Doc: "Number of connections to another server; the smaller number of both counts. -1 is 1, as in nats-server."},
+		{Key: "cluster.compression", Type: compressionType(), Field: "Cluster.Compression", Reload: onCompression,
+			Doc: "Compression of routes to servers that have it, too: off, accept, s2_fast, s2_better, s2_best, s2_auto, or `{ mode, rtt_thresholds }`."},
 		{Key: "cluster.prefer_local", Type: conf.Bool(func(o *Options) *bool { return &o.Cluster.PreferLocal }), Field: "Cluster.PreferLocal", Reload: onSnapshot,
 			Doc: "Whether queue group members on the publisher's server are preferred."},
 		{Key: "cluster.permissions", Restricts: true, Field: "Cluster.Permissions", Reload: onPermissions, Type: routePermissionsType(clusterPermissions),

@@ -48,7 +48,7 @@ var foreignKeys = []foreignKey{
 	{"jetstream store_dir default_js_domain proxy_protocol feature_flags mapping mappings maps strict max_sub_tokens server_tags server_metadata ocsp ocsp_cache", false, ""},
 	{"trace_verbose trace_headers logtime_utc prof_block_rate write_timeout connect_error_reports reconnect_error_reports", false, ""},
 	{"no_header_support disable_sublist_cache no_fast_producer_stall", false, ""},
-	{"cluster.compression cluster.ping_interval cluster.ping_max cluster.write_deadline cluster.write_timeout cluster.connect_backoff cluster.no_advertise_dns", false, ""},
+	{"cluster.ping_interval cluster.ping_max cluster.write_deadline cluster.write_timeout cluster.connect_backoff cluster.no_advertise_dns", false, ""},
 	{"tls.connection_rate_limit cluster.tls.connection_rate_limit cluster.tls.handshake_first", false, ""},
 }
 

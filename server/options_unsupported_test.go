@@ -72,7 +72,7 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"harmless", "authorization { users: [{user: a, password: b, KEY: false}] }", "proxy_required"},
 	{"harmless", "tls { CERTS KEY: true }", "insecure allow_insecure_cipher_suites connection_rate_limit"},
 	{"harmless", "cluster { tls { CERTS KEY: true } }", "insecure allow_insecure_cipher_suites connection_rate_limit handshake_first"},
-	{"harmless", "cluster { KEY: x }", "connect_backoff compression"},
+	{"harmless", "cluster { KEY: x }", "connect_backoff ping_max"},
 }
 
 func TestEveryAccessKeyOfNATSServerIsBuiltRefusedOrHarmless(t *testing.T) {

@@ -29,6 +29,7 @@ const (
 	onRouteTLS    conf.Effect = "route tls"   // replace the certificate for new handshakes of routes
 	onRoutes      conf.Effect = "routes"      // dial added routes, close removed ones
 	onPermissions conf.Effect = "permissions" // announce or withdraw interest
+	onCompression conf.Effect = "compression" // compress routes, or change the level
 	onPoolSize    conf.Effect = "pool size"   // add connections to pools, or close some
 )
 
@@ -50,7 +51,7 @@ var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
 	{effects: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
 	{effects: []conf.Effect{onPing}, apply: (*Server).applyPing},
-	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions, onPoolSize}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
+	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions, onPoolSize, onCompression}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
 	{effects: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
 	{effects: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
 	{effects: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},

@@ -193,6 +193,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"cluster.cluster_advertise":         {cluster(""), cluster(`advertise: "a:1"`), "Reloaded: cluster"},
 		"cluster.connect_retries":           {cluster(""), cluster("connect_retries: 3"), "Reloaded: cluster"},
 		"cluster.pool_size":                 {cluster(""), cluster("pool_size: 3"), "Reloaded: cluster"},
+		"cluster.compression":               {cluster(""), cluster("compression: s2_fast"), "Reloaded: cluster"},
 		"cluster.prefer_local":              {cluster(""), cluster("prefer_local: true"), "Reloaded: cluster"},
 		"cluster.permissions":               {cluster(""), cluster("permissions { import: x }"), "Reloaded: cluster"},
 		"cluster.authorization.user":        {cluster("authorization { user: a, pass: x }"), cluster("authorization { user: b, pass: x }"), "Reloaded: cluster"},

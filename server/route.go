@@ -23,27 +23,31 @@ type route struct {
 	attempt *mesh.Attempt // to dial the peer; nil for an accepted connection
 	host    string        // of the peer, without brackets
 	port    int
+	socket  netio.Link // without compression
 
 	// Set once, when the mesh has registered the connection or let it join.
 	pool   *pool // nil if the peer knows nothing of pools
 	number int   // in the pool
 
 	// Owned by the reader.
-	offered   bool // a pool, in INFO
-	used      bool // messages were sent on it as a member of a pool
-	connected bool // a CONNECT was accepted
-	quiet     bool // it is one of many attempts that failed in a row: what it logs is for debugging
-	verbose   bool
-	claimedID string          // server id in CONNECT
-	decisions access.Cache    // about subjects of received messages
-	announced map[string]bool // by sid: interest that a new carrier has repeated; nil else
+	offered     bool // a pool, in INFO
+	inflated    bool // LINK s2 was read
+	inflateRest bool // and what was read behind it is to be decompressed
+	used        bool // messages were sent on it as a member of a pool
+	connected   bool // a CONNECT was accepted
+	quiet       bool // it is one of many attempts that failed in a row: what it logs is for debugging
+	verbose     bool
+	claimedID   string          // server id in CONNECT
+	decisions   access.Cache    // about subjects of received messages
+	announced   map[string]bool // by sid: interest that a new carrier has repeated; nil else
 
 	systemCursor *sublist.Cursor[*subscription] // owned by the reader; nil until it sends a message of the system account
 
 	// Guarded by conn.mu.
-	remote *peerInfo // latest INFO of the peer, not changed in place; nil before
-	cause  string    // why it is closed, for /routez; "" if closeReason says enough
-	check  idleCheck
+	remote      *peerInfo // latest INFO of the peer, not changed in place; nil before
+	compression routeCompression
+	cause       string // why it is closed, for /routez; "" if closeReason says enough
+	check       idleCheck
 
 	// Atomic.
 	received       atomic.Int64          // when something was received last, a duration since the server started
@@ -51,6 +55,7 @@ type route struct {
 	marks          atomic.Int64          // LINK mark that were sent
 	marked         markCount             // LINK mark that were read
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
+	offersS2       atomic.Bool           // this server has told in INFO how it compresses
 	retired        atomic.Bool           // nothing more is sent on it
 	waiting        atomic.Bool           // the reader waits for another member of the pool
 	hasSystem      atomic.Bool           // this server and the peer have a system account
@@ -85,6 +90,7 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.received.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()
+	r.socket = r.link
 	r.trackReceived()
 	r.interest.to = r
 	r.interest.replaced = make(chan struct{})
@@ -187,6 +193,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 	case verbPong:
 		r.pong()
 		r.interest.answered()
+		r.adjustLevel()
 	case verbErr:
 		r.setCause("Route Error " + printable(o.args))
 		r.errorf("Route Error %s", printable(o.args))
@@ -228,7 +235,7 @@ func (r *route) takesInfo() bool {
 func (r *route) forward(other *route) {
 	about := *other.peerInfo()
 	about.ClientID, about.Lost = 0, false
-	about.PoolSize, about.PoolID, about.PoolMember = 0, "", 0
+	about.PoolSize, about.PoolID, about.PoolMember, about.Compression = 0, "", 0, ""
 	r.send(about.line(false))
 }
 

@@ -160,6 +160,9 @@ func (r *route) info(o *op, b *batch) closeReason {
 	if first && !joining {
 		r.stopStepTimer()
 	}
+	if first || before != nil && before.Compression != info.Compression {
+		r.adjustCompression()
+	}
 	about := info.forMesh()
 	about.Offered = r.offered
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
@@ -198,7 +201,7 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one for clients
 		before = r.remote
 		known := *before
-		known.Import, known.Export = info.Import, info.Export
+		known.Import, known.Export, known.Compression = info.Import, info.Export, info.Compression
 		r.remote = &known
 	}
 	return false, before
@@ -215,6 +218,7 @@ func (r *route) registered() {
 		r.logCreated()
 	}
 	r.startIdleCheck()
+	r.measureWay()
 	if r.peerInfo().extended() {
 		r.measureRTT()
 	}

@@ -44,6 +44,9 @@ const lostWait = 2 * time.Second
 
 // linkLine handles LINK.
 func (r *route) linkLine(o *op, b *batch) closeReason {
+	if string(o.args) == "s2" {
+		return r.beginDecompression()
+	}
 	if r.pool == nil {
 		return closeUnknownOp
 	}

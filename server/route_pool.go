@@ -195,6 +195,7 @@ func (r *route) joined() {
 			o.out.SetLimits(o.writeLimits(r.srv.options()))
 		}
 		r.startIdleCheck()
+		r.measureWay()
 	}
 	r.setDecided()
 }
@@ -212,7 +213,8 @@ func (r *route) retire() {
 func (r *route) promoted() {
 	r.debugf("Connection %d to server %q takes over", r.number, r.remoteID())
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
-	r.send(r.srv.cluster.info() + "LINK sync\r\n")
+	r.sendInfo()
+	r.send(syncLine)
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 }
 
@@ -376,6 +378,7 @@ func (c *conn) push(text []byte) bool {
 
 const (
 	markLine   = "LINK mark\r\n"
+	syncLine   = "LINK sync\r\n"
 	syncedLine = "LINK synced\r\n"
 	leaveLine  = "LINK leave\r\n"
 	joinedLine = "LINK joined\r\n"

@@ -97,13 +97,22 @@ func (p *poolProxy) cutAll() {
 }
 
 // pooled starts two servers with a pool of size connections through a proxy.
-func pooled(t *testing.T, size int, wait func(n int) time.Duration) (a, b *Server, p *poolProxy) {
+func pooled(t *testing.T, size int, wait func(n int) time.Duration, change ...func(*Options)) (a, b *Server, p *poolProxy) {
 	t.Helper()
-	a = startServer(t, func(o *Options) { o.Cluster.PoolSize = size })
+	options := func(o *Options) {
+		o.Cluster.PoolSize = size
+		for _, f := range change {
+			f(o)
+		}
+	}
+	a = startServer(t, options)
 	p = newPoolProxy(t, a.ClusterAddr().String(), wait)
 	u, err := url.Parse("nats-route://" + p.l.Addr().String())
 	okay(t, err)
-	b = startServer(t, func(o *Options) { o.Cluster.PoolSize = size; o.Routes = []*url.URL{u} })
+	b = startServer(t, func(o *Options) {
+		options(o)
+		o.Routes = []*url.URL{u}
+	})
 	connected(t, size, a, b)
 	return a, b, p
 }
@@ -152,7 +161,8 @@ func TestPoolKeepsOrder(t *testing.T) {
 		for seed := range uint64(2) {
 			t.Run(fmt.Sprintf("size=%d/seed=%d", size, seed), func(t *testing.T) {
 				t.Parallel()
-				a, b, p := pooled(t, size, nil)
+				mode := []string{"off", "s2_fast"}[seed]
+				a, b, p := pooled(t, size, nil, func(o *Options) { o.Cluster.Compression.Mode = mode })
 				newPoolMix(t, seed, a, b).run(p, size)
 			})
 		}

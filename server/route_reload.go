@@ -38,6 +38,9 @@ func (s *Server) applyRoutePolicy(c *change) {
 	if c.effects[onPoolSize] {
 		k.resizePools(c.new.Cluster.PoolSize)
 	}
+	if c.effects[onCompression] {
+		k.recompress()
+	}
 	if c.old.Cluster.NoAdvertise != c.new.Cluster.NoAdvertise {
 		k.relearn()
 	}
@@ -61,7 +64,7 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 func (k *cluster) resizePools(size int) {
 	for _, r := range k.active() {
 		if r.peerInfo().extended() {
-			r.send(k.info())
+			r.sendInfo()
 		}
 	}
 	k.event(func(m *mesh.Mesh, now time.Time) { m.SetPoolSize(now, size) })
@@ -74,7 +77,7 @@ func (k *cluster) reannounce(p *routePolicy) {
 	var updated []*route // routes that are registered later get all interest by the new policy
 	for _, r := range k.active() {
 		if r.takesInfo() {
-			r.send(k.info())
+			r.sendInfo()
 			updated = append(updated, r)
 		} else {
 			k.event(func(m *mesh.Mesh, _ time.Time) { m.Reconnect(r.id) })

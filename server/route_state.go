@@ -67,6 +67,7 @@ type routeState struct {
 	waitingForInterest  int64       // lines of interest queued for it
 	headersDropped      int64       // messages sent without their headers
 	pool                poolState
+	compression         compressionState
 }
 
 // poolState is the place of a route in the pool of connections to the same server.
@@ -122,6 +123,7 @@ func (r *route) state() routeState {
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
 	s.rtt = r.ping.rtt
+	s.compression = r.compression.stateLocked()
 	return s
 }
 

@@ -33,6 +33,7 @@ func (r *route) handshake() bool {
 		r.close(closeTLSFailure)
 		return false
 	}
+	r.socket = r.link
 	r.trackReceived()
 	return true
 }

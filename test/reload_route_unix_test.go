@@ -87,6 +87,18 @@ var reloadedCluster = map[string]func(*testing.T){
 			r.await(t, `Error trying to connect to route: `)
 		}
 	},
+	"cluster.compression": func(t *testing.T) {
+		r, routes := spawnClustered(t, "")
+		route := wire.Dial(t, routes)
+		route.Say(`CONNECT {"verbose":false,"name":"aaaaaaaaaaaaaaaaaaaaaa"}`,
+			`INFO {"server_id":"aaaaaaaaaaaaaaaaaaaaaa","version":"1.5.0","proto":1,"compression":"s2_fast"}`, "PING")
+		route.HearAfter("PONG")
+		r.recluster(t, "compression: s2_best")
+		if info := route.HearAfter("INFO "); !strings.Contains(info, `"compression":"s2_best"`) {
+			t.Errorf("got %q, want the new compression", info)
+		}
+		route.HearAfter("LINK s2")
+	},
 	"cluster.pool_size": func(t *testing.T) {
 		r, routes := spawnClustered(t, "")
 		other, _, _ := clusteredProcess(t, "", "pool_size: 3\n"+routeTo("", routes))

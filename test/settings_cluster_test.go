@@ -116,6 +116,13 @@ var clusterEffects = map[string]func(*testing.T){
 		}
 		r.Sync()
 	},
+	"cluster.compression": func(t *testing.T) {
+		_, _, routes := clusteredProcess(t, "", "compression: { mode: s2_auto, rtt_thresholds: [10ms, 50ms, 100ms] }")
+		r := wire.Dial(t, routes)
+		r.Say(`CONNECT {"verbose":false,"name":"aaaaaaaaaaaaaaaaaaaaaa"}`,
+			`INFO {"server_id":"aaaaaaaaaaaaaaaaaaaaaa","version":"1.5.0","proto":1,"compression":"accept"}`)
+		r.HearAfter("LINK s2")
+	},
 	"cluster.pool_size": func(t *testing.T) {
 		a, _, routes := clusteredProcess(t, "", "pool_size: 3")
 		clusteredProcess(t, "", "pool_size: 2\n"+routeTo("", routes))

@@ -75,6 +75,9 @@ func (l *plainLink) Close() error {
 	return l.nc.Close()
 }
 
+// endWork ends the work of a reader that goes on with another link.
+func (l *plainLink) endWork() { l.work.end() }
+
 // minPlainRead is the smallest buffer of a link that has to hold one while it waits.
 const minPlainRead = SmallSize
 

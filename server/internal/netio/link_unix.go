@@ -82,6 +82,9 @@ func (l *directLink) readReady(fd uintptr) bool {
 	}
 }
 
+// endWork ends the work of a reader that goes on with another link.
+func (l *directLink) endWork() { l.work.end() }
+
 func (l *directLink) Close() error {
 	l.work.end()
 	return l.tcp.Close()

@@ -127,6 +127,59 @@ func (q *WriteQueue) Init(link Link, owner Owner, shared *Shared, lim *Limits) {
 // SetLink makes the queue write to another link from now on. Nothing may have been pushed yet.
 func (q *WriteQueue) SetLink(link Link) { q.link = link }
 
+// Switch writes text after everything that is pending, and makes the queue write what follows to
+// another link. It waits for the socket, as long as a write may take.
+func (q *WriteQueue) Switch(text string, link Link) {
+	if !q.acquire() {
+		return
+	}
+	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, time.Now().Add(q.Limits().WriteDeadline))
+	if err != nil {
+		q.broken(err)
+		return
+	}
+	q.setLink(link)
+	if !q.settle(0) {
+		q.shared.BusyPoll.begin()
+		go q.drain() // ends with the backlog or the socket; Finish waits for it
+	}
+}
+
+// acquire waits until nothing is written, and takes the right to write. It reports false if the
+// queue is closed.
+func (q *WriteQueue) acquire() bool {
+	for {
+		idle, closed := q.tryAcquire()
+		if closed || idle == nil {
+			return !closed
+		}
+		<-idle
+	}
+}
+
+// tryAcquire takes the right to write, or returns a channel that is closed when it is free.
+func (q *WriteQueue) tryAcquire() (idle <-chan struct{}, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, true
+	}
+	if !q.busy {
+		q.busy = true
+		return nil, false
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	return q.idle, false
+}
+
+func (q *WriteQueue) setLink(link Link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.link = link
+}
+
 // maxLockedCopy is how many bytes may be copied while the lock is held.
 const maxLockedCopy = 16 << 10
 
