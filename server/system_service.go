@@ -232,9 +232,16 @@ func (v *systemView) Accounts() []system.AccountStats {
 	clients, _ := s.counters.sum()
 	ownName := s.options().systemAccount()
 	own := system.AccountStats{Account: ownName, Name: ownName, Subscriptions: uint32(s.system.table.Count())}
+	var conns []*conn
 	for _, c := range s.system.connected() {
+		conns = append(conns, &c.conn)
+	}
+	own.Conns = len(conns)
+	if c := s.system.conn.Load(); c != nil { // not a client, but counted with them
+		conns = append(conns, &c.conn)
+	}
+	for _, c := range conns {
 		out := c.out.Stats()
-		own.Conns++
 		own.Sent.Msgs += out.Messages
 		own.Sent.Bytes += out.Payload
 		own.Received.Msgs += c.inMsgs.Load()
