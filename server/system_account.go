@@ -21,9 +21,10 @@ type systemAccount struct {
 	table *sublist.List[*subscription]
 
 	// Atomic.
-	running atomic.Pointer[system.Service] // the service; nil before it runs
-	conn    atomic.Pointer[systemConn]     // of the service; nil before it runs
-	kicks   atomic.Int64                   // connections closed because an operator asked for it
+	running   atomic.Pointer[system.Service] // the service; nil before it runs
+	conn      atomic.Pointer[systemConn]     // of the service; nil before it runs
+	balancing atomic.Bool                    // clients are being disconnected to spread them over the mesh
+	kicks     atomic.Int64                   // connections closed because an operator asked for it
 
 	mu    sync.Mutex // guards what follows
 	users map[*client]bool

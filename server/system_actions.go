@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/system"
@@ -154,6 +156,65 @@ func (v *systemView) Act(a *system.Action) error {
 		return s.lameDuckFor(&o, who)
 	}
 	return errors.New(strings.ToLower(a.Name) + " is not available")
+}
+
+// Rebalance implements system.Broker.
+func (v *systemView) Rebalance(b *system.Balance, who string) error {
+	s := v.s
+	list := s.surplus(b.Mean)
+	b.Surplus = len(list)
+	who = cmp.Or(who, "an unknown user")
+	if len(list) == 0 {
+		s.Noticef("No client is above the mean of %d servers, %d clients: asked for by %s", b.Servers, b.Mean, who)
+		return nil
+	}
+	if !s.system.balancing.CompareAndSwap(false, true) {
+		return errors.New("clients are being disconnected already")
+	}
+	s.Noticef("Disconnecting %d clients, those above the mean of %d servers, %d clients: asked for by %s", len(list), b.Servers, b.Mean, who)
+	s.conns.Add(1)
+	go func() { // ends when all are disconnected, or with the server; Shutdown waits for it
+		defer s.conns.Done()
+		defer s.system.balancing.Store(false)
+		pause := s.options().LameDuckDuration / time.Duration(len(list))
+		for _, c := range list {
+			c.close(closeKicked)
+			s.system.kicks.Add(1)
+			if !s.pause(min(pause, balancePause)) {
+				return
+			}
+		}
+	}()
+	return nil
+}
+
+// balancePause is the longest time between two clients that are disconnected.
+const balancePause = 100 * time.Millisecond
+
+// surplus returns the clients above a number, those that have been idle for longest. Users of the
+// system account stay.
+func (s *Server) surplus(keep int) []*client {
+	all := s.clients.all()
+	n := len(all) - keep
+	if n <= 0 {
+		return nil
+	}
+	type idle struct {
+		c     *client
+		since time.Time
+	}
+	var list []idle
+	for _, c := range all {
+		if !c.inSystem.Load() {
+			list = append(list, idle{c, c.lastActivity()})
+		}
+	}
+	slices.SortFunc(list, func(a, b idle) int { return a.since.Compare(b.since) })
+	var surplus []*client
+	for _, i := range list[:min(n, len(list))] {
+		surplus = append(surplus, i.c)
+	}
+	return surplus
 }
 
 // kick disconnects clients.

@@ -321,3 +321,40 @@ func TestLameDuckIsAnEvent(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// TestRebalanceDisconnectsTheSurplus has nine clients on one of three servers, and lets them go where
+// they like.
+func TestRebalanceDisconnectsTheSurplus(t *testing.T) {
+	t.Parallel()
+	mesh := systemMesh(t, 3)
+	c := as(t, mesh[1], "sys")
+	subject := "$SYS.REQ.SERVER." + mesh[0].ID() + ".REBALANCE"
+	eventually(t, "interest", func() bool { return (&systemView{mesh[1]}).subscribers(subject) == 1 })
+	var apps []*wire.Client
+	for range 9 {
+		apps = append(apps, as(t, mesh[0], "app"))
+	}
+	for _, busy := range apps[:4] { // those that connected last are the idle ones
+		busy.Do("PUB a 1", "x")
+	}
+	got := askSystem(t, c, subject, "", 1)[0]
+	data, _ := got["data"].(map[string]any)
+	if data["servers"] != 3.0 || data["connections"] != 10.0 || data["mean"] != 4.0 || data["surplus"] != 5.0 {
+		t.Fatalf("got %v", got)
+	}
+	for _, idle := range apps[4:] {
+		okay(t, idle.Ended())
+	}
+	for _, busy := range apps[:4] {
+		busy.Sync()
+	}
+	eventually(t, "it has ended", func() bool { return !mesh[0].system.balancing.Load() })
+	data = askSystem(t, c, subject, "", 1)[0]["data"].(map[string]any)
+	if data["surplus"].(float64) != 2 { // of five clients, the mean being two
+		t.Errorf("got %v", data)
+	}
+	alone := systemBroker(t, systemConfig, nil)
+	if got := askSystem(t, as(t, alone, "sys"), "$SYS.REQ.SERVER."+alone.ID()+".REBALANCE", "", 1)[0]; got["error"] == nil {
+		t.Errorf("got %v, want that there is no other server", got)
+	}
+}

@@ -51,6 +51,14 @@ type Stats struct {
 	GoMaxProcs          int          `json:"gomaxprocs"`
 }
 
+// Balance is what a server is asked to do when clients are to be spread over a mesh.
+type Balance struct {
+	Servers     int `json:"servers"`     // that have answered, this one included
+	Connections int `json:"connections"` // clients of all
+	Mean        int `json:"mean"`        // clients that each may keep
+	Surplus     int `json:"surplus"`     // clients that this server disconnects
+}
+
 // RouteStats are the statistics of one route.
 type RouteStats struct {
 	ID       uint64  `json:"rid"`

@@ -32,7 +32,7 @@ type Subscription struct{ Subject, Queue string }
 // Subscriptions returns those that the service of the server with an id needs, which must be made
 // for its connection. The sid of each is its index.
 func Subscriptions(id string) []Subscription {
-	list := []Subscription{{reqServer + ping, ""}, {reqAccount + "*.STATZ", ""}, {reqAccount + "*.CONNS", ""}, {reqAccount + "*.CONNZ", ""}, {subscribers, "gnatsd"}}
+	list := []Subscription{{reqServer + ping, ""}, {reqAccount + "*.STATZ", ""}, {reqAccount + "*.CONNS", ""}, {reqAccount + "*.CONNZ", ""}, {subscribers, "gnatsd"}, {counts(id), ""}}
 	for _, to := range []string{ping, id} {
 		for _, names := range [][]string{Pages, statsz, unsupported, {"IDZ"}} {
 			for _, name := range names {
@@ -46,7 +46,8 @@ func Subscriptions(id string) []Subscription {
 	return list
 }
 
-// Event subjects.
+// counts is the subject of the answers of all servers to a request of the service itself.
+func counts(id string) string { return "_INBOX.gnatsd." + id }
 
 // Connect is the subject of events about clients of an account that have logged in.
 func Connect(account string) string { return Prefix + "ACCOUNT." + token(account) + ".CONNECT" }

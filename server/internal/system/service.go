@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,6 +32,9 @@ type Broker interface {
 	Page(name string, options []byte) (any, error)
 	// Act does what one of Actions asks for. The error is the answer to who asked.
 	Act(r *Action) error
+	// Rebalance disconnects the clients of this server that are above b.Mean, the idle ones first,
+	// slowly, and sets b.Surplus. who asks for it.
+	Rebalance(b *Balance, who string) error
 	// Subscribers returns how many subscriptions a subject has, in a queue group only unless
 	// that is "".
 	Subscribers(subject, queue string) (int, error)
@@ -57,6 +61,11 @@ type Service struct {
 	changed  chan struct{} // the number of clients of an account has changed
 	flushes  chan chan struct{}
 
+	// Owned by Run.
+	asked    *request // for REBALANCE, which waits for the answers of all servers; else nil
+	balance  Balance
+	balanced <-chan time.Time // when asked has waited long enough
+
 	seq     atomic.Uint64
 	dropped atomic.Int64
 	ids     *nuid.NUID // owned by Run
@@ -71,6 +80,8 @@ const (
 	maxEvents = 2048
 	// statsInterval is the time between two events STATSZ.
 	statsInterval = 10 * time.Second
+	// countTime is how long servers have to say how many clients they have.
+	countTime = time.Second
 	// connsInterval is the least time between two events about the number of clients.
 	connsInterval = 250 * time.Millisecond
 )
@@ -229,6 +240,8 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 		case <-pause:
 			changed, pause = s.changed, nil
 			s.publishConns(w)
+		case <-s.balanced:
+			s.rebalance(w)
 		case <-tick.C:
 			if subject := stats(s.id); s.broker.Wanted(subject) {
 				s.send(w, subject, &statsMessage{s.server(), s.broker.Stats()})
@@ -295,10 +308,54 @@ func (s *Service) handle(w *writer, r *request) {
 		w.publish(r.subject, r.reply, header, r.body)
 		return
 	}
-	answer, answered := s.answer(r)
-	if !answered || r.reply == "" {
+	switch {
+	case r.subject == counts(s.id):
+		s.counted(r)
+		return
+	case strings.HasSuffix(r.subject, ".REBALANCE") && s.asked == nil:
+		s.count(w, r)
 		return
 	}
+	if answer, answered := s.answer(r); answered && r.reply != "" {
+		s.reply(w, r, answer)
+	}
+}
+
+// count asks all servers how many clients they have, for a request to rebalance.
+func (s *Service) count(w *writer, r *request) {
+	s.asked, s.balance, s.balanced = r, Balance{}, time.After(countTime)
+	w.publish(reqServer+ping, counts(s.id), nil, nil)
+}
+
+// counted adds the clients of a server that has answered.
+func (s *Service) counted(r *request) {
+	var m statsMessage
+	if json.Unmarshal(r.body, &m) == nil && m.Stats != nil && s.asked != nil {
+		s.balance.Servers++
+		s.balance.Connections += m.Stats.Connections
+	}
+}
+
+// rebalance does what was asked for, when all servers have had time to answer.
+func (s *Service) rebalance(w *writer) {
+	r, b := s.asked, s.balance
+	s.asked, s.balanced = nil, nil
+	answer := &response{Server: s.server(), Data: &b}
+	if b.Servers < 2 {
+		answer = s.fail(codeFailed, errors.New("no other server has answered: there is nowhere to send clients"))
+	} else {
+		b.Mean = (b.Connections + b.Servers - 1) / b.Servers
+		if err := s.broker.Rebalance(&b, r.who); err != nil {
+			answer = s.fail(codeFailed, err)
+		}
+	}
+	if r.reply != "" {
+		s.reply(w, r, answer)
+	}
+}
+
+// reply sends the answer to a request.
+func (s *Service) reply(w *writer, r *request, answer any) {
 	text, err := json.Marshal(answer)
 	if err != nil {
 		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed, err.Error()}})
@@ -361,6 +418,8 @@ func (s *Service) answer(r *request) (answer any, answered bool) {
 			return s.fail(codeBadRequest, err), true
 		}
 		return &response{Server: s.server(), Data: page}, true
+	case name == "REBALANCE":
+		return s.fail(codeFailed, errors.New("clients are being counted already")), true
 	case slices.Contains(Actions, name):
 		if err := s.broker.Act(&Action{Name: name, Options: r.body, Who: r.who}); err != nil {
 			return s.fail(codeFailed, err), true
