@@ -28,6 +28,7 @@ import (
 //	LINK gone m     member m is lost: read on when what it has delivered is read
 //	LINK leave      nothing follows on this member; the peer leaves it, too
 //	LINK joined     the connection is accepted, as the first or as another member
+//	LINK s2         what follows is compressed; also without a pool, see route_compression.go
 //	LINK sync       all interest follows, on a new carrier
 //	LINK synced     that was all: end the interest that was not repeated
 //
