@@ -7,6 +7,7 @@ import "time"
 type backlog struct {
 	queue  []Segment
 	fill   *Chunk // the backlog's own, to copy short segments to; nil = none yet
+	coming int    // bytes that are about to be copied; 0 if that is not known
 	bytes  int64  // in queue, or taken from it and not yet written
 	top    topSubject
 	since  time.Time // when it began
@@ -47,8 +48,9 @@ func (b *backlog) add(s Segment) {
 		return
 	}
 	for text := s.Bytes; len(text) > 0; {
-		tail := b.tail(len(text))
+		tail := b.tail(max(len(text), b.coming))
 		k := min(len(text), b.fill.free())
+		b.coming = max(0, b.coming-k)
 		b.fill.buf = append(b.fill.buf, text[:k]...)
 		tail.Bytes = tail.Bytes[:len(tail.Bytes)+k]
 		text = text[k:]
@@ -59,7 +61,7 @@ func (b *backlog) add(s Segment) {
 func (b *backlog) tail(want int) *Segment {
 	if b.fill == nil || b.fill.free() == 0 {
 		b.dropFill()
-		b.fill = newChunk(min(ReadSize, max(want, int(min(b.bytes, ReadSize)))))
+		b.fill = newChunk(fillSize(want, b.bytes))
 	}
 	at := len(b.fill.buf)
 	if k := len(b.queue); k > 0 && b.queue[k-1].Chunk == b.fill {
@@ -70,11 +72,28 @@ func (b *backlog) tail(want int) *Segment {
 	return &b.queue[len(b.queue)-1]
 }
 
+// fillSize returns the size of a chunk for want bytes in a backlog that has so many already: at most
+// half as much memory is taken as there are bytes. So that short pushes share a chunk it has room
+// for a fourth of the backlog, and what would leave a third of it empty gets two chunks.
+func fillSize(want int, bytes int64) int {
+	size := min(ReadSize, max(want, int(min(bytes/4, ReadSize))))
+	at := 0
+	for chunkSizes[at] < size {
+		at++
+	}
+	if at > 0 && 3*size < 2*chunkSizes[at] {
+		at--
+	}
+	return chunkSizes[at]
+}
+
 // kept returns segments as a queue holds them: with references of their own, or copied.
 func kept(segs []Segment) []Segment {
 	var b backlog
 	for _, s := range segs {
-		b.bytes += int64(len(s.Bytes))
+		if !s.worthKeeping() {
+			b.coming += len(s.Bytes)
+		}
 	}
 	for _, s := range segs {
 		b.add(s)
