@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,11 +47,11 @@ func TestClosedQueuesAreBoundedInBytes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var closed closedQueues
 			c := &conn{id: 1}
-			before := liveBytes()
+			before := int64(liveHeap())
 			for i := range tt.subs {
 				closed.remember(newSubscription(c, []byte("foo"), []byte(tt.queue), fmt.Appendf(nil, "%s%d", tt.sid, i)))
 			}
-			if held := liveBytes() - before; held > 3*maxClosedQueueBytes {
+			if held := int64(liveHeap()) - before; held > 3*maxClosedQueueBytes {
 				t.Errorf("%d bytes are held, want at most %d", held, 3*maxClosedQueueBytes)
 			}
 			for i := tt.subs - tt.latest; i < tt.subs; i++ {
@@ -62,13 +61,4 @@ func TestClosedQueuesAreBoundedInBytes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// liveBytes returns how many bytes of the heap are in use.
-func liveBytes() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC() // what has a finalizer, or is in a pool
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -16,6 +16,7 @@ const (
 	closeSlowPending
 	closeSlowDeadline
 	closeSlowTotal
+	closeSlowMemory
 	closeWriteError
 	closeReadError
 	closePeerError
@@ -72,6 +73,7 @@ var closeRows = [closeCount]closeRow{
 	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)", abrupt: true},
 	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)", abrupt: true},
 	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)", abrupt: true},
+	closeSlowMemory:     {name: "Slow Consumer (Pending Bytes)", abrupt: true},
 	closeWriteError:     {name: "Write Error", abrupt: true},
 	closeReadError:      {name: "Read Error"},
 	closePeerError:      {name: "Parse Error"},

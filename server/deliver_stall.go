@@ -84,38 +84,3 @@ func allNearFull(targets []*netio.WriteQueue) bool {
 	}
 	return true
 }
-
-// limitPending disconnects the connection that has most pending, client or route, until all
-// together have no more than max_pending_total. One goroutine at a time does it.
-func (s *Server) limitPending() {
-	limit := s.options().MaxPendingTotal
-	if s.io.Pending.Load() <= limit || !s.limiting.CompareAndSwap(false, true) {
-		return
-	}
-	defer s.limiting.Store(false)
-	for s.io.Pending.Load() > limit {
-		worst := s.mostPending()
-		if worst == nil {
-			return
-		}
-		worst.slowConsumer(closeSlowTotal)
-		worst.out.Finish(0)
-	}
-}
-
-// mostPending returns the connection that has most bytes pending, nil if none has any.
-func (s *Server) mostPending() (worst *conn) {
-	most := int64(0)
-	look := func(c *conn) {
-		if n := c.out.Stats().Pending; n > most && !c.ended() {
-			worst, most = c, n
-		}
-	}
-	for _, c := range s.clients.all() {
-		look(&c.conn)
-	}
-	for _, r := range s.cluster.all() {
-		look(&r.conn)
-	}
-	return worst
-}

@@ -192,6 +192,8 @@ func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 		text = fmt.Sprintf("WriteDeadline of %v Exceeded", limits.WriteDeadline)
 	case closeSlowTotal:
 		text = fmt.Sprintf("MaxPendingTotal of %d Exceeded", c.srv.options().MaxPendingTotal)
+	case closeSlowMemory:
+		text = fmt.Sprintf("GOMEMLIMIT of %d Approached", c.srv.memory.limit)
 	}
 	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
 		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)

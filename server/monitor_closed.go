@@ -71,6 +71,7 @@ var slowConsumerLimits = map[closeReason]string{
 	closeSlowPending:  "max_pending",
 	closeSlowDeadline: "write_deadline",
 	closeSlowTotal:    "max_pending_total",
+	closeSlowMemory:   "memory_limit",
 }
 
 // ofSlowConsumer reports whether r is the reason of a slow consumer.

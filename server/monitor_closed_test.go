@@ -76,13 +76,13 @@ func TestClosedRecordsAreBoundedInBytes(t *testing.T) {
 			s, err := NewServer(&Options{MaxClosedClients: 30_000})
 			okay(t, err)
 			nc := deadPipe(t)
-			before := liveBytes()
+			before := int64(liveHeap())
 			for i := range tt.clients {
 				c := newClient(s, nc)
 				c.recordClosed(tt.reason, tt.client(c, i))
 			}
 			want := int64(maxClosedBytes + maxClosedListBytes)
-			if held := liveBytes() - before; held > want*5/4 {
+			if held := int64(liveHeap()) - before; held > want*5/4 {
 				t.Errorf("%d bytes are held, want at most %d", held, want)
 			}
 			last := s.closed.records()

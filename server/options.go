@@ -21,7 +21,8 @@ const (
 	DefaultHTTPPort = 8222
 
 	// maxPendingTotalShare is the default of MaxPendingTotal as a multiple of MaxPending: with
-	// 16 clients at their limit, the one with the most pending bytes is disconnected.
+	// 16 clients at their limit, the one with the most pending bytes is disconnected. With
+	// GOMEMLIMIT the default is not more than its pendingShare.
 	maxPendingTotalShare = 16
 )
 
@@ -177,7 +178,11 @@ func Defaults() *Options {
 // fill replaces zero values by defaults.
 func (o *Options) fill() {
 	optionTable().Defaults(o)
-	orDefault(&o.MaxPendingTotal, maxPendingTotalShare*o.MaxPending)
+	total := maxPendingTotalShare * o.MaxPending
+	if limit := goMemoryLimit(); limit > 0 {
+		total = min(total, limit/pendingShare)
+	}
+	orDefault(&o.MaxPendingTotal, total)
 	orDefault(&o.HTTPHost, o.Host)
 	o.MaxPayload = min(o.MaxPayload, maxSize)
 	if o.HTTPBasePath != "" && !strings.HasPrefix(o.HTTPBasePath, "/") {

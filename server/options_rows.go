@@ -155,7 +155,7 @@ func limitRows() []row {
 			Doc:  "Maximum number of bytes queued for a client; one that exceeds it is disconnected as a slow consumer."},
 		{Key: "max_pending_total", Field: "MaxPendingTotal", Reload: conf.Fixed,
 			Type: conf.Size(func(o *Options) *int64 { return &o.MaxPendingTotal }, conf.AtLeast(0)),
-			Doc:  "Maximum number of bytes queued for all connections together; above it the client or route with the longest queue is disconnected as a slow consumer. 0 is 16 times `max_pending`."},
+			Doc:  "Maximum number of bytes queued for all connections together; above it the client or route with the longest queue is disconnected as a slow consumer. 0 is 16 times `max_pending` or, if that is less, half of the environment variable `GOMEMLIMIT`."},
 		{Key: "ping_interval", Default: `"2m"`, Field: "PingInterval", Reload: onPing,
 			Type: conf.Duration(func(o *Options) *time.Duration { return &o.PingInterval }, upTo(longest), ""),
 			Doc:  "Time between pings, as a duration or in seconds."},

@@ -69,7 +69,8 @@ type Server struct {
 	latency  struct{ clients, routes latencies } // of messages, by kind of receiver
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
 	limiting atomic.Bool                         // a goroutine is in limitPending
-	lameDuck atomic.Bool                         // in lame duck mode
+	memory   memoryLimit
+	lameDuck atomic.Bool // in lame duck mode
 	closed   closedConns
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
@@ -113,7 +114,8 @@ func NewServer(opts *Options) (*Server, error) {
 		arrivals:    admission.NewEvictor[*conn](),
 		descriptors: divideDescriptors(process.OpenFiles()),
 
-		usage: process.NewUsageSampler(),
+		usage:  process.NewUsageSampler(),
+		memory: newMemoryLimit(),
 	}
 	s.verifier = access.NewVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {

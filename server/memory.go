@@ -1,0 +1,112 @@
+package server
+
+import (
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// memoryLimit respects GOMEMLIMIT: where the heap comes near to it, those are disconnected for whom
+// most is queued, before the garbage collector takes all processors, or the system ends the
+// process.
+type memoryLimit struct {
+	// Set once.
+	limit int64                               // bytes; 0 = none
+	live  func() (bytes int64, cycles uint64) // what the last garbage collection left, and how many there were
+
+	// Owned by the goroutine that has set Server.limiting.
+	checked time.Time
+	acted   uint64 // the cycle whose result was acted on
+}
+
+const (
+	// memoryShare is the fraction of GOMEMLIMIT that live memory may have, as a divisor of
+	// memoryParts.
+	memoryShare, memoryParts = 3, 4
+	// pendingShare is the share of GOMEMLIMIT that queues may have by default: what they hold is
+	// up to one and a half times as much.
+	pendingShare = 2
+	// memoryInterval is the shortest time between two looks at the heap.
+	memoryInterval = 20 * time.Millisecond
+)
+
+// goMemoryLimit returns GOMEMLIMIT in bytes, 0 if there is none.
+func goMemoryLimit() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return limit
+	}
+	return 0
+}
+
+func newMemoryLimit() memoryLimit { return memoryLimit{limit: goMemoryLimit(), live: heapInUse} }
+
+// heapInUse returns what the last garbage collection found to be in use, and how many there were.
+func heapInUse() (bytes int64, cycles uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64()), samples[1].Value.Uint64()
+}
+
+// excess returns by how many bytes live memory exceeds its share of the limit. A result of the
+// garbage collector counts once: what is given up then is seen by the next one.
+func (m *memoryLimit) excess(now time.Time) int64 {
+	if m.limit == 0 || now.Sub(m.checked) < memoryInterval {
+		return 0
+	}
+	m.checked = now
+	bytes, cycles := m.live()
+	excess := bytes - m.limit/memoryParts*memoryShare
+	if excess <= 0 || cycles == m.acted {
+		return 0
+	}
+	m.acted = cycles
+	return excess
+}
+
+// limitPending disconnects the connections that have most pending, clients or routes, while all
+// together have more than max_pending_total, or the heap is near its limit. One goroutine at a time
+// does it.
+func (s *Server) limitPending() {
+	limit, pending := s.options().MaxPendingTotal, s.io.Pending.Load()
+	tight := s.memory.limit > 0 && pending > highWater
+	if !tight && pending <= limit || !s.limiting.CompareAndSwap(false, true) {
+		return
+	}
+	defer s.limiting.Store(false)
+	s.disconnectWorst(limit, 0, closeSlowTotal)
+	if tight {
+		if n := s.memory.excess(time.Now()); n > 0 {
+			s.disconnectWorst(s.io.Pending.Load()-n, highWater, closeSlowMemory)
+		}
+	}
+}
+
+// disconnectWorst disconnects the connection that has most pending, until all together have no more
+// than limit, or none has more than spared.
+func (s *Server) disconnectWorst(limit, spared int64, reason closeReason) {
+	for s.io.Pending.Load() > limit {
+		worst := s.mostPending(spared)
+		if worst == nil {
+			return
+		}
+		worst.slowConsumer(reason)
+		worst.out.Finish(0)
+	}
+}
+
+// mostPending returns the connection that has most bytes pending, nil if none has more than least.
+func (s *Server) mostPending(least int64) (worst *conn) {
+	look := func(c *conn) {
+		if n := c.out.Stats().Pending; n > least && !c.ended() {
+			worst, least = c, n
+		}
+	}
+	for _, c := range s.clients.all() {
+		look(&c.conn)
+	}
+	for _, r := range s.cluster.all() {
+		look(&r.conn)
+	}
+	return worst
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+func TestMemoryLimitCountsEachCollectionOnce(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	var bytes int64
+	var cycles uint64
+	m := memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { return bytes, cycles }}
+	now := time.Now()
+	for i, step := range []struct {
+		after  time.Duration
+		bytes  int64
+		cycles uint64
+		want   int64
+	}{
+		{time.Hour, 74 * mb, 1, 0},
+		{time.Hour, 80 * mb, 2, 5 * mb},
+		{time.Hour, 80 * mb, 2, 0}, // what was given up is not yet collected
+		{time.Hour, 85 * mb, 3, 10 * mb},
+		{memoryInterval / 2, 95 * mb, 4, 0}, // too soon
+		{memoryInterval / 2, 95 * mb, 4, 20 * mb},
+		{time.Hour, 10 * mb, 5, 0},
+	} {
+		now = now.Add(step.after)
+		bytes, cycles = step.bytes, step.cycles
+		if got := m.excess(now); got != step.want {
+			t.Errorf("step %d: got %d, want %d", i, got, step.want)
+		}
+	}
+	m.limit = 0
+	if got := m.excess(now.Add(time.Hour)); got != 0 {
+		t.Errorf("without a limit: got %d, want 0", got)
+	}
+}

@@ -1,0 +1,122 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"gnatsd/test/wire"
+)
+
+// memoryOf returns a figure of /proc/PID/status in bytes: VmRSS is what a process takes now, VmHWM
+// the most that it took.
+func memoryOf(t *testing.T, p *process, figure string) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	must(t, err)
+	m := regexp.MustCompile(figure + `:\s+(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s in %s", figure, text)
+	}
+	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
+	must(t, err)
+	return kb << 10
+}
+
+// flood publishes messages of so many bytes, head and all, to subjects flood.0 to flood.n-1 in turn,
+// each bytes in all. A subscriber of all that reads goes along, so that the publisher is not held
+// back.
+func flood(t *testing.T, addr string, n, size, bytes int) {
+	t.Helper()
+	reader, p := wire.Dial(t, addr), wire.Dial(t, addr)
+	reader.Do(`CONNECT {"verbose":false,"pedantic":false}`, "SUB flood.* 1")
+	go io.Copy(io.Discard, reader.In) // ends with the connection
+	p.Do(`CONNECT {"verbose":false,"pedantic":false}`)
+	payload := strings.Repeat("x", size-len("MSG flood.0 1 10000\r\n\r\n"))
+	var round strings.Builder
+	for round.Len() < 256<<10 {
+		for i := range n {
+			fmt.Fprintf(&round, "PUB flood.%d %d\r\n%s\r\n", i, len(payload), payload)
+		}
+	}
+	for sent := 0; sent < n*bytes; sent += round.Len() {
+		p.Say(round.String())
+		p.Sync()
+	}
+	reader.Close()
+}
+
+// TestBacklogsHoldLittleMoreThanTheirBytes has five clients read nothing, and compares what is
+// queued for them with what the broker takes.
+func TestBacklogsHoldLittleMoreThanTheirBytes(t *testing.T) {
+	for _, size := range []int{100, 8 << 10, 48 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			p := spawn(t, "-m", "-1", "-c", writeConfig(t, "write_deadline: 10m"))
+			pages := p.await(t, `Starting http monitor on (.*)$`)[1]
+			addr := p.addr(t)
+			const readers, each = 5, 24 << 20
+			for i := range readers {
+				wire.Dial(t, addr).Do(`CONNECT {"verbose":false,"pedantic":false}`, fmt.Sprintf("SUB flood.%d 1", i))
+			}
+			flood(t, addr, readers, size, 1<<20)
+			before := memoryOf(t, p, "VmRSS")
+			pendingBefore := pendingBytes(t, pages)
+			flood(t, addr, readers, size, each)
+			pending, held := pendingBytes(t, pages)-pendingBefore, memoryOf(t, p, "VmRSS")-before
+			t.Logf("%d MB pending, %d MB more taken", pending>>20, held>>20)
+			if pending < readers*each/2 {
+				t.Fatalf("got %d bytes pending, want %d or so", pending, readers*each)
+			}
+			// What the garbage collector has not collected comes on top.
+			if most := pending*3/2 + 24<<20; held > most {
+				t.Errorf("%d bytes pending take %d, want %d at most", pending, held, most)
+			}
+		})
+	}
+}
+
+// pendingBytes returns what is queued for all connections, by /varz.
+func pendingBytes(t *testing.T, pages string) int64 {
+	t.Helper()
+	resp, err := http.Get("http://" + pages + "/varz")
+	must(t, err)
+	defer resp.Body.Close()
+	var varz struct {
+		PendingBytes int64 `json:"pending_bytes"`
+	}
+	must(t, json.NewDecoder(resp.Body).Decode(&varz))
+	return varz.PendingBytes
+}
+
+// TestGoMemoryLimitIsRespected has readers that read nothing make queues of three times GOMEMLIMIT:
+// those with the longest are disconnected, others get everything.
+func TestGoMemoryLimitIsRespected(t *testing.T) {
+	const limit, readers, each = 96 << 20, 6, 48 << 20
+	for _, c := range []struct{ name, config, want string }{
+		{"by default", "write_deadline: 10m", fmt.Sprintf("MaxPendingTotal of %d Exceeded", limit/2)},
+		{"with a total beyond it", "write_deadline: 10m, max_pending_total: 1GB", fmt.Sprintf("GOMEMLIMIT of %d Approached", limit)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-c", writeConfig(t, c.config))
+			cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", limit))
+			p := launch(t, cmd)
+			addr := p.addr(t)
+			for i := range readers {
+				wire.Dial(t, addr).Do(`CONNECT {"verbose":false,"pedantic":false}`, fmt.Sprintf("SUB flood.%d 1", i))
+			}
+			flood(t, addr, readers, 8<<10, each)
+			p.await(t, "Slow Consumer Detected: "+c.want)
+			peak := memoryOf(t, p, "VmHWM")
+			t.Logf("at most %d MB taken", peak>>20)
+			if most := int64(limit + limit/4); peak > most {
+				t.Errorf("the broker took %d bytes, want %d at most", peak, most)
+			}
+		})
+	}
+}
