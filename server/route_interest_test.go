@@ -98,7 +98,9 @@ func TestInterestThatComesAndGoesWhileAServerJoins(t *testing.T) {
 		for i := 0; ; i++ {
 			select {
 			case <-stop:
-				return
+				if i >= 100 { // on a machine that is busy, too
+					return
+				}
 			default:
 			}
 			busy.Say(fmt.Sprintf("SUB busy.%d %d\r\nUNSUB %d\r\nSUB keep.%d k%d\r\n", i, i, i, i%100, i%100))
