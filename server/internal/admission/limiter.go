@@ -360,8 +360,11 @@ func (l *Limiter) Suspected(from Source) bool {
 }
 
 // Overloaded reports whether work waits for a slot.
-func (l *Limiter) Overloaded() bool {
+func (l *Limiter) Overloaded() bool { return l.Waiting() > 0 }
+
+// Waiting returns how many pieces of work wait for a slot.
+func (l *Limiter) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting > 0
+	return l.waiting
 }
