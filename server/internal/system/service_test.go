@@ -22,8 +22,9 @@ func (fakeBroker) Accounts() []AccountStats { return nil }
 func TestEventsAreDroppedRatherThanQueuedWithoutEnd(t *testing.T) {
 	t.Parallel()
 	s := New(fakeBroker{}, "ID")
+	name := strings.Repeat("n", 1<<20)
 	for range maxEvents + 10 {
-		s.Connected(ClientInfo{Account: "A", Name: strings.Repeat("n", 1<<20)})
+		s.Connected(ClientInfo{Account: "A", Name: name})
 	}
 	if s.Dropped() != 10 || len(s.events) != maxEvents {
 		t.Errorf("%d events wait, %d were dropped; want %d and 10", len(s.events), s.Dropped(), maxEvents)
