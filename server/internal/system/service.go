@@ -80,6 +80,8 @@ const (
 	maxEvents = 2048
 	// statsInterval is the time between two events STATSZ.
 	statsInterval = 10 * time.Second
+	// gatherTime is how long an event may wait for others: many are handed to the broker together.
+	gatherTime = 5 * time.Millisecond
 	// countTime is how long servers have to say how many clients they have.
 	countTime = time.Second
 	// connsInterval is the least time between two events about the number of clients.
@@ -219,7 +221,8 @@ func (s *Service) Run(nc net.Conn) {
 func (s *Service) work(w *writer, over <-chan struct{}) {
 	tick := time.NewTicker(statsInterval)
 	defer tick.Stop()
-	var pause <-chan time.Time // until the next event about the number of clients
+	var pause <-chan time.Time    // until the next event about the number of clients
+	var gathered <-chan time.Time // when events that are written must be handed on; nil if there are none
 	changed := s.changed
 	for w.err == nil {
 		select {
@@ -229,11 +232,19 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 			s.handle(w, r)
 		case e := <-s.events:
 			s.publish(w, e)
+			if gathered == nil {
+				gathered = time.After(gatherTime)
+			}
+			continue
+		case <-gathered:
+			gathered = nil
+			w.flush()
 		case done := <-s.flushes:
 			for len(s.events) > 0 {
 				s.publish(w, <-s.events)
 			}
 			w.sync()
+			w.flush()
 			close(done)
 		case <-changed:
 			changed, pause = nil, time.After(connsInterval)
@@ -247,6 +258,7 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 				s.send(w, subject, &statsMessage{s.server(), s.broker.Stats()})
 			}
 		}
+		w.flush()
 	}
 }
 
@@ -535,7 +547,7 @@ func (r *request) headers(text []byte) {
 	}
 }
 
-// writer publishes over the connection.
+// writer publishes over the connection, when it is flushed or has much to write.
 type writer struct {
 	nc  net.Conn
 	buf []byte
@@ -543,7 +555,6 @@ type writer struct {
 }
 
 func (w *writer) publish(subject, reply string, header, text []byte) {
-	w.buf = w.buf[:0]
 	if reply != "" {
 		subject += " " + reply
 	}
@@ -554,20 +565,23 @@ func (w *writer) publish(subject, reply string, header, text []byte) {
 		w.buf = fmt.Appendf(w.buf, "PUB %s %d\r\n", subject, len(text))
 	}
 	w.buf = append(append(w.buf, text...), "\r\n"...)
-	w.write()
+	if len(w.buf) > maxRequest {
+		w.flush()
+	}
 }
 
 // sync writes something that needs no answer: when it is read, what was written before has been
 // delivered.
 func (w *writer) sync() {
-	w.buf = append(w.buf[:0], "PONG\r\n"...)
-	w.write()
+	w.flush()
+	w.buf = append(w.buf, "PONG\r\n"...)
 }
 
-func (w *writer) write() {
-	if w.err == nil {
+func (w *writer) flush() {
+	if w.err == nil && len(w.buf) > 0 {
 		_, w.err = w.nc.Write(w.buf)
 	}
+	w.buf = w.buf[:0]
 	if cap(w.buf) > maxRequest {
 		w.buf = nil
 	}
