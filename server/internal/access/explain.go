@@ -101,6 +101,9 @@ func (p *Permissions) explainPublish(subject string) string {
 		return answerRefused + "not a valid subject to publish to"
 	}
 	d := p.CanPublish([]byte(subject))
+	if d.OfSystem() && p != nil && p.system { // the server takes the request itself
+		d = p.CanAsk([]byte(subject))
+	}
 	text := explainDecision(d)
 	if !d.Allowed() && p.CanRespond([]byte(subject)) {
 		text += ", except as the reply subject of a message that was received (allow_responses)"

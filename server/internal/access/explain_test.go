@@ -1,6 +1,9 @@
 package access
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestExplainedPermissions(t *testing.T) {
 	t.Parallel()
@@ -41,6 +44,28 @@ func TestExplainWithoutAList(t *testing.T) {
 		}
 		if got != tc.want {
 			t.Errorf("%s: got %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestExplainOfTheSystemAccount(t *testing.T) {
+	t.Parallel()
+	s := Settings{Users: []User{
+		{Name: "app", Password: "a"},
+		{Name: "sys", Password: "s", System: true, Rules: &Rules{Publish: List{Deny: []Entry{{Text: "$SYS.REQ.SERVER.*.KICK"}}}}},
+	}}
+	for args, want := range map[string]bool{
+		"user=app pub=$SYS.REQ.SERVER.PING":   false,
+		"user=app sub=$SYS.>":                 false,
+		"user=app sub=>":                      true,
+		"user=sys pub=$SYS.REQ.SERVER.PING":   true,
+		"user=sys sub=$SYS.>":                 true,
+		"user=sys pub=$SYS.REQ.SERVER.a.LDM":  true,
+		"user=sys pub=$SYS.REQ.SERVER.a.KICK": false,
+		"user=sys pub=$SYS.REQ.USER.INFO":     true,
+	} {
+		if text, got, err := Explain(s, strings.Fields(args)); err != nil || got != want {
+			t.Errorf("%s: got %s, %v", args, text, err)
 		}
 	}
 }
