@@ -38,13 +38,13 @@ func (o *ConnectOptions) userName() string { return cmp.Or(o.Nkey, o.Username) }
 // keepOpen, it is the reason to reject the client: sendInfo then returns it after INFO and before
 // TLS. Where TLS comes first, such a client gets no -ERR, which would be plain text.
 func (c *client) sendInfo(refused closeReason) closeReason {
-	var place *admission.Place
+	var pass *admission.Pass
 	if refused == keepOpen && !c.inProcess && c.srv.policy.Load().tls != nil {
 		var err error
-		if place, err = c.awaitPlace(); err != nil {
+		if pass, err = c.awaitPass(); err != nil {
 			return c.reason()
 		}
-		defer place.Leave()
+		defer pass.Release()
 	}
 	p := c.srv.policy.Load()
 	if p.tls == nil || c.inProcess {
@@ -67,7 +67,7 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 			return keepOpen
 		}
 	}
-	if r := c.handshake(p, read, place); r != keepOpen {
+	if r := c.handshake(p, read, pass); r != keepOpen {
 		return r
 	}
 	if tlsFirst {
@@ -76,12 +76,12 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 	return keepOpen
 }
 
-// awaitPlace waits until the client may begin its handshake. The error says that the connection was
+// awaitPass waits until the client may begin its handshake. The error says that the connection was
 // closed meanwhile.
-func (c *client) awaitPlace() (*admission.Place, error) {
+func (c *client) awaitPass() (*admission.Pass, error) {
 	ctx, done := c.abortable()
 	defer done()
-	return c.srv.gate.Enter(ctx, c.source())
+	return c.srv.gate.Acquire(ctx, c.source())
 }
 
 // policy implements authenticator.

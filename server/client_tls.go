@@ -48,10 +48,10 @@ func (c *client) firstByte(limit time.Duration) []byte {
 	return first[:n]
 }
 
-// handshake makes the TLS handshake in place. read is what was read from the client before.
-func (c *client) handshake(p *clientPolicy, read []byte, place *admission.Place) closeReason {
+// handshake makes the TLS handshake, for which the client has a pass. read is what was read from the client before.
+func (c *client) handshake(p *clientPolicy, read []byte, pass *admission.Pass) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewPatientConn(c.nc), read}, admission.Peer{From: c.source(), Rank: c.rank, Place: place}, p.tls.Accepting(), p.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewProgressConn(c.nc), read}, admission.Peer{From: c.source(), Rank: c.rank, Pass: pass}, p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:

@@ -112,9 +112,11 @@
 // for that package, client_permissions.go applies its decisions to PUB and SUB. Expensive work, a
 // part of a handshake or a bcrypt check, needs a slot of the server's [admission.Limiter], which
 // leaves a processor to the messages; what gets no slot waits, and is admitted by address in turn.
-// How many clients of one address are in a handshake is bounded by an [admission.Gate]. Each step
-// has an [admission.Timer], a time limit that stands still only while the peer waits for this
-// server. Until its login a connection is unauthenticated: beforeLogin accepts nothing but CONNECT.
+// How many clients of one address are in a handshake is bounded by an [admission.Gate]. Where there
+// is no room for a client, one is closed that has not logged in ([admission.Evictor]);
+// descriptors.go divides the descriptors, so that the other ports keep theirs. Each step has an
+// [admission.Timer], a time limit that stands still only while the peer waits for this server.
+// Until its login a connection is unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
 // # The system account
 //

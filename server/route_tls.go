@@ -40,7 +40,7 @@ func (r *route) handshake() bool {
 
 // acceptTLS makes the handshake of an accepted route.
 func (r *route) acceptTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
-	return r.srv.limiter.Handshake(ctx, netio.NewPatientConn(r.nc), admission.Peer{From: r.source(), Rank: r.rank}, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
+	return r.srv.limiter.Handshake(ctx, netio.NewProgressConn(r.nc), admission.Peer{From: r.source(), Rank: r.rank}, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
 }
 
 // dialTLS makes the handshake of a dialed route.
@@ -51,6 +51,6 @@ func (r *route) dialTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn
 	}
 	ctx, cancel := context.WithTimeout(ctx, seconds(r.srv.options().Cluster.TLSTimeout))
 	defer cancel()
-	tc := tls.Client(netio.NewPatientConn(r.nc), holder.Dialing(host, r.attempt.Names...))
+	tc := tls.Client(netio.NewProgressConn(r.nc), holder.Dialing(host, r.attempt.Names...))
 	return tc, tc.HandshakeContext(ctx)
 }

@@ -12,12 +12,11 @@ import (
 // these are done. How many depends on how long these take: the number grows by one and halves
 // (AIMD, as in TCP).
 //
-// A place is given up when the handshake ends, or when the peer has sent nothing for placeTime that
-// it has to send: peers that say nothing do not keep others out. Where that happens and no
-// handshake has been slow, the machine is not busy, and the places double: such peers do not wait
-// here for long, either. Of those that wait the latest is
-// next, three times of four: it is more likely to be a client that has not given up, and no attacker
-// that has filled the queue.
+// A [Pass] ends with the handshake, or when the peer has sent nothing for passTime that it has to
+// send: peers that say nothing do not keep others out. Where that happens and no handshake has been
+// slow, the machine is not busy, and the passes double: such peers do not wait here for long,
+// either. Of those that wait the latest is next, three times of four: it is more likely to be a
+// client that has not given up, and no attacker that has filled the queue.
 type Gate struct {
 	mu    sync.Mutex // guards what follows
 	lines map[Source]*line
@@ -25,24 +24,24 @@ type Gate struct {
 
 // line has the connections of one Source.
 type line struct {
-	places  int       // in use
+	passes  int       // in use
 	most    int       // that may be
 	slow    time.Time // when a handshake was slow; zero if none was
 	changed time.Time // when most was halved or doubled
 	waiters waiters
-	picked  uint // waiters that got a place
+	picked  uint // waiters that got a pass
 }
 
 const (
-	placeTime = 250 * time.Millisecond
+	passTime = 250 * time.Millisecond
 
-	// Places of one Source.
-	fewPlaces   = 8
-	firstPlaces = 16
-	manyPlaces  = 128
-	maxPlaces   = 4096 // if the peers say nothing
+	// Passes of one Source.
+	minPasses   = 8
+	firstPasses = 16
+	manyPasses  = 128
+	maxPasses   = 4096 // if the peers say nothing
 
-	// A handshake that takes less than quickHandshake makes the places more, one that takes
+	// A handshake that takes less than quickHandshake makes the passes more, one that takes
 	// longer than slowHandshake makes them fewer. The time limit is half a second by default.
 	quickHandshake = 150 * time.Millisecond
 	slowHandshake  = 200 * time.Millisecond
@@ -55,21 +54,21 @@ const (
 // NewGate returns a Gate without connections.
 func NewGate() *Gate { return &Gate{lines: map[Source]*line{}} }
 
-// Place is the permission of one connection to begin its handshake. A nil Place is none.
-type Place struct {
+// Pass is the permission of one connection to begin its handshake. A nil Pass is none.
+type Pass struct {
 	// Set once.
 	gate  *Gate
 	from  Source
 	begun time.Time
-	timer *time.Timer // gives the place up
+	timer *time.Timer // gives the pass up
 
 	left sync.Once
 }
 
-// Enter waits for a place, which the caller must leave. The peer has to send something next. A peer
+// Acquire waits for a pass, which the caller must release. The peer has to send something next. A peer
 // that has no address needs none, and gets nil. The error is that of ctx, and then there is no
-// place.
-func (g *Gate) Enter(ctx context.Context, from Source) (*Place, error) {
+// pass.
+func (g *Gate) Acquire(ctx context.Context, from Source) (*Pass, error) {
 	if from == (Source{}) {
 		return nil, nil
 	}
@@ -83,22 +82,22 @@ func (g *Gate) Enter(ctx context.Context, from Source) (*Place, error) {
 			return nil, ctx.Err()
 		}
 	}
-	p := &Place{gate: g, from: from, begun: time.Now()}
-	p.timer = time.AfterFunc(placeTime, p.expire)
+	p := &Pass{gate: g, from: from, begun: time.Now()}
+	p.timer = time.AfterFunc(passTime, p.expire)
 	return p, nil
 }
 
-// enqueue takes a place and returns nil, or returns the caller's place in the queue.
+// enqueue takes a pass and returns nil, or returns the caller's place in the queue.
 func (g *Gate) enqueue(from Source) *waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[from]
 	if l == nil {
-		l = &line{most: firstPlaces}
+		l = &line{most: firstPasses}
 		g.lines[from] = l
 	}
-	if l.places < l.most {
-		l.places++
+	if l.passes < l.most {
+		l.passes++
 		return nil
 	}
 	w := &waiter{admitted: make(chan struct{})}
@@ -117,7 +116,7 @@ func (g *Gate) slow(from Source) bool {
 // slowRecently reports whether a handshake has taken long.
 func (l *line) slowRecently() bool { return !l.slow.IsZero() && time.Since(l.slow) < slowTime }
 
-// change reports whether the number of places may be halved or doubled again, and notes that it is.
+// change reports whether the number of passes may be halved or doubled again, and notes that it is.
 func (l *line) change() bool {
 	now := time.Now()
 	if now.Sub(l.changed) < changeTime {
@@ -127,7 +126,7 @@ func (l *line) change() bool {
 	return true
 }
 
-// abandon takes w out of the queue. It reports false if w has a place already.
+// abandon takes w out of the queue. It reports false if w has a pass already.
 func (g *Gate) abandon(w *waiter, from Source) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,22 +137,22 @@ func (g *Gate) abandon(w *waiter, from Source) bool {
 	return true
 }
 
-// leave gives a place to the next that waits.
+// leave gives a pass to the next that waits.
 func (g *Gate) leave(from Source) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.lines[from]
-	l.places--
-	for l.places < l.most && l.waiters.first != nil {
+	l.passes--
+	for l.passes < l.most && l.waiters.first != nil {
 		next := l.waiters.last
 		if l.picked++; l.picked%4 == 0 {
 			next = l.waiters.first
 		}
 		l.waiters.remove(next)
-		l.places++
+		l.passes++
 		close(next.admitted)
 	}
-	if l.places == 0 {
+	if l.passes == 0 {
 		delete(g.lines, from)
 	}
 }
@@ -165,12 +164,12 @@ func (g *Gate) took(from Source, d time.Duration) {
 	l := g.lines[from]
 	switch {
 	case l == nil:
-	case d < quickHandshake && l.most < manyPlaces:
+	case d < quickHandshake && l.most < manyPasses:
 		l.most++
 	case d > slowHandshake:
 		l.slow = time.Now()
 		if l.change() {
-			l.most = max(min(l.most, manyPlaces)/2, fewPlaces)
+			l.most = max(min(l.most, manyPasses)/2, minPasses)
 		}
 	}
 }
@@ -180,12 +179,12 @@ func (g *Gate) silent(from Source) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l := g.lines[from]; l != nil && !l.slowRecently() && l.change() {
-		l.most = min(2*l.most, maxPlaces)
+		l.most = min(2*l.most, maxPasses)
 	}
 }
 
-// Leave gives the place up when the handshake has ended.
-func (p *Place) Leave() {
+// Release gives the pass up when the handshake has ended.
+func (p *Pass) Release() {
 	if p != nil {
 		p.timer.Stop()
 		p.leave()
@@ -193,43 +192,43 @@ func (p *Place) Leave() {
 }
 
 // done says that the handshake has succeeded.
-func (p *Place) done() {
+func (p *Pass) done() {
 	if p != nil {
 		p.gate.took(p.from, time.Since(p.begun))
 	}
 }
 
-// expire gives the place up because the peer has sent nothing.
-func (p *Place) expire() {
+// expire gives the pass up because the peer has sent nothing.
+func (p *Pass) expire() {
 	p.gate.silent(p.from)
 	p.leave()
 }
 
-// leave gives the place up. It may be called more than once.
-func (p *Place) leave() { p.left.Do(func() { p.gate.leave(p.from) }) }
+// leave gives the pass up. It may be called more than once.
+func (p *Pass) leave() { p.left.Do(func() { p.gate.leave(p.from) }) }
 
 // more returns by how much the time limit for the handshake is extended when it is over: a machine
 // that has been slow with others, which were in time, gets more.
-func (p *Place) more(timeout time.Duration) time.Duration {
+func (p *Pass) more(timeout time.Duration) time.Duration {
 	if p != nil && p.gate.slow(p.from) {
-		return slowPatience * timeout
+		return slowFactor * timeout
 	}
 	return 0
 }
 
-// slowPatience is how much of the time limit a slow machine gets in addition, as a multiple.
-const slowPatience = 3
+// slowFactor is how much of the time limit a slow machine gets in addition, as a multiple.
+const slowFactor = 3
 
-// heard says that the peer has sent something, and waits for this process.
-func (p *Place) heard() {
+// received says that the peer has sent something, and waits for this process.
+func (p *Pass) received() {
 	if p != nil {
 		p.timer.Stop()
 	}
 }
 
 // await says that the peer has to send something.
-func (p *Place) await() {
+func (p *Pass) await() {
 	if p != nil {
-		p.timer.Reset(placeTime)
+		p.timer.Reset(passTime)
 	}
 }

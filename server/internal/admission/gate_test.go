@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// entering has n peers of a source enter, each of which calls then when it has a place.
-func entering(t *testing.T, g *Gate, from Source, n int, then func(i int, p *Place)) {
+// entering has n peers of a source enter, each of which calls then when it has a pass.
+func entering(t *testing.T, g *Gate, from Source, n int, then func(i int, p *Pass)) {
 	t.Helper()
 	for i := range n {
 		go func() { // ends with the test at the latest
-			if p, err := g.Enter(t.Context(), from); err == nil {
+			if p, err := g.Acquire(t.Context(), from); err == nil {
 				then(i, p)
 			}
 		}()
@@ -33,18 +33,18 @@ func TestAMachineHasTimeForItsHandshakes(t *testing.T) {
 			processor := make(chan struct{}, 1)
 			var ended, late atomic.Int32
 			start, done := time.Now(), make(chan struct{}, peers)
-			go entering(t, g, at("10.0.0.1"), peers, func(_ int, p *Place) {
+			go entering(t, g, at("10.0.0.1"), peers, func(_ int, p *Pass) {
 				began := time.Now()
-				p.heard()
+				p.received()
 				processor <- struct{}{}
 				time.Sleep(each)
 				<-processor
-				if took := time.Since(began); took > time.Second/2 && ended.Load() > 2*firstPlaces {
+				if took := time.Since(began); took > time.Second/2 && ended.Load() > 2*firstPasses {
 					late.Add(1)
 				}
 				ended.Add(1)
 				p.done()
-				p.Leave()
+				p.Release()
 				done <- struct{}{}
 			})
 			for range peers {
@@ -63,19 +63,19 @@ func TestPeersThatSayNothingKeepNoneOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate()
-		entering(t, g, at("10.0.0.1"), 1000, func(int, *Place) {})
+		entering(t, g, at("10.0.0.1"), 1000, func(int, *Pass) {})
 		for _, ip := range []string{"10.0.0.2", "10.0.0.1"} {
 			start := time.Now()
-			p, err := g.Enter(t.Context(), at(ip))
+			p, err := g.Acquire(t.Context(), at(ip))
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.Leave()
-			if waited := time.Since(start); waited > placeTime {
-				t.Errorf("%s waited for %v, want %v at most", ip, waited, placeTime)
+			p.Release()
+			if waited := time.Since(start); waited > passTime {
+				t.Errorf("%s waited for %v, want %v at most", ip, waited, passTime)
 			}
 		}
-		time.Sleep(10 * placeTime)
+		time.Sleep(10 * passTime)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if len(g.lines) != 0 {
@@ -89,29 +89,29 @@ func TestOnesThatGiveUpLeaveTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate()
 		from := at("10.0.0.1")
-		var places []*Place
-		for range firstPlaces {
-			p, err := g.Enter(t.Context(), from)
+		var passes []*Pass
+		for range firstPasses {
+			p, err := g.Acquire(t.Context(), from)
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.heard()
-			places = append(places, p)
+			p.received()
+			passes = append(passes, p)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error)
 		go func() { // received below
-			_, err := g.Enter(ctx, from)
+			_, err := g.Acquire(ctx, from)
 			gone <- err
 		}()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; err == nil {
-			t.Error("it has a place")
+			t.Error("it has a pass")
 		}
-		for _, p := range places {
-			p.Leave()
-			p.Leave() // has no effect
+		for _, p := range passes {
+			p.Release()
+			p.Release() // has no effect
 		}
 		if len(g.lines) != 0 {
 			t.Errorf("%d lines are left", len(g.lines))

@@ -29,9 +29,9 @@ type handshakeConn struct {
 
 // Peer is the other side of a connection before its login.
 type Peer struct {
-	From  Source
-	Rank  func(Rank) // is called with what it has done; nil if that is of no interest
-	Place *Place     // of its handshake; nil if it needs none
+	From Source
+	Rank func(Rank) // is called with what it has done; nil if that is of no interest
+	Pass *Pass      // of its handshake; nil if it needs none
 }
 
 // rank reports what the peer has done.
@@ -60,14 +60,14 @@ const maxPauses = 16
 func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, config *tls.Config, timeout time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := newTimer(timeout, func() time.Duration { return peer.Place.more(timeout) }, func() { cancel(os.ErrDeadlineExceeded) })
+	timer := newTimer(timeout, func() time.Duration { return peer.Pass.more(timeout) }, func() { cancel(os.ErrDeadlineExceeded) })
 	h := &handshakeConn{Conn: conn, ctx: ctx, limiter: l, peer: peer, timer: timer}
 	defer h.finish()
 	c := tls.Server(h, config)
 	err := c.HandshakeContext(ctx)
 	timer.Stop()
 	if err == nil {
-		peer.Place.done()
+		peer.Pass.done()
 		h.finish()
 		h.ctx, h.timer, h.peer = nil, nil, Peer{} // the connection outlives them
 		return c, nil
@@ -100,7 +100,7 @@ func (h *handshakeConn) acquire() error {
 	if h.reads++; h.timer != nil && h.reads <= maxPauses {
 		h.timer.pause()
 	}
-	h.peer.Place.heard()
+	h.peer.Pass.received()
 	h.peer.rank(h.limiter.WaitingRank(h.peer.From))
 	slot, err := h.limiter.Acquire(h.ctx, h.peer.From)
 	h.peer.rank(Partial)
@@ -123,7 +123,7 @@ func (h *handshakeConn) await() {
 	if h.timer != nil {
 		h.timer.resume()
 	}
-	h.peer.Place.await()
+	h.peer.Pass.await()
 }
 
 // Close releases the slot and closes the connection.

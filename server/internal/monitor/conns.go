@@ -20,9 +20,9 @@ type webConn struct {
 	entry *admission.Entry[*webConn]
 
 	// Atomic.
-	until atomic.Int64 // UnixNano when the answer must have been written, as net/http set it; 0 = any time
-	moved atomic.Int64 // UnixNano of the last write that was done
-	cut   atomic.Bool  // it is being closed, and nothing is written any more
+	until   atomic.Int64 // UnixNano when the answer must have been written, as net/http set it; 0 = any time
+	moved   atomic.Int64 // UnixNano of the last write that was done
+	closing atomic.Bool  // it is being closed, and nothing is written any more
 }
 
 // webProgress is how long a write may make no progress.
@@ -36,7 +36,7 @@ func (c *webConn) Write(b []byte) (total int, err error) {
 	for len(b) > 0 {
 		piece := b[:min(len(b), webPiece)]
 		c.Conn.SetWriteDeadline(c.deadline())
-		if c.cut.Load() { // close has set a deadline before
+		if c.closing.Load() { // close has set a deadline before
 			return total, net.ErrClosed
 		}
 		n, err := c.Conn.Write(piece)
@@ -94,7 +94,7 @@ func (c *webConn) Close() error {
 
 // evict closes the connection at once, whatever is under way.
 func (c *webConn) evict() {
-	c.cut.Store(true)
+	c.closing.Store(true)
 	c.Close()
 }
 

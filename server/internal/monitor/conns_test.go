@@ -206,7 +206,7 @@ func TestWritesHaveADeadlineForProgress(t *testing.T) {
 			t.Errorf("piece %d: deadline after %v, want %v, and %v at most", i, d.Sub(begin), webProgress, end.Sub(begin))
 		}
 	}
-	c.cut.Store(true)
+	c.closing.Store(true)
 	if _, err := c.Write([]byte("x")); err == nil {
 		t.Error("it writes after it was cut")
 	}

@@ -64,7 +64,7 @@ func (m *Monitor) StartProfiler(host string, port int) error {
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-		guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.guard(w, r, page{serve: mux.ServeHTTP}) })
+		guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.serveAllowed(w, r, page{serve: mux.ServeHTTP}) })
 		return m.serve(guarded, 0, m.bounded()(l)), nil // a profile takes as long as it was asked for
 	})
 }

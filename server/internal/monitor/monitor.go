@@ -153,7 +153,7 @@ func (m *Monitor) handler() http.Handler {
 		case !found:
 			p = page{open: true, serve: http.NotFound}
 		}
-		m.guard(w, r, p)
+		m.serveAllowed(w, r, p)
 	})
 }
 

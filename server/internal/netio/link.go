@@ -63,7 +63,7 @@ type plainLink struct {
 func newPlainLink(nc net.Conn, shared *Shared) Link {
 	l := plainLink{nc: nc, work: work{shared: shared}}
 	if _, secure := nc.(*tls.Conn); secure {
-		return &tlsLink{plainLink: l, socket: patientConnOf(nc)}
+		return &tlsLink{plainLink: l, socket: progressConnOf(nc)}
 	}
 	return &l
 }
@@ -126,9 +126,9 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 // tlsLink is a plainLink over TLS, where every write is a record of its own.
 type tlsLink struct {
 	plainLink
-	socket *PatientConn // nil if it has no such socket
-	streak streak       // of reads that may have waited
-	got    int          // bytes of the last read
+	socket *ProgressConn // nil if it has no such socket
+	streak streak        // of reads that may have waited
+	got    int           // bytes of the last read
 }
 
 // Recv is that of a plainLink, and yields now and then.

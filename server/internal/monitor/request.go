@@ -12,8 +12,8 @@ import (
 // This file decides which requests are answered: by their method, the host that they name, and the
 // login.
 
-// guard refuses requests that are not to be answered, and serves p to the others.
-func (m *Monitor) guard(w http.ResponseWriter, r *http.Request, p page) {
+// serveAllowed refuses requests that are not to be answered, and serves p to the others.
+func (m *Monitor) serveAllowed(w http.ResponseWriter, r *http.Request, p page) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	ignoreBody(w, r)
 	s := m.config.Settings()

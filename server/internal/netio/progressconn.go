@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// PatientConn is the socket below TLS. A write of TLS cannot be continued after a timeout, so the
+// ProgressConn is the socket below TLS. A write of TLS cannot be continued after a timeout, so the
 // socket itself decides whether the peer makes progress: while a [Link] writes, it fails only after
 // nothing was sent, and nothing acknowledged, for some time.
-type PatientConn struct {
+type ProgressConn struct {
 	net.Conn
 	raw      syscall.RawConn // nil if there is no socket
 	patience atomic.Int64    // nanoseconds without progress; 0 = deadlines are those of Conn
 }
 
-// NewPatientConn returns a PatientConn that writes to nc.
-func NewPatientConn(nc net.Conn) *PatientConn { return &PatientConn{Conn: nc, raw: rawOf(nc)} }
+// NewProgressConn returns a ProgressConn that writes to nc.
+func NewProgressConn(nc net.Conn) *ProgressConn { return &ProgressConn{Conn: nc, raw: rawOf(nc)} }
 
 // rawOf returns the socket of a connection, nil if it has none.
 func rawOf(nc net.Conn) syscall.RawConn {
@@ -30,7 +30,7 @@ func rawOf(nc net.Conn) syscall.RawConn {
 }
 
 // Write writes b, as long as there is progress.
-func (c *PatientConn) Write(b []byte) (total int, err error) {
+func (c *ProgressConn) Write(b []byte) (total int, err error) {
 	patience := time.Duration(c.patience.Load())
 	if patience == 0 {
 		return c.Conn.Write(b)
@@ -51,34 +51,34 @@ func (c *PatientConn) Write(b []byte) (total int, err error) {
 // moved reports whether the peer has acknowledged something of what was in the socket.
 func moved(before, after int) bool { return 0 <= after && after < before }
 
-// farewell is how long TLS may take to say that it ends. The peer may not read.
-const farewell = time.Second
+// closeNotifyTime is how long TLS may take to say that it ends. The peer may not read.
+const closeNotifyTime = time.Second
 
 // SetWriteDeadline is how TLS limits the time of its last record: by five seconds, which is long
 // for a server that ends.
-func (c *PatientConn) SetWriteDeadline(t time.Time) error {
-	if end := time.Now().Add(farewell); t.After(end) {
+func (c *ProgressConn) SetWriteDeadline(t time.Time) error {
+	if end := time.Now().Add(closeNotifyTime); t.After(end) {
 		t = end
 	}
 	return c.Conn.SetWriteDeadline(t)
 }
 
 // NetConn returns the connection below.
-func (c *PatientConn) NetConn() net.Conn { return c.Conn }
+func (c *ProgressConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends the writing.
-func (c *PatientConn) CloseWrite() error {
+func (c *ProgressConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
 }
 
-// patientConnOf returns the PatientConn below nc, nil if there is none.
-func patientConnOf(nc net.Conn) *PatientConn {
+// progressConnOf returns the ProgressConn below nc, nil if there is none.
+func progressConnOf(nc net.Conn) *ProgressConn {
 	for {
 		switch c := nc.(type) {
-		case *PatientConn:
+		case *ProgressConn:
 			return c
 		case interface{ NetConn() net.Conn }:
 			nc = c.NetConn()
