@@ -429,6 +429,7 @@ func (c *conn) teardown() {
 	subs := c.dropSubs()
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
+	c.passOn(row, &subs)
 	wait := finishWait
 	if row.abrupt {
 		wait = 0

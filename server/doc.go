@@ -72,6 +72,9 @@
 // slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
 // are near full but make progress it is stalled again, for write_deadline at most.
 //
+// Messages for a member of a queue group that are still in its backlog when it ends go to other
+// members (deliver_leftover.go).
+//
 // # Monitoring
 //
 // Package monitor is the HTTP side of monitoring: the port, the login, JSON, the dashboard. The

@@ -47,6 +47,9 @@ const (
 	// answer the peer is taken for one that does not answer, and silentTime is enough.
 	ackTime    = time.Second
 	silentTime = 20 * time.Millisecond
+	// maxRemembered is how many queue subscriptions of a client that ends are remembered: those of
+	// others are to be remembered, too.
+	maxRemembered = 10_000
 	// maxTurns is how many flows share a piece.
 	maxTurns = 8
 	// syncStep is how many subscriptions the initial sync queues before it waits for the peer.
@@ -71,6 +74,7 @@ type interestQueue struct {
 	bytes    int64          // of lines queued
 	sending  bool           // a goroutine is sending
 	inFlight interestInFlight
+	senders  sync.WaitGroup // the goroutine that is sending
 	earlyAdd sync.WaitGroup // clients whose subscriptions are being queued early
 	progress chan struct{}  // closed when more has been sent; nil if no goroutine waits for that
 	closed   bool
@@ -102,10 +106,15 @@ func (k *cluster) interestDropped(c *conn, subs *subscriptions) {
 		return
 	}
 	all := make([]*subscription, 0, subs.len())
-	p := k.policy.Load()
+	p, queues := k.policy.Load(), 0
 	for sub := range subs.all {
-		if p.announces(sub, true) {
-			all = append(all, sub)
+		if !p.announces(sub, true) {
+			continue
+		}
+		all = append(all, sub)
+		if sub.queue() != "" && queues < maxRemembered {
+			queues++
+			k.closed.remember(sub)
 		}
 	}
 	for _, r := range routes {
@@ -198,7 +207,7 @@ func (q *interestQueue) addAgain(sub *subscription) {
 // and reports whether it did; if so, whether the route lags. They are for the route to, and turn is
 // that of their path, if the route is in a pool.
 func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn uint32) (queued, lagging bool) {
-	if q.clients.Load() == 0 || from.role != roleClient {
+	if q.clients.Load() == 0 || from.role != roleClient || from.ended() {
 		return false, false
 	}
 	if q.after != nil {
@@ -309,6 +318,7 @@ func (q *interestQueue) startSending() bool {
 		return false
 	}
 	q.sending = true
+	q.senders.Add(1)
 	return true
 }
 
@@ -321,6 +331,7 @@ func (q *interestQueue) stopSending() bool {
 		return false
 	}
 	q.sending = false
+	q.senders.Done()
 	return true
 }
 
@@ -494,21 +505,21 @@ func (q *interestQueue) next() <-chan struct{} {
 }
 
 // handOn sends messages that were left in a closed queue on other connections to the same server, if
-// there are any: behind all interest of their publisher, which another carrier is sent.
+// there are any: behind all interest of their publisher, which another carrier is sent. If there are
+// none, it leaves them in the write queue of the route.
 func (q *interestQueue) handOn(left map[*conn]*flow) {
 	defer close(q.replaced)
+	q.senders.Wait()
 	for from, f := range left {
 		for m := range f.messages {
 			if c := q.to.carrier(); c != q.to && c != nil {
 				if queued, _ := c.interest.enqueue(from, &m.messages, m.to, m.turn); queued {
 					continue
 				}
-				m.to.out.Push(&m.messages)
-				if !m.messages.Refused {
-					continue
-				}
 			}
-			q.refused(m)
+			if m.to.out.Push(&m.messages); m.messages.Refused {
+				q.refused(m)
+			}
 		}
 	}
 }
@@ -787,7 +798,12 @@ func appendRouteSID(b []byte, sub *subscription) []byte {
 	default:
 		b = append(b, queueID...)
 	}
-	b = strconv.AppendUint(b, sub.conn.id, 10)
+	return appendClientSID(b, sub.conn.id, sub.sid())
+}
+
+// appendClientSID appends what names a subscription among those of all clients.
+func appendClientSID[S string | []byte](b []byte, cid uint64, sid S) []byte {
+	b = strconv.AppendUint(b, cid, 10)
 	b = append(b, ':')
-	return append(b, sub.sid()...)
+	return append(b, sid...)
 }

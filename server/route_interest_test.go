@@ -272,6 +272,7 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 				if q.startSending() {
 					q.sendPiece()
 					q.sending = false
+					q.senders.Done()
 				}
 			case k < 10 && len(subs) > 0:
 				for _, sub := range subs {
@@ -296,6 +297,7 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 		for q.startSending() {
 			q.sendPiece()
 			q.sending = false
+			q.senders.Done()
 		}
 		if q.waiting.Load() != 0 || q.clients.Load() != 0 || q.bytes != 0 {
 			t.Errorf("seed %d: %d lines, %d flows and %d bytes are left", seed, q.waiting.Load(), q.clients.Load(), q.bytes)

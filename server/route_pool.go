@@ -192,6 +192,7 @@ func (r *route) joined() {
 	} else {
 		r.used = true
 		r.debugf("Connection %d to server %q joined", r.number, r.remoteID())
+		r.out.KeepLeftover(false) // the publishers see what it refuses
 		for _, o := range r.siblings() {
 			o.out.SetLimits(o.writeLimits(r.srv.options()))
 		}

@@ -498,3 +498,41 @@ func TestPoolIsShown(t *testing.T) {
 		}
 	}
 }
+
+// TestPoolDoesNotCarryARequestBeforeItsInbox has requesters subscribe to an inbox for each request,
+// while another client floods the carrier, which is slow, with subscriptions.
+func TestPoolDoesNotCarryARequestBeforeItsInbox(t *testing.T) {
+	t.Parallel()
+	const requesters, requests, subjects = 6, 20, 30_000
+	b, a, _ := pooled(t, 3, func(n int) time.Duration { return time.Duration(5-2*n) * time.Millisecond })
+	connected(t, 3, a, b)
+	responder := dialClient(t, b)
+	responder.Do("SUB service 1")
+	interested(t, a, 1)
+	go func() { // ends with the connection
+		for m, err := responder.Next(); err == nil; m, err = responder.Next() {
+			responder.Say("PUB " + m.Reply + " 0\r\n\r\n")
+		}
+	}()
+	many := dialClient(t, a)
+	var subs strings.Builder
+	for i := range subjects {
+		fmt.Fprintf(&subs, "SUB some.subject.of.many.%d %d\r\n", i, i)
+	}
+	go many.Write([]byte(subs.String())) // ends with the connection
+	var all sync.WaitGroup
+	for n := range requesters {
+		c := dialClient(t, a)
+		all.Go(func() {
+			for i := range requests {
+				inbox := fmt.Sprintf("_INBOX.%d.%d", n, i)
+				c.Say(fmt.Sprintf("SUB %s %d\r\nPUB service %s 0\r\n\r\n", inbox, i, inbox))
+				if m, err := c.Next(); err != nil || m.Subject != inbox {
+					t.Errorf("request %s: got %v, %v", inbox, m, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}

@@ -172,6 +172,9 @@ func (t *subscriptions) all(yield func(*subscription) bool) {
 // subscribe adds a subscription, and reports false if its sid is in use. The caller has checked the
 // subject.
 func (c *conn) subscribe(sub *subscription) (added bool) {
+	if sub.queue() != "" && c.role == roleClient {
+		c.out.KeepLeftover(true)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs.with(sub.sid()) != nil || c.subsDropped {
@@ -189,6 +192,7 @@ func (c *conn) subscribe(sub *subscription) (added bool) {
 
 // unsubscribe ends a subscription at once.
 func (c *conn) unsubscribe(sub *subscription) {
+	pending := sub.queue() != "" && c.role == roleClient && c.out.Stats().Pending > 0 // perhaps for it
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs.with(sub.sid()) != sub {
@@ -199,6 +203,9 @@ func (c *conn) unsubscribe(sub *subscription) {
 	sub.table().Remove(sub.subject(), sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
+		if pending {
+			c.srv.cluster.closed.remember(sub)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ type rareState struct {
 	waiting  []chan<- bool // publishers who wait until little is pending
 	reserved int64         // bytes that wait elsewhere to be pushed
 	total    int64         // bytes pushed since Track
+	keeper   *keeper       // nil if what is not written is dropped
 }
 
 // Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
@@ -228,10 +229,11 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 		r.total += int64(d.Bytes)
 	}
 	if q.closed {
-		if d.Refused = true; !d.Reserved {
-			d.release()
-		}
+		q.refuseLocked(d)
 		return true, false, false
+	}
+	if k := q.keeperLocked(); k != nil {
+		k.begin(d.Bytes)
 	}
 	q.closed = d.Last
 	q.messages += d.Messages
@@ -245,6 +247,19 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.back.follow(d.ReadAt, q.back.bytes)
 	lagging, over = q.levelLocked()
 	return true, lagging, over || d.TooLarge
+}
+
+// refuseLocked refuses a delivery, unless it is kept for Leave.
+func (q *WriteQueue) refuseLocked(d *Delivery) {
+	if k := q.keeperLocked(); k != nil && k.gathers && k.over && k.left < q.lim.MaxPending {
+		k.begin(d.Bytes)
+		d.Keep()
+		k.setAside(d.Segments, false)
+		return
+	}
+	if d.Refused = true; !d.Reserved {
+		d.release()
+	}
 }
 
 // Reserve counts bytes as pending that wait elsewhere and will be pushed later. It reports whether
@@ -322,7 +337,13 @@ func (q *WriteQueue) settle(n int) (done bool) {
 		q.pending -= int64(n)
 	}
 	if q.back != nil && len(q.back.queue) > 0 {
+		if k := q.keeperLocked(); k != nil {
+			k.wroteFirst(n)
+		}
 		return false
+	}
+	if k := q.keeperLocked(); k != nil && !k.over {
+		k.wroteAll()
 	}
 	q.endLocked()
 	return true
@@ -332,13 +353,23 @@ func (q *WriteQueue) settle(n int) (done bool) {
 // delivery, what others queued meanwhile, or an error.
 func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	if err != nil && err != ErrWouldBlock {
-		d.release()
+		if q.Keeps() {
+			d.Keep()
+			q.putBack(q.consume(d.Segments, n))
+		} else {
+			d.release()
+		}
 		q.broken(err)
 		return false
 	}
 	over := false
 	if n < d.Bytes {
-		d.keep(n)
+		if q.Keeps() {
+			d.Keep()
+			d.Segments = q.consume(d.Segments, n)
+		} else {
+			d.keep(n)
+		}
 		lagging, over = q.requeue(d, n)
 	} else {
 		d.release()
@@ -360,7 +391,7 @@ func (q *WriteQueue) requeue(d *Delivery, n int) (lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
-		d.release()
+		q.setAsideLocked(d.Segments)
 		return false, false
 	}
 	q.pending -= int64(n)
@@ -405,16 +436,17 @@ func (q *WriteQueue) write(rounds int) (done bool) {
 			return true
 		}
 		n, err := q.link.TrySend(segs)
+		q.sent(n)
+		segs = q.consume(segs, n)
+		if err == nil && n == bytes {
+			continue
+		}
+		q.putBack(segs)
 		if err == ErrWouldBlock {
-			q.unsent(segs, n)
 			return false
 		}
-		releaseAll(segs)
-		if err != nil {
-			q.broken(err)
-			return true
-		}
-		q.sent(bytes)
+		q.broken(err)
+		return true
 	}
 	return false
 }
@@ -429,7 +461,7 @@ func (q *WriteQueue) drain() {
 			return
 		}
 		if err := q.sendAll(segs, bytes); err != nil {
-			if isTimeout(err) {
+			if isTimeout(err) && !q.stopping() {
 				q.owner.SlowConsumer(LimitDeadline)
 			}
 			q.broken(err)
@@ -449,12 +481,15 @@ func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 		held := q.link.Unsent()
 		n, err := q.link.Send(segs, time.Now().Add(q.Limits().WriteDeadline))
 		q.sent(n)
+		segs = q.consume(segs, n)
 		if err != nil && !(isTimeout(err) && (n > 0 || q.moved(held))) {
-			releaseAll(segs)
+			q.putBack(segs)
 			return err
 		}
-		bytes -= n
-		segs = dropSent(segs, n)
+		if bytes -= n; q.stopping() {
+			q.putBack(segs)
+			return nil
+		}
 	}
 	return nil
 }
@@ -472,11 +507,63 @@ func (q *WriteQueue) moved(held int) bool {
 	return true
 }
 
+// stopping reports whether Leave waits for the writer.
+func (q *WriteQueue) stopping() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k := q.keeperLocked()
+	return k != nil && k.stop
+}
+
+// Keeps reports whether the queue keeps what it does not write.
+func (q *WriteQueue) Keeps() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.keeperLocked() != nil
+}
+
+// consume releases the first n bytes of segments, which were written, or keeps them. It returns the
+// rest.
+func (q *WriteQueue) consume(segs []Segment, n int) []Segment {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if k := q.keeperLocked(); k != nil {
+		return k.wrote(segs, n)
+	}
+	return dropSent(segs, n)
+}
+
+// putBack puts segments that were not written back to the front.
+func (q *WriteQueue) putBack(segs []Segment) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.back == nil || q.dead {
+		q.setAsideLocked(segs)
+		return
+	}
+	q.back.queue = append(segs[:len(segs):len(segs)], q.back.queue...)
+}
+
+// setAsideLocked keeps segments that precede all others for Leave, or gives them up.
+func (q *WriteQueue) setAsideLocked(segs []Segment) {
+	if k := q.keeperLocked(); k != nil {
+		k.setAside(segs, true)
+	} else {
+		releaseAll(segs)
+	}
+}
+
 // next takes a part of the backlog. If there is none, the writing ends.
 func (q *WriteQueue) next() (segs []Segment, bytes int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.stopLocked() {
+		return nil, 0, false
+	}
 	if q.back == nil || len(q.back.queue) == 0 {
+		if k := q.keeperLocked(); k != nil && !k.over {
+			k.wroteAll()
+		}
 		q.endLocked()
 		return nil, 0, false
 	}
@@ -512,19 +599,6 @@ func (q *WriteQueue) account(n int) (readAt int64) {
 	return q.back.sample.sent(int64(n))
 }
 
-// unsent puts what is left of segs after n bytes back to the front.
-func (q *WriteQueue) unsent(segs []Segment, n int) {
-	q.sent(n)
-	rest := dropSent(segs, n)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.dead {
-		releaseAll(rest)
-		return
-	}
-	q.back.queue = append(rest, q.back.queue...)
-}
-
 // broken gives up after an error of the socket.
 func (q *WriteQueue) broken(err error) {
 	q.fail()
@@ -557,8 +631,13 @@ func (q *WriteQueue) endLocked() {
 // dropLocked refuses everything from now on and drops the backlog. A writer stays busy until it
 // notices.
 func (q *WriteQueue) dropLocked() {
+	k := q.keeperLocked()
 	if b := q.back; b != nil {
-		releaseAll(b.queue)
+		if k != nil {
+			k.setAside(b.queue, false)
+		} else {
+			releaseAll(b.queue)
+		}
 		q.shared.Pending.Add(-b.bytes)
 		b.dropFill()
 		q.back = nil
@@ -570,6 +649,9 @@ func (q *WriteQueue) dropLocked() {
 	q.pending = 0
 	q.resumeLocked()
 	q.closed, q.dead = true, true
+	if k != nil {
+		k.over = true
+	}
 }
 
 // NotifyResume has true sent to ch, without waiting, when the connection has caught up or has
@@ -628,6 +710,13 @@ func (q *WriteQueue) NearFull() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.pending > q.lim.MaxPending/2 && q.back != nil && time.Since(q.back.moved) < blockedTime
+}
+
+// HalfFull reports whether more is pending than half of what makes the connection a slow consumer.
+func (q *WriteQueue) HalfFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed || q.pending > q.lim.MaxPending/2
 }
 
 // Finish refuses further pushes, waits for what is pending to be written, not longer than wait, and

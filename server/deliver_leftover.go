@@ -1,0 +1,193 @@
+package server
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"gnatsd/server/internal/netio"
+	"gnatsd/sublist"
+)
+
+// This file gives queue messages that a connection was handed, and that its socket has not taken
+// when it ends, to other members of their groups. What the socket has taken counts as delivered.
+
+// leftover is what a connection has not been sent when it ends.
+type leftover struct {
+	c      *conn
+	subs   *subscriptions // that it had
+	out    netio.Leftover
+	goesOn bool   // the peer may still be sent what no other connection takes
+	at     int    // bytes that have been looked at
+	rest   []byte // that no other connection takes
+}
+
+// passOn gives what is left of a connection to others. The connection has no subscriptions any
+// more; subs are those it had. The rest is still sent, if the connection ends in order, while the
+// write queue is finished.
+func (c *conn) passOn(row *closeRow, subs *subscriptions) {
+	if !c.out.Keeps() || c.reason() == closeShutdown {
+		return
+	}
+	if r, ok := c.ops.(*route); ok && r.pool != nil && !r.pool.ended.Load() {
+		return // others to the same server are left, and its members are to receive messages in order
+	}
+	c.srv.grace.wait() // batches may have collected messages for it
+	wait := finishWait
+	if row.abrupt {
+		wait = 0
+	}
+	out, waits := c.out.Leave(wait)
+	l := &leftover{c: c, subs: subs, out: out, goesOn: waits && !row.abrupt}
+	if len(out.Segments) > 0 {
+		l.pass()
+		l.out.Release()
+	}
+	if waits {
+		c.out.Continue(l.rest)
+	}
+}
+
+// pass reads what is left as if it had come over a route, and delivers the queue messages in it.
+func (l *leftover) pass() {
+	c := l.c
+	w := c.srv.scratch.Get().(*readerScratch)
+	w.limits = frameLimits{role: roleRoute, line: math.MaxInt32, payload: -1, single: true}
+	c.in.Clear()
+	for _, s := range l.out.Segments {
+		if !l.read(w, s.Bytes) {
+			break
+		}
+	}
+	l.keep(c.in.Unread())
+	c.in.Clear()
+	w.op = op{}
+	c.srv.scratch.Put(w)
+}
+
+// read acts on bytes. It reports false if they are not operations, which does not happen: this
+// server has written them.
+func (l *leftover) read(w *readerScratch, text []byte) (ok bool) {
+	c := l.c
+	for len(text) > 0 {
+		n := copy(c.in.Space(netio.ReadSize), text)
+		c.in.Filled(n)
+		if text = text[n:]; c.in.Incomplete() {
+			continue
+		}
+		w.batch.begin(c)
+		ok := l.passRead(w)
+		w.batch.end()
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// passRead acts on the operations in the read buffer.
+func (l *leftover) passRead(w *readerScratch) (ok bool) {
+	c, b, o := l.c, &w.batch, &w.op
+	for !c.in.Incomplete() {
+		unread := c.in.Unread()
+		n, want, keep, err := w.limits.next(unread, o)
+		if err != frameOK {
+			return false
+		}
+		if n == 0 {
+			c.in.Need(want, keep)
+			return true
+		}
+		b.at = uint32(c.in.Offset())
+		begun, ended := l.at < l.out.Sent, l.at+n <= l.out.Sent
+		if !ended && !(begun && l.goesOn) && l.passMessage(o, b) {
+			l.at += n
+		} else {
+			l.keep(unread[:n])
+		}
+		c.in.Consume(n)
+		if b.due() {
+			b.flush()
+		}
+	}
+	return true
+}
+
+// keep keeps bytes that no other connection takes, and that have not been sent, for the peer.
+func (l *leftover) keep(text []byte) {
+	sent := min(len(text), max(0, l.out.Sent-l.at))
+	l.at += len(text)
+	if l.goesOn {
+		l.rest = append(l.rest, text[sent:]...)
+	}
+}
+
+// passMessage collects a message for another member of its queue group. It reports false if it is
+// for no queue group, or no other member takes it.
+func (l *leftover) passMessage(o *op, b *batch) bool {
+	if o.verb != verbMsg && o.verb != verbHmsg {
+		return false
+	}
+	group := l.group(o.arg[1])
+	if group == "" {
+		return false
+	}
+	subject, reply := o.arg[0], []byte(nil)
+	if o.argCount == verbRows[o.verb].max {
+		reply = o.arg[2]
+	}
+	b.pin()
+	queues := l.c.match(subject).Queues()
+	i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group })
+	if i < 0 {
+		return false
+	}
+	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: 1}
+	return b.toRoomyMember(&queues[i], subject, p)
+}
+
+// group returns the queue group of a subscription that the connection had, "" if it is none.
+func (l *leftover) group(sid []byte) string {
+	c := l.c
+	sub := l.subs.with(string(sid))
+	if r, ok := c.ops.(*route); ok {
+		if bytes.HasPrefix(sid, []byte(systemID)) {
+			return "" // of another table of subscriptions
+		}
+		if sub == nil {
+			sub = r.holder().subOf(sid)
+		}
+	}
+	if sub != nil {
+		return sub.queue()
+	}
+	if c.role == roleClient {
+		group, _ := c.srv.cluster.closed.group(appendClientSID([]byte(queueID), c.id, sid))
+		return group
+	}
+	return ""
+}
+
+// roomy reports whether little is pending for a connection, or on one to the same server.
+func (c *conn) roomy() bool {
+	if c.pool == nil {
+		return !c.out.HalfFull()
+	}
+	return slices.ContainsFunc(*c.pool.members.Load(), func(r *route) bool { return !r.out.HalfFull() })
+}
+
+// toRoomyMember collects a message for a random member of a queue group that is not near full: what
+// one slow consumer leaves behind must not disconnect the next. It reports false if there is none.
+func (b *batch) toRoomyMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
+	n := g.Len()
+	b.steps += n
+	from := rand.IntN(n)
+	for i := range n {
+		sub := g.At((from + i) % n)
+		if sub.conn.roomy() && b.offer(sub, subject, p) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,246 @@
+package netio
+
+import "time"
+
+// Leftover is what a connection that ends was handed and its socket has not taken. It begins with a
+// whole delivery.
+type Leftover struct {
+	Segments []Segment
+	Sent     int // bytes at the beginning that the socket has taken
+}
+
+// Release gives up the bytes.
+func (l *Leftover) Release() {
+	releaseAll(l.Segments)
+	l.Segments = nil
+}
+
+// keeper keeps what a write queue has not written, for Leave. Deliveries begin at positions in the
+// stream of all bytes that were pushed; what has been written is kept back to the last position
+// that is known, so that the receiver of the leftover sees whole messages. It is guarded by
+// WriteQueue.mu.
+type keeper struct {
+	gathers bool  // what is pushed when the socket is broken is kept, too
+	begun   int64 // position where the next delivery begins
+	written int64 // position up to which everything has been written
+	starts  []int64
+	past    []Segment // written bytes before that position
+	bytes   int64     // in past
+	rest    []Segment // what follows it, when nothing is written any more
+	left    int64     // bytes in rest
+	over    bool      // nothing is written any more
+	stop    bool      // Leave waits for the writer to stop
+	stopped bool      // it has, and nothing else may write
+}
+
+// startInterval is the least number of bytes between two positions that are remembered.
+const startInterval = 16 << 10
+
+// begin notes that a delivery of n bytes has been pushed.
+func (k *keeper) begin(n int) {
+	if len(k.starts) == 0 || k.begun-k.starts[len(k.starts)-1] >= startInterval {
+		k.starts = append(k.starts, k.begun)
+	}
+	k.begun += int64(n)
+}
+
+// wrote moves n bytes that were written from segs to past, and returns what is left of segs.
+func (k *keeper) wrote(segs []Segment, n int) []Segment {
+	k.written += int64(n)
+	k.bytes += int64(n)
+	for len(segs) > 0 && n >= len(segs[0].Bytes) {
+		n -= len(segs[0].Bytes)
+		k.past = append(k.past, segs[0])
+		segs = segs[1:]
+	}
+	if n > 0 {
+		segs[0].Chunk.retain()
+		k.past = append(k.past, Segment{Bytes: segs[0].Bytes[:n], Chunk: segs[0].Chunk})
+		segs[0].Bytes = segs[0].Bytes[n:]
+	}
+	k.trim()
+	return segs
+}
+
+// trim releases what is not needed to begin with a whole delivery.
+func (k *keeper) trim() {
+	i := 0
+	for i+1 < len(k.starts) && k.starts[i+1] <= k.written {
+		i++
+	}
+	k.starts = append(k.starts[:0], k.starts[i:]...)
+	first := k.written
+	if len(k.starts) > 0 {
+		first = k.starts[0]
+	}
+	n := 0
+	for n < len(k.past) && k.written-k.bytes+int64(len(k.past[n].Bytes)) <= first {
+		k.bytes -= int64(len(k.past[n].Bytes))
+		k.past[n].Chunk.release()
+		n++
+	}
+	rest := copy(k.past, k.past[n:])
+	clear(k.past[rest:])
+	k.past = k.past[:rest]
+}
+
+// wroteFirst notes that a delivery of n bytes has been written, before which there was nothing.
+func (k *keeper) wroteFirst(n int) {
+	k.written += int64(n)
+	i := 0
+	for i < len(k.starts) && k.starts[i] <= k.written {
+		i++
+	}
+	k.starts = append([]int64{k.written}, k.starts[i:]...)
+}
+
+// wroteAll notes that everything has been written.
+func (k *keeper) wroteAll() {
+	releaseAll(k.past)
+	k.past, k.bytes, k.starts, k.written = nil, 0, k.starts[:0], k.begun
+}
+
+// setAside keeps segments that follow those that are kept already, or precede them.
+func (k *keeper) setAside(segs []Segment, first bool) {
+	for _, s := range segs {
+		k.left += int64(len(s.Bytes))
+	}
+	if first {
+		k.rest = append(segs[:len(segs):len(segs)], k.rest...)
+	} else {
+		k.rest = append(k.rest, segs...)
+	}
+}
+
+// leftover returns everything that is kept.
+func (k *keeper) leftover() Leftover {
+	l := Leftover{Segments: append(k.past, k.rest...)}
+	begin := k.written - k.bytes
+	k.past, k.rest = nil, nil
+	if len(k.starts) == 0 {
+		l.Release()
+		return l
+	}
+	l.Segments = dropSent(l.Segments, int(k.starts[0]-begin))
+	l.Sent = int(max(0, k.written-k.starts[0]))
+	return l
+}
+
+// KeepLeftover makes the queue keep what it does not write, for Leave. If it gathers, it keeps also
+// what is pushed after the socket has broken.
+func (q *WriteQueue) KeepLeftover(gathers bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.rareLocked()
+	if r.keeper == nil && !q.closed {
+		r.keeper = &keeper{begun: q.pending - r.reserved}
+	}
+	if r.keeper != nil {
+		r.keeper.gathers = gathers
+	}
+}
+
+// keeperLocked returns what keeps the leftover, nil if nothing does.
+func (q *WriteQueue) keeperLocked() *keeper {
+	if q.rare == nil {
+		return nil
+	}
+	return q.rare.keeper
+}
+
+// Leave ends what KeepLeftover began and returns what has not been written. A write under way gets
+// some time to end, then it is interrupted. Leave reports whether the connection can be written to
+// all the same, and waits for Continue to be called.
+func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
+	idle := q.stopWriting()
+	if idle != nil {
+		q.awaitStop(idle, wait)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k := q.keeperLocked()
+	if k == nil {
+		return l, false
+	}
+	q.rare.keeper = nil
+	if k.stopped && q.dead {
+		q.endLocked()
+	}
+	return k.leftover(), k.stopped && !q.dead
+}
+
+// stopWriting makes the writer stop. It returns a channel that is closed when it has; nil if there
+// is none.
+func (q *WriteQueue) stopWriting() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k := q.keeperLocked()
+	if k == nil || !q.busy {
+		return nil
+	}
+	k.stop = true
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	return q.idle
+}
+
+// interruptAgain is how often a write is interrupted that goes on: it may have set its own deadline
+// at the same moment.
+const interruptAgain = 10 * time.Millisecond
+
+// awaitStop waits until nothing is written any more, and interrupts the write if it takes longer
+// than wait.
+func (q *WriteQueue) awaitStop(idle <-chan struct{}, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-idle:
+			return
+		case <-timer.C:
+			q.link.Conn().SetWriteDeadline(time.Unix(1, 0))
+			timer.Reset(interruptAgain)
+		}
+	}
+}
+
+// stopLocked sets aside what is queued, if Leave waits for that. It reports whether it did.
+func (q *WriteQueue) stopLocked() bool {
+	k := q.keeperLocked()
+	if k == nil || !k.stop {
+		return false
+	}
+	if b := q.back; b != nil {
+		k.setAside(b.queue, false)
+		q.pending -= b.bytes
+		q.shared.Pending.Add(-b.bytes)
+		b.dropFill()
+		q.back = nil
+	}
+	k.stop, k.stopped = false, true
+	close(q.idle)
+	q.idle = nil
+	return true
+}
+
+// pend counts bytes as pending.
+func (q *WriteQueue) pend(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending += int64(n)
+}
+
+// Continue writes what is to be written of a leftover, and then what was pushed meanwhile.
+func (q *WriteQueue) Continue(first []byte) {
+	if len(first) > 0 {
+		d := Delivery{Segments: []Segment{{Bytes: first}}, Bytes: len(first)}
+		d.Keep()
+		q.pend(len(first))
+		q.requeue(&d, 0)
+	}
+	if !q.write(pushRounds) {
+		q.shared.BusyPoll.begin()
+		go q.drain() // ends with the backlog or the socket; Finish waits for it
+	}
+}
