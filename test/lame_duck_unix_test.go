@@ -142,7 +142,7 @@ func TestLameDuckAnnouncesTheOtherServersOnly(t *testing.T) {
 // does when the preStop command has returned: that does not cut it short. SIGINT does.
 func TestInterruptEndsLameDuck(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1h"`+"\n"+`lame_duck_grace_period: "10ms"`))
+	p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1h"`+"\n"+`lame_duck_grace_period: "1s"`))
 	addr := p.addr(t)
 	for range 3 {
 		c := wire.Dial(t, addr)

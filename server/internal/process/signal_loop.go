@@ -5,6 +5,7 @@ import (
 	"os/signal"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A signalEffect is what a trapped signal does.
@@ -23,6 +24,10 @@ const (
 // SIGINT, as shells report it.
 const exitInterrupted = 128 + 2
 
+// terminationDelay is how long SIGTERM waits for the signal for lame duck mode: of two signals that
+// are sent one right after the other, the second may be delivered first.
+const terminationDelay = 20 * time.Millisecond
+
 // maxSignalsQueued is how many signals wait for the loop, which never does anything slow: more than
 // there are kinds.
 const maxSignalsQueued = 16
@@ -39,6 +44,7 @@ type SignalLoop struct {
 	signals chan os.Signal
 	work    chan signalEffect
 	quit    chan struct{}
+	due     chan struct{} // holds a value when terminationDelay after a SIGTERM has passed
 	done    chan struct{} // closed when the listener has ended
 	end     func()        // closes quit, once
 
@@ -69,6 +75,7 @@ func newSignalLoop(actions Actions, effects map[os.Signal]signalEffect, exit fun
 		signals: make(chan os.Signal, maxSignalsQueued),
 		work:    make(chan signalEffect, effectCount),
 		quit:    make(chan struct{}),
+		due:     make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
 	l.end = sync.OnceFunc(func() { close(l.quit) })
@@ -110,6 +117,8 @@ func (l *SignalLoop) listen() {
 		case sig := <-l.signals:
 			l.actions.Debugf("Trapped %q signal", sig.String())
 			l.handle(l.effects[sig])
+		case <-l.due:
+			l.stopUnlessLeaving()
 		case <-l.quit:
 			return
 		}
@@ -124,11 +133,12 @@ func (l *SignalLoop) handle(effect signalEffect) {
 			l.exit(exitInterrupted)
 		}
 	case effectShutdown:
-		if l.leaving.Load() > 0 {
-			l.queue(effect) // lame duck mode comes first
-			return
-		}
-		l.terminate()
+		time.AfterFunc(terminationDelay, func() {
+			select {
+			case l.due <- struct{}{}:
+			default: // another SIGTERM is due
+			}
+		})
 	case effectLameDuck:
 		l.leaving.Add(1)
 		if !l.queue(effect) {
@@ -146,6 +156,15 @@ func (l *SignalLoop) queue(effect signalEffect) bool {
 		l.work <- effect // has room for one of each kind
 	}
 	return queued
+}
+
+// stopUnlessLeaving does what SIGTERM asks for, behind requests of lame duck mode.
+func (l *SignalLoop) stopUnlessLeaving() {
+	if l.leaving.Load() > 0 {
+		l.queue(effectShutdown)
+		return
+	}
+	l.terminate()
 }
 
 // terminate starts a shutdown, unless lame duck mode has begun: Kubernetes sends SIGTERM as soon as
