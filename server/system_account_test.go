@@ -59,7 +59,7 @@ func systemMesh(t testing.TB, n int) []*Server {
 func as(t testing.TB, s *Server, user string) *wire.Client {
 	t.Helper()
 	c := openClient(t, s)
-	c.Do(fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1,"user":%q,"pass":%q}`, user, user[:1]))
+	c.Do(fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"user":%q,"pass":%q}`, user, user[:1]))
 	return c
 }
 

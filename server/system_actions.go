@@ -25,6 +25,10 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 	if service == nil || !c.permissions.Load().CanAsk(subject).Allowed() {
 		return false
 	}
+	if access.IsAction(subject) {
+		b.flush()
+		c.awaitInterestSent()
+	}
 	for i := range o.count {
 		if c.verbose {
 			c.ok(b)
@@ -40,6 +44,29 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 		}
 	}
 	return true
+}
+
+// interestTime bounds the wait of awaitInterestSent.
+const interestTime = time.Second
+
+// awaitInterestSent waits until other servers have been sent what the client has subscribed to. The
+// service sends the request, and the answer must not come before the interest in it.
+func (c *client) awaitInterestSent() {
+	end := time.NewTimer(interestTime)
+	defer end.Stop()
+	for _, r := range c.srv.cluster.active() {
+		for {
+			next := r.interest.next() // first, so that no progress is missed
+			if next == nil || !r.interest.has(&c.conn) {
+				break
+			}
+			select {
+			case <-next:
+			case <-end.C:
+				return
+			}
+		}
+	}
 }
 
 // asker returns who the client is, for the log of the server that it asks.
