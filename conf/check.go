@@ -44,6 +44,11 @@ func (c *Check) Errorf(at Pos, format string, args ...any) {
 	c.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
+// ErrorHint reports an error about a value, and what to do.
+func (c *Check) ErrorHint(at Pos, err error, hint string) {
+	c.add(&Error{Pos: at, Key: c.path, Msg: err.Error(), Hint: hint})
+}
+
 // add reports an error about a value. Of a URL that ends before its '@', as an unquoted one does at
 // a blank, the message may show the beginning of a password.
 func (c *Check) add(e *Error) {
@@ -72,6 +77,8 @@ func (c *Check) Want(n *Node, want string) {
 		e.Msg = c.typeError + ": " + e.Msg
 	}
 	switch {
+	case n.Kind == Array && len(n.Elems) == 1 && strings.Contains(n.Elems[0].Str, "::"):
+		e.Hint = "an IPv6 address needs quotes"
 	case n.Raw == "" || n.Kind == String || !strings.HasPrefix(want, "a string"):
 	case n.Var != "":
 		e.Hint = "put it in quotes where the variable is set"

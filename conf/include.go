@@ -97,6 +97,7 @@ func (p *parser) include(m *Node, in context) *Error {
 	}
 	root, err := p.readIncluded(path, at)
 	if err != nil {
+		m.Partial, p.partial = true, true
 		return err
 	}
 	if root != nil {

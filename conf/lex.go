@@ -5,6 +5,7 @@ package conf
 // function for the one it expects.
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,6 +20,9 @@ type lexer struct {
 	src  *source
 	text string
 	off  int // of the next character
+
+	// expand returns the text of a variable in a quoted string.
+	expand func(name string, at Pos) string
 
 	// fixed, if set, is the position of everything: the text of an environment variable has no
 	// lines in a file.
@@ -90,6 +94,12 @@ func (l *lexer) charAt(off int) string {
 	}
 	r, _ := utf8.DecodeRuneInString(l.text[off:])
 	return char(r)
+}
+
+// isUTF16 reports whether a text is encoded in UTF-16, as it is by some editors of Windows.
+func isUTF16(text string) bool {
+	return strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") ||
+		len(text) > 3 && (text[0] == 0) != (text[1] == 0) && (text[2] == 0) != (text[3] == 0)
 }
 
 func isNewline(r rune) bool { return r == '\n' || r == '\r' }
@@ -170,31 +180,59 @@ func (l *lexer) raw() (*Node, *Error) {
 	return newString(s, "", at), nil
 }
 
-// quoted reads "…": escapes, may span lines.
+// quoted reads "…": escapes, variables as ${NAME}, may span lines.
 func (l *lexer) quoted() (*Node, *Error) {
 	at := l.pos()
 	l.next()
 	start := l.off
 	var b strings.Builder
 	for {
-		i := strings.IndexAny(l.text[l.off:], `"\`)
+		i := strings.IndexAny(l.text[l.off:], `"\$`)
 		if i < 0 {
 			l.off = start
 			return nil, unclosed(at, "quote")
 		}
 		b.WriteString(l.text[l.off : l.off+i])
 		l.off += i
-		if l.text[l.off] == '"' {
+		switch l.text[l.off] {
+		case '"':
 			l.off++
 			return newString(b.String(), "", at), nil
+		case '$':
+			b.WriteString(l.variableInString())
+		default:
+			c, err := l.escape()
+			if err != nil {
+				if windowsStart.MatchString(l.text[start:]) {
+					err.Hint = backslashHint
+				}
+				return nil, err
+			}
+			b.WriteByte(c)
 		}
-		c, err := l.escape()
-		if err != nil {
-			return nil, err
-		}
-		b.WriteByte(c)
 	}
 }
+
+// windowsStart matches a path with backslashes at the beginning of a text.
+var windowsStart = regexp.MustCompile(`^(?:[A-Za-z]:\\|\\\\)`)
+
+const backslashHint = `write \\ for a backslash, or use single quotes`
+
+// variableInString reads a dollar sign in a quoted string, and the variable that it begins if a name
+// in braces follows. It returns what stands for them.
+func (l *lexer) variableInString() string {
+	m := stringVariable.FindStringSubmatch(l.text[l.off:])
+	if m == nil || l.expand == nil {
+		l.off++
+		return "$"
+	}
+	at := l.pos()
+	l.off += len(m[0])
+	return l.expand(m[1], at)
+}
+
+// stringVariable matches a variable at the beginning of a text.
+var stringVariable = regexp.MustCompile(`^\$\{([A-Za-z_][\w.-]*)\}`)
 
 // block reads ( … ), which ends at a line that is a closing parenthesis and nothing else. The value
 // keeps both line ends; where the parenthesis is the last byte of the text, it is part of the value

@@ -51,14 +51,22 @@ type Node struct {
 	// [Node.Effective].
 	Pairs []*Pair
 
+	// Broken reports that a value in it, or it itself, could not be read, which has been
+	// reported: what is missing in it is no further mistake.
+	Broken bool
+
+	// Partial reports that a file that is included in it could not be read.
+	Partial bool
+
 	// Var is the variable that this value was reached through, without the dollar sign; empty
 	// if the file has the value here.
 	Var string
 
-	index  map[string]*Pair // last pair of each spelling
-	folded map[string]*Pair // last pair of each spelling in lower case
-	weight int              // nodes and string bytes below, expanded
-	height int              // levels of containers below, itself included
+	index   map[string]*Pair // last pair of each spelling
+	folded  map[string]*Pair // last pair of each spelling in lower case
+	missing bool             // there is a value, but it could not be read
+	weight  int              // nodes and string bytes below, expanded
+	height  int              // levels of containers below, itself included
 }
 
 // Pair is a key with its value in a map.
@@ -108,6 +116,10 @@ func (n *Node) set(p *Pair) {
 		n.index = make(map[string]*Pair)
 		n.folded = make(map[string]*Pair)
 	}
+	if p.Value.missing {
+		n.Broken = true
+		return
+	}
 	if old := n.index[p.Key]; old != nil && old.Used {
 		p.Used = true // redefined after use: still a variable
 	}
@@ -119,6 +131,8 @@ func (n *Node) set(p *Pair) {
 
 // grow adds a child to the measures that bound expansion.
 func (n *Node) grow(child *Node) {
+	n.Broken = n.Broken || child.Broken
+	n.Partial = n.Partial || child.Partial
 	n.weight += child.weight
 	n.height = max(n.height, child.height+1)
 }
@@ -136,6 +150,9 @@ func (n *Node) referenced(name string, at Pos) *Node {
 func newContainer(k Kind, at Pos) *Node {
 	return &Node{Kind: k, Pos: at, weight: 1, height: 1}
 }
+
+// newMissing stands for a value that could not be read.
+func newMissing(at Pos) *Node { return &Node{Pos: at, Broken: true, missing: true} }
 
 // newString is a string; raw is the text of the file if it was not in quotes.
 func newString(s, raw string, at Pos) *Node {

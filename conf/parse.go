@@ -3,6 +3,7 @@ package conf
 // This file reads pairs, maps and arrays.
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,6 +41,7 @@ type session struct {
 	envStack []string // environment variables being read
 	errs     Errors
 	full     bool // too many errors: stop
+	partial  bool // a file could not be included: variables may be missing because of it
 
 	firstOnly bool // stop at the first error
 }
@@ -54,7 +56,9 @@ type parser struct {
 	depth  int      // open maps and arrays
 	braces int      // braces around the whole file still open
 	prefix string   // of every error, in an included file
-	ended  bool     // the text ended too early: no more errors
+
+	brokenString bool // a variable in the last quoted string could not be read
+	ended        bool // the text ended too early: no more errors
 }
 
 // report records an error.
@@ -94,7 +98,14 @@ func withoutSecrets(path []string) []string {
 
 // file reads a whole text.
 func (p *parser) file() *Node {
+	p.expand = p.variableText
 	root := newContainer(Map, p.pos())
+	if isUTF16(p.text) {
+		err := errorAt(Pos{File: p.src.name}, "the file is encoded in UTF-16")
+		err.Hint = "save it as UTF-8"
+		p.report(err)
+		return root
+	}
 	p.pairs(root, inFile)
 	return root
 }
@@ -128,6 +139,7 @@ func (p *parser) onePair(m *Node, in context) {
 	depth, levels := len(p.path), p.depth
 	if err := p.pair(m, in); err != nil {
 		p.report(err)
+		m.Broken = true
 		p.skipPair(in)
 	}
 	p.path, p.depth, p.arrays = p.path[:depth], levels, 0
@@ -230,6 +242,10 @@ func (p *parser) value(in context) (*Node, *Error) {
 		return nil, err
 	}
 	switch {
+	case r == '[' && ipv6Address.MatchString(p.text[p.off:]):
+		err := errorAt(p.pos(), "Expected a value but found an IPv6 address")
+		err.Hint = `put it in quotes, as in "[::1]:4222"`
+		return nil, err
 	case r == '[':
 		return p.nested(Array)
 	case r == '{':
@@ -237,7 +253,12 @@ func (p *parser) value(in context) (*Node, *Error) {
 	case r == '\'':
 		return p.raw()
 	case r == '"':
-		return p.quoted()
+		p.brokenString = false
+		n, err := p.quoted()
+		if err == nil && p.brokenString {
+			return newMissing(n.Pos), nil
+		}
+		return n, err
 	case r == '(':
 		return p.block()
 	case r == '-' || isDigit(r):
@@ -250,10 +271,18 @@ func (p *parser) value(in context) (*Node, *Error) {
 	case escaped:
 		return n, nil
 	case strings.HasPrefix(n.Str, "$") && !isHash(n.Str):
-		return p.variable(n.Str[1:], n.Pos)
+		v, err := p.variable(n.Str[1:], n.Pos)
+		if err != nil && !err.last { // the rest of the pair can be read
+			p.report(err)
+			return newMissing(n.Pos), nil
+		}
+		return v, err
 	}
 	return boolean(n), nil
 }
+
+// ipv6Address matches an address with a port, without quotes, at the beginning of a text.
+var ipv6Address = regexp.MustCompile(`^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?\]:`)
 
 // isHash reports whether a string is a bcrypt hash, which looks like a variable.
 func isHash(s string) bool {
@@ -319,7 +348,9 @@ func (p *parser) elements(n *Node) *Error {
 		if err != nil {
 			return err
 		}
-		n.Elems = append(n.Elems, elem)
+		if !elem.missing {
+			n.Elems = append(n.Elems, elem)
+		}
 		n.grow(elem)
 		if err := p.elementEnd(n); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -223,6 +224,10 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 				c.Errorf(n.Pos, "%v", err)
 				return "", false
 			}
+			if windowsPath.MatchString(s) {
+				c.ErrorHint(n.Pos, errors.New(`\t, \n and \r are a tab and line ends in double quotes`), backslashHint)
+				return "", false
+			}
 			return s, true
 		},
 		func(s string) (string, error) { return s, check(s) },
@@ -230,6 +235,10 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 	ty.early = len(checks) > 0
 	return ty
 }
+
+// windowsPath matches a path such as C:\temp with a character that was meant to be a backslash and a
+// letter.
+var windowsPath = regexp.MustCompile(`^[A-Za-z]:[^\t\n\r]*[\t\n\r]`)
 
 // Enum is one of a few words, in any case.
 func Enum[T any](get func(*T) *string, words ...string) Type[T] {

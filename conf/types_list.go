@@ -40,8 +40,12 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 		read: func(c *Check, n *Node, t *T) {
 			switch n.Kind {
 			case String:
+				hint := ""
+				if strings.Count(n.Str, ":") > 1 && !strings.Contains(n.Str, "]:") && !strings.Contains(n.Str, "//") {
+					hint = `an IPv6 address is written as in "[::1]:4222"`
+				}
 				if err := set(n.Str, t); err != nil {
-					c.Errorf(n.Pos, "%v", err)
+					c.ErrorHint(n.Pos, err, hint)
 				}
 			case Integer:
 				if !ports.contain(n.Int) {

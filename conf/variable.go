@@ -1,7 +1,8 @@
 package conf
 
-// This file resolves variables: to a pair earlier in the file, in the maps that are open from the
-// innermost one outward, or else to an environment variable.
+// This file resolves variables, $NAME as a value and ${NAME} in a quoted string: to a pair earlier in
+// the file, in the maps that are open from the innermost one outward, or else to an environment
+// variable.
 
 import (
 	"slices"
@@ -14,20 +15,46 @@ func (p *parser) variable(name string, at Pos) (*Node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if n == nil {
+	switch {
+	case n == nil && p.partial:
+		return newMissing(at), nil
+	case n == nil:
 		return nil, notFound(name, at)
 	}
 	if p.depth+n.height > maxDepth {
 		return nil, aboutVariable(at, "maps and arrays are nested more than %d deep by variable '%s'", maxDepth, shorten(name))
 	}
-	if err := p.expand(n.weight, at); err != nil {
+	if err := p.charge(n.weight, at); err != nil {
 		return nil, err
 	}
 	return n.referenced(name, at), nil
 }
 
-// expand charges the size of a variable's value to the limit of all.
-func (p *parser) expand(weight int, at Pos) *Error {
+// variableText returns the text of a variable for a quoted string. It reports an error, and marks the
+// string as broken.
+func (p *parser) variableText(name string, at Pos) string {
+	n, err := p.variable(name, at)
+	switch {
+	case err != nil:
+	case n.Kind == Map || n.Kind == Array || n.Kind == Time:
+		err = aboutVariable(at, "variable '%s' is no text but a %s: it cannot stand in a string", shorten(name), n.Kind)
+	case n.Kind != String:
+		return n.Raw
+	case n.Str == "" && isSecretKey(strings.Join(p.path, ".")):
+		err = aboutVariable(at, "variable '%s' is empty", shorten(name))
+	default:
+		return n.Str
+	}
+	if err.Hint == "" {
+		err.Hint = `write \x24{ if no variable is meant`
+	}
+	p.report(err)
+	p.brokenString = true
+	return ""
+}
+
+// charge charges the size of a variable's value to the limit of all.
+func (p *parser) charge(weight int, at Pos) *Error {
 	p.expanded += weight
 	if p.expanded <= maxExpansion {
 		return nil
@@ -87,7 +114,7 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 	if strings.TrimSpace(text) == "" {
 		return newString("", "", at), nil
 	}
-	if err := p.expand(len(text), at); err != nil {
+	if err := p.charge(len(text), at); err != nil {
 		return nil, err
 	}
 	p.envStack = append(p.envStack, name)
@@ -95,6 +122,7 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 		source: p.source, envStack: p.envStack, expanded: p.expanded, firstOnly: true,
 	}, depth: p.depth, path: p.path}
 	inner.fixed = &at
+	inner.expand = inner.variableText
 	inner.skipBlanks()
 	n, err := inner.value(inFile)
 	if err == nil {

@@ -137,6 +137,7 @@ type Options struct {
 	tlsCurves          []tls.CurveID
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
+	usersBroken        bool          // some users could not be read
 
 	loaded    *loading // nil if a program made these options
 	overrides []*row   // set by a program after loading; they take precedence at a reload

@@ -52,7 +52,7 @@ func usersType() conf.CustomType[Options] {
 				c.Errorf(n.Pos, "expected users field to be an array, got %s", c.Have(n))
 				return
 			}
-			o.Users = []*User{}
+			o.Users, o.usersBroken = []*User{}, n.Broken || n.Partial
 			for _, e := range n.Elems {
 				if u := readUser(c, e, o); u != nil {
 					o.Users = append(o.Users, u)
@@ -99,7 +99,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 		}
 	}
 	switch {
-	case failed:
+	case failed || n.Broken || n.Partial:
 	case u.Nkey != "":
 		if u.Username != "" || u.Password != "" {
 			c.Errorf(n.Pos, "%v", access.ErrNkeyMixed)

@@ -87,7 +87,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	}
 	if len(all) > 0 {
 		all = append(all, v.Target.tlsErrors(v)...)
-		if v.ApplyFlags(flags) == nil {
+		if !root.Partial && v.ApplyFlags(flags) == nil {
 			all = append(all, unrelated(v.Target.checkCredentials(v), all)...)
 		}
 		return all.Sorted()
@@ -130,7 +130,7 @@ func (o *Options) checkFile(v *conf.Values[Options]) {
 		}
 	}
 	v.Errors = append(v.Errors, o.checkAccounts(v)...)
-	if o.NoAuthUser != "" && (inFile("users") || len(o.accounts) > 0) && !o.hasUser(o.NoAuthUser) {
+	if o.NoAuthUser != "" && (inFile("users") || len(o.accounts) > 0) && !o.usersBroken && !o.hasUser(o.NoAuthUser) {
 		v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("no_auth_user").Pos, Key: "no_auth_user",
 			Msg: fmt.Sprintf("user %q is not in the list of users", o.NoAuthUser)})
 	}

@@ -315,14 +315,14 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"an unknown curve", `tls { curve_preferences: [X] }`, `x.conf:1:27: tls.curve_preferences: unrecognized curve preference X`},
 		{"a certificate that is not named", "port: 1\ntls { key_file: k }", `x.conf:2:1: tls: TLS Server certificate must be present and valid`},
 		{"a key that is not named", "cluster { port: 1, tls { cert_file: c } }", `x.conf:1:20: cluster.tls: TLS Server private key must be present and valid`},
-		{"a certificate that is missing", `tls { cert_file: "no/c", key_file: "no/k" }`, `x.conf:1:1: tls: error parsing X509 certificate/key pair: open no/c: no such file or directory`},
+		{"a certificate that is missing", `tls { cert_file: "no/c", key_file: "no/k" }`, `x.conf:1:7: tls.cert_file: error parsing X509 certificate/key pair: open no/c: no such file or directory`},
 		{"certificates that are missing, and other mistakes", "tls { cert_file: no1, key_file: k }\ncluster { port: 1, tls { cert_file: no2, key_file: k } }\nport: x",
-			"x.conf:1:1: tls: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
-				"x.conf:2:20: cluster.tls: error parsing X509 certificate/key pair: open no2: no such file or directory\n" +
+			"x.conf:1:7: tls.cert_file: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
+				"x.conf:2:26: cluster.tls.cert_file: error parsing X509 certificate/key pair: open no2: no such file or directory\n" +
 				`x.conf:3:7: port: want an integer from -1 to 65535, have string "x"`},
 		{"certificates that are missing for clients and routes", "tls { cert_file: no1, key_file: k }\ncluster { port: 1, tls { cert_file: no2, key_file: k } }",
-			"x.conf:1:1: tls: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
-				"x.conf:2:20: cluster.tls: error parsing X509 certificate/key pair: open no2: no such file or directory"},
+			"x.conf:1:7: tls.cert_file: error parsing X509 certificate/key pair: open no1: no such file or directory\n" +
+				"x.conf:2:26: cluster.tls.cert_file: error parsing X509 certificate/key pair: open no2: no such file or directory"},
 		{"a port beyond all ports", "port: 65536", `x.conf:1:7: port: want an integer from -1 to 65535, have integer 65536`},
 		{"a name with a blank", `server_name: "a b"`, `x.conf:1:14: server_name: a name cannot contain white space`},
 		{"a base path with a blank", `http_base_path: "/a b"`, `x.conf:1:17: http_base_path: a base path holds no spaces, '?' or '#'`},
@@ -340,6 +340,65 @@ func TestFilesThatAreRefused(t *testing.T) {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestOneMistakeIsOneMessage has mistakes because of which more seems to be wrong than is.
+func TestOneMistakeIsOneMessage(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, want string }{
+		{"an unset variable as a password", "authorization { user: a, password: $NONE_SUCH }", "x.conf:1:36: authorization.password: variable reference for 'NONE_SUCH' on line 1 can not be found"},
+		{"an unset variable as a user's password", "no_auth_user: a\nauthorization { users: [{user: a, password: $NONE_SUCH}, {user: b, password: c}] }",
+			"x.conf:2:45: authorization.users.password: variable reference for 'NONE_SUCH' on line 2 can not be found"},
+		{"an unset variable as a list", "no_auth_user: a\nauthorization { users: $NONE_SUCH }", "x.conf:2:24: authorization.users: variable reference for 'NONE_SUCH' on line 2 can not be found"},
+		{"an unset variable in a list", "no_auth_user: a\nauthorization { users: [ $NONE_SUCH ] }", "x.conf:2:26: authorization.users: variable reference for 'NONE_SUCH' on line 2 can not be found"},
+		{"an unset variable in a string", `cluster { port: 1, routes: ["nats://u:${NONE_SUCH}@h:1"] }`,
+			`x.conf:1:39: cluster.routes: variable reference for 'NONE_SUCH' on line 1 can not be found (write \x24{ if no variable is meant)`},
+		{"an unset variable that may be the password itself", "authorization { token: $uper }", "x.conf:1:24: authorization.token: variable reference for '[REDACTED]' on line 1 can not be found (if it is meant as a string, put it in quotes)"},
+		{"an IPv6 address without quotes", "cluster { listen: [::1]:4222, name: x }\nport: 1", `x.conf:1:19: cluster.listen: Expected a value but found an IPv6 address (put it in quotes, as in "[::1]:4222")`},
+		{"an IPv6 address without brackets", "listen: fe80::1:4222", `x.conf:1:9: listen: could not parse address string "fe80::1:4222" (an IPv6 address is written as in "[::1]:4222")`},
+		{"an IPv6 address as a host", "host: [::1]", `x.conf:1:7: host: want a string, have array (an IPv6 address needs quotes)`},
+		{"a file that cannot be included", "no_auth_user: a\nauthorization { include none.conf, users: [{user: b, password: $NONE}] }\ninclude none.conf\nport: $PORT_OF_IT\nhttp_user: x",
+			"x.conf:2:25: authorization: error parsing include file 'none.conf,', open none.conf,: no such file or directory\nx.conf:3:9: error parsing include file 'none.conf', open none.conf: no such file or directory"},
+		{"a path of Windows", `log_file: "C:\gnatsd\x.log"`, `x.conf:1:14: log_file: Invalid escape character 'g'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\. (write \\ for a backslash, or use single quotes)`},
+		{"a path of Windows that can be read", `log_file: "C:\temp.log"`, `x.conf:1:11: log_file: \t, \n and \r are a tab and line ends in double quotes (write \\ for a backslash, or use single quotes)`},
+		{"UTF-16", "\xff\xfep\x00o\x00r\x00t\x00:\x001\x00", "x.conf: the file is encoded in UTF-16 (save it as UTF-8)"},
+		{"UTF-16 without its mark", "\x00p\x00o\x00r\x00t\x00:\x001", "x.conf: the file is encoded in UTF-16 (save it as UTF-8)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, tc.text)
+			_, err := ProcessConfigFile(file)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(strings.ReplaceAll(err.Error(), file, "x.conf"), filepath.Dir(file)+"/", ""); got != tc.want {
+				t.Errorf("got:\n%s\nwant:\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestVariablesInStrings(t *testing.T) {
+	t.Setenv("ROUTE_USER", "ruser")
+	t.Setenv("ROUTE_PORT", "6222")
+	t.Setenv("EMPTY_ONE", "")
+	o := mustConfigure(t, `NAME: east
+		server_name: "${NAME}-1", client_advertise: '${NAME}', log_file: "a${EMPTY_ONE}b$c${"
+		cluster { listen: 127.0.0.1:1, routes: [ "nats://${ROUTE_USER}:x@h:${ROUTE_PORT}" ] }
+		authorization { users: [{user: a, password: "\x24{NAME}"}, {user: b, password: "${NAME}$2"}] }`)
+	got := []string{o.ServerName, o.ClientAdvertise, o.LogFile, o.Routes[0].String(), o.Users[0].Password, o.Users[1].Password}
+	want := []string{"east-1", "${NAME}", "ab$c${", "nats://ruser:x@h:6222", "${NAME}", "east$2"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for text, want := range map[string]string{
+		`authorization { token: "${EMPTY_ONE}" }`: `variable 'EMPTY_ONE' is empty`,
+		`M { a: b }, server_name: "${M}"`:         `variable 'M' is no text but a map: it cannot stand in a string`,
+	} {
+		if _, err := configured(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
 	}
 }
 

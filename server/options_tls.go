@@ -270,7 +270,7 @@ func (o *Options) makeClientTLS(at func(key string) conf.Pos) error {
 		}
 		config, err := GenTLSConfig(o.tlsFiles)
 		if err != nil {
-			return placed(err, at("tls"), "tls")
+			return placedTLS(err, at, "tls")
 		}
 		o.TLSConfig = config
 	}
@@ -284,10 +284,21 @@ func (o *Options) makeRouteTLS(at func(key string) conf.Pos) error {
 	}
 	config, err := GenTLSConfig(&o.Cluster.tls)
 	if err != nil {
-		return placed(err, at("cluster.tls"), "cluster.tls")
+		return placedTLS(err, at, "cluster.tls")
 	}
 	o.Cluster.TLSConfig = tlsfiles.ForRole(config, tlsfiles.Routes)
 	return nil
+}
+
+// placedTLS adds to an error about a tls block the place of the file that it is about, or else of the
+// block.
+func placedTLS(err error, at func(key string) conf.Pos, block string) error {
+	if fe, ok := errors.AsType[*tlsfiles.FileError](err); ok {
+		if key := block + "." + fe.Key; at(key).Line > 0 {
+			return placed(err, at(key), key)
+		}
+	}
+	return placed(err, at(block), block)
 }
 
 // placed adds the place at to an error about the block key. Without a place, if only flags are set,

@@ -25,7 +25,7 @@ func TestReloadTellsOfEverythingThatIsWrong(t *testing.T) {
 		{"fixed rows, a certificate, addresses and a log", "max_pending: 1KB, cluster { port: -1 }", fmt.Sprintf(
 			"max_pending: 2KB\nlog_file: %q\nclient_advertise: \"a:b\"\ncluster { port: 6222, advertise: \"a:b:c\" }\ntls { cert_file: %q, key_file: %q }",
 			missing+"/x", dir+"/server-cert.pem", dir+"/srva-key.pem"), []string{
-			"FILE:5:1: tls: error parsing X509 certificate/key pair: ",
+			": tls.key_file: error parsing X509 certificate/key pair: ",
 			"config reload not supported for MaxPending: old=1024, new=2048 (FILE:1:1)",
 			"config reload not supported for cluster port: old=-1, new=6222 (FILE:4:11)",
 			"FILE:3:1: client_advertise: invalid ClientAdvertise value of a:b, err=",

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,20 @@ func (f *Files) Names() []string {
 	return slices.DeleteFunc([]string{f.Cert, f.Key, f.CA}, func(name string) bool { return name == "" })
 }
 
-// Load reads the files and returns the configuration for accepting clients.
+// FileError is an error about one file of a tls block.
+type FileError struct {
+	Key string // cert_file, key_file or ca_file
+	Err error
+}
+
+// Error returns the text of Err.
+func (e *FileError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Load reads the files and returns the configuration for accepting clients. An error about a file is
+// a [FileError].
 func Load(f *Files) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:       tls.VersionTLS12,
@@ -64,7 +78,7 @@ func Load(f *Files) (*tls.Config, error) {
 	config.Certificates = []tls.Certificate{cert}
 	if f.CA != "" {
 		if config.ClientCAs, err = readPool(f.CA); err != nil {
-			return nil, err
+			return nil, &FileError{"ca_file", err}
 		}
 	}
 	if f.Verify {
@@ -76,19 +90,33 @@ func Load(f *Files) (*tls.Config, error) {
 // readKeyPair reads a certificate chain and its key.
 func readKeyPair(certFile, keyFile string) (cert tls.Certificate, err error) {
 	if certFile == "" {
-		return cert, errors.New("TLS Server certificate must be present and valid")
+		return cert, &FileError{"cert_file", errors.New("TLS Server certificate must be present and valid")}
 	}
 	if keyFile == "" {
-		return cert, errors.New("TLS Server private key must be present and valid")
+		return cert, &FileError{"key_file", errors.New("TLS Server private key must be present and valid")}
 	}
 	cert, err = tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return cert, fmt.Errorf("error parsing X509 certificate/key pair: %w", err)
+		return cert, &FileError{keyOfPair(err, keyFile), fmt.Errorf("error parsing X509 certificate/key pair: %w", err)}
 	}
 	if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-		return cert, fmt.Errorf("error parsing certificate: %w", err)
+		return cert, &FileError{"cert_file", fmt.Errorf("error parsing certificate: %w", err)}
 	}
 	return cert, nil
+}
+
+// keyOfPair returns which file of a pair an error of crypto/tls is about.
+func keyOfPair(err error, keyFile string) string {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		if pe.Path == keyFile {
+			return "key_file"
+		}
+		return "cert_file"
+	}
+	if strings.Contains(err.Error(), "key") {
+		return "key_file"
+	}
+	return "cert_file"
 }
 
 // readPool reads certificate authorities.
