@@ -100,6 +100,19 @@ func (c *Check) Have(n *Node) string {
 	return s
 }
 
+// Repeated reports keys that a map has more than once, by the name that spelling returns for each:
+// what the earlier ones say would be lost. Definitions of variables may be repeated.
+func (c *Check) Repeated(m *Node, spelling func(key string) string) {
+	seen := make(map[string]*Pair, len(m.Pairs))
+	for _, p := range m.Pairs {
+		key := spelling(p.Key)
+		if first := seen[key]; first != nil && !p.Used {
+			c.In(p.Key).Errorf(p.Pos, "%s is given twice, first at %s", quote(p.Key), first.Pos)
+		}
+		seen[key] = p
+	}
+}
+
 // Unknown reports a key that nothing uses, unless it was used as a variable. known are the keys
 // that could have been meant, restricting those of them that restrict access. See
 // [Row.Restricts] and [Foreign].

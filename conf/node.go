@@ -110,6 +110,14 @@ func (n *Node) describe() string {
 	return n.Kind.String() + " " + shorten(n.Raw)
 }
 
+// written is a scalar as the file has it.
+func (n *Node) written() string {
+	if n.Raw == "" {
+		return quote(n.Str)
+	}
+	return shorten(n.Raw)
+}
+
 // set adds a pair to a map. For all but Pairs it replaces an earlier one of the same spelling.
 func (n *Node) set(p *Pair) {
 	if n.index == nil {

@@ -137,7 +137,7 @@ x.conf:1:17: friends: want a string, have array`, "", ""},
 			`x.conf:1:9: links: error parsing link url ["n://[REDACTED]@h"]: the port is missing
 x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: ` + errUserInfo.Error() + `
 x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port ":x" after host`, "", ""},
-		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "", ""},
+		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "x.conf:1:1: listen: it is given twice: x.conf:2:1 counts, this has no effect", ""},
 		{"an address without port", "listen: nope", `x.conf:1:9: listen: could not parse address string "nope"`, "", ""},
 		{"an address of the wrong kind", "listen: yes", `x.conf:1:9: listen: want host:port or a port, have boolean yes`, "", ""},
 		{"a duration that does not read", `fade: "2x"`, `x.conf:1:7: fade: error parsing fade: time: unknown unit "x" in duration "2x"`, "", ""},

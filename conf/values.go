@@ -77,6 +77,7 @@ func (v *Values[T]) ApplyFile(root *Node) {
 
 // pairs sets the values of a map. path is that of the map, followed by a dot.
 func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
+	v.repeated(m, path)
 	for p := range m.Effective() {
 		key := path + strings.ToLower(p.Key)
 		r := v.table.byKey[key]
@@ -86,6 +87,26 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 		case p.Used || v.Errors.full():
 		default:
 			v.unknown(p, key, section)
+		}
+	}
+}
+
+// repeated warns of keys that a map has more than once in one file: only the last counts. Of a map
+// that restricts access this is an error, as what it says would be lost as a whole. A file may be
+// included to be overridden.
+func (v *Values[T]) repeated(m *Node, path string) {
+	last := map[*Row[T]]*Pair{}
+	for _, p := range slices.Backward(m.Pairs) {
+		r := v.table.byKey[path+strings.ToLower(p.Key)]
+		switch later := last[r]; {
+		case r == nil || p.Used:
+		case later == nil:
+			last[r] = p
+		case later.Pos.File != p.Pos.File || r.Type.isSection() && later.Key != p.Key: // the latter are read as one
+		case r.Type.isSection() && r.Restricts:
+			v.Errors.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, and would have no effect here", Hint: "the other is at " + later.Pos.String()})
+		default:
+			v.Warnings.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice: " + later.Pos.String() + " counts, this has no effect"})
 		}
 	}
 }
@@ -112,7 +133,11 @@ func (v *Values[T]) pair(r *Row[T], p *Pair) {
 	}
 	v.setOrigin(r, Origin{Layer: FromFile, Pos: p.Pos, Var: p.Value.Var})
 	if !r.Type.isSection() {
+		before := len(v.Errors)
 		r.Type.read(c, p.Value, v.Target)
+		if len(v.Errors) == before && r.isDefault(v.Target) {
+			c.Warnf(p.Value.Pos, "%s means the default, %s", p.Value.written(), r.Default)
+		}
 		return
 	}
 	if p.Value.Kind != Map {
@@ -123,6 +148,11 @@ func (v *Values[T]) pair(r *Row[T], p *Pair) {
 		r.Type.section.Opened(v.Target)
 	}
 	v.pairs(p.Value, r.Key+".", r.Type.section)
+}
+
+// isDefault reports whether the value of t in a row stands for a default that is another one.
+func (r *Row[T]) isDefault(t *T) bool {
+	return r.Default != "" && r.Expands == nil && !r.Type.isSwitch && r.Type.zero(t)
 }
 
 // ApplyFlags sets the values of the flags that were given, the late ones last. Text that could be

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/access"
 )
 
@@ -17,6 +18,8 @@ type User struct {
 	Password    string // plain, or a bcrypt hash
 	Nkey        string // public key, in place of a name and a password
 	Permissions *Permissions
+
+	at string // where it was written, file:line:col; "" if a program set it
 }
 
 // NkeyUser is a user that logs in with an nkey, in [Options.Nkeys]. A [User] with an Nkey is the
@@ -47,6 +50,8 @@ type Permissions struct {
 	// Response also allows publishing to the reply subjects of messages that were received. With
 	// it, a nil Publish, or one without Allow, allows nothing else.
 	Response *ResponsePermission
+
+	at string // where they were written; "" if a program set them
 }
 
 // ResponsePermission is how often and for how long a user may publish to the reply subject of a
@@ -109,11 +114,28 @@ func clientLogin(o *Options) access.Settings {
 		Users:           users,
 		OpenToOthers:    open,
 		Token:           o.Authorization,
+		At:              o.loginPlace(),
 		Username:        o.Username,
 		Password:        o.Password,
 		NoAuthUser:      o.NoAuthUser,
 		MapCertificates: o.TLSMap,
 	}
+}
+
+// loginPlace returns where the token or the password of clients was set, "" if that is no file.
+func (o *Options) loginPlace() string {
+	if o.loaded == nil {
+		return ""
+	}
+	key := "authorization.password"
+	if o.Authorization != "" {
+		key = "authorization.token"
+	}
+	from := o.loaded.values.Origin(key)
+	if from.Layer != conf.FromFile {
+		return ""
+	}
+	return from.Pos.String()
 }
 
 // routeLogin returns the settings of package access for the route port. no_auth_user does not apply
@@ -139,7 +161,7 @@ func accessUsers(users []*User) []access.User {
 			rules = u.Permissions.rules()
 			shared[u.Permissions] = rules
 		}
-		converted[i] = access.User{Name: u.Username, Password: u.Password, Nkey: u.Nkey, Rules: rules}
+		converted[i] = access.User{Name: u.Username, Password: u.Password, Nkey: u.Nkey, Rules: rules, At: u.at}
 	}
 	return converted
 }
@@ -158,7 +180,7 @@ func (p *Permissions) rules() *access.Rules {
 	if p == nil {
 		return nil
 	}
-	rules := &access.Rules{Publish: p.Publish.list(), Subscribe: p.Subscribe.list()}
+	rules := &access.Rules{Publish: p.Publish.list(), Subscribe: p.Subscribe.list(), At: p.at}
 	if p.Response != nil {
 		rules.Response = &access.Response{MaxMsgs: p.Response.MaxMsgs, Expires: p.Response.Expires}
 	}

@@ -54,7 +54,7 @@ func (p *clientPolicy) prepareTLS(o *Options) error {
 			return &settingError{"tls.handshake_first", errors.New("handshake_first needs TLS on the client port")}
 		}
 		if o.AllowNonTLS {
-			return errors.New("allow_non_tls needs TLS on the client port")
+			return &settingError{"allow_non_tls", errors.New("allow_non_tls needs TLS on the client port")}
 		}
 		return nil
 	}
@@ -67,7 +67,7 @@ func (p *clientPolicy) prepareTLS(o *Options) error {
 		}
 	}
 	if o.AllowNonTLS && (o.TLSMap || config.ClientAuth >= tls.RequireAnyClientCert || o.TLSHandshakeFirst && o.TLSHandshakeFirstFallback == 0) {
-		return errors.New("allow_non_tls lets clients connect without TLS: it cannot be combined with verify, verify_and_map or handshake_first: true")
+		return &settingError{"allow_non_tls", errors.New("allow_non_tls lets clients connect without TLS: it cannot be combined with verify, verify_and_map or handshake_first: true")}
 	}
 	p.tls, p.monitorTLS = tlsfiles.NewHolder(config, tlsfiles.Clients), tlsfiles.NewHolder(config, tlsfiles.Monitoring)
 	p.tlsVerify = config.ClientAuth >= tls.RequireAnyClientCert

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"gnatsd/logger"
 	"gnatsd/server/internal/access"
@@ -77,12 +78,13 @@ func explainOnly(o *Options, stdout, stderr io.Writer) (status int) {
 
 // checkOnly is -t: it reports what a start would report, without starting.
 func checkOnly(o *Options, stderr io.Writer) (status int) {
-	for _, w := range o.loaded.values.Warnings {
-		fmt.Fprintln(stderr, "warning: "+w.Error())
-	}
 	problems := o.startProblems()
-	if _, err := NewServer(o); err != nil {
-		problems = append(problems, err)
+	s, err := NewServer(o)
+	if err != nil {
+		problems = append(problems, o.place(err))
+	}
+	for _, w := range o.startWarnings(s) {
+		fmt.Fprintln(stderr, "warning: "+w)
 	}
 	for _, err := range problems {
 		fmt.Fprintln(stderr, optionTable().Explain(err))
@@ -96,6 +98,29 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	}
 	fmt.Fprintf(stderr, "%s: %s\n", process.DefaultName, valid)
 	return 0
+}
+
+// startWarnings returns the warnings that the log of a start would have, with their places first, as
+// errors have them. s is nil if it cannot start.
+func (o *Options) startWarnings(s *Server) (warnings []string) {
+	for _, w := range o.loaded.values.Warnings {
+		warnings = append(warnings, w.Error())
+	}
+	warnings = append(warnings, unsupportedFlags(o.loaded.flags)...)
+	if s == nil {
+		return warnings
+	}
+	p := s.policy.Load()
+	for _, w := range p.warnings {
+		if w.At != "" {
+			w.Text = w.At + ": " + w.Text
+		}
+		warnings = append(warnings, w.Text)
+	}
+	if w := p.certExpiry(time.Now()); w != "" {
+		warnings = append(warnings, w)
+	}
+	return warnings
 }
 
 // startProblems returns the errors that would end a start after New, with their places in the file.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,58 @@ func TestCheckWarnsOfWhatWorks(t *testing.T) {
 	}
 	if want := "warning: " + file + ":1:17: write_deadline: write_deadline should be converted to a duration\n"; !strings.HasPrefix(stderr, want) {
 		t.Errorf("got stderr %q, want %q", stderr, want)
+	}
+}
+
+// TestCheckWarnsOfAllThatAStartWarnsOf compares -t with the log of a start: the same warnings, with
+// their places.
+func TestCheckWarnsOfAllThatAStartWarnsOf(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, `authorization { users: [
+  {user: a, password: b}
+  {user: a, password: c, permissions: {publish: x}}
+  {user: d, password: $2a$11$short}
+] }
+max_payload: 100MB
+lame_duck_duration: 0
+port: 1
+port: -1
+`)
+	want := []string{
+		`:6:1: max_payload: max_payload (104857600) is more than max_pending (67108864): a message of more than 67108864 bytes disconnects its subscribers as slow consumers`,
+		`:7:21: lame_duck_duration: 0 means the default, "30s"`,
+		`:8:1: port: it is given twice: FILE:9:1 counts, this has no effect`,
+		`:2:3: Plaintext passwords detected. Use Nkeys or Bcrypt passwords in config files.`,
+		`:3:3: user "a" is listed more than once: the last entry counts`,
+		`:3:39: Permissions of user "a" have no subscribe entries: it may subscribe to every subject`,
+		`:4:3: The bcrypt hash of user "d" is malformed: no password matches it`,
+	}
+	_, stderr, status := runLine(t, "-t", "-js", "-c", file)
+	lines := strings.Split(strings.ReplaceAll(strings.TrimSuffix(stderr, "\n"), file, "FILE"), "\n")
+	want = slices.Insert(want, 3, "--jetstream: "+unsupportedFeature+", it has no effect")
+	for i, w := range want {
+		if w = "warning: FILE" + w; strings.HasPrefix(want[i], "--") {
+			w = "warning: " + want[i]
+		}
+		if i >= len(lines) || lines[i] != w {
+			t.Fatalf("got line %d of\n%s\nwant %s", i+1, strings.Join(lines, "\n"), w)
+		}
+	}
+	if status != 0 || len(lines) != len(want)+1 {
+		t.Errorf("got status %d, %d lines: %s", status, len(lines), stderr)
+	}
+	s, err := New(mustConfigure(t, "", "-js", "-c", file))
+	okay(t, err)
+	var l warnings
+	s.SetLogger(&l, false, false)
+	s.logStart()
+	if len(l.lines) != len(want) {
+		t.Errorf("the log has %d warnings, -t has %d: %q", len(l.lines), len(want), l.lines)
+	}
+	for _, line := range l.lines {
+		if text, _, _ := strings.Cut(line, " ("+file); !strings.Contains(stderr, text) {
+			t.Errorf("the log has %q, which -t lacks", line)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type policy struct {
 	authTimeout time.Duration    // for CONNECT, after INFO and TLS
 	tls         *tlsfiles.Holder // nil without TLS
 	tlsFiles    *TLSConfigOpts   // nil if a program made the TLS configuration
-	warnings    []string         // for the log at start
+	warnings    []access.Warning // for the log at start
 
 	stopWatch context.CancelFunc // nil until the server runs; guarded by the reload lock
 }
@@ -198,8 +198,9 @@ func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn
 		watch()
 	}
 	for _, w := range now.warnings {
-		if !slices.Contains(before.warnings, w) {
-			s.Warnf("%s", w)
+		known := func(b access.Warning) bool { return b.Text == w.Text }
+		if !slices.ContainsFunc(before.warnings, known) {
+			s.Warnf("%s", w.String())
 		}
 	}
 	if now.auth == before.auth {

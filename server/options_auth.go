@@ -68,12 +68,39 @@ func usersType() conf.CustomType[Options] {
 // userKeys are the keys of a user, aliases included. All of them say who may do what.
 var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization"}
 
+// userKey returns the first of the spellings of a key of a user.
+func userKey(key string) string {
+	switch key = strings.ToLower(key); key {
+	case "username":
+		return "user"
+	case "pass":
+		return "password"
+	case "permission", "authorization":
+		return "permissions"
+	}
+	return key
+}
+
+// permissionKey returns the first of the spellings of a key of permissions.
+func permissionKey(key string) string {
+	switch key = strings.ToLower(key); key {
+	case "pub", "import":
+		return "publish"
+	case "sub", "export":
+		return "subscribe"
+	case "allow_response":
+		return "allow_responses"
+	}
+	return key
+}
+
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	if n.Kind != conf.Map {
 		c.HiddenErrorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // it may be a password
 		return nil
 	}
-	u := &User{}
+	u := &User{at: n.Pos.String()}
+	c.Repeated(n, userKey)
 	failed := false
 	text := func(c *conf.Check, n *conf.Node, to *string) {
 		s, ok := c.String(n)
@@ -117,7 +144,8 @@ func readPermissions(c *conf.Check, n *conf.Node, typeError string) *Permissions
 		c.Errorf(n.Pos, "%s, got %s", typeError, c.Have(n))
 		return nil
 	}
-	perms := &Permissions{}
+	perms := &Permissions{at: n.Pos.String()}
+	c.Repeated(n, permissionKey)
 	for p := range n.Effective() {
 		key := strings.ToLower(p.Key)
 		switch c := c.In(key); key {
@@ -149,6 +177,7 @@ func readResponses(c *conf.Check, n *conf.Node) *ResponsePermission {
 		c.Errorf(n.Pos, "error parsing response permissions, expected a boolean or a map, got %s", c.Have(n))
 		return r
 	}
+	c.Repeated(n, strings.ToLower)
 	for p := range n.Effective() {
 		key := strings.ToLower(p.Key)
 		switch c := c.In(key); key {
@@ -182,6 +211,7 @@ func readSubjects(c *conf.Check, n *conf.Node, queues bool) *SubjectPermission {
 		p.Allow, p.allowAt = readSubjectList(c, n, queues)
 		return p
 	}
+	c.Repeated(n, strings.ToLower)
 	for pair := range n.Effective() {
 		key := strings.ToLower(pair.Key)
 		switch c := c.In(key); key {
@@ -350,7 +380,7 @@ func cloneUserList(users []*User) []*User {
 			p = u.Permissions.clone()
 			shared[u.Permissions] = p
 		}
-		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p}
+		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p, at: u.at}
 	}
 	return out
 }
@@ -371,7 +401,7 @@ func (p *Permissions) clone() *Permissions {
 	if p == nil {
 		return nil
 	}
-	c := &Permissions{Publish: p.Publish.clone(), Subscribe: p.Subscribe.clone()}
+	c := &Permissions{Publish: p.Publish.clone(), Subscribe: p.Subscribe.clone(), at: p.at}
 	if p.Response != nil {
 		r := *p.Response
 		c.Response = &r

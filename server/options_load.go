@@ -66,6 +66,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	if problems := o.checkCredentials(v); len(problems) > 0 {
 		return problems.Sorted()
 	}
+	o.addWarnings(v)
 	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
 	return nil
 }
@@ -227,6 +228,36 @@ func (o *Options) setUserFromURL(text string) error {
 	return nil
 }
 
+// addWarnings adds warnings about settings that contradict each other or let no client in, and names
+// what happens because of them.
+func (o *Options) addWarnings(v *conf.Values[Options]) {
+	filled := o.Clone()
+	filled.fill()
+	given := func(keys ...string) (key string) { // the last of them that was set
+		for _, k := range keys {
+			if v.Origin(k).Layer != conf.FromDefault {
+				key = k
+			}
+		}
+		return key
+	}
+	warn := func(key, format string, args ...any) {
+		from := v.Origin(key)
+		v.Warnings = append(v.Warnings, placedAt(conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}, key, fmt.Sprintf(format, args...)))
+	}
+	if o.Users != nil && len(o.Users) == 0 && v.Origin("authorization.users").Layer == conf.FromFile {
+		warn("authorization.users", "the list of users is empty: no client can connect")
+	}
+	if key := given("max_payload", "max_pending"); key != "" && int64(filled.MaxPayload) > filled.MaxPending {
+		warn(key, "max_payload (%d) is more than max_pending (%d): a message of more than %d bytes disconnects its subscribers as slow consumers",
+			filled.MaxPayload, filled.MaxPending, filled.MaxPending)
+	}
+	if key := given("max_pending", "max_pending_total"); key != "" && filled.MaxPending > filled.MaxPendingTotal {
+		warn(key, "max_pending (%d) is more than max_pending_total (%d): no connection can have so much pending", filled.MaxPending, filled.MaxPendingTotal)
+	}
+	v.Warnings = v.Warnings.Sorted()
+}
+
 // loadWarnings returns the warnings for the log at start: deprecated values, and keys without
 // effect.
 func loadWarnings(v *conf.Values[Options]) []string {
@@ -240,9 +271,6 @@ func loadWarnings(v *conf.Values[Options]) []string {
 			text += ", it has no effect"
 		}
 		out = append(out, text)
-	}
-	if o := v.Target; len(o.Routes) > 0 && o.Cluster.Port == 0 {
-		out = append(out, "Routes are configured, but clustering is off: the cluster has no port")
 	}
 	return out
 }

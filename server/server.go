@@ -236,7 +236,7 @@ func (s *Server) logStart() {
 	}
 	p := s.policy.Load()
 	for _, w := range p.warnings {
-		s.Warnf("%s", w)
+		s.Warnf("%s", w.String())
 	}
 	if loaded := s.options().loaded; loaded != nil {
 		for _, w := range loaded.warnings {

@@ -246,7 +246,7 @@ func reloadedCertificate(t *testing.T) {
 	if !greeting(t, r.addr).TLSRequired {
 		t.Error("INFO does not ask for TLS")
 	}
-	r.logsWhyNot(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", dir+"/server-cert.pem", dir+"/srva-key.pem"), "FILE:1:1: tls: error parsing X509 certificate/key pair: ")
+	r.logsWhyNot(t, fmt.Sprintf("tls { cert_file: %q\nkey_file: %q }", dir+"/server-cert.pem", dir+"/srva-key.pem"), "FILE:2:1: tls.key_file: error parsing X509 certificate/key pair: ")
 	if _, err := upgrade(r.addr, clientTLS(t, dir, "")); err != nil {
 		t.Error(err)
 	}

@@ -214,7 +214,7 @@ func reloadedRouteTLS(t *testing.T) {
 		t.Error("the certificate of another authority was taken")
 	}
 	must(t, os.WriteFile(dir+"/server-key.pem", nil, 0o600))
-	r.refuses(t, clusterText(routeBlock(dir, "server", "")), "FILE:3:1: cluster.tls: error parsing X509 certificate/key pair: ")
+	r.refuses(t, clusterText(routeBlock(dir, "server", "")), "cluster.tls.key_file: error parsing X509 certificate/key pair: ")
 	r.recluster(t, "")
 	greeting(t, routes)
 	plain.Sync()

@@ -61,12 +61,12 @@ func dummyHash(cost int) string {
 }
 
 // secretWarnings returns what is wrong with a configured secret, without showing it.
-func secretWarnings(whose, configured string) []string {
+func secretWarnings(whose, configured, at string) []Warning {
 	if configured == "" {
-		return []string{fmt.Sprintf("The password of %s is empty: the name alone is enough to log in", whose)}
+		return []Warning{{fmt.Sprintf("The password of %s is empty: the name alone is enough to log in", whose), at}}
 	}
 	if cost, isHash := bcryptCost(configured); isHash && cost == 0 {
-		return []string{fmt.Sprintf("The bcrypt hash of %s is malformed: no password matches it", whose)}
+		return []Warning{{fmt.Sprintf("The bcrypt hash of %s is malformed: no password matches it", whose), at}}
 	}
 	return nil
 }

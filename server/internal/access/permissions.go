@@ -21,6 +21,7 @@ type Rules struct {
 	// Response allows publishing to reply subjects, nil for nothing. With it, a Publish list
 	// without Allow allows nothing.
 	Response *Response
+	At       string // file:line:col, "" if a program made it
 }
 
 // List holds the entries for one direction. Without any it allows everything; without Allow, all
@@ -382,18 +383,18 @@ func (f *Filter) Blocks(subject []byte) bool {
 
 // unlimited returns one warning for each direction in which r allows everything because it has no
 // entries. who names the owner: `user "bob"`.
-func unlimited(who string, r *Rules) []string {
+func unlimited(who string, r *Rules) []Warning {
 	if r == nil {
 		return nil
 	}
-	var warnings []string
+	var warnings []Warning
 	for _, d := range []struct {
 		name, verb string
 		open       bool
 	}{{"publish", "publish", r.Publish.empty() && r.Response == nil}, {"subscribe", "subscribe to", r.Subscribe.empty()}} {
 		if d.open {
-			warnings = append(warnings, fmt.Sprintf(
-				"Permissions of %s have no %s entries: it may %s every subject", who, d.name, d.verb))
+			warnings = append(warnings, Warning{fmt.Sprintf(
+				"Permissions of %s have no %s entries: it may %s every subject", who, d.name, d.verb), r.At})
 		}
 	}
 	return warnings

@@ -216,7 +216,7 @@ func TestUnlimitedDirectionsAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	got := unlimited(`user "bob"`, &Rules{Publish: list("a"), Subscribe: list()})
 	want := `Permissions of user "bob" have no subscribe entries: it may subscribe to every subject`
-	if len(got) != 1 || got[0] != want {
+	if len(got) != 1 || got[0].Text != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := unlimited("x", &Rules{}); len(got) != 2 {

@@ -17,6 +17,7 @@ type Settings struct {
 	Users              []User // nil: there is no list; empty: no user exists
 	Token              string
 	Username, Password string
+	At                 string // file:line:col of the token or the password, "" if unknown
 
 	NoAuthUser      string // name or nkey of the user that peers without credentials are; "" for none
 	OpenToOthers    bool   // peers without credentials are no user of the list, and may connect
@@ -30,6 +31,21 @@ type User struct {
 	Nkey     string // public key, instead of a name and a password
 	Rules    *Rules // nil: everything is allowed
 	System   bool   // it is of the system account
+	At       string // file:line:col, "" if a program made it
+}
+
+// Warning is about settings that work, but not as they should. It shows no secret.
+type Warning struct {
+	Text string
+	At   string // file:line:col, "" if unknown
+}
+
+// String returns the text for the log, with the place. The text of gnatsd 1.x stays as it is.
+func (w Warning) String() string {
+	if w.At == "" || w.Text == plaintextWarning {
+		return w.Text
+	}
+	return w.Text + " (" + w.At + ")"
 }
 
 // id is the name of the user's [Identity].
@@ -85,8 +101,8 @@ type Policy struct {
 	verifier        *Verifier
 }
 
-// NewPolicy checks and compiles s. The warnings are for the log and never show a secret.
-func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []string, err error) {
+// NewPolicy checks and compiles s.
+func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []Warning, err error) {
 	p = &Policy{verifier: v, mapCertificates: s.MapCertificates, single: &Identity{}}
 	switch {
 	case s.Hook:
@@ -97,17 +113,17 @@ func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []string, err error
 	case s.Token != "":
 		p.mode = modeToken
 		p.single.secret = v.secret(s.Token)
-		warnings = secretWarnings("the token", s.Token)
+		warnings = secretWarnings("the token", s.Token, s.At)
 	case s.Username != "":
 		p.mode = modeSingle
 		p.name = v.digest(s.Username)
 		p.single = &Identity{Name: s.Username, secret: v.secret(s.Password)}
-		warnings = secretWarnings(fmt.Sprintf("user %q", s.Username), s.Password)
+		warnings = secretWarnings(fmt.Sprintf("user %q", s.Username), s.Password, s.At)
 		if p.single.secret.hash == "" {
-			warnings = append(warnings, plaintextWarning)
+			warnings = append(warnings, Warning{plaintextWarning, s.At})
 		}
 	case s.Password != "":
-		warnings = append(warnings, "A password without a user has no effect: clients need no credentials")
+		warnings = append(warnings, Warning{"A password without a user has no effect: clients need no credentials", s.At})
 	}
 	if err != nil {
 		return nil, nil, err
@@ -129,7 +145,7 @@ func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []string, err error
 const plaintextWarning = "Plaintext passwords detected. Use Nkeys or Bcrypt passwords in config files."
 
 // addUsers compiles a list of users; of two with one name the last counts.
-func (p *Policy) addUsers(users []User) (warnings []string, err error) {
+func (p *Policy) addUsers(users []User) (warnings []Warning, err error) {
 	p.users = make(map[string]*Identity, len(users))
 	p.nkeys = map[string]*Identity{}
 	p.subjects = map[string]*Identity{}
@@ -138,7 +154,7 @@ func (p *Policy) addUsers(users []User) (warnings []string, err error) {
 		system bool
 	}
 	compiled := map[key]*Permissions{} // defaults are shared
-	plaintext := false
+	var plaintext *User                // the first
 	for _, u := range users {
 		who := fmt.Sprintf("user %q", u.id())
 		permissions, ok := compiled[key{u.Rules, u.System}]
@@ -152,7 +168,7 @@ func (p *Policy) addUsers(users []User) (warnings []string, err error) {
 			compiled[key{u.Rules, u.System}] = permissions
 		}
 		if p.listed(u.id()) != nil {
-			warnings = append(warnings, fmt.Sprintf("%s is listed more than once: the last entry counts", who))
+			warnings = append(warnings, Warning{who + " is listed more than once: the last entry counts", u.At})
 		}
 		warnings = append(warnings, unlimited(who, u.Rules)...)
 		id := &Identity{Name: u.id(), Permissions: permissions, System: u.System}
@@ -165,16 +181,18 @@ func (p *Policy) addUsers(users []User) (warnings []string, err error) {
 			continue
 		}
 		warnings = append(warnings, p.addNamed(id, u)...)
-		plaintext = plaintext || !p.mapCertificates && id.secret.hash == ""
+		if plaintext == nil && !p.mapCertificates && id.secret.hash == "" {
+			plaintext = &u
+		}
 	}
-	if plaintext {
-		warnings = append([]string{plaintextWarning}, warnings...)
+	if plaintext != nil {
+		warnings = append([]Warning{{plaintextWarning, plaintext.At}}, warnings...)
 	}
 	return warnings, nil
 }
 
 // addNamed adds a user with a name, and mostly a password.
-func (p *Policy) addNamed(id *Identity, u User) (warnings []string) {
+func (p *Policy) addNamed(id *Identity, u User) (warnings []Warning) {
 	id.secret = p.verifier.secret(u.Password)
 	p.users[id.Name] = id
 	if subject, ok := canonicalDN(id.Name); ok {
@@ -183,11 +201,11 @@ func (p *Policy) addNamed(id *Identity, u User) (warnings []string) {
 	if p.mapCertificates {
 		return nil
 	}
-	return secretWarnings(fmt.Sprintf("user %q", id.Name), u.Password)
+	return secretWarnings(fmt.Sprintf("user %q", id.Name), u.Password, u.At)
 }
 
 // addNkey adds a user with an nkey.
-func (p *Policy) addNkey(id *Identity, u User) (warnings []string, err error) {
+func (p *Policy) addNkey(id *Identity, u User) (warnings []Warning, err error) {
 	if u.Name != "" || u.Password != "" {
 		return nil, fmt.Errorf("user %q: %w", u.Name, ErrNkeyMixed)
 	}
@@ -196,7 +214,7 @@ func (p *Policy) addNkey(id *Identity, u User) (warnings []string, err error) {
 	}
 	p.nkeys[id.Name] = id
 	if p.mapCertificates {
-		warnings = []string{fmt.Sprintf("The nkey %s has no effect: verify_and_map lets certificates name the users", id.Name)}
+		warnings = []Warning{{fmt.Sprintf("The nkey %s has no effect: verify_and_map lets certificates name the users", id.Name), u.At}}
 	}
 	return warnings, nil
 }

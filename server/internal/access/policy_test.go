@@ -167,7 +167,7 @@ func TestSettingErrorsAndWarnings(t *testing.T) {
 				t.Fatalf("warnings %q, error %v, want %q", warnings, err, tt.want)
 			}
 			for i, w := range tt.want {
-				if !strings.HasPrefix(warnings[i], w) {
+				if !strings.HasPrefix(warnings[i].String(), w) {
 					t.Errorf("warning %q, want %q…", warnings[i], w)
 				}
 			}
