@@ -117,7 +117,7 @@ port: -1
 	if status != 0 || len(lines) != len(want)+1 {
 		t.Errorf("got status %d, %d lines: %s", status, len(lines), stderr)
 	}
-	s, err := New(mustConfigure(t, "", "-js", "-c", file))
+	s, err := NewServer(mustConfigure(t, "", "-js", "-c", file))
 	okay(t, err)
 	var l warnings
 	s.SetLogger(&l, false, false)

@@ -78,6 +78,7 @@ func readAccounts(c *conf.Check, n *conf.Node, o *Options) {
 		c.Want(n, "a map of accounts")
 		return
 	}
+	c.Repeated(n, func(name string) string { return name })
 	for p := range n.Effective() {
 		if p.Value.Kind == conf.Array || p.Value.Kind == conf.Map {
 			o.accounts = append(o.accounts, readAccount(c, p, o))
@@ -96,6 +97,7 @@ func readAccount(c *conf.Check, p *conf.Pair, o *Options) account {
 		return a
 	}
 	var defaults *Permissions
+	c.Repeated(p.Value, strings.ToLower)
 	for e := range p.Value.Effective() {
 		switch key := strings.ToLower(e.Key); {
 		case key == "users":

@@ -54,6 +54,8 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"refused", "authorization { users: [{user: a, password: b, KEY: [STANDARD]}] }", "allowed_connection_types connection_types clients"},
 	{"refused", "authorization { users: [{user: a, password: b, KEY {subs: 1}}] }", "limits src times account"},
 	{"refused", "authorization { users: [{user: a, password: b, KEY: true}] }", "proxy_required"},
+	{"refused", "accounts { A { users: [{user: a, password: b, KEY: [STANDARD]}] } }", "allowed_connection_types connection_types clients limits src times account"},
+	{"refused", "accounts { A { users: [{user: a, password: b, KEY: true}] } }", "proxy_required"},
 	{"refused", "cluster { authorization { KEY: a } }", "token account"},
 	{"refused", "cluster { authorization { KEY: [] } }", "users"},
 	{"refused", "cluster { KEY: [A] }", "accounts"},
