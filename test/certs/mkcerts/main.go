@@ -6,6 +6,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 
@@ -13,9 +14,11 @@ import (
 )
 
 func main() {
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "Usage: mkcerts [directory]   (default: ./test/configs/certs)") }
+	flag.Parse()
 	dir := "./test/configs/certs"
-	if len(os.Args) > 1 {
-		dir = os.Args[1]
+	if flag.NArg() > 0 {
+		dir = flag.Arg(0)
 	}
 	if err := certs.WriteAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "mkcerts:", err)
