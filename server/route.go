@@ -63,6 +63,12 @@ type route struct {
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it
 	decideOnce sync.Once
 	stopped    chan struct{} // closed when the reader has delivered everything, at teardown
+	handedOver chan struct{} // closed when other members of the pool have what was pending, at teardown
+	handedTo   []byte        // set before: the line that waits for it
+
+	// Guarded by cluster.mu.
+	late      []lateMessages // that it has refused
+	lateEnded bool           // no more are kept
 }
 
 // Limits of routes that differ from those of clients.
@@ -84,7 +90,7 @@ const (
 
 // newRoute prepares a route over nc.
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
-	r := &route{attempt: attempt, decided: make(chan struct{}), stopped: make(chan struct{})}
+	r := &route{attempt: attempt, decided: make(chan struct{}), stopped: make(chan struct{}), handedOver: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.auth = r
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)

@@ -63,7 +63,7 @@ func (r *route) linkLine(o *op, b *batch) closeReason {
 		return closeBadArgs
 	}
 	switch word := string(o.arg[0]); {
-	case word == "mark" && o.argCount == 1:
+	case (word == "mark" || word == "moved") && o.argCount == 1:
 		b.flush() // what came before must be delivered
 		r.marked.add()
 	case word == "wait" && o.argCount == 3:

@@ -24,6 +24,7 @@ import (
 // this kind exchange, restore it where it matters:
 //
 //	LINK mark       a place in the stream of this member
+//	LINK moved      the same, where a publisher has moved to another member
 //	LINK wait m n   read on when n marks have been read on member m, or that has ended
 //	LINK gone m     member m is lost: read on when what it has delivered is read
 //	LINK leave      nothing follows on this member; the peer leaves it, too
@@ -173,7 +174,12 @@ func (r *route) leavePool(cause string) {
 		for _, o := range rest {
 			o.send(goneLine(r.number))
 		}
+		if r.used && len(rest) > 0 && !r.srv.ended() {
+			r.handOver()
+		}
 	}
+	r.handOverLate()
+	close(r.handedOver)
 	if r.srv.cluster.leave(r) {
 		r.pool.anchor.dropSubs()
 		r.srv.slots.give(r.pool.anchor.slot)
@@ -275,6 +281,9 @@ func (w *path) member() *route {
 		if c := w.pool.carrier.Load(); alive && c != nil && c.interest.has(w.from) {
 			return from // what waits behind interest is for the old member: it stays for now
 		}
+		if !alive && w.from.role == roleClient {
+			<-from.handedOver // soon: in its teardown, which waits for no client
+		}
 		w.before = from.appendMoved(w.before, alive)
 	}
 	w.of = members
@@ -286,14 +295,20 @@ func (w *path) member() *route {
 func (r *route) appendMoved(text []byte, alive bool) []byte {
 	if alive {
 		n := r.marks.Add(1)
-		if r.push([]byte(markLine)) {
+		if r.push([]byte(movedLine)) {
 			return appendWait(text, r.number, n)
 		}
 	}
 	if r.retired.Load() {
 		return appendWait(text, r.number, untilEnd)
 	}
-	return append(text, goneLine(r.number)...)
+	text = append(text, goneLine(r.number)...)
+	select {
+	case <-r.handedOver:
+		return append(text, r.handedTo...)
+	default:
+		return text
+	}
 }
 
 // appendFences appends what must precede the messages that are sent next.
@@ -355,6 +370,13 @@ func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
 // lost, to another one. turn is that of the path of their publisher, which chooses the same one. They
 // are dropped if no member is left.
 func (p *pool) handOn(d *netio.Delivery, refused *route, turn uint32) {
+	if !p.k.deferLate(refused, lateMessages{d, turn}) {
+		p.pushElsewhere(d, refused, turn)
+	}
+}
+
+// pushElsewhere is handOn for a member whose pending messages have been handed over.
+func (p *pool) pushElsewhere(d *netio.Delivery, refused *route, turn uint32) {
 	for d.Refused = true; d.Refused; {
 		p.k.dropMember(refused)
 		members := *p.members.Load()

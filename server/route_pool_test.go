@@ -25,7 +25,8 @@ type poolProxy struct {
 
 	mu    sync.Mutex
 	made  int
-	conns []net.Conn // ends, two for each connection
+	held  map[int]chan struct{} // connections on which nothing is passed on
+	conns []net.Conn            // ends, two for each connection
 }
 
 func newPoolProxy(t *testing.T, to string, wait func(n int) time.Duration) *poolProxy {
@@ -58,18 +59,22 @@ func (p *poolProxy) accept() {
 		if p.wait != nil {
 			wait = p.wait(n)
 		}
-		go p.copy(near, far, wait)
-		go p.copy(far, near, wait)
+		near.(*net.TCPConn).SetReadBuffer(64 << 10)
+		go p.copy(n, near, far, wait)
+		go p.copy(n, far, near, wait)
 	}
 }
 
 // copy passes on what it reads, after a wait, until one end is closed.
-func (p *poolProxy) copy(from, to net.Conn, wait time.Duration) {
+func (p *poolProxy) copy(number int, from, to net.Conn, wait time.Duration) {
 	defer from.Close()
 	defer to.Close()
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
+		if held := p.holds(number); held != nil {
+			<-held
+		}
 		if wait > 0 {
 			<-time.After(wait)
 		}
@@ -79,6 +84,22 @@ func (p *poolProxy) copy(from, to net.Conn, wait time.Duration) {
 	}
 }
 
+// hold passes on nothing more on a connection.
+func (p *poolProxy) hold(number int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil {
+		p.held = map[int]chan struct{}{}
+	}
+	p.held[number] = make(chan struct{})
+}
+
+func (p *poolProxy) holds(number int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[number]
+}
+
 // cut ends one connection, chosen by pick of how many there have been.
 func (p *poolProxy) cut(pick func(n int) int) {
 	p.mu.Lock()
@@ -86,6 +107,10 @@ func (p *poolProxy) cut(pick func(n int) int) {
 	i := pick(len(p.conns)/2) * 2
 	p.conns[i].Close()
 	p.conns[i+1].Close()
+	if held := p.held[i/2]; held != nil {
+		close(held)
+		delete(p.held, i/2)
+	}
 }
 
 func (p *poolProxy) cutAll() {
@@ -93,6 +118,9 @@ func (p *poolProxy) cutAll() {
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
 		c.Close()
+	}
+	for _, held := range p.held {
+		close(held)
 	}
 }
 

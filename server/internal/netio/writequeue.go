@@ -735,6 +735,9 @@ func (q *WriteQueue) Finish(wait time.Duration) {
 	q.dropLocked()
 }
 
+// Refuse refuses further pushes.
+func (q *WriteQueue) Refuse() { q.refuse() }
+
 // refuse takes no push from now on. It returns a channel that is closed when nothing writes any
 // more, nil if nothing does now.
 func (q *WriteQueue) refuse() <-chan struct{} {

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"gnatsd/server/internal/netio"
+)
+
+// TestFramesOfALeftover has a stream of frames, in segments of any length, of which any part has been
+// sent, and checks which frames are found behind that.
+func TestFramesOfALeftover(t *testing.T) {
+	t.Parallel()
+	frames := []string{
+		"MSG foo RSID:1:2 5\r\nhello\r\n", "LINK mark\r\n", "MSG foo RSID:1:2 reply 0\r\n\r\n", "PING\r\n",
+		"HMSG foo QRSID:3:1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG x RSID:1:2 7\r\nMSG a 1\r\n", "SUB foo  RSID:1:1\r\n", "MSG y RSID:1:2 10\r\n0123456789\r\n",
+	}
+	text := strings.Join(frames, "")
+	r := rand.New(rand.NewPCG(1, 2))
+	for sent := range text {
+		var l netio.Leftover
+		l.Sent = sent
+		for at := 0; at < len(text); {
+			n := min(1+r.IntN(30), len(text)-at)
+			l.Segments = append(l.Segments, netio.Segment{Bytes: []byte(text[at : at+n])})
+			at += n
+		}
+		var got, want strings.Builder
+		lines := 0
+		unsentFrames(&l, func([]byte) { lines++ }, func(part []byte) { got.Write(part) })
+		at, wantLines := 0, 0
+		for _, frame := range frames {
+			if at >= sent {
+				want.WriteString(frame)
+				wantLines++
+			}
+			at += len(frame)
+		}
+		if got.String() != want.String() || lines != wantLines {
+			t.Fatalf("%d bytes sent: got %d frames, %q, want %d, %q", sent, lines, got.String(), wantLines, want.String())
+		}
+	}
+}
+
+// TestPendingMessagesOfALostMemberArrive holds a member of a pool until much is pending for it, and
+// cuts it: what its socket had not taken arrives on others, in order and once.
+func TestPendingMessagesOfALostMemberArrive(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"off", "s2_fast"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			pendingOfALostMember(t, mode)
+		})
+	}
+}
+
+func pendingOfALostMember(t *testing.T, mode string) {
+	a, b, p := pooled(t, 3, nil, func(o *Options) { o.Cluster.Compression.Mode = mode })
+	far, near, pub := dialClient(t, a), dialClient(t, b), dialClient(t, b)
+	far.Say("SUB x 1")
+	far.Sync()
+	interested(t, b, 1)
+	near.Say("SUB x 1") // so that the publisher is not stalled
+	near.Sync()
+	go func() { // ends with the connection
+		for {
+			if _, err := near.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	pub.Say("PUB x 9", fmt.Sprintf("%09d", 0))
+	if d, err := far.Next(); err != nil || d == nil {
+		t.Fatal(d, err)
+	}
+	var member *route
+	for _, r := range b.cluster.active()[0].siblings() {
+		if r.out.Stats().Messages > 0 {
+			member = r
+		}
+	}
+	number := -1
+	for i, addr := range carried(p) {
+		if addr == member.nc.LocalAddr().String() {
+			number = i
+		}
+	}
+	p.hold(number)
+	noise := make([]byte, 8<<10) // cannot be compressed
+	r := rand.New(rand.NewPCG(3, 4))
+	const least = 4 << 20 // pending
+	n := 0
+	for ; member.out.Stats().Pending < least; n++ {
+		for i := range noise {
+			noise[i] = byte('a' + r.IntN(26))
+			if mode != "off" {
+				noise[i] = byte(r.Uint32())
+			}
+		}
+		pub.Say(fmt.Sprintf("PUB x %d\r\n%09d", 9+len(noise), n+1) + string(noise) + "\r\n")
+		pub.Sync()
+	}
+	pending := int(member.out.Stats().Pending) / (len(noise) + 60)
+	p.cut(func(int) int { return number })
+	eventually(t, "the member is lost", func() bool { return member.ended() })
+	pub.Say("PUB x 9", fmt.Sprintf("%09d", n+1))
+	last, got := 0, 0
+	for last < n+1 {
+		d, err := far.Next()
+		okay(t, err)
+		var i int
+		fmt.Sscanf(string(d.Payload[:9]), "%d", &i)
+		if i <= last {
+			t.Fatalf("message %d came after %d", i, last)
+		}
+		last = i
+		got++
+	}
+	if lost := n + 1 - got; got < pending {
+		t.Errorf("%d of %d messages arrived, %d were lost, but %d were pending", got, n+1, lost, pending)
+	}
+}
