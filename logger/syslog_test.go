@@ -328,3 +328,20 @@ info4 pid[42][TRACE]: \x00
 		t.Errorf("got\n%swant\n%s", got.String(), want)
 	}
 }
+
+func TestSyslogScheme(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]endpoint{
+		"syslog://h":        {"udp", "h:514"},
+		"syslog://h:1514":   {"udp", "h:1514"},
+		"syslog://[::1]":    {"udp", "[::1]:514"},
+		"udp://u:p@h:514":   {"udp", "h:514"},
+		"unix:///dev/log":   {"unix", "/dev/log"},
+		"udp://u:p/q@h:514": {},
+		"udp://u:p q@h:514": {},
+	} {
+		if got, err := remoteEndpoint(url); got != want || (err == nil) != (want != endpoint{}) {
+			t.Errorf("%s: got %v, %v, want %v", url, got, err, want)
+		}
+	}
+}

@@ -197,7 +197,7 @@ func loggingRows() []row {
 			Doc:   "Whether to log to the local syslog, or to the event log on Windows.",
 			Flags: []conf.Flag{{Names: []string{"s", "syslog"}, Group: loggingGroup, Usage: "Log to syslog or windows event log"}}},
 		{Key: "remote_syslog", HoldsURL: true, Type: conf.Text(func(o *Options) *string { return &o.RemoteSyslog }), Field: "RemoteSyslog", Reload: onLogger,
-			Doc:   "Syslog server to log to: udp://host:port, tcp://host:port or unix:///path.",
+			Doc:   "Syslog server to log to: udp://host:port, tcp://host:port, unix:///path, or syslog://host, which is UDP and port 514.",
 			Flags: []conf.Flag{{Names: []string{"r", "remote_syslog"}, Arg: "<addr>", Group: loggingGroup, Usage: "Syslog server addr (udp://localhost:514)"}}},
 		{Key: "logfile_size_limit", Aliases: []string{"log_size_limit"}, Field: "LogSizeLimit", Reload: onLogger,
 			Type:  conf.Size(func(o *Options) *int64 { return &o.LogSizeLimit }, conf.AtLeast(0)),
