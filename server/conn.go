@@ -426,7 +426,9 @@ func (c *conn) teardown() {
 	row := &closeRows[r]
 	c.stopPing()
 	c.settle()
+	taken := c.srv.memoryTaken()
 	subs := c.dropSubs()
+	c.srv.peak.note(taken + 2*subs.textBytes())
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
 	c.passOn(row, &subs)

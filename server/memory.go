@@ -2,10 +2,14 @@ package server
 
 import (
 	"math"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
+
+// This file bounds what the process takes, and gives it back.
 
 // memoryLimit respects GOMEMLIMIT: where the heap comes near to it, those are disconnected for whom
 // most is queued, before the garbage collector takes all processors, or the system ends the
@@ -69,6 +73,9 @@ func (m *memoryLimit) excess(now time.Time) int64 {
 // does it.
 func (s *Server) limitPending() {
 	limit, pending := s.options().MaxPendingTotal, s.io.Pending.Load()
+	if pending > highWater {
+		s.peak.note(pending)
+	}
 	tight := s.memory.limit > 0 && pending > highWater
 	if !tight && pending <= limit || !s.limiting.CompareAndSwap(false, true) {
 		return
@@ -109,4 +116,59 @@ func (s *Server) mostPending(least int64) (worst *conn) {
 		look(&r.conn)
 	}
 	return worst
+}
+
+// memoryPeak is the most memory that connections, subscriptions and queues have taken since memory
+// was given back to the system.
+type memoryPeak struct{ bytes atomic.Int64 }
+
+const (
+	// giveBackInterval is how often the broker compares what it takes with the peak.
+	giveBackInterval = 5 * time.Second
+	// giveBackFrom is how much must have been freed, in bytes and as a fraction of the peak:
+	// the work of the garbage collector is little beside that of whatever took so much.
+	giveBackFrom, giveBackFraction = 8 << 20, 4
+
+	// About what a subscription and a connection take.
+	subscriptionBytes, connectionBytes = 400, 8 << 10
+)
+
+// note raises the peak to n bytes.
+func (p *memoryPeak) note(n int64) {
+	for old := p.bytes.Load(); n > old && !p.bytes.CompareAndSwap(old, n); old = p.bytes.Load() {
+	}
+}
+
+// fell reports whether n bytes are so much less than the peak that memory is to be given back. The
+// peak is n then.
+func (p *memoryPeak) fell(n int64) bool {
+	p.note(n)
+	peak := p.bytes.Load()
+	return peak-n >= max(giveBackFrom, peak/giveBackFraction) && p.bytes.CompareAndSwap(peak, n)
+}
+
+// memoryTaken returns about how many bytes connections, subscriptions and queues take.
+func (s *Server) memoryTaken() int64 {
+	return int64(s.subs.Count())*subscriptionBytes + int64(s.clients.len())*connectionBytes + s.io.Pending.Load()
+}
+
+// giveBackMemory has memory given back to the system soon after much of it was freed. Without that
+// the garbage collector runs when as much has been allocated again, or after minutes. It takes two
+// collections: what is in pools survives the first, and the runtime keeps what was in use at the
+// one before. It runs until the server ends; Shutdown waits for it.
+func (s *Server) giveBackMemory() {
+	defer s.conns.Done()
+	tick := time.NewTicker(giveBackInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.peak.fell(s.memoryTaken()) {
+			runtime.GC()
+			runtime.GC()
+		}
+	}
 }

@@ -37,3 +37,27 @@ func TestMemoryLimitCountsEachCollectionOnce(t *testing.T) {
 		t.Errorf("without a limit: got %d, want 0", got)
 	}
 }
+
+func TestMemoryIsGivenBackWhenMuchWasFreed(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	for _, tt := range []struct {
+		name  string
+		taken []int64 // at each look, in MB
+		peaks []int64 // between it and the look before
+		want  []bool
+	}{
+		{"little is taken", []int64{1, 5, 1, 7, 0}, []int64{0, 0, 0, 0, 0}, []bool{false, false, false, false, false}},
+		{"much is freed, once", []int64{100, 10, 10, 9}, []int64{0, 0, 0, 0}, []bool{false, true, false, false}},
+		{"much was taken between two looks", []int64{5, 5, 5}, []int64{0, 200, 0}, []bool{false, true, false}},
+		{"a small part is freed", []int64{4000, 3500, 3100, 2900}, []int64{0, 0, 0, 0}, []bool{false, false, false, true}},
+	} {
+		var p memoryPeak
+		for i := range tt.taken {
+			p.note(tt.peaks[i] * mb)
+			if got := p.fell(tt.taken[i] * mb); got != tt.want[i] {
+				t.Errorf("%s: look %d: got %v, want %v", tt.name, i, got, tt.want[i])
+			}
+		}
+	}
+}

@@ -70,6 +70,7 @@ type Server struct {
 	nextID   atomic.Uint64                       // last connection id; clients and routes share it
 	limiting atomic.Bool                         // a goroutine is in limitPending
 	memory   memoryLimit
+	peak     memoryPeak
 	lameDuck atomic.Bool // in lame duck mode
 	closed   closedConns
 
@@ -204,6 +205,8 @@ func (s *Server) open() error {
 		return nil
 	}
 	s.helpers.start(s, runtime.GOMAXPROCS(0)-1)
+	s.conns.Add(1) // giveBackMemory calls Done
+	go s.giveBackMemory()
 	s.watchClientCerts()
 	s.cluster.watchCerts()
 	s.startSystem()

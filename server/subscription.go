@@ -128,6 +128,14 @@ func (t *subscriptions) with(sid string) *subscription {
 	return t.named[sid]
 }
 
+// textBytes returns how many bytes the names of all subscriptions have.
+func (t *subscriptions) textBytes() (n int64) {
+	for sub := range t.all {
+		n += int64(len(sub.text))
+	}
+	return n
+}
+
 // add adds a subscription whose sid is not in use.
 func (t *subscriptions) add(sub *subscription) {
 	sid := sub.sid()

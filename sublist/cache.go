@@ -9,6 +9,9 @@ const (
 	cacheSets = 4096
 	ways      = 4 // entries per set
 
+	// maxCachedSubject is the longest subject in the cache, in bytes: all of them take 4 MB.
+	maxCachedSubject = 256
+
 	// admitAtOnce is how many subjects are admitted when they are first seen, so that the
 	// statistics of a server with few subjects have all of them. Later ones must be seen twice.
 	admitAtOnce = 1024

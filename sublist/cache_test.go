@@ -344,3 +344,27 @@ func TestCursorKeepsNothingItWasNotGiven(t *testing.T) {
 
 // plain returns the plain subscribers of a result.
 func plain[T comparable](r *Result[T]) []T { return slices.Collect(r.All) }
+
+// TestLongSubjectsTakeNoCache looks up, twice, as many long subjects as the cache has entries.
+func TestLongSubjectsTakeNoCache(t *testing.T) {
+	skipUnderRace(t)
+	l := listOf(t, ">", "*.>")
+	base := heap()
+	long := strings.Repeat("x", 4000)
+	for i := range cacheSets * ways {
+		for range 2 {
+			if n := l.Match(fmt.Appendf(nil, "%d.%s", i, long)).Count(); n != 2 {
+				t.Fatalf("got %d subscribers, want 2", n)
+			}
+		}
+	}
+	for i := range cacheSets * ways {
+		for range 2 {
+			l.Match(fmt.Appendf(nil, "%d.%s", i, long[:maxCachedSubject-8]))
+		}
+	}
+	if held := heap() - base; held > 8<<20 {
+		t.Errorf("%d bytes are held, want 8 MB at most", held)
+	}
+	runtime.KeepAlive(l)
+}

@@ -200,9 +200,12 @@ func (l *List[T]) start(subject []byte, hash uint64) match[T] {
 	return m
 }
 
-// store stores m in the cache, if it is not too large: in place of old, the stale entry in way, or
+// store stores m in the cache, if neither it nor the subject is too large: in place of old, the stale entry in way, or
 // if old is nil, and the subject was missed before, in place of a victim.
 func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int) {
+	if len(subject) > maxCachedSubject {
+		return
+	}
 	set, tag := l.cache.set(m.hash), tagOf(m.hash)
 	if old != nil && m.result.size() <= maxKept {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})

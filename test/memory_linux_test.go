@@ -120,3 +120,65 @@ func TestGoMemoryLimitIsRespected(t *testing.T) {
 		})
 	}
 }
+
+// TestMemoryFollowsSubscriptionsAndReturns has one client make many subscriptions and publish to
+// many subjects that all of them match, and leave.
+func TestMemoryFollowsSubscriptionsAndReturns(t *testing.T) {
+	t.Parallel()
+	const subs, subjects = 200_000, 200
+	deep := strings.Repeat(".a", 2000)
+	for _, c := range []struct {
+		name      string
+		subscribe func(i int) string
+		subs      int
+		each      int64 // bytes of memory for a subscription, at most
+		publish   func(i int) string
+	}{
+		{"one pattern", func(i int) string { return fmt.Sprintf("SUB a.* %d\r\n", i) }, subs, 600,
+			func(i int) string { return fmt.Sprintf("PUB a.%d 0\r\n\r\n", i) }},
+		{"many patterns", func(i int) string { return fmt.Sprintf("SUB a.%d.* %d\r\n", i, i) }, subs, 800,
+			func(i int) string { return fmt.Sprintf("PUB a.%d.b 0\r\n\r\n", i) }},
+		{"many subjects", func(i int) string { return fmt.Sprintf("SUB a.%d %d\r\n", i, i) }, subs, 600,
+			func(i int) string { return fmt.Sprintf("PUB a.%d 0\r\n\r\n", i) }},
+		{"deep patterns", func(i int) string { return fmt.Sprintf("SUB *.%d%s %d\r\n", i, deep, i) }, 6000, 4000 * 3,
+			func(i int) string { return fmt.Sprintf("PUB x.%d%s 0\r\n\r\n", i, deep) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := spawn(t)
+			addr := p.addr(t)
+			wire.Dial(t, addr).Do()
+			empty := memoryOf(t, p, "VmRSS")
+			client := wire.Dial(t, addr)
+			client.Do(`CONNECT {"verbose":false,"pedantic":false,"echo":false}`)
+			say := func(n int, line func(i int) string) {
+				var b strings.Builder
+				for i := range n {
+					b.WriteString(line(i))
+					if b.Len() > 1<<16 || i == n-1 {
+						client.Do(b.String())
+						b.Reset()
+					}
+				}
+			}
+			say(c.subs, c.subscribe)
+			subscribed := memoryOf(t, p, "VmRSS")
+			say(subjects, c.publish)
+			matched := memoryOf(t, p, "VmRSS")
+			client.Close()
+			most := empty + (subscribed-empty)/4 + 20<<20
+			left := int64(0)
+			eventually(t, "memory is given back", func() bool {
+				left = memoryOf(t, p, "VmRSS")
+				return left <= most
+			})
+			t.Logf("%d MB, with subscriptions %d MB, matched %d MB, at the end %d MB", empty>>20, subscribed>>20, matched>>20, left>>20)
+			if taken, most := subscribed-empty, int64(c.subs)*c.each+8<<20; taken > most {
+				t.Errorf("%d subscriptions take %d bytes, want %d at most", c.subs, taken, most)
+			}
+			if most := empty + 2*(subscribed-empty) + 8<<20; matched > most {
+				t.Errorf("with matches %d bytes are taken, want %d at most", matched, most)
+			}
+		})
+	}
+}
