@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 
 	"gnatsd/sublist"
@@ -27,8 +26,9 @@ func (b *batch) publishRouted(subject, sid []byte, p place) {
 }
 
 // publishQueued collects messages for the queue subscription that the sender chose. If that is
-// closed, other members of its group get the messages.
+// closed, or may not receive them, other members of its group get the messages.
 func (b *batch) publishQueued(subject, id []byte, p place) {
+	servers, id := cutServers(id)
 	if bytes.HasPrefix(id, []byte(systemID)) {
 		b.publishSystem(subject, id, p)
 		return
@@ -38,24 +38,19 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 		return
 	}
-	if sub != nil && (sub.subject() == string(subject) || sublist.Matches(sub.subject(), string(subject))) {
+	r := redelivery{servers: servers, match: b.from.match}
+	if sub != nil && sub.takes(subject) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
+		r.group = sub.queue()
 	}
 	if p.n > 0 {
-		b.redeliverAll(id, subject, p, b.from.match)
+		b.redeliver(id, subject, p, r)
 	}
 }
 
-// redeliverAll collects messages for other members of the group of a queue subscription that has
-// ended.
-func (b *batch) redeliverAll(id, subject []byte, p place, match func([]byte) *sublist.Result[*subscription]) {
-	group, known := b.srv.cluster.closed.group(id)
-	if !known {
-		return
-	}
-	for i := range p.n {
-		b.redeliver(group, subject, place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}, match)
-	}
+// takes reports whether a subject matches that of a subscription.
+func (s *subscription) takes(subject []byte) bool {
+	return s.subject() == string(subject) || sublist.Matches(s.subject(), string(subject))
 }
 
 // behind returns what follows the first n messages of a place.
@@ -107,23 +102,6 @@ func (s *Server) queueSubscription(cid uint64, sid []byte, table *sublist.List[*
 		return sub
 	}
 	return nil
-}
-
-// redeliver collects a message for some member of a queue group: of this server if possible.
-func (b *batch) redeliver(group string, subject []byte, p place, match func([]byte) *sublist.Result[*subscription]) {
-	c := b.from
-	c.limitedf(levelDebug, "Attempting redelivery of message for absent queue subscriber on group '%q'", group)
-	queues := match(subject).Queues()
-	if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
-		if b.toLocalMember(&queues[i], subject, p) {
-			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", group)
-			return
-		}
-		c.limitedf(levelDebug, "Re-routing message on group '%q' to remote server", group)
-		b.toMember(&queues[i], subject, p)
-		return
-	}
-	c.limitedf(levelDebug, "Redelivery failed, no queue subscribers for message on group '%q'", group)
 }
 
 // parseQueueID splits the id of a queue subscription into the id of the client and what the client

@@ -96,9 +96,10 @@
 // its own (route_flow.go), and sent in small pieces (route_interest.go). What a client publishes
 // goes through its queue while there is one: a request must not arrive before the interest in its
 // inbox. A route is closed when it has been idle for too long (route_idle.go). Messages received
-// over it are delivered by deliver_routed.go. Servers of 1.x are sent only what they know; between
-// servers of this version INFO has two more fields (cluster_info.go): that a third server was lost,
-// and that a connection is closed as a duplicate.
+// over it are delivered by deliver_routed.go, and queue messages that the chosen member does not
+// take are given to another one, on any server (deliver_redeliver.go). Servers of 1.x are sent only
+// what they know; between servers of this version INFO has two more fields (cluster_info.go): that
+// a third server was lost, and that a connection is closed as a duplicate.
 //
 // Two servers of this version may have several connections, a pool (route_pool.go): one carries the
 // interest in each direction, messages of a publisher stay on one of them, and lines LINK

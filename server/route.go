@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"strconv"
@@ -311,6 +312,7 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	subject, reply := o.arg[0], []byte(nil)
 	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() || subject[0] == '$' && access.OfSystem(subject) {
 		if !r.mayDeliverSystem(subject, o.arg[1]) {
+			r.passBy(o, b)
 			return keepOpen
 		}
 	}
@@ -320,6 +322,25 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
 	b.publishRouted(subject, o.arg[1], p)
 	return keepOpen
+}
+
+// passBy gives queue messages that may not be imported to other servers of the group: the sender
+// chose a member of this one.
+func (r *route) passBy(o *op, b *batch) {
+	subject, reply := o.arg[0], []byte(nil)
+	servers, id := cutServers(o.arg[1])
+	if !bytes.HasPrefix(id, []byte(queueID)) || bytes.HasPrefix(id, []byte(systemID)) || access.Reserved(subject) {
+		return
+	}
+	d := redelivery{servers: servers, match: r.match, notHere: true}
+	if sub, _ := b.queueMember(id); sub != nil && sub.takes(subject) {
+		d.group = sub.queue()
+	}
+	if o.argCount == verbRows[o.verb].max {
+		reply = o.arg[2]
+	}
+	b.pin()
+	b.redeliver(id, subject, place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}, d)
 }
 
 // setCause sets the cause that /routez shows when the route has been closed.

@@ -153,7 +153,7 @@ func (b *batch) publishSystem(subject, id []byte, p place) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
 	}
 	if p.n > 0 {
-		b.redeliverAll(id, subject, p, r.matchSystem)
+		b.redeliver(id, subject, p, redelivery{match: r.matchSystem})
 	}
 }
 

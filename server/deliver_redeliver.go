@@ -1,0 +1,159 @@
+package server
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+
+	"gnatsd/sublist"
+)
+
+// This file gives queue messages that came over a route to another member of the group: the one that
+// the sender chose has ended, or its user may not receive the subject, or this server may not import
+// it.
+//
+// Members of this server come first. If none takes a message it is sent on, to the next server in the
+// order of their ids that has members, around the ring. The id that it is sent with says how many
+// servers have had it before:
+//
+//	QRSID+2:5:7
+//
+// So each server is asked once, and a message that no member may have does not circle for ever.
+// Servers of 1.x do not know such ids: they come last and are sent the plain id.
+
+// redelivery is how a message is given to another member of a group.
+type redelivery struct {
+	group   string // "" = that of a subscription that has ended
+	servers int    // that have had the message before this one
+	notHere bool   // members of this server may not have it
+	match   func(subject []byte) *sublist.Result[*subscription]
+}
+
+// cutServers returns how many servers have had a message, by the id that it came with, and the id
+// without that number.
+func cutServers(id []byte) (servers int, plain []byte) {
+	rest, ok := bytes.CutPrefix(id, []byte(queueMark+"+"))
+	if !ok {
+		return 0, id
+	}
+	digits, _, ok := bytes.Cut(rest, []byte{':'})
+	servers, err := strconv.Atoi(string(digits))
+	if !ok || err != nil || servers < 0 {
+		return 0, id // malformed
+	}
+	return servers, append([]byte(queueMark), rest[len(digits):]...)
+}
+
+// redeliver collects messages that the subscription with an id does not take.
+func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
+	if r.group == "" {
+		name, known := b.srv.cluster.closed.group(id)
+		if !known {
+			return
+		}
+		r.group = name
+	}
+	c := b.from
+	c.limitedf(levelDebug, "Attempting redelivery of message for absent queue subscriber on group '%q'", r.group)
+	queues := r.match(subject).Queues()
+	g := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == r.group })
+	if g < 0 {
+		c.limitedf(levelDebug, "Redelivery failed, no queue subscribers for message on group '%q'", r.group)
+		return
+	}
+	for i := range p.n {
+		one := place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}
+		if !r.notHere && b.toLocalMember(&queues[g], subject, one) {
+			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", r.group)
+			continue
+		}
+		c.limitedf(levelDebug, "Re-routing message on group '%q' to remote server", r.group)
+		b.sendOn(&queues[g], subject, one, r.servers)
+	}
+}
+
+// sendOn collects a message for a member of a queue group on the server that is to be asked next.
+func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place, servers int) {
+	next, count := b.nextServer(g)
+	if servers < count && b.toMemberOf(next, g, subject, p, servers+1) {
+		return
+	}
+	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
+		sub := g.At((from + i) % g.Len())
+		if sub.conn.role == roleRoute && !sub.conn.counts() && b.offer(sub, subject, p) > 0 {
+			return
+		}
+	}
+}
+
+// nextServer returns the connection to the server that has members of a group and comes next in the
+// ring, and how many such servers there are. It looks only at servers that count.
+func (b *batch) nextServer(g *sublist.Group[*subscription]) (next *conn, count int) {
+	b.steps += g.Len()
+	var seen []*conn
+	var id string
+	for i := range g.Len() {
+		c := g.At(i).conn
+		if c.role != roleRoute || slices.Contains(seen, c) {
+			continue
+		}
+		seen = append(seen, c)
+		if !c.counts() {
+			continue
+		}
+		count++
+		other := c.ops.(*route).remoteID()
+		if next == nil || comesNext(b.srv.id, other, id) {
+			next, id = c, other
+		}
+	}
+	return next, count
+}
+
+// comesNext reports whether id a comes before b in the ring that begins behind self.
+func comesNext(self, a, b string) bool {
+	if (a > self) != (b > self) {
+		return a > self
+	}
+	return a < b
+}
+
+// counts reports whether the peer of a route knows ids that say how many servers have had a message.
+func (c *conn) counts() bool {
+	r, ok := c.ops.(*route)
+	return ok && r.peerInfo().extended()
+}
+
+// toMemberOf collects a message for a random member of a queue group that is behind a connection.
+func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []byte, p place, servers int) bool {
+	b.steps += g.Len()
+	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
+		sub := g.At((from + i) % g.Len())
+		if sub.conn != c || b.wouldTake(sub, subject) == 0 {
+			continue
+		}
+		id := []byte(sub.sid())
+		if rest, ok := bytes.CutPrefix(id, []byte(queueMark)); ok {
+			id = append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
+		}
+		p.n = 1 | claimed
+		b.deliver(newSubscription(c, []byte(sub.subject()), []byte(sub.queue()), id), p)
+		return true
+	}
+	return false
+}
+
+// wouldTake claims one message of a subscription. It returns 0 if the subscription does not take it.
+func (b *batch) wouldTake(sub *subscription, subject []byte) int64 {
+	if f := sub.filter.Load(); f != nil && f.Blocks(subject) {
+		return 0
+	}
+	switch limit := sub.limit.Load(); {
+	case limit&endedBit != 0:
+		return 0
+	case limit > 0:
+		return sub.claim(1)
+	}
+	return 1
+}

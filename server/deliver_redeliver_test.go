@@ -1,0 +1,187 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"gnatsd/test/wire"
+)
+
+// deniedUsers lets a server have a user that may not receive work.secret, and one that may.
+func deniedUsers(o *Options) {
+	deny := &Permissions{Subscribe: &SubjectPermission{Deny: []string{"work.secret"}}}
+	o.Users = []*User{{Username: "all", Password: "p"}, {Username: "denied", Password: "p", Permissions: deny}}
+}
+
+// dialUser connects as a user.
+func dialUser(t *testing.T, s *Server, user string) *wire.Client {
+	t.Helper()
+	c := openClient(t, s)
+	c.Say(fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"user":%q,"pass":"p"}`, user))
+	return c
+}
+
+// fullMesh starts servers that have routes to each other.
+func fullMesh(t *testing.T, n int, change func(i int, o *Options)) (list []*Server) {
+	t.Helper()
+	for i := range n {
+		list = append(list, startServer(t, func(o *Options) {
+			change(i, o)
+			for _, s := range list {
+				o.Routes = append(o.Routes, routeTo(t, s))
+			}
+		}))
+	}
+	meshed(t, list...)
+	return list
+}
+
+// TestQueueMessageThatAMemberMayNotHave publishes on every server what only some members of a group
+// may receive: all of it must reach one of them, wherever they are.
+func TestQueueMessageThatAMemberMayNotHave(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		members []string // of each server
+		imports []bool   // work.secret
+	}{
+		{"the publisher's server has the one that may", []string{"all", "denied"}, []bool{true, true}},
+		{"one of three servers has it", []string{"denied denied", "denied", "all"}, []bool{true, true, true}},
+		{"one of four servers has it, another has no member", []string{"denied", "", "denied all", "denied denied"}, []bool{true, true, true, true}},
+		{"two servers do not import it", []string{"all", "all", "all"}, []bool{true, false, false}},
+		{"one does not import it, one member may not have it", []string{"denied", "all", "all"}, []bool{true, false, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			const messages = 200
+			list := fullMesh(t, len(tt.members), func(i int, o *Options) {
+				deniedUsers(o)
+				if !tt.imports[i] {
+					o.Cluster.Permissions = &RoutePermissions{Import: &SubjectPermission{Deny: []string{"work.secret"}}}
+				}
+			})
+			l := &tally{times: map[string]int{}}
+			members := 0
+			for i, s := range list {
+				for user := range strings.FieldsSeq(tt.members[i]) {
+					c := dialUser(t, s, user)
+					c.Do("SUB work.* g 1")
+					go l.read(c) // ends with the connection
+					members++
+				}
+			}
+			for _, s := range list {
+				interested(t, s, members)
+			}
+			sent := 0
+			for i, s := range list {
+				if !tt.imports[i] && !strings.Contains(tt.members[i], "all") {
+					continue
+				}
+				c := dialUser(t, s, "all")
+				for k := range messages {
+					number := fmt.Sprintf("%d.%d", i, k)
+					c.Say(fmt.Sprintf("PUB work.secret %d\r\n%s", len(number), number))
+					sent++
+				}
+				c.Sync()
+			}
+			l.want(t, sent)
+		})
+	}
+}
+
+// TestQueueMessageThatNoMemberMayHave has three servers with members that may not receive what is
+// published: each of the others is asked once.
+func TestQueueMessageThatNoMemberMayHave(t *testing.T) {
+	t.Parallel()
+	const messages = 50
+	list := fullMesh(t, 3, func(_ int, o *Options) { deniedUsers(o) })
+	for _, s := range list {
+		dialUser(t, s, "denied").Do("SUB work.* g 1")
+	}
+	for _, s := range list {
+		interested(t, s, 3)
+	}
+	c := dialUser(t, list[0], "all")
+	for range messages {
+		c.Say("PUB work.secret 0\r\n\r\n")
+	}
+	c.Sync()
+	// What circled would still do so when a message in both directions has crossed every route.
+	for range 3 {
+		for i, s := range list {
+			all := dialUser(t, s, "all")
+			all.Do(fmt.Sprintf("SUB ping.%d 1", i))
+			for _, other := range list {
+				eventually(t, "interest", func() bool { return slices.Contains(subjectsOf(other), fmt.Sprintf("ping.%d", i)) })
+				dialUser(t, other, "all").Do(fmt.Sprintf("PUB ping.%d 0\r\n\r\n", i))
+				if m, err := all.Next(); m == nil || err != nil {
+					t.Fatalf("got %v, %v", m, err)
+				}
+			}
+			all.Close()
+		}
+	}
+	received := int64(0)
+	for _, s := range list {
+		for _, r := range s.cluster.active() {
+			received += r.inMsgs.Load()
+		}
+	}
+	if most := int64(3*messages + 3*9); received > most {
+		t.Errorf("routes received %d messages, want %d at most", received, most)
+	}
+}
+
+// subjectsOf returns the subjects that a server knows subscriptions of.
+func subjectsOf(s *Server) (list []string) {
+	for e := range s.subs.All {
+		list = append(list, e.Value.subject())
+	}
+	return list
+}
+
+// TestRedeliveredMessageOnTheWire has servers of both kinds send messages for a member that may not
+// have them.
+func TestRedeliveredMessageOnTheWire(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, deniedUsers)
+	ours, old := wire.Listen(t, "~ours", false), wire.Listen(t, "~old", false)
+	a := ours.Dial(s.ClusterAddr())
+	a.Say(ours.Connect(), strings.Replace(ours.Info(), "1.4.1", "1.5.0", 1))
+	eventually(t, "a route", func() bool { return s.NumRoutes() == 1 })
+	b := old.Join(s.ClusterAddr())
+	eventually(t, "two routes", func() bool { return s.NumRoutes() == 2 })
+	denied := dialUser(t, s, "denied")
+	denied.Do("SUB work.* g 1")
+	id := fmt.Sprintf("%d:1", clientsOf(s)[0])
+	a.Say("SUB work.* g QRSID:7:8")
+	interested(t, s, 2)
+	b.Say("MSG work.secret QRSID:" + id + " 1\r\nx")
+	a.HearAfter("MSG work.secret QRSID+1:7:8 1\r\n")
+	a.Hear("x")
+	b.Say("SUB work.* g QRSID:7:9")
+	interested(t, s, 3)
+	a.Say("MSG work.secret QRSID+1:" + id + " reply 1\r\ny") // both have had it
+	b.HearAfter("MSG work.secret QRSID:7:9 reply 1\r\n")
+	b.Hear("y")
+	for _, bad := range []string{"QRSID+", "QRSID+:" + id, "QRSID+x:" + id, "QRSID+-1:" + id, "QRSID+99999999999999999999:" + id} {
+		a.Say("MSG work.ok " + bad + " 0\r\n\r\n")
+	}
+	a.Say("MSG work.ok QRSID+3:" + id + " 0\r\n\r\n")
+	a.Sync()
+	denied.Hear("MSG work.ok 1 0\r\n")
+	denied.Hear("\r\n")
+	denied.Sync()
+}
+
+// clientsOf returns the ids of the clients of a server.
+func clientsOf(s *Server) (list []uint64) {
+	for _, c := range s.clients.all() {
+		list = append(list, c.id)
+	}
+	return list
+}
