@@ -72,6 +72,9 @@
 // slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
 // are near full but make progress it is stalled again, for write_deadline at most.
 //
+// Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and what was freed is
+// given back to the system (memory.go).
+//
 // Messages for a member of a queue group that are still in its backlog when it ends go to other
 // members (deliver_leftover.go).
 //
