@@ -106,9 +106,10 @@
 //
 // Two servers of this version may have several connections, a pool (route_pool.go): one carries the
 // interest in each direction, messages of a publisher stay on one of them, and lines LINK
-// (route_link.go) restore the order where messages and interest on different ones meet. Each
-// connection may be compressed (route_compression.go): netio.WriteQueue.Switch and the reader change
-// to a stream of s2 behind one of these lines.
+// (route_link.go) restore the order where messages and interest on different ones meet. What a
+// lost one had pending is sent on others (route_leftover.go). Each connection may be compressed
+// (route_compression.go): netio.WriteQueue.Switch and the reader change to a stream of s2 behind
+// one of these lines.
 //
 // # Login
 //
