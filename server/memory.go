@@ -93,7 +93,7 @@ func (s *Server) limitPending() {
 // than limit, or none has more than spared.
 func (s *Server) disconnectWorst(limit, spared int64, reason closeReason) {
 	for s.io.Pending.Load() > limit {
-		worst := s.mostPending(spared)
+		worst := s.mostQueued(spared)
 		if worst == nil {
 			return
 		}
@@ -102,10 +102,11 @@ func (s *Server) disconnectWorst(limit, spared int64, reason closeReason) {
 	}
 }
 
-// mostPending returns the connection that has most bytes pending, nil if none has more than least.
-func (s *Server) mostPending(least int64) (worst *conn) {
+// mostQueued returns the connection that has most bytes queued, nil if none has more than least. What
+// is being handed to a socket that keeps up does not count.
+func (s *Server) mostQueued(least int64) (worst *conn) {
 	look := func(c *conn) {
-		if n := c.out.Stats().Pending; n > least && !c.ended() {
+		if n := c.out.Stats().Queued; n > least && !c.ended() {
 			worst, least = c, n
 		}
 	}

@@ -755,6 +755,7 @@ type Stats struct {
 	Messages int64         // handed to the connection
 	Payload  int64         // bytes of their payloads
 	Pending  int64         // bytes
+	Queued   int64         // bytes of Pending that the socket has not taken at the first attempt
 	Subject  string        // that most of what is queued was published on
 	Lag      time.Duration // age of the backlog
 }
@@ -765,6 +766,7 @@ func (q *WriteQueue) Stats() Stats {
 	defer q.mu.Unlock()
 	s := Stats{Messages: q.messages, Payload: q.payload, Pending: q.pending}
 	if q.back != nil {
+		s.Queued = q.back.bytes
 		s.Subject, s.Lag = string(q.back.top.subject), time.Since(q.back.since)
 	}
 	return s
