@@ -65,9 +65,9 @@ type Pass struct {
 	left sync.Once
 }
 
-// Acquire waits for a pass, which the caller must release. The peer has to send something next. A peer
-// that has no address needs none, and gets nil. The error is that of ctx, and then there is no
-// pass.
+// Acquire waits for a pass, which the caller must release. The peer has to send something next. A
+// peer that has no address needs none, and gets nil. The error is that of ctx, and then there is
+// no pass.
 func (g *Gate) Acquire(ctx context.Context, from Source) (*Pass, error) {
 	if from == (Source{}) {
 		return nil, nil

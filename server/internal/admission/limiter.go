@@ -16,6 +16,7 @@ import (
 	"container/heap"
 	"context"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
@@ -27,9 +28,10 @@ import (
 //
 // A Source pays for a piece of work with virtual time, and the one that has paid least is next
 // (stride scheduling). Work costs more after failures of the Source, and it then has one slot at
-// most. Of the work of a Source with many failures the latest is admitted first, three times of
-// four: an attacker that tries passwords keeps as many checks waiting as it can, and a client at
-// the same address would come after all of them.
+// most. Of a Source with many failures seven of eight pieces, chosen at random, are admitted before
+// the others: an attacker that tries passwords keeps as many checks waiting as it can, and a client
+// at the same address would come after all of them. As it asks again only when it is answered, what
+// is preferred is less than what can be done, and does not wait; the others do.
 type Limiter struct {
 	slots int // set once
 
@@ -50,8 +52,9 @@ type origin struct {
 	since   uint64  // when it got into the queue, as a count
 	running int     // slots that it has
 	waiters waiters
-	picked  uint // waiters that were admitted
-	at      int  // index in next; -1 if it is not there
+	prefer  waiters // those of them that are preferred
+	picked  uint    // waiters that were admitted
+	at      int     // index in next; -1 if it is not there
 
 	failures float64   // recent ones
 	failed   time.Time // when failures was computed
@@ -79,7 +82,18 @@ func (o *origin) failuresAt(now time.Time) float64 {
 
 // ready reports whether the origin has work waiting and may have another slot.
 func (o *origin) ready(now time.Time) bool {
-	return o.waiters.first != nil && (o.running == 0 || o.failuresAt(now) < 1)
+	return !o.idle() && (o.running == 0 || o.failuresAt(now) < 1)
+}
+
+// idle reports whether no work waits.
+func (o *origin) idle() bool { return o.waiters.first == nil && o.prefer.first == nil }
+
+// queue returns the list that w belongs to.
+func (o *origin) queue(w *waiter) *waiters {
+	if w.preferred {
+		return &o.prefer
+	}
+	return &o.waiters
 }
 
 // Slot is the right to do one piece of work.
@@ -92,6 +106,7 @@ type Slot struct {
 type waiter struct {
 	admitted   chan struct{} // closed by the goroutine that hands it a slot
 	origin     *origin
+	preferred  bool
 	queued     bool
 	prev, next *waiter
 }
@@ -237,21 +252,22 @@ func (l *Limiter) passLocked() {
 	now := time.Now()
 	for l.free > 0 && len(l.next) > 0 {
 		o := l.next[0]
-		w := o.pick(now)
-		o.waiters.remove(w)
+		w := o.pick()
+		o.queue(w).remove(w)
 		l.waiting--
 		l.startLocked(o, now)
 		close(w.admitted)
 	}
 }
 
-// pick returns the work of an origin that is next.
-func (o *origin) pick(now time.Time) *waiter {
+// pick returns the work of an origin that is next: of what is preferred the latest, in case it is
+// more than can be done, and otherwise the oldest, which is also one of sixteen.
+func (o *origin) pick() *waiter {
 	o.picked++
-	if o.picked%4 != 0 && o.failuresAt(now) >= manyFailures {
-		return o.waiters.last
+	if o.prefer.first == nil || o.picked%16 == 0 && o.waiters.first != nil {
+		return o.waiters.first
 	}
-	return o.waiters.first
+	return o.prefer.last
 }
 
 // startLocked gives an origin a slot, which it pays for.
@@ -285,9 +301,10 @@ func (l *Limiter) enqueue(from Source) (*origin, *waiter) {
 	now := time.Now()
 	o := l.originLocked(from, now)
 	w := &waiter{admitted: make(chan struct{}), origin: o}
-	o.waiters.add(w)
+	w.preferred = o.failuresAt(now) >= manyFailures && rand.IntN(8) > 0
+	o.queue(w).add(w)
 	if l.free > 0 && o.ready(now) { // else others wait, or this origin has its share
-		o.waiters.remove(w)
+		o.queue(w).remove(w)
 		l.startLocked(o, now)
 		return o, nil
 	}
@@ -317,7 +334,7 @@ func (l *Limiter) forgetLocked(now time.Time) {
 		if looked++; looked > 16 {
 			break
 		}
-		if o.running == 0 && o.waiters.first == nil && (least == nil || o.failuresAt(now) < least.failuresAt(now)) {
+		if o.running == 0 && o.idle() && (least == nil || o.failuresAt(now) < least.failuresAt(now)) {
 			least = o
 		}
 	}
@@ -333,7 +350,7 @@ func (l *Limiter) abandon(w *waiter) bool {
 	if !w.queued {
 		return false
 	}
-	w.origin.waiters.remove(w)
+	w.origin.queue(w).remove(w)
 	l.waiting--
 	l.readyLocked(w.origin, time.Now())
 	return true
