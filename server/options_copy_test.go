@@ -102,6 +102,8 @@ func fillFields(t *testing.T, v reflect.Value) {
 			*x = &tls.Config{MinVersion: tls.VersionTLS12}
 		case **RoutePermissions:
 			*x = &RoutePermissions{}
+		case *Compression:
+			*x = Compression{Mode: "s2_fast"}
 		case *Authentication:
 			*x = admitAll{}
 		default:

@@ -35,8 +35,11 @@ func TestDiffFlag(t *testing.T) {
 	r.process = launch(t, cmd)
 	r.process.addr(t)
 	pid := strconv.Itoa(r.cmd.Process.Pid)
-	valid := "gnatsd: configuration file FILE is valid\n"
-	if got, want := r.diff(t, 0, "--diff="+pid), "A reload of process "+pid+" would change nothing.\n"+valid; got != want {
+	const valid = "gnatsd: configuration file FILE is valid\n"
+	warned := func(line int) string {
+		return fmt.Sprintf("warning: FILE:%d:26: Plaintext passwords detected. Use Nkeys or Bcrypt passwords in config files.\n", line) + valid
+	}
+	if got, want := r.diff(t, 0, "--diff="+pid), "A reload of process "+pid+" would change nothing.\n"+warned(4); got != want {
 		t.Errorf("nothing: got %q, want %q", got, want)
 	}
 
@@ -44,7 +47,7 @@ func TestDiffFlag(t *testing.T) {
 	want := fmt.Sprintf(`A reload of process %s would change:
   max_payload: 10 -> 11 (FILE:1:1)
   authorization.users: changed, to [{user: "anna", password: "[REDACTED]"}] (FILE:6:17)
-`, pid) + valid
+`, pid) + warned(6)
 	if got := r.diff(t, 0, "--diff="+pid); got != want {
 		t.Errorf("under the flags that hold the port: got %s, want %s", got, want)
 	}
@@ -55,7 +58,7 @@ func TestDiffFlag(t *testing.T) {
 	}
 
 	r.rewrite(t, "max_payload: 11\nmax_pending: 2MB\nserver_name: $NAME\n"+users("canary2"))
-	want = fmt.Sprintf("A reload of process %s would be refused, because this needs a restart:\n  max_pending: 1MB -> 2MB (FILE:2:1)\n", pid) + valid
+	want = fmt.Sprintf("A reload of process %s would be refused, because this needs a restart:\n  max_pending: 1MB -> 2MB (FILE:2:1)\n", pid) + warned(4)
 	if got := r.diff(t, 1, "--diff="+pid); got != want {
 		t.Errorf("a fixed setting: got %s, want %s", got, want)
 	}

@@ -47,7 +47,13 @@ func loggedFormats(t *testing.T) (formats []string) {
 // eachSource parses what the broker is made of.
 func eachSource(t *testing.T, visit func(*ast.File)) {
 	t.Helper()
-	must(t, filepath.WalkDir("../server", func(path string, d fs.DirEntry, err error) error {
+	eachSourceIn(t, "../server", visit)
+}
+
+// eachSourceIn calls visit with every file below a directory that is not a test.
+func eachSourceIn(t *testing.T, dir string, visit func(*ast.File)) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -131,7 +137,7 @@ func TestEveryWarningIsExplained(t *testing.T) {
 func TestExplainedLinesAreLogged(t *testing.T) {
 	t.Parallel()
 	var all []string
-	eachSource(t, func(file *ast.File) {
+	collect := func(file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.BasicLit); ok {
 				if text, ok := literal([]ast.Expr{lit}); ok {
@@ -140,7 +146,9 @@ func TestExplainedLinesAreLogged(t *testing.T) {
 			}
 			return true
 		})
-	})
+	}
+	eachSourceIn(t, "../server", collect)
+	eachSourceIn(t, "../conf", collect)
 	source := strings.Join(all, "\n")
 	for _, line := range logLines(t) {
 		for part := range strings.SplitSeq(line, "...") {

@@ -112,6 +112,7 @@ var ownSamples = map[string]sample{
 	"tls.cert_file":         {file: `"CERTS/server-cert.pem"`},
 	"tls.key_file":          {file: `"CERTS/server-key.pem"`},
 	"tls.ca_file":           {file: `"CERTS/ca.pem"`},
+	"cluster.compression":   {file: `"s2_fast"`},
 	"http_hosts":            {file: `["nats.example.com"]`},
 	"tls.cipher_suites":     {file: `["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"]`},
 	"tls.curve_preferences": {file: `["CurveP256"]`},
