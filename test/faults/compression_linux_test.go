@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// TestCompressionPaysOnASlowLink sends the same messages over a link of 100 Mbit/s, with and without
-// compression of routes.
+// TestSpeedCompressionPaysOnASlowLink sends the same messages over a link of 100 Mbit/s, with and
+// without compression of routes.
 func TestSpeedCompressionPaysOnASlowLink(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes the processor slower than the link")
