@@ -21,7 +21,7 @@ func attack(t *testing.T, from string, to net.Addr, text string) net.Conn {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	nc, err := d.Dial("tcp", to.String())
 	if err != nil {
-		t.Skipf("no connection from %s: %v", from, err)
+		missing(t, fmt.Sprintf("a connection from %s: %v", from, err))
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(patience))

@@ -500,12 +500,17 @@ func (c *conn) send(text string) {
 // sendAppended queues what add appends for the peer. Any goroutine may call it.
 func (c *conn) sendAppended(add func(b []byte) []byte) {
 	t := texts.Get().(*textBuffer)
-	defer texts.Put(t)
 	t.bytes = add(t.bytes[:0])
 	t.segment[0].Bytes = t.bytes
 	t.delivery = netio.Delivery{Segments: t.segment[:], Bytes: len(t.bytes)}
 	c.out.Push(&t.delivery)
+	if cap(t.bytes) <= maxTextBuffer {
+		texts.Put(t)
+	}
 }
+
+// maxTextBuffer bounds the memory that is kept for texts. INFO is the longest that is common.
+const maxTextBuffer = 32 << 10
 
 // textBuffer is memory for a text that is sent: a server whose clients all come at once would have
 // to collect one of each.

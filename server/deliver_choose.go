@@ -270,11 +270,21 @@ const statusNoResponders = "NATS/1.0 503\r\nNats-Subject: "
 // headerEnd ends a block of headers.
 const headerEnd = "\r\n\r\n"
 
-// noResponders answers a request that has no receiver on its reply subject. The answer goes to the
-// plain subscriptions of the requester only, whatever they say about echo.
+// noResponders answers a request that has no receiver on its reply subject.
 func (b *batch) noResponders(subject, reply []byte) {
-	b.pin()
 	size := len(statusNoResponders) + len(subject) + len(headerEnd)
+	b.answer(reply, size, []byte(statusNoResponders), subject, []byte(headerEnd))
+}
+
+// answer sends the reader's own client a message on its reply subject, whose payload begins with so
+// many bytes of headers. It goes to the plain subscriptions of the client only, whatever they say
+// about echo.
+func (b *batch) answer(reply []byte, header int, payload ...[]byte) {
+	b.pin()
+	size := 0
+	for _, part := range payload {
+		size += len(part)
+	}
 	for sub := range b.from.match(reply).All {
 		if sub.conn != b.from {
 			continue
@@ -283,14 +293,15 @@ func (b *batch) noResponders(subject, reply []byte) {
 			continue
 		}
 		at := len(b.text)
-		b.text = appendHead(b.text, true, reply, sub.sid())
-		b.text = appendTail(b.text, nil, size, size)
+		b.text = appendHead(b.text, header > 0, reply, sub.sid())
+		b.text = appendTail(b.text, nil, header, size)
 		if b.tracing {
 			b.from.tracef("<<- [%s]", bytes.TrimSuffix(b.text[at:], []byte("\r\n")))
 		}
-		b.text = append(b.text, statusNoResponders...)
-		b.text = append(b.text, subject...)
-		b.text = append(b.text, headerEnd+"\r\n"...)
+		for _, part := range payload {
+			b.text = append(b.text, part...)
+		}
+		b.text = append(b.text, "\r\n"...)
 		b.addText(uint32(at), size)
 	}
 }

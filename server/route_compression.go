@@ -71,7 +71,7 @@ func (r *route) adjustLevel() {
 	c.out.SetLevel(compressionLevels[mode]) // none if it is off
 }
 
-// measureWay sends a PING whose answer tells the round-trip time, if s2_auto needs that.
+// measureWay sends a PING whose answer shows the round-trip time, if s2_auto needs that.
 func (r *route) measureWay() {
 	if r.startMeasuring() {
 		r.send("PING\r\n")
@@ -141,7 +141,7 @@ func (c *routeCompression) stateLocked() (s compressionState) {
 	return s
 }
 
-// recompress applies new settings to all routes, and tells the other servers.
+// recompress applies new settings to all routes, and sends them to the other servers.
 func (k *cluster) recompress() {
 	for _, carrier := range k.active() {
 		for _, r := range carrier.siblings() {

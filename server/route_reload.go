@@ -59,7 +59,7 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 	k.srv.policyReplaced(&before.policy, &p.policy, k.watchCerts, routes)
 }
 
-// resizePools makes the pools larger or smaller, and tells the other servers what size they may have.
+// resizePools makes the pools larger or smaller, and sends the other servers the size they may have.
 // A route that has none is made again if both servers want one now.
 func (k *cluster) resizePools(size int) {
 	for _, r := range k.active() {

@@ -24,7 +24,7 @@ func routeOf(t *testing.T, s *Server) *RouteInfo {
 }
 
 // TestARouteToAConfiguredServerIsConfigured connects two servers that dial each other. One of the
-// connections stays; it is the configured route of both, whoever dialed.
+// connections stays; it is the configured route of both, no matter which dialed.
 func TestARouteToAConfiguredServerIsConfigured(t *testing.T) {
 	t.Parallel()
 	late := wire.Listen(t, "late", false)

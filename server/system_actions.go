@@ -40,7 +40,7 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 			continue
 		}
 		if len(reply) > 0 {
-			b.answer(reply, c.userInfo())
+			b.answer(reply, 0, c.userInfo())
 		}
 	}
 	return true
@@ -73,27 +73,6 @@ func (c *client) awaitInterestSent() {
 func (c *client) asker() string {
 	host, port := c.peer()
 	return fmt.Sprintf("user %q (%s, cid %d of server %q)", printable([]byte(c.user())), net.JoinHostPort(host, strconv.Itoa(port)), c.id, c.srv.Name())
-}
-
-// answer sends the client itself a message on its reply subject, as noResponders does.
-func (b *batch) answer(reply, text []byte) {
-	b.pin()
-	for sub := range b.from.match(reply).All {
-		if sub.conn != b.from {
-			continue
-		}
-		if f := sub.filter.Load(); f != nil && f.Blocks(reply) || sub.claim(1) == 0 {
-			continue
-		}
-		at := len(b.text)
-		b.text = appendHead(b.text, false, reply, sub.sid())
-		b.text = appendTail(b.text, nil, 0, len(text))
-		if b.tracing {
-			b.from.tracef("<<- [%s]", bytes.TrimSuffix(b.text[at:], []byte("\r\n")))
-		}
-		b.text = append(append(b.text, text...), "\r\n"...)
-		b.addText(uint32(at), len(text))
-	}
 }
 
 // userInfo is what a user is told about itself.

@@ -290,7 +290,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestEventsAreMadeOnlyWhereTheyAreWanted floods a server with clients that nobody wants to know of.
+// TestEventsAreMadeOnlyWhereTheyAreWanted floods a server with clients while there is no subscriber to events.
 func TestEventsAreMadeOnlyWhereTheyAreWanted(t *testing.T) {
 	t.Parallel()
 	s := systemBroker(t, systemConfig, nil)

@@ -83,7 +83,9 @@ var reloadedCluster = map[string]func(*testing.T){
 		gone := wire.Listen(t, "gone", false)
 		gone.Routes.Close()
 		route.Say(strings.Replace(gone.Info(), `"max_payload"`, fmt.Sprintf(`"ip":"nats-route://127.0.0.1:%d/","max_payload"`, gone.Port()), 1))
-		r.await(t, `Error trying to connect to route: `)
+		for range 3 {
+			r.await(t, `Error trying to connect to route: `)
+		}
 	},
 	"cluster.compression": func(t *testing.T) {
 		r, routes := spawnClustered(t, "")

@@ -13,7 +13,7 @@ type scenario struct {
 	name    string
 	about   string
 	heavy   bool          // takes seconds per round: fewer rounds
-	linux   bool          // needs what only Linux tells about sockets and processes
+	linux   bool          // needs what only Linux reports about sockets and processes
 	launch  launch        // how the broker is started, without its path
 	prepare func() runner // builds what all rounds share
 }

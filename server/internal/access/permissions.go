@@ -87,7 +87,7 @@ const (
 	// systemPrefix begins the subjects that only users of the system account may use.
 	systemPrefix = "$SYS."
 	// UserInfo is the subject on which every user may ask for what it is itself. The server
-	// answers it, whoever asks: no message is delivered on it.
+	// answers it for every user: no message is delivered on it.
 	UserInfo = "$SYS.REQ.USER.INFO"
 )
 

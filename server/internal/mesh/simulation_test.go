@@ -377,7 +377,7 @@ func (s *simulation) disturb() {
 	}
 }
 
-// resize changes how many links to others the server wants, and tells them.
+// resize changes how many links to others the server wants, and sends them the number.
 func (n *simNode) resize(pool int) {
 	n.pool = pool
 	info := *n.info

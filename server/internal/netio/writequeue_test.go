@@ -332,3 +332,32 @@ func TestMaxPendingMakesASlowConsumer(t *testing.T) {
 		t.Errorf("got %v, want %v first", slow, LimitPending)
 	}
 }
+
+// TestWhatASocketTakesIsNotQueued looks at a queue while a push is writing, and when the socket has
+// taken a part: only what it has not taken makes a connection the worst.
+func TestWhatASocketTakesIsNotQueued(t *testing.T) {
+	t.Parallel()
+	const size, taken = 1000, 300
+	var q *WriteQueue
+	var during Stats
+	calls := 0
+	l := &fakeLink{try: func(n int) (int, error) {
+		if calls++; calls == 1 {
+			during = q.Stats()
+			return taken, ErrWouldBlock
+		}
+		return 0, ErrWouldBlock
+	}}
+	release := make(chan struct{})
+	l.wait = func(n int) (int, error) { <-release; return n, nil }
+	q, _, _ = newTestQueue(l, Limits{WriteDeadline: patience})
+	q.Push(&Delivery{Segments: []Segment{{Bytes: make([]byte, size)}}, Bytes: size})
+	if during.Pending != size || during.Queued != 0 {
+		t.Errorf("while it is written: got %d bytes pending and %d queued, want %d and 0", during.Pending, during.Queued, size)
+	}
+	if s := q.Stats(); s.Pending != size-taken || s.Queued != size-taken {
+		t.Errorf("when the socket is full: got %d bytes pending and %d queued, want %d of both", s.Pending, s.Queued, size-taken)
+	}
+	close(release)
+	q.Finish(patience)
+}
