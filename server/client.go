@@ -229,7 +229,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
 	for {
 		n, taken := b.publish(res, subject, p)
-		c.unheard(subject, reply, int(n-taken), b)
+		if taken < n {
+			c.unheard(subject, reply, int(n-taken), b)
+		}
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return keepOpen
 		}
@@ -239,8 +241,10 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	}
 }
 
-// unheard answers n requests that have no receiver, if the client wants to know.
+// unheard counts n messages that have no receiver, and answers them if they are requests and the
+// client wants to know.
 func (c *client) unheard(subject, reply []byte, n int, b *batch) {
+	b.noReceivers += int64(n)
 	if len(reply) > 0 && c.opts.NoResponders {
 		for range n {
 			b.noResponders(subject, reply)

@@ -39,6 +39,7 @@ type batch struct {
 	pinned pin
 
 	inMsgs, inBytes int64
+	noReceivers     int64 // of inMsgs, those without a receiver
 	maxPending      int64 // of clients
 	preferLocal     bool  // queue members of this server come first
 	tracing         bool

@@ -12,7 +12,10 @@ func (b *batch) flush() {
 	if b.inMsgs > 0 { // before a client can know that a message has arrived
 		b.from.countIn(b.inMsgs, b.inBytes, time.Now().UnixNano())
 		b.from.flushCursor()
-		b.inMsgs, b.inBytes = 0, 0
+		if b.noReceivers > 0 {
+			b.srv.counters.unheard(b.from, b.noReceivers)
+		}
+		b.inMsgs, b.inBytes, b.noReceivers = 0, 0, 0
 	}
 	b.srv.cluster.pushInterest()
 	if len(b.fanouts)+len(b.entries) > 0 {

@@ -150,6 +150,7 @@
 //	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu
 //	interestQueue.mu             interest on its way to a route              none
 //	closedQueues.mu              queue subscriptions closed recently         none
+//	history.mu                   samples of the last hour                    none
 //	closedConns.mu               records of closed connections               none
 //	gracePeriods.mu              which grace period is under way             none
 //	markCount.mu                 who waits for a mark of a pool              none

@@ -124,8 +124,6 @@ func (s *Server) mostQueued(least int64) (worst *conn) {
 type memoryPeak struct{ bytes atomic.Int64 }
 
 const (
-	// giveBackInterval is how often the broker compares what it takes with the peak.
-	giveBackInterval = 5 * time.Second
 	// giveBackFrom is how much must have been freed, in bytes and as a fraction of the peak:
 	// the work of the garbage collector is little beside that of whatever took so much.
 	giveBackFrom, giveBackFraction = 8 << 20, 4
@@ -156,20 +154,10 @@ func (s *Server) memoryTaken() int64 {
 // giveBackMemory has memory given back to the system soon after much of it was freed. Without that
 // the garbage collector runs when as much has been allocated again, or after minutes. It takes two
 // collections: what is in pools survives the first, and the runtime keeps what was in use at the
-// one before. It runs until the server ends; Shutdown waits for it.
+// one before.
 func (s *Server) giveBackMemory() {
-	defer s.conns.Done()
-	tick := time.NewTicker(giveBackInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if s.peak.fell(s.memoryTaken()) {
-			runtime.GC()
-			runtime.GC()
-		}
+	if s.peak.fell(s.memoryTaken()) {
+		runtime.GC()
+		runtime.GC()
 	}
 }

@@ -21,7 +21,8 @@ type counters struct {
 type reloads struct {
 	done, failed atomic.Int64
 	lastFailed   atomic.Bool
-	last         atomic.Int64 // UnixNano of the end of the last one; 0 = none
+	last         atomic.Int64           // UnixNano of the end of the last one; 0 = none
+	failure      atomic.Pointer[string] // error of the last one that failed
 }
 
 // count counts a reload that ended with err.
@@ -29,6 +30,8 @@ func (r *reloads) count(err error) {
 	r.lastFailed.Store(err != nil)
 	r.last.Store(time.Now().UnixNano())
 	if err != nil {
+		text := err.Error()
+		r.failure.Store(&text)
 		r.failed.Add(1)
 	} else {
 		r.done.Add(1)
@@ -41,8 +44,9 @@ type traffic struct{ inMsgs, inBytes, outMsgs, outBytes atomic.Int64 }
 // trafficShard counts what the readers of some connections have received and sent on: if all
 // readers counted in one place, they would wait for each other's processors.
 type trafficShard struct {
-	clients, routes traffic  // by the role of the connection from or to which it went
-	_               [64]byte // no two shards on one cache line
+	clients, routes traffic      // by the role of the connection from or to which it went
+	noReceivers     atomic.Int64 // messages of clients
+	_               [64]byte     // no two shards on one cache line
 }
 
 const trafficShards = 32
@@ -88,6 +92,19 @@ func (n *counters) sum() (clients, all trafficSum) {
 		all.add(&n.traffic[i].routes)
 	}
 	return clients, all
+}
+
+// unheard counts messages that reader c has received from its client, and that no one receives.
+func (n *counters) unheard(c *conn, msgs int64) {
+	n.traffic[c.slot%trafficShards].noReceivers.Add(msgs)
+}
+
+// noReceivers returns how many messages of clients had no receiver.
+func (n *counters) noReceivers() (sum int64) {
+	for i := range n.traffic {
+		sum += n.traffic[i].noReceivers.Load()
+	}
+	return sum
 }
 
 func (n *counters) slow(of role, r closeReason) {

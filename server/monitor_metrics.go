@@ -186,7 +186,8 @@ func (z *scrape) trafficMetrics() []monitor.Metric {
 	}
 	latency := monitor.Metric{Name: "delivery_latency_seconds", Help: "Time from reading a message to writing it to the socket of a receiver, for a sample of messages.", Labels: []string{"to"}}
 	latency.Samples = []monitor.Sample{z.s.latency.clients.sample("client"), z.s.latency.routes.sample("route")}
-	return []monitor.Metric{slow, closed, latency}
+	return []monitor.Metric{slow, closed, latency,
+		monitor.Counter("messages_without_receivers_total", "Total number of messages published by clients that had no receiver.", z.s.counters.noReceivers())}
 }
 
 // sample returns the histogram of deliveries to a kind of connection.
@@ -241,7 +242,13 @@ func (z *scrape) stateMetrics() []monitor.Metric {
 		{Value: float64(n.done.Load()), Labels: []string{"done"}},
 		{Value: float64(n.failed.Load()), Labels: []string{"failed"}},
 	}}
+	active := monitor.Metric{Name: "status_condition", Help: "Whether a condition of /statusz holds, 1 or 0, by its code.", Labels: []string{"code", "severity"}}
+	facts := z.s.statusFacts(time.Now())
+	for _, c := range conditions {
+		active.Samples = append(active.Samples, monitor.Sample{Value: monitor.Bool(c.check(facts) != ""), Labels: []string{c.code, string(c.severity)}})
+	}
 	return []monitor.Metric{
+		active,
 		monitor.Gauge("healthz_status", "Whether the server is healthy, as /healthz reports it, 1 or 0.", monitor.Bool(z.s.health(0) == "")),
 		monitor.Gauge("lame_duck_mode", "Whether the server is in lame duck mode, 1 or 0.", monitor.Bool(z.varz.LameDuck)),
 		monitor.Counter("log_lines_lost_total", "Total number of log lines lost because the destination of the log did not keep up or failed.", z.s.log.sink.Load().linesLost()),

@@ -73,6 +73,7 @@ type Server struct {
 	peak     memoryPeak
 	lameDuck atomic.Bool // in lame duck mode
 	closed   closedConns
+	history  history
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup                 // connections, and other goroutines that Shutdown waits for
@@ -205,8 +206,8 @@ func (s *Server) open() error {
 		return nil
 	}
 	s.helpers.start(s, runtime.GOMAXPROCS(0)-1)
-	s.conns.Add(1) // giveBackMemory calls Done
-	go s.giveBackMemory()
+	s.conns.Add(1) // everyInterval calls Done
+	go s.everyInterval()
 	s.watchClientCerts()
 	s.cluster.watchCerts()
 	s.startSystem()
@@ -223,6 +224,24 @@ func (s *Server) open() error {
 	s.recordSettings()
 	s.watchConfig()
 	return nil
+}
+
+// everyInterval does what is done every few seconds. It runs until the server ends; Shutdown waits
+// for it.
+func (s *Server) everyInterval() {
+	defer s.conns.Done()
+	tick := time.NewTicker(sampleInterval)
+	defer tick.Stop()
+	s.history.add(s.sample(time.Now()))
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case now := <-tick.C:
+			s.history.add(s.sample(now))
+			s.giveBackMemory()
+		}
+	}
 }
 
 // logStart writes the first lines of the log.

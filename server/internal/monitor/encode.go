@@ -31,11 +31,7 @@ func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
 	if err != nil || len(list) == 0 {
 		return frame, err
 	}
-	empty := []byte("\n  \"" + key + "\": []") // a string in JSON has no line end
-	at := bytes.Index(frame, empty) + len(empty) - 1
-	if at < len(empty) {
-		panic("a page has no list " + key)
-	}
+	at := listAt(frame, key)
 	var b bytes.Buffer
 	b.Write(frame[:at])
 	encoder := json.NewEncoder(&b)
@@ -56,6 +52,34 @@ func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
 	b.WriteString("\n  ")
 	b.Write(frame[at:])
 	return b.Bytes(), nil
+}
+
+// EncodeLines is [EncodeList] with one line for each entry, which add appends as JSON.
+func EncodeLines[P, E any](page P, key string, list []E, add func(b []byte, e E) []byte) ([]byte, error) {
+	frame, err := Encode(page)
+	if err != nil || len(list) == 0 {
+		return frame, err
+	}
+	at := listAt(frame, key)
+	b := append([]byte(nil), frame[:at]...)
+	for i, e := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = add(append(b, "\n    "...), e)
+	}
+	b = append(b, "\n  "...)
+	return append(b, frame[at:]...), nil
+}
+
+// listAt returns where the entries of the empty list of a page go.
+func listAt(frame []byte, key string) int {
+	empty := []byte("\n  \"" + key + "\": []") // a string in JSON has no line end
+	at := bytes.Index(frame, empty) + len(empty) - 1
+	if at < len(empty) {
+		panic("a page has no list " + key)
+	}
+	return at
 }
 
 // Yielder makes the work on a large page yield to other goroutines: without it messages would wait

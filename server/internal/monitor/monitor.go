@@ -107,7 +107,9 @@ func New(config Config) *Monitor {
 		"/healthz": {serve: m.serveHealth, open: true},
 	}
 	for _, p := range config.Pages {
-		m.requests[p.Path] = new(atomic.Uint64)
+		if !p.Uncounted {
+			m.requests[p.Path] = new(atomic.Uint64)
+		}
 		for _, path := range append([]string{p.Path}, p.Aliases...) {
 			m.pages[path] = page{serve: m.answering(p)}
 		}

@@ -5,14 +5,16 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 )
 
-// Page is a path that answers with JSON. Requests for it are counted.
+// Page is a path that answers with JSON. Requests for it are counted unless it says otherwise.
 type Page struct {
 	Path          string
 	Aliases       []string // other paths of the same page, counted with it
 	Large         bool     // it may take long, so only one such page is made at a time
 	CountRejected bool     // requests with parameters that cannot be decoded count, too
+	Uncounted     bool     // requests do not count: the set of counted paths is that of gnatsd 1.x
 	// Decode reads the parameters of a request and returns what makes the page. An error of
 	// that is a fault of the request, except one of [Encode].
 	Decode func(*Params) (encoded func() ([]byte, error))
@@ -21,6 +23,9 @@ type Page struct {
 // answering returns what answers requests for p.
 func (m *Monitor) answering(p Page) http.HandlerFunc {
 	count := m.requests[p.Path]
+	if p.Uncounted {
+		count = new(atomic.Uint64)
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		params := Params{values: r.URL.Query()}
 		encoded := p.Decode(&params)

@@ -68,6 +68,10 @@ func (s *UsageSampler) Usage() (cpuPercent float64, rss int64, err error) {
 	return s.percent, now.rss, nil
 }
 
+// Total returns the CPU time that the process has used since it began, and the resident memory in
+// bytes. It does not start measuring.
+func (s *UsageSampler) Total() (cpu time.Duration, rss int64, err error) { return s.read() }
+
 // reading is what the process has used so far.
 func (s *UsageSampler) reading() (usageReading, error) {
 	cpu, rss, err := s.read()
