@@ -5,7 +5,6 @@ package conf
 // function for the one it expects.
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -203,7 +202,7 @@ func (l *lexer) quoted() (*Node, *Error) {
 		default:
 			c, err := l.escape()
 			if err != nil {
-				if windowsStart.MatchString(l.text[start:]) {
+				if windowsStart().MatchString(l.text[start:]) {
 					err.Hint = backslashHint
 				}
 				return nil, err
@@ -214,14 +213,14 @@ func (l *lexer) quoted() (*Node, *Error) {
 }
 
 // windowsStart matches a path with backslashes at the beginning of a text.
-var windowsStart = regexp.MustCompile(`^(?:[A-Za-z]:\\|\\\\)`)
+var windowsStart = pattern(`^(?:[A-Za-z]:\\|\\\\)`)
 
 const backslashHint = `write \\ for a backslash, or use single quotes`
 
 // variableInString reads a dollar sign in a quoted string, and the variable that it begins if a name
 // in braces follows. It returns what stands for them.
 func (l *lexer) variableInString() string {
-	m := stringVariable.FindStringSubmatch(l.text[l.off:])
+	m := stringVariable().FindStringSubmatch(l.text[l.off:])
 	if m == nil || l.expand == nil {
 		l.off++
 		return "$"
@@ -232,7 +231,7 @@ func (l *lexer) variableInString() string {
 }
 
 // stringVariable matches a variable at the beginning of a text.
-var stringVariable = regexp.MustCompile(`^\$\{([A-Za-z_][\w.-]*)\}`)
+var stringVariable = pattern(`^\$\{([A-Za-z_][\w.-]*)\}`)
 
 // block reads ( … ), which ends at a line that is a closing parenthesis and nothing else. The value
 // keeps both line ends; where the parenthesis is the last byte of the text, it is part of the value

@@ -3,7 +3,6 @@ package conf
 // This file reads pairs, maps and arrays.
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -242,7 +241,7 @@ func (p *parser) value(in context) (*Node, *Error) {
 		return nil, err
 	}
 	switch {
-	case r == '[' && ipv6Address.MatchString(p.text[p.off:]):
+	case r == '[' && ipv6Address().MatchString(p.text[p.off:]):
 		err := errorAt(p.pos(), "Expected a value but found an IPv6 address")
 		err.Hint = `put it in quotes, as in "[::1]:4222"`
 		return nil, err
@@ -282,7 +281,7 @@ func (p *parser) value(in context) (*Node, *Error) {
 }
 
 // ipv6Address matches an address with a port, without quotes, at the beginning of a text.
-var ipv6Address = regexp.MustCompile(`^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?\]:`)
+var ipv6Address = pattern(`^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?\]:`)
 
 // isHash reports whether a string is a bcrypt hash, which looks like a variable.
 func isHash(s string) bool {

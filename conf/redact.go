@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,15 +23,15 @@ var misspelled = []string{"pass", "password", "passwords", "passwd", "passphrase
 
 var (
 	// secretKey folds letters as encoding/json does, which takes "paſſ" for "pass".
-	secretKey = regexp.MustCompile(`(?i)` + secretWords)
+	secretKey = pattern(`(?i)` + secretWords)
 	// keyAndValue matches a word and what may be its value. Strings end at their quotes, which
 	// may be escaped.
-	keyAndValue = regexp.MustCompile(`["']?([\pL\pN_.$-]+)["']?\s*[:=\s]\s*` +
+	keyAndValue = pattern(`["']?([\pL\pN_.$-]+)["']?\s*[:=\s]\s*` +
 		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
-	keyWords = regexp.MustCompile(`[\pL\pN]+`)
-	urlKey   = regexp.MustCompile(`(?i)ur[il]|route|listen|dsn`)
-	nkeySeed = regexp.MustCompile(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
-	urlWord  = regexp.MustCompile(`[^\s,]+`)
+	keyWords = pattern(`[\pL\pN]+`)
+	urlKey   = pattern(`(?i)ur[il]|route|listen|dsn`)
+	nkeySeed = pattern(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
+	urlWord  = pattern(`[^\s,]+`)
 )
 
 // sensitivity says what of the value of a key must not be shown.
@@ -54,7 +53,7 @@ func isSecretName(name string) bool {
 	if len(name) > maxShownKey {
 		return true // not worth a search
 	}
-	return secretKey.MatchString(name) || slices.ContainsFunc(keyWords.FindAllString(name, -1), func(word string) bool {
+	return secretKey().MatchString(name) || slices.ContainsFunc(keyWords().FindAllString(name, -1), func(word string) bool {
 		return len(word) >= 3 && nearest(word, misspelled) != ""
 	})
 }
@@ -77,7 +76,7 @@ func (tb *Table[T]) sensitivity(path string) (s sensitivity) {
 		return s
 	case isSecretKey(path):
 		return allSecret
-	case urlKey.MatchString(lastPart(path)):
+	case urlKey().MatchString(lastPart(path)):
 		return holdsURL
 	}
 	return public
@@ -114,7 +113,7 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		h.urls = 0
 	}
 	for from := 0; ; { // what looks like a value may be the next key
-		m := keyAndValue.FindStringSubmatchIndex(line[from:])
+		m := keyAndValue().FindStringSubmatchIndex(line[from:])
 		if m == nil {
 			break
 		}
@@ -128,7 +127,7 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		from += m[3]
 	}
 	h.hideURLs()
-	for _, m := range nkeySeed.FindAllStringSubmatchIndex(line, -1) {
+	for _, m := range nkeySeed().FindAllStringSubmatchIndex(line, -1) {
 		h.hide(m[2], m[3])
 	}
 	if about == allSecret {
@@ -216,10 +215,10 @@ func (h *hiding) userInfo(from, at int) int {
 }
 
 // urlScheme matches the scheme of a URL.
-var urlScheme = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+var urlScheme = pattern(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
 
 // schemeLength returns the length of the scheme that a URL begins with, 0 if it has none.
-func schemeLength(text string) int { return len(urlScheme.FindString(text)) }
+func schemeLength(text string) int { return len(urlScheme().FindString(text)) }
 
 // replaceHidden replaces each hidden part of a line, and returns the column of an offset in what
 // becomes of it.
@@ -264,7 +263,7 @@ func RedactURLText(text string) string {
 // RedactURLs hides the user and password of URLs in a text, whether they parse or not: of each word
 // all between the scheme and the last '@'.
 func RedactURLs(text string) string {
-	return urlWord.ReplaceAllStringFunc(text, RedactURLText)
+	return urlWord().ReplaceAllStringFunc(text, RedactURLText)
 }
 
 // RedactURL returns u for messages, with the user and the password replaced: a user that stands alone

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,7 +223,7 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 				c.Errorf(n.Pos, "%v", err)
 				return "", false
 			}
-			if windowsPath.MatchString(s) {
+			if windowsPath().MatchString(s) {
 				c.ErrorHint(n.Pos, errors.New(`\t, \n and \r are a tab and line ends in double quotes`), backslashHint)
 				return "", false
 			}
@@ -238,7 +237,7 @@ func Text[T any](get func(*T) *string, checks ...func(string) error) Type[T] {
 
 // windowsPath matches a path such as C:\temp with a character that was meant to be a backslash and a
 // letter.
-var windowsPath = regexp.MustCompile(`^[A-Za-z]:[^\t\n\r]*[\t\n\r]`)
+var windowsPath = pattern(`^[A-Za-z]:[^\t\n\r]*[\t\n\r]`)
 
 // Enum is one of a few words, in any case.
 func Enum[T any](get func(*T) *string, words ...string) Type[T] {

@@ -35,7 +35,6 @@ const (
 	closeRouteRemoved
 	closeRouteRenewed
 	closeRouteToSelf
-	closeOtherCluster
 	closeShutdown
 	closeLameDuck
 	closeKicked
@@ -93,7 +92,6 @@ var closeRows = [closeCount]closeRow{
 	closeRouteRemoved:   {name: "Route Removed"},
 	closeRouteRenewed:   {name: "Duplicate Route"},
 	closeRouteToSelf:    {name: "Duplicate Route"},
-	closeOtherCluster:   {name: "Cluster Name Conflict", linger: true},
 	closeShutdown:       {name: "Server Shutdown"},
 	closeLameDuck:       {name: "Server Shutdown"},
 	closeKicked:         {name: "Kicked"},

@@ -30,6 +30,7 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 		Health:   s.health,
 		Note:     s.healthNote,
 		Metrics:  s.metrics,
+		Process:  processMetrics,
 	})
 }
 

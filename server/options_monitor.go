@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -31,12 +30,20 @@ func monitorRows() []row {
 	}
 }
 
-// metricName matches valid names of metrics.
-var metricName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+// metricName reports whether s is a valid name of a metric.
+func metricName(s string) bool {
+	for i, c := range []byte(s) {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // checkPrefix returns an error if s cannot begin the name of a metric.
 func checkPrefix(s string) error {
-	if s != "" && !metricName.MatchString(s) {
+	if s != "" && !metricName(s) {
 		return fmt.Errorf("a prefix may contain letters, digits and _, and must not begin with a digit")
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -110,21 +109,5 @@ func wantsDashboard(h http.Header) bool {
 	if mode := h.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
 		return false
 	}
-	return accepts(h, "text/html") && accepts(h, "application/xhtml+xml")
-}
-
-// refused is a weight of zero, which is how Accept says no.
-var refused = regexp.MustCompile(`(?i)^\s*q\s*=\s*0(\.0*)?\s*(;|$)`)
-
-// accepts reports whether Accept names a type, and does not refuse it.
-func accepts(h http.Header, want string) bool {
-	for _, line := range h.Values("Accept") {
-		for entry := range strings.SplitSeq(line, ",") {
-			kind, params, _ := strings.Cut(entry, ";")
-			if strings.EqualFold(strings.TrimSpace(kind), want) {
-				return !refused.MatchString(params)
-			}
-		}
-	}
-	return false
+	return accepts(h, "Accept", "text/html") && accepts(h, "Accept", "application/xhtml+xml")
 }

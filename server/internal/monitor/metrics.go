@@ -1,23 +1,20 @@
 package monitor
 
 import (
+	"compress/gzip"
 	"net/http"
-	"strings"
-	"sync"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"slices"
 )
 
 // This file is the page /metrics: figures for Prometheus, in its text format or that of
 // OpenMetrics, whatever the request accepts.
 
 // Metric is one metric and its values. It is a gauge unless Counter or Untyped is set or its samples
-// are histograms.
+// are histograms or summaries.
 type Metric struct {
 	Name    string // behind the prefix
 	Help    string // a sentence
+	Unit    string // of the value, if OpenMetrics should name it; the end of the name
 	Counter bool   // it only grows
 	Untyped bool   // a gauge whose name, which a page dictates, is that of a counter
 	Labels  []string
@@ -29,6 +26,7 @@ type Sample struct {
 	Labels    []string
 	Value     float64
 	Histogram *Histogram // in place of Value; nil for gauges and counters
+	Summary   *Summary   // in place of Value; nil for gauges and counters
 }
 
 // Histogram counts observations by their size.
@@ -37,6 +35,16 @@ type Histogram struct {
 	Sum   float64
 	UpTo  map[float64]uint64 // by upper bound: observations that are not larger
 }
+
+// Summary has quantiles of observations.
+type Summary struct {
+	Count     uint64
+	Sum       float64
+	Quantiles []Quantile // in ascending order
+}
+
+// Quantile is the value that a share of the observations does not exceed.
+type Quantile struct{ Share, Value float64 }
 
 // Number is what a metric may be made of. A time.Duration counts nanoseconds.
 type Number interface {
@@ -75,75 +83,52 @@ func Text(name, help, text string) Metric {
 	return Metric{Name: name, Help: help, Labels: []string{"value"}, Samples: []Sample{{Value: 1, Labels: []string{text}}}}
 }
 
-// metricBytes is about what one sample takes in memory, measured with 1000 of them.
-const metricBytes = 512
-
 // serveMetrics answers /metrics.
 func (m *Monitor) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	gather := sync.OnceValues(m.gatherer().Gather)
+	format := metricsFormatFor(r.Header)
+	var text []byte
 	written := m.alone(r, func() (bytes int) {
-		families, _ := gather() // an error is reported when the page is written
-		for _, f := range families {
-			bytes += len(f.Metric) * metricBytes
-		}
-		return bytes
+		text = writeMetrics(m.allMetrics(), format)
+		return len(text)
 	})
-	if written != nil {
-		defer written()
-		page := promhttp.HandlerFor(prometheus.GathererFunc(gather), promhttp.HandlerOpts{EnableOpenMetrics: true})
-		page.ServeHTTP(w, r)
+	if written == nil {
+		return
 	}
+	defer written()
+	h := w.Header()
+	h.Set("Content-Type", format.contentType())
+	h.Add("Vary", "Accept")
+	h.Add("Vary", "Accept-Encoding")
+	if !accepts(r.Header, "Accept-Encoding", "gzip") {
+		w.Write(text)
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	zip := gzip.NewWriter(w)
+	zip.Write(text)
+	zip.Close()
 }
 
-// newGatherer returns what /metrics is collected from: the server, the Go runtime and the process.
-func (m *Monitor) newGatherer() prometheus.Gatherer {
-	all := prometheus.NewRegistry()
-	all.MustRegister(collector{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return all
-}
-
-// collector collects the metrics of the server.
-type collector struct{ m *Monitor }
-
-// Describe implements prometheus.Collector. It describes nothing beforehand: a reload may change
-// the names.
-func (collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (c collector) Collect(to chan<- prometheus.Metric) {
-	prefix := c.m.config.Settings().MetricsPrefix
+// allMetrics returns the metrics of the server, with their prefix and its id, of the Go runtime and
+// of the process.
+func (m *Monitor) allMetrics() []Metric {
+	prefix := m.config.Settings().MetricsPrefix
 	if prefix != "" {
 		prefix += "_"
 	}
-	server := prometheus.Labels{"server_id": c.m.config.ServerID}
-	for _, metric := range c.m.config.Metrics() {
-		desc := prometheus.NewDesc(prefix+metric.Name, metric.Help, metric.Labels, server)
-		for _, s := range metric.Samples {
-			to <- s.metric(desc, metric.valueType())
+	all := m.config.Metrics()
+	for i := range all {
+		metric := &all[i]
+		metric.Name = prefix + metric.Name
+		metric.Labels = append(slices.Clip(metric.Labels), "server_id")
+		for j := range metric.Samples {
+			s := &metric.Samples[j]
+			s.Labels = append(slices.Clip(s.Labels), m.config.ServerID)
 		}
 	}
-}
-
-// valueType returns what Prometheus is told about a metric that is no histogram.
-func (m *Metric) valueType() prometheus.ValueType {
-	switch {
-	case m.Counter:
-		return prometheus.CounterValue
-	case m.Untyped:
-		return prometheus.UntypedValue
+	all = append(all, runtimeMetrics()...)
+	if m.config.Process != nil {
+		all = append(all, m.config.Process()...)
 	}
-	return prometheus.GaugeValue
-}
-
-// metric returns the sample as the library wants it. Labels may be what clients and other servers
-// call themselves, and must be valid UTF-8.
-func (s *Sample) metric(desc *prometheus.Desc, kind prometheus.ValueType) prometheus.Metric {
-	labels := make([]string, len(s.Labels))
-	for i, l := range s.Labels {
-		labels[i] = strings.ToValidUTF8(l, "�")
-	}
-	if s.Histogram != nil {
-		return prometheus.MustNewConstHistogram(desc, s.Histogram.Count, s.Histogram.Sum, s.Histogram.UpTo, labels...)
-	}
-	return prometheus.MustNewConstMetric(desc, kind, s.Value, labels...)
+	return all
 }

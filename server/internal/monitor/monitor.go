@@ -14,10 +14,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
-	"sync"
 	"sync/atomic"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"gnatsd/server/internal/admission"
 )
@@ -45,8 +42,10 @@ type Config struct {
 	Health func(routes int) string
 	// Note returns what else /healthz should say, "" for nothing.
 	Note func() string
-	// Metrics returns the metrics of the server as they are now.
+	// Metrics returns the metrics of the server as they are now. The result is changed.
 	Metrics func() []Metric
+	// Process returns those of the process, whose names are complete; nil for none.
+	Process func() []Metric
 }
 
 // Settings are the settings that may change while the port is open.
@@ -72,7 +71,6 @@ type Monitor struct {
 	config   Config
 	basePath string // "" or "/some/path"
 	pages    map[string]page
-	gatherer func() prometheus.Gatherer // made when it is first asked for
 
 	// Safe for concurrent use.
 	requests map[string]*atomic.Uint64 // by counted path; the map never changes
@@ -99,7 +97,6 @@ func New(config Config) *Monitor {
 	if base := strings.Trim(config.BasePath, "/"); base != "" {
 		m.basePath = "/" + base
 	}
-	m.gatherer = sync.OnceValue(m.newGatherer)
 	m.pages = map[string]page{
 		"/":        {serve: m.serveRoot},
 		"/stacksz": {serve: m.serveStacks},

@@ -1,8 +1,10 @@
 package process
 
 import (
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +19,6 @@ const (
 	effectReload
 	effectReopen
 	effectLameDuck
-	effectRebalance
 	effectCount
 )
 
@@ -60,9 +61,7 @@ type SignalLoop struct {
 // log. With any other code it must not wait.
 func StartSignalLoop(actions Actions, exit func(code int)) *SignalLoop {
 	l := newSignalLoop(actions, trappedSignals(), exit)
-	for sig := range l.effects {
-		signal.Notify(l.signals, sig)
-	}
+	signal.Notify(l.signals, slices.Collect(maps.Keys(l.effects))...)
 	l.run()
 	return l
 }
@@ -202,8 +201,6 @@ func (l *SignalLoop) perform(effect signalEffect) {
 	case effectLameDuck:
 		l.actions.LameDuck()
 		l.leaving.Add(-1)
-	case effectRebalance:
-		l.actions.Rebalance()
 	case effectShutdown:
 		l.terminate()
 	}

@@ -15,6 +15,5 @@ func trappedSignals() map[os.Signal]signalEffect {
 		syscall.SIGHUP:  effectReload,
 		syscall.SIGUSR1: effectReopen,
 		syscall.SIGUSR2: effectLameDuck,
-		syscall.SIGTTIN: effectRebalance,
 	}
 }

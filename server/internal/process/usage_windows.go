@@ -14,7 +14,9 @@ type memoryCounters struct {
 	pageFaults     uint32
 	peakWorkingSet uintptr
 	workingSet     uintptr
-	_              [6]uintptr // pool and page file quotas
+	_              [4]uintptr // pool quotas
+	committed      uintptr    // of the page file
+	_              uintptr
 }
 
 // procGetProcessMemoryInfo is GetProcessMemoryInfo, which golang.org/x/sys/windows does not wrap.
@@ -27,13 +29,21 @@ func readUsage() (cpu time.Duration, rss int64, err error) {
 	if err := windows.GetProcessTimes(self, &created, &exited, &kernel, &user); err != nil {
 		return 0, 0, fmt.Errorf("read own CPU time: %w", err)
 	}
-	var memory memoryCounters
-	memory.size = uint32(unsafe.Sizeof(memory))
-	ok, _, err := procGetProcessMemoryInfo.Call(uintptr(self), uintptr(unsafe.Pointer(&memory)), uintptr(memory.size))
-	if ok == 0 {
+	memory, err := readMemory()
+	if err != nil {
 		return 0, 0, fmt.Errorf("read own memory: %w", err)
 	}
 	return filetimeDuration(kernel) + filetimeDuration(user), int64(memory.workingSet), nil
+}
+
+// readMemory returns the memory of this process.
+func readMemory() (memory memoryCounters, err error) {
+	memory.size = uint32(unsafe.Sizeof(memory))
+	ok, _, err := procGetProcessMemoryInfo.Call(uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&memory)), uintptr(memory.size))
+	if ok == 0 {
+		return memory, err
+	}
+	return memory, nil
 }
 
 // filetimeDuration is a Filetime that counts a time span, in units of 100 ns.

@@ -1,4 +1,4 @@
-package mkpasswd
+package main
 
 import (
 	"bufio"
