@@ -21,14 +21,14 @@ const (
 // read without locks: the hash of a subject selects a set, which has a few entries. Millions of
 // distinct subjects do not evict those in use: after the first ones, a subject is admitted only if
 // it is seen again while the set still has the hash of its last miss, and an entry that was hit
-// gets a second chance (CLOCK).
+// gets a second chance (CLOCK). Of the misses of a [Cursor] only some are noted.
 type cache[T comparable] [cacheSets]set[T]
 
 // set is one cache line of memory on 64-bit systems. Its fields may be inconsistent: an entry has
 // its own subject.
 type set[T comparable] struct {
 	tags atomic.Uint64 // 16 bits of the hash per way, so that a miss reads no entry
-	seen atomic.Uint64 // 16 bits of the hash of each of the last four misses
+	seen atomic.Uint64 // 16 bits of the hash of a recent miss
 	hit  atomic.Uint32 // bit per way: it was hit since victim last cleared the bits
 	busy atomic.Uint32 // 1 while a goroutine writes tags and ways
 	ways [ways]atomic.Pointer[entry[T]]
@@ -68,15 +68,15 @@ func (s *set[T]) markHit(i int) {
 	}
 }
 
-// missedBefore reports whether tag is among the last misses of the set, and adds it.
-func (s *set[T]) missedBefore(tag uint16) bool {
-	seen := s.seen.Load()
-	for i := 0; i < 64; i += 16 {
-		if uint16(seen>>i) == tag {
-			return true
-		}
+// missedBefore reports whether tag is that of the last noted miss of the set. If it is not, it is
+// noted if the caller says so.
+func (s *set[T]) missedBefore(tag uint16, note bool) bool {
+	if s.seen.Load() == uint64(tag) {
+		return true
 	}
-	s.seen.Store(seen<<16 | uint64(tag))
+	if note {
+		s.seen.Store(uint64(tag))
+	}
 	return false
 }
 

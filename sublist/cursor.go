@@ -13,6 +13,7 @@ type Cursor[T comparable] struct {
 	subject []byte
 	last    match[T] // its result is nil if there is none
 	tally   tally
+	random  uint32 // state of a generator (xorshift), to choose which misses are noted
 }
 
 // Match returns the result of l.Match. If subject is that of the previous call, and no change can
@@ -33,15 +34,27 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 		}
 		c.list = l
 	}
-	found, hit := l.find(subject)
+	found, hit := l.find(subject, c.chance())
 	c.tally.add(found.result.fanout(), hit)
-	c.last = found
-	if len(subject) > maxCursorSubject {
+	if !found.stamped || len(subject) > maxCursorSubject {
 		c.last.result = nil
 		return found.result
 	}
+	c.last = found
 	c.subject = append(c.subject[:0], subject...)
 	return found.result
+}
+
+// chance reports true one time in four, at random. To note a miss writes to memory that all cursors
+// share; subjects that are matched often are noted soon all the same.
+func (c *Cursor[T]) chance() bool {
+	if c.random == 0 {
+		c.random = 1
+	}
+	c.random ^= c.random << 13
+	c.random ^= c.random >> 17
+	c.random ^= c.random << 5
+	return c.random&3 == 0
 }
 
 // Flush adds the matches since the last Flush to the statistics of l, the list that the cursor is

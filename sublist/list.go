@@ -163,55 +163,56 @@ func (l *List[T]) removeLocked(e *Entry[T], h location[T]) bool {
 // Match returns all subscribers whose patterns match subject, which is taken as plain text. The
 // result is never nil. The subject is not kept.
 func (l *List[T]) Match(subject []byte) *Result[T] {
-	found, hit := l.find(subject)
+	found, hit := l.find(subject, true)
 	l.counts.match(found.hash, found.result.fanout(), hit)
 	return found.result
 }
 
-// match is a result, and the stamp of its subject: it is valid while that is the same.
+// match is a result. If it has a stamp, it is valid while that of its subject is the same.
 type match[T comparable] struct {
-	result *Result[T]
-	hash   uint64
-	stamp  uint64
-	touch  touch
+	result  *Result[T]
+	hash    uint64
+	stamp   uint64
+	touch   touch
+	stamped bool
 }
 
 // find looks subject up in the cache, then in the index and the trie. It reports whether the cache
-// had a valid result.
-func (l *List[T]) find(subject []byte) (match[T], bool) {
+// had a valid result. A miss is noted if the caller says so.
+func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	hash := maphash.Bytes(l.gens.seed, subject)
 	set, tag := l.cache.set(hash), tagOf(hash)
 	old, way := set.find(subject, tag)
 	if old != nil && l.gens.stamp(old.touch) == old.stamp {
 		set.markHit(way)
-		return match[T]{old.result, hash, old.stamp, old.touch}, true
+		return match[T]{old.result, hash, old.stamp, old.touch, true}, true
+	}
+	cached := len(subject) <= maxCachedSubject
+	if old == nil && cached && !set.missedBefore(tag, note) && !l.admitsFirst() {
+		return match[T]{result: l.lookUp(subject, hash), hash: hash}, false // a stamp would take as long as the rest
 	}
 	m := l.start(subject, hash)
 	m.result = l.lookUp(subject, hash)
-	l.store(subject, m, old, way)
+	if cached && m.result.size() <= maxKept {
+		l.store(subject, m, old, way)
+	}
 	return m, false
 }
 
 // start returns a match without result. It takes the stamp, so it must be called before anything is
 // looked up.
 func (l *List[T]) start(subject []byte, hash uint64) match[T] {
-	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash)}
+	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash), stamped: true}
 	m.stamp = l.gens.stamp(m.touch)
 	return m
 }
 
-// store stores m in the cache, if neither it nor the subject is too large: in place of old, the stale entry in way, or
-// if old is nil, and the subject was missed before, in place of a victim.
+// store stores m in the cache: in place of old, the stale entry in way, or if old is nil in place of
+// a victim.
 func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int) {
-	if len(subject) > maxCachedSubject {
-		return
-	}
 	set, tag := l.cache.set(m.hash), tagOf(m.hash)
-	if old != nil && m.result.size() <= maxKept {
+	if old != nil {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
-		return
-	}
-	if m.result.size() > maxKept || !set.missedBefore(tag) && !l.admitsFirst() {
 		return
 	}
 	if way := set.victim(&l.gens); way >= 0 {
