@@ -97,7 +97,7 @@ func (s *Server) listenForClients() (ready bool, err error) {
 		l.Close()
 		return false, nil
 	}
-	s.openBusyPoll(l)
+	s.openNetwork(l)
 	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
 	if p := s.policy.Load(); p.tls != nil && !p.tlsOptional {
 		s.Noticef("TLS required for client connections")

@@ -389,9 +389,9 @@ func (s *Server) NumSubscriptions() uint32 { return uint32(s.subs.Count()) }
 // start.
 func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load() }
 
-// openBusyPoll finds out whether readers can poll. l is any open listener.
-func (s *Server) openBusyPoll(l net.Listener) {
-	s.io.BusyPoll.Open(l)
+// openNetwork finds out what can be known of the network, and whether readers can poll. l is any open listener.
+func (s *Server) openNetwork(l net.Listener) {
+	s.io.Open(l)
 	if s.options().NoBusyPoll { // else nothing is logged: the log begins as in gnatsd 1.x
 		s.allowBusyPoll(false)
 	}

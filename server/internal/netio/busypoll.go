@@ -3,7 +3,6 @@ package netio
 import (
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -39,7 +38,7 @@ import (
 // both, between 0.85 and 1.15 of what it is without. Servers in one process do not know of each
 // other; each may have a reader that polls.
 type BusyPoll struct {
-	// Set by Open.
+	// Set by open.
 	source    pollSource // nil where it cannot be done
 	hindrance error      // why
 
@@ -84,11 +83,10 @@ const (
 	longPause = 2 * pollTime
 )
 
-// Open finds out whether readers can poll. l is any listener that the runtime waits for. No reader
-// may have started.
-func (p *BusyPoll) Open(l net.Listener) {
+// open finds out whether readers can poll. No reader may have started.
+func (p *BusyPoll) open(source pollSource, err error) {
 	if p.hindrance = scarceProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU(), hasCPUQuota()); p.hindrance == nil {
-		p.source, p.hindrance = newPollSource(l)
+		p.source, p.hindrance = source, err
 	}
 }
 

@@ -12,11 +12,24 @@
 // counts ([Delivery]), limits are values.
 package netio
 
-import "sync/atomic"
+import (
+	"net"
+	"sync/atomic"
+)
 
 // Shared is what the connections of one server have in common.
 type Shared struct {
 	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
 	BusyPoll BusyPoll
 	yielders yielders
+}
+
+// Open finds out what can be known of the network that the Go runtime waits for. l is any listener
+// of this process. No reader may have started.
+func (s *Shared) Open(l net.Listener) {
+	source, err := newPollSource(l)
+	if err == nil {
+		s.yielders.source = source
+	}
+	s.BusyPoll.open(source, err)
 }

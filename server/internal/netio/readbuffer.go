@@ -44,6 +44,9 @@ func (b *ReadBuffer) Space(limit int) []byte {
 	if need <= have+1 { // it is not known how much more will come
 		need = 2 * have
 	}
+	if need > limit { // more such operations will follow: a read should hold several
+		need = max(need, growthFactor*limit)
+	}
 	size := max(limit, min(need, growthFactor*have), have+1)
 	room := size - have
 	if have > limit/growthFactor {

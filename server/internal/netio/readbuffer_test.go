@@ -115,6 +115,26 @@ func TestLargeOperationGetsMemoryAsItArrives(t *testing.T) {
 	in.Clear()
 }
 
+// TestReadsOfLargeOperationsHoldSeveral reads operations that are just larger than a usual read: the
+// buffer is to hold several, or each would take a read of its own, and most of its bytes a copy.
+func TestReadsOfLargeOperationsHoldSeveral(t *testing.T) {
+	t.Parallel()
+	const size, operations = ReadSize + 40, 100
+	var in ReadBuffer
+	reads := 0
+	for done := 0; done < operations; {
+		in.Filled(len(in.Space(ReadSize)))
+		for reads++; len(in.Unread()) >= size; done++ {
+			in.Consume(size)
+		}
+		in.Need(size, 0)
+	}
+	if most := operations / 2; reads > most {
+		t.Errorf("%d reads for %d operations, want %d at most", reads, operations, most)
+	}
+	in.Clear()
+}
+
 // TestEachByteIsMovedAFewTimes has a large operation arrive in small pieces, with a wait after each,
 // and counts the bytes that are copied within the buffer or into another one.
 func TestEachByteIsMovedAFewTimes(t *testing.T) {

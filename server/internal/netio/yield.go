@@ -13,8 +13,12 @@ import (
 // that long at each hop. [runtime.Gosched] does not help, since it only lets those run that are
 // known to be ready. So a reader waits for a pipe that it has just written to: to find it, the
 // runtime asks the network, and finds whatever else is ready.
+//
+// That takes some 5 µs, and more where it wakes a thread. It is not done while nothing is ready:
+// mostly another thread waits for the network then.
 type yielders struct {
-	idle sync.Pool
+	source pollSource // nil where it is not known whether anything is ready
+	idle   sync.Pool
 }
 
 // yielder is one pipe. One goroutine at a time uses it.
@@ -26,9 +30,8 @@ type yielder struct {
 }
 
 const (
-	// yieldAfter is how long a reader goes on without waiting before it yields, which takes
-	// some 5 µs. With four such readers on one core a request and its reply wait eight times as
-	// long.
+	// yieldAfter is how long a reader goes on without waiting before it yields. With four such
+	// readers on one core a request and its reply wait sixteen times as long.
 	yieldAfter = 150 * time.Microsecond
 	// readsPerLook and bytesPerLook are how many reads are made, or bytes read, between two looks
 	// at the clock.
@@ -63,17 +66,23 @@ func (s *streak) due(n int) bool {
 	return true
 }
 
-// yield lets the runtime look at the network before the caller goes on.
-func (y *yielders) yield() {
+// yield lets the runtime look at the network before the caller goes on, if that may help. It reports
+// whether it did.
+func (y *yielders) yield() (looked bool) {
+	if y.source != nil && !y.source.ready() {
+		runtime.Gosched()
+		return false
+	}
 	one, _ := y.idle.Get().(*yielder)
 	if one == nil {
 		one = newYielder()
 	}
 	if one == nil || !one.wait() {
 		runtime.Gosched()
-		return
+		return false
 	}
 	y.idle.Put(one)
+	return true
 }
 
 // newYielder returns nil where pipes cannot be waited for. Its pipe is closed when it is collected.

@@ -27,6 +27,24 @@ func TestYieldingEnds(t *testing.T) {
 	}
 }
 
+func TestYieldingLooksAtTheNetworkOnlyIfSomethingIsReady(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		source pollSource
+		want   bool
+	}{
+		{"nothing is ready", &fakeSource{}, false},
+		{"something is ready", &fakeSource{readyAt: 1}, true},
+		{"it is not known", nil, true},
+	} {
+		y := yielders{source: tt.source}
+		if got := y.yield(); got != tt.want {
+			t.Errorf("%s: looked: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	var s streak
