@@ -26,6 +26,9 @@ func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p pl
 // toPlain collects messages for the plain subscriptions of clients. It returns how many of them,
 // the first ones, had a receiver.
 func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p place) (taken uint32) {
+	if res.Count() == 1 {
+		return b.offer(res.Plain[0].Values[0], subject, p)
+	}
 	if b.recent.res != res {
 		b.recent.res, b.recent.fanouts = res, b.recent.fanouts[:0]
 		for _, set := range res.Plain {

@@ -38,14 +38,14 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
 		return
 	}
-	r := redelivery{servers: servers, match: b.from.match}
+	group := ""
 	if sub != nil && sub.takes(subject) {
-		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
-		r.group = sub.queue()
+		if p = b.lines[p.line].behind(p, b.offer(sub, subject, p)); p.n == 0 {
+			return
+		}
+		group = sub.queue()
 	}
-	if p.n > 0 {
-		b.redeliver(id, subject, p, r)
-	}
+	b.redeliver(id, subject, p, redelivery{group: group, servers: servers, match: b.from.match})
 }
 
 // takes reports whether a subject matches that of a subscription.
@@ -63,6 +63,7 @@ func (l *line) behind(p place, n uint32) place {
 const (
 	maxRoutedTo = 4096
 	maxRoutedID = 64
+	hashedMap   = 16 // a smaller map compares keys one by one
 )
 
 // queueMember returns the queue subscription that routes know by id, nil if there is none. The
@@ -83,7 +84,7 @@ func (b *batch) queueMember(id []byte) (*subscription, bool) {
 		delete(known, string(id))
 	case len(id) <= maxRoutedID:
 		if known == nil || len(known) >= maxRoutedTo {
-			known = map[string]*subscription{}
+			known = make(map[string]*subscription, hashedMap)
 			b.from.routedTo = known
 		}
 		known[string(id)] = sub

@@ -152,6 +152,16 @@ func (o *op) stride() int { return len(o.line) + len(o.payload) }
 // tail returns the end of the line that begins with the reply, or with the sizes if there is no
 // reply. It returns nil if the broker would write it in another form.
 func (o *op) tail(reply []byte) []byte {
+	last := o.arg[o.argCount-1]
+	if end := cap(o.line) - cap(last) + len(last); end+2 != len(o.line) || o.line[end] != '\r' {
+		return nil
+	}
+	if o.header == 0 && len(reply) == 0 { // most are
+		if last[0] == '0' && len(last) > 1 {
+			return nil
+		}
+		return o.line[cap(o.line)-cap(last):]
+	}
 	first := o.argCount - 1
 	if o.header > 0 {
 		first--
@@ -173,10 +183,6 @@ func (o *op) tail(reply []byte) []byte {
 				return nil
 			}
 		}
-	}
-	last := o.arg[o.argCount-1]
-	if end := cap(o.line) - cap(last) + len(last); string(o.line[end:]) != "\r\n" {
-		return nil
 	}
 	return o.line[at:]
 }

@@ -53,6 +53,17 @@ func sunk(t testing.TB, s *Server) *conn {
 	return sink(&c.conn)
 }
 
+// registered returns the first client of s, without a socket, which routes can find.
+func registered(t testing.TB, s *Server) *conn {
+	t.Helper()
+	c := sunk(t, s)
+	c.id = 1
+	if r := s.clients.add(c.ops.(*client)); r != keepOpen {
+		t.Fatalf("the client is rejected: %v", r)
+	}
+	return c
+}
+
 // sunkRoute returns a route of s without a socket, to a server that takes headers or not.
 func sunkRoute(t testing.TB, s *Server, headers bool) *conn {
 	t.Helper()
@@ -193,6 +204,10 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 			"SUB foo  RSID:1:1\r\n", "HPUB foo 12 14\r\n" + block + "hi\r\n"},
 		{"from a server of ours", func(s *Server) *conn { return sunkRoute(t, s, true) }, func(s *Server) *conn { return sunk(t, s) },
 			takesHeaders + "SUB foo 1\r\n", "HMSG foo RSID:1:1 12 14\r\n" + block + "hi\r\n"},
+		{"to a queue member of a server of ours", func(s *Server) *conn { return sunk(t, s) }, func(s *Server) *conn { return sunkRoute(t, s, true) },
+			"SUB foo g QRSID:1:1\r\n", "PUB foo 2\r\nhi\r\n"},
+		{"from a server of ours to a queue member", func(s *Server) *conn { return sunkRoute(t, s, true) }, func(s *Server) *conn { return registered(t, s) },
+			"SUB foo g 1\r\n", "MSG foo QRSID:1:1 2\r\nhi\r\nMSG foo QRSID:1:1 3\r\nyou\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := NewServer(&Options{Cluster: ClusterOpts{Port: RandomPort}})
@@ -210,7 +225,8 @@ func TestSpeedNoAllocationsAcrossRoutes(t *testing.T) {
 			if got := testing.AllocsPerRun(100, func() { handle(t, from, batch) }); got > 2 {
 				t.Errorf("got %v allocations per batch, want none", got)
 			}
-			if got, want := to.out.Stats().Messages-before, int64(101*(8192/len(tt.pub))); got != want {
+			perText := strings.Count(tt.pub, " foo ")
+			if got, want := to.out.Stats().Messages-before, int64(101*perText*(8192/len(tt.pub))); got != want {
 				t.Errorf("got %d messages, want %d", got, want)
 			}
 		})
