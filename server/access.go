@@ -18,6 +18,7 @@ type User struct {
 	Password    string // plain, or a bcrypt hash
 	Nkey        string // public key, in place of a name and a password
 	Permissions *Permissions
+	Limits      *UserLimits // nil for the default ones
 
 	at string // where it was written, file:line:col; "" if a program set it
 }
@@ -27,6 +28,7 @@ type User struct {
 type NkeyUser struct {
 	Nkey        string // public key
 	Permissions *Permissions
+	Limits      *UserLimits // nil for the default ones
 }
 
 // allUsers returns the users of both lists; nil if there is neither.
@@ -37,7 +39,7 @@ func (o *Options) allUsers() []*User {
 	all := make([]*User, 0, len(o.Users)+len(o.Nkeys))
 	all = append(all, o.Users...)
 	for _, u := range o.Nkeys {
-		all = append(all, &User{Nkey: u.Nkey, Permissions: u.Permissions})
+		all = append(all, &User{Nkey: u.Nkey, Permissions: u.Permissions, Limits: u.Limits})
 	}
 	return all
 }
@@ -96,7 +98,8 @@ type ClientAuthentication interface {
 	GetOpts() *ConnectOptions
 	// GetTLSConnectionState returns nil for a connection without TLS.
 	GetTLSConnectionState() *tls.ConnectionState
-	// RegisterUser sets the user name and the permissions of the connection to those of u.
+	// RegisterUser sets the user name, the permissions and the limits of the connection to those
+	// of u.
 	RegisterUser(u *User)
 	// RemoteAddress returns the peer's address, nil if it has none.
 	RemoteAddress() net.Addr
@@ -105,7 +108,7 @@ type ClientAuthentication interface {
 // clientLogin returns the settings of package access for the client port.
 func clientLogin(o *Options) access.Settings {
 	list, system, open := o.loginUsers()
-	users := accessUsers(list)
+	users := accessUsers(list, o.defaultLimits)
 	for i := len(users) - system; i < len(users); i++ {
 		users[i].System = true
 	}
@@ -113,6 +116,7 @@ func clientLogin(o *Options) access.Settings {
 		Hook:            o.CustomClientAuthentication != nil,
 		Users:           users,
 		OpenToOthers:    open,
+		Limits:          o.defaultLimits.limits(nil),
 		Token:           o.Authorization,
 		At:              o.loginPlace(),
 		Username:        o.Username,
@@ -149,7 +153,7 @@ func routeLogin(o *Options) access.Settings {
 }
 
 // accessUsers converts a list of users; nil stays nil.
-func accessUsers(users []*User) []access.User {
+func accessUsers(users []*User, defaults *UserLimits) []access.User {
 	if users == nil {
 		return nil
 	}
@@ -161,7 +165,7 @@ func accessUsers(users []*User) []access.User {
 			rules = u.Permissions.rules()
 			shared[u.Permissions] = rules
 		}
-		converted[i] = access.User{Name: u.Username, Password: u.Password, Nkey: u.Nkey, Rules: rules, At: u.at}
+		converted[i] = access.User{Name: u.Username, Password: u.Password, Nkey: u.Nkey, Rules: rules, Limits: u.Limits.limits(defaults), At: u.at}
 	}
 	return converted
 }

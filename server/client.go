@@ -36,8 +36,9 @@ type client struct {
 	evicted bool // it is being closed to make room
 
 	// Guarded by conn.mu.
-	pinged      bool // the first PING has been answered
-	infoPending bool // INFO changed before that, and has to be sent after it
+	pinged       bool // the first PING has been answered
+	infoPending  bool // INFO changed before that, and has to be sent after it
+	payloadLimit int  // of the user, that INFO has or is going to have; 0 = none
 }
 
 // defaultConnectOptions are those of a client that has not sent CONNECT.
@@ -263,9 +264,8 @@ func (c *client) sub(o *op, b *batch) closeReason {
 	if !c.maySubscribe(p, o, b) {
 		return keepOpen
 	}
-	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit {
-		c.refuse(b, wireMaxSubscriptions)
-		c.limitedf(levelError, "%s", wireMaxSubscriptions)
+	if limit := c.srv.options().MaxSubs; limit > 0 && c.subCount() >= limit || c.subsFull() {
+		c.refuseSub(b)
 		return keepOpen
 	}
 	if c.subOf(sid) == nil {
@@ -275,13 +275,22 @@ func (c *client) sub(o *op, b *batch) closeReason {
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
 		sub.filter.Store(p.Filter(sub.subject(), sub.queue()))
-		c.subscribe(sub)
+		if _, full := c.subscribe(sub); full {
+			c.refuseSub(b)
+			return keepOpen
+		}
 		if c.permissions.Load() != p {
 			c.recheck(b.reply) // a reload may have missed it
 		}
 	}
 	c.ok(b)
 	return keepOpen
+}
+
+// refuseSub refuses a subscription of which there are too many.
+func (c *client) refuseSub(b *batch) {
+	c.refuse(b, wireMaxSubscriptions)
+	c.limitedf(levelError, "%s", wireMaxSubscriptions)
 }
 
 // unsub handles UNSUB. Without a limit, or with one that is not a positive number, the subscription
@@ -363,5 +372,6 @@ func (c *client) unregister(r closeReason, subs *subscriptions) {
 	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)
 	c.leaveAccount()
+	c.leaveUser()
 	c.announceDisconnected(r)
 }

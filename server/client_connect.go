@@ -97,6 +97,22 @@ func (c *client) askHook(opts *ConnectOptions) *access.Identity {
 func (c *client) bound(id *access.Identity, reply func(text string)) {
 	c.permissions.Store(id.Permissions)
 	c.recheck(reply)
+	c.payloadLimited()
+}
+
+// payloadLimited sends INFO if the user's limit of the size of a message has changed.
+func (c *client) payloadLimited() {
+	most := 0
+	if u := c.limited.Load(); u != nil {
+		most = max(u.limits.MaxPayload, 0)
+	}
+	c.mu.Lock()
+	known := c.payloadLimit
+	c.payloadLimit = most
+	c.mu.Unlock()
+	if known != most {
+		c.infoChanged()
+	}
 }
 
 // logRefused implements authenticator. It names the user if there is a list of users.

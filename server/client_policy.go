@@ -23,6 +23,9 @@ type clientPolicy struct {
 
 // newClientPolicy checks and compiles the settings of the client port.
 func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
+	if err := o.checkLimits(); err != nil {
+		return nil, err
+	}
 	auth, warnings, err := access.NewPolicy(clientLogin(o), s.verifier)
 	if e, ok := errors.AsType[*access.SettingError](err); ok {
 		return nil, &settingError{e.Setting, e.Err}

@@ -75,6 +75,7 @@ type conn struct {
 	// Atomic.
 	headers    atomic.Bool                        // the peer supports HMSG
 	inSystem   atomic.Bool                        // its table is that of the system account
+	limited    atomic.Pointer[limitedUser]        // nil unless its user has limits; changed with mu held
 	ending     atomic.Uint32                      // closeReason; 0 while it is open
 	abort      atomic.Pointer[context.CancelFunc] // cancels what the reader waits for, if not the socket
 	slowStats  atomic.Pointer[netio.Stats]        // of out when it became a slow consumer; else nil
@@ -266,7 +267,7 @@ func (c *conn) endWork(w *readerScratch) {
 // frameLimits returns what the framing of the connection depends on at present.
 func (c *conn) frameLimits() frameLimits {
 	opts := c.srv.options()
-	l := frameLimits{role: c.role, line: min(opts.MaxControlLine, maxName), payload: opts.MaxPayload}
+	l := frameLimits{role: c.role, line: min(opts.MaxControlLine, maxName), payload: c.maxPayload(opts)}
 	if c.role == roleRoute && !c.unauthenticated { // before the login the limits of clients apply
 		l = routeFrameLimits(opts)
 	}
@@ -307,7 +308,7 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 	case frameHeader:
 		c.errorf("%s Bad Headers: '%s'", parserNames[o.verb], printable(o.args))
 	case framePayload:
-		c.errorf("maximum payload exceeded: %s vs %d", printable(o.arg[o.argCount-1]), c.srv.options().MaxPayload)
+		c.errorf("maximum payload exceeded: %s vs %d", printable(o.arg[o.argCount-1]), c.maxPayload(c.srv.options()))
 	}
 	return frameCloseReasons[err]
 }

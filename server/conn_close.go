@@ -27,6 +27,7 @@ const (
 	closeWrongPort
 	closeMaxConnections
 	closeEvicted
+	closeUserConnections
 	closeMaxPayload
 	closeMaxControlLine
 	closeNoHeaders
@@ -65,36 +66,37 @@ type closeRow struct {
 }
 
 var closeRows = [closeCount]closeRow{
-	keepOpen:            {name: "Unknown State"},
-	closeClient:         {name: "Client"},
-	closeAuthTimeout:    {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug, linger: true},
-	closeAuthFailure:    {name: "Authentication Failure", wire: "Authorization Violation", linger: true},
-	closeTLSFailure:     {name: "TLS Handshake Failure"},
-	closeSlowPending:    {name: "Slow Consumer (Pending Bytes)", abrupt: true},
-	closeSlowDeadline:   {name: "Slow Consumer (Write Deadline)", abrupt: true},
-	closeSlowTotal:      {name: "Slow Consumer (Pending Bytes)", abrupt: true},
-	closeSlowMemory:     {name: "Slow Consumer (Pending Bytes)", abrupt: true},
-	closeWriteError:     {name: "Write Error", abrupt: true},
-	closeReadError:      {name: "Read Error"},
-	closePeerError:      {name: "Parse Error"},
-	closeStale:          {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
-	closeUnknownOp:      {name: "Protocol Violation", wire: "Unknown Protocol Operation", linger: true},
-	closeBadArgs:        {name: "Protocol Violation", wire: "Parser Error", linger: true},
-	closeBadProtocol:    {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError, linger: true},
-	closeWrongPort:      {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError, linger: true},
-	closeEvicted:        {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, abrupt: true},
-	closeMaxConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, linger: true},
-	closeMaxPayload:     {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
-	closeMaxControlLine: {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
-	closeNoHeaders:      {name: "Protocol Violation", log: "message headers not supported", level: levelError},
-	closeNeedsHeaders:   {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError, linger: true},
-	closeDuplicateRoute: {name: "Duplicate Route", linger: true},
-	closeRouteRemoved:   {name: "Route Removed"},
-	closeRouteRenewed:   {name: "Duplicate Route"},
-	closeRouteToSelf:    {name: "Duplicate Route"},
-	closeShutdown:       {name: "Server Shutdown"},
-	closeLameDuck:       {name: "Server Shutdown"},
-	closeKicked:         {name: "Kicked"},
+	keepOpen:             {name: "Unknown State"},
+	closeClient:          {name: "Client"},
+	closeAuthTimeout:     {name: "Authentication Timeout", wire: "authorization timeout", log: "Authorization Timeout", level: levelDebug, linger: true},
+	closeAuthFailure:     {name: "Authentication Failure", wire: "Authorization Violation", linger: true},
+	closeTLSFailure:      {name: "TLS Handshake Failure"},
+	closeSlowPending:     {name: "Slow Consumer (Pending Bytes)", abrupt: true},
+	closeSlowDeadline:    {name: "Slow Consumer (Write Deadline)", abrupt: true},
+	closeSlowTotal:       {name: "Slow Consumer (Pending Bytes)", abrupt: true},
+	closeSlowMemory:      {name: "Slow Consumer (Pending Bytes)", abrupt: true},
+	closeWriteError:      {name: "Write Error", abrupt: true},
+	closeReadError:       {name: "Read Error"},
+	closePeerError:       {name: "Parse Error"},
+	closeStale:           {name: "Stale Connection", wire: "Stale Connection", log: "Stale Client Connection - Closing", level: levelDebug},
+	closeUnknownOp:       {name: "Protocol Violation", wire: "Unknown Protocol Operation", linger: true},
+	closeBadArgs:         {name: "Protocol Violation", wire: "Parser Error", linger: true},
+	closeBadProtocol:     {name: "Bad Client Protocol Version", wire: "invalid client protocol", log: "invalid client protocol", level: levelError, linger: true},
+	closeWrongPort:       {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError, linger: true},
+	closeEvicted:         {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, abrupt: true},
+	closeUserConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", linger: true},
+	closeMaxConnections:  {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, linger: true},
+	closeMaxPayload:      {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
+	closeMaxControlLine:  {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},
+	closeNoHeaders:       {name: "Protocol Violation", log: "message headers not supported", level: levelError},
+	closeNeedsHeaders:    {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError, linger: true},
+	closeDuplicateRoute:  {name: "Duplicate Route", linger: true},
+	closeRouteRemoved:    {name: "Route Removed"},
+	closeRouteRenewed:    {name: "Duplicate Route"},
+	closeRouteToSelf:     {name: "Duplicate Route"},
+	closeShutdown:        {name: "Server Shutdown"},
+	closeLameDuck:        {name: "Server Shutdown"},
+	closeKicked:          {name: "Kicked"},
 }
 
 // String returns the name of the reason in /connz.

@@ -45,14 +45,21 @@ type authenticator interface {
 }
 
 // awaitCredentials starts the timer for CONNECT if the policy requires credentials. Until the login
-// the peer gets a small read buffer, and only CONNECT is accepted.
-func (c *conn) awaitCredentials() {
+// the peer gets a small read buffer, and only CONNECT is accepted. Any result but keepOpen closes the
+// connection.
+func (c *conn) awaitCredentials() closeReason {
 	for {
 		p := c.auth.policy()
 		c.unauthenticated = p.auth.Required()
+		id := p.auth.Open()
 		c.mu.Lock()
-		c.login = p.auth.Open()
+		u, fits := c.bindUserLocked(id, true)
+		c.login = id
 		c.mu.Unlock()
+		if !fits {
+			c.logTooMany(u)
+			return closeUserConnections
+		}
 		if c.auth.policy() == p {
 			break // else a reload may have missed this connection
 		}
@@ -61,6 +68,7 @@ func (c *conn) awaitCredentials() {
 		c.readLimit = netio.SmallSize
 		c.startStepTimer(c.auth.policy().authTimeout, closeAuthTimeout)
 	}
+	return keepOpen
 }
 
 // beforeLogin checks the first byte of an operation of an unauthenticated peer. Only CONNECT is
@@ -88,7 +96,11 @@ func (c *conn) logIn(opts *ConnectOptions, b *batch) closeReason {
 			c.auth.logRefused(opts)
 			return closeAuthFailure
 		}
-		if c.bind(before, id, opts, b.reply) && c.auth.policy() == p {
+		same, fits := c.bind(before, id, opts, b.reply, true)
+		if !fits {
+			return closeUserConnections
+		}
+		if same && c.auth.policy() == p {
 			break // else a reload replaced the policy or the identity: check again
 		}
 	}
@@ -121,21 +133,33 @@ func (c *conn) shown(opts *ConnectOptions) *access.Credentials {
 }
 
 // bind binds the connection to an identity, if it is still bound to before, and reports whether it
-// was. opts, which only the reader may replace, are stored with it unless they are nil.
-func (c *conn) bind(before, id *access.Identity, opts *ConnectOptions, reply func(text string)) bool {
-	c.mu.Lock()
-	same := c.login == before
-	if same {
-		c.login = id
-		if opts != nil {
-			c.opts = opts
-		}
-	}
-	c.mu.Unlock()
-	if same {
+// was. opts, which only the reader may replace, are stored with it unless they are nil. With admit,
+// fits reports whether the user may have one more connection: if not, nothing is bound.
+func (c *conn) bind(before, id *access.Identity, opts *ConnectOptions, reply func(text string), admit bool) (same, fits bool) {
+	u, same, fits := c.bindTo(before, id, opts, admit)
+	switch {
+	case !fits:
+		c.logTooMany(u)
+	case same:
 		c.auth.bound(id, reply)
 	}
-	return same
+	return same, fits
+}
+
+// bindTo is bind, without what follows from it. u is the user, if it has limits.
+func (c *conn) bindTo(before, id *access.Identity, opts *ConnectOptions, admit bool) (u *userUsage, same, fits bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.login != before {
+		return nil, false, true
+	}
+	if opts != nil {
+		c.opts = opts
+	}
+	if u, fits = c.bindUserLocked(id, admit); fits {
+		c.login = id
+	}
+	return u, true, fits
 }
 
 // revalidate checks the identity of a connection by a new policy. It runs on the goroutine of the
@@ -159,6 +183,7 @@ func (c *conn) revalidate(p *policy) {
 		defer c.srv.conns.Done()
 		if next, err := p.auth.Check(c.srv.ctx, credentials); err == nil {
 			c.rebind(p, id, next, opts)
+			c.srv.closeExcess()
 		}
 	}()
 }
@@ -172,7 +197,7 @@ func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions
 		c.auth.logRefused(opts)
 		c.close(closeAuthFailure)
 	default:
-		c.bind(id, next, nil, c.send)
+		c.bind(id, next, nil, c.send, false)
 	}
 }
 
@@ -209,6 +234,7 @@ func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn
 	for _, c := range conns {
 		c.revalidate(now)
 	}
+	s.closeExcess()
 }
 
 // watch starts to watch the certificate files of a policy, until it is replaced or the server
@@ -224,7 +250,7 @@ type hookView struct {
 	c        *conn
 	opts     *ConnectOptions
 	identity *access.Identity
-	invalid  bool // the hook set permissions that cannot be compiled
+	invalid  bool // the hook set permissions or limits that are invalid
 }
 
 // identify calls the hook. It returns the identity that the hook set, nil if the hook rejects the
@@ -257,7 +283,12 @@ func (v *hookView) RegisterUser(u *User) {
 		v.invalid = true
 		return
 	}
-	v.identity = &access.Identity{Name: u.Username, Permissions: p}
+	if err := u.Limits.check(); err != nil {
+		v.c.errorf("limits of user %q: %v", u.Username, err)
+		v.invalid = true
+		return
+	}
+	v.identity = &access.Identity{Name: u.Username, Permissions: p, Limits: u.Limits.limits(v.c.srv.options().defaultLimits)}
 }
 
 // RemoteAddress implements ClientAuthentication.

@@ -74,7 +74,7 @@ func TestClaimsAreExact(t *testing.T) {
 	c := onFake(t, s, new(fakeLink))
 	for round := range 50 {
 		sub := newSubscription(&c.conn, []byte("a"), nil, fmt.Append(nil, round))
-		if !c.subscribe(sub) {
+		if added, _ := c.subscribe(sub); !added {
 			t.Fatal("not subscribed")
 		}
 		const limit = 1000

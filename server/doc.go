@@ -143,11 +143,12 @@
 //	mutex                        guards                                      may take
 //	Server.mu                    listeners, life                             none
 //	registry.mu                  the connected clients                       none
+//	userTable.mu                 users with limits, their connections        none
 //	systemAccount.mu             the users that are connected                none
 //	slots.mu                     free slots of connections                   none
 //	cluster.mu                   the mesh, the routes                        none
 //	advertiser.mu                addresses in INFO                           none
-//	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu
+//	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu, userTable.mu
 //	interestQueue.mu             interest on its way to a route              none
 //	closedQueues.mu              queue subscriptions closed recently         none
 //	history.mu                   samples of the last hour                    none

@@ -111,6 +111,11 @@ func (c *client) appendInfoText(b []byte, t *infoText) []byte {
 		clear.TLSRequired, clear.TLSVerify, clear.TLSAvailable = false, false, false
 		t = newInfoText(&clear)
 	}
+	if most := c.maxPayload(c.srv.options()); most != c.srv.options().MaxPayload {
+		limited := *t.info
+		limited.MaxPayload = most
+		t = newInfoText(&limited)
+	}
 	b = strconv.AppendUint(append(b, t.head...), c.id, 10)
 	if host, _ := c.peer(); host != "" {
 		b = append(append(append(b, `,"client_ip":"`...), host...), '"')

@@ -211,7 +211,11 @@ func (s *Server) runClient(c *client) {
 		c.teardown()
 		return
 	}
-	c.awaitCredentials()
+	if r := c.awaitCredentials(); r != keepOpen {
+		c.close(r)
+		c.teardown()
+		return
+	}
 	c.startPing()
 	c.serve()
 }

@@ -131,6 +131,7 @@ type Options struct {
 
 	// Settings of a file without an exported field.
 	defaultPermissions *Permissions // of users without their own
+	defaultLimits      *UserLimits  // of users, where their own say nothing
 	accounts           []account
 	systemName         string // of the system account; "" = defaultSystemAccount
 	tlsCiphers         []uint16

@@ -31,8 +31,11 @@ func authRows() []row {
 			TypeError: "expected default permissions to be a map/struct", Reload: onAuth,
 			Type: permissionsType(func(o *Options) **Permissions { return &o.defaultPermissions }),
 			Doc:  "Permissions of users without `permissions` of their own."},
+		{Key: "authorization.default_limits", Restricts: true, Aliases: []string{"default_limit"}, Reload: onAuth,
+			Type: limitsType(func(o *Options) **UserLimits { return &o.defaultLimits }),
+			Doc:  "Limits of each user, where its own `limits` say nothing. The single user, the clients with the token, or those without credentials, count as one user."},
 		{Key: "authorization.users", Restricts: true, Field: "Users", Reload: onAuth, Type: conf.Custom(usersType()),
-			Doc: "List of `{ user, password, permissions }`, or `{ nkey, permissions }` with a public key. With an empty list no client can connect."},
+			Doc: "List of `{ user, password, permissions, limits }`, or `{ nkey, permissions, limits }` with a public key. With an empty list no client can connect."},
 		{Key: "no_auth_user", Field: "NoAuthUser", Reload: onAuth,
 			Type: conf.Text(func(o *Options) *string { return &o.NoAuthUser }), Doc: "User of `users` for clients that send no credentials."},
 	}
@@ -66,7 +69,7 @@ func usersType() conf.CustomType[Options] {
 }
 
 // userKeys are the keys of a user, aliases included. All of them say who may do what.
-var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization"}
+var userKeys = []string{"user", "username", "pass", "password", "nkey", "permissions", "permission", "authorization", "limits"}
 
 // userKey returns the first of the spellings of a key of a user.
 func userKey(key string) string {
@@ -121,6 +124,8 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			}
 		case "permissions", "permission", "authorization":
 			u.Permissions = readPermissions(c, p.Value, "expected user permissions to be a map/struct")
+		case "limits":
+			u.Limits = readLimits(c, p.Value)
 		default:
 			c.Out().Unknown(p, userKeys, userKeys)
 		}
@@ -317,6 +322,9 @@ func userListText(users []*User, defaults *Permissions, show bool) string {
 		if u.Permissions != nil && u.Permissions != defaults {
 			entry += ", permissions: " + permissionsText(u.Permissions)
 		}
+		if u.Limits != nil {
+			entry += ", limits: " + u.Limits.text()
+		}
 		entries = append(entries, "{"+entry+"}")
 	}
 	return "[" + strings.Join(entries, ", ") + "]"
@@ -380,7 +388,7 @@ func cloneUserList(users []*User) []*User {
 			p = u.Permissions.clone()
 			shared[u.Permissions] = p
 		}
-		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p, at: u.at}
+		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p, Limits: u.Limits.clone(), at: u.at}
 	}
 	return out
 }
@@ -392,7 +400,7 @@ func cloneNkeys(users []*NkeyUser) []*NkeyUser {
 	}
 	copies := make([]*NkeyUser, len(users))
 	for i, u := range users {
-		copies[i] = &NkeyUser{Nkey: u.Nkey, Permissions: u.Permissions.clone()}
+		copies[i] = &NkeyUser{Nkey: u.Nkey, Permissions: u.Permissions.clone(), Limits: u.Limits.clone()}
 	}
 	return copies
 }

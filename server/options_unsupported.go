@@ -31,7 +31,6 @@ var foreignKeys = []foreignKey{
 	{"authorization.account authorization.users.account", true, "it separates users: give them permissions"},
 	{"authorization.proxy_required authorization.users.proxy_required proxies", true, "it admits clients of trusted proxies only: use tls with verify"},
 	{"authorization.users.allowed_connection_types authorization.users.connection_types authorization.users.clients", true, "it limits how a user may connect: take it out, or the user"},
-	{"authorization.users.limits", true, "it limits what a user may do: there are max_subscriptions and max_payload of the server"},
 	{"authorization.users.src authorization.users.times", true, "it limits where or when a user may connect: take it out, or the user"},
 	{"cluster.accounts cluster.authorization.account", true, "it separates the accounts on routes: take it out"},
 	{"tls.pinned_certs cluster.tls.pinned_certs", true, "it admits certain certificates only: use verify, or verify_and_map and a list of users"},

@@ -58,6 +58,7 @@ type Server struct {
 	// Safe for concurrent use.
 	subs     *sublist.List[*subscription] // but for the system account
 	system   *systemAccount               // nil if there is none
+	users    userTable                    // those with limits
 	grace    *gracePeriods
 	helpers  flushHelpers
 	io       netio.Shared // of all connections

@@ -177,25 +177,29 @@ func (t *subscriptions) all(yield func(*subscription) bool) {
 	}
 }
 
-// subscribe adds a subscription, and reports false if its sid is in use. The caller has checked the
-// subject.
-func (c *conn) subscribe(sub *subscription) (added bool) {
+// subscribe adds a subscription, and reports false if its sid is in use, or, as full, if the user
+// has too many. The caller has checked the subject.
+func (c *conn) subscribe(sub *subscription) (added, full bool) {
 	if sub.queue() != "" && c.role == roleClient {
 		c.out.KeepLeftover(true)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs.with(sub.sid()) != nil || c.subsDropped {
-		return false
+		return false, false
+	}
+	if !c.takeSubLocked() {
+		return false, true
 	}
 	if err := sub.table().Insert(sub.subject(), sub.group(), sub); err != nil {
-		return false
+		c.giveSubsLocked(1)
+		return false, false
 	}
 	c.subs.add(sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, false)
 	}
-	return true
+	return true, false
 }
 
 // unsubscribe ends a subscription at once.
@@ -207,6 +211,7 @@ func (c *conn) unsubscribe(sub *subscription) {
 		return
 	}
 	c.subs.remove(sub)
+	c.giveSubsLocked(1)
 	sub.limit.Or(endedBit)
 	sub.table().Remove(sub.subject(), sub.group(), sub)
 	if c.role == roleClient {
@@ -265,6 +270,7 @@ func (c *conn) dropSubs() (subs subscriptions) {
 	c.subsDropped = true
 	subs = c.subs
 	c.subs = subscriptions{}
+	c.giveSubsLocked(subs.len())
 	if c.role == roleClient {
 		c.srv.cluster.interestDropped(c, &subs)
 	}
@@ -304,6 +310,7 @@ func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(
 	for sub := range c.subs.all {
 		if d := may(sub); !d.Allowed() {
 			c.subs.remove(sub)
+			c.giveSubsLocked(1)
 			sub.limit.Or(endedBit)
 			sub.table().Remove(sub.subject(), sub.group(), sub)
 			if c.role == roleClient {

@@ -45,6 +45,9 @@ func Explain(s Settings, args []string) (text string, allowed bool, err error) {
 	default:
 		what, answer = fmt.Sprintf("subscribe to %q", q.sub), id.Permissions.explainSubscribe(q.sub, "")
 	}
+	if id.Limits != nil {
+		answer += "; limits: " + id.Limits.String()
+	}
 	return who + ", " + what + ": " + answer, strings.HasPrefix(answer, answerAllowed), nil
 }
 

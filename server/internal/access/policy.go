@@ -19,19 +19,21 @@ type Settings struct {
 	Username, Password string
 	At                 string // file:line:col of the token or the password, "" if unknown
 
-	NoAuthUser      string // name or nkey of the user that peers without credentials are; "" for none
-	OpenToOthers    bool   // peers without credentials are no user of the list, and may connect
-	MapCertificates bool   // the certificate of a peer names its user
+	NoAuthUser      string  // name or nkey of the user that peers without credentials are; "" for none
+	Limits          *Limits // of peers that are no user of the list; nil for none
+	OpenToOthers    bool    // peers without credentials are no user of the list, and may connect
+	MapCertificates bool    // the certificate of a peer names its user
 }
 
 // User is an entry of the list of users.
 type User struct {
 	Name     string
-	Password string // plain, or a bcrypt hash
-	Nkey     string // public key, instead of a name and a password
-	Rules    *Rules // nil: everything is allowed
-	System   bool   // it is of the system account
-	At       string // file:line:col, "" if a program made it
+	Password string  // plain, or a bcrypt hash
+	Nkey     string  // public key, instead of a name and a password
+	Rules    *Rules  // nil: everything is allowed
+	Limits   *Limits // nil for none
+	System   bool    // it is of the system account
+	At       string  // file:line:col, "" if a program made it
 }
 
 // Warning is about settings that work, but not as they should. It shows no secret.
@@ -68,6 +70,7 @@ func (e *SettingError) Unwrap() error { return e.Err }
 type Identity struct {
 	Name        string       // of the user, or its nkey; "" if users have no names here
 	Permissions *Permissions // nil without permissions
+	Limits      *Limits      // nil without limits
 	System      bool         // of the system account; its permissions are not nil
 
 	secret secret
@@ -103,7 +106,7 @@ type Policy struct {
 
 // NewPolicy checks and compiles s.
 func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []Warning, err error) {
-	p = &Policy{verifier: v, mapCertificates: s.MapCertificates, single: &Identity{}}
+	p = &Policy{verifier: v, mapCertificates: s.MapCertificates, single: &Identity{Limits: s.Limits.some()}}
 	switch {
 	case s.Hook:
 		p.mode = modeHook
@@ -117,7 +120,7 @@ func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []Warning, err erro
 	case s.Username != "":
 		p.mode = modeSingle
 		p.name = v.digest(s.Username)
-		p.single = &Identity{Name: s.Username, secret: v.secret(s.Password)}
+		p.single = &Identity{Name: s.Username, Limits: s.Limits.some(), secret: v.secret(s.Password)}
 		warnings = secretWarnings(fmt.Sprintf("user %q", s.Username), s.Password, s.At)
 		if p.single.secret.hash == "" {
 			warnings = append(warnings, Warning{plaintextWarning, s.At})
@@ -133,7 +136,7 @@ func NewPolicy(s Settings, v *Verifier) (p *Policy, warnings []Warning, err erro
 		return nil, nil, err
 	}
 	if s.OpenToOthers && p.noAuthUser == nil {
-		p.noAuthUser = &Identity{}
+		p.noAuthUser = &Identity{Limits: s.Limits.some()}
 	}
 	if s.MapCertificates && p.mode != modeUsers {
 		return nil, nil, &SettingError{"tls.verify_and_map", errors.New("verify_and_map needs a list of users to map certificates to")}
@@ -171,7 +174,7 @@ func (p *Policy) addUsers(users []User) (warnings []Warning, err error) {
 			warnings = append(warnings, Warning{who + " is listed more than once: the last entry counts", u.At})
 		}
 		warnings = append(warnings, unlimited(who, u.Rules)...)
-		id := &Identity{Name: u.id(), Permissions: permissions, System: u.System}
+		id := &Identity{Name: u.id(), Permissions: permissions, Limits: u.Limits.some(), System: u.System}
 		if u.Nkey != "" {
 			more, err := p.addNkey(id, u)
 			if err != nil {

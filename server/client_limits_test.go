@@ -1,0 +1,230 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"gnatsd/test/wire"
+)
+
+// limitedUsers is a file with two users: a has limits, b has none.
+func limitedUsers(limits string) string {
+	return "authorization { users: [{user: a, password: x, limits: {" + limits + "}}, {user: b, password: x}] }"
+}
+
+// loginAs connects as a user and waits until the login is done.
+func loginAs(t testing.TB, s *Server, user string) *wire.Client {
+	t.Helper()
+	c := openClient(t, s)
+	c.Say(connectAs(user))
+	c.Sync()
+	return c
+}
+
+func connectAs(user string) string {
+	return fmt.Sprintf(`CONNECT {"verbose":false,"pedantic":false,"protocol":1,"user":%q,"pass":"x"}`, user)
+}
+
+func TestUserHasNoMoreConnectionsThanItMay(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, limitedUsers("max_connections: 2"))
+	first := loginAs(t, s.Server, "a")
+	second := loginAs(t, s.Server, "a")
+	for range 3 {
+		third := openClient(t, s.Server)
+		third.Say(connectAs("a"), "PING")
+		third.End("-ERR 'maximum connections exceeded'")
+	}
+	for range 4 { // others are not limited
+		loginAs(t, s.Server, "b")
+	}
+	second.Say(connectAs("a")) // again: it is counted once
+	second.Sync()
+	first.Close()
+	s.log.wait(t, `maximum connections exceeded - User "a"`)
+	eventually(t, "the end of the first", func() bool { return s.clients.len() == 5 })
+	loginAs(t, s.Server, "a")
+}
+
+func TestLoweredUserLimitDisconnectsTheNewest(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"max_connections: 9", "max_payload: 5"} {
+		t.Run(before, func(t *testing.T) {
+			t.Parallel()
+			s := startReloader(t, limitedUsers(before))
+			var list []*wire.Client
+			for range 4 {
+				list = append(list, loginAs(t, s.Server, "a"))
+			}
+			other := loginAs(t, s.Server, "b")
+			s.okay(t, limitedUsers("max_connections: 2"))
+			s.log.wait(t, `Closed 2 connections of user "a" to fall within its max_connections`)
+			for _, c := range list[2:] {
+				if got := c.HearAfter("-ERR"); got != "-ERR 'maximum connections exceeded'\r\n" {
+					t.Errorf("got %q", got)
+				}
+				c.End()
+			}
+			for _, c := range append(list[:2], other) {
+				c.Do()
+			}
+			s.okay(t, limitedUsers("max_connections: -1"))
+			for range 4 {
+				loginAs(t, s.Server, "a")
+			}
+		})
+	}
+}
+
+func TestUserHasNoMoreSubscriptionsThanItMay(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, limitedUsers("max_subscriptions: 3"))
+	one, two := loginAs(t, s.Server, "a"), loginAs(t, s.Server, "a")
+	one.Say("SUB x 1", "SUB y q 2")
+	one.Sync()
+	two.Say("SUB x 1")
+	two.Sync()
+	const refused = "-ERR 'maximum subscriptions exceeded'"
+	for _, c := range []*wire.Client{one, two} {
+		c.Say("SUB z 9", "PING")
+		c.Want(refused, "PONG")
+	}
+	other := loginAs(t, s.Server, "b")
+	other.Say("SUB x 1", "SUB x 2", "SUB x 3", "SUB x 4")
+	other.Sync()
+	one.Say("UNSUB 1")
+	one.Sync()
+	two.Say("SUB z 9", "SUB z 10", "PING")
+	two.Want(refused, "PONG")
+	two.Close() // gives back two
+	eventually(t, "room for another", func() bool { return s.userSubs("a") == 1 })
+	one.Say("SUB z 3", "UNSUB 3 1", "PUB z 0", "", "PING")
+	one.Want("MSG z 3 0", "", "PONG") // it ends by itself
+	if n := s.userSubs("a"); n != 1 {
+		t.Errorf("%d subscriptions are counted, want 1", n)
+	}
+	s.okay(t, limitedUsers("max_payload: 100")) // the count goes on
+	one.HearAfter("INFO")
+	one.Say("SUB z 4", "SUB z 5", "SUB z 6", "SUB z 7")
+	one.Sync()
+	s.okay(t, limitedUsers("max_subscriptions: 2")) // those that exist stay
+	one.HearAfter("INFO")
+	one.Say("UNSUB 4", "UNSUB 5", "UNSUB 6", "SUB z 8", "PING")
+	one.Want(refused, "PONG")
+	one.Say("UNSUB 7", "SUB z 8", "PING")
+	one.Want("PONG")
+}
+
+// userSubs returns how many subscriptions are counted for a user with limits.
+func (s *Server) userSubs(name string) int64 {
+	s.users.mu.Lock()
+	defer s.users.mu.Unlock()
+	return s.users.users[name].subs.Load()
+}
+
+func TestUserPublishesNoLargerMessagesThanItMay(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, "max_payload: 1000\n"+limitedUsers("max_payload: 10"))
+	c, other := openClient(t, s.Server), loginAs(t, s.Server, "b")
+	if !strings.Contains(c.Info, `"max_payload":1000,`) {
+		t.Errorf("got %s", c.Info)
+	}
+	c.Say(connectAs("a"), "PING", "PUB x 10", "0123456789")
+	c.Want("PONG")
+	if info := c.Hear("INFO"); !strings.Contains(info, `"max_payload":10,`) {
+		t.Errorf("got %s", info)
+	}
+	c.Sync()
+	s.okay(t, "max_payload: 1000\n"+limitedUsers("max_payload: 20"))
+	if info := c.Hear("INFO"); !strings.Contains(info, `"max_payload":20,`) {
+		t.Errorf("got %s", info)
+	}
+	c.Say("PUB x 11", "01234567890")
+	c.Sync()
+	c.Say("PUB x 21", "012345678901234567890")
+	c.End("-ERR 'Maximum Payload Violation'")
+	s.log.wait(t, "maximum payload exceeded: 21 vs 20")
+	other.Say("PUB x 21", "012345678901234567890")
+	other.Sync()
+}
+
+func TestDefaultLimitsAreThoseOfEveryUser(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ text, connect string }{
+		"users":       {`users: [{user: a, password: x}, {user: b, password: x, limits: {max_payload: 9}}]`, connectAs("b")},
+		"single user": {`user: a, password: x`, connectAs("a")},
+		"token":       {`token: x`, `CONNECT {"verbose":false,"auth_token":"x"}`},
+		"none":        {``, `CONNECT {"verbose":false}`},
+		"an nkey": {`users: [{nkey: UDSJ5AKBZONQTERU2DDC7CUUVLXJ3SZEL7C6IBRKFM2RCE6BZRZRS2AT}, {user: n, password: x}]`,
+			connectAs("n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startReloader(t, "authorization { default_limits: {max_connections: 1}\n"+row.text+" }")
+			c := openClient(t, s.Server)
+			c.Say(row.connect)
+			c.Do()
+			second := openClient(t, s.Server)
+			second.Say(row.connect, "PING")
+			second.End("-ERR 'maximum connections exceeded'")
+		})
+	}
+}
+
+func TestLimitsOfUsersInAccounts(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, `accounts { $SYS { users: [{user: sys, password: x, limits: {max_connections: 1}}] }, A { users: [{user: a, password: x, limits: {max_connections: 1}}] } }`)
+	for _, user := range []string{"a", "sys"} {
+		loginAs(t, s.Server, user)
+		c := openClient(t, s.Server)
+		c.Say(connectAs(user), "PING")
+		c.End("-ERR 'maximum connections exceeded'")
+	}
+}
+
+func TestLimitsAreReadAndWritten(t *testing.T) {
+	t.Parallel()
+	const text = `authorization {
+		default_limits: {max_connections: 7, slow_consumer: drop_new}
+		users: [{user: a, password: x, limits: {max_conn: 3, subs: -1, max_pay: 64KB, max_msgs_per_second: 100, max_bytes_per_second: 1MB, slow_consumer: DROP_OLD}}]
+	}`
+	o := mustConfigure(t, text)
+	if got, want := o.Users[0].Limits.text(), "{max_connections: 3, max_subscriptions: -1, max_payload: 65536, max_msgs_per_second: 100, max_bytes_per_second: 1048576, slow_consumer: drop_old}"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if text, err := Explain(o, []string{"user=a", "pub=x"}); err != nil || !strings.HasSuffix(text, "; limits: max_connections 3, max_payload 65536, max_msgs_per_second 100, max_bytes_per_second 1048576, slow_consumer drop_old") {
+		t.Errorf("got %s, %v", text, err)
+	}
+	if !strings.Contains(usersText(o, true), "limits: {max_connections: 3") {
+		t.Errorf("got %s", usersText(o, true))
+	}
+	again := mustConfigure(t, "authorization { default_limits: "+o.defaultLimits.text()+", users: "+usersText(o, true)+" }")
+	if changes := optionTable().Compare(o, again); len(changes) != 0 {
+		t.Errorf("read again, %s differs", changes[0].Row.Key)
+	}
+	for file, want := range map[string]string{
+		"max_connections: 0":          `:1:74: authorization.users.limits.max_connections: want a number from 1 to 1073741824, or -1 for no limit, have`,
+		"max_payload: many":           `authorization.users.limits.max_payload: want a number`,
+		"slow_consumer: wait":         `authorization.users.limits.slow_consumer: want "disconnect", "drop_new" or "drop_old", have`,
+		"data: 5":                     `unknown field "data" parsing limits`,
+		"max_subs: 1, subs: 2":        `"subs" is given twice`,
+		"max_msgs_per_second: -2":     `want a number`,
+		"max_bytes_per_second: 99999": "",
+	} {
+		_, err := configured(t, limitedUsers(file))
+		switch {
+		case want == "" && err == nil:
+		case err == nil || want == "" || !strings.Contains(err.Error(), want):
+			t.Errorf("%s: got %v, want %s", file, err, want)
+		}
+	}
+}
+
+func TestLimitsOfAProgramAreChecked(t *testing.T) {
+	t.Parallel()
+	_, err := NewServer(&Options{Users: []*User{{Username: "a", Password: "x", Limits: &UserLimits{SlowConsumer: "wait"}}}})
+	if err == nil || !strings.Contains(err.Error(), `limits of user "a": unknown SlowConsumer "wait"`) {
+		t.Errorf("got %v", err)
+	}
+}
