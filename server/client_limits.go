@@ -26,6 +26,8 @@ type userUsage struct {
 
 	// Atomic.
 	subs     atomic.Int64
+	msgs     rate     // of publications
+	bytes    rate     // of their payloads
 	refusals logLimit // of lines about connections that are too many
 
 	// Guarded by userTable.mu.
@@ -57,6 +59,10 @@ func (t *userTable) enter(c *conn, id *access.Identity, admit bool) (u *userUsag
 	}
 	if admit && most > 0 && count >= most {
 		return u, false
+	}
+	if was := u.limits; was != nil && (was.MaxMsgsPerSecond != id.Limits.MaxMsgsPerSecond || was.MaxBytesPerSecond != id.Limits.MaxBytesPerSecond) {
+		u.msgs.at.Store(0) // it is in units of the old rate
+		u.bytes.at.Store(0)
 	}
 	u.limits, u.conns[c] = id.Limits, true
 	return u, true

@@ -57,6 +57,8 @@ type conn struct {
 	entry           *admission.Entry[*conn]        // among those that may be evicted; nil after the login
 	deferred        *deferredReplies               // nil while replies are sent at once
 	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
+	overRate        bool                           // the next operation waits for the rate of its user
+	peerClosed      time.Time                      // when that was noticed; zero before
 	paths           *path                          // of its messages to other servers
 
 	// Guarded by mu.
@@ -73,6 +75,7 @@ type conn struct {
 	tlsVersion, tlsCipher uint16    // 0 without TLS
 
 	// Atomic.
+	paused     atomic.Bool                        // the reader waits for the rate of its user
 	headers    atomic.Bool                        // the peer supports HMSG
 	inSystem   atomic.Bool                        // its table is that of the system account
 	limited    atomic.Pointer[limitedUser]        // nil unless its user has limits; changed with mu held
@@ -181,6 +184,9 @@ func (c *conn) serve() {
 // receive reads until there may be a whole operation. It reports false when the connection has
 // ended.
 func (c *conn) receive() bool {
+	if c.overRate {
+		return c.awaitRate()
+	}
 	for {
 		_, err := c.link.Recv(&c.in, c.readLimit)
 		switch {
@@ -206,6 +212,8 @@ type readerScratch struct {
 	op     op
 	limits frameLimits
 	batch  batch
+	meter  meter
+	watch  bool // each operation is traced or metered
 }
 
 func newReaderScratch(s *Server) *readerScratch {
@@ -218,6 +226,7 @@ func (c *conn) work() closeReason {
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.batch.begin(c)
 	w.limits = c.frameLimits()
+	w.watch = w.meter.begin(c.limited.Load(), c.srv.start) || c.tracing
 	defer c.endWork(w)
 	b, o := &w.batch, &w.op
 	for !c.in.Incomplete() {
@@ -235,8 +244,10 @@ func (c *conn) work() closeReason {
 			c.in.Need(want, keep)
 			break
 		}
-		if c.tracing {
-			c.traceIn(o)
+		if w.watch {
+			if n = c.watchOp(w, o, n); n == 0 {
+				break // the reader pauses
+			}
 		}
 		b.at = uint32(c.in.Offset())
 		if r := c.ops.do(o, b); r != keepOpen {
@@ -246,6 +257,7 @@ func (c *conn) work() closeReason {
 		switch o.verb {
 		case verbConnect:
 			w.limits = c.frameLimits()
+			w.watch = w.meter.begin(c.limited.Load(), c.srv.start) || c.tracing
 		case verbLink:
 			c.ops.(*route).consumeCompressed()
 		}
@@ -259,6 +271,7 @@ func (c *conn) work() closeReason {
 // endWork flushes the batch and returns the scratch memory.
 func (c *conn) endWork(w *readerScratch) {
 	w.batch.end()
+	w.meter.end()
 	w.op = op{}
 	c.srv.scratch.Put(w)
 	c.srv.limitPending()

@@ -99,6 +99,10 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 	}
 	first := p.first
 	p.first = false
+	if c.paused.Load() { // its answer may not have been read
+		p.timer.Reset(opts.PingInterval)
+		return pingSkip
+	}
 	if int(p.outstanding)+1 > opts.MaxPingsOut {
 		return pingStale
 	}

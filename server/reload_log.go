@@ -101,7 +101,7 @@ func authName(name string) string {
 	switch name {
 	case "user":
 		return "username"
-	case "default_permissions": // a change changes users
+	case "default_permissions", "default_limits": // a change changes users
 		return "users"
 	}
 	return name

@@ -171,6 +171,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"authorization.token":               {"authorization { token: a }", "authorization { token: b }", "Reloaded: authorization token"},
 		"authorization.timeout":             {"", "authorization { timeout: 2.5 }", "Reloaded: authorization timeout = 2.5"},
 		"authorization.default_permissions": {users(anna), "authorization { default_permissions: {publish: x}, users: [" + anna + "] }", "Reloaded: authorization users"},
+		"authorization.default_limits":      {users(anna), "authorization { default_limits: {max_connections: 5}, users: [" + anna + "] }", "Reloaded: authorization users"},
 		"authorization.users":               {users(anna), users(bert), "Reloaded: authorization users"},
 
 		"allow_non_tls":         {block("server", ""), "allow_non_tls: true\n" + block("server", ""), "Reloaded: tls = enabled"},

@@ -88,6 +88,18 @@ var reloadedLogins = map[string]func(*testing.T){
 		b.Want("MSG shut 2 0", "", "MSG open 1 0", "", "PONG")
 		a.Sync()
 	},
+	"authorization.default_limits": func(t *testing.T) {
+		const users = "users: [ {user: anna, password: a}, {user: bert, password: b, limits: {max_connections: -1}} ]"
+		r := spawnReloadable(t, "authorization {\n"+users+"\n}")
+		first, second := as(t, r.addr, anna), as(t, r.addr, anna)
+		as(t, r.addr, bert)
+		third := as(t, r.addr, bert)
+		r.reload(t, "authorization {\n"+users+"\ndefault_limits: { max_connections: 1 }\n}",
+			"Reloaded: authorization users", `Closed 1 connections of user "anna" to fall within its max_connections`)
+		second.End("-ERR 'maximum connections exceeded'")
+		first.Sync()
+		third.Sync()
+	},
 	"authorization.users": func(t *testing.T) {
 		r := spawnReloadable(t, `authorization { users: [ {user: anna, password: a}, {user: bert, password: b} ] }`)
 		a, b := as(t, r.addr, anna), as(t, r.addr, bert)

@@ -105,6 +105,7 @@ var ownSamples = map[string]sample{
 	"authorization.password":            {file: `"x"`, printed: `"\[REDACTED\]"`},
 	"authorization.token":               {file: `"x"`, printed: `"\[REDACTED\]"`},
 	"authorization.default_permissions": {file: "{ publish: x }", printed: `\{publish: .*\}`},
+	"authorization.default_limits":      {file: "{ max_payload: 5 }", printed: `\{max_payload: 5\}`},
 	"accounts":                          {file: "{ A { users: [ { user: x, password: y } ] } }", printed: `\{"A": .*\}`},
 	"system_account":                    {file: "A\naccounts: { A { users: [] } }", printed: `"A"`},
 	"authorization.users":               {file: "[ { user: x, password: y } ]", printed: `\[.*\]`},

@@ -62,6 +62,14 @@ var loginEffects = map[string]func(*testing.T){
 			c.Want(want)
 		}
 	},
+	"authorization.default_limits": func(t *testing.T) {
+		addr := guarded(t, "users: [ {user: anna, password: a}, {user: bert, password: b, limits: {max_subscriptions: -1}} ]\ndefault_limits: { max_subscriptions: 1 }", "")
+		for user, want := range map[string]string{"anna": "-ERR 'maximum subscriptions exceeded'", "bert": "PONG"} {
+			c := wire.Dial(t, addr)
+			c.Say(fmt.Sprintf(`CONNECT {"verbose":false,"user":%q,"pass":%q}`, user, user[:1]), "SUB x 1", "SUB y 2", "PING")
+			c.Want(want)
+		}
+	},
 	"accounts": func(t *testing.T) {
 		addr := guarded(t, "", "accounts { $SYS { users: [ {user: sys, password: s} ] }, APP { users: [ {user: anna, password: a} ] } }")
 		wantLogins(t, addr, []string{`,"user":"anna","pass":"a"`, `,"user":"sys","pass":"s"`}, []string{"", `,"user":"anna","pass":"b"`})
