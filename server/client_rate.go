@@ -195,6 +195,7 @@ const (
 func (c *conn) awaitRate() bool {
 	ctx, done := c.abortable()
 	defer done()
+	c.link.EndWork() // a pause is no work, others may poll
 	c.paused.Store(true)
 	defer c.paused.Store(false)
 	timer := time.NewTimer(0)

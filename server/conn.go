@@ -51,6 +51,7 @@ type conn struct {
 	cursor          *sublist.Cursor[*subscription] // nil until it publishes
 	noEcho          bool                           // it does not receive its own messages
 	freshStack      bool                           // serve continues on a new goroutine
+	undecided       bool                           // what is read is not acted on: a route in standby
 	unauthenticated bool                           // only CONNECT is accepted
 	omitErr         bool                           // no -ERR is sent when it closes
 	stepTimer       *admission.Timer               // limits the current step before the login; nil if there is none
@@ -187,24 +188,41 @@ func (c *conn) receive() bool {
 	if c.overRate {
 		return c.awaitRate()
 	}
-	for {
-		_, err := c.link.Recv(&c.in, c.readLimit)
-		switch {
-		case c.ended():
-			return false
-		case err == nil:
-			c.rank(admission.Partial)
-			if !c.in.Incomplete() {
-				return true
-			}
-		case isEOF(err):
-			c.close(closeClient)
-			return false
-		default:
-			c.close(closeReadError)
+	if c.undecided {
+		if !c.ops.(*route).standBy() {
 			return false
 		}
+		if !c.in.Incomplete() {
+			return true
+		}
 	}
+	for c.read() {
+		if !c.in.Incomplete() {
+			return true
+		}
+	}
+	return false
+}
+
+// read reads once. It reports false when the connection has ended.
+func (c *conn) read() bool {
+	_, err := c.link.Recv(&c.in, c.readLimit)
+	switch {
+	case c.ended():
+		return false
+	case err == nil:
+		c.rank(admission.Partial)
+	case isTimeout(err): // the reader was woken, see route.setDecided
+		c.nc.SetReadDeadline(time.Time{})
+		return !c.ended()
+	case isEOF(err):
+		c.close(closeClient)
+		return false
+	default:
+		c.close(closeReadError)
+		return false
+	}
+	return true
 }
 
 // readerScratch is memory that a reader borrows while it acts on what it has read.
@@ -258,6 +276,10 @@ func (c *conn) work() closeReason {
 		case verbConnect:
 			w.limits = c.frameLimits()
 			w.watch = w.meter.begin(c.limited.Load(), c.srv.start) || c.tracing
+		case verbInfo:
+			if c.undecided {
+				return keepOpen
+			}
 		case verbLink:
 			c.ops.(*route).consumeCompressed()
 		}

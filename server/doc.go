@@ -92,7 +92,8 @@
 // # How servers find each other
 //
 // Package mesh is the state of one server's cluster: which servers are dialed and when, which of
-// two connections to one server is the route, which servers are advertised to which. The cluster
+// two connections to one server is the route, which servers are advertised to which. Until that is
+// decided nothing on the second one is acted on (route_standby.go). The cluster
 // (cluster.go, cluster_dial.go) is the shell that reports events to it and performs its actions;
 // cluster_simulation_test.go runs whole clusters in memory. A [route] begins with TLS, CONNECT and
 // INFO (route_connect.go). The subscriptions that the peer must be sent are queued, for each client

@@ -39,6 +39,7 @@ type route struct {
 	quiet       bool // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose     bool
 	claimedID   string          // server id in CONNECT
+	infoDue     time.Time       // when it must have sent INFO; zero before that is known
 	decisions   access.Cache    // about subjects of received messages
 	announced   map[string]bool // by sid: interest that a new carrier has repeated; nil else
 
@@ -57,6 +58,7 @@ type route struct {
 	marked         markCount             // LINK mark that were read
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
 	offersS2       atomic.Bool           // this server has told in INFO how it compresses
+	inStandby      atomic.Bool           // the reader waits, or has waited, for decided
 	retired        atomic.Bool           // nothing more is sent on it
 	waiting        atomic.Bool           // the reader waits for another member of the pool
 	hasSystem      atomic.Bool           // this server and the peer have a system account
@@ -82,8 +84,8 @@ const (
 	// routePendingShare is max_pending of routes as a multiple of that of clients: a route has
 	// the messages of many clients.
 	routePendingShare = 4
-	// routeInfoTimeout is how long a dialed server may take to send INFO. It is long: a server
-	// that is suspended or overloaded may continue with this connection later.
+	// routeInfoTimeout is how long another server may take to send INFO, after the login. It is
+	// long: a server that is suspended or overloaded may continue with this connection later.
 	routeInfoTimeout = 10 * time.Second
 	// routeDeadline is the smallest write_deadline of routes.
 	routeDeadline = 5 * time.Second

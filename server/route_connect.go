@@ -28,6 +28,9 @@ func (s *Server) serveRoute(nc net.Conn) {
 	r.noticef("Route connection created")
 	r.send(s.cluster.firstInfo(r))
 	r.awaitCredentials()
+	if !r.unauthenticated {
+		r.awaitInfo()
+	}
 	r.startPing()
 	r.serve()
 }
@@ -47,9 +50,21 @@ func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r.send(r.connectLine() + s.cluster.firstInfo(r))
 	r.debugf("Route connect msg sent")
 	r.logCreated()
-	r.startStepTimer(routeInfoTimeout, closeStale)
+	r.awaitInfo()
 	r.startPing()
 	r.serve()
+}
+
+// awaitInfo bounds the time until the peer has said in INFO which server it is. However often that
+// begins, with each CONNECT, it ends at the same time.
+func (r *route) awaitInfo() {
+	if r.peerInfo() != nil {
+		return
+	}
+	if r.infoDue.IsZero() {
+		r.infoDue = time.Now().Add(routeInfoTimeout)
+	}
+	r.startStepTimer(time.Until(r.infoDue), closeStale)
 }
 
 // reject closes a connection that the cluster did not add.
@@ -127,6 +142,7 @@ func (r *route) connect(o *op, b *batch) closeReason {
 		if reason := r.logIn(&opts, b); reason != keepOpen {
 			return reason
 		}
+		r.awaitInfo()
 	}
 	r.connected = true
 	r.verbose, r.claimedID = opts.Verbose, opts.Name
@@ -135,8 +151,8 @@ func (r *route) connect(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// info handles INFO about the peer, or about another server. After the first one about the peer it
-// waits until the mesh has decided whether this connection is the route to it.
+// info handles INFO about the peer, or about another server. After the first one about the peer
+// nothing is acted on until the mesh has decided whether this connection is the route to it.
 func (r *route) info(o *op, b *batch) closeReason {
 	info := new(peerInfo)
 	if err := json.Unmarshal(o.args, info); err != nil {
@@ -175,10 +191,12 @@ func (r *route) info(o *op, b *batch) closeReason {
 	if joining {
 		return keepOpen
 	}
-	b.flush()
 	r.settle()
-	<-r.decided // the mesh closes it within seconds, or shutdown
-	return r.reason()
+	if r.isDecided() {
+		return r.reason()
+	}
+	r.undecided = true
+	return keepOpen
 }
 
 // storeInfo stores the first INFO about the peer, and reports whether info is it. Of a later INFO
@@ -207,13 +225,10 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 	return false, before
 }
 
-// setDecided ends the wait in info.
-func (r *route) setDecided() { r.decideOnce.Do(func() { close(r.decided) }) }
-
 // registered makes this connection the route to its peer.
 func (r *route) registered() {
 	r.debugf("Registering remote route %q", r.remoteID())
-	if r.quiet { // the reader waits in info
+	if r.quiet { // the reader does nothing until setDecided
 		r.quiet = false
 		r.logCreated()
 	}

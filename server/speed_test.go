@@ -29,6 +29,8 @@ func (l sinkLink) TrySend(segs []netio.Segment) (n int, err error) {
 
 func (l sinkLink) Unsent() int { return -1 }
 
+func (l sinkLink) EndWork() {}
+
 func (l sinkLink) Send(segs []netio.Segment, _ time.Time) (int, error) { return l.TrySend(segs) }
 
 // sink makes a connection of s write nowhere and read nothing by itself.

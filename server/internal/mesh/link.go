@@ -50,6 +50,9 @@ const (
 	// standbyLimit how long it gets if that one answers.
 	decideGrace  = 3 * time.Second
 	standbyLimit = 30 * time.Second
+	// maxStandby is how many links to one server wait in standby. Two servers that connect to each
+	// other at the same time make one.
+	maxStandby = 2
 	// expectGrace is how long a connection that was accepted, and that its peer says is the
 	// route, may take to introduce itself.
 	expectGrace = 10 * time.Second
@@ -69,6 +72,10 @@ func (m *Mesh) introduced(now time.Time, l *link, info *Info) {
 	m.targetIntroduced(l)
 	if p.active == nil {
 		m.register(p, l)
+		return
+	}
+	if len(p.waiting()) >= maxStandby {
+		m.closeDuplicate(l)
 		return
 	}
 	l.state, l.since = linkStandby, now
@@ -276,9 +283,25 @@ func (m *Mesh) removeFromPeer(now time.Time, l *link) {
 	}
 }
 
+// waiting returns the links to a server that may become the route, oldest first.
+func (p *peer) waiting() []*link {
+	return slices.DeleteFunc(slices.Clone(p.standby), func(s *link) bool { return s.state != linkStandby })
+}
+
+// Ending is the event that a link ends, and that the caller has not closed it. It reports whether
+// the link was in standby: then it does not become the route any more. Closed follows.
+func (m *Mesh) Ending(id uint64) (standby bool) {
+	l := m.links[id]
+	if l == nil || l.state != linkStandby {
+		return false
+	}
+	l.state = linkClosing
+	return true
+}
+
 // promoteStandby makes the oldest link in standby the route. It reports false if there is none.
 func (m *Mesh) promoteStandby(now time.Time, p *peer) bool {
-	waiting := slices.DeleteFunc(slices.Clone(p.standby), func(s *link) bool { return s.state != linkStandby })
+	waiting := p.waiting()
 	if len(waiting) == 0 {
 		return false
 	}

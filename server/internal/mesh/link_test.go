@@ -119,9 +119,41 @@ func TestNoLinkStaysInStandby(t *testing.T) {
 		for _, a := range h.of(mesh.Close) {
 			closed = append(closed, a.Link)
 		}
+		slices.Sort(closed)
 		if want := []uint64{1, 3, 4}; !slices.Equal(closed, want) {
 			t.Errorf("%s closed %v, want %v: the oldest is the route", self, closed, want)
 		}
+	}
+}
+
+func TestFewLinksAreInStandby(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "c", neverIdle)
+	closed := func() (list []uint64) {
+		for _, a := range h.of(mesh.Close) {
+			list = append(list, a.Link)
+		}
+		return list
+	}
+	for link := uint64(1); link <= 10; link++ {
+		h.Accepted(link)
+		h.introduce(link, server("b", 1))
+	}
+	if got, want := closed(), []uint64{4, 5, 6, 7, 8, 9, 10}; !slices.Equal(got, want) {
+		t.Fatalf("closed %v, want %v: a route and two in standby", got, want)
+	}
+	if !h.Ending(3) || h.Ending(3) || h.Ending(1) {
+		t.Error("want only a link in standby to be reported as such, once")
+	}
+	h.Accepted(11) // in the place of 3, whose end is not complete
+	h.introduce(11, server("b", 1))
+	if got := closed(); len(got) > 0 {
+		t.Errorf("closed %v, want none", got)
+	}
+	h.Closed(h.now, 2, "gone")
+	h.Closed(h.now, 1, "gone")
+	if got, want := h.of(mesh.Register), []mesh.Action{{Kind: mesh.Register, Link: 11}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

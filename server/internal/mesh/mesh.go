@@ -10,7 +10,7 @@
 // connection, the larger the id. A [Target] is an address that is dialed.
 //
 // At any time there is at most one route, that is registered link, per server. Another link to the
-// same server waits in standby, unread, until the older one has ended or has proved to be alive. Of
+// same server waits in standby until the older one has ended or has proved to be alive. Of
 // two servers of this kind the one with the smaller id decides which link stays and the other waits
 // for that; 1.x servers always close the link that they see later, so with them this server waits
 // too. Either way the two ends never close opposite connections.

@@ -142,9 +142,7 @@ type Decompressor struct {
 // NewDecompressor returns a link that decompresses what is received over another one, beginning with
 // bytes that were read already.
 func NewDecompressor(from Link, read []byte, shared *Shared) *Decompressor {
-	if l, ok := from.(interface{ endWork() }); ok {
-		l.endWork()
-	}
+	from.EndWork()
 	d := &Decompressor{conn: inflatedConn{Conn: from.Conn(), below: from}}
 	source := io.MultiReader(bytes.NewReader(bytes.Clone(read)), &countedReader{from.Conn(), &d.conn.wire})
 	d.conn.wire.Store(int64(len(read)))

@@ -32,6 +32,8 @@ func (f *fakeLink) Close() error { return nil }
 
 func (f *fakeLink) Unsent() int { return -1 }
 
+func (f *fakeLink) EndWork() {}
+
 func (f *fakeLink) TrySend(segs []Segment) (int, error) { return f.write(segs, f.try) }
 
 func (f *fakeLink) Send(segs []Segment, _ time.Time) (int, error) { return f.write(segs, f.wait) }

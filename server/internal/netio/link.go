@@ -26,6 +26,9 @@ type Link interface {
 	// Unsent returns how many bytes are in the socket that the peer has not acknowledged, -1 if
 	// that is not known.
 	Unsent() int
+	// EndWork says that the reader waits for something else than this link, and goes on with it,
+	// or with another one, much later: for busy polling it does not work meanwhile.
+	EndWork()
 	// Conn is the connection underneath: deadlines, addresses.
 	Conn() net.Conn
 	// Close closes it. The reader calls that, and has then done its work.
@@ -75,8 +78,7 @@ func (l *plainLink) Close() error {
 	return l.nc.Close()
 }
 
-// endWork ends the work of a reader that goes on with another link.
-func (l *plainLink) endWork() { l.work.end() }
+func (l *plainLink) EndWork() { l.work.end() }
 
 // minPlainRead is the smallest buffer of a link that has to hold one while it waits.
 const minPlainRead = SmallSize

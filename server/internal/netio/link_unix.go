@@ -82,8 +82,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 	}
 }
 
-// endWork ends the work of a reader that goes on with another link.
-func (l *directLink) endWork() { l.work.end() }
+func (l *directLink) EndWork() { l.work.end() }
 
 func (l *directLink) Close() error {
 	l.work.end()
