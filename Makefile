@@ -16,7 +16,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz storm vuln
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate storm vuln
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -28,7 +28,7 @@ build: ## the gnatsd binary, stamped with the git commit
 test: ## all tests with the race detector; then without it those that need real speed, and the long ones in full
 	$(NORACE)
 	GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) ./...
-	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation|Transcripts)' ./...
+	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation|ServerSimulation|Transcripts)' ./...
 
 check: fmt vet staticcheck cross test ## everything that must hold before a commit
 
@@ -63,6 +63,9 @@ browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-sho
 
 faults: ## real faults on real processes in network namespaces, 30 s each (Linux, root)
 	$(GO) test -count=1 -v -timeout 20m ./test/faults -faults.long
+
+simulate: ## 10 000 schedules of whole clusters with their clients in memory, and as many of the mesh alone
+	$(GO) test -count=1 -timeout 2h ./server -run '^Test(Server|Mesh)Simulation$$' -sim.seeds=10000 -mesh.seeds=10000
 
 storm: ## 5 000 clients connect at once over TLS with bcrypt, while others work
 	$(GO) test -count=1 -v -timeout 10m ./test/storm -storm.long

@@ -10,12 +10,13 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
-// simNet is a network in memory with hosts, names, delays, and cuts between hosts. While two hosts
-// are cut off, nothing arrives; what was on its way arrives afterwards, as TCP would have it. It is
-// meant for a synctest bubble.
+// simNet is a network in memory with hosts, names, delays, and cuts between hosts, in both directions
+// or in one. While two hosts are cut off, nothing arrives; what was on its way arrives afterwards, as
+// TCP would have it. It is meant for a synctest bubble.
 type simNet struct {
 	seed uint64
 
@@ -25,9 +26,10 @@ type simNet struct {
 	made      map[[2]string]int       // connections between two hosts
 	listeners map[string]*simListener // by ip:port
 	names     map[string][]string
-	cuts      map[[2]string]bool
+	cuts      map[[2]string]bool // from a host to another
 	conns     map[*simConn]bool
 	maxDelay  time.Duration
+	capacity  int // bytes that may be on their way in one direction
 }
 
 func newSimNet(seed uint64) *simNet {
@@ -41,6 +43,7 @@ func newSimNet(seed uint64) *simNet {
 		cuts:      make(map[[2]string]bool),
 		conns:     make(map[*simConn]bool),
 		maxDelay:  time.Millisecond,
+		capacity:  1 << 20,
 	}
 }
 
@@ -51,10 +54,11 @@ func pairOf(a, b string) [2]string {
 	return [2]string{a, b}
 }
 
+// isCut reports whether nothing arrives that host a sends to host b.
 func (n *simNet) isCut(a, b string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.cuts[pairOf(a, b)]
+	return n.cuts[[2]string{a, b}]
 }
 
 // delay returns how long the next step of an actor takes.
@@ -78,9 +82,22 @@ func (n *simNet) connections(a, b string) int {
 }
 
 func (n *simNet) cut(a, b string) {
+	n.cutOneWay(a, b)
+	n.cutOneWay(b, a)
+}
+
+// cutOneWay lets nothing arrive any more that host a sends to host b.
+func (n *simNet) cutOneWay(a, b string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cuts[pairOf(a, b)] = true
+	n.cuts[[2]string{a, b}] = true
+}
+
+// setDelay sets how long things take at most.
+func (n *simNet) setDelay(most time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.maxDelay = most
 }
 
 // heal ends all cuts.
@@ -108,8 +125,7 @@ func (n *simNet) crash(ip string) {
 	}
 	n.mu.Unlock()
 	for _, c := range conns {
-		c.in.fail(io.ErrUnexpectedEOF)
-		c.Close()
+		c.crash()
 	}
 }
 
@@ -152,7 +168,7 @@ func (h *simHost) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.net.isCut(h.ip, ip) {
+	if h.net.isCut(h.ip, ip) || h.net.isCut(ip, h.ip) {
 		time.Sleep(timeout)
 		return nil, fmt.Errorf("dial %s: i/o timeout", addr)
 	}
@@ -269,8 +285,23 @@ func (c *simConn) Close() error {
 	return nil
 }
 
-// simCapacity is how many bytes may be on their way in one direction.
-const simCapacity = 1 << 20
+// CloseWrite ends what this end writes.
+func (c *simConn) CloseWrite() error {
+	c.out.close()
+	return nil
+}
+
+// crash ends the connection as the end of its process does.
+func (c *simConn) crash() {
+	c.in.fail(io.ErrUnexpectedEOF)
+	c.Close()
+}
+
+// reset ends the connection, and what is on its way to the other end is lost.
+func (c *simConn) reset() {
+	c.out.fail(syscall.ECONNRESET)
+	c.crash()
+}
 
 // simPipe is one direction of a connection.
 type simPipe struct {
@@ -332,7 +363,7 @@ func (p *simPipe) write(b []byte) (n int, err error) {
 		case len(b) == 0:
 			return n, nil
 		}
-		if room := simCapacity - len(p.flight) - len(p.buf); room > 0 {
+		if room := p.net.capacity - len(p.flight) - len(p.buf); room > 0 {
 			k := min(room, len(b))
 			p.flight = append(p.flight, b[:k]...)
 			b = b[k:]

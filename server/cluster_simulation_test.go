@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
-	"io"
+
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -223,9 +223,7 @@ func (s *simulation) run() {
 		s.churn()
 		s.pause(time.Duration(s.rand.Int64N(int64(8 * time.Second))))
 	}
-	s.net.mu.Lock()
-	s.net.maxDelay = time.Millisecond
-	s.net.mu.Unlock()
+	s.net.setDelay(time.Millisecond)
 	s.net.heal()
 	for _, n := range s.nodes {
 		if n.srv == nil {
@@ -244,7 +242,7 @@ func (s *simulation) run() {
 func (s *simulation) fewDuplicates() {
 	for i, n := range s.nodes {
 		for _, o := range s.nodes[:i] {
-			if k, most := s.net.connections(n.ip, o.ip), 1+s.wanted(n, o); k > most {
+			if k, most := s.net.connections(n.ip, o.ip), 1+n.member().wanted(o.member()); k > most {
 				s.fail("%s and %s made %d connections, want %d at most", n.name, o.name, k, most)
 			}
 		}
@@ -303,10 +301,9 @@ func (s *simulation) step() {
 	case k < 11:
 		s.breakOne()
 	default:
-		s.net.mu.Lock()
-		s.net.maxDelay = time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
-		s.say("delays up to %v", s.net.maxDelay)
-		s.net.mu.Unlock()
+		most := time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
+		s.say("delays up to %v", most)
+		s.net.setDelay(most)
 	}
 }
 
@@ -326,8 +323,7 @@ func (s *simulation) breakOne() {
 	slices.SortFunc(conns, func(a, b *simConn) int { return strings.Compare(a.local.String(), b.local.String()) })
 	c := conns[s.rand.IntN(len(conns))]
 	s.say("break %s to %s", c.local, c.remote)
-	c.in.fail(io.ErrUnexpectedEOF)
-	c.Close()
+	c.crash()
 }
 
 // churn lets a client subscribe and unsubscribe.
@@ -376,12 +372,30 @@ func (s *simulation) await(what string, limit time.Duration, ok func() string) {
 }
 
 func (s *simulation) meshed() string {
-	for _, n := range s.nodes {
+	members := make([]meshMember, len(s.nodes))
+	for i, n := range s.nodes {
+		members[i] = n.member()
+	}
+	return meshGap(members)
+}
+
+func (n *simNode) member() meshMember { return meshMember{n.name, n.srv, n.pool} }
+
+// meshMember is a server that is to have routes to all others.
+type meshMember struct {
+	name string
+	srv  *Server
+	pool int // connections to each other server
+}
+
+// meshGap returns what a full mesh of the members lacks, "" if nothing.
+func meshGap(members []meshMember) string {
+	for _, n := range members {
 		have := map[string]int{}
 		for _, carrier := range n.srv.cluster.active() {
 			for _, r := range carrier.siblings() {
 				have[r.remoteID()]++
-				if !s.mutual(n.srv, r) {
+				if !mutual(members, n.srv, r) {
 					return fmt.Sprintf("%s has a route that is not that of the other end", n.name)
 				}
 			}
@@ -389,12 +403,12 @@ func (s *simulation) meshed() string {
 		if len(have) != n.srv.NumRemotes() {
 			return fmt.Sprintf("%s has two routes to one server", n.name)
 		}
-		for _, o := range s.nodes {
-			if o != n && have[o.srv.id] != s.wanted(n, o) {
-				return fmt.Sprintf("%s has %d connections to %s, want %d", n.name, have[o.srv.id], o.name, s.wanted(n, o))
+		for _, o := range members {
+			if o != n && have[o.srv.id] != n.wanted(o) {
+				return fmt.Sprintf("%s has %d connections to %s, want %d", n.name, have[o.srv.id], o.name, n.wanted(o))
 			}
 		}
-		if len(have) != len(s.nodes)-1 {
+		if len(have) != len(members)-1 {
 			return fmt.Sprintf("%s has %d routes", n.name, len(have))
 		}
 	}
@@ -402,9 +416,9 @@ func (s *simulation) meshed() string {
 }
 
 // mutual reports whether both ends of a route take it for the route.
-func (s *simulation) mutual(srv *Server, r *route) bool {
+func mutual(members []meshMember, srv *Server, r *route) bool {
 	near := r.link.Conn()
-	for _, n := range s.nodes {
+	for _, n := range members {
 		for _, carrier := range n.srv.cluster.active() {
 			for _, o := range carrier.siblings() {
 				far := o.link.Conn()
@@ -418,7 +432,7 @@ func (s *simulation) mutual(srv *Server, r *route) bool {
 }
 
 // wanted returns how many connections two servers are to have.
-func (s *simulation) wanted(n, o *simNode) int { return max(1, min(n.pool, o.pool)) }
+func (n meshMember) wanted(o meshMember) int { return max(1, min(n.pool, o.pool)) }
 
 // subsPerNode is how many subscriptions each node has of its own.
 const subsPerNode = 4

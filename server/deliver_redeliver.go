@@ -15,23 +15,24 @@ import (
 //
 // Members of this server come first. If none takes a message it is sent on, to the next server in the
 // order of their ids that has members, around the ring. The id that it is sent with says how many
-// servers have had it before:
+// places of the ring are behind it, from the server that had it first:
 //
 //	QRSID+2:5:7
 //
-// So each server is asked once, and a message that no member may have does not circle for ever.
-// Servers of 1.x do not know such ids: they come last and are sent the plain id.
+// So each server is asked once, and a message that no member may have does not circle for ever. Places
+// count, not servers with members: those of a server that has had the message may have ended, and the
+// number would then end its way before all others are asked. Servers of 1.x do not know such ids: they come last and are sent the plain id.
 
 // redelivery is how a message is given to another member of a group.
 type redelivery struct {
 	group   string // "" = that of a subscription that has ended
-	servers int    // that have had the message before this one
+	servers int    // places of the ring that are behind the message
 	notHere bool   // members of this server may not have it
 	match   func(subject []byte) *sublist.Result[*subscription]
 }
 
-// cutServers returns how many servers have had a message, by the id that it came with, and the id
-// without that number.
+// cutServers returns how many places of the ring are behind a message, by the id that it came with, and
+// the id without that number.
 func cutServers(id []byte) (servers int, plain []byte) {
 	rest, ok := bytes.CutPrefix(id, []byte(queueMark+"+"))
 	if !ok {
@@ -73,11 +74,23 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 	}
 }
 
-// sendOn collects a message for a member of a queue group on the server that is to be asked next.
+// sendOn collects a message for a member of a queue group on the first server in the ring that has
+// one which takes it. servers is how much of the ring is behind the message.
 func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place, servers int) {
-	next, count := b.nextServer(g)
-	if servers < count && b.toMemberOf(next, g, subject, p, servers+1) {
-		return
+	others := 0 // in the ring, with members or without: those of them that have been asked may have none any more
+	for _, r := range b.srv.cluster.active() {
+		if r.counts() {
+			others++
+		}
+	}
+	for next, id := b.nextServer(g, b.srv.id); next != nil && servers < others; next, id = b.nextServer(g, id) {
+		passed := servers + b.ringDistance(id)
+		if passed > others {
+			break
+		}
+		if b.toMemberOf(next, g, subject, p, passed) {
+			return
+		}
 	}
 	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
 		sub := g.At((from + i) % g.Len())
@@ -88,27 +101,34 @@ func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place,
 }
 
 // nextServer returns the connection to the server that has members of a group and comes next in the
-// ring, and how many such servers there are. It looks only at servers that count.
-func (b *batch) nextServer(g *sublist.Group[*subscription]) (next *conn, count int) {
+// ring after another one, and its id; nil if that was the last before this server. It looks only at
+// servers that count.
+func (b *batch) nextServer(g *sublist.Group[*subscription], after string) (next *conn, id string) {
 	b.steps += g.Len()
-	var seen []*conn
-	var id string
+	self := b.srv.id
 	for i := range g.Len() {
 		c := g.At(i).conn
-		if c.role != roleRoute || slices.Contains(seen, c) {
+		if c == next || c.role != roleRoute || !c.counts() {
 			continue
 		}
-		seen = append(seen, c)
-		if !c.counts() {
-			continue
-		}
-		count++
 		other := c.ops.(*route).remoteID()
-		if next == nil || comesNext(b.srv.id, other, id) {
+		if (after == self || comesNext(self, after, other)) && (next == nil || comesNext(self, other, id)) {
 			next, id = c, other
 		}
 	}
-	return next, count
+	return next, id
+}
+
+// ringDistance returns how many places of the ring a server is behind this one. Servers without
+// members have their places too: one that had members may have none when it is asked.
+func (b *batch) ringDistance(id string) int {
+	d := 1
+	for _, r := range b.srv.cluster.active() {
+		if r.counts() && comesNext(b.srv.id, r.remoteID(), id) {
+			d++
+		}
+	}
+	return d
 }
 
 // comesNext reports whether id a comes before b in the ring that begins behind self.

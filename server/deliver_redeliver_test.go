@@ -178,6 +178,32 @@ func TestRedeliveredMessageOnTheWire(t *testing.T) {
 	denied.Sync()
 }
 
+// TestQueueMessageOfAServerThatHasNoMemberLeft has a server send on a message that its own member, the
+// last it had, did not take: those that come later in the ring are still asked.
+func TestQueueMessageOfAServerThatHasNoMemberLeft(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, deniedUsers)
+	join := func(id string) *wire.Client { // ids that come behind that of s
+		w := wire.Listen(t, id, false)
+		c := w.Dial(s.ClusterAddr())
+		c.Say(w.Connect(), strings.Replace(w.Info(), "1.4.1", "1.5.0", 1))
+		return c
+	}
+	next, last := join("~1"), join("~2")
+	eventually(t, "two routes", func() bool { return s.NumRoutes() == 2 })
+	dialUser(t, s, "denied").Do("SUB work.* g 1")
+	next.Say("SUB work.* g QRSID:7:8")
+	interested(t, s, 2)
+	last.Say(fmt.Sprintf("MSG work.secret QRSID+1:%d:1 1\r\nx", clientsOf(s)[0])) // from there s is next
+	next.HearAfter("MSG work.secret QRSID+2:7:8 1\r\n")
+	next.Hear("x")
+	for _, far := range []string{"2", "9223372036854775807"} {
+		last.Say(fmt.Sprintf("MSG work.secret QRSID+%s:%d:1 1\r\ny", far, clientsOf(s)[0])) // all have had it
+	}
+	last.Do()
+	next.Sync()
+}
+
 // clientsOf returns the ids of the clients of a server.
 func clientsOf(s *Server) (list []uint64) {
 	for _, c := range s.clients.all() {

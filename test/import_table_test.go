@@ -26,7 +26,7 @@ var mayImport = map[string]importRow{
 	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
 		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor server/internal/system
 		golang.org/x/sys github.com/nats-io/nuid`,
-		tests: "test/certs test/wire github.com/klauspost/compress github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
+		tests: "test/certs test/check test/wire github.com/klauspost/compress github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
 	"server/internal/admission": {tests: "test/certs"},
 	"server/internal/tlsfiles":  {tests: "test/certs"},
@@ -45,6 +45,7 @@ var mayImport = map[string]importRow{
 		tests: "conf logger test/certs test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},
 	"test/bench":         {imports: "test/certs golang.org/x/sys"},
 	"test/certs":         {},
+	"test/check":         {imports: "test/wire"},
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},
 	"test/faults":        {tests: "github.com/nats-io/nats.go"},

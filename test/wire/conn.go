@@ -85,6 +85,19 @@ func (c *Conn) Next() (*Message, error) {
 	return readMessage(line, c.In)
 }
 
+// Arrival waits as long as it takes for what comes next: a message or, with its end, a line that is
+// none.
+func (c *Conn) Arrival() (m *Message, line string, err error) {
+	if line, err = c.In.ReadString('\n'); err != nil {
+		return nil, line, err
+	}
+	if !strings.HasPrefix(line, "MSG ") && !strings.HasPrefix(line, "HMSG ") {
+		return nil, line, nil
+	}
+	m, err = readMessage(line, c.In)
+	return m, line, err
+}
+
 // Messages returns the messages that text consists of, and with an error those before it.
 func Messages(text []byte) (all []*Message, err error) {
 	for in := bufio.NewReader(bytes.NewReader(text)); ; {
