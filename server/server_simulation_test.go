@@ -339,7 +339,7 @@ func (w *world) noteStandby(end chan struct{}) {
 		}
 		for _, n := range w.nodes {
 			if srv := n.running.Load(); srv != nil {
-				prefixes := inStandby(srv)
+				prefixes := standbyPrefixes(srv)
 				w.mu.Lock()
 				for _, p := range prefixes {
 					w.standby[n.name+p] = true
@@ -350,9 +350,9 @@ func (w *world) noteStandby(end chan struct{}) {
 	}
 }
 
-// inStandby returns the beginnings of log lines of routes in standby: those to servers that another
+// standbyPrefixes returns the beginnings of log lines of routes in standby: those to servers that another
 // connection is the route to.
-func inStandby(srv *Server) (prefixes []string) {
+func standbyPrefixes(srv *Server) (prefixes []string) {
 	routes := map[string]bool{}
 	var active []*route
 	for _, carrier := range srv.cluster.active() {
