@@ -5,7 +5,8 @@ import "gnatsd/server/internal/process"
 // A Command is a command of `gnatsd -sl` to a running gnatsd. Commands are case-sensitive.
 type Command string
 
-// The commands of `-sl`. There is one more, "ldm", for lame duck mode.
+// The commands of `-sl`. There are two more: "ldm", for lame duck mode, and
+// "rebalance", which disconnects the clients above the mean of the mesh.
 const (
 	CommandStop   = Command("stop")   // kill the process: nothing is cleaned up (SIGKILL)
 	CommandQuit   = Command("quit")   // graceful shutdown (SIGINT)

@@ -94,7 +94,7 @@ func serverRows() []row {
 				Usage: "Reload the configuration when its files change"}}},
 		{Type: conf.Command[Options](false), Doc: "Send a signal to another process and exit.",
 			Flags: []conf.Flag{{Names: []string{"sl", "signal"}, Arg: "<signal>[=<pid>]", Group: serverGroup,
-				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it;\nother signals are term and ldm (lame duck mode)"}}},
+				Usage: "Send signal to gnatsd process (stop, quit, reopen, reload)\n<pid> can be a PID or the path of a file that holds it;\nother signals are term, ldm (lame duck mode) and rebalance"}}},
 		{Key: "client_advertise", HoldsURL: true, Type: conf.Text(func(o *Options) *string { return &o.ClientAdvertise }, checkHost), Field: "ClientAdvertise", Reload: onInfo,
 			Doc:   "Address that is advertised to clients and other servers: host or host:port.",
 			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},

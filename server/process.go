@@ -32,6 +32,9 @@ func (b processBroker) Reload() {
 // LameDuck implements process.Actions.
 func (b processBroker) LameDuck() { b.lameDuckMode() }
 
+// Rebalance implements process.Actions.
+func (b processBroker) Rebalance() { b.rebalance() }
+
 // InLameDuck implements process.Actions.
 func (b processBroker) InLameDuck() bool { return b.lameDuck.Load() }
 

@@ -164,6 +164,19 @@ func (v *systemView) Act(a *system.Action) error {
 	return errors.New(strings.ToLower(a.Name) + " is not available")
 }
 
+// rebalance disconnects the clients above the mean of the mesh, as the process is told to. The
+// outcome is in the log.
+func (s *Server) rebalance() {
+	const who = "a signal (-sl rebalance)"
+	refused := func(err error) { s.Errorf("Clients are not rebalanced: %v", err) }
+	service := s.system.service()
+	if service == nil {
+		refused(errors.New("this needs a system account on every server, in which they say how many clients they have"))
+		return
+	}
+	service.Rebalance(who, refused)
+}
+
 // Rebalance implements system.Broker.
 func (v *systemView) Rebalance(b *system.Balance, who string) error {
 	s := v.s

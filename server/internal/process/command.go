@@ -15,12 +15,13 @@ import (
 
 // The commands of `-sl`. They are case-sensitive.
 const (
-	commandStop     = "stop"   // ends at once, nothing is cleaned up
-	commandQuit     = "quit"   // orderly shutdown, as by ctrl-C
-	commandTerm     = "term"   // orderly shutdown, as a supervisor asks for it
-	commandReopen   = "reopen" // log file opened again, after a rotation
-	commandReload   = "reload" // configuration file read again
-	commandLameDuck = "ldm"    // lame duck mode
+	commandStop      = "stop"      // ends at once, nothing is cleaned up
+	commandQuit      = "quit"      // orderly shutdown, as by ctrl-C
+	commandTerm      = "term"      // orderly shutdown, as a supervisor asks for it
+	commandReopen    = "reopen"    // log file opened again, after a rotation
+	commandReload    = "reload"    // configuration file read again
+	commandLameDuck  = "ldm"       // lame duck mode
+	commandRebalance = "rebalance" // clients above the mean of the mesh disconnected
 )
 
 // maxPidFileSize is what is read of a pid file: any pid and generous white space around it.

@@ -5,14 +5,16 @@ package process
 import "syscall"
 
 // commandSignals says which signal carries a command. The signal loop traps all of them but
-// SIGKILL.
+// SIGKILL. SIGTTIN is for what no other signal is left for: a broker reads from no terminal, so the
+// system does not send it, and an older one that runs as a service ignores it.
 var commandSignals = map[string]syscall.Signal{
-	commandStop:     syscall.SIGKILL,
-	commandQuit:     syscall.SIGINT,
-	commandTerm:     syscall.SIGTERM,
-	commandReopen:   syscall.SIGUSR1,
-	commandReload:   syscall.SIGHUP,
-	commandLameDuck: syscall.SIGUSR2,
+	commandStop:      syscall.SIGKILL,
+	commandQuit:      syscall.SIGINT,
+	commandTerm:      syscall.SIGTERM,
+	commandReopen:    syscall.SIGUSR1,
+	commandReload:    syscall.SIGHUP,
+	commandLameDuck:  syscall.SIGUSR2,
+	commandRebalance: syscall.SIGTTIN,
 }
 
 // Signal sends a command of `-sl` to a running gnatsd. target is its pid, the path of a file that

@@ -80,6 +80,7 @@ func (b childBroker) Reload() {
 
 func (b childBroker) ReOpenLogFile()   { b.c.report("reopen") }
 func (b childBroker) LameDuck()        { b.c.report("lame duck") }
+func (b childBroker) Rebalance()       { b.c.report("rebalance") }
 func (b childBroker) InLameDuck() bool { return false }
 func (b childBroker) Noticef(format string, v ...any) {
 	b.c.report("notice " + fmt.Sprintf(format, v...))
@@ -221,6 +222,7 @@ func TestSignals(t *testing.T) {
 		{commandReload, []string{`debug Trapped "hangup" signal`, "reload"}},
 		{commandReopen, []string{`debug Trapped "user defined signal 1" signal`, "reopen"}},
 		{commandLameDuck, []string{`debug Trapped "user defined signal 2" signal`, "lame duck"}},
+		{commandRebalance, []string{`debug Trapped "stopped (tty input)" signal`, "rebalance"}},
 		{commandQuit, []string{`debug Trapped "interrupt" signal`, "shutdown"}},
 	}
 	for _, step := range steps {
@@ -278,6 +280,7 @@ func TestSendCommand(t *testing.T) {
 		{"reopen", "7", commandReopen, nil, "7 user defined signal 1", ""},
 		{"reload", "7", commandReload, nil, "7 hangup", ""},
 		{"ldm", "7", commandLameDuck, nil, "7 user defined signal 2", ""},
+		{"rebalance", "7", commandRebalance, nil, "7 stopped (tty input)", ""},
 		{"an unknown command", "7", "Reload", nil, "", `unknown signal "Reload"`},
 		{"an unknown command to no process names the process", "x", "Reload", nil, "", "invalid pid: x"},
 		{"a process that is gone", "7", commandQuit, syscall.ESRCH, "7 interrupt", "no such process"},

@@ -53,6 +53,9 @@ type Actions interface {
 	ReOpenLogFile()
 	// LameDuck starts lame duck mode, and returns when it has begun, without waiting for its end.
 	LameDuck()
+	// Rebalance starts to disconnect the clients above the mean of the mesh, and returns without
+	// waiting. It logs the outcome.
+	Rebalance()
 	// InLameDuck reports whether lame duck mode has begun. A shutdown follows it.
 	InLameDuck() bool
 	// Noticef and Debugf write a line to the log.

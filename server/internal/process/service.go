@@ -13,7 +13,8 @@ import (
 // A serviceControl is a request of the service manager, by its number in the Windows API.
 type serviceControl uint32
 
-// Controls that a service obeys. The last two are user-defined, as gnatsd has always numbered them.
+// Controls that a service obeys. The last three are user-defined; gnatsd has always numbered two
+// of them so.
 const (
 	controlStop        serviceControl = 1
 	controlInterrogate serviceControl = 4
@@ -21,6 +22,7 @@ const (
 	controlParamChange serviceControl = 6
 	controlReopen      serviceControl = 128
 	controlLameDuck    serviceControl = 129
+	controlRebalance   serviceControl = 130
 )
 
 // A serviceState is what a service says it is doing, by its number in the Windows API.
@@ -101,6 +103,8 @@ func obey(b Actions, control serviceControl, now serviceStatus) serviceStatus {
 		b.ReOpenLogFile()
 	case controlLameDuck:
 		b.LameDuck()
+	case controlRebalance:
+		b.Rebalance()
 	default:
 		b.Debugf("Unexpected control request: %v", uint32(control))
 	}
@@ -112,12 +116,13 @@ var commandControls = map[string]struct {
 	control serviceControl
 	state   serviceState
 }{
-	commandStop:     {controlStop, serviceStopped},
-	commandQuit:     {controlStop, serviceStopped},
-	commandTerm:     {controlStop, serviceStopped},
-	commandReopen:   {controlReopen, serviceRunning},
-	commandReload:   {controlParamChange, serviceRunning},
-	commandLameDuck: {controlLameDuck, serviceRunning},
+	commandStop:      {controlStop, serviceStopped},
+	commandQuit:      {controlStop, serviceStopped},
+	commandTerm:      {controlStop, serviceStopped},
+	commandReopen:    {controlReopen, serviceRunning},
+	commandReload:    {controlParamChange, serviceRunning},
+	commandLameDuck:  {controlLameDuck, serviceRunning},
+	commandRebalance: {controlRebalance, serviceRunning},
 }
 
 // A serviceHandle is an open service of the service manager.

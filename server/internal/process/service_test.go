@@ -58,6 +58,7 @@ func (b *fakeBroker) Reload() {
 }
 func (b *fakeBroker) ReOpenLogFile()   { b.events <- "reopen" }
 func (b *fakeBroker) LameDuck()        { b.leaving.Store(true); b.events <- "lame duck" }
+func (b *fakeBroker) Rebalance()       { b.events <- "rebalance" }
 func (b *fakeBroker) InLameDuck() bool { return b.leaving.Load() }
 func (b *fakeBroker) Noticef(format string, v ...any) {
 	b.events <- "notice " + fmt.Sprintf(format, v...)
@@ -106,6 +107,7 @@ func TestServiceObeys(t *testing.T) {
 		{"change of parameters reloads", []serviceControl{6, 1}, []string{"run", "reload", "shutdown"}, "2/0 4/13 4/13 3/0"},
 		{"128 reopens the log", []serviceControl{128, 1}, []string{"run", "reopen", "shutdown"}, "2/0 4/13 4/13 3/0"},
 		{"129 is lame duck mode", []serviceControl{129, 1}, []string{"run", "lame duck", "shutdown"}, "2/0 4/13 4/13 3/0"},
+		{"130 rebalances", []serviceControl{130, 1}, []string{"run", "rebalance", "shutdown"}, "2/0 4/13 4/13 3/0"},
 		{"anything else is a surprise", []serviceControl{2, 1},
 			[]string{"run", "debug Unexpected control request: 2", "shutdown"}, "2/0 4/13 4/13 3/0"},
 	}
@@ -210,6 +212,7 @@ func TestControlService(t *testing.T) {
 		{name: "reopen is 128", cmd: commandReopen, handle: fakeHandle{states: running}, wantSent: []serviceControl{128}},
 		{name: "reload is a change of parameters", cmd: commandReload, handle: fakeHandle{states: running}, wantSent: []serviceControl{6}},
 		{name: "ldm is 129", cmd: commandLameDuck, handle: fakeHandle{states: running}, wantSent: []serviceControl{129}},
+		{name: "rebalance is 130", cmd: commandRebalance, handle: fakeHandle{states: running}, wantSent: []serviceControl{130}},
 		{name: "an unknown command sends nothing", cmd: "halt", wantErr: `unknown signal "halt"`},
 		{name: "no such service", cmd: commandStop, openErr: errFake, wantErr: "could not access service: it does not work"},
 		{name: "a control that is refused", cmd: commandReload, handle: fakeHandle{states: stopped, controlErr: errFake},

@@ -19,6 +19,7 @@ const (
 	effectReload
 	effectReopen
 	effectLameDuck
+	effectRebalance
 	effectCount
 )
 
@@ -201,6 +202,8 @@ func (l *SignalLoop) perform(effect signalEffect) {
 	case effectLameDuck:
 		l.actions.LameDuck()
 		l.leaving.Add(-1)
+	case effectRebalance:
+		l.actions.Rebalance()
 	case effectShutdown:
 		l.terminate()
 	}

@@ -15,5 +15,6 @@ func trappedSignals() map[os.Signal]signalEffect {
 		syscall.SIGHUP:  effectReload,
 		syscall.SIGUSR1: effectReopen,
 		syscall.SIGUSR2: effectLameDuck,
+		syscall.SIGTTIN: effectRebalance,
 	}
 }

@@ -84,6 +84,8 @@ const (
 	gatherTime = 5 * time.Millisecond
 	// countTime is how long servers have to say how many clients they have.
 	countTime = time.Second
+	// rebalanceName ends the subject of a request to rebalance.
+	rebalanceName = ".REBALANCE"
 	// connsInterval is the least time between two events about the number of clients.
 	connsInterval = 250 * time.Millisecond
 )
@@ -107,6 +109,7 @@ type request struct {
 	who            string // asks for an action
 	ask            bool   // it is to be published, not to be answered
 	body           []byte
+	refused        func(error) // is told the error, if there is no reply subject
 }
 
 // event is to be published.
@@ -192,6 +195,15 @@ const whose = "Gnatsd-Asked-By"
 // waiting.
 func (s *Service) Ask(subject, reply, who string, body []byte) bool {
 	return s.queue(&request{subject: subject, reply: reply, who: who, ask: true, body: bytes.Clone(body)})
+}
+
+// Rebalance does what a request for REBALANCE does. who asks for it; refused is called with the error
+// if nothing is done.
+func (s *Service) Rebalance(who string, refused func(error)) {
+	r := &request{subject: reqServer + s.id + rebalanceName, who: who, refused: refused}
+	if !s.queue(r) {
+		refused(errors.New("too many requests are waiting"))
+	}
 }
 
 func (s *Service) queue(r *request) bool {
@@ -324,11 +336,11 @@ func (s *Service) handle(w *writer, r *request) {
 	case r.subject == counts(s.id):
 		s.counted(r)
 		return
-	case strings.HasSuffix(r.subject, ".REBALANCE") && s.asked == nil:
+	case strings.HasSuffix(r.subject, rebalanceName) && s.asked == nil:
 		s.count(w, r)
 		return
 	}
-	if answer, answered := s.answer(r); answered && r.reply != "" {
+	if answer, answered := s.answer(r); answered {
 		s.reply(w, r, answer)
 	}
 }
@@ -361,13 +373,17 @@ func (s *Service) rebalance(w *writer) {
 			answer = s.fail(codeFailed, err)
 		}
 	}
-	if r.reply != "" {
-		s.reply(w, r, answer)
-	}
+	s.reply(w, r, answer)
 }
 
-// reply sends the answer to a request.
+// reply sends the answer to a request, if it has a reply subject.
 func (s *Service) reply(w *writer, r *request, answer any) {
+	if failed, ok := answer.(*response); ok && failed.Error != nil && r.refused != nil {
+		r.refused(errors.New(failed.Error.Description))
+	}
+	if r.reply == "" {
+		return
+	}
 	text, err := json.Marshal(answer)
 	if err != nil {
 		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed, err.Error()}})
