@@ -39,8 +39,9 @@ type cluster struct {
 	routes   map[uint64]*route // connected, registered or not
 	timer    *time.Timer
 	listener net.Listener
-	own      *peerInfo // INFO that this server sends to others; nil before it listens
-	stopped  bool      // no more routes are added
+	own      *peerInfo      // INFO that this server sends to others; nil before it listens
+	refused  map[string]int // how often servers of other clusters were refused, by server id
+	stopped  bool           // no more routes are added
 }
 
 // newCluster prepares the cluster of a server.

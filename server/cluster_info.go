@@ -135,7 +135,7 @@ func (i *peerInfo) line(own bool) string {
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.System = k.srv.system != nil
-	own.Name, own.Cluster = o.ServerName, "" // "" stands for the id; the cluster is for clients only
+	own.Name = o.ServerName // "" stands for the id
 	own.Host, own.Port = o.Cluster.Host, port
 	if o.Cluster.PoolSize > 1 {
 		own.PoolSize = o.Cluster.PoolSize

@@ -36,6 +36,7 @@ const (
 	closeRouteRemoved
 	closeRouteRenewed
 	closeRouteToSelf
+	closeOtherCluster
 	closeShutdown
 	closeLameDuck
 	closeKicked
@@ -94,6 +95,7 @@ var closeRows = [closeCount]closeRow{
 	closeRouteRemoved:    {name: "Route Removed"},
 	closeRouteRenewed:    {name: "Duplicate Route"},
 	closeRouteToSelf:     {name: "Duplicate Route"},
+	closeOtherCluster:    {name: "Cluster Name Conflict", linger: true},
 	closeShutdown:        {name: "Server Shutdown"},
 	closeLameDuck:        {name: "Server Shutdown"},
 	closeKicked:          {name: "Kicked"},

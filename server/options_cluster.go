@@ -26,7 +26,7 @@ func clusterRows() []row {
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
 			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},
 		{Key: "cluster.name", Type: conf.Text(func(o *Options) *string { return &o.Cluster.Name }, checkName), Field: "Cluster.Name", Reload: conf.Fixed,
-			Doc:   "Name of the cluster.",
+			Doc:   "Name of the cluster. Servers whose names differ refuse routes to each other; one without a name connects to any.",
 			Flags: []conf.Flag{{Names: []string{"cluster_name"}, Arg: "<name>", Group: clusterGroup, Usage: "Name of the cluster"}}},
 		{Key: "cluster.routes", HoldsURL: true, Field: "Routes", Reload: onRoutes,
 			Type:  conf.URLs(func(o *Options) *[]*url.URL { return &o.Routes }, "route", checkRoute),

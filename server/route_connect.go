@@ -172,6 +172,15 @@ func (r *route) info(o *op, b *batch) closeReason {
 	info.ConnectURLs = advertisable(info.ConnectURLs)
 	r.markActive()
 	first, before := r.storeInfo(info)
+	if !r.sameCluster(info) {
+		if first {
+			return r.refuseCluster(info)
+		}
+		if info.ID != r.remoteID() {
+			r.ignoreAdvert(info)
+			return keepOpen
+		}
+	}
 	joining := r.attempt != nil && r.attempt.Member > 0 // waits for LINK joined
 	if first && !joining {
 		r.stopStepTimer()

@@ -88,6 +88,10 @@ var clusterEffects = map[string]func(*testing.T){
 		if got := greeting(t, clients).Cluster; got != "mine" {
 			t.Errorf("got cluster %q in INFO", got)
 		}
+		first, _, routes := clusteredProcess(t, "", "name: mine")
+		second := spawn(t, "--cluster", "nats://127.0.0.1:-1", "--cluster_name", "yours", "--routes", "nats://"+routes)
+		first.await(t, `\[ERR\] .* - Route refused: server "\w+" is in cluster "yours", this server in cluster "mine"; servers of one cluster need the same cluster name, or none$`)
+		second.await(t, `\[ERR\] .* - Route refused: server "\w+" is in cluster "mine", this server in cluster "yours"; `)
 	},
 	"cluster.routes": func(t *testing.T) { pairOf(t, "") },
 	"cluster.no_advertise": func(t *testing.T) {

@@ -20,6 +20,7 @@ type link struct {
 	info     *Info    // that came
 	gossiper string   // server id that it gave when it advertised others before it introduced itself
 	state    linkState
+	refused  bool // this server does not want its peer
 
 	// Of links that belong together.
 	pool   *pool // nil if there is none
@@ -81,6 +82,18 @@ func (m *Mesh) introduced(now time.Time, l *link, info *Info) {
 	l.state, l.since = linkStandby, now
 	p.standby = append(p.standby, l)
 	m.judge(now, p, l)
+}
+
+// Refused is the event that INFO of the peer of a new link shows that the two servers are not to be
+// connected. The caller closes the link. Until one of them is configured differently the next attempts
+// have the same end, so they come less and less often.
+func (m *Mesh) Refused(id uint64) {
+	if l := m.links[id]; l != nil {
+		l.refused = true
+		if l.target != nil {
+			l.target.refusals++
+		}
+	}
 }
 
 // judge decides what becomes of a link in standby, or when to decide it.
@@ -248,6 +261,9 @@ func (m *Mesh) Closed(now time.Time, id uint64, why string) {
 		t.busy = false
 		if l.peer == "" {
 			t.failed(why)
+			if l.refused {
+				t.due = now.Add(m.refusedDelay(t))
+			}
 		} else if l.peer != m.self {
 			t.lastErr = why
 		}

@@ -22,6 +22,7 @@ type Target struct {
 	claimed  string    // while busy: the address that is dialed or connected to
 	due      time.Time // next attempt; zero if none is planned
 	failures int       // attempts in a row that failed
+	refusals int       // attempts in a row that ended with Refused
 	left     int       // attempts that are left while no other server advertises it
 	self     bool      // it leads to this server
 	avoid    []string  // addresses behind its name that lead to this server
@@ -34,6 +35,9 @@ const (
 	// 1.x; retryJitter is what is subtracted at most.
 	retryDelay  = time.Second
 	retryJitter = 100 * time.Millisecond
+	// maxRefusedDelay is the longest wait before a server that was refused is tried again: the
+	// wait doubles with each attempt.
+	maxRefusedDelay = 30 * time.Second
 	// retryYield is how much earlier the server with the smaller id tries: both ends may dial.
 	retryYield = 150 * time.Millisecond
 	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how
@@ -61,7 +65,7 @@ func (t *Target) Configured() bool { return t.configured }
 func (t *Target) resolvedTo(id string) {
 	t.peer = id
 	t.due = time.Time{}
-	t.failures = 0
+	t.failures, t.refusals = 0, 0
 	t.lastErr = ""
 	t.self = false
 }
@@ -93,6 +97,15 @@ func (m *Mesh) delay(p *peer) time.Duration {
 		d -= retryYield
 	}
 	return d
+}
+
+// refusedDelay returns the wait before the next attempt to reach a server that was refused.
+func (m *Mesh) refusedDelay(t *Target) time.Duration {
+	d := m.delay(nil)
+	for i := 1; i < t.refusals && d < maxRefusedDelay; i++ {
+		d *= 2
+	}
+	return min(d, maxRefusedDelay)
 }
 
 // Configured is the event that the list of routes to dial was set or has changed.
@@ -254,6 +267,7 @@ func (m *Mesh) Dialed(t *Target, id uint64, addr string) bool {
 // have failed.
 func (m *Mesh) DialFailed(now time.Time, t *Target, why string) int {
 	t.busy = false
+	t.refusals = 0 // it may be restarting, with other settings
 	t.failed(why)
 	m.plan(now)
 	return t.failures
