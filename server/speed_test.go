@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,13 +173,14 @@ func TestSpeedHeadersCostNoMore(t *testing.T) {
 					handle(t, p, batch)
 					return time.Since(begin)
 				}
-				var ratios []float64
+				// The fastest of each: other programs on the machine only add.
+				best := [2]time.Duration{took(headed), took(plain)}
 				for range rounds {
-					ratios = append(ratios, float64(took(headed))/float64(took(plain)))
+					best[0], best[1] = min(best[0], took(headed)), min(best[1], took(plain))
 				}
-				slices.Sort(ratios)
-				t.Logf("headers cost %.2f times as much", ratios[rounds/2])
-				if got := ratios[rounds/2]; got > most {
+				got := float64(best[0]) / float64(best[1])
+				t.Logf("headers cost %.2f times as much", got)
+				if got > most {
 					t.Errorf("headers cost %.2f times as much, want at most %v", got, most)
 				}
 			})

@@ -108,7 +108,7 @@ func newTypist(t *testing.T) *typist {
 		must(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script), 0o755))
 	}
 	w.env = append(os.Environ(), "ROOT="+w.root, "PATH="+bin+":"+filepath.Dir(path)+":"+os.Getenv("PATH"),
-		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "CGO_ENABLED=0") // what is in the module cache must do
+		"GOFLAGS=-mod=mod -trimpath", "GOPROXY=off", "GOSUMDB=off", "CGO_ENABLED=0") // what is in the module cache must do
 	for _, dir := range []string{"etc/systemd/system", "usr/sbin"} {
 		must(t, os.MkdirAll(filepath.Join(w.root, dir), 0o755))
 	}
@@ -116,7 +116,7 @@ func newTypist(t *testing.T) *typist {
 	return w
 }
 
-// copyRepository is what a clone of the repository has.
+// copyRepository makes a copy that has what a clone of the repository has: no certificates.
 func copyRepository(t *testing.T, to string) {
 	t.Helper()
 	must(t, os.Mkdir(to, 0o755))
@@ -132,6 +132,7 @@ func copyRepository(t *testing.T, to string) {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(to, name), text, 0o644))
 	}
+	must(t, os.RemoveAll(filepath.Join(to, "test", "configs", "certs")))
 }
 
 // standIns are in the place of programs that a test cannot run, because they change the machine or

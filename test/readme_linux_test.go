@@ -14,22 +14,22 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sys/unix"
 
-	"gnatsd/test/certs"
 	"gnatsd/test/wire"
 )
 
 // The tests here type every command line and every configuration of the classic README as it stands
-// there, ports and paths included, and look whether what happens is what it says. They run in a
-// network of their own, where all ports are free.
+// there, ports and paths included, in what is a new clone, and look whether what happens is what it
+// says. They run in a network of their own, where all ports are free, and among processes of their
+// own, where -sl finds no other broker.
 
-// TestClassicReadme runs TestInReadmeNetwork in a network of its own.
+// TestClassicReadme runs TestInReadmeNetwork in name spaces of its own.
 func TestClassicReadme(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	must(t, err)
 	self, err := os.Executable()
 	must(t, err)
-	cmd := inNamespaces(t, []string{"--net", "--kill-child"}, self, "-test.run=^TestInReadmeNetwork$", "-test.v")
+	cmd := inNamespaces(t, []string{"--net", "--fork", "--pid", "--mount-proc", "--kill-child"}, self, "-test.run=^TestInReadmeNetwork$", "-test.v")
 	cmd.Env = append(os.Environ(), builtProgram+"="+path)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestInReadmeNetwork") {
 		t.Errorf("%v:\n%s", err, out)
@@ -43,10 +43,13 @@ func TestInReadmeNetwork(t *testing.T) {
 		t.Skip("for TestClassicReadme")
 	}
 	bringUpLoopback(t)
+	d := &readmeDesk{filepath.Join(t.TempDir(), "gnatsd")}
+	copyRepository(t, d.dir)
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, *readmeDesk)
 	}{
+		{"build", readmeBuild},
 		{"running", readmeRunning},
 		{"process signaling", readmeSignals},
 		{"configuration file", readmeFile},
@@ -61,7 +64,7 @@ func TestInReadmeNetwork(t *testing.T) {
 		{"bcrypt", readmeBcrypt},
 		{"monitoring", readmeMonitoring},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.run(t, newReadmeDesk(t)) })
+		t.Run(part.name, func(t *testing.T) { part.run(t, d) })
 	}
 }
 
@@ -78,17 +81,8 @@ func bringUpLoopback(t *testing.T) {
 	must(t, unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
 }
 
-// readmeDesk is where somebody sits who follows the README: a directory with its files.
+// readmeDesk is the clone of a user who follows the README.
 type readmeDesk struct{ dir string }
-
-func newReadmeDesk(t *testing.T) *readmeDesk {
-	t.Helper()
-	d := &readmeDesk{t.TempDir()}
-	for _, dir := range []string{"configs/certs", "test/configs/certs"} {
-		must(t, certs.WriteAll(filepath.Join(d.dir, dir)))
-	}
-	return d
-}
 
 // write puts a file on the desk.
 func (d *readmeDesk) write(t *testing.T, name, text string) {
@@ -96,15 +90,18 @@ func (d *readmeDesk) write(t *testing.T, name, text string) {
 	must(t, os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600))
 }
 
-// shell types a line as a person does, with gnatsd in the path, and starts what it says.
-func (d *readmeDesk) shell(t *testing.T, line string) *process {
-	t.Helper()
-	path, err := program()
-	must(t, err)
+// line is a line as a user types it, with the clone in the path.
+func (d *readmeDesk) line(line string) *exec.Cmd {
 	cmd := exec.Command("sh", "-c", "exec "+line)
 	cmd.Dir = d.dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
-	return launch(t, cmd)
+	cmd.Env = append(append(os.Environ(), buildSettings...), "GOPROXY=off", "GOSUMDB=off", "PATH="+d.dir+":"+os.Getenv("PATH"))
+	return cmd
+}
+
+// shell starts what a line says.
+func (d *readmeDesk) shell(t *testing.T, line string) *process {
+	t.Helper()
+	return launch(t, d.line(line))
 }
 
 // do types a line and waits for its end.
@@ -149,8 +146,23 @@ func wantConnect(t *testing.T, url string, admitted bool) {
 	}
 }
 
+// readmeBuild is "Build": no messages, and an executable called gnatsd. The certificates of the
+// classic clone are made by a line of this README.
+func readmeBuild(t *testing.T, d *readmeDesk) {
+	d.do(t, "go version")
+	d.do(t, "go build")
+	if info, err := os.Stat(filepath.Join(d.dir, "gnatsd")); err != nil || info.Mode()&0o111 == 0 {
+		t.Fatalf("go build: got %v, %v", info, err)
+	}
+	if _, err := os.Stat(filepath.Join(d.dir, "test/configs/certs")); !os.IsNotExist(err) {
+		t.Fatalf("got %v, want a clone without certificates", err)
+	}
+	d.do(t, "go run ./test/certs/mkcerts")
+	d.do(t, "go run ./test/certs/mkcerts configs/certs")
+}
+
 func readmeRunning(t *testing.T, d *readmeDesk) {
-	p := d.shell(t, "gnatsd")
+	p := d.shell(t, "./gnatsd")
 	p.await(t, stamp+`\[INF\] Starting nats-server version \d+\.\d+\.\d+$`)
 	p.await(t, stamp+`\[INF\] Git commit \[[^\]]+\]$`)
 	p.await(t, stamp+`\[INF\] Listening for client connections on 0\.0\.0\.0:4222$`)
@@ -170,18 +182,27 @@ func readmeSignals(t *testing.T, d *readmeDesk) {
 		must(t, os.Rename(filepath.Join(d.dir, "log"), filepath.Join(d.dir, "log.old")))
 		return p
 	}
-	p := begin()
-	target := fmt.Sprint(p.cmd.Process.Pid)
-	d.do(t, "gnatsd -sl reopen="+target)
-	fileHas(t, filepath.Join(d.dir, "log"), `File log re-opened$`)
-	d.write(t, "some.conf", "debug: true")
-	d.do(t, "gnatsd -sl reload="+target)
-	fileHas(t, filepath.Join(d.dir, "log"), `\[INF\] Reloaded: debug = true$`)
-	d.do(t, "gnatsd -sl stop="+target)
-	if code, _ := p.finish(); code != -1 {
-		t.Errorf("stop: got exit %d, want a process that was killed", code)
+	for _, one := range []bool{true, false} { // the only one, and one of several
+		p, target := begin(), ""
+		if !one {
+			target = fmt.Sprintf("=%d", p.cmd.Process.Pid)
+			other := d.shell(t, "gnatsd -p 5222")
+			other.await(t, `Server is ready$`)
+			if code, log := d.shell(t, "gnatsd -sl stop").finish(); code != 1 || len(log) == 0 || !strings.HasPrefix(log[0], "multiple gnatsd processes running:") {
+				t.Errorf("-sl stop with two brokers: got exit %d, %q", code, log)
+			}
+		}
+		d.do(t, "gnatsd -sl reopen"+target)
+		fileHas(t, filepath.Join(d.dir, "log"), `File log re-opened$`)
+		d.write(t, "some.conf", fmt.Sprintf("debug: %v", one))
+		d.do(t, "gnatsd -sl reload"+target)
+		fileHas(t, filepath.Join(d.dir, "log"), fmt.Sprintf(`\[INF\] Reloaded: debug = %v$`, one))
+		d.do(t, "gnatsd -sl stop"+target)
+		if code, _ := p.finish(); code != -1 {
+			t.Errorf("stop: got exit %d, want a process that was killed", code)
+		}
 	}
-	p = begin()
+	p := begin()
 	p.stops(t)
 }
 

@@ -1,8 +1,8 @@
 package test
 
 import (
+	"cmp"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -214,17 +214,32 @@ cluster {
 
 // readmeBcrypt makes a password as "Bcrypt" says, and logs in with it.
 func readmeBcrypt(t *testing.T, d *readmeDesk) {
-	out, err := exec.Command("go", "run", "gnatsd/util/mkpasswd").Output()
-	must(t, err)
-	made := regexp.MustCompile(`^pass: (\S{22})\nbcrypt hash: (\$2a\$11\$\S{53})\n$`).FindStringSubmatch(string(out))
-	if made == nil {
-		t.Fatalf("got %q", out)
+	d.do(t, "go build -o util/bin/ ./util/mkpasswd")
+	for i, tc := range []struct{ line, typed string }{
+		{"go run util/mkpasswd.go", ""},
+		{"util/bin/mkpasswd", ""},
+		{"go run util/mkpasswd.go -p", "T0pS3cr3t\nT0pS3cr3t\n"},
+		{"util/bin/mkpasswd -p T0pS3cr3t", "T0pS3cr3t\n"},
+	} {
+		cmd := d.line(tc.line)
+		cmd.Stdin = strings.NewReader(tc.typed)
+		out, err := cmd.Output()
+		must(t, err)
+		made := regexp.MustCompile(`^(?:pass: (\S{22})|Enter Password: \nReenter Password: )\nbcrypt hash: (\$2a\$11\$\S{53})\n$`).FindStringSubmatch(string(out))
+		if made == nil {
+			t.Fatalf("%s: got %q", tc.line, out)
+		}
+		password, _, _ := strings.Cut(cmp.Or(tc.typed, made[1]), "\n")
+		key, login := "user: derek, password", nats.UserInfo("derek", password)
+		if i%2 == 0 {
+			key, login = "token", nats.Token(password)
+		}
+		d.write(t, "made.conf", "authorization {\n  "+key+": "+made[2]+"\n}")
+		p := d.shell(t, "gnatsd -c made.conf")
+		p.await(t, `Server is ready$`)
+		nc, err := goClient("nats://localhost:4222", login)
+		must(t, err)
+		nc.Close()
+		p.stops(t)
 	}
-	d.write(t, "made.conf", "authorization {\n  user: derek\n  password: "+made[2]+"\n}")
-	p := d.shell(t, "gnatsd -c made.conf")
-	p.await(t, `Server is ready$`)
-	nc, err := goClient("nats://localhost:4222", nats.UserInfo("derek", made[1]))
-	must(t, err)
-	nc.Close()
-	p.stops(t)
 }

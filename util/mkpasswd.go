@@ -1,25 +1,13 @@
 //go:build ignore
 
-// This file lets the line of gnatsd 1.x, go run util/mkpasswd.go, make a password. The program is the
-// package in util/mkpasswd.
+// This file is where gnatsd 1.x has the program: go run util/mkpasswd.go makes a password. The
+// command is util/mkpasswd.
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
+
+	"gnatsd/util/internal/mkpasswd"
 )
 
-func main() {
-	cmd := exec.Command("go", append([]string{"run", "gnatsd/util/mkpasswd"}, os.Args[1:]...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err := cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		os.Exit(exit.ExitCode())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "mkpasswd:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(mkpasswd.Main(os.Args[1:])) }

@@ -1,4 +1,4 @@
-package main
+package mkpasswd
 
 import (
 	"errors"
@@ -119,20 +119,31 @@ func TestTerminalThatFails(t *testing.T) {
 	}
 }
 
-func TestBinary(t *testing.T) {
+// TestPrograms builds both files that are programs, as people do in the folders where they stand,
+// and runs them where there is no module: they need nothing else.
+func TestPrograms(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("builds the binary")
+		t.Skip("builds programs")
 	}
-	bin := filepath.Join(t.TempDir(), "mkpasswd.exe")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := exec.Command(bin, "-p", "-c", "4")
-	cmd.Stdin = strings.NewReader("s3cret\n")
-	out, err := cmd.Output()
-	if err != nil || !strings.Contains(string(out), "bcrypt hash: $2a$04$") {
-		t.Errorf("%v, output %q", err, out)
+	elsewhere := t.TempDir()
+	for name, source := range map[string]string{"package.exe": "./mkpasswd", "file.exe": "mkpasswd.go"} {
+		bin := filepath.Join(elsewhere, name)
+		build := exec.Command("go", "build", "-o", bin, source)
+		build.Dir = "../.."
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		cmd := exec.Command(bin, "-p", "-c", "4")
+		cmd.Dir, cmd.Stdin = elsewhere, strings.NewReader("s3cret\n")
+		out, err := cmd.Output()
+		if err != nil || !strings.Contains(string(out), "bcrypt hash: $2a$04$") {
+			t.Errorf("%s: %v, output %q", source, err, out)
+		}
+		var exit *exec.ExitError
+		if err := exec.Command(bin, "-c", "32").Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+			t.Errorf("%s: got %v with a cost that is too high, want status 1", source, err)
+		}
 	}
 }
 
