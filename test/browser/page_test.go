@@ -40,14 +40,14 @@ func TestNumbersMoveUnderTraffic(t *testing.T) {
 	p.await("the rate falls to zero again", fmt.Sprintf(rate+` === "0"`, "in"))
 	p.await("figures count the clients", `document.querySelector("#figures .value").textContent === "2"`)
 	p.await("cpu and memory are shown", `["CPU", "Memory", "Uptime"].every((n) => /^\d/.test([...document.querySelectorAll("#figures > div")].find((d) => d.innerText.startsWith(n)).querySelector(".value").textContent))`)
-	p.await("the lines are described", `/^Lines over the last minute: in .*; out /.test(document.querySelector("#chart-msgs .plot").ariaLabel)`)
+	p.await("the lines are described", `/^Lines over the last minute: Received .*; Sent /.test(document.querySelector("#chart-msgs .plot").ariaLabel)`)
 }
 
 func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, config, cause, behind string }{
-		{"max_pending", `max_pending: 8MB, write_deadline: "5m"`, "Too much was waiting for it", "of 8.00 MiB waiting"},
-		{"write_deadline", `max_pending: 1GB, write_deadline: "1s"`, "It took nothing for too long", ""},
+		{"max_pending", `max_pending: 8MB, write_deadline: "5m"`, "Too many bytes pending", "of 8.00 MiB pending"},
+		{"write_deadline", `max_pending: 1GB, write_deadline: "1s"`, "No progress within the write deadline", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +67,7 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 			}
 			if c.behind != "" {
 				p.await("a client is behind", waiting+`.includes("sleeper")`)
-				if got := value[string](p, waiting); !strings.Contains(got, c.behind) || !strings.Contains(got, "mostly flood.eu") {
+				if got := value[string](p, waiting); !strings.Contains(got, c.behind) || !strings.Contains(got, "top subject flood.eu") {
 					t.Errorf("behind: got %q, want %q and the subject", got, c.behind)
 				}
 				p.shoot("slow-behind", false)
@@ -77,7 +77,7 @@ func TestSlowConsumersAreShownWithTheirCause(t *testing.T) {
 			}
 			p.await("a slow consumer was disconnected", gone)
 			got := p.text("#disconnected")
-			for _, want := range []string{"sleeper", c.cause, "MiB waiting", "mostly flood.eu"} {
+			for _, want := range []string{"sleeper", c.cause, "MiB pending", "1 time, last ", "top subject flood.eu"} {
 				if !strings.Contains(got, want) {
 					t.Errorf("disconnected: got %q, want %q", got, want)
 				}
@@ -148,7 +148,7 @@ func TestClientsThatAreGoneAreListed(t *testing.T) {
 	p.loaded("connections")
 	p.do(`const s = document.querySelector("#conn-state"); s.value = "closed"; s.dispatchEvent(new Event("change"))`)
 	p.await("both are listed with their reasons", `["leaver", "offender", "Client", "Protocol Violation"].every((w) => document.querySelector("#conn-table").innerText.includes(w))`)
-	p.await("the last to go comes first", `document.querySelector("th[aria-sort]").innerText.startsWith("Ended")`)
+	p.await("the last to go comes first", `document.querySelector("th[aria-sort]").innerText.startsWith("Disconnected")`)
 }
 
 func TestSubscriptionsAreListedAndTested(t *testing.T) {
@@ -254,7 +254,7 @@ func TestPageSaysThatTheServerIsLeaving(t *testing.T) {
 	if err := b.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
-	p.await("it says so", `document.querySelector("#notices").innerText.startsWith("Lame duck mode")`)
+	p.await("it says so", `document.querySelector("#status").innerText.includes("Lame duck mode") && document.querySelector("#status").dataset.status === "warning"`)
 }
 
 func TestPausedOrHiddenThePageAsksNothing(t *testing.T) {

@@ -195,8 +195,8 @@ func TestAccessibilityTreeIsComplete(t *testing.T) {
 		if roles["row"] < 20 || roles["cell"] < 20*6 || (!s.phone && roles["columnheader"] != 13+6) {
 			t.Errorf("%dpx: got %v: the tables are not tables", s.width, roles)
 		}
-		want := []string{"1 furnished", "2 Rates", "3 Messages per second", "3 Bytes per second", "2 Slow consumers", "3 Behind now", "3 Disconnected",
-			"2 Connections", "2 Subscriptions", "2 Mesh"}
+		want := []string{"1 furnished", "2 Rates", "3 Messages per second", "3 Bytes per second", "2 Slow consumers", "3 Lagging now", "3 Disconnected",
+			"2 Connections", "2 Subscriptions", "2 Cluster"}
 		headings := value[[]string](p, `[...document.querySelectorAll("h1, h2, h3")].filter((h) => h.checkVisibility()).map((h) => h.tagName[1] + " " + h.textContent)`)
 		if !slices.Equal(headings, want) || roles["heading"] != len(want) {
 			t.Errorf("%dpx: headings: got %q, want %q", s.width, headings, want)

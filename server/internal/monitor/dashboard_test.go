@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io/fs"
 	"net/http"
 	"path"
@@ -139,6 +141,31 @@ func TestDashboardObeysBasePathAndLogin(t *testing.T) {
 	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if got := do(t, stay, r); got.status != http.StatusTemporaryRedirect || got.header.Get("Location") != "one/" {
 		t.Errorf("got %d to %q, want 307 to one/", got.status, got.header.Get("Location"))
+	}
+}
+
+// maxDashboard bounds what a browser loads of the dashboard, compressed: it opens at once over a slow
+// line.
+const maxDashboard = 60 << 10
+
+func TestDashboardIsSmall(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := uiFiles.ReadFile(uiPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(page)
+	for _, f := range dashboardFiles() {
+		w.Write(f.text)
+	}
+	w.Close()
+	if t.Logf("the dashboard has %d bytes, compressed", b.Len()); b.Len() > maxDashboard {
+		t.Errorf("got %d bytes, want at most %d", b.Len(), maxDashboard)
 	}
 }
 

@@ -1,6 +1,7 @@
-// Lines over a minute, as SVG.
+// Lines over time, as SVG.
 
 import { byId, el, svg, setText, setAttribute } from './dom.js';
+import { ago, time } from './format.js';
 import { minute } from './history.js';
 
 // Drawings are 600 wide and 100 high, stretched to where they are.
@@ -21,10 +22,11 @@ export function roundBytes(n) {
 }
 
 // path returns the lines through the pieces of a history, for one key.
-function path(runs, key, now, top, closed) {
+function path(runs, key, history, top, closed) {
+  const now = history.now();
   let d = '';
   for (const run of runs) {
-    const dots = run.map((p) => [width - ((now - p.at) / minute) * width, height - (p[key] / top) * height]);
+    const dots = run.map((p) => [width - ((now - p.at) / history.span) * width, height - (p[key] / top) * height]);
     const line = dots.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join('L');
     d += closed ? `M${dots[0][0].toFixed(1)} ${height}L${line}L${dots.at(-1)[0].toFixed(1)} ${height}Z` : `M${line}`;
   }
@@ -41,7 +43,7 @@ function drawing(className) {
 }
 
 // Chart draws rates with a scale, their present values and their sums. A series
-// has a key of /varz and a name; show makes text of a number, round finds the top
+// has a key of /varz, a name for its style and a title; show makes text of a number, round finds the top
 // of the scale.
 export class Chart {
   #series;
@@ -49,6 +51,7 @@ export class Chart {
   #round;
   #top = el('span');
   #half = el('span');
+  #from = el('span');
   #read = el('span', { class: 'read' }, 'now');
   #cursor = el('div', { class: 'cursor', hidden: true });
   #plot;
@@ -67,10 +70,10 @@ export class Chart {
       sum: el('span', { class: 'quiet' }),
     }));
     const legend = el('dl', { class: 'legend' }, ...this.#series.map((s) => el('div', { class: s.name },
-      el('dt', {}, s.name), el('dd', {}, s.value, s.sum))));
+      el('dt', {}, s.title), el('dd', {}, s.value, s.sum))));
     this.#plot = el('div', { class: 'plot', role: 'img', 'aria-label': 'Nothing yet' },
       picture, el('div', { class: 'scale' }, this.#top), el('div', { class: 'scale half' }, this.#half), this.#cursor);
-    figure.append(legend, this.#plot, el('div', { class: 'axis', 'aria-hidden': 'true' }, el('span', {}, '60 s ago'), this.#read));
+    figure.append(legend, this.#plot, el('div', { class: 'axis', 'aria-hidden': 'true' }, this.#from, this.#read));
     this.#plot.addEventListener('pointermove', (e) => this.#point(e.clientX));
     this.#plot.addEventListener('pointerleave', () => this.#point(null));
   }
@@ -84,10 +87,11 @@ export class Chart {
     const top = this.#round(Math.max(0, ...points.flatMap((p) => this.#series.map((s) => p[s.key]))));
     setText(this.#top, this.#show(top));
     setText(this.#half, this.#show(top / 2));
+    setText(this.#from, history.span > minute ? `${history.span / minute} min ago` : '60 s ago');
     const latest = history.latest();
     for (const s of this.#series) {
-      setAttribute(s.area, 'd', path(runs, s.key, history.now(), top, true));
-      setAttribute(s.line, 'd', path(runs, s.key, history.now(), top, false));
+      setAttribute(s.area, 'd', path(runs, s.key, history, top, true));
+      setAttribute(s.line, 'd', path(runs, s.key, history, top, false));
       setText(s.sum, `${this.#show(varz[s.key])} in total`);
       setText(s.value, latest ? this.#show(latest[s.key]) : '–');
     }
@@ -96,9 +100,10 @@ export class Chart {
   }
 
   #description(points, latest) {
-    if (!latest) return 'Lines over the last minute: nothing yet';
-    const each = this.#series.map((s) => `${s.name} ${this.#show(latest[s.key])}, at most ${this.#show(Math.max(...points.map((p) => p[s.key])))}`);
-    return `Lines over the last minute: ${each.join('; ')}`;
+    const over = `Lines over the last ${this.#history.span > minute ? `${this.#history.span / minute} minutes` : 'minute'}`;
+    if (!latest) return `${over}: nothing yet`;
+    const each = this.#series.map((s) => `${s.title} ${this.#show(latest[s.key])}, at most ${this.#show(Math.max(...points.map((p) => p[s.key])))}`);
+    return `${over}: ${each.join('; ')}`;
   }
 
   #point(clientX) {
@@ -116,11 +121,12 @@ export class Chart {
       return;
     }
     const now = this.#history.now();
-    const at = now - minute * (1 - (this.#pointer - box.left) / box.width);
+    const { span } = this.#history;
+    const at = now - span * (1 - (this.#pointer - box.left) / box.width);
     const near = points.reduce((a, b) => (Math.abs(b.at - at) < Math.abs(a.at - at) ? b : a));
-    this.#cursor.style.left = `${100 - ((now - near.at) / minute) * 100}%`;
-    const values = this.#series.map((s) => `${s.name} ${this.#show(near[s.key])}`).join(', ');
-    setText(this.#read, `${Math.round((now - near.at) / 1000)} s ago: ${values}`);
+    this.#cursor.style.left = `${100 - ((now - near.at) / span) * 100}%`;
+    const values = this.#series.map((s) => `${s.title} ${this.#show(near[s.key])}`).join(', ');
+    setText(this.#read, `${span > minute ? time(new Date(near.at)) : ago(near.at, now)}: ${values}`);
   }
 }
 
@@ -138,6 +144,6 @@ export class Spark {
   draw(history) {
     const runs = history.runs();
     const top = Math.max(...runs.flat().map((p) => p[this.#key]), 0) * 1.15 || 1;
-    setAttribute(this.#line, 'd', path(runs, this.#key, history.now(), top, false));
+    setAttribute(this.#line, 'd', path(runs, this.#key, history, top, false));
   }
 }

@@ -19,7 +19,7 @@ const first = (open) => [
 ];
 const traffic = [
   { title: 'Subs', sort: 'subs', kind: number, text: (c) => count(c.subscriptions) },
-  { title: 'Waiting', sort: 'pending', kind: number, text: (c) => bytes(c.pending_bytes) },
+  { title: 'Pending', sort: 'pending', kind: number, text: (c) => bytes(c.pending_bytes) },
   { title: 'Msgs to', sort: 'msgs_to', kind: number, text: (c) => short(c.out_msgs) },
   { title: 'Msgs from', sort: 'msgs_from', kind: number, text: (c) => short(c.in_msgs) },
   { title: 'Bytes to', sort: 'bytes_to', kind: number, text: (c) => bytes(c.out_bytes) },
@@ -35,7 +35,7 @@ const columns = {
   ],
   closed: (open) => [
     ...first(open),
-    { title: 'Ended', sort: 'stop', kind: number, text: (c) => time(new Date(c.stop)) },
+    { title: 'Disconnected', sort: 'stop', kind: number, text: (c) => time(new Date(c.stop)) },
     { title: 'Reason', sort: 'reason', ascending: true, kind: 'reason', text: (c) => c.reason },
     ...traffic,
   ],
@@ -118,7 +118,7 @@ export class Connections {
 
   #empty(on) {
     const { state, search } = this.#ask;
-    const none = state === 'open' ? 'No client is connected.' : 'No client has gone since the server started.';
+    const none = state === 'open' ? 'No client is connected.' : 'No client has disconnected since the server started.';
     setText(byId('conn-empty'), search ? `Nothing matches “${search}”.` : none);
     show(byId('conn-empty'), on);
   }

@@ -18,12 +18,12 @@ const facts = [
   ['TLS', (c) => [c.tls_version, c.tls_cipher_suite].filter(Boolean).join(', ')],
   ['Connected', (c) => `${time(new Date(c.start))}, ${c.stop ? 'stayed' : 'up'} ${span(c.uptime)}`],
   ['Last activity', (c) => `${time(new Date(c.last_activity))}, idle ${span(c.idle)}`],
-  ['Ended', (c) => (c.stop ? `${time(new Date(c.stop))}: ${c.reason}` : '')],
-  ['Round trip', (c) => duration(c.rtt)],
-  ['Waiting', (c) => bytes(c.pending_bytes) + (c.pending_for ? `, for ${duration(c.pending_for)}` : '')],
-  ['Mostly on', (c) => visible(c.pending_subject ?? '')],
-  ['To it', (c) => `${plural(c.out_msgs, 'message')}, ${bytes(c.out_bytes)}`],
-  ['From it', (c) => `${plural(c.in_msgs, 'message')}, ${bytes(c.in_bytes)}`],
+  ['Disconnected', (c) => (c.stop ? `${time(new Date(c.stop))}: ${c.reason}` : '')],
+  ['RTT', (c) => duration(c.rtt)],
+  ['Pending', (c) => bytes(c.pending_bytes) + (c.pending_for ? `, for ${duration(c.pending_for)}` : '')],
+  ['Top subject', (c) => visible(c.pending_subject ?? '')],
+  ['Sent', (c) => `${plural(c.out_msgs, 'message')}, ${bytes(c.out_bytes)}`],
+  ['Received', (c) => `${plural(c.in_msgs, 'message')}, ${bytes(c.in_bytes)}`],
 ];
 
 // Details is the dialog.

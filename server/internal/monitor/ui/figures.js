@@ -25,7 +25,7 @@ export class Figures {
     for (const f of this.#list) {
       setText(f.value, f.show(what));
       if (f.note) setText(f.noteNode, f.note(what));
-      if (f.alarm) f.node.classList.toggle('alarm', f.alarm(what));
+      if (f.alarm) f.node.classList.toggle('alarm', Boolean(f.alarm(what)));
       if (f.spark) f.spark.draw(history);
     }
   }

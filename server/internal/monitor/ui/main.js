@@ -2,7 +2,9 @@
 //
 //   api.js            the server's pages, as objects
 //   poll.js           when they are asked for
-//   history.js        a minute of samples, and rates
+//   history.js        an hour of samples, and rates
+//   sections.js       the links to the sections
+//   status.js         all is well, or what is not
 //   chart.js          lines
 //   figures.js        rows of figures
 //   table.js          tables with sorting and pages
@@ -25,7 +27,9 @@ import { Mesh } from './mesh.js';
 import { Notices } from './notices.js';
 import { Overview } from './overview.js';
 import { Poller } from './poll.js';
+import { followSections } from './sections.js';
 import { Slow } from './slow.js';
+import { Status } from './status.js';
 import { Subscriptions } from './subscriptions.js';
 
 const stateTexts = { wait: 'Connecting', live: 'Live', paused: 'Paused', lost: 'Not reachable', login: 'Login needed' };
@@ -40,13 +44,23 @@ const poller = new Poller((state) => {
 const history = new History();
 const overview = new Overview();
 let varz = null; // the latest
+let status = null; // the latest
+
+const draw = () => varz && overview.draw(varz, history, status);
 
 poller.vital(1000, async (signal) => {
   varz = await page('varz', {}, signal);
   const restarted = history.add(varz);
-  overview.draw(varz, history);
+  draw();
   notices.server(varz, restarted);
+  if (history.lacks) {
+    history.fill(await page('historyz', {}, signal));
+    draw();
+  }
 }).resume();
+
+overview.spans(history, draw);
+new Status(poller, (z) => { status = z; });
 
 const details = new Details(poller);
 const open = (cid) => details.open(cid);
@@ -60,3 +74,5 @@ byId('pause').addEventListener('click', (e) => {
   setAttribute(e.currentTarget, 'aria-pressed', on);
   poller.paused = on;
 });
+
+followSections();

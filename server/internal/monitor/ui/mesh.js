@@ -185,7 +185,7 @@ function factsOf({ route, target, rates, state }) {
     route.rtt ? `RTT ${duration(route.rtt)}` : '',
     rates ? `in ${short(rates.in)}/s, out ${short(rates.out)}/s` : '',
     plural(route.subscriptions, 'subscription'),
-    route.pending_size > 0 ? `${bytes(route.pending_size)} waiting` : '',
+    route.pending_size > 0 ? `${bytes(route.pending_size)} pending` : '',
     route.waiting_for_interest > 0 ? `${plural(route.waiting_for_interest, 'line')} of interest on the way` : '',
   ].filter(Boolean);
 }

@@ -1,11 +1,8 @@
-// Notices at the top of the page: what the state of the server is, beyond its
-// figures. A screen reader says each once, when it comes.
+// Notices at the top of the page: whether the server answers, and is the one of
+// before. A screen reader says each once, when it comes.
 
 import { announce, byId, el, keep, setAttribute, setText } from './dom.js';
 import { time } from './format.js';
-
-// certNotice is how long before its end a certificate is warned of, in milliseconds.
-const certNotice = 14 * 24 * 3600 * 1000;
 
 // Notices are kept by key. A key has at most one.
 export class Notices {
@@ -32,9 +29,6 @@ export class Notices {
     if (restarted) {
       this.#put('reach', 'good', `The server was restarted at ${time(new Date(varz.start))}. Its counters start at zero again.`);
     }
-    this.#put('duck', 'warn', varz.lame_duck_mode ? 'Lame duck mode: the server moves its clients to others, and will stop.' : '');
-    const end = Date.parse(varz.tls_cert_not_after ?? '');
-    this.#put('cert', 'warn', end - Date.parse(varz.now) < certNotice ? `The TLS certificate is valid until ${time(new Date(end))}.` : '');
   }
 
   // put sets the notice of a key; an empty text removes it.

@@ -37,6 +37,11 @@ export class Poller {
     return loop;
   }
 
+  // always adds a loop that runs wherever the reader is.
+  always(every, work) {
+    return this.#add(new Loop(this, every, work, () => true, false));
+  }
+
   #add(loop) {
     this.#loops.push(loop);
     return loop;

@@ -18,7 +18,7 @@ const columns = (open) => [
   { title: 'Client', kind: 'number', cell: (td) => client(td, open) },
   { title: 'Sid', kind: 'number', text: (s) => visible(s.sid) },
   { title: 'Delivered', kind: 'number', text: (s) => short(s.msgs) },
-  { title: 'At most', kind: 'number', text: (s) => (s.max ? count(s.max) : '–') },
+  { title: 'Max', kind: 'number', text: (s) => (s.max ? count(s.max) : '–') },
 ];
 
 // code prepares a cell for a subject or the like.
@@ -43,10 +43,10 @@ function client(td, open) {
 // figures are the numbers of the routing table.
 const figures = [
   { title: 'In the routing table', show: (z) => count(z.num_subscriptions) },
-  { title: 'Receivers, on average', show: (z) => z.avg_fanout.toFixed(1) },
-  { title: 'Receivers, at most', show: (z) => count(z.max_fanout) },
-  { title: 'Lookups in total', show: (z) => short(z.num_matches) },
-  { title: 'Answered by the cache', show: (z) => (z.num_matches ? percent(z.cache_hit_rate * 100) : '–') },
+  { title: 'Average fan-out', show: (z) => z.avg_fanout.toFixed(1) },
+  { title: 'Max fan-out', show: (z) => count(z.max_fanout) },
+  { title: 'Lookups', show: (z) => short(z.num_matches) },
+  { title: 'Cache hits', show: (z) => (z.num_matches ? percent(z.cache_hit_rate * 100) : '–') },
 ];
 
 // Subscriptions is the panel.
