@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
@@ -224,14 +225,14 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	res := c.match(subject)
 	if res.Empty() {
 		b.steps += count
-		c.unheard(subject, reply, count, b)
+		c.unheard(subject, reply, count, o.size, b)
 		return keepOpen
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
 	for {
 		n, taken := b.publish(res, subject, p)
 		if taken < n {
-			c.unheard(subject, reply, int(n-taken), b)
+			c.unheard(subject, reply, int(n-taken), o.size, b)
 		}
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return keepOpen
@@ -244,8 +245,11 @@ func (c *client) pub(o *op, b *batch) closeReason {
 
 // unheard counts n messages that have no receiver, and answers them if they are requests and the
 // client wants to know.
-func (c *client) unheard(subject, reply []byte, n int, b *batch) {
+func (c *client) unheard(subject, reply []byte, n, size int, b *batch) {
 	b.noReceivers += int64(n)
+	if b.readAt != 0 {
+		b.noteUnheard(subject, n, size)
+	}
 	if len(reply) > 0 && c.opts.NoResponders {
 		for range n {
 			b.noResponders(subject, reply)
@@ -371,6 +375,9 @@ func (c *client) unregister(r closeReason, subs *subscriptions) {
 	c.stopStepTimer()
 	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)
+	if sketch := c.subjects.Load(); sketch != nil {
+		sketch.MergeInto(c.srv.goneSubjects, time.Now().UnixNano())
+	}
 	c.leaveAccount()
 	c.leaveUser()
 	c.announceDisconnected(r)

@@ -17,6 +17,7 @@ import (
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/netio"
+	"gnatsd/server/internal/spacesaving"
 	"gnatsd/sublist"
 )
 
@@ -61,6 +62,7 @@ type conn struct {
 	overRate        bool                           // the next operation waits for the rate of its user
 	peerClosed      time.Time                      // when that was noticed; zero before
 	paths           *path                          // of its messages to other servers
+	sampledMsgs     int64                          // inMsgs at the last sample of subjects
 
 	// Guarded by mu.
 	mu          sync.Mutex
@@ -88,6 +90,7 @@ type conn struct {
 	lastActive atomic.Int64 // UnixNano of messages or interest, not of pings
 	lastIn     atomic.Int64 // the same, of those that were received
 	logLimit   logLimit
+	subjects   atomic.Pointer[spacesaving.Sketch] // that it publishes on; nil before the first sample
 
 	out netio.WriteQueue
 }

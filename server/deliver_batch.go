@@ -40,6 +40,7 @@ type batch struct {
 
 	inMsgs, inBytes int64
 	noReceivers     int64 // of inMsgs, those without a receiver
+	unheard         subjectSample
 	maxPending      int64 // of clients
 	preferLocal     bool  // queue members of this server come first
 	tracing         bool
@@ -70,6 +71,7 @@ type line struct {
 	made          bool // the tail is in batch.text
 	size, header  uint32
 	stride        uint32 // from one payload to the next
+	n             uint32 // messages that were published with it
 }
 
 // textLine marks an entry that is no message but text for the batch's own connection.
@@ -207,7 +209,7 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	b.lines = slices.Grow(b.lines, 1)[:n+1]
 	l := &b.lines[n]
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
-	l.size, l.header, l.stride = uint32(o.size), uint32(o.header), uint32(o.stride())
+	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
 	tail := o.tail(reply)
 	if l.made = tail == nil; !l.made {
 		l.tail, l.tailLen = b.offset(tail), uint32(len(tail))

@@ -10,7 +10,12 @@ import (
 // so that a PONG comes after everything that was published before its PING was handed on.
 func (b *batch) flush() {
 	if b.inMsgs > 0 { // before a client can know that a message has arrived
-		b.from.countIn(b.inMsgs, b.inBytes, time.Now().UnixNano())
+		now := time.Now().UnixNano()
+		b.from.countIn(b.inMsgs, b.inBytes, now)
+		if b.readAt != 0 {
+			b.sampleSubject(now)
+			b.unheard = subjectSample{}
+		}
 		b.from.flushCursor()
 		if b.noReceivers > 0 {
 			b.srv.counters.unheard(b.from, b.noReceivers)

@@ -62,6 +62,7 @@ type ConnInfo struct {
 	Account        string      `json:"account,omitempty"`         // only of a server with a system account
 	PendingSubject string      `json:"pending_subject,omitempty"` // subject of most queued bytes
 	PendingFor     string      `json:"pending_for,omitempty"`     // how long bytes have been queued, a Go duration
+	Rates          *ConnRates  `json:"rates,omitempty"`           // of the last seconds, if they are asked for
 }
 
 // ConnState is which clients [Server.Connz] lists.
@@ -89,6 +90,9 @@ type ConnzOptions struct {
 	Search string
 	// Reason lists only closed clients whose reason has this prefix, in any case; "" lists all.
 	Reason string
+	// Rates includes the rates since an earlier request that included them, a second to two minutes
+	// before. So do the sort orders by rate.
+	Rates bool
 
 	// Of requests on $SYS only. As there, user and account need Username.
 	user, account string
@@ -112,6 +116,9 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 		rows, z.Total = s.rowsInOrder(z.Offset, z.Limit)
 	} else {
 		rows = s.connRows(o.State)
+		if o.withRates() {
+			s.setRates(rows, z.Now)
+		}
 		z.Total = len(rows)
 		rows, z.Limit, z.Total = filterRows(rows, &o, z.Limit, z.Total)
 		sortRowsBy(order, rows, z.Now)
@@ -132,7 +139,12 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 // inOrder reports whether the options ask for a window of all connected clients in the order of
 // their cids, as most tools do.
 func (o *ConnzOptions) inOrder() bool {
-	return o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && o.user+o.account+o.interest == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
+	return !o.withRates() && o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && o.user+o.account+o.interest == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
+}
+
+// withRates reports whether rates are needed, and so the rows of all connected clients.
+func (o *ConnzOptions) withRates() bool {
+	return o.State != ConnClosed && (o.Rates || strings.HasSuffix(string(o.Sort), string(ByRate)))
 }
 
 // rowsInOrder returns rows for a window of the connected clients, in the order of their cids,
@@ -216,7 +228,7 @@ func connzOptions(p *monitor.Params) *ConnzOptions {
 	}
 	o.Offset, o.Limit = p.Number("offset"), p.Number("limit")
 	o.CID = p.ID("cid")
-	o.Search, o.Reason = p.Text("search"), p.Text("reason")
+	o.Search, o.Reason, o.Rates = p.Text("search"), p.Text("reason"), p.Flag("rates")
 	state, err := parseConnState(p.Text("state"))
 	if err != nil {
 		p.Reject(err)

@@ -34,6 +34,7 @@ type connRow struct {
 	tlsVersion    uint16
 	tlsCipher     uint16
 	subscriptions []SubDetail // if the page includes them
+	rates         *ConnRates  // nil unless they are asked for, and known
 }
 
 // row returns the row of a client. It locks first the write queue, then the connection, each for a
@@ -127,7 +128,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 		Pending: int(r.out.Pending),
 		InMsgs:  r.inMsgs, InBytes: r.inBytes, OutMsgs: r.out.Messages, OutBytes: r.out.Payload,
 		NumSubs: uint32(r.subs),
-		Name:    r.name, Lang: r.lang, Version: r.version,
+		Name:    r.name, Lang: r.lang, Version: r.version, Rates: r.rates,
 	}
 	if r.out.Pending > 0 {
 		i.PendingSubject, i.PendingFor = r.out.Subject, r.out.Lag.Round(time.Millisecond).String()

@@ -41,6 +41,12 @@ const (
 	ByRTT      SortOpt = "rtt"
 	ByStop     SortOpt = "stop"   // of closed clients only
 	ByReason   SortOpt = "reason" // of closed clients only
+
+	ByRate         SortOpt = "rate" // what the client sends and receives per second
+	ByOutMsgsRate  SortOpt = "msgs_to_rate"
+	ByInMsgsRate   SortOpt = "msgs_from_rate"
+	ByOutBytesRate SortOpt = "bytes_to_rate"
+	ByInBytesRate  SortOpt = "bytes_from_rate"
 )
 
 // rowOrder compares two rows; now is the time of the page.
@@ -66,6 +72,11 @@ var sortRows = []sortRow{
 	{opt: ByIdle, order: func(a, b *connRow, now time.Time) int { return cmp.Compare(b.idle(now), a.idle(now)) }},
 	{opt: ByUptime, order: func(a, b *connRow, now time.Time) int { return cmp.Compare(a.uptime(now), b.uptime(now)) }},
 	{opt: ByRTT, order: byNumber(func(r *connRow) int64 { return int64(r.rtt) })},
+	{opt: ByRate, order: byRate((*ConnRates).total)},
+	{opt: ByOutMsgsRate, order: byRate(func(r *ConnRates) float64 { return r.OutMsgs })},
+	{opt: ByInMsgsRate, order: byRate(func(r *ConnRates) float64 { return r.InMsgs })},
+	{opt: ByOutBytesRate, order: byRate(func(r *ConnRates) float64 { return r.OutBytes })},
+	{opt: ByInBytesRate, order: byRate(func(r *ConnRates) float64 { return r.InBytes })},
 	{opt: ByStop, closed: true, order: byNumber(func(r *connRow) int64 { return r.stop.UnixNano() })},
 	{opt: ByReason, closed: true, order: func(a, b *connRow, _ time.Time) int {
 		return strings.Compare(a.reason.String(), b.reason.String())

@@ -20,6 +20,7 @@ func (s *Server) monitorPages() []monitor.Page {
 		{Path: "/connz", Decode: pageOf(connzOptions, s.Connz), Large: true},
 		{Path: "/routez", Decode: pageOf(routezOptions, s.Routez), Large: true},
 		{Path: "/subsz", Decode: pageOf(subszOptions, s.Subsz), Large: true, Aliases: []string{"/subscriptionsz"}, CountRejected: true},
+		{Path: "/subjectz", Decode: pageOf(subjectzOptions, s.Subjectz), Large: true, Uncounted: true},
 		{Path: "/statusz", Decode: pageOf(statuszOptions, s.Statusz), Uncounted: true},
 		{Path: "/historyz", Decode: pageOf(historyzOptions, s.Historyz), Uncounted: true},
 	}

@@ -18,6 +18,7 @@ import (
 	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/process"
+	"gnatsd/server/internal/spacesaving"
 	"gnatsd/sublist"
 )
 
@@ -75,6 +76,9 @@ type Server struct {
 	lameDuck atomic.Bool // in lame duck mode
 	closed   closedConns
 	history  history
+	rates    atomic.Pointer[rateSamples] // of clients; nil while they are not asked for
+
+	goneSubjects *spacesaving.Sketch // of clients that are gone
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup                 // connections, and other goroutines that Shutdown waits for
@@ -119,6 +123,8 @@ func NewServer(opts *Options) (*Server, error) {
 
 		usage:  process.NewUsageSampler(),
 		memory: newMemoryLimit(),
+
+		goneSubjects: spacesaving.New(goneKeys, time.Now().UnixNano()),
 	}
 	s.verifier = access.NewVerifier(s.limiter) // one limiter: two together would leave no processor to the messages
 	if s.id == "" {
@@ -240,6 +246,7 @@ func (s *Server) everyInterval() {
 			return
 		case now := <-tick.C:
 			s.history.add(s.sample(now))
+			s.dropRates(now)
 			s.giveBackMemory()
 		}
 	}

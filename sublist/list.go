@@ -199,6 +199,13 @@ func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	return m, false
 }
 
+// Fanout returns how many receivers a message on subject has: subscriptions, and queue groups. It is
+// not counted as a match.
+func (l *List[T]) Fanout(subject []byte) int {
+	found, _ := l.find(subject, false)
+	return found.result.fanout()
+}
+
 // start returns a match without result. It takes the stamp, so it must be called before anything is
 // looked up.
 func (l *List[T]) start(subject []byte, hash uint64) match[T] {
