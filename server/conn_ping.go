@@ -24,7 +24,7 @@ func (c *conn) startPing() {
 
 // measureRTT makes the first PING an early one, after rttDelay.
 func (c *conn) measureRTT() {
-	if c.srv.options().PingInterval <= rttDelay {
+	if o := c.srv.options(); o.DisableShortFirstPing || o.PingInterval <= rttDelay {
 		return // the first regular PING measures it
 	}
 	c.mu.Lock()

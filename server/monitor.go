@@ -147,8 +147,9 @@ func (s *Server) MonitorAddr() *net.TCPAddr { return s.monitor.Addr() }
 // ProfilerAddr returns the address of the profiling port, nil if there is none.
 func (s *Server) ProfilerAddr() *net.TCPAddr { return s.monitor.ProfilerAddr() }
 
-// HTTPHandler returns the handler of the monitoring port, for programs that serve it elsewhere,
-// too. It is nil unless monitoring runs.
+// HTTPHandler returns the handler of the monitoring pages, for programs that serve them elsewhere,
+// too. It is nil unless monitoring runs. It is an [http.ServeMux], to which programs may add pages of
+// their own: these are served at the monitoring port, and need the login if there is one.
 func (s *Server) HTTPHandler() http.Handler { return s.monitor.Handler() }
 
 // HandleRoot serves /: the dashboard to browsers, and a page of links to all others.

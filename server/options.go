@@ -116,11 +116,15 @@ type Options struct {
 	TLSTimeout  float64     `json:"tls_timeout"` // seconds
 	TLSConfig   *tls.Config `json:"-"`
 
-	NoBusyPoll          bool          `json:"-"` // readers never poll before they sleep
-	RQSubsSweep         time.Duration `json:"-"` // of gnatsd 1.4; it has no effect
-	MaxClosedClients    int           `json:"-"` // closed connections kept for /connz
-	LameDuckDuration    time.Duration `json:"-"` // over which lame duck mode closes clients
-	LameDuckGracePeriod time.Duration `json:"-"` // before the first one is closed
+	NoBusyPoll      bool          `json:"-"` // readers never poll before they sleep
+	RQSubsSweep     time.Duration `json:"-"` // of gnatsd 1.4; it has no effect
+	NoSystemAccount bool          `json:"-"` // of nats-server 2.x; without effect: there is one only if a file has it
+	// DisableShortFirstPing leaves out the PING soon after CONNECT that measures the round-trip
+	// time.
+	DisableShortFirstPing bool          `json:"-"`
+	MaxClosedClients      int           `json:"-"` // closed connections kept for /connz
+	LameDuckDuration      time.Duration `json:"-"` // over which lame duck mode closes clients
+	LameDuckGracePeriod   time.Duration `json:"-"` // before the first one is closed
 
 	CustomClientAuthentication Authentication `json:"-"`
 	CustomRouterAuthentication Authentication `json:"-"`

@@ -27,6 +27,8 @@ func MergeOptions(fileOpts, flagOpts *Options) *Options {
 	override(&o.Cluster.tlsOn, flagOpts.Cluster.tlsOn)
 	override(&o.DontListen, flagOpts.DontListen)
 	override(&o.RQSubsSweep, flagOpts.RQSubsSweep)
+	override(&o.NoSystemAccount, flagOpts.NoSystemAccount)
+	override(&o.DisableShortFirstPing, flagOpts.DisableShortFirstPing)
 	if flagOpts.Nkeys != nil {
 		o.Nkeys = cloneNkeys(flagOpts.Nkeys)
 	}

@@ -84,6 +84,7 @@ func (o *Options) complete() error {
 // carryOver copies from o what cannot be set in a file.
 func (n *Options) carryOver(o *Options) {
 	n.NoLog, n.NoSigs, n.DontListen, n.Nkeys = o.NoLog, o.NoSigs, o.DontListen, o.Nkeys
+	n.DisableShortFirstPing = o.DisableShortFirstPing
 	n.CustomClientAuthentication, n.CustomRouterAuthentication = o.CustomClientAuthentication, o.CustomRouterAuthentication
 	n.network, n.identity = o.network, o.identity
 	if o.TLS != o.loadedResult().TLS {

@@ -16,6 +16,8 @@ var programOnly = map[string]string{
 	"NoSigs":                     "for programs",
 	"DontListen":                 "for programs",
 	"RQSubsSweep":                "for programs; it has no effect",
+	"NoSystemAccount":            "for programs; it has no effect",
+	"DisableShortFirstPing":      "for programs",
 	"Nkeys":                      "for programs; in a file an nkey is in users",
 	"RoutesStr":                  "the text of --routes",
 	"TLS":                        "a tls block or flag",

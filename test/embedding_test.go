@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,20 @@ func namesOf14() {
 	}
 	var _ []time.Duration = []time.Duration{
 		server.TLS_TIMEOUT, server.AUTH_TIMEOUT, server.DEFAULT_PING_INTERVAL, server.DEFAULT_FLUSH_DEADLINE, server.DEFAULT_LAME_DUCK_DURATION,
+		server.ACCEPT_MIN_SLEEP, server.ACCEPT_MAX_SLEEP, server.DEFAULT_ROUTE_CONNECT, server.DEFAULT_ROUTE_RECONNECT, server.DEFAULT_ROUTE_DIAL,
+		server.DEFAULT_REMOTE_QSUBS_SWEEPER,
 	}
+	var _ string = server.CR_LF
+	var _ []int = []int{server.LEN_CR_LF, server.MAX_MSG_ARGS, server.MAX_PUB_ARGS, server.PROTO_SNIPPET_SIZE,
+		server.CLIENT, server.ROUTER, server.ClientProtoZero, server.ClientProtoInfo}
+	var _ []server.RouteType = []server.RouteType{server.Implicit, server.Explicit}
+	var _ []error = []error{server.ErrConnectionClosed, server.ErrAuthorization, server.ErrAuthTimeout, server.ErrMaxPayload, server.ErrMaxControlLine,
+		server.ErrReservedPublishSubject, server.ErrBadClientProtocol, server.ErrTooManyConnections, server.ErrClientConnectedToRoutePort,
+		server.ErrTooManySubs, server.ErrInvalidSubject, server.ErrNotFound}
+	var _ []fmt.Stringer = []fmt.Stringer{server.ClientClosed, server.AuthenticationTimeout, server.AuthenticationViolation, server.TLSHandshakeError,
+		server.SlowConsumerPendingBytes, server.SlowConsumerWriteDeadline, server.WriteError, server.ReadError, server.ParseError, server.StaleConnection,
+		server.ProtocolViolation, server.BadClientProtocolVersion, server.WrongPort, server.MaxConnectionsExceeded, server.MaxPayloadExceeded,
+		server.MaxControlLineExceeded, server.DuplicateRoute, server.RouteRemoved, server.ServerShutdown}
 	var _ []string = []string{
 		server.DEFAULT_HOST, server.RootPath, server.VarzPath, server.ConnzPath, server.RoutezPath, server.SubszPath, server.StackszPath,
 	}
@@ -45,6 +59,17 @@ func namesOf14() {
 	var _ func(*server.TLSConfigOpts) (*tls.Config, error) = server.GenTLSConfig
 	var _ func(server.Command, string) error = server.ProcessSignal
 	var _ func(*flag.FlagSet) (bool, bool, error) = server.ProcessCommandLineArgs
+	var _ func(string) []*url.URL = server.RoutesFromStr
+	var _ func(int, []*url.URL) ([]*url.URL, error) = server.RemoveSelfReference
+	var _ func(http.ResponseWriter, *http.Request, []byte) = server.ResponseHandler
+	var _ func(string) = server.SetProcessName
+	var _ func(*server.Options) *server.Options = (*server.Options).Clone
+	var _ func(*server.Options, string) error = (*server.Options).ProcessConfigFile
+	var _ func(*logger.Logger) error = (*logger.Logger).Close
+	_ = server.TLSConfigOpts{CertFile: "", KeyFile: "", CaFile: "", Verify: false, Timeout: 0.5, Ciphers: []uint16{}, CurvePreferences: []tls.CurveID{}}
+	_ = server.Info{ID: "", Version: "", Proto: 1, GitCommit: "", GoVersion: "", Host: "", Port: 0, AuthRequired: false, TLSRequired: false,
+		TLSVerify: false, MaxPayload: 0, IP: "", Nonce: ""}
+	_ = server.ConnzOptions{Sort: server.ByCid, Username: false, Subscriptions: false, Offset: 0, Limit: 0, CID: 0, State: server.ConnOpen}
 	var _ []func(string) = []func(string){server.PrintAndDie}
 	var _ []func() = []func(){server.PrintServerAndExit, server.PrintTLSHelpAndDie}
 	var _ []func(string) bool = []func(string) bool{server.IsValidSubject, server.IsValidLiteralSubject}
@@ -87,6 +112,7 @@ var optionsOf14 = server.Options{
 type serverOf14 interface {
 	Start()
 	Shutdown()
+	ConfigureLogger() error
 	ReadyForConnections(time.Duration) bool
 	ID() string
 	Addr() net.Addr
@@ -154,6 +180,10 @@ func namesOf2() {
 		HTTPBasePath: "", LogSizeLimit: 0, MaxTracedMsgLen: 0, AllowNonTLS: false, LameDuckGracePeriod: time.Second,
 		Cluster: server.ClusterOpts{Name: ""},
 	}
+	_ = server.Options{NoSystemAccount: true, DisableShortFirstPing: true, TLSMap: true, TLSHandshakeFirst: true}
+	var _ func(bool) = server.NoErrOnUnknownFields
+	var _ []error = []error{server.ErrAuthentication, server.ErrServerNotRunning}
+	var _ func(*server.Options, func(*server.Server)) *server.Server = RunServerCallback
 	_ = server.Permissions{Response: &server.ResponsePermission{MaxMsgs: 1, Expires: time.Second}}
 	_ = server.ClusterOptsVarz{Name: "", Host: "", Port: 0, AuthTimeout: 0, URLs: nil, TLSTimeout: 0}
 	_ = server.RoutezOptions{Subscriptions: true, SubscriptionsDetail: true}
@@ -161,6 +191,139 @@ func namesOf2() {
 	_ = server.SubszOptions{Offset: 0, Limit: 0, Subscriptions: true, Test: ""}
 	_ = server.HealthzOptions{JSEnabledOnly: true, JSServerOnly: true}
 	var _ string = server.HealthzPath
+}
+
+// What follows does with the broker what public programs do: it compiles as they do, and is run.
+
+// commandLineOfStreaming is how nats-streaming-server takes the flags of the broker with its own.
+func commandLineOfStreaming(args []string) (*server.Options, error) {
+	fs := flag.NewFlagSet("streaming", flag.ContinueOnError)
+	cluster := fs.String("cluster_id", "", "of the program")
+	opts, err := server.ConfigureOptions(fs, args, func() {}, fs.Usage, server.PrintTLSHelpAndDie)
+	if err != nil || *cluster == "" {
+		return nil, fmt.Errorf("got cluster %q, %w", *cluster, err)
+	}
+	return opts, nil
+}
+
+// loggerOfStreaming is a logger that is chosen by the options.
+func loggerOfStreaming(opts *server.Options, pid bool) server.Logger {
+	switch {
+	case opts.LogFile != "":
+		return logger.NewFileLogger(opts.LogFile, opts.Logtime, opts.Debug, opts.Trace, pid)
+	case opts.RemoteSyslog != "":
+		return logger.NewRemoteSysLogger(opts.RemoteSyslog, opts.Debug, opts.Trace)
+	case opts.Syslog:
+		return logger.NewSysLogger(opts.Debug, opts.Trace)
+	}
+	return logger.NewStdLogger(opts.Logtime, opts.Debug, opts.Trace, true, pid)
+}
+
+// TestProgramsAddTheirFlagsLoggersAndPages runs a broker as nats-streaming-server does: with flags,
+// a logger and monitoring pages of its own.
+func TestProgramsAddTheirFlagsLoggersAndPages(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "log")
+	opts, err := commandLineOfStreaming([]string{"-cluster_id", "mine", "-a", "127.0.0.1", "-p", "-1", "-m", "-1", "-l", log, "-DV"})
+	must(t, err)
+	opts = opts.Clone()
+	opts.NoSigs = true
+	s := server.New(opts)
+	s.SetLogger(loggerOfStreaming(opts, true), opts.Debug, opts.Trace)
+	go s.Start() // ends with Shutdown
+	defer s.Shutdown()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server did not start")
+	}
+	fileHas(t, log, `\[INF\] Server is ready$`)
+	mux, ok := s.HTTPHandler().(*http.ServeMux)
+	if !ok {
+		t.Fatalf("got a handler %T, want one to which pages can be added", s.HTTPHandler())
+	}
+	mux.HandleFunc("/streaming", func(w http.ResponseWriter, r *http.Request) { server.ResponseHandler(w, r, []byte(`{"a": 1}`)) })
+	mux.HandleFunc("/streaming/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) })
+	base := "http://" + s.MonitorAddr().String()
+	for path, want := range map[string]string{
+		"/streaming":            `{"a": 1}`,
+		"/streaming?callback=f": `f({"a": 1})`,
+		"//streaming":           `{"a": 1}`,
+		"/streaming/more":       "/streaming/more",
+		"/varz":                 `"server_id": "` + s.ID() + `"`,
+		"/nothing":              "404 page not found",
+	} {
+		if _, got := get(t, base+path); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestAddedPagesNeedTheLogin(t *testing.T) {
+	t.Parallel()
+	s := Start(t, &server.Options{HTTPHost: "127.0.0.1", HTTPPort: anyPort, HTTPUsername: "me", HTTPPassword: "secret"})
+	s.HTTPHandler().(*http.ServeMux).HandleFunc("/mine", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "mine") })
+	for login, want := range map[string]int{"": http.StatusUnauthorized, "me:secret@": http.StatusOK} {
+		if got, text := get(t, "http://"+login+s.MonitorAddr().String()+"/mine"); got != want || (text == "mine") != (want == http.StatusOK) {
+			t.Errorf("%q: got %d, %q, want %d", login, got, text, want)
+		}
+	}
+}
+
+// TestClustersOfOtherSuites is how the suites of the Go client make clusters.
+func TestClustersOfOtherSuites(t *testing.T) {
+	t.Parallel()
+	first := DefaultTestOptions
+	first.Port, first.Cluster = server.RANDOM_PORT, server.ClusterOpts{Name: "testing", Host: "127.0.0.1", Port: server.RANDOM_PORT}
+	a := RunServer(&first)
+	defer a.Shutdown()
+	second := DefaultTestOptions
+	second.Port, second.Cluster = server.RANDOM_PORT, server.ClusterOpts{Name: "testing", Host: "127.0.0.1", Port: server.RANDOM_PORT}
+	second.Routes = server.RoutesFromStr(fmt.Sprintf("nats-route://127.0.0.1:%d", a.ClusterAddr().Port))
+	called := false
+	b := RunServerCallback(&second, func(s *server.Server) { called = !s.Running() })
+	defer b.Shutdown()
+	if !called || second.Port == server.RANDOM_PORT {
+		t.Errorf("got called before the start %v, port %d", called, second.Port)
+	}
+	routed(t, a, 1)
+	routed(t, b, 1)
+	nc, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", first.Port))
+	must(t, err)
+	nc.Close()
+}
+
+func TestRoutesToThisMachineAreRemoved(t *testing.T) {
+	t.Parallel()
+	routes := server.RoutesFromStr("nats://localhost:4248, nats://127.0.0.1:4248,nats://[::1]:4248,nats://localhost:4249,nats://192.0.2.1:4248")
+	others, err := server.RemoveSelfReference(4248, routes)
+	if got := fmt.Sprint(others); err != nil || got != "[nats://localhost:4249 nats://192.0.2.1:4248]" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := server.RemoveSelfReference(4248, server.RoutesFromStr("nats://localhost")); err == nil {
+		t.Error("got no error for a route without a port")
+	}
+}
+
+// TestReasonsOfClosedConnections compares what programs have in their sources with /connz.
+func TestReasonsOfClosedConnections(t *testing.T) {
+	t.Parallel()
+	s := Start(t, nil)
+	nc, err := nats.Connect(s.ClientURL())
+	must(t, err)
+	nc.Close()
+	eventually(t, "the client is gone", func() bool { return s.NumClients() == 0 })
+	eventually(t, "its record is there", func() bool {
+		z, err := s.Connz(&server.ConnzOptions{State: server.ConnClosed})
+		return err == nil && len(z.Conns) == 1 && z.Conns[0].Reason == server.ClientClosed.String()
+	})
+	for r, want := range map[server.ClosedState]string{
+		0: "Unknown State", server.ClientClosed: "Client", server.AuthenticationTimeout: "Authentication Timeout",
+		server.SlowConsumerPendingBytes: "Slow Consumer (Pending Bytes)", server.StaleConnection: "Stale Connection",
+		server.MaxPayloadExceeded: "Maximum Message Payload Exceeded", server.ServerShutdown: "Server Shutdown", 1000: "Unknown State", -1: "Unknown State",
+	} {
+		if r.String() != want {
+			t.Errorf("%d: got %q, want %q", r, r, want)
+		}
+	}
 }
 
 // serverAuth decides who may connect, as programs do.

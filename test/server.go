@@ -52,7 +52,7 @@ func Start(tb testing.TB, opts *server.Options) *server.Server {
 		}
 		o.NoSigs = true
 	}
-	s, err := start(o)
+	s, err := start(o, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -65,11 +65,15 @@ func quietOptions() *server.Options {
 	return &server.Options{Host: "127.0.0.1", Port: anyPort, NoLog: true, NoSigs: true}
 }
 
-// start runs a broker and waits until clients can connect. Who calls it ends it with Shutdown.
-func start(opts *server.Options) (*server.Server, error) {
+// start runs a broker and waits until clients can connect. Before it is started, before is called if
+// it is not nil. Who calls start ends the broker with Shutdown.
+func start(opts *server.Options, before func(*server.Server)) (*server.Server, error) {
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("make the broker: %w", err)
+	}
+	if before != nil {
+		before(s)
 	}
 	go s.Start() // ends with Shutdown
 	if !s.ReadyForConnections(readyIn) {
@@ -87,11 +91,16 @@ func RunDefaultServer() *server.Server { return RunServer(&DefaultTestOptions) }
 //
 // Ports of opts that are -1 are set to those that the broker listens on: programs for other brokers
 // look there.
-func RunServer(opts *server.Options) *server.Server {
+func RunServer(opts *server.Options) *server.Server { return RunServerCallback(opts, nil) }
+
+// RunServerCallback is RunServer, and calls callback with the broker before it is started.
+//
+// Deprecated: use server.NewServer.
+func RunServerCallback(opts *server.Options, callback func(*server.Server)) *server.Server {
 	if opts == nil {
 		opts = &DefaultTestOptions
 	}
-	s, err := start(opts)
+	s, err := start(opts, callback)
 	if err != nil {
 		panic(err)
 	}

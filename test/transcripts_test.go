@@ -91,7 +91,7 @@ func newPlayer(t *testing.T, tr *transcript.Transcript) *player {
 
 func (p *player) restart(t *testing.T) {
 	t.Helper()
-	s, err := start(p.opts)
+	s, err := start(p.opts, nil)
 	must(t, err)
 	p.s = s
 }

@@ -37,7 +37,7 @@ func (m *Monitor) Start(a Address) error {
 		if err != nil {
 			return nil, fmt.Errorf("can't listen to the monitor port: %w", err)
 		}
-		return m.serve(m.handler(), webTimeout, listeners...), nil
+		return m.serve(m.handler(), webTimeout, listeners...), nil // the mux would redirect otherwise
 	})
 }
 
@@ -81,12 +81,13 @@ func (m *Monitor) Addr() *net.TCPAddr { return m.web.addr() }
 // ProfilerAddr returns the address of the profiling port, nil if there is none.
 func (m *Monitor) ProfilerAddr() *net.TCPAddr { return m.profiler.addr() }
 
-// Handler returns what serves the monitoring port, nil if it is not open.
+// Handler returns a handler of all pages, nil if the monitoring port is not open. It is an
+// [http.ServeMux]: what is added to it is served at the port too, behind the login.
 func (m *Monitor) Handler() http.Handler {
-	if w := m.web.running(); w != nil {
-		return w.http.Handler
+	if m.web.running() == nil {
+		return nil
 	}
-	return nil
+	return m.mux
 }
 
 // listen opens the port and the socket of a.

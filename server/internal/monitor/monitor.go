@@ -71,6 +71,7 @@ type Monitor struct {
 	config   Config
 	basePath string // "" or "/some/path"
 	pages    map[string]page
+	mux      *http.ServeMux // all paths, and those that programs add
 
 	// Safe for concurrent use.
 	requests map[string]*atomic.Uint64 // by counted path; the map never changes
@@ -111,6 +112,8 @@ func New(config Config) *Monitor {
 			m.pages[path] = page{serve: m.answering(p)}
 		}
 	}
+	m.mux = http.NewServeMux()
+	m.mux.Handle("/", m.handler())
 	return m
 }
 
@@ -129,8 +132,9 @@ func (m *Monitor) ServePage(path string, w http.ResponseWriter, r *http.Request)
 	m.pages[path].serve(w, r)
 }
 
-// handler returns what serves every path there is. Others are 404, also with a slash at the end;
-// one that is not in its shortest form, such as //varz, is redirected to that.
+// handler returns what serves every path there is, and those that were added to the mux. Others are
+// 404, also with a slash at the end; one that is not in its shortest form, such as //varz, is
+// redirected to that.
 func (m *Monitor) handler() http.Handler {
 	byPath := make(map[string]page, len(m.pages))
 	for path, p := range m.pages {
@@ -151,6 +155,9 @@ func (m *Monitor) handler() http.Handler {
 			}}
 		case !found:
 			p = page{open: true, serve: http.NotFound}
+			if _, pattern := m.mux.Handler(r); pattern != "/" {
+				p = page{serve: m.mux.ServeHTTP}
+			}
 		}
 		m.serveAllowed(w, r, p)
 	})

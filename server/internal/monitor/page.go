@@ -62,10 +62,14 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 	}
 }
 
-// answer writes an encoded page, as JSON or as a call of the function that the parameter callback
-// names (JSONP).
+// answer writes an encoded page as the settings in force say.
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
-	s := m.config.Settings()
+	Answer(w, r, text, m.config.Settings())
+}
+
+// Answer writes an encoded page, as JSON or as a call of the function that the parameter callback
+// names (JSONP).
+func Answer(w http.ResponseWriter, r *http.Request, text []byte, s Settings) {
 	contentType, before, after := "application/json", "", ""
 	if !s.SameOrigin {
 		if !s.Login && !s.Certificates {
