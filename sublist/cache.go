@@ -41,6 +41,7 @@ type entry[T comparable] struct {
 	stamp   uint64
 	touch   touch
 	result  *Result[T]
+	removes int64 // of the list before
 }
 
 func (c *cache[T]) set(hash uint64) *set[T] { return &c[hash%cacheSets] }

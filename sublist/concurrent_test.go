@@ -155,7 +155,7 @@ func TestChangeBetweenWalkAndKeep(t *testing.T) {
 			m := l.start(subject, hash)
 			m.result = l.lookUp(subject, hash)
 			insert(t, l, pattern, "", i)
-			l.store(subject, m, nil, 0)
+			l.store(subject, m, nil, 0, 0)
 			if !slices.Contains(plain(l.Match(subject)), i) {
 				t.Errorf("%s: %d was inserted and is not there", pattern, i)
 			}

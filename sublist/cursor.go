@@ -12,6 +12,8 @@ type Cursor[T comparable] struct {
 	list    *List[T]
 	subject []byte
 	last    match[T] // its result is nil if there is none
+	recent  *recent  // nil until there is a second subject
+	changes int64    // of the list when last was found
 	tally   tally
 	random  uint32 // state of a generator (xorshift), to choose which misses are noted
 }
@@ -34,13 +36,16 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 		}
 		c.list = l
 	}
+	changes := l.counts.changes()
 	found, hit := l.find(subject, c.chance())
-	c.tally.add(found.result.fanout(), hit)
+	if !found.stamped || c.isNew(found.hash, changes) || !hit {
+		c.tally.add(found.result.fanout(), hit)
+	}
 	if !found.stamped || len(subject) > maxCursorSubject {
 		c.last.result = nil
 		return found.result
 	}
-	c.last = found
+	c.last, c.changes = found, changes
 	c.subject = append(c.subject[:0], subject...)
 	return found.result
 }
@@ -55,6 +60,42 @@ func (c *Cursor[T]) chance() bool {
 	c.random ^= c.random >> 17
 	c.random ^= c.random << 5
 	return c.random&3 == 0
+}
+
+// isNew reports whether the subject with this hash is not one of the last ones since a change of the
+// list, and remembers it. Only the statistics depend on it: publishers in gnatsd 1.4 have a cache of
+// their own in front of that of the list, whose statistics do not have what it answers.
+func (c *Cursor[T]) isNew(hash uint64, changes int64) bool {
+	if c.recent == nil {
+		if c.last.result == nil {
+			return true
+		}
+		c.recent = new(recent)
+		c.recent.add(c.last.hash, c.changes)
+	}
+	return c.recent.add(hash, changes)
+}
+
+// recent has marks of the subjects that a goroutine has matched last: some 100 of them, in sets that
+// are chosen by the hash of the subject.
+type recent [16]struct {
+	marks [8]uint32
+	next  uint8 // the oldest
+}
+
+// add remembers a subject, and reports whether it was not there. A mark is made of the hash and the
+// number of changes, so that those from before a change are none.
+func (r *recent) add(hash uint64, changes int64) bool {
+	set := &r[hash%uint64(len(r))]
+	mark := uint32(hash>>32) ^ uint32(uint64(changes)*0x9e3779b97f4a7c15>>32) | 1 // an empty one is 0
+	for _, m := range set.marks {
+		if m == mark {
+			return false
+		}
+	}
+	set.marks[set.next%uint8(len(set.marks))] = mark
+	set.next++
+	return true
 }
 
 // Flush adds the matches since the last Flush to the statistics of l, the list that the cursor is

@@ -178,7 +178,9 @@ type match[T comparable] struct {
 }
 
 // find looks subject up in the cache, then in the index and the trie. It reports whether the cache
-// had a valid result. A miss is noted if the caller says so.
+// had a result, which is valid, or to which something must be added only: in gnatsd 1.4 and
+// nats-server new subscriptions are added to cached results, so the statistics there have a hit. A
+// miss is noted if the caller says so.
 func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	hash := maphash.Bytes(l.gens.seed, subject)
 	set, tag := l.cache.set(hash), tagOf(hash)
@@ -191,12 +193,13 @@ func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	if old == nil && cached && !set.missedBefore(tag, note) && !l.admitsFirst() {
 		return match[T]{result: l.lookUp(subject, hash), hash: hash}, false // a stamp would take as long as the rest
 	}
+	removes := l.counts.removes.Load()
 	m := l.start(subject, hash)
 	m.result = l.lookUp(subject, hash)
 	if cached && m.result.size() <= maxKept {
-		l.store(subject, m, old, way)
+		l.store(subject, m, old, way, removes)
 	}
-	return m, false
+	return m, old != nil && old.removes == removes
 }
 
 // Fanout returns how many receivers a message on subject has: subscriptions, and queue groups. It is
@@ -216,14 +219,14 @@ func (l *List[T]) start(subject []byte, hash uint64) match[T] {
 
 // store stores m in the cache: in place of old, the stale entry in way, or if old is nil in place of
 // a victim.
-func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int) {
+func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int, removes int64) {
 	set, tag := l.cache.set(m.hash), tagOf(m.hash)
 	if old != nil {
-		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result})
+		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result, removes})
 		return
 	}
 	if way := set.victim(&l.gens); way >= 0 {
-		set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result})
+		set.put(way, tag, &entry[T]{slices.Clone(subject), m.stamp, m.touch, m.result, removes})
 	}
 }
 

@@ -8,7 +8,7 @@ type Stats struct {
 	CacheEntries  int64   // subjects in the result cache, valid or not
 	Inserts       int64   // subscriptions added
 	Removes       int64   // subscriptions removed
-	Matches       int64   // calls of Match, except those that a Cursor answered, or has not flushed
+	Matches       int64   // calls of Match, except those that a Cursor knew, or has not flushed
 	CacheHits     int64   // of Matches, those answered by the cache
 	MaxFanout     int64   // most plain subscribers and queue groups of one match
 	AvgFanout     float64 // plain subscribers and queue groups per match
@@ -30,8 +30,12 @@ type counters struct {
 	inserts   atomic.Int64
 	removes   atomic.Int64
 	maxFanout atomic.Int64
+	_         [40]byte // cursors read what is above all the time
 	stripes   [stripes]stripe
 }
+
+// changes returns the number of changes of the list.
+func (c *counters) changes() int64 { return c.inserts.Load() + c.removes.Load() }
 
 // stripe is a copy of the counters. It fills a cache line.
 type stripe struct {

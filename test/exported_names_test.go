@@ -56,11 +56,11 @@ func without(a, b []string) []string {
 }
 
 // compiledPackages returns the types of packages as the compiler wrote them to its cache. It
-// compiles as the tests build the binary, so that most of the work is done once.
+// compiles without cgo, as the tests build the binary, so that most of the work is done once.
 func compiledPackages(t *testing.T, paths []string) map[string]*types.Package {
 	t.Helper()
 	list := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export"}, paths...)...)
-	list.Env = append(os.Environ(), buildSettings...)
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()

@@ -29,16 +29,12 @@ var program = sync.OnceValues(func() (string, error) {
 		path += ".exe"
 	}
 	build := exec.Command("go", "build", "-o", path, "gnatsd")
-	build.Env = append(os.Environ(), buildSettings...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the image has it
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 })
-
-// buildSettings are those of the image. What is compiled with -trimpath is the same in a copy of the
-// repository, so that is compiled once.
-var buildSettings = []string{"CGO_ENABLED=0", "GOFLAGS=-trimpath"}
 
 // command is a run of the binary that has not begun.
 func command(t *testing.T, args ...string) *exec.Cmd {

@@ -108,7 +108,7 @@ func newTypist(t *testing.T) *typist {
 		must(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script), 0o755))
 	}
 	w.env = append(os.Environ(), "ROOT="+w.root, "PATH="+bin+":"+filepath.Dir(path)+":"+os.Getenv("PATH"),
-		"GOFLAGS=-mod=mod -trimpath", "GOPROXY=off", "GOSUMDB=off", "CGO_ENABLED=0") // what is in the module cache must do
+		"GOFLAGS=-mod=mod", "GOPROXY=off", "GOSUMDB=off", "CGO_ENABLED=0") // what is in the module cache must do
 	for _, dir := range []string{"etc/systemd/system", "usr/sbin"} {
 		must(t, os.MkdirAll(filepath.Join(w.root, dir), 0o755))
 	}
