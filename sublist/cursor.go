@@ -20,7 +20,7 @@ type Cursor[T comparable] struct {
 
 // Match returns the result of l.Match. If subject is that of the previous call, and no change can
 // have touched it, that takes one comparison and a few atomic loads. It is not counted then: the
-// list was not asked.
+// list was not asked. Nor is one of a few subjects in turn, if the cache of the list has it.
 func (c *Cursor[T]) Match(l *List[T], subject []byte) *Result[T] {
 	if c.list == l && c.last.result != nil && bytes.Equal(c.subject, subject) && l.gens.stamp(c.last.touch) == c.last.stamp {
 		return c.last.result
