@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/logger"
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/process"
@@ -48,9 +50,13 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	}
 	flags := opts.loaded.flags
 	running, diff := flags.Typed("diff")
+	top, watch := flags.Typed("top")
 	switch {
 	case diff:
 		return nil, diffOnly(opts, running, stdout, stderr)
+	case watch:
+		times, _ := flags.Typed("n")
+		return nil, topOnly(top, times, stdout, stderr)
 	case flags.Enabled("t"):
 		return nil, checkOnly(opts, stderr)
 	case flags.Enabled("print-config"):
@@ -60,6 +66,25 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		return nil, explainOnly(opts, stdout, stderr)
 	}
 	return opts, 0
+}
+
+// topOnly is --top: it shows a running server, times times if that is not empty. The status is 0 if
+// the server could be asked.
+func topOnly(target, times string, stdout, stderr io.Writer) (status int) {
+	count := 0
+	if times != "" {
+		n, err := strconv.Atoi(times)
+		if err != nil || n < 1 {
+			fmt.Fprintf(stderr, "with --top, -n is a number of times, not %q\n", conf.Printable(times))
+			return 1
+		}
+		count = n
+	}
+	if err := process.Top(target, count, stdout); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // explainOnly is --explain. The status is 0 if the action is allowed.
