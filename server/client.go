@@ -247,7 +247,7 @@ func (c *client) pub(o *op, b *batch) closeReason {
 // client wants to know.
 func (c *client) unheard(subject, reply []byte, n, size int, b *batch) {
 	b.noReceivers += int64(n)
-	if b.readAt != 0 {
+	if b.readAt != 0 || b.unheard.seen == 0 {
 		b.noteUnheard(subject, n, size)
 	}
 	if len(reply) > 0 && c.opts.NoResponders {

@@ -62,7 +62,7 @@ type conn struct {
 	overRate        bool                           // the next operation waits for the rate of its user
 	peerClosed      time.Time                      // when that was noticed; zero before
 	paths           *path                          // of its messages to other servers
-	sampledMsgs     int64                          // inMsgs at the last sample of subjects
+	unsampled       subjectCounts
 
 	// Guarded by mu.
 	mu          sync.Mutex

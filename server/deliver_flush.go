@@ -12,9 +12,8 @@ func (b *batch) flush() {
 	if b.inMsgs > 0 { // before a client can know that a message has arrived
 		now := time.Now().UnixNano()
 		b.from.countIn(b.inMsgs, b.inBytes, now)
-		if b.readAt != 0 {
-			b.sampleSubject(now)
-			b.unheard = subjectSample{}
+		if b.from.role == roleClient {
+			b.sampleSubjects(now)
 		}
 		b.from.flushCursor()
 		if b.noReceivers > 0 {

@@ -3,13 +3,14 @@ package server
 import (
 	"bytes"
 	"math/rand/v2"
+	"time"
 
 	"gnatsd/server/internal/spacesaving"
 )
 
 // This file finds the subjects that clients publish most on. Counting every message would cost as
 // much as matching it; so of a batch that is a sample (see sampler) one message is looked at, and
-// stands for all that its client has sent since the last one. Nothing is done for other batches.
+// stands for all that its client has sent since the last one. Other batches are only counted.
 
 const (
 	// sketchKeys bounds the subjects that are remembered for a client, 6 KB of memory. A client
@@ -35,37 +36,58 @@ func (b *batch) noteUnheard(subject []byte, n, size int) {
 	}
 }
 
-// sampleSubject chooses one of the messages of the batch, each with the same chance, and adds it
-// to the sketch of the client at now (UnixNano). What the client has sent was counted before.
-func (b *batch) sampleSubject(now int64) {
-	c := b.from
-	all := b.unheard.seen
+// subjectCounts are the messages of a client that no sample stands for yet.
+type subjectCounts struct {
+	received, unheard int64 // with and without a receiver
+	unheardAt         int64 // UnixNano of the last sample of those without
+}
+
+// unheardEvery is how long messages without a receiver wait for a sample at most: there may be few.
+const unheardEvery = time.Second
+
+// sampleSubjects counts the messages of a batch. If it is a sample, one of those with a receiver and
+// one of those without, each with the same chance, are added to the sketch of the client at now
+// (UnixNano).
+func (b *batch) sampleSubjects(now int64) {
+	c, n := b.from, &b.from.unsampled
+	n.received += b.inMsgs - b.noReceivers
+	n.unheard += b.noReceivers
+	if b.noReceivers > 0 {
+		if u := &b.unheard; b.readAt != 0 || now-n.unheardAt >= int64(unheardEvery) {
+			w := float64(n.unheard)
+			n.unheard, n.unheardAt = 0, now
+			c.sketch().Add(foldInbox(b.bytesAt(u.subject, u.length)), spacesaving.Weight{Messages: w, Bytes: w * float64(u.size), NoReceivers: w}, now)
+		}
+		b.unheard = subjectSample{}
+	}
+	if b.readAt == 0 || len(b.lines) == 0 {
+		return
+	}
+	all := int64(0)
 	for i := range b.lines {
 		all += int64(b.lines[i].n)
 	}
-	if c.role != roleClient || all == 0 {
-		return
-	}
-	total := c.inMsgs.Load()
-	w := float64(total - c.sampledMsgs)
-	c.sampledMsgs = total
-	sketch := c.subjects.Load()
-	if sketch == nil {
-		sketch = spacesaving.New(sketchKeys, c.start)
-		c.subjects.Store(sketch)
-	}
-	chosen := rand.Int64N(all)
+	chosen, w := rand.Int64N(all), float64(n.received)
 	for i := range b.lines {
 		l := &b.lines[i]
 		if chosen -= int64(l.n); chosen < 0 {
 			subject := b.bytesAt(l.subject, l.subjectLen)
-			receivers := c.table.Fanout(subject)
-			sketch.Add(foldInbox(subject), spacesaving.Weight{Messages: w, Bytes: w * float64(l.size), Deliveries: w * float64(receivers)}, now)
+			n.received = 0
+			c.sketch().Add(foldInbox(subject), spacesaving.Weight{Messages: w, Bytes: w * float64(l.size), Deliveries: w * float64(c.table.Fanout(subject))}, now)
 			return
 		}
 	}
-	u := &b.unheard
-	sketch.Add(foldInbox(b.bytesAt(u.subject, u.length)), spacesaving.Weight{Messages: w, Bytes: w * float64(u.size), NoReceivers: w}, now)
+}
+
+// sketch returns the sketch of the client, which it gets with its first sample. Only the reader
+// calls it.
+func (c *conn) sketch() *spacesaving.Sketch {
+	if sketch := c.subjects.Load(); sketch != nil {
+		return sketch
+	}
+	sketch := spacesaving.New(sketchKeys, c.start)
+	c.subjects.Store(sketch)
+	return sketch
 }
 
 // Every client has inboxes of its own, and every request another one: together they are one entry.

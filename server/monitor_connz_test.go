@@ -50,10 +50,14 @@ func TestConnzSortsByEveryKey(t *testing.T) {
 		{cid: 3, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: netio.Stats{Messages: 2, Payload: 1, Pending: 3}},
 		{cid: 4, start: at(-10), active: at(-5), stop: at(-2), reason: closeReadError, subs: 2, inMsgs: 2, inBytes: 1, rtt: 3, out: netio.Stats{Messages: 2, Payload: 1, Pending: 3}},
 	}
+	for i, rates := range []ConnRates{{1, 3, 1, 3}, {2, 1, 3, 1}, {3, 2, 2, 2}} { // those of the last are not known
+		rows[i].rates = &rates
+	}
 	want := map[SortOpt]string{
 		ByCid: "1234", ByStart: "1234", BySubs: "2341", ByPending: "3412", ByOutMsgs: "2341", ByInMsgs: "1342",
 		ByOutBytes: "1234", ByInBytes: "2134", ByLast: "2341", ByIdle: "1342", ByUptime: "3421", ByRTT: "3412",
 		ByStop: "2341", ByReason: "2341",
+		ByRate: "3124", ByInMsgsRate: "3214", ByOutMsgsRate: "1324", ByInBytesRate: "2314", ByOutBytesRate: "1324",
 	}
 	for _, r := range sortRows {
 		sorted := slices.Clone(rows)

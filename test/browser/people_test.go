@@ -31,7 +31,7 @@ func furnished(t *testing.T) *broker {
 // whole waits until all parts of the page are there.
 func (p *tab) whole() {
 	p.t.Helper()
-	for _, section := range []string{"slow", "connections", "subscriptions", "mesh"} {
+	for _, section := range []string{"top", "slow", "connections", "subscriptions", "mesh"} {
 		p.loaded(section)
 	}
 	p.see("body")
@@ -51,7 +51,7 @@ func TestNothingAClientSendsIsMoreThanText(t *testing.T) {
 	for _, name := range hostile {
 		subject := strings.ReplaceAll(strings.ReplaceAll(name, " ", "\u00a0"), ".", "-")
 		c := b.connect(name, fmt.Sprintf(`,"user":"<i>u</i>","pass":"x","lang":%s,"version":%[1]s`, quoted(name)))
-		c.say("SUB "+subject+" "+subject+" 1", "SUB a."+subject+".> <b>sid</b>")
+		c.say("SUB "+subject+" "+subject+" 1", "SUB a."+subject+".> <b>sid</b>", "PUB "+subject+".x 2\r\nhi", "PUB "+subject+".x 2\r\nhi")
 	}
 	b.connect("turned\u202egnp.exe\u0000", `,"user":"<i>u</i>","pass":"x"`)
 	p := open(t, b.page(), desktop)
@@ -63,6 +63,11 @@ func TestNothingAClientSendsIsMoreThanText(t *testing.T) {
 		if !strings.Contains(shown("#conn-table tbody"), name) || !strings.Contains(shown("#sub-table tbody"), name[:4]) {
 			t.Errorf("the table does not show %q literally", name)
 		}
+	}
+	p.see("#top")
+	p.await("subjects are shown", `document.querySelectorAll("#top-subjects li").length > 0`)
+	if got := shown("#top-subjects"); !strings.Contains(got, "<script>") && !strings.Contains(got, "<img") && !strings.Contains(got, "<svg") && !strings.Contains(got, "javascript:") && !strings.Contains(got, "{{7*7}}") && !strings.Contains(got, "</title>") {
+		t.Errorf("subjects are not shown literally: %q", got)
 	}
 	if got := shown("#conn-table"); !strings.Contains(got, `turned\u{202e}gnp.exe\u{0}`) {
 		t.Error("characters that turn text around or do not show are not made visible")
@@ -124,11 +129,11 @@ func TestEverythingWorksByKeyboard(t *testing.T) {
 		press(kb.Tab)
 		f := focus()
 		reached = append(reached, f)
-		if f == "Msgs to" {
+		if f == "Sent" {
 			break
 		}
 	}
-	for _, want := range []string{"conn-search", "conn-state", "conn-sort", "conn-limit", "Id", "Subs", "Msgs to"} {
+	for _, want := range []string{"conn-search", "conn-state", "conn-sort", "conn-limit", "Id", "Subs", "Sent"} {
 		if !slices.Contains(reached, want) {
 			t.Errorf("the tab key does not reach %q: %q", want, reached)
 		}
@@ -137,8 +142,8 @@ func TestEverythingWorksByKeyboard(t *testing.T) {
 		t.Errorf("the focus is not seen: outline %s", got)
 	}
 	press(kb.Enter)
-	p.await("Enter sorts", `document.querySelector("th[aria-sort]").innerText.startsWith("Msgs to")`)
-	if got := focus(); got != "Msgs to" {
+	p.await("Enter sorts", `document.querySelector("th[aria-sort]").innerText.startsWith("Sent")`)
+	if got := focus(); got != "Sent" {
 		t.Errorf("after sorting, %q has the focus", got)
 	}
 	for range 10 {
@@ -187,7 +192,7 @@ func TestAccessibilityTreeIsComplete(t *testing.T) {
 				}
 			}
 		}
-		for role, most := range map[string]int{"banner": 1, "main": 1, "contentinfo": 1, "navigation": 1, "region": 5, "search": 2, "table": 2, "status": 1, "searchbox": 2} {
+		for role, most := range map[string]int{"banner": 1, "main": 1, "contentinfo": 1, "navigation": 1, "region": 6, "search": 2, "table": 2, "status": 1, "searchbox": 2} {
 			if roles[role] != most {
 				t.Errorf("%dpx: got %d of %s, want %d", s.width, roles[role], role, most)
 			}
@@ -195,7 +200,7 @@ func TestAccessibilityTreeIsComplete(t *testing.T) {
 		if roles["row"] < 20 || roles["cell"] < 20*6 || (!s.phone && roles["columnheader"] != 13+6) {
 			t.Errorf("%dpx: got %v: the tables are not tables", s.width, roles)
 		}
-		want := []string{"1 furnished", "2 Rates", "3 Messages per second", "3 Bytes per second", "2 Slow consumers", "3 Lagging now", "3 Disconnected",
+		want := []string{"1 furnished", "2 Rates", "3 Messages per second", "3 Bytes per second", "2 Top", "3 Top talkers", "3 Top subjects", "2 Slow consumers", "3 Lagging now", "3 Disconnected",
 			"2 Connections", "2 Subscriptions", "2 Cluster"}
 		headings := value[[]string](p, `[...document.querySelectorAll("h1, h2, h3")].filter((h) => h.checkVisibility()).map((h) => h.tagName[1] + " " + h.textContent)`)
 		if !slices.Equal(headings, want) || roles["heading"] != len(want) {

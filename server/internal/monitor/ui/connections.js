@@ -9,8 +9,8 @@ import { Pager, Table, where } from './table.js';
 
 const number = 'number';
 
-// Columns of clients that are connected, and of those that are gone. "To" and
-// "from" are seen from the client, as in the server's sort keys.
+// Columns of clients that are connected, and of those that are gone. Received
+// and sent are seen from the server. Its sort keys call them "from" and "to".
 const first = (open) => [
   { title: 'Id', sort: 'cid', ascending: true, kind: 'number id', text: (c) => String(c.cid) },
   { title: 'Client', kind: 'main', cell: (td) => clientButton(td, open) },
@@ -20,18 +20,45 @@ const first = (open) => [
 const traffic = [
   { title: 'Subs', sort: 'subs', kind: number, text: (c) => count(c.subscriptions) },
   { title: 'Pending', sort: 'pending', kind: number, text: (c) => bytes(c.pending_bytes) },
-  { title: 'Msgs to', sort: 'msgs_to', kind: number, text: (c) => short(c.out_msgs) },
-  { title: 'Msgs from', sort: 'msgs_from', kind: number, text: (c) => short(c.in_msgs) },
-  { title: 'Bytes to', sort: 'bytes_to', kind: number, text: (c) => bytes(c.out_bytes) },
-  { title: 'Bytes from', sort: 'bytes_from', kind: number, text: (c) => bytes(c.in_bytes) },
+  { title: 'Received', sort: 'msgs_from', kind: number, cell: two((c) => short(c.in_msgs), (c) => bytes(c.in_bytes)) },
+  { title: 'Sent', sort: 'msgs_to', kind: number, cell: two((c) => short(c.out_msgs), (c) => bytes(c.out_bytes)) },
 ];
+const rates = [
+  { title: 'Received/s', sort: 'msgs_from_rate', kind: number, cell: two((c) => perSecond(c, 'in_msgs', short), (c) => perSecond(c, 'in_bytes', bytes)) },
+  { title: 'Sent/s', sort: 'msgs_to_rate', kind: number, cell: two((c) => perSecond(c, 'out_msgs', short), (c) => perSecond(c, 'out_bytes', bytes)) },
+];
+
+// more are orders without a column of their own.
+const more = {
+  open: [['rate', 'Rate'], ['bytes_from', 'Bytes received'], ['bytes_to', 'Bytes sent'], ['bytes_from_rate', 'Bytes received/s'], ['bytes_to_rate', 'Bytes sent/s']],
+  closed: [['bytes_from', 'Bytes received'], ['bytes_to', 'Bytes sent']],
+};
+
+// perSecond is a rate, if it is known.
+function perSecond(c, key, text) {
+  return c.rates ? text(c.rates[key]) : '–';
+}
+
+// two prepares a cell with messages and, below, bytes.
+function two(msgs, size) {
+  return (td) => {
+    const [a, b] = [el('span'), el('span', { class: 'second' })];
+    td.append(a, b);
+    return (c) => {
+      setText(a, msgs(c));
+      setText(b, size(c));
+    };
+  };
+}
+
 const columns = {
   open: (open) => [
     ...first(open),
-    { title: 'Uptime', sort: 'uptime', ascending: true, kind: number, text: (c) => span(c.uptime) },
-    { title: 'Idle', sort: 'idle', kind: number, text: (c) => span(c.idle) },
-    { title: 'RTT', sort: 'rtt', kind: number, text: (c) => duration(c.rtt) || '–' },
+    { title: 'Uptime', sort: 'uptime', ascending: true, kind: 'number minor', text: (c) => span(c.uptime) },
+    { title: 'Idle', sort: 'idle', kind: 'number minor', text: (c) => span(c.idle) },
+    { title: 'RTT', sort: 'rtt', kind: 'number minor', text: (c) => duration(c.rtt) || '–' },
     ...traffic,
+    ...rates,
   ],
   closed: (open) => [
     ...first(open),
@@ -81,7 +108,8 @@ export class Connections {
   #build() {
     const list = columns[this.#ask.state](this.#open);
     this.#table.columns(list, (sort) => this.#change({ sort, offset: 0 }));
-    byId('conn-sort').replaceChildren(...list.filter((c) => c.sort).map((c) => el('option', { value: c.sort }, c.title)));
+    byId('conn-sort').replaceChildren(...list.filter((c) => c.sort).map((c) => el('option', { value: c.sort }, c.title)),
+      ...more[this.#ask.state].map(([value, title]) => el('option', { value }, title)));
     this.#mark();
   }
 
@@ -99,7 +127,7 @@ export class Connections {
 
   async #load(signal) {
     const { state, sort, search, offset, limit } = this.#ask;
-    const z = await page('connz', { state, sort, search, offset, limit }, signal);
+    const z = await page('connz', { state, sort, search, offset, limit, rates: state === 'open' ? 1 : '' }, signal);
     const shown = z.connections.length;
     if (shown === 0 && z.total > 0 && offset > 0) { // so many have gone
       this.#ask.offset = Math.floor((z.total - 1) / limit) * limit;

@@ -12,7 +12,7 @@
 //   format.js         numbers, sizes, times, names
 //   dom.js            elements, without HTML
 //   notices.js        what the server's state is, beyond figures
-//   overview.js, slow.js, connections.js, subscriptions.js, mesh.js,
+//   overview.js, top.js, slow.js, connections.js, subscriptions.js, mesh.js,
 //   details.js        the parts of the page
 //
 // All text that came from clients goes through dom.js as text nodes, and the
@@ -31,6 +31,7 @@ import { followSections } from './sections.js';
 import { Slow } from './slow.js';
 import { Status } from './status.js';
 import { Subscriptions } from './subscriptions.js';
+import { Top } from './top.js';
 
 const stateTexts = { wait: 'Connecting', live: 'Live', paused: 'Paused', lost: 'Not reachable', login: 'Login needed' };
 
@@ -64,6 +65,7 @@ new Status(poller, (z) => { status = z; });
 
 const details = new Details(poller);
 const open = (cid) => details.open(cid);
+new Top(poller, open);
 new Slow(poller, open, () => varz?.max_pending ?? 0);
 new Connections(poller, open);
 new Subscriptions(poller, open);
