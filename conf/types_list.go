@@ -22,39 +22,18 @@ func Port[T any](get func(*T) *int) Type[T] {
 
 // Address is host:port, or a port alone, which leaves the host empty.
 func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
-	ports := Between(-1, math.MaxUint16)
 	set := func(s string, t *T) error {
-		h, p, err := net.SplitHostPort(s)
-		if err != nil || strings.IndexByte(s, '@') >= 0 {
-			return fmt.Errorf("could not parse address string %q", shorten(s))
+		h, p, err := splitAddress(s)
+		if err == nil {
+			*host(t), *port(t) = h, p
 		}
-		n, err := strconv.Atoi(p)
-		if err != nil || !ports.contain(int64(n)) {
-			return fmt.Errorf("could not parse port %q", shorten(p))
-		}
-		*host(t), *port(t) = h, n
-		return nil
+		return err
 	}
 	return Type[T]{
 		name: "port or host:port",
 		read: func(c *Check, n *Node, t *T) {
-			switch n.Kind {
-			case String:
-				hint := ""
-				if strings.Count(n.Str, ":") > 1 && !strings.Contains(n.Str, "]:") && !strings.Contains(n.Str, "//") {
-					hint = `an IPv6 address is written as in "[::1]:4222"`
-				}
-				if err := set(n.Str, t); err != nil {
-					c.ErrorHint(n.Pos, err, hint)
-				}
-			case Integer:
-				if !ports.contain(n.Int) {
-					c.Want(n, "a port from -1 to 65535")
-					return
-				}
-				*host(t), *port(t) = "", int(n.Int)
-			default:
-				c.Want(n, "host:port or a port")
+			if h, p, ok := readAddress(c, n); ok {
+				*host(t), *port(t) = h, p
 			}
 		},
 		parse: set,
@@ -64,6 +43,129 @@ func Address[T any](host func(*T) *string, port func(*T) *int) Type[T] {
 		zero: func(t *T) bool { return *host(t) == "" && *port(t) == 0 },
 		copy: func(dst, src *T) { *host(dst), *port(dst) = *host(src), *port(src) },
 	}
+}
+
+// ports bounds a port; -1 is any free one.
+var ports = Between(-1, math.MaxUint16)
+
+// splitAddress splits host:port.
+func splitAddress(s string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(s)
+	if err != nil || strings.IndexByte(s, '@') >= 0 {
+		return "", 0, fmt.Errorf("could not parse address string %q", shorten(s))
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || !ports.contain(int64(port)) {
+		return "", 0, fmt.Errorf("could not parse port %q", shorten(text))
+	}
+	return host, port, nil
+}
+
+// readAddress reads host:port, or a port alone, from a file.
+func readAddress(c *Check, n *Node) (host string, port int, ok bool) {
+	switch n.Kind {
+	case String:
+		hint := ""
+		if strings.Count(n.Str, ":") > 1 && !strings.Contains(n.Str, "]:") && !strings.Contains(n.Str, "//") {
+			hint = `an IPv6 address is written as in "[::1]:4222"`
+		}
+		host, port, err := splitAddress(n.Str)
+		if err != nil {
+			c.ErrorHint(n.Pos, err, hint)
+		}
+		return host, port, err == nil
+	case Integer:
+		if !ports.contain(n.Int) {
+			c.Want(n, "a port from -1 to 65535")
+		}
+		return "", int(n.Int), ports.contain(n.Int)
+	}
+	c.Want(n, "host:port or a port")
+	return "", 0, false
+}
+
+// Addresses is an [Address], or a list of them: the first is host and port, the others are also.
+func Addresses[T any](host func(*T) *string, port func(*T) *int, also func(*T) *[]string) Type[T] {
+	ty, others := Address(host, port), AlsoAddresses(also)
+	one := ty.read
+	ty.name = "port or host:port, or a list of them"
+	ty.read = func(c *Check, n *Node, t *T) {
+		switch {
+		case n.Kind != Array:
+			*also(t) = nil
+			one(c, n, t)
+		case len(n.Elems) == 0:
+			c.Errorf(n.Pos, "the list of addresses is empty")
+		default:
+			list := readAddresses(c, n)
+			if len(list) < len(n.Elems) {
+				return
+			}
+			*host(t), *port(t), _ = splitAddress(list[0])
+			*also(t) = slices.Clip(list[1:])
+		}
+	}
+	text, zero, duplicate := ty.text, ty.zero, ty.copy
+	ty.text = func(t *T, show bool) string { return text(t, show) + others.text(t, show) }
+	ty.zero = func(t *T) bool { return zero(t) && others.zero(t) }
+	ty.copy = func(dst, src *T) { duplicate(dst, src); others.copy(dst, src) }
+	return ty
+}
+
+// AlsoAddresses is a list of addresses, host:port, beside another one.
+func AlsoAddresses[T any](get func(*T) *[]string) Type[T] {
+	ty := List("list of host:port", get, func(s string) (string, error) {
+		_, _, err := splitAddress(s)
+		return s, err
+	}, func(s string, _ bool) string { return Quote(s) })
+	ty.read = func(c *Check, n *Node, t *T) {
+		if n.Kind != Array {
+			c.Want(n, "an array of addresses, host:port")
+			return
+		}
+		*get(t) = readAddresses(c, n)
+	}
+	return ty
+}
+
+// readAddresses reads the elements of a list. What is wrong is reported and left out.
+func readAddresses(c *Check, n *Node) (list []string) {
+	for _, e := range n.Elems {
+		host, port, ok := readAddress(c, e)
+		if !ok {
+			continue
+		}
+		if port == 0 {
+			c.Errorf(e.Pos, "port 0 in a list of addresses: give the port, or -1 for any free one")
+			continue
+		}
+		addr := net.JoinHostPort(host, strconv.Itoa(port))
+		if i := slices.IndexFunc(list, func(other string) bool { return Overlap(addr, other) }); i >= 0 {
+			c.Errorf(e.Pos, "%s overlaps with %s: only one of them can be listened on", addr, list[i])
+			continue
+		}
+		list = append(list, addr)
+	}
+	return list
+}
+
+// Overlap reports whether two addresses, host:port, cannot both be listened on: they have the same
+// port, and the same host, or one of them is that of all interfaces. Names are not looked up.
+func Overlap(a, b string) bool {
+	hostA, portA, errA := splitAddress(a)
+	hostB, portB, errB := splitAddress(b)
+	if errA != nil || errB != nil || portA != portB || portA <= 0 {
+		return false
+	}
+	ipA, ipB := net.ParseIP(hostA), net.ParseIP(hostB)
+	all := func(host string, ip net.IP) bool { return host == "" || ip != nil && ip.IsUnspecified() }
+	switch {
+	case all(hostA, ipA), all(hostB, ipB):
+		return true
+	case ipA != nil && ipB != nil:
+		return ipA.Equal(ipB)
+	}
+	return strings.EqualFold(hostA, hostB)
 }
 
 // URLs is a list of URLs. what is what they are for, in errors. Passwords in them are not shown.

@@ -34,14 +34,14 @@ type cluster struct {
 	adverts  advertiser
 	closed   closedQueues
 
-	mu       sync.Mutex // guards what follows
-	mesh     *mesh.Mesh
-	routes   map[uint64]*route // connected, registered or not
-	timer    *time.Timer
-	listener net.Listener
-	own      *peerInfo      // INFO that this server sends to others; nil before it listens
-	refused  map[string]int // how often servers of other clusters were refused, by server id
-	stopped  bool           // no more routes are added
+	mu        sync.Mutex // guards what follows
+	mesh      *mesh.Mesh
+	routes    map[uint64]*route // connected, registered or not
+	timer     *time.Timer
+	listeners []net.Listener // the first is that of Host and Port
+	own       *peerInfo      // INFO that this server sends to others; nil before it listens
+	refused   map[string]int // how often servers of other clusters were refused, by server id
+	stopped   bool           // no more routes are added
 }
 
 // newCluster prepares the cluster of a server.
@@ -75,26 +75,33 @@ func (k *cluster) listen() error {
 		return nil
 	}
 	opts := k.srv.options()
-	l, port, err := listenOn(opts.network, opts.Cluster.Host, opts.Cluster.Port)
+	listeners, addrs, err := listenOnAll(opts.network, opts.Cluster.Host, opts.Cluster.Port, opts.Cluster.AlsoListen)
 	if err != nil {
-		k.srv.Fatalf("Error listening on router port: %d - %v", opts.Cluster.Port, err)
+		_, port, _ := hostAndPort(addrs[len(addrs)-1], 0)
+		k.srv.Fatalf("Error listening on router port: %d - %v", port, err)
 		return fmt.Errorf("listen for routes: %w", err)
+	}
+	_, port, err := hostAndPort(addrs[0], 0)
+	if err != nil {
+		return err
 	}
 	own, err := k.describe(opts, port)
 	if err != nil {
-		l.Close()
+		closeAll(listeners)
 		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", opts.Cluster.Advertise, err)
 		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
 	}
-	if !k.setListener(l, own) {
-		l.Close()
+	if !k.setListeners(listeners, own) {
+		closeAll(listeners)
 		return nil
 	}
-	k.srv.Noticef("Listening for route connections on %s", net.JoinHostPort(opts.Cluster.Host, strconv.Itoa(port)))
-	go func() { // ends when shutdown closes l; Shutdown waits for it
-		k.srv.accept(l, "Route", k.room, k.srv.serveRoute)
-		k.srv.Debugf("Router accept loop exiting..")
-	}()
+	for i, l := range listeners {
+		k.srv.Noticef("Listening for route connections on %s", addrs[i])
+		go func() { // ends when shutdown closes l; Shutdown waits for it
+			k.srv.accept(l, "Route", k.room, k.srv.serveRoute)
+			k.srv.Debugf("Router accept loop exiting..")
+		}()
+	}
 	return nil
 }
 
@@ -127,21 +134,21 @@ func (k *cluster) evict() bool {
 	return ok
 }
 
-// setListener stores the open listener. It reports false if the server is stopping. If not, it
-// counts accept in srv.conns, which calls Done when it ends.
-func (k *cluster) setListener(l net.Listener, own *peerInfo) bool {
+// setListeners stores the open listeners. It reports false if the server is stopping. If not, it
+// counts accept of each in srv.conns, which calls Done when it ends.
+func (k *cluster) setListeners(listeners []net.Listener, own *peerInfo) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
 		return false
 	}
-	k.listener, k.own = l, own
-	k.srv.conns.Add(1)
+	k.listeners, k.own = listeners, own
+	k.srv.conns.Add(len(listeners))
 	return true
 }
 
 // ready reports whether routes can connect.
-func (k *cluster) ready() bool { return k.listening() != nil }
+func (k *cluster) ready() bool { return len(k.listening()) > 0 }
 
 // all returns the connections to other servers, registered or not, in no order.
 func (k *cluster) all() []*route {
@@ -381,13 +388,11 @@ func (k *cluster) shutdown() {
 	if k.timer != nil {
 		k.timer.Stop()
 	}
-	l := k.listener
+	listeners := k.listeners
 	routes := k.routes
 	k.routes = nil
 	k.mu.Unlock()
-	if l != nil {
-		l.Close()
-	}
+	closeAll(listeners)
 	for _, r := range routes {
 		r.close(closeShutdown)
 		r.setDecided()

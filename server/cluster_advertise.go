@@ -198,19 +198,52 @@ func clientURLs(host string, port int, interfaceAddrs func() ([]net.Addr, error)
 	return urls, nil
 }
 
+// allClientURLs returns the addresses at which clients reach several listeners. Those of the
+// loopback interface are left out if there are others: a client of another machine would look there
+// for a server of its own.
+func allClientURLs(addrs []string, interfaceAddrs func() ([]net.Addr, error)) (urls []string, err error) {
+	loopback := func(host string) bool {
+		ip := net.ParseIP(host)
+		return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+	}
+	local := 0 // addresses in urls that are loopback
+	for _, addr := range addrs {
+		host, port, err := hostAndPort(addr, 0)
+		if err != nil {
+			return nil, err
+		}
+		list, err := clientURLs(host, port, interfaceAddrs)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !loopback(host):
+			urls = append(urls[local:], list...)
+			local = 0
+		case local == len(urls):
+			urls = append(urls, list...)
+			local = len(urls)
+		}
+	}
+	return urls, nil
+}
+
 // advertise determines the addresses of this server for clients, and sets host and port in INFO.
-// port is that of the client listener.
-func (a *advertiser) advertise(port int) error {
+// addrs are those of the listeners for clients, as they are configured, the first one first.
+func (a *advertiser) advertise(addrs []string) error {
 	o := a.srv.options()
-	host := o.Host
+	host, port, err := hostAndPort(addrs[0], 0)
+	if err != nil {
+		return err
+	}
 	if o.ClientAdvertise != "" {
-		var err error
 		if host, port, err = hostAndPort(strings.TrimSpace(o.ClientAdvertise), port); err != nil {
 			return err
 		}
+		addrs = []string{net.JoinHostPort(host, strconv.Itoa(port))}
 	}
 	a.srv.changeInfo(func(i *Info) { i.Host, i.Port = host, port })
-	urls, err := clientURLs(host, port, net.InterfaceAddrs)
+	urls, err := allClientURLs(addrs, net.InterfaceAddrs)
 	if err != nil {
 		return err
 	}
@@ -222,11 +255,11 @@ func (a *advertiser) advertise(port int) error {
 
 // readvertise calls advertise again after the settings have changed.
 func (s *Server) readvertise() error {
-	addr, ok := s.Addr().(*net.TCPAddr)
-	if !ok {
+	addrs := s.listenAddrs()
+	if len(addrs) == 0 {
 		return nil // not listening yet, or stopping
 	}
-	if err := s.cluster.adverts.advertise(addr.Port); err != nil {
+	if err := s.cluster.adverts.advertise(addrs); err != nil {
 		return err
 	}
 	s.changeInfo(func(i *Info) { i.ConnectURLs = s.cluster.adverts.urls() })

@@ -36,21 +36,19 @@ func (s *Server) leaveLameDuck() {
 	s.Shutdown()
 }
 
-// enterLameDuck closes the client listener. It reports whether lame duck mode has begun.
+// enterLameDuck closes the listeners for clients. It reports whether lame duck mode has begun.
 func (s *Server) enterLameDuck() bool {
 	s.mu.Lock()
-	listener := s.listener
-	open := listener != nil || s.options().DontListen && s.listening()
+	listeners := s.listeners
+	open := len(listeners) > 0 || s.options().DontListen && s.listening()
 	begins := open && !s.stopping && s.lameDuck.CompareAndSwap(false, true)
 	if begins {
-		s.listener = nil
+		s.listeners = nil
 	}
 	s.mu.Unlock()
 	if begins {
 		s.Noticef("Entering lame duck mode, stop accepting new clients")
-		if listener != nil {
-			listener.Close()
-		}
+		closeAll(listeners)
 		s.logNotifyError(s.notify.Status("Lame duck mode: closing clients one by one"))
 		s.announceState(system.LameDuck)
 	}

@@ -57,6 +57,38 @@ func listenOn(n network, host string, port int) (net.Listener, int, error) {
 	return l, port, nil
 }
 
+// listenOnAll is listenOn for a first address and further ones, host:port. It opens all of them or
+// none. addrs are their addresses as they are configured, with the ports that were chosen; after an
+// error the last one is that which could not be opened.
+func listenOnAll(n network, host string, port int, also []string) (listeners []net.Listener, addrs []string, err error) {
+	for i := range 1 + len(also) {
+		if i > 0 {
+			host, port, _ = hostAndPort(also[i-1], 0) // check has found errors
+		}
+		l, actual, err := listenOn(n, host, port)
+		if err != nil {
+			closeAll(listeners)
+			return nil, append(addrs, net.JoinHostPort(host, strconv.Itoa(max(port, 0)))), err
+		}
+		listeners, addrs = append(listeners, l), append(addrs, net.JoinHostPort(host, strconv.Itoa(actual)))
+	}
+	return listeners, addrs, nil
+}
+
+// furtherAddrs returns the text of all addresses but the first.
+func furtherAddrs(addrs []net.Addr) (list []string) {
+	for _, a := range addrs[min(1, len(addrs)):] {
+		list = append(list, a.String())
+	}
+	return list
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
 // listen opens the ports for clients and routes, and starts to accept connections.
 func (s *Server) listen() error {
 	if s.options().DontListen {
@@ -75,43 +107,47 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// listenForClients opens the port for clients. It reports false if it cannot, or, without an error,
+// listenForClients opens the ports for clients. It reports false if it cannot, or, without an error,
 // if the server is stopping.
 func (s *Server) listenForClients() (ready bool, err error) {
 	opts := s.options()
-	l, port, err := listenOn(opts.network, opts.Host, opts.Port)
+	listeners, addrs, err := listenOnAll(opts.network, opts.Host, opts.Port, opts.AlsoListen)
 	if err != nil {
-		s.Fatalf("Error listening on port: %s, %q", net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0))), err)
+		s.Fatalf("Error listening on port: %s, %q", addrs[len(addrs)-1], err)
 		return false, fmt.Errorf("listen for clients: %w", err)
 	}
-	if err := s.cluster.adverts.advertise(port); err != nil {
-		l.Close()
+	if err := s.cluster.adverts.advertise(addrs); err != nil {
+		closeAll(listeners)
 		s.Fatalf("Error setting server INFO with ClientAdvertise value of %s, err=%v", opts.ClientAdvertise, err)
 		return false, fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err)
 	}
 	s.mu.Lock()
-	s.listener = l
+	s.listeners = listeners
 	stopping := s.stopping
 	s.mu.Unlock()
 	if stopping {
-		l.Close()
+		closeAll(listeners)
 		return false, nil
 	}
-	s.openNetwork(l)
-	s.Noticef("Listening for client connections on %s", net.JoinHostPort(opts.Host, strconv.Itoa(port)))
+	s.openNetwork(listeners[0])
+	for _, addr := range addrs {
+		s.Noticef("Listening for client connections on %s", addr)
+	}
 	if p := s.policy.Load(); p.tls != nil && !p.tlsOptional {
 		s.Noticef("TLS required for client connections")
 	}
 	return true, nil
 }
 
-// startAccepting starts to accept clients, if there is a port for them.
+// startAccepting starts to accept clients, if there are ports for them.
 func (s *Server) startAccepting() {
 	s.mu.Lock()
-	l := s.listener
+	listeners := s.listeners
 	s.mu.Unlock()
-	if l != nil && s.countConn() {
-		go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
+	for _, l := range listeners {
+		if s.countConn() {
+			go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
+		}
 	}
 }
 

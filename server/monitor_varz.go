@@ -79,6 +79,7 @@ type Varz struct {
 	StalledClients   int64             `json:"stalled_clients"` // times that a publisher had to wait for its subscribers
 	SystemAccount    string            `json:"system_account"`  // of subjects that begin with $SYS
 	SystemStats      *SystemStats      `json:"system_stats,omitempty"`
+	AlsoListen       []string          `json:"also_listen,omitempty"` // host:port of the listeners for clients but the first
 }
 
 // ClusterOptsVarz are the settings of the cluster on the page /varz. All are zero without a cluster.
@@ -91,7 +92,8 @@ type ClusterOptsVarz struct {
 	TLSTimeout  float64  `json:"tls_timeout,omitempty"`  // seconds
 	TLSRequired bool     `json:"tls_required,omitempty"`
 	TLSVerify   bool     `json:"tls_verify,omitempty"`
-	PoolSize    int      `json:"pool_size,omitempty"` // connections to each other server; 0 without a pool
+	PoolSize    int      `json:"pool_size,omitempty"`   // connections to each other server; 0 without a pool
+	AlsoListen  []string `json:"also_listen,omitempty"` // host:port of the listeners for routes but the first
 }
 
 // SystemStats are the numbers of the system account, if the server has one.
@@ -125,6 +127,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	v.configure(info, o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
 	v.Cluster = s.cluster.varz(o)
+	v.AlsoListen = furtherAddrs(s.clientAddrs())
 	v.ServerName = s.Name()
 	v.TLSCertNotAfter = tlsfiles.NotAfter(s.policy.Load().tls.Current())
 	s.count(v)
@@ -166,6 +169,7 @@ func (k *cluster) varz(o *Options) ClusterOptsVarz {
 	if addr := k.srv.ClusterAddr(); addr != nil {
 		v.Port = addr.Port // differs from the setting if that is RandomPort
 	}
+	v.AlsoListen = furtherAddrs(addrsOf(k.listening()))
 	if o.Cluster.PoolSize > 1 {
 		v.PoolSize = o.Cluster.PoolSize
 	}

@@ -31,13 +31,15 @@ const (
 //
 // The names of the fields are those of gnatsd 1.x, the JSON names those of /varz.
 type Options struct {
-	ConfigFile      string `json:"-"`
-	WatchConfig     bool   `json:"-"` // reload when the file changes, without a signal
-	ServerName      string `json:"server_name,omitempty"`
-	Host            string `json:"addr"`
-	Port            int    `json:"port"`
-	ClientAdvertise string `json:"-"`
-	DontListen      bool   `json:"-"` // no port for clients: they come through InProcessConn
+	ConfigFile  string `json:"-"`
+	WatchConfig bool   `json:"-"` // reload when the file changes, without a signal
+	ServerName  string `json:"server_name,omitempty"`
+	Host        string `json:"addr"`
+	Port        int    `json:"port"`
+	// AlsoListen are further addresses to listen on for clients, host:port.
+	AlsoListen      []string `json:"-"`
+	ClientAdvertise string   `json:"-"`
+	DontListen      bool     `json:"-"` // no port for clients: they come through InProcessConn
 
 	Trace           bool   `json:"-"`
 	Debug           bool   `json:"-"`
@@ -154,6 +156,7 @@ type ClusterOpts struct {
 	Name           string            `json:"-"`
 	Host           string            `json:"addr,omitempty"`
 	Port           int               `json:"cluster_port,omitempty"`
+	AlsoListen     []string          `json:"-"` // further addresses, host:port
 	Username       string            `json:"-"`
 	Password       string            `json:"-"`
 	AuthTimeout    float64           `json:"auth_timeout,omitempty"` // seconds

@@ -16,15 +16,18 @@ import (
 func clusterRows() []row {
 	host := func(o *Options) *string { return &o.Cluster.Host }
 	port := func(o *Options) *int { return &o.Cluster.Port }
+	also := func(o *Options) *[]string { return &o.Cluster.AlsoListen }
 	return []row{
 		{Key: "cluster", HoldsURL: true, Doc: "Listener for other servers, and connections to them.",
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
-		{Key: "cluster.listen", Restricts: true, HoldsURL: true, Expands: []string{"cluster.host", "cluster.port"}, Type: conf.Address(host, port),
-			Doc: "`host:port`, or the port alone."},
+		{Key: "cluster.listen", Restricts: true, HoldsURL: true, Expands: []string{"cluster.host", "cluster.port", "cluster.also_listen"}, Type: conf.Addresses(host, port, also),
+			Doc: "`host:port`, or the port alone; a list of them for several addresses."},
 		{Key: "cluster.host", Restricts: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
 			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},
+		{Key: "cluster.also_listen", Restricts: true, HoldsURL: true, Type: conf.AlsoAddresses(also), Field: "Cluster.AlsoListen", Reload: conf.Fixed,
+			Doc: "Further addresses to listen on for other servers, host:port. A list in `listen` sets it; `--cluster` clears it."},
 		{Key: "cluster.name", Type: conf.Text(func(o *Options) *string { return &o.Cluster.Name }, checkName), Field: "Cluster.Name", Reload: conf.Fixed,
 			Doc:   "Name of the cluster. Servers whose names differ refuse routes to each other; one without a name connects to any.",
 			Flags: []conf.Flag{{Names: []string{"cluster_name"}, Arg: "<name>", Group: clusterGroup, Usage: "Name of the cluster"}}},

@@ -66,6 +66,11 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	if problems := o.checkCredentials(v); len(problems) > 0 {
 		return problems.Sorted()
 	}
+	for _, l := range o.listenLists() {
+		if v.Origin(l.host).Layer == conf.FromFlag || v.Origin(l.port).Layer == conf.FromFlag {
+			*l.also = nil // a flag says where to listen, and there alone
+		}
+	}
 	o.addWarnings(v)
 	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
 	return nil
@@ -129,6 +134,9 @@ func (o *Options) checkFile(v *conf.Values[Options]) {
 		if conflict.found {
 			v.Errors = append(v.Errors, &conf.Error{Pos: v.Origin("authorization").Pos, Key: "authorization", Msg: conflict.message})
 		}
+	}
+	for _, l := range o.listenLists() {
+		v.Errors = append(v.Errors, l.check(v)...)
 	}
 	v.Errors = append(v.Errors, o.checkAccounts(v)...)
 	if o.NoAuthUser != "" && (inFile("users") || len(o.accounts) > 0) && !o.usersBroken && !o.hasUser(o.NoAuthUser) {

@@ -50,8 +50,8 @@ func serverRows() []row {
 	host := func(o *Options) *string { return &o.Host }
 	port := func(o *Options) *int { return &o.Port }
 	return []row{
-		{Key: "listen", Restricts: true, HoldsURL: true, Expands: []string{"host", "port"}, Type: conf.Address(host, port),
-			Doc: "`host:port`, or the port alone."},
+		{Key: "listen", Restricts: true, HoldsURL: true, Expands: []string{"host", "port", "also_listen"}, Type: conf.Addresses(host, port, alsoListen),
+			Doc: "`host:port`, or the port alone; a list of them for several addresses."},
 		{Key: "host", Restricts: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
 			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
@@ -60,6 +60,8 @@ func serverRows() []row {
 			Doc: "Port for clients; -1 is any free port.",
 			Flags: []conf.Flag{{Names: []string{"p", "port"}, Arg: "<port>", Group: serverGroup,
 				Usage: "Use port for clients (default: 4222)"}}},
+		{Key: "also_listen", Restricts: true, HoldsURL: true, Type: conf.AlsoAddresses(alsoListen), Field: "AlsoListen", Reload: conf.Fixed,
+			Doc: "Further addresses to listen on for clients, host:port. A list in `listen` sets it; `--addr` and `--port` clear it."},
 		{Key: "server_name", Type: conf.Text(func(o *Options) *string { return &o.ServerName }, checkName), Field: "ServerName", Reload: conf.Fixed,
 			Doc:   "Name of this server in INFO, in the first lines of the log and on the monitoring pages; its id if not given.",
 			Flags: []conf.Flag{{Names: []string{"n", "server_name"}, Hidden: []string{"name"}, Arg: "<name>", Group: serverGroup, Usage: "Name of this server"}}},
@@ -100,6 +102,8 @@ func serverRows() []row {
 			Flags: []conf.Flag{{Names: []string{"client_advertise"}, Arg: "<string>", Group: serverGroup, Usage: "Client URL to advertise to other servers"}}},
 	}
 }
+
+func alsoListen(o *Options) *[]string { return &o.AlsoListen }
 
 func httpHost(o *Options) *string { return &o.HTTPHost }
 func httpPort(o *Options) *int    { return &o.HTTPPort }

@@ -34,18 +34,20 @@ func (s *Server) ports() Ports {
 	for _, l := range []struct {
 		urls   *[]string
 		scheme string
-		addr   net.Addr
+		addrs  []net.Addr
 	}{
-		{&ports.Nats, clientScheme(o.TLSConfig != nil), s.Addr()},
-		{&ports.Monitoring, monitoringScheme(o), s.MonitorAddr()},
-		{&ports.Cluster, clientScheme(o.Cluster.TLSConfig != nil), s.ClusterAddr()},
-		{&ports.Profile, "http", s.ProfilerAddr()},
+		{&ports.Nats, clientScheme(o.TLSConfig != nil), s.clientAddrs()},
+		{&ports.Monitoring, monitoringScheme(o), []net.Addr{s.MonitorAddr()}},
+		{&ports.Cluster, clientScheme(o.Cluster.TLSConfig != nil), addrsOf(s.cluster.listening())},
+		{&ports.Profile, "http", []net.Addr{s.ProfilerAddr()}},
 	} {
-		urls, err := portURLs(l.scheme, l.addr, net.InterfaceAddrs)
-		if err != nil {
-			s.Errorf("Ports are incomplete: %v", err)
+		for _, addr := range l.addrs {
+			urls, err := portURLs(l.scheme, addr, net.InterfaceAddrs)
+			if err != nil {
+				s.Errorf("Ports are incomplete: %v", err)
+			}
+			*l.urls = append(*l.urls, urls...)
 		}
-		*l.urls = urls
 	}
 	return ports
 }

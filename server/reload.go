@@ -204,7 +204,7 @@ func (s *Server) applySteps(c *change, first bool) {
 func (s *Server) compare(old, next *Options) *change {
 	c := &change{old: old, new: next, effects: map[conf.Effect]bool{}}
 	for _, row := range optionTable().Compare(old, next) {
-		if s.samePort(row) {
+		if s.samePort(row) || s.samePorts(row, old, next) {
 			continue
 		}
 		if old.isSet(row.Row) || next.isSet(row.Row) { // else its default depends on another row
@@ -246,6 +246,32 @@ func (s *Server) samePort(c conf.Change[Options]) bool {
 	}
 	actual, random := strconv.Itoa(addr.Port), strconv.Itoa(RandomPort)
 	return c.Old == random && c.New == actual || c.Old == actual && c.New == random
+}
+
+// samePorts is samePort for a list of further addresses.
+func (s *Server) samePorts(c conf.Change[Options], old, next *Options) bool {
+	var was, is []string
+	var open []net.Addr
+	switch c.Row.Key {
+	case "also_listen":
+		was, is, open = old.AlsoListen, next.AlsoListen, s.clientAddrs()
+	case "cluster.also_listen":
+		was, is, open = old.Cluster.AlsoListen, next.Cluster.AlsoListen, addrsOf(s.cluster.listening())
+	}
+	if len(was) != len(is) || len(open) != 1+len(was) {
+		return false
+	}
+	for i := range was {
+		addr, _ := open[i+1].(*net.TCPAddr)
+		actual := func(text string) string {
+			host, port, _ := hostAndPort(text, addr.Port) // that of the listener for RandomPort
+			return net.JoinHostPort(host, strconv.Itoa(port))
+		}
+		if addr == nil || actual(was[i]) != actual(is[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // isSet reports whether a file, a flag or a program has set a row.

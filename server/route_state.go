@@ -23,24 +23,25 @@ func (s *Server) NumRoutes() (n int) {
 // NumRemotes returns the number of servers that this server has routes to.
 func (s *Server) NumRemotes() int { return len(s.cluster.active()) }
 
-// ClusterAddr returns the address of the listener for routes, nil if it is not open.
+// ClusterAddr returns the address of the listener for routes, nil if it is not open. If there are
+// several it is that of the first.
 func (s *Server) ClusterAddr() *net.TCPAddr {
-	l := s.cluster.listening()
-	if l == nil {
+	addrs := addrsOf(s.cluster.listening())
+	if len(addrs) == 0 {
 		return nil
 	}
-	addr, _ := l.Addr().(*net.TCPAddr)
+	addr, _ := addrs[0].(*net.TCPAddr)
 	return addr
 }
 
-// listening returns the open listener for routes, nil if there is none.
-func (k *cluster) listening() net.Listener {
+// listening returns the open listeners for routes.
+func (k *cluster) listening() []net.Listener {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
 		return nil
 	}
-	return k.listener
+	return k.listeners
 }
 
 // routeState is the state of a route.

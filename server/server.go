@@ -87,10 +87,10 @@ type Server struct {
 	stopWatchdog func()        // guarded by reloading; nil without a watchdog
 	files        process.Files // guarded by reloading; after the last reload by Shutdown
 
-	mu       sync.Mutex // guards what follows
-	stopping bool
-	listener net.Listener
-	signals  *process.SignalLoop // nil while no signal is trapped
+	mu        sync.Mutex // guards what follows
+	stopping  bool
+	listeners []net.Listener      // for clients, the first is that of Host and Port; nil if closed
+	signals   *process.SignalLoop // nil while no signal is trapped
 }
 
 // NewServer returns a server that is not started yet. It copies opts; nil means the defaults. The
@@ -155,6 +155,9 @@ func NewServer(opts *Options) (*Server, error) {
 func (o *Options) check() error {
 	if o.Port > 65535 || o.Port < RandomPort {
 		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
+	}
+	if err := o.checkListen(); err != nil {
+		return err
 	}
 	return o.checkMonitoringLogin()
 }
@@ -329,7 +332,7 @@ func (s *Server) Shutdown() {
 	s.mu.Lock()
 	first := !s.stopping
 	s.stopping = true
-	listener := s.listener
+	listeners := s.listeners
 	s.mu.Unlock()
 	if !first {
 		<-s.done
@@ -340,9 +343,7 @@ func (s *Server) Shutdown() {
 	close(s.quit)
 	s.cancel()
 	s.awaitReload()
-	if listener != nil {
-		listener.Close()
-	}
+	closeAll(listeners)
 	s.announceShutdown()
 	s.cluster.shutdown()
 	for _, c := range s.clients.shutdown() {
@@ -363,14 +364,30 @@ func (s *Server) Shutdown() {
 // WaitForShutdown waits until Shutdown has ended.
 func (s *Server) WaitForShutdown() { <-s.done }
 
-// Addr returns the address of the listener for clients, nil if it is not open.
+// Addr returns the address of the listener for clients, nil if it is not open. If there are several
+// it is that of the first.
 func (s *Server) Addr() net.Addr {
+	if addrs := s.clientAddrs(); len(addrs) > 0 {
+		return addrs[0]
+	}
+	return nil
+}
+
+// clientAddrs returns the addresses of the open listeners for clients.
+func (s *Server) clientAddrs() []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener == nil || s.stopping {
+	if s.stopping {
 		return nil
 	}
-	return s.listener.Addr()
+	return addrsOf(s.listeners)
+}
+
+func addrsOf(listeners []net.Listener) (addrs []net.Addr) {
+	for _, l := range listeners {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
 }
 
 // ClientURL returns a URL for clients: with the address that the server listens on, or with
