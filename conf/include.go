@@ -18,13 +18,16 @@ type Source struct {
 	// Read returns the content of a file. included is false for the first one, which may be a
 	// pipe.
 	Read func(path string, included bool) ([]byte, error)
+	// Glob returns the files that a pattern matches, in order; an error if its directory cannot be
+	// read. If it is nil there are no patterns.
+	Glob func(pattern string) ([]string, error)
 	// Env returns the value of an environment variable.
 	Env func(name string) (string, bool)
 }
 
 // System returns the file system and the environment of the process.
 func System() Source {
-	return Source{Read: readFile, Env: os.LookupEnv}
+	return Source{Read: readFile, Glob: glob, Env: os.LookupEnv}
 }
 
 // File reads the configuration in a file. With an error the node has the pairs that could be read,
@@ -50,6 +53,9 @@ func (s Source) read(name, text, file string) (*Node, error) {
 		session: &session{source: s, files: []string{file}, size: len(text)},
 	}
 	root := p.file()
+	if root != nil {
+		root.Warnings, root.Matched = p.warnings, p.matched
+	}
 	return root, p.errs.err()
 }
 
@@ -86,6 +92,33 @@ func readFile(path string, included bool) ([]byte, error) {
 	return text, err
 }
 
+// glob returns the files that a pattern matches, in the order of their names. As in a shell, a
+// wildcard at the beginning of a name does not match a dot: such files are those of editors.
+// Directories are left out.
+func glob(pattern string) ([]string, error) {
+	fixed := filepath.Dir(pattern)
+	for isPattern(fixed) {
+		fixed = filepath.Dir(fixed)
+	}
+	if _, err := os.ReadDir(fixed); err != nil { // filepath.Glob ignores it
+		return nil, err
+	}
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, &os.PathError{Op: "glob", Path: pattern, Err: err}
+	}
+	hidden := strings.HasPrefix(filepath.Base(pattern), ".")
+	found = slices.DeleteFunc(found, func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.IsDir() || !hidden && strings.HasPrefix(filepath.Base(path), ".")
+	})
+	slices.Sort(found)
+	return found, nil
+}
+
+// isPattern reports whether a path has a wildcard.
+func isPattern(path string) bool { return strings.ContainsAny(path, "*?[") }
+
 // include reads the rest of an include pair and sets the pairs of the file in m.
 func (p *parser) include(m *Node, in context) *Error {
 	p.path = p.path[:len(p.path)-1] // include is not a setting
@@ -95,17 +128,113 @@ func (p *parser) include(m *Node, in context) *Error {
 	if err != nil {
 		return err
 	}
-	root, err := p.readIncluded(path, at)
+	roots, err := p.readIncludes(path, at)
 	if err != nil {
 		m.Partial, p.partial = true, true
 		return err
 	}
-	if root != nil {
+	for _, root := range roots {
 		for _, pair := range root.Pairs {
 			m.set(pair)
 		}
 	}
 	return p.terminator(in)
+}
+
+// readIncludes reads the file of an include or, of a pattern, all that it matches.
+func (p *parser) readIncludes(path string, at Pos) (roots []*Node, err *Error) {
+	if p.source.Glob == nil || !isPattern(path) {
+		root, err := p.readIncluded(path, at)
+		return appendRoot(nil, root), err
+	}
+	files, failed := p.matches(path)
+	switch {
+	case failed != nil:
+		return nil, errorAt(at, "%s%v", includePrefix(path), failed)
+	case len(files) == 0:
+		root, err := p.readIncluded(path, at)
+		if err == nil { // a file with such a name
+			return appendRoot(nil, root), nil
+		}
+		p.warnings.add(&Error{Pos: at, Msg: fmt.Sprintf("include '%s' matches no file", shortenTo(path, maxShownText))})
+		return nil, nil
+	}
+	for _, file := range files {
+		root, err := p.readMatched(file, at)
+		if err != nil {
+			return nil, err
+		}
+		roots = appendRoot(roots, root)
+	}
+	return roots, nil
+}
+
+func appendRoot(list []*Node, root *Node) []*Node {
+	if root == nil {
+		return list
+	}
+	return append(list, root)
+}
+
+// matches returns the files that a pattern matches, which is relative as a path is.
+func (p *parser) matches(pattern string) ([]string, error) {
+	files, err := p.source.Glob(filepath.Join(filepath.Dir(p.src.name), pattern))
+	if len(files) == 0 && filepath.IsAbs(pattern) {
+		return p.source.Glob(filepath.Clean(pattern))
+	}
+	return files, err
+}
+
+// includePrefix begins the errors about an included file.
+func includePrefix(path string) string {
+	return fmt.Sprintf("error parsing include file '%s', ", shortenTo(path, maxShownText))
+}
+
+// readMatched reads a file that a pattern matches.
+func (p *parser) readMatched(file string, at Pos) (*Node, *Error) {
+	shown := file
+	if rel, err := filepath.Rel(filepath.Dir(p.src.name), file); err == nil && len(rel) < len(file) {
+		shown = rel // as the path of an include is written
+	}
+	prefix := includePrefix(shown)
+	if err := p.countIncluded(prefix, at); err != nil {
+		return nil, err
+	}
+	content, err := p.source.Read(file, true)
+	if err == nil {
+		err = p.addSize(len(content))
+	}
+	if err != nil {
+		return nil, errorAt(at, "%s%v", prefix, err)
+	}
+	if p.matched == nil {
+		p.matched = map[string]bool{}
+	}
+	p.matched[file] = true
+	root, e := p.parseIncluded(file, string(content), prefix, at)
+	if e != nil {
+		e.Hint = "the pattern matches the file that includes it"
+	}
+	return root, e
+}
+
+// countIncluded counts an included file. It returns an error if there are too many.
+func (p *parser) countIncluded(prefix string, at Pos) *Error {
+	if len(p.files) > maxNesting {
+		return errorAt(at, "%sfiles include one another more than %d deep", prefix, maxNesting)
+	}
+	if p.included++; p.included > maxIncludes {
+		return errorAt(at, "%smore than %d files are included", prefix, maxIncludes)
+	}
+	return nil
+}
+
+// addSize adds the size of an included file. It returns an error if all are too large together.
+func (p *parser) addSize(n int) error {
+	if p.size += n; p.size > maxSize {
+		return fmt.Errorf("the files are larger than %d bytes together", maxSize)
+	}
+	return nil
 }
 
 // includePath reads the path behind include.
@@ -151,12 +280,9 @@ func (p *parser) includePath() (string, *Error) {
 // readIncluded reads an included file by itself: variables of the including file are not visible in
 // it.
 func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
-	prefix := fmt.Sprintf("error parsing include file '%s', ", shortenTo(path, maxShownText))
-	if len(p.files) > maxNesting {
-		return nil, errorAt(at, "%sfiles include one another more than %d deep", prefix, maxNesting)
-	}
-	if p.included++; p.included > maxIncludes {
-		return nil, errorAt(at, "%smore than %d files are included", prefix, maxIncludes)
+	prefix := includePrefix(path)
+	if err := p.countIncluded(prefix, at); err != nil {
+		return nil, err
 	}
 	shown, text, err := p.openIncluded(path)
 	if err != nil {
@@ -166,6 +292,11 @@ func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
 		}
 		return nil, e
 	}
+	return p.parseIncluded(shown, text, prefix, at)
+}
+
+// parseIncluded parses the text of an included file.
+func (p *parser) parseIncluded(shown, text, prefix string, at Pos) (*Node, *Error) {
 	file := absolute(shown)
 	if slices.Contains(p.files, file) {
 		return nil, errorAt(at, "%sthe file includes itself", prefix)
@@ -190,8 +321,8 @@ func (p *parser) openIncluded(path string) (file, text string, err error) {
 			file, content, err = filepath.Clean(path), asIs, nil
 		}
 	}
-	if p.size += len(content); err == nil && p.size > maxSize {
-		err = fmt.Errorf("the files are larger than %d bytes together", maxSize)
+	if err == nil {
+		err = p.addSize(len(content))
 	}
 	return file, string(content), err
 }

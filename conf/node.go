@@ -58,6 +58,11 @@ type Node struct {
 	// Partial reports that a file that is included in it could not be read.
 	Partial bool
 
+	// Warnings are about the whole configuration, and Matched are the files in it that an include
+	// with a pattern named. Only the outermost map has them.
+	Warnings Errors
+	Matched  map[string]bool
+
 	// Var is the variable that this value was reached through, without the dollar sign; empty
 	// if the file has the value here.
 	Var string

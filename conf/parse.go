@@ -39,8 +39,10 @@ type session struct {
 	expanded int      // weight of the values of variables
 	envStack []string // environment variables being read
 	errs     Errors
-	full     bool // too many errors: stop
-	partial  bool // a file could not be included: variables may be missing because of it
+	warnings Errors
+	matched  map[string]bool // files that were included because a pattern matches them
+	full     bool            // too many errors: stop
+	partial  bool            // a file could not be included: variables may be missing because of it
 
 	firstOnly bool // stop at the first error
 }

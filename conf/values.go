@@ -47,6 +47,7 @@ type Values[T any] struct {
 	Target *T
 
 	table   *Table[T]
+	matched map[string]bool   // files that a pattern named: each has settings of its own
 	origins map[string]Origin // by row
 }
 
@@ -71,6 +72,8 @@ func (v *Values[T]) setOrigin(r *Row[T], o Origin) {
 // ApplyFile sets the values that a file has. What is wrong goes to the report.
 func (v *Values[T]) ApplyFile(root *Node) {
 	if root != nil {
+		v.Warnings = append(v.Warnings, root.Warnings...)
+		v.matched = root.Matched
 		v.pairs(root, "", nil)
 	}
 }
@@ -93,7 +96,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 
 // repeated warns of keys that a map has more than once in one file: only the last counts. Of a map
 // that restricts access this is an error, as what it says would be lost as a whole. A file may be
-// included to be overridden.
+// included to be overridden; of those that one pattern names, none is meant to be.
 func (v *Values[T]) repeated(m *Node, path string) {
 	last := map[*Row[T]]*Pair{}
 	for _, p := range slices.Backward(m.Pairs) {
@@ -102,7 +105,7 @@ func (v *Values[T]) repeated(m *Node, path string) {
 		case r == nil || p.Used:
 		case later == nil:
 			last[r] = p
-		case later.Pos.File != p.Pos.File || r.Type.isSection() && later.Key != p.Key: // the latter are read as one
+		case later.Pos.File != p.Pos.File && !(v.matched[p.Pos.File] && v.matched[later.Pos.File]) || r.Type.isSection() && later.Key != p.Key: // the latter are read as one
 		case r.Type.isSection() && r.Restricts:
 			v.Errors.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, and would have no effect here", Hint: "the other is at " + later.Pos.String()})
 		default:

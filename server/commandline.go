@@ -117,6 +117,9 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	if len(problems) > 0 {
 		return 1
 	}
+	for _, file := range o.loaded.files.included {
+		fmt.Fprintf(stderr, "included: %s\n", file)
+	}
 	valid := "the command line is valid; it names no configuration file"
 	if o.ConfigFile != "" {
 		valid = fmt.Sprintf("configuration file %s is valid", o.ConfigFile)

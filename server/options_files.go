@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"gnatsd/conf"
 )
@@ -15,8 +16,10 @@ import (
 // readFiles are files that settings or certificates were loaded from, and a digest of their
 // contents. It includes files that could not be read: they may be created later.
 type readFiles struct {
-	names []string // in the order they were read
+	names []string // in the order they were read; a pattern begins with patternMark
 	sum   hash.Hash
+
+	included []string // that the first one includes, and that could be read
 }
 
 // source returns a source that reads from s and adds what it reads to f.
@@ -25,10 +28,25 @@ func (f *readFiles) source(s conf.Source) conf.Source {
 	s.Read = func(path string, included bool) ([]byte, error) {
 		content, err := read(path, included)
 		f.note(path, content, err)
+		if included && err == nil {
+			f.included = append(f.included, path)
+		}
 		return content, err
+	}
+	glob := s.Glob
+	if glob == nil {
+		return s
+	}
+	s.Glob = func(pattern string) ([]string, error) {
+		found, err := glob(pattern)
+		f.note(patternMark+pattern, fmt.Appendf(nil, "%q", found), err)
+		return found, err
 	}
 	return s
 }
+
+// patternMark marks a pattern among the names of files, where no path has this byte.
+const patternMark = "\x00"
 
 // note adds a file to the digest. All errors count alike.
 func (f *readFiles) note(path string, content []byte, err error) {
@@ -53,7 +71,12 @@ func (f *readFiles) reread() *readFiles {
 	again := &readFiles{}
 	s := again.source(onlyRegular(conf.System()))
 	for i, name := range f.names {
-		_, _ = s.Read(name, i > 0) // an error is part of the digest
+		// An error is part of the digest.
+		if pattern, ok := strings.CutPrefix(name, patternMark); ok {
+			_, _ = s.Glob(pattern)
+		} else {
+			_, _ = s.Read(name, i > 0)
+		}
 	}
 	return again
 }

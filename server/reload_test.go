@@ -123,6 +123,7 @@ func reloadCases(dir string) map[string]reloadCase {
 		"watch_config":           {"", "watch_config: true", "config reload not supported for WatchConfig: old=false, new=true (FILE:1:1)"},
 		"host":                   {"", "", ""}, // a flag holds it here; see TestFixedRows
 		"port":                   {"", "", ""},
+		"also_listen":            {"", "", ""}, // likewise; see TestReloadOfSeveralAddresses
 		"server_name":            {"", "server_name: x", "config reload not supported for ServerName: old=, new=x (FILE:1:1)"},
 		"pid_file":               {"", "pid_file: " + conf.Quote(filepath.Join(dir, "pid")), "Reloaded: pid_file = " + filepath.Join(dir, "pid")},
 		"ports_file_dir":         {"", "ports_file_dir: " + conf.Quote(dir), "Reloaded: ports_file_dir = " + dir},
@@ -188,6 +189,7 @@ func reloadCases(dir string) map[string]reloadCase {
 
 		"cluster.host":                      {cluster(""), "cluster { listen: 127.0.0.2:-1 }", "config reload not supported for cluster host: old=127.0.0.1, new=127.0.0.2 (FILE:1:11)"},
 		"cluster.port":                      {cluster(""), "cluster { listen: 127.0.0.1:1 }", "config reload not supported for cluster port: old=-1, new=1 (FILE:1:11)"},
+		"cluster.also_listen":               {cluster(""), `cluster { listen: ["127.0.0.1:-1", "127.0.0.2:-1"] }`, `config reload not supported for cluster alsolisten: old=, new=["127.0.0.2:-1"] (FILE:1:11)`},
 		"cluster.name":                      {cluster(""), cluster("name: x"), "config reload not supported for cluster name: old=, new=x (FILE:2:1)"},
 		"cluster.routes":                    {cluster(""), cluster(`routes: ["nats://127.0.0.1:1"]`), "Reloaded: cluster routes"},
 		"cluster.no_advertise":              {cluster(""), cluster("no_advertise: true"), "Reloaded: cluster"},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,79 @@ func TestConfigThatChangesIsReloadedOnceItHasSettled(t *testing.T) {
 	w.want("it comes", 2, 6)
 	put(t, dir, "y.conf", "port: 3")
 	w.want("the old one is of no interest", 3, 6)
+}
+
+// TestFilesOfAPatternAreWatched adds, changes and removes files that an include with a pattern names.
+func TestFilesOfAPatternAreWatched(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "x.conf", "include 'd/*.conf'")
+	w := watchFiles(t, dir)
+	w.want("there is no directory", 3, 0)
+	sub := filepath.Join(dir, "d")
+	okay(t, os.Mkdir(sub, 0o700))
+	w.want("an empty one", 2, 1)
+	put(t, sub, "a.conf", "port: 1")
+	w.want("the first file", 2, 2)
+	put(t, sub, "b.conf~", "port: 1")
+	put(t, sub, ".#b.conf", "port: 1")
+	w.want("files of an editor", 3, 2)
+	put(t, sub, "b.conf", "")
+	w.want("another file, which is empty", 2, 3)
+	put(t, sub, "b.conf", "debug: true")
+	w.want("which is changed", 2, 4)
+	okay(t, os.Rename(filepath.Join(sub, "a.conf"), filepath.Join(sub, "c.conf")))
+	w.want("renamed", 2, 5)
+	okay(t, os.Remove(filepath.Join(sub, "b.conf")))
+	w.want("removed", 2, 6)
+	w.want("and nothing more", 3, 6)
+}
+
+// TestIncludeOfADirectory is what -t, a start and a reload say of a directory of files.
+func TestIncludeOfADirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	sub := filepath.Join(dir, "conf.d")
+	okay(t, os.Mkdir(sub, 0o700))
+	put(t, dir, "x.conf", "listen: \"127.0.0.1:-1\"\ninclude \"conf.d/*.conf\"")
+	file := filepath.Join(dir, "x.conf")
+	check := func() (text string, status int) {
+		t.Helper()
+		var stderr strings.Builder
+		_, status = CommandLine([]string{"-t", "-c", file}, io.Discard, &stderr)
+		return strings.ReplaceAll(stderr.String(), dir, "DIR"), status
+	}
+	if got, status := check(); status != 0 || got != "warning: DIR/x.conf:2:9: include 'conf.d/*.conf' matches no file\ngnatsd: configuration file DIR/x.conf is valid\n" {
+		t.Errorf("of no file: status %d, %s", status, got)
+	}
+	put(t, sub, "20.conf", "max_payload: 20")
+	put(t, sub, "10.conf", "max_connections: 10")
+	if got, status := check(); status != 0 || got != "included: DIR/conf.d/10.conf\nincluded: DIR/conf.d/20.conf\ngnatsd: configuration file DIR/x.conf is valid\n" {
+		t.Errorf("of two files: status %d, %s", status, got)
+	}
+	o, err := ProcessConfigFile(file)
+	okay(t, err)
+	o.NoSigs = true
+	s, err := NewServer(o)
+	okay(t, err)
+	go s.Start() // ends with Shutdown
+	defer s.Shutdown()
+	if !s.ReadyForConnections(patience) || s.options().MaxConn != 10 || s.options().MaxPayload != 20 {
+		t.Fatalf("the server has %d and %d", s.options().MaxConn, s.options().MaxPayload)
+	}
+	put(t, sub, "30.conf", "max_connections: 30")
+	okay(t, s.Reload())
+	if got := s.options().MaxConn; got != 30 {
+		t.Errorf("after a reload max_connections is %d, want that of the new file", got)
+	}
+	if got, status := check(); status != 0 || !strings.HasPrefix(got, "warning: DIR/conf.d/10.conf:1:1: max_connections: it is given twice: DIR/conf.d/30.conf:1:1 counts, this has no effect\n") {
+		t.Errorf("of two files with the same key: status %d, %s", status, got)
+	}
+	put(t, sub, "40.conf", "authorization { user: a, password: b }")
+	put(t, sub, "50.conf", "authorization { timeout: 5 }")
+	if got, status := check(); status != 1 || !strings.Contains(got, "DIR/conf.d/40.conf:1:1: authorization: it is given twice, and would have no effect here (the other is at DIR/conf.d/50.conf:1:1)") {
+		t.Errorf("of two files with users: status %d, %s", status, got)
+	}
 }
 
 func TestConfigThatIsRefusedIsNotTriedAgain(t *testing.T) {

@@ -41,9 +41,10 @@ func TestEverySettingHasItsEffectByReload(t *testing.T) {
 // fixedSamples are values for settings that need one of their own to be refused, and what the log
 // says of it.
 var fixedSamples = map[string]struct{ block, want string }{
-	"cluster.host": {"cluster {\nhost: 127.0.0.2\nport: -1\n}", "cluster host: old=127.0.0.1, new=127.0.0.2"},
-	"cluster.port": {"cluster {\nhost: 127.0.0.1\nport: 7\n}", "cluster port: old=-1, new=7"},
-	"cluster.name": {"cluster {\nhost: 127.0.0.1\nport: -1\nname: x\n}", "cluster name: old=, new=x"},
+	"cluster.host":        {"cluster {\nhost: 127.0.0.2\nport: -1\n}", "cluster host: old=127.0.0.1, new=127.0.0.2"},
+	"cluster.port":        {"cluster {\nhost: 127.0.0.1\nport: 7\n}", "cluster port: old=-1, new=7"},
+	"cluster.also_listen": {"cluster {\nhost: 127.0.0.1\nport: -1\nalso_listen: [\"127.0.0.2:-1\"]\n}", `cluster alsolisten: old=, new=["127.0.0.2:-1"]`},
+	"cluster.name":        {"cluster {\nhost: 127.0.0.1\nport: -1\nname: x\n}", "cluster name: old=, new=x"},
 }
 
 // TestEveryFixedSettingIsRefused changes one at a time, then all, then none.

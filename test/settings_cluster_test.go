@@ -83,6 +83,11 @@ var clusterEffects = map[string]func(*testing.T){
 		port := freePort(t)
 		spawn(t, "-c", writeConfig(t, fmt.Sprintf("cluster { host: 127.0.0.1, port: %d }", port))).await(t, fmt.Sprintf(`Listening for route connections on 127\.0\.0\.1:%d$`, port))
 	},
+	"cluster.also_listen": func(t *testing.T) {
+		p := spawn(t, "-c", writeConfig(t, `cluster { listen: ["127.0.0.1:-1", "127.0.0.2:-1"] }`))
+		p.await(t, `Listening for route connections on 127\.0\.0\.1:[1-9]\d*$`)
+		p.await(t, `Listening for route connections on 127\.0\.0\.2:[1-9]\d*$`)
+	},
 	"cluster.name": func(t *testing.T) {
 		_, clients, _ := clusteredProcess(t, "", "name: mine")
 		if got := greeting(t, clients).Cluster; got != "mine" {

@@ -87,6 +87,7 @@ var kindSamples = map[string]sample{
 	"duration":          {file: `"7s"`},
 	"seconds":           {file: "7"},
 	"port or host:port": {file: `"127.0.0.1:7"`},
+	"list of host:port": {file: `["127.0.0.2:7"]`},
 	`"text" or "json"`:  {file: "json", printed: `"json"`},
 	`"1.2" or "1.3"`:    {file: `"1.3"`},
 

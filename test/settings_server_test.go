@@ -61,6 +61,15 @@ var serverEffects = map[string]func(*testing.T){
 		port := freePort(t)
 		unflagged(t, fmt.Sprintf("listen: localhost:%d", port)).await(t, fmt.Sprintf(`Listening for client connections on localhost:%d$`, port))
 	},
+	"also_listen": func(t *testing.T) {
+		p := unflagged(t, "listen: [\"localhost:-1\", \"127.0.0.2:-1\"]")
+		p.await(t, `Listening for client connections on localhost:[1-9]\d*$`)
+		p.await(t, `Listening for client connections on 127\.0\.0\.2:[1-9]\d*$`)
+		_, stderr, code := run(t, "-t", "-c", writeConfig(t, `listen: ["127.0.0.1:7", "0.0.0.0:7"]`))
+		if want := `:1:25: listen: 0.0.0.0:7 overlaps with 127.0.0.1:7: only one of them can be listened on`; code != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("-t: exit %d, %q; want %q", code, stderr, want)
+		}
+	},
 	"host": func(t *testing.T) {
 		unflagged(t, "host: localhost\nport: -1").await(t, `Listening for client connections on localhost:[1-9]\d*$`)
 	},
