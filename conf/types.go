@@ -30,6 +30,9 @@ type Type[T any] struct {
 	// text is the value as in a file, with its secrets only if show is set; empty if there is
 	// nothing to write.
 	text func(t *T, show bool) string
+	// print is the value as in a file that can be read again, perhaps in several lines, with
+	// variables for its secrets; nil means like text.
+	print func(t *T, p *Printer) string
 	// plain is the value as package fmt prints it; nil means like text.
 	plain func(t *T) string
 	zero  func(t *T) bool
@@ -270,8 +273,11 @@ type CustomType[T any] struct {
 	Parse func(s string, t *T) error
 	// Text is the value as in a file, in one line, with its secrets only if show is set.
 	Text func(t *T, show bool) string
-	Zero func(t *T) bool
-	Copy func(dst, src *T)
+	// Print is the value as in a file that can be read again, perhaps in several lines, with
+	// variables for its secrets; nil means like Text.
+	Print func(t *T, p *Printer) string
+	Zero  func(t *T) bool
+	Copy  func(dst, src *T)
 	// Switch reports that a flag of this type needs no value.
 	Switch bool
 }
@@ -279,7 +285,7 @@ type CustomType[T any] struct {
 // Custom makes a type of its parts.
 func Custom[T any](p CustomType[T]) Type[T] {
 	return Type[T]{
-		name: p.Name, read: p.Read, parse: p.Parse, text: p.Text, zero: p.Zero, copy: p.Copy,
+		name: p.Name, read: p.Read, parse: p.Parse, text: p.Text, print: p.Print, zero: p.Zero, copy: p.Copy,
 		isSwitch: p.Switch, early: p.Switch,
 	}
 }
@@ -336,7 +342,7 @@ func Quote(s string) string {
 			b.WriteString(`\r`)
 		case c == '\t':
 			b.WriteString(`\t`)
-		case c < ' ' || c == 0x7f:
+		case c < ' ' || c == 0x7f || c == '$' && strings.HasPrefix(s[i:], "${"): // the latter would be a variable
 			fmt.Fprintf(&b, `\x%02x`, c)
 		default:
 			b.WriteByte(c)

@@ -170,7 +170,7 @@ func Overlap(a, b string) bool {
 
 // URLs is a list of URLs. what is what they are for, in errors. Passwords in them are not shown.
 func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) error) Type[T] {
-	return List("list of URLs", get,
+	ty := List("list of URLs", get,
 		func(s string) (*url.URL, error) {
 			u, err := ParseURL(s)
 			if err == nil {
@@ -187,6 +187,21 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 			}
 			return Quote(RedactURLText(u.String()))
 		})
+	ty.print = func(t *T, p *Printer) string {
+		list := []string{}
+		for i, u := range *get(t) {
+			text := u.String()
+			if at := strings.LastIndexByte(text, '@'); u.User != nil && at >= 0 {
+				user := strings.Trim(p.Secret("", strconv.Itoa(i+1)), `"`)
+				start := schemeLength(text[:at])
+				list = append(list, strings.TrimSuffix(Quote(text[:start]), `"`)+user+strings.TrimPrefix(Quote(text[at:]), `"`))
+				continue
+			}
+			list = append(list, Quote(text))
+		}
+		return PrintLines(list)
+	}
+	return ty
 }
 
 // redactPort hides what stands for the port in the text of a URL without '@', unless it is a number:

@@ -20,7 +20,8 @@ type User struct {
 	Permissions *Permissions
 	Limits      *UserLimits // nil for the default ones
 
-	at string // where it was written, file:line:col; "" if a program set it
+	at       string // where it was written, file:line:col; "" if a program set it
+	variable string // that the file has for Password; "" if it has none
 }
 
 // NkeyUser is a user that logs in with an nkey, in [Options.Nkeys]. A [User] with an Nkey is the

@@ -190,13 +190,14 @@ func (o *Options) advertised() []advertisedAddress {
 	return list
 }
 
-// describe returns the output of --print-config: the settings in force, defaults included.
+// describe returns the output of --print-config: the settings in force, defaults included, as a file
+// that can be read again.
 func (o *Options) describe() string {
 	filled := o.Clone()
 	filled.fill()
 	v := *o.loaded.values
 	v.Target = filled
-	return v.Print()
+	return v.Print("GNATSD_")
 }
 
 // usageText returns the output of -h.

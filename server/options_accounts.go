@@ -5,6 +5,7 @@ package server
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gnatsd/conf"
@@ -56,10 +57,11 @@ func (o *Options) userAccount() string {
 // accountsType is the type of the map of accounts.
 func accountsType() conf.CustomType[Options] {
 	return conf.CustomType[Options]{
-		Name: "map",
-		Read: readAccounts,
-		Text: accountsText,
-		Zero: func(o *Options) bool { return len(o.accounts) == 0 },
+		Name:  "map",
+		Read:  readAccounts,
+		Text:  accountsText,
+		Print: printAccounts,
+		Zero:  func(o *Options) bool { return len(o.accounts) == 0 },
 		Copy: func(dst, src *Options) {
 			dst.accounts = nil
 			for _, a := range src.accounts {
@@ -159,6 +161,20 @@ func accountsText(o *Options, show bool) string {
 		entries[i] = conf.Quote(a.name) + ": {users: " + userListText(a.users, nil, show) + "}"
 	}
 	return "{" + strings.Join(entries, ", ") + "}"
+}
+
+// printAccounts formats the accounts, one user a line, with variables for their passwords.
+func printAccounts(o *Options, p *conf.Printer) string {
+	if len(o.accounts) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("{\n")
+	for i, a := range o.accounts {
+		users := printUsers(a.users, nil, p, strconv.Itoa(i+1), "users")
+		fmt.Fprintf(&b, "  %s: {users: %s}\n", conf.Quote(a.name), strings.ReplaceAll(users, "\n", "\n  "))
+	}
+	return b.String() + "}"
 }
 
 // checkAccounts returns an error for what the accounts of a file mean there and cannot mean here.

@@ -6,6 +6,7 @@ package server
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gnatsd/conf"
@@ -63,6 +64,12 @@ func usersType() conf.CustomType[Options] {
 			}
 		},
 		Text: usersText,
+		Print: func(o *Options, p *conf.Printer) string {
+			if o.Users == nil {
+				return ""
+			}
+			return printUsers(o.Users, o.defaultPermissions, p)
+		},
 		Zero: func(o *Options) bool { return o.Users == nil },
 		Copy: func(dst, src *Options) { dst.Users = cloneUsers(src) },
 	}
@@ -116,6 +123,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			text(c, p.Value, &u.Username)
 		case "pass", "password":
 			text(c.Secret(), p.Value, &u.Password)
+			u.variable = p.Value.Var
 		case "nkey":
 			text(c.Secret(), p.Value, &u.Nkey)
 			if err := access.CheckNkey(u.Nkey); err != nil && p.Value.Kind == conf.String {
@@ -309,15 +317,33 @@ func usersText(o *Options, show bool) string {
 
 // userListText formats a list of users, without permissions that are the default ones.
 func userListText(users []*User, defaults *Permissions, show bool) string {
-	var entries []string
-	for _, u := range users {
-		password := u.Password
-		if !show {
-			password = conf.Redacted
+	entries := userTexts(users, defaults, func(_ int, u *User) string {
+		if show {
+			return conf.Quote(u.Password)
 		}
-		entry := "user: " + conf.Quote(u.Username) + ", password: " + conf.Quote(password)
-		if u.Nkey != "" {
+		return conf.Quote(conf.Redacted)
+	})
+	return "[" + strings.Join(entries, ", ") + "]"
+}
+
+// printUsers formats a list of users one a line, with variables for their passwords. parts is where
+// the list is.
+func printUsers(users []*User, defaults *Permissions, p *conf.Printer, parts ...string) string {
+	return conf.PrintLines(userTexts(users, defaults, func(i int, u *User) string {
+		return p.Secret(u.variable, append(slices.Clone(parts), strconv.Itoa(i+1), "password")...)
+	}))
+}
+
+// userTexts formats users, without permissions that are the default ones. password formats that of
+// the user with an index.
+func userTexts(users []*User, defaults *Permissions, password func(int, *User) string) (entries []string) {
+	for i, u := range users {
+		entry := "user: " + conf.Quote(u.Username)
+		switch {
+		case u.Nkey != "":
 			entry = "nkey: " + conf.Quote(u.Nkey)
+		case u.Password != "": // a user of a certificate may have none
+			entry += ", password: " + password(i, u)
 		}
 		if u.Permissions != nil && u.Permissions != defaults {
 			entry += ", permissions: " + permissionsText(u.Permissions)
@@ -327,7 +353,7 @@ func userListText(users []*User, defaults *Permissions, show bool) string {
 		}
 		entries = append(entries, "{"+entry+"}")
 	}
-	return "[" + strings.Join(entries, ", ") + "]"
+	return entries
 }
 
 func permissionsText(p *Permissions) string {
@@ -388,7 +414,7 @@ func cloneUserList(users []*User) []*User {
 			p = u.Permissions.clone()
 			shared[u.Permissions] = p
 		}
-		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p, Limits: u.Limits.clone(), at: u.at}
+		out[i] = &User{Username: u.Username, Password: u.Password, Nkey: u.Nkey, Permissions: p, Limits: u.Limits.clone(), at: u.at, variable: u.variable}
 	}
 	return out
 }

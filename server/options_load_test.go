@@ -536,8 +536,8 @@ func FuzzProcessConfig(f *testing.F) {
 		filled := o.Clone()
 		filled.fill()
 		v.Target = filled
-		if _, err := source.Text("print", v.Print()); err != nil {
-			t.Fatalf("printed settings do not read: %v\n%s", err, v.Print())
+		if _, err := source.Text("print", v.Print("")); err != nil {
+			t.Fatalf("printed settings do not read: %v\n%s", err, v.Print(""))
 		}
 	})
 }

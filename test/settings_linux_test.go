@@ -101,10 +101,10 @@ var ownSamples = map[string]sample{
 	"http":           {file: `"127.0.0.1:7"`, printed: "7", as: "http_port"},
 	"https":          {file: `"127.0.0.1:7"`, printed: "7", as: "https_port"},
 	"http_base_path": {file: `"/x"`},
-	"http_password":  {file: `"x"`, printed: `"\[REDACTED\]"`},
+	"http_password":  {file: `"x"`, printed: `"\$\{GNATSD_HTTP_PASSWORD\}"`},
 
-	"authorization.password":            {file: `"x"`, printed: `"\[REDACTED\]"`},
-	"authorization.token":               {file: `"x"`, printed: `"\[REDACTED\]"`},
+	"authorization.password":            {file: `"x"`, printed: `"\$\{GNATSD_AUTHORIZATION_PASSWORD\}"`},
+	"authorization.token":               {file: `"x"`, printed: `"\$\{GNATSD_AUTHORIZATION_TOKEN\}"`},
 	"authorization.default_permissions": {file: "{ publish: x }", printed: `\{publish: .*\}`},
 	"authorization.default_limits":      {file: "{ max_payload: 5 }", printed: `\{max_payload: 5\}`},
 	"accounts":                          {file: "{ A { users: [ { user: x, password: y } ] } }", printed: `\{"A": .*\}`},
@@ -123,7 +123,7 @@ var ownSamples = map[string]sample{
 	"cluster.routes":      {file: `["nats://h:7"]`, flag: "nats://h:7"},
 	"cluster.permissions": {file: "{ import: x }", printed: `\{import: .*\}`},
 
-	"cluster.authorization.password":    {file: `"x"`, printed: `"\[REDACTED\]"`},
+	"cluster.authorization.password":    {file: `"x"`, printed: `"\$\{GNATSD_CLUSTER_AUTHORIZATION_PASSWORD\}"`},
 	"cluster.authorization.permissions": {file: "{ import: x }", printed: `\{import: .*\}`},
 
 	"cluster.tls.cert_file":         {file: `"CERTS/srva-cert.pem"`},
