@@ -370,9 +370,7 @@ wait: 0.5                                # default
 colour: "red"                            # default
 passcode: "${LAMP_PASSCODE}"             # x.conf:4:1
 friends: ["a\"\n"]                       # x.conf:6:1
-links: [                                 # x.conf:5:1
-  "n://${LAMP_LINKS_1}@h:1"
-]
+links: ["n://${LAMP_LINKS_1}@h:1"]       # x.conf:5:1
 # shade: off
 `
 		want = strings.Replace(want, "# max: not set", "max: 0                                   # default", 1)

@@ -188,7 +188,10 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 			return Quote(RedactURLText(u.String()))
 		})
 	ty.print = func(t *T, p *Printer) string {
-		list := []string{}
+		if len(*get(t)) == 0 {
+			return ""
+		}
+		var list []string
 		for i, u := range *get(t) {
 			text := u.String()
 			if at := strings.LastIndexByte(text, '@'); u.User != nil && at >= 0 {
@@ -199,7 +202,7 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 			}
 			list = append(list, Quote(text))
 		}
-		return PrintLines(list)
+		return "[" + strings.Join(list, ", ") + "]"
 	}
 	return ty
 }

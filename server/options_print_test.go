@@ -165,7 +165,7 @@ http_user: a, http_password: $ANNAS`)
 	for _, want := range []string{
 		"# Variables stand for secrets. To read this file set ANNAS, BERTS, GNATSD_AUTHORIZATION_USERS_3_PASSWORD, GNATSD_CLUSTER_ROUTES_1\n",
 		"\n    {user: \"anna\", password: $ANNAS}\n    {user: \"bert\", password: $BERTS}\n    {user: \"carl\", password: \"${GNATSD_AUTHORIZATION_USERS_3_PASSWORD}\"}\n  ]\n",
-		"\n    \"nats://${GNATSD_CLUSTER_ROUTES_1}@h:1\"\n", "\nhttp_password: $ANNAS ",
+		"\n  routes: [\"nats://${GNATSD_CLUSTER_ROUTES_1}@h:1\"]", "\nhttp_password: $ANNAS ",
 	} {
 		if !strings.Contains(strings.Replace(printed, "http_password: $ANNAS", "http_password: $ANNAS ", 1), want) && !strings.HasPrefix(printed, want) {
 			t.Errorf("got\n%s\nwant in it\n%s", printed, want)
