@@ -445,3 +445,132 @@ func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 		}
 	}
 }
+
+// TestOthersAreAnsweredWhileMuchInterestEnds has a client leave with very many subscriptions, while
+// the peer of the route does not read. Others who subscribe, publish and ask for a PONG get it before
+// any of that is withdrawn.
+func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
+	t.Parallel()
+	const subjects = 100_000 // more than 1 MB of lines
+	s := startServer(t, func(o *Options) { o.WriteDeadline = time.Hour })
+	peer, r := manualPeer(t, s)
+	many := dialClient(t, s)
+	others := []*wire.Client{dialClient(t, s), dialClient(t, s)}
+	id := fmt.Sprintf("RSID:%d:", many.CID())
+	// hear reads until the peer has heard of so many subscriptions.
+	hear := func(verb string) {
+		t.Helper()
+		for n := 0; n < subjects; {
+			switch line, err := peer.In.ReadString('\n'); {
+			case err != nil:
+				t.Fatalf("%s of %d subscriptions, then %v", verb, n, err)
+			case line == "PING\r\n":
+				peer.Say("PONG")
+			case strings.HasPrefix(line, verb+" ") && strings.Contains(line, id):
+				n++
+			}
+		}
+	}
+	subscribeMany(many, 1, subjects)
+	hear("SUB")
+	many.Close()
+	eventually(t, "the client leaves", func() bool { return s.NumSubscriptions() == 1 })
+	for i := range 20 {
+		o := others[i%2]
+		o.Say(fmt.Sprintf("SUB inbox 1\r\nPUB other.%d 1\r\nx\r\nPUB service inbox 0\r\n\r\nUNSUB 1\r\nPING\r\n", i))
+		if _, err := o.UntilPong(); err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+	}
+	if n, most := r.out.Stats().Pending, int64(interestWindow+2*interestPiece); n > most {
+		t.Errorf("%d bytes are pending, want %d at most", n, most)
+	}
+	if r.interest.waiting.Load() < subjects/4 {
+		t.Errorf("%d lines are queued: the peer has read meanwhile, and the test shows nothing", r.interest.waiting.Load())
+	}
+	hear("UNSUB")
+	if r.ended() {
+		t.Error("the route is closed")
+	}
+}
+
+// TestAFloodOfInterestBeforeASlowPeer has clients that subscribe and unsubscribe without pause,
+// while the peer reads a little at a time. What is queued is bounded in bytes, what is cancelled is
+// never sent, and a request of another client comes after what was pushed before it.
+func TestAFloodOfInterestBeforeASlowPeer(t *testing.T) {
+	t.Parallel()
+	const flooders, rounds, pairs = 3, 8, 200
+	s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 1<<20, time.Hour })
+	peer, r := manualPeer(t, s)
+	requester := dialModern(t, s)
+	var clients []*wire.Client
+	for range flooders {
+		clients = append(clients, dialClient(t, s))
+	}
+	read, lines, round := 0, 0, 0
+	hear := func() string {
+		line := peer.Hear("")
+		read += len(line)
+		lines++
+		return line
+	}
+	sid := strings.Repeat("x", 500)
+	flood := func() {
+		var text strings.Builder
+		for i := range pairs {
+			fmt.Fprintf(&text, "SUB some.%d.%d %s%d\r\nUNSUB %s%d\r\n", round, i, sid, i, sid, i)
+		}
+		round++
+		for _, c := range clients {
+			c.Say(text.String())
+		}
+		for _, c := range clients {
+			c.Sync()
+		}
+		q := &r.interest
+		q.mu.Lock()
+		queued := q.bytes
+		q.mu.Unlock()
+		if most := int64(2*interestPiece + flooders*(len(sid)+100)); queued > most {
+			t.Fatalf("round %d: %d bytes of interest are queued, want %d at most", round, queued, most)
+		}
+		if n, most := r.out.Stats().Pending, int64(interestWindow+2*interestPiece); n > most {
+			t.Fatalf("round %d: %d bytes are pending, want %d at most", round, n, most)
+		}
+	}
+	for range rounds {
+		flood()
+		for end := read + 16<<10; read < end; { // it answers no PING meanwhile
+			hear()
+		}
+	}
+	requester.Say("SUB _INBOX.1 1\r\nPUB service _INBOX.1 0\r\n\r\n")
+	requester.Sync()
+	pushed, _ := r.out.Progress()
+	for announced := false; ; {
+		line := hear()
+		announced = announced || strings.HasPrefix(line, "SUB _INBOX.1 ")
+		if strings.HasPrefix(line, "MSG service ") {
+			if !announced {
+				t.Error("the request came before its inbox")
+			}
+			break
+		}
+		if after := read - int(pushed); after > 2*interestPiece {
+			t.Fatalf("%d bytes of interest overtake the request of another", after)
+		}
+		if lines%50 == 0 {
+			flood()
+		}
+	}
+	if all := 2 * flooders * pairs * round; lines > all/2 {
+		t.Errorf("the peer was sent %d lines of %d, want most of them cancelled", lines, all)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	eventually(t, "all that the peer knows is withdrawn", func() bool { hear(); return r.interest.clients.Load() == 0 })
+	if r.ended() {
+		t.Error("the route is closed")
+	}
+}
