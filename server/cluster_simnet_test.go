@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // simNet is a network in memory with hosts, names, delays, and cuts between hosts, in both directions
@@ -29,7 +31,8 @@ type simNet struct {
 	cuts      map[[2]string]bool // from a host to another
 	conns     map[*simConn]bool
 	maxDelay  time.Duration
-	capacity  int // bytes that may be on their way in one direction
+	capacity  int  // bytes that may be on their way in one direction
+	direct    bool // connections take bytes as sockets do, not as TLS does
 }
 
 func newSimNet(seed uint64) *simNet {
@@ -129,6 +132,19 @@ func (n *simNet) crash(ip string) {
 	}
 }
 
+// loseHost lets a host vanish without a word: what is sent to it is taken and lost, and the other ends
+// of its connections hear nothing more.
+func (n *simNet) loseHost(ip string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		if c.local.IP.String() == ip {
+			c.in.lose()
+			c.out.lose()
+		}
+	}
+}
+
 // simHost is the network as one host sees it.
 type simHost struct {
 	net *simNet
@@ -182,12 +198,12 @@ func (h *simHost) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 		return nil, fmt.Errorf("dial %s: connection refused", addr)
 	}
 	near, far := h.net.pipe(local, l.addr)
-	if !l.put(far) {
+	if !l.put(h.net.end(far)) {
 		near.Close()
 		far.Close()
 		return nil, fmt.Errorf("dial %s: connection refused", addr)
 	}
-	return near, nil
+	return h.net.end(near), nil
 }
 
 // simListener is a listening port.
@@ -264,6 +280,14 @@ func (n *simNet) pipe(a, b *net.TCPAddr) (*simConn, *simConn) {
 	return near, far
 }
 
+// end returns a connection as a server gets it.
+func (n *simNet) end(c *simConn) net.Conn {
+	if n.direct {
+		return directConn{c}
+	}
+	return c
+}
+
 func (c *simConn) Read(b []byte) (int, error)         { return c.in.read(b) }
 func (c *simConn) Write(b []byte) (int, error)        { return c.out.write(b) }
 func (c *simConn) LocalAddr() net.Addr                { return c.local }
@@ -285,6 +309,12 @@ func (c *simConn) Close() error {
 	return nil
 }
 
+// directConn is an end that takes bytes as a socket does: what there is room for, without waiting.
+type directConn struct{ *simConn }
+
+// TryWrite takes what there is room for. It returns netio.ErrWouldBlock if that is not all of b.
+func (c directConn) TryWrite(b []byte) (int, error) { return c.out.tryWrite(b) }
+
 // CloseWrite ends what this end writes.
 func (c *simConn) CloseWrite() error {
 	c.out.close()
@@ -303,6 +333,14 @@ func (c *simConn) reset() {
 	c.crash()
 }
 
+// breakHere ends the connection at this end, and the other end does not notice, as when a router
+// between them has forgotten the connection.
+func (c *simConn) breakHere() {
+	c.in.lose()
+	c.out.lose()
+	c.in.fail(syscall.ECONNRESET)
+}
+
 // simPipe is one direction of a connection.
 type simPipe struct {
 	net  *simNet
@@ -318,6 +356,7 @@ type simPipe struct {
 	fin    bool   // nothing more will be sent
 	eof    bool   // and that has arrived
 	err    error  // of the reader
+	lost   bool   // nothing arrives any more
 	timer  bool
 }
 
@@ -349,30 +388,43 @@ func (p *simPipe) read(b []byte) (int, error) {
 	}
 }
 
+// write waits until all of b has been taken.
 func (p *simPipe) write(b []byte) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		switch {
-		case p.fin:
-			return n, net.ErrClosed
-		case p.err != nil && !errors.Is(p.err, os.ErrDeadlineExceeded):
-			return n, errors.New("connection reset by peer")
-		case p.wd.passed:
-			return n, os.ErrDeadlineExceeded
-		case len(b) == 0:
-			return n, nil
-		}
-		if room := p.net.capacity - len(p.flight) - len(p.buf); room > 0 {
-			k := min(room, len(b))
-			p.flight = append(p.flight, b[:k]...)
-			b = b[k:]
-			n += k
-			p.launchLocked()
-			continue
+		k, err := p.takeLocked(b[n:])
+		if n += k; err != nil || n == len(b) {
+			return n, err
 		}
 		p.cond.Wait()
 	}
+}
+
+// tryWrite takes what there is room for.
+func (p *simPipe) tryWrite(b []byte) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n, err = p.takeLocked(b); err == nil && n < len(b) {
+		err = netio.ErrWouldBlock
+	}
+	return n, err
+}
+
+func (p *simPipe) takeLocked(b []byte) (n int, err error) {
+	switch {
+	case p.fin:
+		return 0, net.ErrClosed
+	case p.err != nil && !p.lost && !errors.Is(p.err, os.ErrDeadlineExceeded):
+		return 0, errors.New("connection reset by peer")
+	case p.wd.passed:
+		return 0, os.ErrDeadlineExceeded
+	}
+	if n = min(p.net.capacity-len(p.flight)-len(p.buf), len(b)); n > 0 {
+		p.flight = append(p.flight, b[:n]...)
+		p.launchLocked()
+	}
+	return n, nil
 }
 
 // launchLocked lets what is on its way arrive after a delay.
@@ -389,7 +441,7 @@ func (p *simPipe) deliver() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = false
-	if cut {
+	if cut || p.lost {
 		return
 	}
 	p.buf = append(p.buf, p.flight...)
@@ -404,6 +456,13 @@ func (p *simPipe) close() {
 	p.fin = true
 	p.launchLocked()
 	p.cond.Broadcast()
+}
+
+// lose lets nothing arrive any more.
+func (p *simPipe) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lost = true
 }
 
 // fail ends reading at once.

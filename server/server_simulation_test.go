@@ -96,7 +96,7 @@ var sometimes = []struct {
 	{"a route was stale", "rid:STALE", 50},
 	{"a client was stale", "cid:STALE", 500},
 	{"a duplicate route was closed", "Detected duplicate remote route", 50},
-	{standbyPromoted, "", 50},
+	{standbyPromoted, "", 500},
 	{"another connection of a pool took over", "takes over", 50},
 	{"a route was lost", "Route to server", 50},
 	{"a parser refused garbage", "parser ERROR", 500},
@@ -166,7 +166,7 @@ var (
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), net: newSimNet(seed), start: time.Now(),
 		subs: map[*check.Client][]string{}, seen: map[string]int{}, explained: map[string]string{}, standby: map[string]bool{}}
-	w.net.capacity = 16 << 10
+	w.net.capacity, w.net.direct = 16<<10, w.rand.IntN(4) > 0
 	for i := range 3 + w.rand.IntN(2)*w.rand.IntN(2)*(1+w.rand.IntN(4)) { // most have three
 		w.nodes = append(w.nodes, &worldNode{w: w, number: i, name: fmt.Sprintf("n%d", i), ip: fmt.Sprintf("10.0.%d.1", i), pool: w.rand.IntN(4)})
 	}
@@ -251,12 +251,22 @@ func permissionsOf(r *check.Rules) *Permissions {
 	return p
 }
 
-// stop ends the server of a node, in order or by a crash of the machine.
-func (n *worldNode) stop(crash bool) {
-	n.w.say("%s stops, crash %v", n.name, crash)
-	n.w.log.Add(check.Event{Kind: check.Stopped, Server: n.number})
-	if crash {
-		n.w.net.crash(n.ip)
+// stop ends the server of a node: in order, by a crash of the process, or with its machine, of which
+// the others hear nothing.
+func (n *worldNode) stop(how string) {
+	w := n.w
+	w.say("%s: %s", n.name, how)
+	w.log.Add(check.Event{Kind: check.Stopped, Server: n.number})
+	switch how {
+	case "crash":
+		w.net.crash(n.ip)
+	case "power loss":
+		w.net.loseHost(n.ip)
+		for _, c := range w.living() {
+			if c.Server == n.number {
+				c.Leave(func(nc net.Conn) { nc.Close() })
+			}
+		}
 	}
 	n.srv.Shutdown()
 	<-n.ended
@@ -350,20 +360,13 @@ func (w *world) noteStandby(end chan struct{}) {
 	}
 }
 
-// standbyPrefixes returns the beginnings of log lines of routes in standby: those to servers that another
-// connection is the route to.
+// standbyPrefixes returns the beginnings of log lines of routes in standby.
 func standbyPrefixes(srv *Server) (prefixes []string) {
-	routes := map[string]bool{}
-	var active []*route
-	for _, carrier := range srv.cluster.active() {
-		active = append(active, carrier.siblings()...)
-		routes[carrier.remoteID()] = true
-	}
 	srv.cluster.mu.Lock()
 	all := slices.Collect(maps.Values(srv.cluster.routes))
 	srv.cluster.mu.Unlock()
 	for _, r := range all {
-		if r.peerInfo() != nil && routes[r.remoteID()] && !slices.Contains(active, r) {
+		if r.inStandby.Load() && !r.isDecided() {
 			prefixes = append(prefixes, r.logPrefix())
 		}
 	}
@@ -583,9 +586,13 @@ func (w *world) step() {
 	case 10:
 		n.lameDuck()
 	case 11:
-		n.stop(w.rand.IntN(2) == 0)
-	case 12, 13, 14:
+		n.stop([]string{"shutdown", "crash", "power loss"}[w.rand.IntN(3)])
+	case 12, 13:
 		w.cut()
+	case 14:
+		n.stop("power loss")
+		time.Sleep(time.Duration(w.rand.Int64N(int64(3 * time.Second))))
+		w.reboot()
 	case 15:
 		w.say("heal")
 		w.net.heal()
@@ -617,9 +624,9 @@ func (w *world) leave(c *check.Client) {
 		case 0:
 			nc.Close()
 		case 1:
-			nc.(*simConn).reset()
+			nc.(interface{ reset() }).reset()
 		default:
-			nc.(*simConn).CloseWrite()
+			nc.(interface{ CloseWrite() error }).CloseWrite()
 			w.note("a client half-closed its connection")
 		}
 	})
@@ -748,7 +755,7 @@ func (w *world) cutClient(c *check.Client) {
 	time.Sleep(time.Duration(w.rand.Int64N(int64(20 * time.Second))))
 }
 
-// breakRoute resets one connection between two servers.
+// breakRoute breaks one connection between two servers.
 func (w *world) breakRoute() {
 	w.net.mu.Lock()
 	conns := slices.DeleteFunc(slices.Collect(maps.Keys(w.net.conns)), func(c *simConn) bool { return c.remote.Port != simRoutePort })
@@ -759,10 +766,13 @@ func (w *world) breakRoute() {
 	slices.SortFunc(conns, func(a, b *simConn) int { return strings.Compare(a.local.String(), b.local.String()) })
 	c := conns[w.rand.IntN(len(conns))]
 	w.say("break %s to %s", c.local, c.remote)
-	if w.rand.IntN(2) == 0 {
+	switch w.rand.IntN(4) {
+	case 0:
 		c.reset()
-	} else {
+	case 1:
 		c.crash()
+	default:
+		c.breakHere()
 	}
 }
 

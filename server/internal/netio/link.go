@@ -55,9 +55,16 @@ func (w *work) end() {
 	}
 }
 
+// tryWriter is a connection in memory, which can tell what it takes without waiting.
+type tryWriter interface {
+	// TryWrite writes what there is room for. It returns ErrWouldBlock if that is not all of b.
+	TryWrite(b []byte) (int, error)
+}
+
 // plainLink is a link over any net.Conn.
 type plainLink struct {
 	nc   net.Conn
+	try  tryWriter // nc, if it is one; else nil
 	work work
 	size int // of the next buffer; 0 = minPlainRead
 }
@@ -65,6 +72,7 @@ type plainLink struct {
 // newPlainLink returns the link that fits any connection.
 func newPlainLink(nc net.Conn, shared *Shared) Link {
 	l := plainLink{nc: nc, work: work{shared: shared}}
+	l.try, _ = nc.(tryWriter)
 	if _, secure := nc.(*tls.Conn); secure {
 		return &tlsLink{plainLink: l, socket: progressConnOf(nc)}
 	}
@@ -107,7 +115,19 @@ func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 
 func (l *plainLink) Unsent() int { return -1 }
 
-func (l *plainLink) TrySend([]Segment) (int, error) { return 0, ErrWouldBlock }
+// TrySend writes nothing unless the connection can tell whether a write would wait.
+func (l *plainLink) TrySend(segs []Segment) (total int, err error) {
+	if l.try == nil {
+		return 0, ErrWouldBlock
+	}
+	for _, s := range segs {
+		n, err := l.try.TryWrite(s.Bytes)
+		if total += n; err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
 
 func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 	if err := l.nc.SetWriteDeadline(deadline); err != nil {

@@ -132,6 +132,15 @@ func (e *pipeEnd) Read(b []byte) (int, error) { return e.in.read(b) }
 
 func (e *pipeEnd) Write(b []byte) (int, error) { return e.out.write(b) }
 
+// TryWrite writes what there is room for. It returns ErrWouldBlock if that is not all of b.
+func (e *pipeEnd) TryWrite(b []byte) (int, error) {
+	n, _, _, err := e.out.tryWrite(b)
+	if err == nil && n < len(b) {
+		err = ErrWouldBlock
+	}
+	return n, err
+}
+
 // Close ends both directions. The other end can still read what was written.
 func (e *pipeEnd) Close() error {
 	e.in.update(func(h *pipeHalf) { h.gone, h.buf = true, nil })

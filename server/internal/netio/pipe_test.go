@@ -114,3 +114,28 @@ func TestAPipeKeepsOrder(t *testing.T) {
 type fewBytes struct{ r io.Reader }
 
 func (r fewBytes) Read(b []byte) (int, error) { return r.r.Read(b[:min(len(b), 1000)]) }
+
+// TestALinkOverAPipeWritesWithoutWaiting looks for how much TrySend writes.
+func TestALinkOverAPipeWritesWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	near, far := Pipe()
+	l := NewLink(near, new(Shared))
+	half := make([]byte, pipeSize/2+1)
+	segs := []Segment{{Bytes: half}, {Bytes: half}}
+	if n, err := l.TrySend(segs[:1]); n != len(half) || err != nil {
+		t.Errorf("got %d, %v, want %d", n, err, len(half))
+	}
+	if n, err := l.TrySend(segs); n != pipeSize-len(half) || err != ErrWouldBlock {
+		t.Errorf("got %d, %v, want %d and %v", n, err, pipeSize-len(half), ErrWouldBlock)
+	}
+	if got, err := io.ReadFull(far, make([]byte, pipeSize)); got != pipeSize || err != nil {
+		t.Errorf("got %d, %v", got, err)
+	}
+	far.Close()
+	if _, err := l.TrySend(segs); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got %v for a pipe that is closed, want %v", err, io.ErrClosedPipe)
+	}
+	if _, err := newPlainLink(struct{ net.Conn }{near}, new(Shared)).TrySend(segs); err != ErrWouldBlock {
+		t.Errorf("got %v where a write may wait, want %v", err, ErrWouldBlock)
+	}
+}
