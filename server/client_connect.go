@@ -98,6 +98,7 @@ func (c *client) bound(id *access.Identity, reply func(text string)) {
 	c.permissions.Store(id.Permissions)
 	c.recheck(reply)
 	c.payloadLimited()
+	c.setWriteLimits()
 }
 
 // payloadLimited sends INFO if the user's limit of the size of a message has changed.

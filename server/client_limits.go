@@ -41,6 +41,14 @@ type limitedUser struct {
 	usage  *userUsage
 }
 
+// slowConsumer returns what happens to the connection if it does not read fast enough; u may be nil.
+func (u *limitedUser) slowConsumer() access.SlowConsumer {
+	if u == nil {
+		return access.Disconnect
+	}
+	return u.limits.SlowConsumer
+}
+
 // minUserSweep is the least number of users that are looked at for those not in use.
 const minUserSweep = 1024
 

@@ -2,9 +2,13 @@ package server
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
 
@@ -226,5 +230,94 @@ func TestLimitsOfAProgramAreChecked(t *testing.T) {
 	_, err := NewServer(&Options{Users: []*User{{Username: "a", Password: "x", Limits: &UserLimits{SlowConsumer: "wait"}}}})
 	if err == nil || !strings.Contains(err.Error(), `limits of user "a": unknown SlowConsumer "wait"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSlowConsumerOfAUserThatDropsLosesWholeMessages publishes more to a client than may be pending
+// for it, while it does not read.
+func TestSlowConsumerOfAUserThatDropsLosesWholeMessages(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"drop_new", "drop_old"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			s := startReloader(t, "max_pending: 300KB, write_deadline: \"100ms\"\n"+limitedUsers("slow_consumer: "+policy))
+			sub, pub := loginAs(t, s.Server, "a"), loginAs(t, s.Server, "b")
+			okay(t, sub.Conn.Conn.(*net.TCPConn).SetReadBuffer(4<<10))
+			sub.Say("SUB x 1", "SUB q group 2")
+			sub.Sync()
+			published, padding := 0, strings.Repeat("p", 4000)
+			pings := 0
+			for lost := int64(0); lost < 50; lost = s.connLost(t, sub.CID()) {
+				var b strings.Builder
+				for range 100 {
+					text := fmt.Sprintf("%d %s", published, padding[:published%len(padding)])
+					fmt.Fprintf(&b, "PUB x %d\r\n%s\r\n", len(text), text)
+					published++
+				}
+				pub.Say(b.String())
+				pub.Sync()
+				sub.Say("PING")
+				pings++
+			}
+			s.log.wait(t, "Slow Consumer: messages are dropped ("+policy+`, name "", user "a"`)
+			sub.Say("PING")
+			last, got := -1, 0
+			for pongs := 0; pongs <= pings; {
+				m, err := sub.Next()
+				okay(t, err)
+				if m == nil {
+					pongs++
+					continue
+				}
+				text, tail, _ := strings.Cut(string(m.Payload), " ")
+				n, err := strconv.Atoi(text)
+				okay(t, err)
+				if n <= last || tail != padding[:n%len(padding)] {
+					t.Fatalf("got message %d after %d", n, last)
+				}
+				last = n
+				got++
+			}
+			lost := s.connLost(t, sub.CID())
+			if int64(got)+lost != int64(published) {
+				t.Errorf("got %d messages, %d were dropped, %d were published", got, lost, published)
+			}
+			if policy == "drop_old" && last != published-1 {
+				t.Errorf("the last message is %d of %d", last, published)
+			}
+			if v, _ := s.Varz(nil); v.DroppedMsgs != lost || v.SlowConsumers != 0 {
+				t.Errorf("/varz has %d dropped messages, want %d, and %d slow consumers", v.DroppedMsgs, lost, v.SlowConsumers)
+			}
+			pub.Say("PUB x 1", "y")
+			sub.Want("MSG x 1 1", "y")
+		})
+	}
+}
+
+// connLost returns how many messages /connz says were dropped for a client.
+func (s *Server) connLost(t testing.TB, cid uint64) int64 {
+	t.Helper()
+	page, err := s.Connz(&ConnzOptions{CID: cid})
+	okay(t, err)
+	return page.Conns[0].DroppedMsgs
+}
+
+func TestReloadChangesWhatHappensToSlowConsumers(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, limitedUsers("max_connections: 5"))
+	loginAs(t, s.Server, "a")
+	c := s.clients.all()[0]
+	for _, step := range []struct {
+		limits string
+		want   netio.DropPolicy
+	}{{"slow_consumer: drop_old", netio.DropOld}, {"slow_consumer: drop_new", netio.DropNew}, {"slow_consumer: disconnect", netio.DropNone}} {
+		s.okay(t, limitedUsers(step.limits))
+		if got := c.out.Limits().Drop; got != step.want {
+			t.Errorf("%s: got %d, want %d", step.limits, got, step.want)
+		}
+	}
+	s.okay(t, "write_deadline: 7s\n"+limitedUsers("slow_consumer: drop_new"))
+	if l := c.out.Limits(); l.Drop != netio.DropNew || l.WriteDeadline != 7*time.Second {
+		t.Errorf("got %+v", l)
 	}
 }

@@ -125,7 +125,7 @@ func (c *conn) init(s *Server, r role, nc net.Conn, ops operator) {
 	c.tracing = s.log.tracing()
 	c.readLimit = netio.ReadSize
 	c.nc, c.link = nc, netio.NewLink(nc, &s.io)
-	c.out.Init(c.link, c, &s.io, s.writeLimits.Load())
+	c.out.Init(c.link, c, &s.io, s.writeLimits.Load()[access.Disconnect])
 	if isSocket(nc) {
 		s.sockets.of(r).Add(1)
 	}
@@ -591,6 +591,20 @@ func (c *conn) slowConsumer(r closeReason) {
 	c.srv.counters.slow(c.role, r)
 	c.logSlow(r, &stats)
 	c.wake()
+}
+
+// Dropped implements netio.Owner: the connection has lost messages. The first of a backlog are logged.
+func (c *conn) Dropped(lost netio.Lost, by netio.DropPolicy, first bool) {
+	c.srv.counters.dropped[by].Add(lost.Messages)
+	if !first {
+		return
+	}
+	stats, policy := c.out.Stats(), access.DropNew
+	if by == netio.DropOld {
+		policy = access.DropOld
+	}
+	c.limitedf(levelWarn, "Slow Consumer: messages are dropped (%s, %s, %d bytes pending for %v, most on subject %q)",
+		policy, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
 }
 
 // WriteFailed implements netio.Owner: a write to the socket failed.

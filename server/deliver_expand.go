@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
 
@@ -20,6 +21,9 @@ type expansion struct {
 	large    int    // bytes of delivery.Segments that are not in buf
 	delivery netio.Delivery
 	lagging  bool
+	drops    bool         // it may lose messages: what is pushed at a time is small, and has no text besides
+	textual  bool         // what is pushed is text
+	limit    int          // of the bytes of one push
 	mixed    mixedEntries // if it has several sources
 
 	// The control line that was written last into buf, to be copied for the next message.
@@ -47,6 +51,10 @@ const (
 	refPayload = 8 << 10
 	// maxSegments bounds the parts of one write.
 	maxSegments = 64
+	// dropUnit is about how many bytes are dropped at a time.
+	dropUnit = 32 << 10
+	// dropParts is in how many such units at least a connection may have its bytes pending.
+	dropParts = 16
 )
 
 // start prepares for a flush of b.
@@ -82,6 +90,10 @@ func (x *expansion) empty() {
 func (x *expansion) handOver(t *target) {
 	b, before := x.b, x.msgs
 	x.t, x.lagging = t, false
+	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
+	if x.drops {
+		x.limit = min(b.limit, dropUnit, int(max(1, b.maxPending/dropParts)))
+	}
 	src := b.sources[t.sources.from:t.sources.to]
 	one := b.sorted[t.entries.from:t.entries.to]
 	if len(src) == 1 && len(one) == 0 {
@@ -113,7 +125,7 @@ func (x *expansion) addFanout(s source) {
 	g := &x.b.fanouts[s.fanout]
 	n := s.sub.claim(g.msgs)
 	headless := g.headers && !x.t.c.headers.Load()
-	if x.whole && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid() && x.headless == headless {
+	if x.whole && !x.drops && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid() && x.headless == headless {
 		return
 	}
 	x.empty()
@@ -257,11 +269,24 @@ func (b *batch) appendSingle(list []entry, p place, sub *subscription) []entry {
 func (x *expansion) addText(part textPart) {
 	text := x.b.text[part.from:part.to]
 	x.makeRoom(len(text))
+	if x.drops {
+		x.push()
+		x.empty()
+		x.textual = true
+		defer x.endText()
+	}
 	x.buf = append(x.buf, text...)
 	if part.payload >= 0 {
 		x.delivery.Messages++
 		x.delivery.Payload += int64(part.payload)
 	}
+}
+
+// endText pushes a text alone: it is not dropped.
+func (x *expansion) endText() {
+	x.push()
+	x.empty()
+	x.textual = false
 }
 
 // add writes n messages of one line.
@@ -304,7 +329,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 // makeRoom makes sure that n bytes can be appended to buf, and that one write does not get too
 // large.
 func (x *expansion) makeRoom(n int) {
-	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.b.limit || len(x.delivery.Segments) >= maxSegments {
+	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.limit || len(x.delivery.Segments) >= maxSegments {
 		x.push()
 		x.empty()
 		x.buf = slices.Grow(x.buf, n)
@@ -384,6 +409,7 @@ func (x *expansion) push() {
 	}
 	d := x.delivery
 	d.Bytes = len(x.buf) + x.large
+	d.Droppable = x.drops && !x.textual
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages

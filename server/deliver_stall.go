@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
 
@@ -22,9 +23,27 @@ const (
 	maxStallTargets = 64
 )
 
-// newWriteLimits returns what a client may have pending.
-func newWriteLimits(o *Options) *netio.Limits {
-	return &netio.Limits{MaxPending: o.MaxPending, HighWater: min(highWater, o.MaxPending/4), WriteDeadline: o.WriteDeadline}
+// writeLimits are what a client may have pending, by what happens to slow consumers of its user.
+type writeLimits [access.DropOld + 1]*netio.Limits
+
+// newWriteLimits returns what clients may have pending.
+func newWriteLimits(o *Options) *writeLimits {
+	var all writeLimits
+	for policy, drop := range map[access.SlowConsumer]netio.DropPolicy{access.Disconnect: netio.DropNone, access.DropNew: netio.DropNew, access.DropOld: netio.DropOld} {
+		all[policy] = &netio.Limits{MaxPending: o.MaxPending, HighWater: min(highWater, o.MaxPending/4), WriteDeadline: o.WriteDeadline, Drop: drop}
+	}
+	return &all
+}
+
+// setWriteLimits makes the limits in force those of the connection, which is a client.
+func (c *conn) setWriteLimits() {
+	for {
+		all, u := c.srv.writeLimits.Load(), c.limited.Load()
+		c.out.SetLimits(all[u.slowConsumer()])
+		if c.srv.writeLimits.Load() == all && c.limited.Load() == u {
+			return // else they have changed meanwhile
+		}
+	}
 }
 
 // wait waits until one of the targets, all of which lag, has caught up. Once is enough while there

@@ -240,7 +240,7 @@ func (s *Server) serveClient(nc net.Conn) { s.runClient(newClient(s, nc)) }
 func (s *Server) runClient(c *client) {
 	s.counters.connections.Add(1)
 	refused := s.admit(c)
-	c.out.SetLimits(s.writeLimits.Load()) // again: a reload before add has missed this client
+	c.setWriteLimits() // again: a reload before add has missed this client
 	c.debugf("Client connection created")
 	if r := c.sendInfo(refused); r != keepOpen {
 		c.close(r)
@@ -252,6 +252,7 @@ func (s *Server) runClient(c *client) {
 		c.teardown()
 		return
 	}
+	c.setWriteLimits()
 	c.startPing()
 	c.serve()
 }

@@ -63,6 +63,8 @@ type ConnInfo struct {
 	PendingSubject string      `json:"pending_subject,omitempty"` // subject of most queued bytes
 	PendingFor     string      `json:"pending_for,omitempty"`     // how long bytes have been queued, a Go duration
 	Rates          *ConnRates  `json:"rates,omitempty"`           // of the last seconds, if they are asked for
+	DroppedMsgs    int64       `json:"dropped_msgs,omitempty"`    // of OutMsgs, dropped because the client did not keep up
+	DroppedBytes   int64       `json:"dropped_bytes,omitempty"`   // of their payloads
 }
 
 // ConnState is which clients [Server.Connz] lists.

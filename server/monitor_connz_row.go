@@ -133,6 +133,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 	if r.out.Pending > 0 {
 		i.PendingSubject, i.PendingFor = r.out.Subject, r.out.Lag.Round(time.Millisecond).String()
 	}
+	i.DroppedMsgs, i.DroppedBytes = r.out.Lost.Messages, r.out.Lost.Payload
 	if !r.stop.IsZero() {
 		stop := r.stop.UTC()
 		i.Stop, i.Reason = &stop, r.reason.String()

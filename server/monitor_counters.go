@@ -3,6 +3,8 @@ package server
 import (
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // counters count over all connections since the server started.
@@ -10,10 +12,11 @@ type counters struct {
 	traffic       [trafficShards]trafficShard
 	stalls        atomic.Int64 // times that a publisher was stalled
 	slowConsumers atomic.Int64
-	slowRoutes    atomic.Int64             // of slowConsumers
-	slowBy        [closeCount]atomic.Int64 // slowConsumers by reason
-	lostHeaders   atomic.Int64             // messages sent to 1.x servers without their headers
-	connections   atomic.Uint64            // of clients, accepted and rejected
+	slowRoutes    atomic.Int64                    // of slowConsumers
+	slowBy        [closeCount]atomic.Int64        // slowConsumers by reason
+	dropped       [netio.DropOld + 1]atomic.Int64 // messages for slow consumers, by policy
+	lostHeaders   atomic.Int64                    // messages sent to 1.x servers without their headers
+	connections   atomic.Uint64                   // of clients, accepted and rejected
 	reloads       reloads
 }
 

@@ -6,7 +6,9 @@ import (
 	"strconv"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/monitor"
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -98,6 +100,7 @@ func (z *scrape) varzMetrics() []monitor.Metric {
 		monitor.Gauge("varz_slow_consumer_stats_gateways", "Always 0: this server has no gateways.", v.SlowStats.Gateways),
 		monitor.Gauge("varz_slow_consumer_stats_leafs", "Always 0: this server has no leaf nodes.", v.SlowStats.Leafs),
 		monitor.Gauge("varz_stale_connections", "Number of clients disconnected since the start because they did not answer pings.", v.StaleConnections),
+		monitor.Gauge("varz_dropped_msgs", "Number of messages dropped since the start for clients that did not keep up.", v.DroppedMsgs),
 		monitor.Gauge("varz_subscriptions", "Number of subscriptions in the routing table, those of other servers included.", v.Subscriptions),
 		requests,
 	}
@@ -186,7 +189,11 @@ func (z *scrape) trafficMetrics() []monitor.Metric {
 	}
 	latency := monitor.Metric{Name: "delivery_latency_seconds", Help: "Time from reading a message to writing it to the socket of a receiver, for a sample of messages.", Labels: []string{"to"}}
 	latency.Samples = []monitor.Sample{z.s.latency.clients.sample("client"), z.s.latency.routes.sample("route")}
-	return []monitor.Metric{slow, closed, latency,
+	dropped := monitor.Metric{Name: "slow_consumer_dropped_messages_total", Help: "Total number of messages dropped for clients that did not keep up, by the slow_consumer setting of the user.", Counter: true, Labels: []string{"policy"}, Samples: []monitor.Sample{
+		{Value: float64(z.s.counters.dropped[netio.DropNew].Load()), Labels: []string{access.DropNew.String()}},
+		{Value: float64(z.s.counters.dropped[netio.DropOld].Load()), Labels: []string{access.DropOld.String()}},
+	}}
+	return []monitor.Metric{slow, dropped, closed, latency,
 		monitor.Counter("messages_without_receivers_total", "Total number of messages published by clients that had no receiver.", z.s.counters.noReceivers())}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/monitor"
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -77,6 +78,7 @@ type Varz struct {
 	InClientBytes    int64             `json:"in_client_bytes"`
 	OutClientBytes   int64             `json:"out_client_bytes"`
 	StalledClients   int64             `json:"stalled_clients"` // times that a publisher had to wait for its subscribers
+	DroppedMsgs      int64             `json:"dropped_msgs"`    // of OutMsgs, dropped because their receivers did not keep up
 	SystemAccount    string            `json:"system_account"`  // of subjects that begin with $SYS
 	SystemStats      *SystemStats      `json:"system_stats,omitempty"`
 	AlsoListen       []string          `json:"also_listen,omitempty"` // host:port of the listeners for clients but the first
@@ -198,6 +200,7 @@ func (s *Server) count(v *Varz) {
 	v.SlowStats.Routes = n.slowRoutes.Load()
 	v.SlowConsumers = n.slowConsumers.Load()
 	v.SlowStats.Clients = max(0, v.SlowConsumers-v.SlowStats.Routes)
+	v.DroppedMsgs = n.dropped[netio.DropNew].Load() + n.dropped[netio.DropOld].Load()
 	v.StaleConnections = s.closed.count(closeStale)
 	v.Subscriptions = uint32(s.subs.Count())
 	v.PendingBytes = s.io.Pending.Load()

@@ -118,10 +118,9 @@ func (s *Server) applyInfo(c *change) {
 func (s *Server) applyBusyPoll(c *change) { s.allowBusyPoll(!c.new.NoBusyPoll) }
 
 func (s *Server) applyDeadline(c *change) {
-	l := newWriteLimits(c.new)
-	s.writeLimits.Store(l)
+	s.writeLimits.Store(newWriteLimits(c.new))
 	for _, c := range s.clients.all() {
-		c.out.SetLimits(l)
+		c.setWriteLimits()
 	}
 	for _, r := range s.cluster.all() {
 		r.out.SetLimits(r.writeLimits(c.new))

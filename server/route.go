@@ -110,7 +110,7 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 
 // routeWriteLimits returns the limits of the write queue of routes.
 func routeWriteLimits(o *Options) *netio.Limits {
-	l := newWriteLimits(o)
+	l := newWriteLimits(o)[access.Disconnect]
 	l.MaxPending *= routePendingShare
 	l.WriteDeadline = max(l.WriteDeadline, routeDeadline)
 	return l

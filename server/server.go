@@ -49,7 +49,7 @@ type Server struct {
 
 	// Snapshots.
 	opts        atomic.Pointer[Options]
-	writeLimits atomic.Pointer[netio.Limits] // of clients
+	writeLimits atomic.Pointer[writeLimits] // of clients
 	info        atomic.Pointer[infoText]
 	policy      atomic.Pointer[clientPolicy]
 	log         logging

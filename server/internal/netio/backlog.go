@@ -13,6 +13,12 @@ type backlog struct {
 	since  time.Time // when it began
 	moved  time.Time // when bytes of it were written last, or it began
 	sample sample
+
+	// Only if messages may be dropped.
+	tracked bool   // marks is kept
+	marks   []mark // all of queue, in order
+	text    *Chunk // the backlog's own, to copy what is kept to; nil = none yet
+	lossy   bool   // messages have been dropped
 }
 
 // sample is a place in a backlog. How long the bytes before it take is measured.

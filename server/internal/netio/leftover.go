@@ -215,7 +215,7 @@ func (q *WriteQueue) stopLocked() bool {
 		k.setAside(b.queue, false)
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
-		b.dropFill()
+		b.dropChunks()
 		q.back = nil
 	}
 	k.stop, k.stopped = false, true

@@ -35,6 +35,7 @@ type rareState struct {
 	reserved int64         // bytes that wait elsewhere to be pushed
 	total    int64         // bytes pushed since Track
 	keeper   *keeper       // nil if what is not written is dropped
+	lost     Lost          // by its drop policy
 }
 
 // Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
@@ -44,6 +45,8 @@ type Owner interface {
 	SlowConsumer(exceeded Limit)
 	// Written reports that the socket took bytes that were read at readAt (UnixNano).
 	Written(readAt int64)
+	// Dropped reports that messages were dropped; first is set if none have been of this backlog.
+	Dropped(lost Lost, by DropPolicy, first bool)
 	// WriteFailed reports that the socket is broken, or timed out.
 	WriteFailed(err error)
 }
@@ -53,6 +56,19 @@ type Limits struct {
 	MaxPending    int64         // bytes; a connection that has more pending is a slow consumer
 	HighWater     int64         // bytes; a connection that has more pending lags
 	WriteDeadline time.Duration // longest time without progress of a write
+	Drop          DropPolicy    // whether messages are dropped instead; there is no WriteDeadline then
+}
+
+// dropDeadline is that of the writes of a connection that loses messages: it may be slow for as long
+// as it answers pings.
+const dropDeadline = 1000 * time.Hour
+
+// deadline returns when a write that begins now ends.
+func (l *Limits) deadline() time.Time {
+	if l.Drop != DropNone {
+		return time.Now().Add(dropDeadline)
+	}
+	return time.Now().Add(l.WriteDeadline)
 }
 
 // Limit says which of the limits was exceeded.
@@ -76,6 +92,11 @@ type Delivery struct {
 	Last     bool      // nothing is taken after it
 	Reserved bool      // its bytes have been reserved; if it is refused, it must be dropped
 	Refused  bool      // set by Push: the connection takes nothing any more
+
+	// Droppable says that the delivery may be dropped, as a whole: it is nothing but whole messages.
+	Droppable bool
+	lost      Lost // that were dropped for it, or are in it
+	firstLost bool // of the backlog
 
 	own bool // it holds references of its own
 }
@@ -134,7 +155,7 @@ func (q *WriteQueue) Switch(text string, link Link) {
 	if !q.acquire() {
 		return
 	}
-	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, time.Now().Add(q.Limits().WriteDeadline))
+	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, q.Limits().deadline())
 	if err != nil {
 		q.broken(err)
 		return
@@ -191,6 +212,9 @@ func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 		d.Keep()
 	}
 	queued, lagging, over := q.enqueue(d)
+	if d.lost.Messages > 0 {
+		q.owner.Dropped(d.lost, q.Limits().Drop, d.firstLost)
+	}
 	if over {
 		q.owner.SlowConsumer(LimitPending)
 	}
@@ -230,6 +254,9 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	}
 	if q.closed {
 		q.refuseLocked(d)
+		return true, false, false
+	}
+	if q.lim.Drop != DropNone && (q.busy || d.TooLarge) && q.makeRoomLocked(d) {
 		return true, false, false
 	}
 	if k := q.keeperLocked(); k != nil {
@@ -325,6 +352,9 @@ func (q *WriteQueue) Progress() (pushed, written int64) {
 
 // levelLocked reports whether the connection lags, and whether it is a slow consumer.
 func (q *WriteQueue) levelLocked() (lagging, over bool) {
+	if q.lim.Drop != DropNone { // a publisher does not wait for it
+		return false, q.pending > q.lim.MaxPending+textRoom
+	}
 	return q.pending > q.lim.HighWater, q.pending > q.lim.MaxPending
 }
 
@@ -396,14 +426,18 @@ func (q *WriteQueue) requeue(d *Delivery, n int) (lagging, over bool) {
 	}
 	q.pending -= int64(n)
 	d.Bytes -= n
+	d.Droppable = d.Droppable && n == 0
 	var later []Segment
+	var laterMarks []mark
 	if q.back != nil {
 		later, q.back.queue = q.back.queue, nil
+		laterMarks, q.back.marks = q.back.marks, nil
 		q.back.sample.left += int64(d.Bytes)
 	}
 	q.queueLocked(d)
 	q.back.follow(d.ReadAt, int64(d.Bytes))
 	q.back.queue = append(q.back.queue, later...)
+	q.back.marks = append(q.back.marks, laterMarks...)
 	return q.levelLocked()
 }
 
@@ -414,6 +448,9 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 		now := time.Now()
 		q.back = &backlog{since: now, moved: now}
 	}
+	if q.lim.Drop == DropOld {
+		q.back.track()
+	}
 	if d.own {
 		q.back.queue = append(q.back.queue, d.Segments...)
 	} else {
@@ -422,6 +459,7 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 		}
 	}
 	n := int64(d.Bytes)
+	q.back.noteQueued(mark{n, d.Messages, d.Payload, d.Droppable})
 	q.back.bytes += n
 	q.back.top.add(d.Subject, n)
 	q.shared.Pending.Add(n)
@@ -479,7 +517,7 @@ func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 	for bytes > 0 {
 		held := q.link.Unsent()
-		n, err := q.link.Send(segs, time.Now().Add(q.Limits().WriteDeadline))
+		n, err := q.link.Send(segs, q.Limits().deadline())
 		q.sent(n)
 		segs = q.consume(segs, n)
 		if err != nil && !(isTimeout(err) && (n > 0 || q.moved(held))) {
@@ -541,6 +579,7 @@ func (q *WriteQueue) putBack(segs []Segment) {
 		q.setAsideLocked(segs)
 		return
 	}
+	q.back.notePutBack(sizeOf(segs))
 	q.back.queue = append(segs[:len(segs):len(segs)], q.back.queue...)
 }
 
@@ -567,7 +606,12 @@ func (q *WriteQueue) next() (segs []Segment, bytes int, ok bool) {
 		q.endLocked()
 		return nil, 0, false
 	}
-	segs, bytes = q.back.take(writeBatch)
+	if q.lim.Drop == DropNone {
+		segs, bytes = q.back.take(writeBatch)
+	} else {
+		segs, bytes = q.back.takePart(int(min(writeBatch, max(1, q.lim.MaxPending/dropShare))))
+	}
+	q.back.noteTaken(int64(bytes))
 	return segs, bytes, true
 }
 
@@ -616,7 +660,7 @@ func (q *WriteQueue) fail() {
 func (q *WriteQueue) endLocked() {
 	q.busy = false
 	if q.back != nil {
-		q.back.dropFill()
+		q.back.dropChunks()
 		q.back = nil
 	}
 	if q.reservedLocked() == 0 {
@@ -639,7 +683,7 @@ func (q *WriteQueue) dropLocked() {
 			releaseAll(b.queue)
 		}
 		q.shared.Pending.Add(-b.bytes)
-		b.dropFill()
+		b.dropChunks()
 		q.back = nil
 	}
 	if q.rare != nil {
@@ -758,6 +802,7 @@ type Stats struct {
 	Queued   int64         // bytes of Pending that the socket has not taken at the first attempt
 	Subject  string        // that most of what is queued was published on
 	Lag      time.Duration // age of the backlog
+	Lost     Lost          // messages that were dropped, and their bytes; they are among Messages and Payload
 }
 
 // Stats returns the counts of the connection, and how far it lags.
@@ -765,6 +810,9 @@ func (q *WriteQueue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := Stats{Messages: q.messages, Payload: q.payload, Pending: q.pending}
+	if q.rare != nil {
+		s.Lost = q.rare.lost
+	}
 	if q.back != nil {
 		s.Queued = q.back.bytes
 		s.Subject, s.Lag = string(q.back.top.subject), time.Since(q.back.since)

@@ -23,6 +23,7 @@ type fakeOwner struct {
 	slow   []Limit
 	failed []error
 	readAt []int64
+	lost   Lost
 }
 
 func (f *fakeOwner) SlowConsumer(exceeded Limit) {
@@ -35,6 +36,12 @@ func (f *fakeOwner) Written(readAt int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readAt = append(f.readAt, readAt)
+}
+
+func (f *fakeOwner) Dropped(lost Lost, _ DropPolicy, _ bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost.add(mark{messages: lost.Messages, payload: lost.Payload})
 }
 
 func (f *fakeOwner) WriteFailed(err error) {

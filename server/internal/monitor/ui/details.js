@@ -21,6 +21,7 @@ const facts = [
   ['Disconnected', (c) => (c.stop ? `${time(new Date(c.stop))}: ${c.reason}` : '')],
   ['RTT', (c) => duration(c.rtt)],
   ['Pending', (c) => bytes(c.pending_bytes) + (c.pending_for ? `, for ${duration(c.pending_for)}` : '')],
+  ['Dropped', (c) => (c.dropped_msgs ? `${plural(c.dropped_msgs, 'message')}, ${bytes(c.dropped_bytes ?? 0)}` : '')],
   ['Top subject', (c) => visible(c.pending_subject ?? '')],
   ['Sent', (c) => `${plural(c.out_msgs, 'message')}, ${bytes(c.out_bytes)}`],
   ['Received', (c) => `${plural(c.in_msgs, 'message')}, ${bytes(c.in_bytes)}`],

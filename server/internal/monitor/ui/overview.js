@@ -44,6 +44,7 @@ function slowNote(v) {
   const recent = v.status?.recent.slow_consumers ?? 0;
   if (recent > 0) return `disconnected, ${count(recent)} in the last 5 min`;
   const routes = v.slow_consumer_stats?.routes ?? 0;
+  if (v.dropped_msgs > 0) return `disconnected; for others ${short(v.dropped_msgs)} messages were dropped`;
   return routes ? `disconnected, ${plural(routes, 'route')} among them` : 'disconnected since the start';
 }
 

@@ -1,0 +1,276 @@
+package netio
+
+// This file drops messages for a connection that does not read fast enough, instead of
+// disconnecting it.
+
+// DropPolicy says what happens when more is to be queued for a connection than may be pending.
+type DropPolicy uint8
+
+// The connection is a slow consumer and its owner is told, or it loses messages: those that come,
+// or those that have been queued for longest.
+const (
+	DropNone DropPolicy = iota
+	DropNew
+	DropOld
+)
+
+// textRoom is how many bytes may be pending above the limit if they are no messages, which are never
+// dropped.
+const textRoom = 256 << 10
+
+// dropShare is the part of what may be pending that a writer takes from a backlog at a time: what it
+// has taken cannot be dropped.
+const dropShare = 8
+
+// Lost is what a connection has not been sent.
+type Lost struct {
+	Messages int64
+	Payload  int64 // bytes of their payloads
+}
+
+func (l *Lost) add(m mark) {
+	l.Messages += m.messages
+	l.Payload += m.payload
+}
+
+// mark is a part of a backlog: a whole delivery, or bytes that must be sent.
+type mark struct {
+	bytes             int64
+	messages, payload int64
+	droppable         bool
+}
+
+// makeRoomLocked makes room for a delivery, where messages may be dropped for that. It reports
+// whether it has dropped the delivery itself.
+func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
+	over := q.pending + int64(d.Bytes) - q.lim.MaxPending
+	if over <= 0 && !d.TooLarge {
+		return false
+	}
+	if q.lim.Drop == DropOld && !d.TooLarge && q.back != nil {
+		over -= q.evictLocked(over, &d.lost)
+	}
+	if d.Droppable && (over > 0 || d.TooLarge) {
+		d.lost.add(mark{messages: d.Messages, payload: d.Payload})
+		q.messages += d.Messages // it was handed to the connection
+		q.payload += d.Payload
+		d.release()
+		dropped = true
+	}
+	if d.lost.Messages > 0 {
+		d.firstLost = q.lostLocked(d.lost)
+	}
+	return dropped
+}
+
+// lostLocked counts what was dropped. It reports whether that is the first of this backlog.
+func (q *WriteQueue) lostLocked(l Lost) (first bool) {
+	r := q.rareLocked()
+	r.lost.Messages += l.Messages
+	r.lost.Payload += l.Payload
+	if q.back != nil {
+		first, q.back.lossy = !q.back.lossy, true
+	}
+	return first
+}
+
+// evictLocked drops the oldest messages of the backlog until there are so many bytes less, or none
+// that may be dropped. It returns how many bytes it has dropped.
+func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
+	b := q.back
+	b.track()
+	k := q.keeperLocked()
+	before := int64(0)
+	for _, m := range b.marks {
+		before += m.bytes
+	}
+	freed = b.evict(need, lost)
+	if freed == 0 {
+		return 0
+	}
+	b.bytes -= freed
+	b.sample = sample{} // it may have been in what was dropped
+	q.pending -= freed
+	q.shared.Pending.Add(-freed)
+	if k != nil {
+		k.evicted(k.begun-before, freed, b.marks)
+	}
+	return freed
+}
+
+// track begins to note where deliveries begin. What is queued already must be sent.
+func (b *backlog) track() {
+	if b.tracked {
+		return
+	}
+	b.tracked = true
+	if n := sizeOf(b.queue); n > 0 {
+		b.marks = append(b.marks, mark{bytes: n})
+	}
+}
+
+func sizeOf(segs []Segment) (n int64) {
+	for _, s := range segs {
+		n += int64(len(s.Bytes))
+	}
+	return n
+}
+
+// noteQueued notes a delivery that was appended.
+func (b *backlog) noteQueued(m mark) {
+	if !b.tracked || m.bytes == 0 {
+		return
+	}
+	if k := len(b.marks); k > 0 && !m.droppable && !b.marks[k-1].droppable {
+		b.marks[k-1].bytes += m.bytes
+		return
+	}
+	b.marks = append(b.marks, m)
+}
+
+// noteTaken notes that so many bytes were taken from the front. The rest of a delivery of which a
+// part was taken must be sent.
+func (b *backlog) noteTaken(n int64) {
+	if !b.tracked {
+		return
+	}
+	at := 0
+	for at < len(b.marks) && b.marks[at].bytes <= n {
+		n -= b.marks[at].bytes
+		at++
+	}
+	b.marks = b.marks[:copy(b.marks, b.marks[at:])]
+	if n > 0 {
+		b.marks[0] = mark{bytes: b.marks[0].bytes - n}
+	}
+}
+
+// notePutBack notes that so many bytes were put back to the front. They must be sent.
+func (b *backlog) notePutBack(n int64) {
+	if !b.tracked || n == 0 {
+		return
+	}
+	if len(b.marks) > 0 && !b.marks[0].droppable {
+		b.marks[0].bytes += n
+		return
+	}
+	b.marks = append([]mark{{bytes: n}}, b.marks...)
+}
+
+// evict drops the oldest droppable deliveries until need bytes are dropped, or all of them. What lies
+// between them and must be sent stays in its order.
+func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
+	last := 0
+	for last < len(b.marks) && freed < need {
+		if m := b.marks[last]; m.droppable {
+			freed += m.bytes
+			lost.add(m)
+		}
+		last++
+	}
+	if freed == 0 {
+		return 0
+	}
+	var kept []Segment
+	all := b.queue
+	for _, m := range b.marks[:last] {
+		if part := b.cut(m.bytes); m.droppable {
+			releaseAll(part)
+		} else {
+			kept = b.keep(kept, part)
+		}
+	}
+	if len(b.queue) == 0 {
+		b.dropFill() // its end is not where the last segment ends any more
+	}
+	if free := len(all) - len(b.queue); len(kept) <= free { // mostly
+		b.queue = all[free-len(kept):]
+		copy(b.queue, kept)
+	} else {
+		b.queue = append(kept, b.queue...)
+	}
+	b.marks = b.marks[:copy(b.marks, b.marks[last:])]
+	b.notePutBack(sizeOf(kept))
+	return freed
+}
+
+// cut takes n bytes from the front of the queue, or all there are.
+func (b *backlog) cut(n int64) (part []Segment) {
+	for n > 0 && len(b.queue) > 0 {
+		s := &b.queue[0]
+		if int64(len(s.Bytes)) <= n {
+			n -= int64(len(s.Bytes))
+			part = append(part, *s)
+			b.queue = b.queue[1:]
+			continue
+		}
+		s.Chunk.retain()
+		part = append(part, Segment{Bytes: s.Bytes[:n:n], Chunk: s.Chunk})
+		s.Bytes = s.Bytes[n:]
+		n = 0
+	}
+	return part
+}
+
+// keep appends segments to those that are kept. It copies the short ones: a few bytes must not hold
+// the memory of all that was dropped around them.
+func (b *backlog) keep(kept, segs []Segment) []Segment {
+	for _, s := range segs {
+		if s.Chunk == b.text || 2*len(s.Bytes) >= len(s.Chunk.mem) {
+			kept = append(kept, s)
+			continue
+		}
+		for text := s.Bytes; len(text) > 0; {
+			if k := len(kept); k == 0 || kept[k-1].Chunk != b.text || b.text.free() == 0 {
+				b.dropText()
+				b.text = newChunk(max(SmallSize, len(text)))
+				b.text.retain()
+				kept = append(kept, Segment{Bytes: b.text.mem[:0], Chunk: b.text})
+			}
+			tail := &kept[len(kept)-1]
+			n := min(len(text), b.text.free())
+			b.text.buf = append(b.text.buf, text[:n]...)
+			tail.Bytes = tail.Bytes[:len(tail.Bytes)+n]
+			text = text[n:]
+		}
+		s.Chunk.release()
+	}
+	return kept
+}
+
+// dropText gives up the chunk that texts are copied to.
+func (b *backlog) dropText() {
+	if b.text != nil {
+		b.text.release()
+		b.text = nil
+	}
+}
+
+// evicted notes that bytes were dropped that were queued from a position on. What is queued still
+// consists of parts, of which all but perhaps the first begin with a delivery.
+func (k *keeper) evicted(from, bytes int64, parts []mark) {
+	n := 0
+	for n < len(k.starts) && k.starts[n] <= from {
+		n++
+	}
+	k.starts = k.starts[:n]
+	for i, m := range parts {
+		if i > 0 && (len(k.starts) == 0 || from-k.starts[len(k.starts)-1] >= startInterval) {
+			k.starts = append(k.starts, from)
+		}
+		from += m.bytes
+	}
+	k.begun -= bytes
+}
+
+// takePart takes limit bytes from the front, or all there are.
+func (b *backlog) takePart(limit int) (segs []Segment, bytes int) {
+	segs = b.cut(int64(limit))
+	return segs, int(sizeOf(segs))
+}
+
+// dropChunks gives up the chunks that short segments and texts are copied to.
+func (b *backlog) dropChunks() {
+	b.dropFill()
+	b.dropText()
+}
