@@ -337,10 +337,25 @@ func (j *judge) known(s *subscription, p *publication) bool {
 }
 
 // asked reports whether a publication answers a request that the client sent after it had
-// subscribed: interest travels in front of requests. With the route, it may be lost.
+// subscribed: interest travels in front of requests, on the same route. A member of a queue group may
+// have been given the request by a third server.
 func (j *judge) asked(s *subscription, p *publication, from, to int) bool {
 	q := j.byID[p.answers]
-	return q != nil && q.client == s.client && s.at < q.at && (from == to || !j.parted(q.at, p.at, from, to))
+	if q == nil || q.client != s.client || s.at > q.at {
+		return false
+	}
+	return from == to || p.client.receivedPlain(q, p.at) && j.settledSince(0, q.at, from, to) && !j.parted(q.at, p.at, from, to)
+}
+
+// receivedPlain reports whether a client received a publication before an event, other than as a
+// member of a queue group.
+func (c *client) receivedPlain(p *publication, before int) bool {
+	for _, s := range c.subs {
+		if s.queue == "" && slices.ContainsFunc(s.got, func(a arrival) bool { return a.p == p && a.at < before }) {
+			return true
+		}
+	}
+	return false
 }
 
 // settledSince reports whether two servers have been complete at some moment after since, and their

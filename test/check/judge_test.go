@@ -149,6 +149,8 @@ func TestJudge(t *testing.T) {
 
 		{"an answer is lost", story(joined(1, 0), joined(2, 1), sub(1, "1", "a.*"), fence(1), settled(0, 1), sub(2, "1", "inbox"), request, fence(2), asked, answer, fence(1), quiet), "lost"},
 		{"an answer is lost with the route", story(joined(1, 0), joined(2, 1), sub(1, "1", "a.*"), fence(1), settled(0, 1), sub(2, "1", "inbox"), request, fence(2), asked, parted(0, 1), answer, fence(1), quiet), ""},
+		{"an answer is lost where the route had ended before", story(joined(1, 0), joined(2, 1), sub(1, "1", "a.*"), fence(1), settled(0, 1), parted(0, 1), sub(2, "1", "inbox"), request, fence(2), asked, answer, fence(1), quiet), ""},
+		{"an answer to a request that a third server gave to a member", story(joined(1, 0), joined(2, 1), member(1, "1", "a.*"), fence(1), settled(0, 1), sub(2, "1", "inbox"), request, fence(2), asked, answer, fence(1), quiet), ""},
 		{"an answer that only the request permits", story(ruled(1, 0, Rules{Publish: Subjects{Allow: []string{"b"}}, Responses: true}), joined(2, 0), sub(1, "1", "a.*"), sub(2, "1", "inbox"), request, asked, answer, fence(1), got(2, "1", 1, 1, "inbox"), quiet), ""},
 		{"an answer that nothing permits", story(ruled(1, 0, Rules{Publish: Subjects{Allow: []string{"b"}}}), joined(2, 0), sub(1, "1", "a.*"), sub(2, "1", "inbox"), request, asked, answer, fence(1), got(2, "1", 1, 1, "inbox"), quiet), "permission"},
 	} {
