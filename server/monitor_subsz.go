@@ -3,7 +3,9 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"gnatsd/server/internal/monitor"
@@ -21,6 +23,15 @@ type Subsz struct {
 	Offset     int         `json:"offset"`
 	Limit      int         `json:"limit"`
 	Subs       []SubDetail `json:"subscriptions_list"`
+
+	// Remotes are the other servers that a message on the subject of the test is sent to.
+	Remotes []RemoteInterest `json:"remotes,omitempty"`
+}
+
+// RemoteInterest is another server with subscriptions that a subject matches.
+type RemoteInterest struct {
+	ID   string `json:"remote_id"`
+	Name string `json:"remote_name"` // the id if it has none
 }
 
 // subszNumbers is the page without a list.
@@ -32,11 +43,13 @@ type subszNumbers struct {
 	Total      int       `json:"total"`
 	Offset     int       `json:"offset"`
 	Limit      int       `json:"limit"`
+
+	Remotes []RemoteInterest `json:"remotes,omitempty"`
 }
 
 func (z *Subsz) encode() ([]byte, error) {
 	if len(z.Subs) == 0 {
-		return monitor.Encode(&subszNumbers{z.SublistStats, z.ID, z.ServerName, z.Now, z.Total, z.Offset, z.Limit})
+		return monitor.Encode(&subszNumbers{z.SublistStats, z.ID, z.ServerName, z.Now, z.Total, z.Offset, z.Limit, z.Remotes})
 	}
 	page := *z
 	page.Subs = []SubDetail{}
@@ -63,6 +76,9 @@ type SubDetail struct {
 	Msgs    int64  `json:"msgs"`          // delivered
 	Max     int64  `json:"max,omitempty"` // limit of Msgs set by UNSUB; 0 = none
 	Cid     uint64 `json:"cid"`
+
+	Client string `json:"client_name,omitempty"` // on /subsz
+	Folded int    `json:"folded,omitempty"`      // inboxes that the entry stands for
 }
 
 // SubszOptions are the parameters of [Server.Subsz].
@@ -71,11 +87,14 @@ type SubszOptions struct {
 	Limit         int    // subscriptions in the window; 0 or less = 1024
 	Subscriptions bool   // include the list
 	Test          string // list only subscriptions that match this subject; "" = all
+	Sort          string // "delivered" for those first that got most messages; "" = by client
+	FoldInboxes   bool   // the inboxes of a client are one entry, _INBOX.>
 }
 
 // subszOptions decodes the parameters of /subsz.
 func subszOptions(p *monitor.Params) *SubszOptions {
-	return &SubszOptions{Subscriptions: p.Flag("subs"), Offset: p.Number("offset"), Limit: p.Number("limit"), Test: p.Text("test")}
+	return &SubszOptions{Subscriptions: p.Flag("subs"), Offset: p.Number("offset"), Limit: p.Number("limit"), Test: p.Text("test"),
+		Sort: p.Text("sort"), FoldInboxes: p.Flag("fold")}
 }
 
 func (sub *subscription) detail() SubDetail {
@@ -162,16 +181,28 @@ func (s *Server) Subsz(opts *SubszOptions) (*Subsz, error) {
 	if o.Test != "" && !sublist.ValidLiteral(o.Test) {
 		return nil, fmt.Errorf("invalid test subject, must be valid publish subject: %s", o.Test)
 	}
+	if o.Sort != "" && o.Sort != sortDelivered {
+		return nil, fmt.Errorf("invalid sorting option: %s", o.Sort)
+	}
 	z := &Subsz{SublistStats: s.sublistStats(), ID: s.id, ServerName: s.Name(), Now: time.Now().UTC()}
 	z.Offset, z.Limit = window(o.Offset, o.Limit)
 	switch {
 	case !o.Subscriptions:
 	case o.Test != "":
-		z.Subs = windowOf(s.matching(o.Test), z.Offset, z.Limit)
+		var list []SubDetail
+		list, z.Remotes = s.matching(o.Test)
+		choice := newSubChoice(&o, z.Offset, z.Limit)
+		for _, d := range list {
+			choice.offer(d)
+		}
+		z.Subs = choice.window(z.Offset, z.Limit)
+	case o.Sort != "" || o.FoldInboxes:
+		z.Subs = s.chosenSubs(&o, z.Offset, z.Limit)
 	default:
 		z.Subs = s.subsWindow(z.Offset, z.Limit)
 	}
 	z.Total = len(z.Subs)
+	s.nameClients(z.Subs)
 	return z, nil
 }
 
@@ -189,13 +220,37 @@ func (s *Server) sublistStats() *SublistStats {
 	}
 }
 
-// matching returns the clients' subscriptions that match a subject.
-func (s *Server) matching(subject string) []SubDetail {
-	var list []SubDetail
+// nameClients adds the names of the clients.
+func (s *Server) nameClients(list []SubDetail) {
+	names := map[uint64]string{}
+	for i := range list {
+		d := &list[i]
+		if _, known := names[d.Cid]; !known {
+			names[d.Cid] = ""
+			if c := s.clients.find(d.Cid); c != nil {
+				names[d.Cid] = c.connectOptions().Name
+			}
+		}
+		d.Client = names[d.Cid]
+	}
+}
+
+// matching returns the clients' subscriptions that match a subject, and the other servers that have
+// any.
+func (s *Server) matching(subject string) (list []SubDetail, remotes []RemoteInterest) {
 	res := s.subs.Match([]byte(subject))
 	add := func(sub *subscription) {
 		if sub.conn.role == roleClient {
 			list = append(list, sub.detail())
+			return
+		}
+		r, ok := sub.conn.ops.(*route)
+		if !ok {
+			return
+		}
+		one := r.asRemote()
+		if !slices.Contains(remotes, one) {
+			remotes = append(remotes, one)
 		}
 	}
 	for sub := range res.All {
@@ -207,7 +262,91 @@ func (s *Server) matching(subject string) []SubDetail {
 		}
 	}
 	slices.SortFunc(list, compareSubs)
-	return list
+	slices.SortFunc(remotes, func(a, b RemoteInterest) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return list, remotes
+}
+
+// asRemote returns who the other server is.
+func (r *route) asRemote() RemoteInterest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.remote == nil {
+		return RemoteInterest{}
+	}
+	return RemoteInterest{ID: r.remote.ID, Name: r.remote.name()}
+}
+
+// sortDelivered is the order of /subsz that is not by client.
+const sortDelivered = "delivered"
+
+// subChoice chooses the first of many subscriptions, in some order, and keeps no more than it must.
+type subChoice struct {
+	most    int // that are wanted
+	order   func(a, b SubDetail) int
+	fold    bool
+	list    []SubDetail
+	inboxes map[uint64]*SubDetail // by cid, of clients that have any
+}
+
+func newSubChoice(o *SubszOptions, offset, limit int) *subChoice {
+	c := &subChoice{most: math.MaxInt / 4, order: compareSubs, fold: o.FoldInboxes, inboxes: map[uint64]*SubDetail{}}
+	if offset < c.most && limit < c.most {
+		c.most = min(c.most, offset+limit)
+	}
+	if o.Sort == sortDelivered {
+		c.order = func(a, b SubDetail) int { return cmp.Or(cmp.Compare(b.Msgs, a.Msgs), compareSubs(a, b)) }
+	}
+	return c
+}
+
+// offer adds a subscription.
+func (c *subChoice) offer(d SubDetail) {
+	if !c.fold || !strings.HasPrefix(d.Subject, string(inboxPrefix)) {
+		c.keep(d)
+		return
+	}
+	if sum := c.inboxes[d.Cid]; sum != nil {
+		sum.Msgs += d.Msgs
+		sum.Folded++
+		return
+	}
+	c.inboxes[d.Cid] = &SubDetail{Subject: string(allInboxes), Sid: d.Sid, Msgs: d.Msgs, Cid: d.Cid, Folded: 1}
+}
+
+func (c *subChoice) keep(d SubDetail) {
+	if c.list = append(c.list, d); len(c.list) >= 2*c.most+1024 {
+		c.cut()
+	}
+}
+
+func (c *subChoice) cut() {
+	slices.SortFunc(c.list, c.order)
+	clear(c.list[min(c.most, len(c.list)):])
+	c.list = c.list[:min(c.most, len(c.list))]
+}
+
+// window returns a window of what was chosen.
+func (c *subChoice) window(offset, limit int) []SubDetail {
+	for _, d := range c.inboxes {
+		c.keep(*d)
+	}
+	c.cut()
+	return windowOf(c.list, offset, limit)
+}
+
+// chosenSubs returns a window of the subscriptions of all clients in the order that o asks for. It
+// looks at all of them.
+func (s *Server) chosenSubs(o *SubszOptions, offset, limit int) []SubDetail {
+	choice := newSubChoice(o, offset, limit)
+	var y monitor.Yielder
+	s.allSubs(func(e sublist.Entry[*subscription]) bool {
+		y.Step()
+		if e.Value.conn.role == roleClient {
+			choice.offer(e.Value.detail())
+		}
+		return true
+	})
+	return choice.window(offset, limit)
 }
 
 // subsWindow returns a window of the subscriptions of all clients, sorted by compareSubs. Of

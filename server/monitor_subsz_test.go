@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,5 +58,69 @@ func TestSubszAndConnzListConnectionsWithManySubscriptions(t *testing.T) {
 	sub := decode[Subsz](t, s, fmt.Sprintf("/subsz?subs=1&offset=%d&limit=100000", many-1))
 	if len(sub.Subs) != 2 || sub.Subs[1].Subject != "foo" {
 		t.Errorf("subsz: got %+v", sub.Subs)
+	}
+}
+
+func TestSubszSortsFoldsAndCountsOtherServers(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{Cluster: ClusterOpts{Host: "127.0.0.1", Port: RandomPort}})
+	speak(t, s, hello("busy"), "SUB _INBOX.b.1 1", "SUB foo 2", "SUB _INBOX.b.2 3")
+	speak(t, s, hello("idle"), "SUB bar 1", "SUB _INBOX.i.1 2")
+	pub := speak(t, s, hello("publisher"))
+	pub.Do("PUB foo 1\r\nx", "PUB _INBOX.b.1 1\r\nx", "PUB _INBOX.b.2 1\r\nx")
+	for _, c := range []struct{ query, want string }{
+		{"?subs=1&fold=1", "[busy foo 1 0 busy _INBOX.> 2 2 idle bar 0 0 idle _INBOX.> 0 1]"},
+		{"?subs=1&sort=delivered&fold=1&limit=2", "[busy _INBOX.> 2 2 busy foo 1 0]"},
+		{"?subs=1&sort=delivered&offset=3&limit=1", "[idle bar 0 0]"},
+		{"?subs=1&test=foo&sort=delivered", "[busy foo 1 0]"},
+		{"?subs=1&test=_INBOX.b.2&fold=1", "[busy _INBOX.> 1 1]"},
+	} {
+		var got []string
+		for _, d := range decode[Subsz](t, s, "/subsz"+c.query).Subs {
+			got = append(got, fmt.Sprintf("%s %s %d %d", d.Client, d.Subject, d.Msgs, d.Folded))
+		}
+		slices.Sort(got)
+		want := strings.Fields(strings.Trim(c.want, "[]"))
+		if fmt.Sprint(got) != sortedFours(want) {
+			t.Errorf("%s: got %v, want %v", c.query, got, sortedFours(want))
+		}
+	}
+	if r := ask(t, s, "/subsz?subs=1&sort=x"); r.status != 400 || r.body != "invalid sorting option: x\n" {
+		t.Errorf("got %d %q", r.status, r.body)
+	}
+	if all := decode[Subsz](t, s, "/subsz?subs=1&test=none"); len(all.Remotes) != 0 {
+		t.Errorf("alone: got %+v", all.Remotes)
+	}
+}
+
+// sortedFours joins every four words, and sorts.
+func sortedFours(words []string) string {
+	var list []string
+	for four := range slices.Chunk(words, 4) {
+		list = append(list, strings.Join(four, " "))
+	}
+	slices.Sort(list)
+	return fmt.Sprint(list)
+}
+
+func TestSubszChoosesTheSameAsSortingAll(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		var all []SubDetail
+		n := r.IntN(5000)
+		for i := range n {
+			all = append(all, SubDetail{Cid: uint64(r.IntN(50)), Sid: fmt.Sprint(i), Msgs: int64(r.IntN(20))})
+		}
+		o := &SubszOptions{Sort: sortDelivered}
+		offset, limit := r.IntN(n+10), 1+r.IntN(200)
+		choice := newSubChoice(o, offset, limit)
+		for _, d := range all {
+			choice.offer(d)
+		}
+		slices.SortFunc(all, choice.order)
+		if got, want := choice.window(offset, limit), windowOf(all, offset, limit); !slices.Equal(got, want) {
+			t.Fatalf("%d of %d at %d: got %d entries, want %d", limit, n, offset, len(got), len(want))
+		}
 	}
 }

@@ -38,6 +38,6 @@ func TestTopShowsWhoFloodsAndWhat(t *testing.T) {
 	p.await("what has no receiver", `document.querySelector("#top-subjects li")?.innerText.includes("nowhere") && document.querySelector("#top-subjects li").innerText.includes("without a receiver")`)
 	p.see("#connections")
 	p.await("the table has rates", `[...document.querySelectorAll("#conn-table tbody tr")].some((tr) => tr.innerText.includes("flooder") && /[1-9]/.test([...tr.children].find((td) => td.dataset.title === "Received/s").innerText))`)
-	p.do(`const s = document.querySelector("#conn-sort"); s.value = "rate"; s.dispatchEvent(new Event("change"))`)
+	p.do(`const s = document.querySelector("#conn-sort"); s.value = "msgs_from_rate"; s.dispatchEvent(new Event("change"))`)
 	p.await("sorted by rate", `document.querySelector("#conn-table tbody tr").innerText.includes("flooder")`)
 }

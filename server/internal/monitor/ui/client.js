@@ -4,7 +4,8 @@ import { el, setText, setAttribute } from './dom.js';
 import { visible } from './format.js';
 
 // clientButton makes a button with the name of a client, which opens its
-// details, and returns what shows another client in it.
+// details, and returns what shows another client in it. Subscriptions have the
+// name of their client, too.
 export function clientButton(parent, open) {
   let cid = 0;
   const name = el('bdi');
@@ -12,9 +13,10 @@ export function clientButton(parent, open) {
   parent.append(button);
   return (c) => {
     cid = c.cid;
-    setText(name, clientName(c));
-    setAttribute(button, 'title', c.name ? visible(c.name) : null);
-    button.classList.toggle('unnamed', !c.name);
+    const own = c.client_name ?? c.name;
+    setText(name, clientName({ cid, name: own }));
+    setAttribute(button, 'title', own ? visible(own) : null);
+    button.classList.toggle('unnamed', !own);
   };
 }
 

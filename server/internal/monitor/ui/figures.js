@@ -4,7 +4,8 @@ import { byId, el, setText } from './dom.js';
 
 // Figures shows them in a <dl>. One has a title, show and note, which make text
 // of what is shown, alarm, which says whether it deserves a look, spark, a line,
-// and link, the part of the page that says more.
+// link, the part of the page that says more, and only, which says whether there
+// is such a figure.
 export class Figures {
   #list;
 
@@ -23,6 +24,7 @@ export class Figures {
 
   draw(what, history = null) {
     for (const f of this.#list) {
+      if (f.only) f.node.hidden = !f.only(what);
       setText(f.value, f.show(what));
       if (f.note) setText(f.noteNode, f.note(what));
       if (f.alarm) f.node.classList.toggle('alarm', Boolean(f.alarm(what)));

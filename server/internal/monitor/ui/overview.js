@@ -14,6 +14,7 @@ const figures = () => [
   { title: 'Slow consumers', link: '#slow', show: (v) => count(v.slow_consumers), note: slowNote, alarm: (v) => v.status?.recent.slow_consumers > 0 },
   { title: 'Pending', link: '#slow', show: (v) => bytes(v.pending_bytes), note: (v) => limited(v.max_pending_total, bytes, 'of all clients'), spark: new Spark('pending_bytes') },
   { title: 'Routes', link: '#mesh', show: routesText, note: routesNote, alarm: (v) => v.status?.routes.up < v.status?.routes.expected },
+  { title: 'System users', show: (v) => count(v.system_stats?.users ?? 0), note: systemNote, alarm: (v) => v.status?.recent.events_dropped > 0, only: (v) => Boolean(v.system_stats) },
   { title: 'CPU', show: (v) => percent(v.cpu), note: (v) => `of one core of ${v.cores}`, spark: new Spark('cpu') },
   { title: 'Memory', show: (v) => bytes(v.mem), note: () => 'resident', spark: new Spark('mem') },
   { title: 'Uptime', show: (v) => span(v.uptime), note: (v) => `since ${time(new Date(v.start))}` },
@@ -38,6 +39,12 @@ function routesNote(v) {
   const missing = (v.status?.routes.expected ?? 0) - (v.status?.routes.up ?? 0);
   if (missing > 0) return `${count(missing)} missing`;
   return v.routes > (v.status?.routes.up ?? v.routes) ? `servers, ${plural(v.routes, 'connection')}` : 'to other servers';
+}
+
+// systemNote is what the system account did.
+function systemNote(v) {
+  const { kicks = 0, dropped = 0 } = v.system_stats ?? {};
+  return `${plural(kicks, 'kick')}, ${plural(dropped, 'event')} dropped`;
 }
 
 function slowNote(v) {

@@ -1,9 +1,10 @@
 // The subscriptions of all clients, or those that a message on a subject reaches.
 
 import { page } from './api.js';
+import { clientButton } from './client.js';
 import { announce, byId, el, narrow, setAttribute, setText, show } from './dom.js';
 import { Figures } from './figures.js';
-import { count, percent, short, visible } from './format.js';
+import { count, percent, plural, short, visible } from './format.js';
 import { Pager, Table, where } from './table.js';
 
 // limit is how many are shown on a page.
@@ -13,11 +14,11 @@ const limit = narrow() ? 10 : 25;
 const typing = 250;
 
 const columns = (open) => [
-  { title: 'Subject', kind: 'main', cell: code((s) => s.subject) },
+  { title: 'Subject', kind: 'main', cell: subject },
   { title: 'Queue group', cell: code((s) => s.qgroup || '–') },
-  { title: 'Client', kind: 'number', cell: (td) => client(td, open) },
-  { title: 'Sid', kind: 'number', text: (s) => visible(s.sid) },
-  { title: 'Delivered', kind: 'number', text: (s) => short(s.msgs) },
+  { title: 'Client', sort: 'client', ascending: true, kind: 'name', cell: (td) => clientButton(td, open) },
+  { title: 'Sid', kind: 'number', text: (s) => (s.folded > 1 ? '–' : visible(s.sid)) },
+  { title: 'Delivered', sort: 'delivered', kind: 'number', text: (s) => short(s.msgs) },
   { title: 'Max', kind: 'number', text: (s) => (s.max ? count(s.max) : '–') },
 ];
 
@@ -29,14 +30,13 @@ function code(of) {
   };
 }
 
-// client prepares a cell with a button that opens the client of a subscription.
-function client(td, open) {
-  let cid = 0;
-  const button = td.appendChild(el('button', { type: 'button', class: 'link', onclick: () => open(cid) }));
+// subject prepares a cell with a subject, and how many inboxes it stands for.
+function subject(td) {
+  const node = td.appendChild(el('code'));
+  const note = td.appendChild(el('span', { class: 'quiet' }));
   return (s) => {
-    cid = s.cid;
-    setText(button, String(s.cid));
-    setAttribute(button, 'aria-label', `Client ${s.cid}`);
+    setText(node, visible(s.subject));
+    setText(note, s.folded ? ` ${count(s.folded)} ${s.folded === 1 ? 'inbox' : 'inboxes'}` : '');
   };
 }
 
@@ -52,6 +52,7 @@ const figures = [
 // Subscriptions is the panel.
 export class Subscriptions {
   #test = '';
+  #sort = 'client';
   #offset = 0;
   #say = false;
   #figures = new Figures('sub-figures', figures);
@@ -60,7 +61,8 @@ export class Subscriptions {
   #loop;
 
   constructor(poller, open) {
-    this.#table.columns(columns(open));
+    this.#table.columns(columns(open), (sort) => this.#order(sort));
+    this.#table.sorted(this.#sort);
     this.#loop = poller.panel(byId('subscriptions'), 4000, (signal) => this.#load(signal), (text) => this.#trouble(text));
     let timer = 0;
     const field = byId('sub-test');
@@ -74,6 +76,12 @@ export class Subscriptions {
     });
   }
 
+  #order(sort) {
+    this.#sort = sort;
+    this.#table.sorted(sort);
+    this.#change(this.#test, 0);
+  }
+
   #change(test, offset) {
     this.#test = test;
     this.#offset = offset;
@@ -85,7 +93,7 @@ export class Subscriptions {
   // there are.
   async #load(signal) {
     const offset = this.#offset;
-    const z = await page('subsz', { subs: 1, test: this.#test, offset, limit: limit + 1 }, signal);
+    const z = await page('subsz', { subs: 1, fold: 1, test: this.#test, sort: this.#sort === 'client' ? '' : this.#sort, offset, limit: limit + 1 }, signal);
     const list = z.subscriptions_list ?? [];
     if (list.length === 0 && offset > 0) { // so many have ended
       this.#offset = Math.max(0, offset - limit);
@@ -95,6 +103,7 @@ export class Subscriptions {
     const rows = list.slice(0, limit);
     this.#figures.draw(z);
     this.#table.draw(rows, (s) => `${s.cid} ${s.sid}`);
+    this.#others(z.remotes ?? []);
     this.#pager.draw({ offset, limit, shown: rows.length, total: null, more: list.length > limit });
     setText(byId('sub-empty'), this.#test ? `None: a message on “${visible(this.#test)}” reaches no client here.` : 'No client has subscribed to anything.');
     show(byId('sub-empty'), rows.length === 0);
@@ -102,6 +111,14 @@ export class Subscriptions {
       this.#say = false;
       announce(rows.length === 0 ? byId('sub-empty').textContent : `${where(offset, rows.length, null)} subscriptions`);
     }
+  }
+
+  // others says which other servers a message goes to as well.
+  #others(remotes) {
+    const names = remotes.slice(0, 8).map((r) => visible(r.remote_name));
+    const more = remotes.length > names.length ? ` and ${count(remotes.length - names.length)} more` : '';
+    setText(byId('sub-remotes'), `It is also sent to ${plural(remotes.length, 'other server')}: ${names.join(', ')}${more}.`);
+    show(byId('sub-remotes'), remotes.length > 0);
   }
 
   #trouble(text) {
