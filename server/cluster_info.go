@@ -41,6 +41,10 @@ type peerInfo struct {
 
 	// System means that the server has a system account.
 	System bool `json:"system,omitempty"`
+
+	// Monitor is the URL of the monitoring port, for links on the pages of other servers; its
+	// host is empty if it is that of the route. "" if there is none.
+	Monitor string `json:"monitor,omitempty"`
 }
 
 // peerPermission is one direction of the permissions of a cluster in INFO.
@@ -135,6 +139,7 @@ func (i *peerInfo) line(own bool) string {
 func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own := &peerInfo{Info: *newInfo(k.srv.id, o)}
 	own.System = k.srv.system != nil
+	own.Monitor = k.srv.monitorURL(o)
 	own.Name = o.ServerName // "" stands for the id
 	own.Host, own.Port = o.Cluster.Host, port
 	if o.Cluster.PoolSize > 1 {

@@ -22,6 +22,7 @@ func (s *Server) monitorPages() []monitor.Page {
 		{Path: "/subsz", Decode: pageOf(subszOptions, s.Subsz), Large: true, Aliases: []string{"/subscriptionsz"}, CountRejected: true},
 		{Path: "/subjectz", Decode: pageOf(subjectzOptions, s.Subjectz), Large: true, Uncounted: true},
 		{Path: "/statusz", Decode: pageOf(statuszOptions, s.Statusz), Uncounted: true},
+		{Path: "/clusterz", Decode: pageOf(clusterzOptions, s.Clusterz), Uncounted: true},
 		{Path: "/historyz", Decode: pageOf(historyzOptions, s.Historyz), Uncounted: true},
 	}
 }

@@ -67,6 +67,7 @@ type RouteInfo struct {
 	SubsDetail         []SubDetail `json:"subscriptions_list_detail,omitempty"`
 	RemoteName         string      `json:"remote_name"` // the id if it has none, and of a 1.x server
 	RemoteVersion      string      `json:"remote_version,omitempty"`
+	MonitorURL         string      `json:"monitor_url,omitempty"` // of its monitoring port
 	Start              time.Time   `json:"start"`
 	LastActivity       time.Time   `json:"last_activity"`
 	RTT                string      `json:"rtt,omitempty"`
@@ -157,7 +158,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
 		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
 		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList, SubsDetail: r.subscriptionsDetail,
-		RemoteName: r.remoteName, RemoteVersion: r.remoteVersion,
+		RemoteName: r.remoteName, RemoteVersion: r.remoteVersion, MonitorURL: r.monitorURL,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
 		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),
 		WaitingForInterest: r.waitingForInterest, HeadersDropped: r.headersDropped,

@@ -50,6 +50,7 @@ type routeState struct {
 	remoteID            string
 	remoteName          string // the id if the peer has none
 	remoteVersion       string
+	monitorURL          string // of the peer, "" if it is not known, or not reached from here
 	remoteAddr          string // host:port for routes, as the peer says
 	solicited           bool   // this server dialed it, or is configured to
 	configured          bool   // it is the route to a server that is configured, whichever of them dialed
@@ -121,6 +122,7 @@ func (r *route) state() routeState {
 	if r.remote != nil {
 		s.remoteID, s.remoteName, s.remoteVersion = r.remote.ID, r.remote.name(), r.remote.Version
 		s.remoteAddr = r.remote.addr()
+		s.monitorURL = peerMonitor(r.remote.Monitor, r.host)
 		s.imports, s.exports = r.remote.Import, r.remote.Export
 	}
 	s.rtt = r.ping.rtt

@@ -78,6 +78,9 @@ type Server struct {
 	history  history
 	rates    atomic.Pointer[rateSamples] // of clients; nil while they are not asked for
 
+	askingPeers  oneAtATime               // the other servers, for /clusterz
+	lastClusterz atomic.Pointer[Clusterz] // nil before the first
+
 	goneSubjects *spacesaving.Sketch // of clients that are gone
 
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
@@ -108,12 +111,15 @@ func NewServer(opts *Options) (*Server, error) {
 		start:     time.Now(),
 		ready:     make(chan struct{}),
 		reloading: make(oneAtATime, 1),
-		quit:      make(chan struct{}),
-		done:      make(chan struct{}),
-		subs:      sublist.New[*subscription](),
-		system:    newSystemAccount(&o),
-		grace:     newGracePeriods(),
-		exit:      os.Exit,
+
+		askingPeers: make(oneAtATime, 1),
+
+		quit:   make(chan struct{}),
+		done:   make(chan struct{}),
+		subs:   sublist.New[*subscription](),
+		system: newSystemAccount(&o),
+		grace:  newGracePeriods(),
+		exit:   os.Exit,
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
 		gate:    admission.NewGate(),

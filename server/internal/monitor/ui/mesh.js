@@ -15,9 +15,14 @@ export class Mesh {
   #peers = byId('mesh-peers');
   #before = new Map(); // by rid: sums of the page before
   #drawn = [];
+  #said = new Map(); // by server id: what it says of itself
 
   constructor(poller) {
     poller.panel(byId('mesh'), 2000, (signal) => this.#load(signal), (text) => this.#trouble(text));
+    poller.panel(byId('mesh'), 5000, async (signal) => {
+      const z = await page('clusterz', {}, signal);
+      this.#said = new Map(z.servers.map((s) => [s.server_id, s]));
+    }, () => {});
     new ResizeObserver(() => this.#wire()).observe(this.#picture);
   }
 
@@ -25,7 +30,7 @@ export class Mesh {
     const z = await page('routez', {}, signal);
     z.routes = perServer(z.routes);
     const now = Date.parse(z.now);
-    const peers = peersOf(z).map((p) => ({ ...p, rates: this.#rates(p.route, now), now }));
+    const peers = peersOf(z).map((p) => ({ ...p, rates: this.#rates(p.route, now), now, said: this.#said.get(p.route?.remote_id) }));
     this.#before = new Map(z.routes.map((r) => [r.rid, { at: now, in: r.in_msgs, out: r.out_msgs }]));
     setText(byId('mesh-self'), visible(z.server_name === z.server_id ? 'This server' : z.server_name));
     keep(this.#peers, peers, (p) => p.key, peerNode);
@@ -154,16 +159,28 @@ function summary(peers) {
 // peerNode makes the entry of one server.
 function peerNode() {
   const name = el('strong');
+  const link = el('a', { rel: 'noreferrer' });
+  const said = el('p', { class: 'facts-line said' });
   const state = el('span', { class: 'badge' });
   const id = el('code', { class: 'quiet' });
   const facts = el('p', { class: 'facts-line' });
   const error = el('p', { class: 'facts-line error' });
-  const node = el('li', { class: 'node' }, el('p', { class: 'node-head' }, name, state), id, facts, error);
+  const node = el('li', { class: 'node' }, el('p', { class: 'node-head' }, name, state), id, facts, said, error);
   return {
     node,
     update: (p) => {
       setAttribute(node, 'data-state', p.state);
-      setText(name, p.name);
+      setAttribute(node, 'data-status', p.said?.status ?? null);
+      const url = pageURL(p.route?.monitor_url);
+      if (url) {
+        if (link.parentNode !== name) name.replaceChildren(link);
+        setAttribute(link, 'href', url);
+        setText(link, p.name);
+      } else {
+        setText(name, p.name);
+      }
+      setText(said, saidText(p.said));
+      show(said, said.textContent !== '');
       setText(state, states[p.state]);
       setText(id, visible(p.route?.remote_id ?? p.target?.remote_id ?? ''));
       show(id, id.textContent !== '');
@@ -173,6 +190,19 @@ function peerNode() {
       show(error, error.textContent !== '');
     },
   };
+}
+
+// pageURL returns the address of another server's page, if it is one.
+function pageURL(text) {
+  return /^https?:\/\//.test(text ?? '') ? text : null;
+}
+
+// saidText is what a server says of itself, or why it could not be asked.
+function saidText(said) {
+  if (!said) return '';
+  if (said.error) return `Cannot be asked: ${visible(said.error)}`;
+  if (!said.conditions?.length) return 'All well';
+  return said.conditions.map((c) => visible(String(c.text))).join('; ');
 }
 
 // factsOf is what a server's entry says of its route.
