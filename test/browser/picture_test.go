@@ -34,10 +34,10 @@ func TestPictures(t *testing.T) {
 		looks.Go(func() {
 			p := open(t, b.page(), s.screen)
 			p.whole()
-			for _, seconds := range []int{20, 40, 55} {
+			for _, seconds := range []int{10, 20} {
 				p.await("most of a minute", fmt.Sprintf(`document.querySelector(".line.in").getAttribute("d").split("L").length > %d`, seconds))
 			}
-			for _, section := range []string{"rates", "slow", "connections", "subscriptions", "mesh"} {
+			for _, section := range []string{"rates", "top", "slow", "connections", "subscriptions", "mesh"} {
 				p.loaded(section)
 				if section == "mesh" {
 					p.await("rates of routes", `document.querySelector("#mesh-peers").innerText.includes("/s")`)

@@ -18,10 +18,10 @@ const first = (open) => [
   { title: 'Library', kind: 'library', text: clientLibrary },
 ];
 const traffic = [
-  { title: 'Subs', sort: 'subs', kind: number, text: (c) => count(c.subscriptions) },
+  { title: 'Subs', sort: 'subs', kind: 'number minor', text: (c) => count(c.subscriptions) },
   { title: 'Pending', sort: 'pending', kind: number, text: (c) => bytes(c.pending_bytes) },
-  { title: 'Received', sort: 'msgs_from', kind: number, cell: two((c) => short(c.in_msgs), (c) => bytes(c.in_bytes)) },
-  { title: 'Sent', sort: 'msgs_to', kind: number, cell: two((c) => short(c.out_msgs), (c) => bytes(c.out_bytes)) },
+  { title: 'Received', sort: 'msgs_from', kind: 'number minor', cell: two((c) => short(c.in_msgs), (c) => bytes(c.in_bytes)) },
+  { title: 'Sent', sort: 'msgs_to', kind: 'number minor', cell: two((c) => short(c.out_msgs), (c) => bytes(c.out_bytes)) },
 ];
 const rates = [
   { title: 'Received/s', sort: 'msgs_from_rate', kind: number, cell: two((c) => perSecond(c, 'in_msgs', short), (c) => perSecond(c, 'in_bytes', bytes)) },
