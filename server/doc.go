@@ -137,6 +137,58 @@
 // and publishes events, as a client over a connection in memory (system_service.go); requests that
 // depend on who asks are taken from the client by its reader (system_actions.go).
 //
+// # The other files
+//
+// What the sections above do not name, by the beginning of the name:
+//
+//	server.go, lameduck.go          the life of a server: New, Start, Shutdown, lame duck mode
+//	listen.go, ports.go             the ports, and which they have become
+//	info.go                         INFO, the version
+//	deprecated.go                   names that programs for gnatsd 1.x and nats-server 2.x use
+//	command.go                      the names of the signals, and -sl
+//	command_unix.go                 -sl on Unix
+//	command_windows.go              -sl on Windows
+//	commandline_diff.go             --diff
+//	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
+//	client_inprocess.go             clients in the same process, without a socket
+//	client_registry.go              the connected clients, by id
+//	client_limits.go                what the connections of a user with limits have in common
+//	client_rate.go                  how fast a user publishes
+//	subscription.go                 a subscription, and the table of those of a connection
+//	deliver_batch.go                the batch
+//	deliver_defer.go                replies that wait for a grace period
+//	deliver_subjects.go             the subjects that clients publish most on (package spacesaving)
+//	cluster_advertise.go            the addresses in INFO
+//	cluster_closed_queues.go        queue subscriptions closed recently
+//	route_state.go, route_reload.go routes for programs; new policies of routes
+//	options.go, options_copy.go     Options; copies, and merging
+//	options_accounts.go             accounts in a file
+//	options_auth.go                 rows and values of authorization
+//	options_limits.go               limits of users
+//	options_credentials.go          credentials that would not restrict access
+//	options_cluster.go              rows of cluster
+//	options_compression.go          compression of routes
+//	options_monitor.go              rows of monitoring
+//	options_tls.go                  rows of tls
+//	options_files.go                which files the settings were read from
+//	options_reload.go               the settings of a reload
+//	options_unsupported.go          keys of nats-server 2.x that are refused or have no effect
+//	reload_check.go, reload_log.go  what needs a restart; the log lines of a reload
+//	log.go, log_destination.go      log lines; where they go
+//	log_limit.go                    how many lines one connection may cause
+//	monitor.go                      the monitoring port and the handlers of its pages
+//	monitor_counters.go             what is counted over all connections
+//	monitor_rates.go                the rates of clients
+//	monitor_history.go              the last hour, for charts
+//	monitor_closed.go               records of closed connections
+//	monitor_connz.go                /connz, with monitor_connz_row.go and monitor_connz_sort.go
+//	monitor_routez.go               /routez
+//	monitor_subsz.go                /subsz
+//	monitor_subjectz.go             /subjectz
+//	monitor_status.go               /statusz: what an operator should look at
+//	monitor_health.go               /healthz
+//	monitor_metrics_process.go      metrics of the process
+//
 // # The order of locks
 //
 // These are all mutexes of the broker. Under none of them is there I/O, a log line, or a call of a
