@@ -132,7 +132,23 @@ func TestImageHasTheClassicLayout(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if _, err := os.Stat("docker/gnatsd.conf"); err != nil {
-		t.Error(err)
+}
+
+// TestImageOpensNoPortToOthers looks at the configuration that the image has: clients are served on
+// all interfaces, monitoring on loopback, and there are no routes, whose password would be public.
+func TestImageOpensNoPortToOthers(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docker/gnatsd.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			got = append(got, line)
+		}
+	}
+	if want := []string{"port: 4222", "http: 127.0.0.1:8222"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
