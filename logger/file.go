@@ -18,11 +18,11 @@ const backupStamp = "2006.01.02.15.04.05.000000000"
 type file struct {
 	// set once
 	name     string
-	limit    int64 // bytes; 0: none
-	maxFiles int   // files to keep, the current one included; 0: all
+	maxFiles int // files to keep, the current one included; 0: all
 	enc      encoder
 
 	// owned by the queue's goroutine
+	limit    int64 // bytes; 0: none
 	out      *stream
 	f        *os.File
 	path     string // the name, or the target if it is a symbolic link
@@ -60,6 +60,19 @@ func (s *file) use(f *os.File) error {
 	s.path = target(s.name)
 	if st.Mode().IsRegular() { // /dev/stderr must not be renamed
 		s.rotateAt = s.limit
+	}
+	return nil
+}
+
+// setLimit changes the limit, from the file in use on.
+func (s *file) setLimit(limit int64) error {
+	st, err := s.f.Stat()
+	if err != nil {
+		return err
+	}
+	s.limit = limit
+	if st.Mode().IsRegular() {
+		s.rotateAt = limit
 	}
 	return nil
 }

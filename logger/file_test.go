@@ -2,6 +2,7 @@ package logger
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -58,6 +59,37 @@ func TestRotation(t *testing.T) {
 	}
 	if next != total {
 		t.Errorf("%d lines, want %d", next, total)
+	}
+}
+
+func TestTheSizeLimitCanBeChanged(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "gnatsd.log")
+	l := openTest(t, name, Options{})
+	lines := func() {
+		for i := range 20 {
+			l.Noticef("line %d", i)
+		}
+		l.Flush()
+	}
+	for _, step := range []struct {
+		limit   int64
+		backups bool // whether there are more than before
+	}{{0, false}, {300, true}, {0, false}} {
+		before := len(backups(t, name))
+		if err := l.SetSizeLimit(step.limit); err != nil {
+			t.Fatal(err)
+		}
+		lines()
+		if got := len(backups(t, name)); (got > before) != step.backups {
+			t.Errorf("limit %d: got %d backups after %d", step.limit, got, before)
+		}
+	}
+	l.Close()
+	other := New(io.Discard, Options{})
+	defer other.Close()
+	if err := other.SetSizeLimit(1); err != ErrNotFile {
+		t.Errorf("got %v without a file, want %v", err, ErrNotFile)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // ErrNotFile is returned by Reopen if the log does not go to a file.
 var ErrNotFile = errors.New("not a file logger")
 
-// errStalled is returned by Reopen if the destination hangs.
+// errStalled is returned by Reopen and SetSizeLimit if the destination hangs.
 var errStalled = errors.New("re-open log: a write to the file hangs; it is re-opened after that, unless the log is closed first")
 
 // Options are the format of the lines, which levels are written, and limits. The zero value is the
@@ -132,8 +132,23 @@ func (l *Logger) Reopen() error {
 	if l.file == nil {
 		return ErrNotFile
 	}
+	return l.onFile(l.file.reopen)
+}
+
+// SetSizeLimit changes Options.SizeLimit. Without a file the error is ErrNotFile.
+//
+// Deprecated: use OpenFile.
+func (l *Logger) SetSizeLimit(limit int64) error {
+	if l.file == nil {
+		return ErrNotFile
+	}
+	return l.onFile(func() error { return l.file.setLimit(limit) })
+}
+
+// onFile calls f, which works on the log file, when what is queued is written.
+func (l *Logger) onFile(f func() error) error {
 	result := make(chan error, 1)
-	if !l.q.control(func() { result <- l.file.reopen() }) {
+	if !l.q.control(func() { result <- f() }) {
 		return errStalled
 	}
 	return <-result

@@ -66,6 +66,7 @@ func namesOf14() {
 	var _ func(*server.Options) *server.Options = (*server.Options).Clone
 	var _ func(*server.Options, string) error = (*server.Options).ProcessConfigFile
 	var _ func(*logger.Logger) error = (*logger.Logger).Close
+	var _ func(*logger.Logger, int64) error = (*logger.Logger).SetSizeLimit
 	_ = server.TLSConfigOpts{CertFile: "", KeyFile: "", CaFile: "", Verify: false, Timeout: 0.5, Ciphers: []uint16{}, CurvePreferences: []tls.CurveID{}}
 	_ = server.Info{ID: "", Version: "", Proto: 1, GitCommit: "", GoVersion: "", Host: "", Port: 0, AuthRequired: false, TLSRequired: false,
 		TLSVerify: false, MaxPayload: 0, IP: "", Nonce: ""}
