@@ -353,6 +353,10 @@ func TestNamesOfOtherVersionsMeanWhatTheyMeant(t *testing.T) {
 	if got != want {
 		t.Errorf("got %s, want the defaults %s", got, want)
 	}
+	empty := server.Options{}
+	if server.New(&empty); empty.Host != server.DEFAULT_HOST || empty.Port != server.DEFAULT_PORT || empty.MaxPayload != server.MAX_PAYLOAD_SIZE {
+		t.Errorf("got %s:%d, want options with their defaults", empty.Host, empty.Port)
+	}
 	if s := server.New(&optionsOf14); s.Running() || s.Name() != s.ID() {
 		t.Errorf("got a server that runs (%v) and is called %q; want one that has not been started", s.Running(), s.Name())
 	}
