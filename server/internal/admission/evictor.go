@@ -33,54 +33,27 @@ const (
 
 // Entry is the place of one connection in an Evictor. It is safe for concurrent use.
 type Entry[T any] struct {
-	of         *Evictor[T]
-	owner      T
-	group      *group[T] // nil once it is removed; guarded by of.mu, like what follows
-	rank       Rank
-	due        time.Time // the earliest goes first
-	prev, next *Entry[T]
+	of    *Evictor[T]
+	owner T
+	group *group[T] // nil once it is removed; guarded by of.mu, like what follows
+	rank  Rank
+	due   time.Time // the earliest goes first
+	place node[Entry[T]]
 }
 
 // group has the entries of one Source.
 type group[T any] struct {
 	source    Source
-	size      int            // entries
-	evictable int            // those that are not Kept
-	byRank    [Kept]queue[T] // those, oldest first
-	at        int            // index in the queue of groups; -1 if it is not there
-}
-
-// queue is a list of entries.
-type queue[T any] struct{ first, last *Entry[T] }
-
-func (q *queue[T]) add(e *Entry[T]) {
-	e.prev, e.next = q.last, nil
-	if q.last != nil {
-		q.last.next = e
-	} else {
-		q.first = e
-	}
-	q.last = e
-}
-
-func (q *queue[T]) remove(e *Entry[T]) {
-	if e.prev != nil {
-		e.prev.next = e.next
-	} else {
-		q.first = e.next
-	}
-	if e.next != nil {
-		e.next.prev = e.prev
-	} else {
-		q.last = e.prev
-	}
-	e.prev, e.next = nil, nil
+	size      int                  // entries
+	evictable int                  // those that are not Kept
+	byRank    [Kept]list[Entry[T]] // those, oldest first
+	at        int                  // index in the queue of groups; -1 if it is not there
 }
 
 // head returns the entry that is evicted first, nil if there is none.
 func (g *group[T]) head() (first *Entry[T]) {
 	for i := range g.byRank {
-		if e := g.byRank[i].first; e != nil && (first == nil || e.due.Before(first.due)) {
+		if e := g.byRank[i].head(); e != nil && (first == nil || e.due.Before(first.due)) {
 			first = e
 		}
 	}
@@ -156,12 +129,12 @@ func (e *Entry[T]) Rank(r Rank) {
 func (v *Evictor[T]) rankLocked(e *Entry[T], r Rank) {
 	g := e.group
 	if e.rank < Kept {
-		g.byRank[e.rank].remove(e)
+		g.byRank[e.rank].remove(&e.place)
 		g.evictable--
 	}
 	e.rank, e.due = r, time.Now().Add(time.Duration(r)*rankTime)
 	if r < Kept {
-		g.byRank[r].add(e)
+		g.byRank[r].add(&e.place, e)
 		g.evictable++
 	}
 	switch {

@@ -28,7 +28,7 @@ type line struct {
 	most    int       // that may be
 	slow    time.Time // when a handshake was slow; zero if none was
 	changed time.Time // when most was halved or doubled
-	waiters waiters
+	waiters list[waiter]
 	picked  uint // waiters that got a pass
 }
 
@@ -101,7 +101,7 @@ func (g *Gate) enqueue(from Source) *waiter {
 		return nil
 	}
 	w := &waiter{admitted: make(chan struct{})}
-	l.waiters.add(w)
+	l.waiters.add(&w.place, w)
 	return w
 }
 
@@ -130,10 +130,10 @@ func (l *line) change() bool {
 func (g *Gate) abandon(w *waiter, from Source) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !w.queued {
+	if !w.place.listed() {
 		return false
 	}
-	g.lines[from].waiters.remove(w)
+	g.lines[from].waiters.remove(&w.place)
 	return true
 }
 
@@ -143,12 +143,12 @@ func (g *Gate) leave(from Source) {
 	defer g.mu.Unlock()
 	l := g.lines[from]
 	l.passes--
-	for l.passes < l.most && l.waiters.first != nil {
-		next := l.waiters.last
+	for l.passes < l.most && l.waiters.head() != nil {
+		next := l.waiters.tail()
 		if l.picked++; l.picked%4 == 0 {
-			next = l.waiters.first
+			next = l.waiters.head()
 		}
-		l.waiters.remove(next)
+		l.waiters.remove(&next.place)
 		l.passes++
 		close(next.admitted)
 	}

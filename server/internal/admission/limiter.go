@@ -51,10 +51,10 @@ type origin struct {
 	paid    float64 // virtual time
 	since   uint64  // when it got into the queue, as a count
 	running int     // slots that it has
-	waiters waiters
-	prefer  waiters // those of them that are preferred
-	picked  uint    // waiters that were admitted
-	at      int     // index in next; -1 if it is not there
+	waiters list[waiter]
+	prefer  list[waiter] // those of them that are preferred
+	picked  uint         // waiters that were admitted
+	at      int          // index in next; -1 if it is not there
 
 	failures float64   // recent ones
 	failed   time.Time // when failures was computed
@@ -86,10 +86,10 @@ func (o *origin) ready(now time.Time) bool {
 }
 
 // idle reports whether no work waits.
-func (o *origin) idle() bool { return o.waiters.first == nil && o.prefer.first == nil }
+func (o *origin) idle() bool { return o.waiters.head() == nil && o.prefer.head() == nil }
 
 // queue returns the list that w belongs to.
-func (o *origin) queue(w *waiter) *waiters {
+func (o *origin) queue(w *waiter) *list[waiter] {
 	if w.preferred {
 		return &o.prefer
 	}
@@ -104,38 +104,10 @@ type Slot struct {
 
 // waiter is one caller of Acquire that must wait.
 type waiter struct {
-	admitted   chan struct{} // closed by the goroutine that hands it a slot
-	origin     *origin
-	preferred  bool
-	queued     bool
-	prev, next *waiter
-}
-
-// waiters is a list of them, in order of arrival.
-type waiters struct{ first, last *waiter }
-
-func (l *waiters) add(w *waiter) {
-	w.queued, w.prev = true, l.last
-	if l.last != nil {
-		l.last.next = w
-	} else {
-		l.first = w
-	}
-	l.last = w
-}
-
-func (l *waiters) remove(w *waiter) {
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
-		l.first = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		l.last = w.prev
-	}
-	w.queued, w.prev, w.next = false, nil, nil
+	admitted  chan struct{} // closed by the goroutine that hands it a slot
+	origin    *origin
+	preferred bool
+	place     node[waiter]
 }
 
 // originQueue is a heap; the origin that has paid least comes first.
@@ -253,7 +225,7 @@ func (l *Limiter) passLocked() {
 	for l.free > 0 && len(l.next) > 0 {
 		o := l.next[0]
 		w := o.pick()
-		o.queue(w).remove(w)
+		o.queue(w).remove(&w.place)
 		l.waiting--
 		l.startLocked(o, now)
 		close(w.admitted)
@@ -264,10 +236,10 @@ func (l *Limiter) passLocked() {
 // more than can be done, and otherwise the oldest, which is also one of sixteen.
 func (o *origin) pick() *waiter {
 	o.picked++
-	if o.prefer.first == nil || o.picked%16 == 0 && o.waiters.first != nil {
-		return o.waiters.first
+	if o.prefer.head() == nil || o.picked%16 == 0 && o.waiters.head() != nil {
+		return o.waiters.head()
 	}
-	return o.prefer.last
+	return o.prefer.tail()
 }
 
 // startLocked gives an origin a slot, which it pays for.
@@ -302,9 +274,9 @@ func (l *Limiter) enqueue(from Source) (*origin, *waiter) {
 	o := l.originLocked(from, now)
 	w := &waiter{admitted: make(chan struct{}), origin: o}
 	w.preferred = o.failuresAt(now) >= manyFailures && rand.IntN(8) > 0
-	o.queue(w).add(w)
+	o.queue(w).add(&w.place, w)
 	if l.free > 0 && o.ready(now) { // else others wait, or this origin has its share
-		o.queue(w).remove(w)
+		o.queue(w).remove(&w.place)
 		l.startLocked(o, now)
 		return o, nil
 	}
@@ -347,10 +319,10 @@ func (l *Limiter) forgetLocked(now time.Time) {
 func (l *Limiter) abandon(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !w.queued {
+	if !w.place.listed() {
 		return false
 	}
-	w.origin.queue(w).remove(w)
+	w.origin.queue(w).remove(&w.place)
 	l.waiting--
 	l.readyLocked(w.origin, time.Now())
 	return true
