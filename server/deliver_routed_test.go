@@ -26,3 +26,18 @@ func TestQueueIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestNoPlainSubscriptionGetsWhatIsForAQueue has a route send messages for ids that begin like those
+// of queue subscriptions and are none.
+func TestNoPlainSubscriptionGetsWhatIsForAQueue(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	peer, _ := manualPeer(t, s)
+	c := dialClient(t, s)
+	c.Do("SUB foo 1")
+	for _, id := range []string{"QRSID", "QRSID:", "QRSIDx", "QRSID:1", "QRSID::1", "QRSID+:1:1", "QRSID+1:x:1", "QRSID:99:1"} {
+		peer.Say("MSG foo "+id+" 2", "no")
+	}
+	peer.Say("MSG foo RSID:1:1 3", "yes")
+	c.Want("MSG foo 1 3", "yes")
+}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
 
@@ -254,6 +256,40 @@ func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	}
 	if got := s.NumSlowConsumers(); got != 0 {
 		t.Errorf("got %d slow consumers, want 0", got)
+	}
+}
+
+// TestAFastPublisherElsewhereHurtsItsSubscriberOnly has a subscriber that does not read, and a
+// publisher on another server, which is held back by the route and not by the subscriber: that one
+// is disconnected at max_pending. The route stays, and messages for others arrive.
+func TestAFastPublisherElsewhereHurtsItsSubscriberOnly(t *testing.T) {
+	t.Parallel()
+	const most, size = 1 << 20, 16 << 10
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes, o.MaxPending = []*url.URL{routeTo(t, a)}, most })
+	meshed(t, a, b)
+	slow, other, pub := dialClient(t, b), dialClient(t, b), dialClient(t, a)
+	slow.Do("SUB fast 1")
+	other.Do("SUB other 1")
+	interested(t, a, 2)
+	text := fmt.Sprintf("PUB fast %d\r\n%s\r\nPUB other 1\r\nx\r\n", size, strings.Repeat("x", size))
+	for sent := 0; b.NumSlowConsumers() == 0; sent += size {
+		if sent > 256<<20 {
+			t.Fatalf("after %d bytes the subscriber is still there", sent)
+		}
+		pub.Say(text)
+		other.Want("MSG other 1 1", "x")
+		for _, c := range b.clients.all() {
+			if n := c.out.Stats().Pending; n > most+netio.ReadSize {
+				t.Fatalf("%d bytes are pending, want %d at most", n, most)
+			}
+		}
+	}
+	pub.Say("PUB other 4\r\nlast\r\n")
+	other.Want("MSG other 1 4", "last")
+	if a.NumRoutes() != 1 || b.NumRoutes() != 1 || a.NumSlowConsumers() != 0 || b.NumSlowConsumers() != 1 {
+		t.Errorf("got %d and %d routes, %d and %d slow consumers; want the subscriber disconnected only",
+			a.NumRoutes(), b.NumRoutes(), a.NumSlowConsumers(), b.NumSlowConsumers())
 	}
 }
 
