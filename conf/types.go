@@ -34,9 +34,12 @@ type Type[T any] struct {
 	// variables for its secrets; nil means like text.
 	print func(t *T, p *Printer) string
 	// plain is the value as package fmt prints it; nil means like text.
-	plain func(t *T) string
-	zero  func(t *T) bool
-	copy  func(dst, src *T)
+	plain   func(t *T) string
+	zero    func(t *T) bool
+	copy    func(dst, src *T)
+	bounds  Bounds   // of whole numbers
+	clamped bool     // a greater number is taken for the greatest
+	words   []string // all values; nil if there are others
 	// section is set for sections, and nothing else is.
 	section *SectionType[T]
 }
@@ -111,6 +114,7 @@ func Size[T any, V int | int64](get func(*T) *V, bounds Bounds) Type[T] {
 // warning.
 func AtMost[T any](ty Type[T], most int64) Type[T] {
 	read := ty.read
+	ty.clamped = true
 	ty.read = func(c *Check, n *Node, t *T) {
 		if n.Kind == Integer && n.Int > most {
 			c.Warnf(n.Pos, "%s is more than the largest value, which is used: %d", n.Raw, most)
@@ -140,7 +144,7 @@ func whole[T any, V int | int64](name string, get func(*T) *V, bounds Bounds, wa
 			return V(n), err
 		},
 		func(v V) string { return write(int64(v)) })
-	ty.early = true
+	ty.early, ty.bounds = true, bounds
 	return ty
 }
 
@@ -261,7 +265,7 @@ func Enum[T any](get func(*T) *string, words ...string) Type[T] {
 			return s, err == nil
 		},
 		find, Quote)
-	ty.early = true
+	ty.early, ty.words = true, words
 	return ty
 }
 

@@ -51,7 +51,13 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	flags := opts.loaded.flags
 	running, diff := flags.Typed("diff")
 	top, watch := flags.Typed("top")
+	shell, completion := flags.Typed("completion")
+	section, man := flags.Typed("man")
 	switch {
+	case completion:
+		return nil, printOr(stdout, stderr)(completionText(shell))
+	case man:
+		return nil, printOr(stdout, stderr)(manText(section))
 	case diff:
 		return nil, diffOnly(opts, running, stdout, stderr)
 	case watch:
@@ -61,6 +67,9 @@ func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		return nil, checkOnly(opts, stderr)
 	case flags.Enabled("print-config"):
 		fmt.Fprint(stdout, opts.describe())
+		return nil, 0
+	case flags.Enabled("schema"):
+		stdout.Write(schemaText())
 		return nil, 0
 	case opts.loaded.explain != nil:
 		return nil, explainOnly(opts, stdout, stderr)
@@ -85,6 +94,18 @@ func topOnly(target, times string, stdout, stderr io.Writer) (status int) {
 		return 1
 	}
 	return 0
+}
+
+// printOr returns what prints a text, or an error. It returns the exit status.
+func printOr(stdout, stderr io.Writer) func(text string, err error) (status int) {
+	return func(text string, err error) int {
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		fmt.Fprint(stdout, text)
+		return 0
+	}
 }
 
 // explainOnly is --explain. The status is 0 if the action is allowed.

@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the version of the broker in INFO, /varz and `gnatsd -v`.
-const Version = "1.5.0"
+const Version = "1.6.0"
 
 // gitCommit is set by the linker (see the Makefile).
 var gitCommit string

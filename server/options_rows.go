@@ -251,6 +251,13 @@ func commonRows() []row {
 			Flags: []conf.Flag{{Names: []string{"top"}, Arg: "<url>", Group: commonGroup,
 				Usage: "Show what the server with this monitoring port does:\nhttp://127.0.0.1:8222, with -n <times> to end by itself"}}},
 		command("TLS help", "help_tls"),
+		{Type: conf.OptionalCommand[Options](), Doc: "Print a page of the manual for man(1) and exit: gnatsd(8), or with 5 gnatsd.conf(5).",
+			Flags: []conf.Flag{{Names: []string{"man"}, Arg: "[=8|5]", Group: commonGroup,
+				Usage: "Print a page of the manual (gnatsd --man | man -l -): 8 is\nthe program, 5 the configuration file"}}},
+		{Type: conf.Command[Options](false), Doc: "Print the completion of the command line for bash, zsh or fish and exit.",
+			Flags: []conf.Flag{{Names: []string{"completion"}, Arg: "<shell>", Group: commonGroup,
+				Usage: "Print the completion for bash, zsh or fish"}}},
+		command("Print the JSON Schema of the configuration, for editors", "schema"),
 		{Type: conf.Command[Options](true), Doc: unsupportedFeature, Flags: []conf.Flag{{Names: []string{"js", "jetstream"}}}},
 		{Type: conf.Command[Options](false), Doc: unsupportedFeature, Flags: []conf.Flag{{Names: []string{"sd", "store_dir"}}}},
 	}

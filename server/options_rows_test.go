@@ -129,10 +129,10 @@ func TestEveryFlagIsKnown(t *testing.T) {
 	t.Parallel()
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	optionTable().Define(fs)
-	switches := strings.Fields(`T logtime s syslog D debug V trace DV tls tlsverify no_advertise h help v version help_tls t print-config diff watch-config`)
+	switches := strings.Fields(`T logtime s syslog D debug V trace DV tls tlsverify no_advertise h help v version help_tls t print-config diff watch-config man schema`)
 	values := strings.Fields(`a addr net p port client_advertise P pid m http_port ms https_port c config sl signal l log r
 		remote_syslog user pass auth tlscert tlskey tlscacert routes cluster cluster_listen cluster_advertise connect_retries
-		profile ports_file_dir n server_name cluster_name log_size_limit explain`)
+		profile ports_file_dir n server_name cluster_name log_size_limit explain completion`)
 	for _, name := range append(switches, values...) {
 		f := fs.Lookup(name)
 		if f == nil {

@@ -20,7 +20,7 @@ func TestVersionFlag(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-v"}, {"--version"}, {"-version"}, {"version"}, {"-h", "-v"}} {
 		stdout, stderr, code := run(t, args...)
-		if stdout != "nats-server version 1.5.0\n" || stderr != "" || code != 0 {
+		if stdout != "nats-server version 1.6.0\n" || stderr != "" || code != 0 {
 			t.Errorf("%v: got %q, %q on stderr, exit %d", args, stdout, stderr, code)
 		}
 	}

@@ -99,10 +99,11 @@ func New(config Config) *Monitor {
 		m.basePath = "/" + base
 	}
 	m.pages = map[string]page{
-		"/":        {serve: m.serveRoot},
-		"/stacksz": {serve: m.serveStacks},
-		"/metrics": {serve: m.serveMetrics},
-		"/healthz": {serve: m.serveHealth, open: true},
+		"/":             {serve: m.serveRoot},
+		"/stacksz":      {serve: m.serveStacks},
+		"/metrics":      {serve: m.serveMetrics},
+		"/healthz":      {serve: m.serveHealth, open: true},
+		"/openapi.json": {serve: serveOpenAPI},
 	}
 	for _, p := range config.Pages {
 		if !p.Uncounted {
