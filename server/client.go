@@ -33,6 +33,9 @@ type client struct {
 	permissions atomic.Pointer[access.Permissions] // nil if it may do everything
 	replies     atomic.Pointer[access.Replies]     // nil until one is noted
 
+	// Owned by the reader.
+	ofAddress bool // it is counted for its address
+
 	// Guarded by registry.mu.
 	evicted bool // it is being closed to make room
 
@@ -124,6 +127,12 @@ func (c *client) connect(o *op, b *batch) closeReason {
 	if err != nil {
 		c.errorf("%v", connectError(err))
 		return closeBadArgs
+	}
+	if !c.mayLogIn() {
+		if c.logsAddress() {
+			c.errorf("max_logins_per_second_per_address exceeded")
+		}
+		return closeThrottled
 	}
 	if r := c.logIn(opts, b); r != keepOpen {
 		c.refused = opts
@@ -380,5 +389,6 @@ func (c *client) unregister(r closeReason, subs *subscriptions) {
 	}
 	c.leaveAccount()
 	c.leaveUser()
+	c.leaveAddress()
 	c.announceDisconnected(r)
 }

@@ -28,6 +28,8 @@ const (
 	closeMaxConnections
 	closeEvicted
 	closeUserConnections
+	closeAddressLimit
+	closeThrottled
 	closeMaxPayload
 	closeMaxControlLine
 	closeNoHeaders
@@ -86,6 +88,8 @@ var closeRows = [closeCount]closeRow{
 	closeWrongPort:       {name: "Incorrect Port", wire: "attempted to connect to route port", log: "attempted to connect to route port", level: levelError, linger: true},
 	closeEvicted:         {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, abrupt: true},
 	closeUserConnections: {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", linger: true},
+	closeAddressLimit:    {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", linger: true},
+	closeThrottled:       {name: "Maximum Connections Exceeded", wire: "Connection throttling is active. Please try again later.", linger: true},
 	closeMaxConnections:  {name: "Maximum Connections Exceeded", wire: "maximum connections exceeded", log: "maximum connections exceeded", level: levelError, linger: true},
 	closeMaxPayload:      {name: "Maximum Message Payload Exceeded", wire: "Maximum Payload Violation"},
 	closeMaxControlLine:  {name: "Maximum Control Line Exceeded", wire: "Maximum Control Line Exceeded", log: "maximum control line exceeded", level: levelError},

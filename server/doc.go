@@ -128,6 +128,15 @@
 // [admission.Timer], a time limit that stands still only while the peer waits for this server.
 // Until its login a connection is unauthenticated: beforeLogin accepts nothing but CONNECT.
 //
+// # Limits of users and addresses
+//
+// The identity that a client is bound to may have limits (access.Limits). They are of all connections
+// of the user: client_limits.go counts these and their subscriptions, client_rate.go pauses readers
+// whose next operation is a publication that comes too soon, and netio.WriteQueue drops whole messages
+// for a user whose slow consumers are not to be disconnected. Only conn.limited says that there are
+// limits: it is looked at once for each read, and once for each target of a flush. What one address
+// may take, whatever users its clients are, is in client_addresses.go and [admission.Addresses].
+//
 // # The system account
 //
 // Users of the system account (system_account.go) have a routing table of their own: which one a
@@ -213,6 +222,7 @@
 //	flushJob.mu                  what the helpers of one flush did           none
 //	access.Replies.mu            replies that a client may publish to        none
 //	access.Verifier.mu           bcrypt checks in flight                     none
+//	admission.Addresses.mu       connections and logins, by address          none
 //	admission.Evictor.mu         which of many connections is closed first   none
 //	admission.Gate.mu            handshakes of clients, by address           none
 //	admission.Limiter.mu         slots and queue of expensive work           none

@@ -217,6 +217,12 @@ func (s *Server) roomForClient() bool {
 // admit registers a client. Where there is no room for it, one is closed that has not logged in: a
 // client that says nothing must not keep others out.
 func (s *Server) admit(c *client) (refused closeReason) {
+	if !c.enterAddress() {
+		if c.logsAddress() {
+			c.errorf("max_connections_per_address exceeded")
+		}
+		return closeAddressLimit
+	}
 	refused = s.clients.add(c)
 	for refused == closeMaxConnections {
 		victim, ok := s.arrivals.Evict()

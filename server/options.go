@@ -60,6 +60,10 @@ type Options struct {
 	MaxPayload      int   `json:"max_payload"`                 // bytes; negative = unlimited
 	MaxPending      int64 `json:"max_pending"`                 // bytes queued per connection
 	MaxPendingTotal int64 `json:"-"`                           // bytes queued over all connections
+	// MaxConnPerAddress is how many clients of one address may be connected; 0 = unlimited.
+	MaxConnPerAddress int `json:"-"`
+	// MaxLoginsPerAddress is how many logins clients of one address may make a second; 0 = unlimited.
+	MaxLoginsPerAddress int `json:"-"`
 
 	Users         []*User     `json:"-"`
 	Nkeys         []*NkeyUser `json:"-"` // beside Users

@@ -67,7 +67,8 @@ func (c *change) requires(step reloadStep) bool {
 	return false
 }
 
-// applyMaxConn disconnects clients above the limit, chosen at random.
+// applyMaxConn disconnects clients above the limit, chosen at random, and the newest ones of each
+// address above its limit.
 func (s *Server) applyMaxConn(c *change) {
 	excess := s.clients.setLimit(c.new.MaxConn)
 	for _, c := range excess {
@@ -75,6 +76,9 @@ func (s *Server) applyMaxConn(c *change) {
 	}
 	if len(excess) > 0 {
 		s.Noticef("Closed %d connections to fall within max_connections", len(excess))
+	}
+	if c.old.MaxConnPerAddress != c.new.MaxConnPerAddress {
+		s.closeAddressExcess(c.new.MaxConnPerAddress)
 	}
 }
 

@@ -175,6 +175,9 @@ func reloadCases(dir string) map[string]reloadCase {
 		"authorization.default_limits":      {users(anna), "authorization { default_limits: {max_connections: 5}, users: [" + anna + "] }", "Reloaded: authorization users"},
 		"authorization.users":               {users(anna), users(bert), "Reloaded: authorization users"},
 
+		"max_connections_per_address":       {"", "max_connections_per_address: 10", "Reloaded: max_connections_per_address = 10"},
+		"max_logins_per_second_per_address": {"", "max_logins_per_second_per_address: 10", "Reloaded: max_logins_per_second_per_address = 10"},
+
 		"allow_non_tls":         {block("server", ""), "allow_non_tls: true\n" + block("server", ""), "Reloaded: tls = enabled"},
 		"tls.cert_file":         {block("server", ""), block("srva", ""), "Reloaded: tls = enabled"},
 		"tls.key_file":          {"", block("server", ""), "Reloaded: tls = enabled"},

@@ -83,6 +83,8 @@ type Server struct {
 
 	goneSubjects *spacesaving.Sketch // of clients that are gone
 
+	addresses   admission.Addresses            // of clients: what each has taken
+	sourceLines logLimit                       // of log lines about addresses above their limits
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup                 // connections, and other goroutines that Shutdown waits for
 

@@ -178,6 +178,25 @@ var reloadedLimits = map[string]func(*testing.T){
 			t.Errorf("got %d in /varz", page.MaxConnections)
 		}
 	},
+	"max_connections_per_address": func(t *testing.T) {
+		r := spawnReloadable(t, "")
+		first, second := quiet(t, r.addr), quiet(t, r.addr)
+		r.reload(t, "max_connections_per_address: 1", "Closed 1 connections to fall within max_connections_per_address", "Reloaded: max_connections_per_address = 1")
+		second.End("-ERR 'maximum connections exceeded'")
+		first.Sync()
+		wire.Dial(t, r.addr).End("-ERR 'maximum connections exceeded'")
+	},
+	"max_logins_per_second_per_address": func(t *testing.T) {
+		r := spawnReloadable(t, "")
+		c := quiet(t, r.addr)
+		r.reload(t, "max_logins_per_second_per_address: 1", "Reloaded: max_logins_per_second_per_address = 1")
+		for line := "PONG\r\n"; line == "PONG\r\n"; { // a login of a connection counts each time
+			c.Say(`CONNECT {"verbose":false}`, "PING")
+			if line = c.Hear(""); line != "PONG\r\n" && line != "-ERR 'Connection throttling is active. Please try again later.'\r\n" {
+				t.Errorf("got %q", line)
+			}
+		}
+	},
 	"max_control_line": func(t *testing.T) {
 		r := spawnReloadable(t, "")
 		c := quiet(t, r.addr)

@@ -125,6 +125,24 @@ var limitEffects = map[string]func(*testing.T){
 		quiet(t, addr)
 		wire.Dial(t, addr).End("-ERR 'maximum connections exceeded'")
 	},
+	"max_connections_per_address": func(t *testing.T) {
+		_, addr := configured(t, "max_connections_per_address: 1")
+		quiet(t, addr)
+		wire.Dial(t, addr).End("-ERR 'maximum connections exceeded'")
+	},
+	"max_logins_per_second_per_address": func(t *testing.T) {
+		_, addr := configured(t, "max_logins_per_second_per_address: 1")
+		for admitted := 0; ; admitted++ { // the machine may be slow
+			c := wire.Dial(t, addr)
+			c.Say(`CONNECT {"verbose":false}`, "PING")
+			if line := c.Hear(""); line != "PONG\r\n" {
+				if admitted == 0 || line != "-ERR 'Connection throttling is active. Please try again later.'\r\n" {
+					t.Errorf("got %q after %d logins", line, admitted)
+				}
+				return
+			}
+		}
+	},
 	"max_subscriptions": func(t *testing.T) {
 		_, addr := configured(t, "max_subscriptions: 1")
 		c := quiet(t, addr)
