@@ -194,6 +194,7 @@
 //	monitor_routez.go               /routez
 //	monitor_subsz.go                /subsz
 //	monitor_subjectz.go             /subjectz
+//	monitor_clusterz.go             /clusterz: what the other servers say of themselves
 //	monitor_status.go               /statusz: what an operator should look at
 //	monitor_health.go               /healthz
 //	monitor_metrics_process.go      metrics of the process

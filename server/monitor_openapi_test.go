@@ -46,6 +46,7 @@ var openAPIPages = []struct {
 		"limit":  "How many subjects are on the page.",
 	}},
 	{"/statusz", "What an operator should look at.", Statusz{}, "statuszOptions", nil},
+	{"/clusterz", "What the servers of the cluster say of themselves.", Clusterz{}, "clusterzOptions", nil},
 	{"/historyz", "Rates and sizes of the last hour.", Historyz{}, "historyzOptions", map[string]string{
 		"minutes": "How far back, in minutes; 60 if not given.",
 	}},
@@ -57,6 +58,8 @@ var openAPIPages = []struct {
 		"offset": "How many subscriptions are left out at the beginning.",
 		"limit":  "How many subscriptions are on the page; 1024 if not given.",
 		"test":   "Those that match this subject.",
+		"sort":   "What the subscriptions are sorted by: `delivered`, or their clients if not given.",
+		"fold":   "Whether the inboxes of a client are one entry.",
 	}},
 }
 
