@@ -96,9 +96,10 @@ type ConnzOptions struct {
 	// before. So do the sort orders by rate.
 	Rates bool
 
-	// Of requests on $SYS only. As there, user and account need Username.
-	user, account string
-	interest      string // list only clients with a subscription that matches this subject
+	// Of requests on $SYS only.
+	user     string
+	accounts []string // list only clients of all of these
+	interest string   // list only clients with a subscription that has subjects in common with this one
 }
 
 // Connz returns the page /connz. opts may be nil. The error reports invalid options.
@@ -122,7 +123,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 			s.setRates(rows, z.Now)
 		}
 		z.Total = len(rows)
-		rows, z.Limit, z.Total = filterRows(rows, &o, z.Limit, z.Total)
+		rows, z.Limit, z.Total = s.filterRows(rows, &o, z.Limit, z.Total)
 		sortRowsBy(order, rows, z.Now)
 		rows = windowOf(rows, z.Offset, z.Limit)
 	}
@@ -141,7 +142,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 // inOrder reports whether the options ask for a window of all connected clients in the order of
 // their cids, as most tools do.
 func (o *ConnzOptions) inOrder() bool {
-	return !o.withRates() && o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && o.user+o.account+o.interest == "" && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
+	return !o.withRates() && o.State == ConnOpen && o.CID == 0 && o.Search == "" && o.Reason == "" && o.user+o.interest == "" && len(o.accounts) == 0 && (o.Sort == "" || o.Sort == ByCid || o.Sort == ByStart)
 }
 
 // withRates reports whether rates are needed, and so the rows of all connected clients.
@@ -196,7 +197,13 @@ func (s *Server) connRows(state ConnState) []*connRow {
 
 // filterRows returns the rows that cid, search and reason select, with the limit and total of the
 // page. As in gnatsd 1.x a cid does not change the total; search and reason do.
-func filterRows(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
+func (s *Server) filterRows(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow, int, int) {
+	if len(o.accounts) > 0 {
+		rows = slices.DeleteFunc(rows, func(r *connRow) bool {
+			return slices.ContainsFunc(o.accounts, func(name string) bool { return name != r.account })
+		})
+		total = len(rows)
+	}
 	if o.CID != 0 {
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return r.cid != o.CID })
 		return rows, 1, total
@@ -206,10 +213,12 @@ func filterRows(rows []*connRow, o *ConnzOptions, limit, total int) ([]*connRow,
 		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return !r.contains(text) })
 		total = len(rows)
 	}
-	if o.user+o.account+o.interest != "" {
-		rows = slices.DeleteFunc(rows, func(r *connRow) bool {
-			return o.user != "" && r.user != o.user || o.account != "" && r.account != o.account || o.interest != "" && !r.hasInterest(o.interest)
-		})
+	if o.user != "" {
+		rows = slices.DeleteFunc(rows, func(r *connRow) bool { return r.user != o.user })
+		total = len(rows)
+	}
+	if o.interest != "" {
+		rows = s.interested(rows, o.interest)
 		total = len(rows)
 	}
 	if o.Reason != "" {

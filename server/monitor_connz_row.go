@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 	"gnatsd/sublist"
@@ -103,13 +104,55 @@ func (r *connRow) contains(text string) bool {
 	return false
 }
 
-// hasInterest reports whether the client has a subscription that matches a subject.
-func (r *connRow) hasInterest(subject string) bool {
-	list := r.subscriptions
-	if r.c != nil {
-		list, _ = r.c.subDetails()
+// interested returns the rows of clients with a subscription that has subjects in common with a
+// pattern. The subscriptions of a large client are looked for in the routing tables, as
+// addSubscriptions does.
+func (s *Server) interested(rows []*connRow, pattern string) []*connRow {
+	large := map[*conn]bool{} // whether it has one
+	var y monitor.Yielder
+	rows = slices.DeleteFunc(rows, func(r *connRow) bool {
+		y.Step()
+		if r.c == nil {
+			return !slices.ContainsFunc(r.subscriptions, func(d SubDetail) bool { return sublist.Overlap(d.Subject, pattern) })
+		}
+		found, known := r.c.hasInterest(pattern)
+		if !known {
+			large[&r.c.conn] = false
+		}
+		return known && !found
+	})
+	if len(large) == 0 {
+		return rows
 	}
-	return slices.ContainsFunc(list, func(d SubDetail) bool { return d.Subject == subject || sublist.Matches(d.Subject, subject) })
+	s.allSubs(func(e sublist.Entry[*subscription]) bool {
+		if found, ok := large[e.Value.conn]; ok && !found && sublist.Overlap(e.Value.subject(), pattern) {
+			large[e.Value.conn] = true
+		}
+		return true
+	})
+	return slices.DeleteFunc(rows, func(r *connRow) bool {
+		if r.c == nil {
+			return false
+		}
+		found, ok := large[&r.c.conn]
+		return ok && !found
+	})
+}
+
+// hasInterest reports whether the client has a subscription that has subjects in common with a
+// pattern; known is false if there are too many to be looked at under its lock.
+func (c *client) hasInterest(pattern string) (found, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs.len() > maxSubsCopy {
+		return false, false
+	}
+	for sub := range c.subs.all {
+		if sublist.Overlap(sub.subject(), pattern) {
+			return true, true
+		}
+	}
+	return false, true
 }
 
 // closedFor reports whether the client was closed for a reason with a prefix, in any case.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/monitor"
 	"gnatsd/sublist"
 )
@@ -47,9 +48,14 @@ type subszNumbers struct {
 	Remotes []RemoteInterest `json:"remotes,omitempty"`
 }
 
+// numbers returns the page without its list.
+func (z *Subsz) numbers() *subszNumbers {
+	return &subszNumbers{z.SublistStats, z.ID, z.ServerName, z.Now, z.Total, z.Offset, z.Limit, z.Remotes}
+}
+
 func (z *Subsz) encode() ([]byte, error) {
 	if len(z.Subs) == 0 {
-		return monitor.Encode(&subszNumbers{z.SublistStats, z.ID, z.ServerName, z.Now, z.Total, z.Offset, z.Limit, z.Remotes})
+		return monitor.Encode(z.numbers())
 	}
 	page := *z
 	page.Subs = []SubDetail{}
@@ -70,6 +76,7 @@ type SublistStats struct {
 
 // SubDetail is one subscription of a client.
 type SubDetail struct {
+	Account string `json:"account,omitempty"` // only of a server with a system account
 	Subject string `json:"subject"`
 	Queue   string `json:"qgroup,omitempty"`
 	Sid     string `json:"sid"`
@@ -89,6 +96,8 @@ type SubszOptions struct {
 	Test          string // list only subscriptions that match this subject; "" = all
 	Sort          string // "delivered" for those first that got most messages; "" = by client
 	FoldInboxes   bool   // the inboxes of a client are one entry, _INBOX.>
+
+	account string // of requests on $SYS only: of this account; "" = of all
 }
 
 // subszOptions decodes the parameters of /subsz.
@@ -103,7 +112,11 @@ func (sub *subscription) detail() SubDetail {
 	if limit > 0 {
 		msgs = min(msgs, limit)
 	}
-	return SubDetail{Subject: sub.subject(), Queue: sub.queue(), Sid: sub.sid(), Msgs: msgs, Max: limit, Cid: sub.conn.id}
+	d := SubDetail{Subject: sub.subject(), Queue: sub.queue(), Sid: sub.sid(), Msgs: msgs, Max: limit, Cid: sub.conn.id}
+	if s := sub.conn.srv; s.system != nil {
+		d.Account = s.accountOf(sub.conn)
+	}
+	return d
 }
 
 // details returns the subscriptions, sorted by compareSubs.
@@ -184,30 +197,49 @@ func (s *Server) Subsz(opts *SubszOptions) (*Subsz, error) {
 	if o.Sort != "" && o.Sort != sortDelivered {
 		return nil, fmt.Errorf("invalid sorting option: %s", o.Sort)
 	}
-	z := &Subsz{SublistStats: s.sublistStats(), ID: s.id, ServerName: s.Name(), Now: time.Now().UTC()}
+	z := &Subsz{SublistStats: s.sublistStats(o.account), ID: s.id, ServerName: s.Name(), Now: time.Now().UTC()}
 	z.Offset, z.Limit = window(o.Offset, o.Limit)
 	switch {
 	case !o.Subscriptions:
 	case o.Test != "":
 		var list []SubDetail
-		list, z.Remotes = s.matching(o.Test)
+		list, z.Remotes = s.matching(o.Test, o.account)
 		choice := newSubChoice(&o, z.Offset, z.Limit)
 		for _, d := range list {
 			choice.offer(d)
 		}
 		z.Subs = choice.window(z.Offset, z.Limit)
-	case o.Sort != "" || o.FoldInboxes:
+	case o.account == "" && (o.Sort != "" || o.FoldInboxes):
 		z.Subs = s.chosenSubs(&o, z.Offset, z.Limit)
 	default:
-		z.Subs = s.subsWindow(z.Offset, z.Limit)
+		z.Subs = s.subsWindow(o.account, z.Offset, z.Limit)
 	}
 	z.Total = len(z.Subs)
 	s.nameClients(z.Subs)
 	return z, nil
 }
 
-func (s *Server) sublistStats() *SublistStats {
-	st := s.subs.Stats()
+// tableOf returns the routing table of an account, nil if there is no such account. Without its name
+// it is that in which a subject is published, as a rule.
+func (s *Server) tableOf(account, subject string) *sublist.List[*subscription] {
+	o := s.options()
+	switch {
+	case account == "" && (s.system == nil || !access.OfSystem([]byte(subject))), s.system != nil && account == o.userAccount():
+		return s.subs
+	case account == "", s.system != nil && account == o.systemAccount():
+		return s.system.table
+	}
+	return nil
+}
+
+// sublistStats returns the statistics of the routing table of an account, of the broker's users if its
+// name is "".
+func (s *Server) sublistStats(account string) *SublistStats {
+	table := s.tableOf(account, "")
+	if table == nil {
+		return &SublistStats{}
+	}
+	st := table.Stats()
 	return &SublistStats{
 		NumSubs:      uint32(st.Subscriptions),
 		NumCache:     uint32(st.CacheEntries),
@@ -235,12 +267,15 @@ func (s *Server) nameClients(list []SubDetail) {
 	}
 }
 
-// matching returns the clients' subscriptions that match a subject, and the other servers that have
-// any.
-func (s *Server) matching(subject string) (list []SubDetail, remotes []RemoteInterest) {
-	res := s.subs.Match([]byte(subject))
+// matching returns the clients' subscriptions that a message on a subject reaches, and the other
+// servers that have any, in an account or, if its name is "", where such messages are published.
+func (s *Server) matching(subject, account string) (list []SubDetail, remotes []RemoteInterest) {
+	table := s.tableOf(account, subject)
+	if table == nil {
+		return nil, nil
+	}
 	add := func(sub *subscription) {
-		if sub.conn.role == roleClient {
+		if _, ok := sub.conn.ops.(*client); ok {
 			list = append(list, sub.detail())
 			return
 		}
@@ -253,6 +288,7 @@ func (s *Server) matching(subject string) (list []SubDetail, remotes []RemoteInt
 			remotes = append(remotes, one)
 		}
 	}
+	res := table.Match([]byte(subject))
 	for sub := range res.All {
 		add(sub)
 	}
@@ -349,10 +385,14 @@ func (s *Server) chosenSubs(o *SubszOptions, offset, limit int) []SubDetail {
 	return choice.window(offset, limit)
 }
 
-// subsWindow returns a window of the subscriptions of all clients, sorted by compareSubs. Of
-// clients before the window only the number of subscriptions is read.
-func (s *Server) subsWindow(offset, limit int) []SubDetail {
+// subsWindow returns a window of the subscriptions of all clients of an account, or of all accounts if
+// its name is "", sorted by compareSubs. Of clients before the window only the number of
+// subscriptions is read.
+func (s *Server) subsWindow(account string, offset, limit int) []SubDetail {
 	clients := s.clients.all()
+	if account != "" {
+		clients = slices.DeleteFunc(clients, func(c *client) bool { return c.account() != account })
+	}
 	slices.SortFunc(clients, func(a, b *client) int { return cmp.Compare(a.id, b.id) })
 	var rows []*connRow
 	have := 0 // subscriptions of rows

@@ -28,6 +28,26 @@ type systemAccount struct {
 
 	mu    sync.Mutex // guards what follows
 	users map[*client]bool
+	past  accountTraffic // of connections that have ended
+}
+
+// accountTraffic is what connections have been sent, and what was received from them.
+type accountTraffic struct{ sent, received system.Traffic }
+
+// add adds the traffic of a connection.
+func (t *accountTraffic) add(c *conn) {
+	out := c.out.Stats()
+	t.sent.Msgs += out.Messages
+	t.sent.Bytes += out.Payload
+	t.received.Msgs += c.inMsgs.Load()
+	t.received.Bytes += c.inBytes.Load()
+}
+
+// ended returns the traffic of connections that have ended.
+func (a *systemAccount) ended() accountTraffic {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.past
 }
 
 // newSystemAccount returns the system account of the settings, nil if they have none.
@@ -112,6 +132,7 @@ func (c *client) leaveAccount() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.users, c)
+		a.past.add(&c.conn)
 	}
 }
 

@@ -26,6 +26,10 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 		return false
 	}
 	if access.IsAction(subject) {
+		if !(&systemView{c.srv}).Wanted(string(subject)) { // there is no such server
+			c.unheard(subject, reply, o.count, o.size, b)
+			reply = nil
+		}
 		b.flush()
 		c.awaitInterestSent()
 	}

@@ -1,15 +1,16 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/system"
 	"gnatsd/sublist"
 )
@@ -97,7 +98,14 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 func (c *systemConn) answersEach() bool { return false }
 
 // unregister implements operator.
-func (c *systemConn) unregister(closeReason, *subscriptions) { c.peer.Close() }
+func (c *systemConn) unregister(closeReason, *subscriptions) {
+	c.peer.Close()
+	a := c.srv.system
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.past.add(&c.conn)
+	a.conn.CompareAndSwap(c, nil)
+}
 
 // describePeer implements operator.
 func (c *systemConn) describePeer() string { return "system account" }
@@ -129,11 +137,14 @@ func (s *Server) announceShutdown() {
 }
 
 // account returns the name of the account that the client is in.
-func (c *client) account() string {
+func (c *client) account() string { return c.srv.accountOf(&c.conn) }
+
+// accountOf returns the name of the account that the connection of a client is in.
+func (s *Server) accountOf(c *conn) string {
 	if c.inSystem.Load() {
-		return c.srv.options().systemAccount()
+		return s.options().systemAccount()
 	}
-	return c.srv.options().userAccount()
+	return s.options().userAccount()
 }
 
 // described returns a row as events show it.
@@ -240,13 +251,11 @@ func (v *systemView) Accounts() []system.AccountStats {
 	if c := s.system.conn.Load(); c != nil { // not a client, but counted with them
 		conns = append(conns, &c.conn)
 	}
+	traffic := s.system.ended()
 	for _, c := range conns {
-		out := c.out.Stats()
-		own.Sent.Msgs += out.Messages
-		own.Sent.Bytes += out.Payload
-		own.Received.Msgs += c.inMsgs.Load()
-		own.Received.Bytes += c.inBytes.Load()
+		traffic.add(c)
 	}
+	own.Sent.Traffic, own.Received.Traffic = traffic.sent, traffic.received
 	name := s.options().userAccount()
 	users := system.AccountStats{
 		Account: name, Name: name, Conns: max(0, s.clients.len()-own.Conns), Subscriptions: uint32(s.subs.Count()),
@@ -263,11 +272,7 @@ func (v *systemView) Subscribers(subject, queue string) (n int, err error) {
 	if !sublist.ValidLiteral(subject) {
 		return 0, fmt.Errorf("want the subject of a message, and possibly a queue group behind it")
 	}
-	table := v.s.subs
-	if access.OfSystem([]byte(subject)) {
-		table = v.s.system.table
-	}
-	res := table.Match([]byte(subject))
+	res := v.s.tableOf("", subject).Match([]byte(subject))
 	if queue == "" {
 		n = res.Count()
 	}
@@ -296,7 +301,7 @@ type pageOptions struct {
 }
 
 // Page implements system.Broker.
-func (v *systemView) Page(name string, options []byte) (any, error) {
+func (v *systemView) Page(name, account string, options []byte) (any, error) {
 	var o pageOptions
 	if len(strings.TrimSpace(string(options))) > 0 {
 		if err := json.Unmarshal(options, &o); err != nil {
@@ -309,16 +314,52 @@ func (v *systemView) Page(name string, options []byte) (any, error) {
 	case "CONNZ":
 		z := &ConnzOptions{Sort: o.Sort, Username: o.Username, Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail,
 			Offset: o.Offset, Limit: o.Limit, CID: o.CID, State: o.State}
-		z.user, z.account, z.interest = o.User, o.Account, o.FilterSubject
+		z.user, z.accounts, z.interest = o.User, withoutEmpty(account, o.Account), o.FilterSubject
 		return v.s.Connz(z)
 	case "ROUTEZ":
 		return v.s.Routez(&RoutezOptions{Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail})
 	case "SUBSZ":
-		return v.s.Subsz(&SubszOptions{Subscriptions: o.Subscriptions, Offset: o.Offset, Limit: o.Limit, Test: o.Test})
+		z, err := v.s.Subsz(&SubszOptions{Subscriptions: o.Subscriptions, Offset: o.Offset, Limit: o.Limit, Test: o.Test, account: cmp.Or(account, o.Account)})
+		if err == nil && len(z.Subs) == 0 {
+			return z.numbers(), nil
+		}
+		return z, err
 	case "HEALTHZ":
 		return v.healthz(), nil
+	case "INFO":
+		return v.accountInfo(account), nil
 	}
 	return nil, errors.New("there is no page " + name)
+}
+
+// withoutEmpty returns the texts that are not "".
+func withoutEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(text string) bool { return text == "" })
+}
+
+// accountInfo is the page INFO of an account.
+type accountInfo struct {
+	Name          string        `json:"account_name"`
+	Updated       time.Time     `json:"update_time"`
+	System        bool          `json:"is_system,omitempty"`
+	Expired       bool          `json:"expired"`           // never
+	Complete      bool          `json:"complete"`          // always
+	JetStream     bool          `json:"jetstream_enabled"` // never
+	LeafNodes     int           `json:"leafnode_connections"`
+	Clients       int           `json:"client_connections"`
+	Subscriptions uint32        `json:"subscriptions"`
+	Sublist       *SublistStats `json:"sublist_stats"`
+}
+
+func (v *systemView) accountInfo(name string) *accountInfo {
+	info := &accountInfo{Name: name, Updated: v.s.ConfigTime().UTC(), System: name == v.s.options().systemAccount(), Complete: true, Sublist: v.s.sublistStats(name)}
+	info.Subscriptions = info.Sublist.NumSubs
+	for _, a := range v.Accounts() {
+		if a.Account == name {
+			info.Clients = a.Conns
+		}
+	}
+	return info
 }
 
 // healthStatus is the page HEALTHZ.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"gnatsd/server/internal/system"
 	"gnatsd/test/wire"
 )
 
@@ -355,5 +356,128 @@ func TestRebalanceDisconnectsTheSurplus(t *testing.T) {
 	alone := systemBroker(t, systemConfig, nil)
 	if got := askSystem(t, as(t, alone, "sys"), "$SYS.REQ.SERVER."+alone.ID()+".REBALANCE", "", 1)[0]; got["error"] == nil {
 		t.Errorf("got %v, want that there is no other server", got)
+	}
+}
+
+// TestAnswersAboutOneAccount asks for each page of each account, of all, and of one that does not exist.
+func TestAnswersAboutOneAccount(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	c, app := as(t, s, "sys"), as(t, s, "app")
+	app.Do("SUB a.b 1", "SUB a.* q 2")
+	ask := func(what, body string) string {
+		t.Helper()
+		answer := askSystem(t, c, "$SYS.REQ.ACCOUNT."+what, body, 1)[0]
+		if e, failed := answer["error"].(map[string]any); failed {
+			return fmt.Sprint(e["code"], " ", e["description"])
+		}
+		data, _ := answer["data"].(map[string]any)
+		if data == nil {
+			data = answer // CONNS
+		}
+		var cids, subjects []any
+		for list, key := range map[*[]any]string{&cids: "connections", &subjects: "subscriptions_list"} {
+			all, _ := data[key].([]any)
+			for _, v := range all {
+				row := v.(map[string]any)
+				*list = append(*list, row[map[string]string{"connections": "cid", "subscriptions_list": "subject"}[key]])
+			}
+		}
+		return strings.TrimSpace(fmt.Sprintln(data["total"], cids, subjects, data["account_name"], data["acc"], data["is_system"], data["client_connections"], data["conns"]))
+	}
+	for what, bodies := range map[string]map[string]string{
+		"APP.CONNZ": {
+			"": fmt.Sprintf("1 [%d] [] <nil> <nil> <nil> <nil> <nil>", app.CID()), `{"acc":"SYS"}`: "0 [] [] <nil> <nil> <nil> <nil> <nil>",
+			fmt.Sprintf(`{"cid":%d}`, c.CID()): "1 [] [] <nil> <nil> <nil> <nil> <nil>", `{"filter_subject":"a.c"}`: fmt.Sprintf("1 [%d] [] <nil> <nil> <nil> <nil> <nil>", app.CID()),
+		},
+		"SYS.CONNZ":  {"": fmt.Sprintf("1 [%d] [] <nil> <nil> <nil> <nil> <nil>", c.CID()), fmt.Sprintf(`{"cid":%d}`, app.CID()): "1 [] [] <nil> <nil> <nil> <nil> <nil>"},
+		"NONE.CONNZ": {"": "0 [] [] <nil> <nil> <nil> <nil> <nil>"},
+		"PING.CONNZ": {"": fmt.Sprintf("2 [%d %d] [] <nil> <nil> <nil> <nil> <nil>", c.CID(), app.CID())},
+		"APP.SUBSZ": {
+			"": "0 [] [] <nil> <nil> <nil> <nil> <nil>", `{"subscriptions":true}`: "2 [] [a.b a.*] <nil> <nil> <nil> <nil> <nil>",
+			`{"subscriptions":true,"test":"a.c"}`: "1 [] [a.*] <nil> <nil> <nil> <nil> <nil>",
+		},
+		"SYS.SUBSZ":  {`{"subscriptions":true}`: "1 [] [_INBOX.ask] <nil> <nil> <nil> <nil> <nil>", `{"subscriptions":true,"test":"a.b"}`: "0 [] [] <nil> <nil> <nil> <nil> <nil>"},
+		"PING.SUBSZ": {`{"subscriptions":true}`: "3 [] [_INBOX.ask a.b a.*] <nil> <nil> <nil> <nil> <nil>"},
+		"NONE.SUBSZ": {`{"subscriptions":true,"test":"a.b"}`: "0 [] [] <nil> <nil> <nil> <nil> <nil>"},
+		"APP.INFO":   {"": "<nil> [] [] APP <nil> <nil> 1 <nil>"},
+		"SYS.INFO":   {"": "<nil> [] [] SYS <nil> true 1 <nil>"},
+		"PING.INFO":  {"": "500 Account PING does not exist"},
+		"NONE.INFO":  {"": "500 Account NONE does not exist"},
+		"APP.CONNS":  {"": "<nil> [] [] <nil> APP <nil> <nil> 1"},
+		"NONE.CONNS": {"": "500 Account NONE does not exist"},
+		"APP.JSZ":    {"": "501 JSZ is not available: this server does not have what it is about"},
+		"PING.LEAFZ": {"": "501 LEAFZ is not available: this server does not have what it is about"},
+		"APP.STATZ":  {"": "<nil> [] [] <nil> <nil> <nil> <nil> <nil>"},
+	} {
+		for body, want := range bodies {
+			if got := ask(what, body); got != want {
+				t.Errorf("%s %s: got %q, want %q", what, body, got, want)
+			}
+		}
+	}
+}
+
+// TestTrafficOfSystemUsersIsNeverThatOfOthers asks after each of them has left.
+func TestTrafficOfSystemUsersIsNeverThatOfOthers(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	stats := func() (own, users system.AccountStats) {
+		all := (&systemView{s}).Accounts()
+		return all[0], all[1]
+	}
+	for range 3 {
+		c := as(t, s, "sys")
+		askSystem(t, c, "$SYS.REQ.SERVER.PING.VARZ", "", 1)
+		c.Close()
+		eventually(t, "it is gone", func() bool { return len(s.system.connected()) == 0 })
+		var own, users system.AccountStats
+		eventually(t, "all is counted", func() bool { own, users = stats(); return users.Received.Msgs == 0 && users.Sent.Msgs == 0 })
+		if users.Received.Bytes != 0 || users.Sent.Bytes != 0 || own.Received.Msgs == 0 || own.Sent.Msgs == 0 {
+			t.Errorf("got %+v and %+v", own, users)
+		}
+	}
+	app := as(t, s, "app")
+	app.Do("SUB a 1", "PUB a 1", "x")
+	eventually(t, "the message is counted", func() bool { _, users := stats(); return users.Received.Msgs == 1 && users.Sent.Msgs == 1 })
+}
+
+// TestConnzFindsInterestOfClientsOfEverySize has one with more subscriptions than are looked at under
+// its lock, and one with a few.
+func TestConnzFindsInterestOfClientsOfEverySize(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	c, large, small := as(t, s, "sys"), as(t, s, "app"), as(t, s, "app")
+	var subs []string
+	for i := range maxSubsCopy + 1 {
+		subs = append(subs, fmt.Sprintf("SUB large.%d.x %d", i, i+1))
+	}
+	large.Do(subs...)
+	small.Do("SUB small.* 1", "SUB both q 2")
+	large.Do("SUB both q 999999")
+	gone := as(t, s, "app")
+	gone.Do("SUB gone.> 1")
+	gone.Close()
+	eventually(t, "its record", func() bool { return s.clients.len() == 3 })
+	for body, want := range map[string][]uint64{
+		`{"filter_subject":"large.2000.x"}`:         {large.CID()},
+		`{"filter_subject":"large.*.x"}`:            {large.CID()},
+		`{"filter_subject":"large.2001.x"}`:         nil,
+		`{"filter_subject":"small.1"}`:              {small.CID()},
+		`{"filter_subject":"both"}`:                 {large.CID(), small.CID()},
+		`{"filter_subject":"both","user":"sys"}`:    nil,
+		`{"filter_subject":"gone.1","state":1}`:     {gone.CID()},
+		`{"filter_subject":"gone.*.x","state":2}`:   {gone.CID()},
+		`{"filter_subject":"gone.1"}`:               nil,
+		`{"filter_subject":"$SYS.REQ.SERVER.PING"}`: nil,
+	} {
+		data := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", body, 1)[0]["data"].(map[string]any)
+		var got []uint64
+		for _, v := range data["connections"].([]any) {
+			got = append(got, uint64(v.(map[string]any)["cid"].(float64)))
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", body, got, want)
+		}
 	}
 }

@@ -20,6 +20,10 @@ var Pages = []string{"VARZ", "CONNZ", "ROUTEZ", "SUBSZ", "HEALTHZ"}
 // Actions are the last tokens of requests that make the server do something.
 var Actions = []string{"RELOAD", "LDM", "KICK", "REBALANCE"}
 
+// accountRequests are the last tokens of requests about an account. The last two are answered with an
+// error.
+var accountRequests = []string{"STATZ", "CONNS", "CONNZ", "SUBSZ", "INFO", "LEAFZ", "JSZ"}
+
 // unsupported are the last tokens of requests that nats-server answers and this server cannot.
 var unsupported = []string{"JSZ", "RAFTZ", "GATEWAYZ", "LEAFZ", "ACCOUNTZ", "EXPVARZ", "IPQUEUESZ", "PROFILEZ"}
 
@@ -32,7 +36,10 @@ type Subscription struct{ Subject, Queue string }
 // Subscriptions returns those that the service of the server with an id needs, which must be made
 // for its connection. The sid of each is its index.
 func Subscriptions(id string) []Subscription {
-	list := []Subscription{{reqServer + ping, ""}, {reqAccount + "*.STATZ", ""}, {reqAccount + "*.CONNS", ""}, {reqAccount + "*.CONNZ", ""}, {subscribers, "gnatsd"}, {counts(id), ""}}
+	list := []Subscription{{reqServer + ping, ""}, {subscribers, "gnatsd"}, {counts(id), ""}}
+	for _, name := range accountRequests {
+		list = append(list, Subscription{reqAccount + "*." + name, ""})
+	}
 	for _, to := range []string{ping, id} {
 		for _, names := range [][]string{Pages, statsz, unsupported, {"IDZ"}} {
 			for _, name := range names {

@@ -27,9 +27,10 @@ type Broker interface {
 	Stats() *Stats
 	// Accounts returns the statistics of its accounts.
 	Accounts() []AccountStats
-	// Page returns the page with one of the names in Pages. options are a JSON object, or
-	// empty. The error says what is wrong with them.
-	Page(name string, options []byte) (any, error)
+	// Page returns the page with one of the names in Pages; CONNZ, SUBSZ and INFO of one account
+	// only, unless account is "". options are a JSON object, or empty. The error says what is
+	// wrong with them.
+	Page(name, account string, options []byte) (any, error)
 	// Act does what one of Actions asks for. The error is the answer to who asked.
 	Act(r *Action) error
 	// Rebalance disconnects the clients of this server that are above b.Mean, the idle ones first,
@@ -441,11 +442,7 @@ func (s *Service) answer(r *request) (answer any, answered bool) {
 	case name == "IDZ":
 		return &identity{here.Name, here.Host, here.ID}, true
 	case slices.Contains(Pages, name):
-		page, err := s.broker.Page(name, r.body)
-		if err != nil {
-			return s.fail(codeBadRequest, err), true
-		}
-		return &response{Server: s.server(), Data: page}, true
+		return s.page(name, "", r.body), true
 	case name == "REBALANCE":
 		return s.fail(codeFailed, errors.New("clients are being counted already")), true
 	case slices.Contains(Actions, name):
@@ -454,7 +451,7 @@ func (s *Service) answer(r *request) (answer any, answered bool) {
 		}
 		return &response{Server: s.server()}, true
 	}
-	return s.fail(codeUnsupported, fmt.Errorf("%s is not available: this server does not have what it is about", name)), true
+	return s.unsupported(name), true
 }
 
 func (s *Service) fail(code int, err error) *response {
@@ -465,35 +462,69 @@ func (s *Service) fail(code int, err error) *response {
 func (s *Service) answerAccount(rest string, r *request) (any, bool) {
 	account, name, _ := strings.Cut(rest, ".")
 	all := s.broker.Accounts()
-	if account != ping {
+	known := account == ping
+	if !known {
 		all = slices.DeleteFunc(all, func(a AccountStats) bool { return token(a.Account) != account })
-		if len(all) == 0 {
-			return nil, false // as in nats-server: the account is not known here
+		if known = len(all) > 0; known {
+			account = all[0].Account
 		}
 	}
 	switch name {
-	case "CONNZ":
-		page, err := s.broker.Page(name, r.body)
-		if err != nil {
-			return s.fail(codeBadRequest, err), true
+	case "STATZ":
+		if !known {
+			return nil, false // as in nats-server
 		}
-		return &response{Server: s.server(), Data: page}, true
-	case "CONNS":
-		return &connsEvent{s.advisory(typeConns, time.Now().UTC()), all[0]}, true
+		return s.accountStatz(all, account == ping, r.body)
+	case "CONNZ", "SUBSZ":
+		if account == ping {
+			account = ""
+		}
+		return s.page(name, account, r.body), true
+	case "LEAFZ", "JSZ":
+		return s.unsupported(name), true
 	}
+	if !known || account == ping {
+		return s.fail(codeFailed, fmt.Errorf("Account %s does not exist", account)), true // nats-server's text
+	}
+	if name == "INFO" {
+		return s.page(name, account, r.body), true
+	}
+	return &connsEvent{s.advisory(typeConns, time.Now().UTC()), all[0]}, true
+}
+
+// accountStatz returns the page STATZ of accounts. Those without clients are left out where all are
+// asked for, unless the options name them or ask for them.
+func (s *Service) accountStatz(all []AccountStats, every bool, options []byte) (any, bool) {
 	var only struct {
 		Accounts []string `json:"accounts"`
 		Unused   bool     `json:"include_unused"`
 	}
-	if len(r.body) > 0 {
-		if err := json.Unmarshal(r.body, &only); err != nil {
+	if len(options) > 0 {
+		if err := json.Unmarshal(options, &only); err != nil {
 			return s.fail(codeBadRequest, err), true
 		}
 	}
 	all = slices.DeleteFunc(all, func(a AccountStats) bool {
-		return len(only.Accounts) > 0 && !slices.Contains(only.Accounts, a.Account) || len(only.Accounts) == 0 && account == ping && !only.Unused && a.Conns == 0
+		if len(only.Accounts) > 0 {
+			return !slices.Contains(only.Accounts, a.Account)
+		}
+		return every && !only.Unused && a.Conns == 0
 	})
 	return &response{Server: s.server(), Data: &accountStatz{s.id, time.Now().UTC(), all}}, true
+}
+
+// page returns the answer that is a page of the broker.
+func (s *Service) page(name, account string, options []byte) *response {
+	page, err := s.broker.Page(name, account, options)
+	if err != nil {
+		return s.fail(codeBadRequest, err)
+	}
+	return &response{Server: s.server(), Data: page}
+}
+
+// unsupported returns the answer to a request about what this server does not have.
+func (s *Service) unsupported(name string) *response {
+	return s.fail(codeUnsupported, fmt.Errorf("%s is not available: this server does not have what it is about", name))
 }
 
 // read queues requests until the connection is closed.
