@@ -481,3 +481,25 @@ func TestConnzFindsInterestOfClientsOfEverySize(t *testing.T) {
 		}
 	}
 }
+
+// TestAnActionOfAServerThatDoesNotExistHasNoResponders asks for each as a client that wants to know, and
+// as one that does not.
+func TestAnActionOfAServerThatDoesNotExistHasNoResponders(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	c := as(t, s, "sys")
+	c.Do("SUB _INBOX.> 1")
+	for i, action := range system.Actions {
+		c.Say(fmt.Sprintf("PUB $SYS.REQ.SERVER.none.%s _INBOX.%d 2", action, i), "{}")
+		m, err := c.Next()
+		okay(t, err)
+		if m.Subject != fmt.Sprintf("_INBOX.%d", i) || !strings.HasPrefix(string(m.Headers), "NATS/1.0 503") {
+			t.Errorf("%s: got %q %q", action, m.Subject, m.Headers)
+		}
+	}
+	plain := openClient(t, s)
+	plain.Do(`CONNECT {"verbose":false,"user":"sys","pass":"s"}`, "SUB _INBOX.x 1", "PUB $SYS.REQ.SERVER.none.KICK _INBOX.x 2", "{}")
+	if got := messagesOf(t, plain); len(got) > 0 {
+		t.Errorf("got %q", got[0].Headers)
+	}
+}

@@ -21,6 +21,7 @@ var clientRows = []clientRow{
 	{"node", installNode, runNode},
 	{"c", installC, runC},
 	{"cli", installCLI, runCLI},
+	{"system", installSystem, runSystem},
 }
 
 func installNode(w *work) error {
