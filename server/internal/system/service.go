@@ -484,13 +484,19 @@ func (s *Service) answerAccount(rest string, r *request) (any, bool) {
 		return s.unsupported(name), true
 	}
 	if !known || account == ping {
-		return s.fail(codeFailed, fmt.Errorf("Account %s does not exist", account)), true // nats-server's text
+		return s.fail(codeFailed, unknownAccount(account)), true
 	}
 	if name == "INFO" {
 		return s.page(name, account, r.body), true
 	}
 	return &connsEvent{s.advisory(typeConns, time.Now().UTC()), all[0]}, true
 }
+
+// unknownAccount is the error of nats-server for an account that does not exist.
+type unknownAccount string
+
+// Error implements error.
+func (a unknownAccount) Error() string { return "Account " + string(a) + " does not exist" }
 
 // accountStatz returns the page STATZ of accounts. Those without clients are left out where all are
 // asked for, unless the options name them or ask for them.
