@@ -16,7 +16,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate storm vuln
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate storm vuln release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -75,6 +75,9 @@ vuln: ## known vulnerabilities in what the binary calls, where their database ca
 	if echo "$$out" | grep -q 'fetching vulnerabilities'; then \
 		echo "make vuln: NOTHING WAS CHECKED, the database cannot be reached: allow https://vuln.go.dev, or set GOVULNDB to a copy"; \
 	else exit $$status; fi
+
+release: ## everything of a release in dist/; SIGN='gpg --detach-sign --armor' signs its checksums
+	$(GO) run ./util/release
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for p in $$($(GO) list ./...); do \

@@ -75,7 +75,7 @@ func (k *cluster) listen() error {
 		return nil
 	}
 	opts := k.srv.options()
-	listeners, addrs, err := listenOnAll(opts.network, opts.Cluster.Host, opts.Cluster.Port, opts.Cluster.AlsoListen)
+	listeners, addrs, err := k.srv.listenOnAll(opts.Cluster.Host, opts.Cluster.Port, opts.Cluster.AlsoListen)
 	if err != nil {
 		_, port, _ := hostAndPort(addrs[len(addrs)-1], 0)
 		k.srv.Fatalf("Error listening on router port: %d - %v", port, err)

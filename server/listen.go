@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,9 +46,16 @@ func (osNetwork) LookupHost(ctx context.Context, host string) ([]string, error) 
 	return net.DefaultResolver.LookupHost(ctx, host)
 }
 
-// listenOn listens on a port of host, a free one if port is 0 or RandomPort, and returns the port.
-func listenOn(n network, host string, port int) (net.Listener, int, error) {
-	l, err := n.Listen(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+// listenOn listens on a port of host, a free one if port is 0 or RandomPort, and returns the port. If
+// the service manager has a listener for the port, it is that one, whatever its address.
+func (s *Server) listenOn(host string, port int) (net.Listener, int, error) {
+	for i, l := range s.inherited {
+		if port > 0 && l.Addr().(*net.TCPAddr).Port == port {
+			s.inherited = slices.Delete(s.inherited, i, i+1)
+			return l, port, nil
+		}
+	}
+	l, err := s.options().network.Listen(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -60,12 +68,12 @@ func listenOn(n network, host string, port int) (net.Listener, int, error) {
 // listenOnAll is listenOn for a first address and further ones, host:port. It opens all of them or
 // none. addrs are their addresses as they are configured, with the ports that were chosen; after an
 // error the last one is that which could not be opened.
-func listenOnAll(n network, host string, port int, also []string) (listeners []net.Listener, addrs []string, err error) {
+func (s *Server) listenOnAll(host string, port int, also []string) (listeners []net.Listener, addrs []string, err error) {
 	for i := range 1 + len(also) {
 		if i > 0 {
 			host, port, _ = hostAndPort(also[i-1], 0) // check has found errors
 		}
-		l, actual, err := listenOn(n, host, port)
+		l, actual, err := s.listenOn(host, port)
 		if err != nil {
 			closeAll(listeners)
 			return nil, append(addrs, net.JoinHostPort(host, strconv.Itoa(max(port, 0)))), err
@@ -81,6 +89,15 @@ func furtherAddrs(addrs []net.Addr) (list []string) {
 		list = append(list, a.String())
 	}
 	return list
+}
+
+// closeInherited closes listeners of the service manager that no setting has a use for.
+func (s *Server) closeInherited() {
+	for _, l := range s.inherited {
+		s.Warnf("The service manager listens on %s, which is no port of the settings: it is closed", l.Addr())
+		l.Close()
+	}
+	s.inherited = nil
 }
 
 func closeAll(listeners []net.Listener) {
@@ -111,7 +128,7 @@ func (s *Server) listen() error {
 // if the server is stopping.
 func (s *Server) listenForClients() (ready bool, err error) {
 	opts := s.options()
-	listeners, addrs, err := listenOnAll(opts.network, opts.Host, opts.Port, opts.AlsoListen)
+	listeners, addrs, err := s.listenOnAll(opts.Host, opts.Port, opts.AlsoListen)
 	if err != nil {
 		s.Fatalf("Error listening on port: %s, %q", addrs[len(addrs)-1], err)
 		return false, fmt.Errorf("listen for clients: %w", err)

@@ -20,7 +20,7 @@ import (
 func newMonitor(s *Server, o *Options) *monitor.Monitor {
 	return monitor.New(monitor.Config{
 		Log:      s,
-		Listen:   func(host string, port int) (net.Listener, int, error) { return listenOn(o.network, host, port) },
+		Listen:   s.listenOn,
 		ServerID: s.id,
 		BasePath: o.HTTPBasePath,
 		MaxConns: s.descriptors.monitor,

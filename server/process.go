@@ -10,11 +10,12 @@ import (
 
 // Run runs a server until it is shut down, for programs whose only purpose is the server: as a
 // Windows service if the service manager started the process, and with notifications to systemd if
-// it expects them. It returns the error that ended the server, nil after Shutdown. Other programs
+// it expects them, and with the sockets that systemd has opened. It returns the error that ended the server, nil after Shutdown. Other programs
 // use [Server.Start] or [Server.Run].
 func Run(s *Server) error {
 	s.notify = process.NewNotifier()
 	s.record = process.NewSettingsRecord()
+	s.inherited = process.InheritedListeners()
 	defer s.record.Close()
 	return process.Run(processBroker{s})
 }
@@ -99,6 +100,7 @@ func (s *Server) notifyOpen() {
 	if s.ended() {
 		return
 	}
+	s.closeInherited()
 	s.writePortsFile()
 	s.startWatchdog()
 	s.logNotifyError(s.notify.Ready("Server is ready"))

@@ -88,9 +88,10 @@ type Server struct {
 	lastOptions atomic.Pointer[ConnectOptions] // of the client that connected last
 	conns       sync.WaitGroup                 // connections, and other goroutines that Shutdown waits for
 
-	reloading    oneAtATime    // reloads, opening of ports, log reopening, and the end of the server
-	stopWatchdog func()        // guarded by reloading; nil without a watchdog
-	files        process.Files // guarded by reloading; after the last reload by Shutdown
+	reloading    oneAtATime         // reloads, opening of ports, log reopening, and the end of the server
+	stopWatchdog func()             // guarded by reloading; nil without a watchdog
+	files        process.Files      // guarded by reloading; after the last reload by Shutdown
+	inherited    []*net.TCPListener // of the service manager, not in use yet; guarded by reloading
 
 	mu        sync.Mutex // guards what follows
 	stopping  bool

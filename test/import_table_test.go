@@ -40,6 +40,7 @@ var mayImport = map[string]importRow{
 	"conf":                        {},
 	"logger":                      {imports: "golang.org/x/sys"},
 	"util":                        {},
+	"util/release":                {},
 	"util/mkpasswd":               {imports: "util/internal/mkpasswd"},
 	"util/internal/mkpasswd":      {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
 	"server/internal/spacesaving": {},
