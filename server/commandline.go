@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -127,7 +128,7 @@ func checkOnly(o *Options, stderr io.Writer) (status int) {
 	problems := o.startProblems()
 	s, err := NewServer(o)
 	if err != nil {
-		problems = append(problems, o.place(err))
+		problems = append(problems, err)
 	}
 	for _, w := range o.startWarnings(s) {
 		fmt.Fprintln(stderr, "warning: "+w)
@@ -156,6 +157,7 @@ func (o *Options) startWarnings(s *Server) (warnings []string) {
 		warnings = append(warnings, w.Error())
 	}
 	warnings = append(warnings, unsupportedFlags(o.loaded.flags)...)
+	warnings = append(warnings, o.missingFolders()...)
 	if s == nil {
 		return warnings
 	}
@@ -184,9 +186,25 @@ func (o *Options) startProblems() (problems []error) {
 		problems = append(problems, o.place(&settingError{"remote_syslog", err}))
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", monitoringError(err)}))
+		problems = append(problems, o.place(&settingError{o.monitoringKey(), monitoringError(err)}))
 	}
 	return problems
+}
+
+// missingFolders returns warnings about files that a start could not write, because the folder is
+// missing. They are no errors: the file may be checked on another machine than that of the start.
+func (o *Options) missingFolders() (warnings []string) {
+	for _, file := range []struct{ key, path string }{{"log_file", o.LogFile}, {"pid_file", o.PidFile}, {"http_socket", o.HTTPSocket}} {
+		if file.path == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(file.path)); err != nil {
+			from := o.loaded.values.Origin(file.key)
+			text := fmt.Sprintf("a start fails here, the folder is missing: %v", err)
+			warnings = append(warnings, placedAt(conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}, file.key, text).Error())
+		}
+	}
+	return warnings
 }
 
 // advertisedAddress is a setting for an address that INFO advertises.

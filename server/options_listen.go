@@ -45,17 +45,20 @@ type listenAddress struct{ key, addr string }
 
 // listenAddresses returns the addresses that a start opens.
 func (o *Options) listenAddresses() (list []listenAddress) {
-	add := func(key, host string, port int, also ...string) {
+	add := func(key, host string, port int) {
 		list = append(list, listenAddress{key, net.JoinHostPort(host, strconv.Itoa(port))})
-		for _, addr := range also {
-			list = append(list, listenAddress{key, addr})
-		}
 	}
 	if !o.DontListen {
-		add("port", o.Host, o.Port, o.AlsoListen...)
+		add("port", o.Host, o.Port)
+		for _, addr := range o.AlsoListen {
+			list = append(list, listenAddress{"also_listen", addr})
+		}
 	}
 	if o.Cluster.Port != 0 {
-		add("cluster.port", o.Cluster.Host, o.Cluster.Port, o.Cluster.AlsoListen...)
+		add("cluster.port", o.Cluster.Host, o.Cluster.Port)
+		for _, addr := range o.Cluster.AlsoListen {
+			list = append(list, listenAddress{"cluster.also_listen", addr})
+		}
 	}
 	add("http_port", o.HTTPHost, o.HTTPPort)
 	add("https_port", o.HTTPHost, o.HTTPSPort)
@@ -79,6 +82,9 @@ func (o *Options) checkListen() error {
 	for i, a := range list {
 		for _, b := range list[:i] {
 			if conf.Overlap(a.addr, b.addr) {
+				if o.loaded != nil && o.loaded.values.Origin(a.key).Layer == conf.FromDefault {
+					a, b = b, a // the place is that of the one that was set
+				}
 				return &settingError{a.key, fmt.Errorf("%s overlaps with %s of %s: only one of them can be listened on", a.addr, b.addr, b.key)}
 			}
 		}

@@ -29,7 +29,7 @@ func TestAddressesThatExcludeEachOther(t *testing.T) {
 		{`listen: ["127.0.0.1:4222", true]`, "FILE:1:28: listen: want host:port or a port, have "},
 		{"listen: [\"127.0.0.1:4222\", \"[::1]:4222\"]\nhost: 10.0.0.1", "FILE:2:1: host: listen has several addresses: put this into the list"},
 		{"listen: [\"127.0.0.1:4222\", \"[::1]:4222\"]\nport: 5222", "FILE:2:1: port: listen has several addresses: put this into the list"},
-		{"listen: 127.0.0.1:4222\nalso_listen: [\"127.0.0.1:4222\"]", "FILE:1:1: port: 127.0.0.1:4222 overlaps with 127.0.0.1:4222 of port: "},
+		{"listen: 127.0.0.1:4222\nalso_listen: [\"127.0.0.1:4222\"]", "FILE:2:1: also_listen: 127.0.0.1:4222 overlaps with 127.0.0.1:4222 of port: "},
 		{"listen: 127.0.0.1:4222\nhttp: 127.0.0.1:4222", "FILE:2:1: http_port: 127.0.0.1:4222 overlaps with 127.0.0.1:4222 of port: "},
 		{"cluster { listen: 0.0.0.0:4222 }", "FILE:1:11: cluster.port: 0.0.0.0:4222 overlaps with 0.0.0.0:4222 of port: "},
 		{`cluster { listen: ["127.0.0.1:6222", "127.0.0.1:6222"] }`, "FILE:1:38: cluster.listen: 127.0.0.1:6222 overlaps with 127.0.0.1:6222: "},

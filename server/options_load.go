@@ -263,6 +263,14 @@ func (o *Options) addWarnings(v *conf.Values[Options]) {
 	if key := given("max_pending", "max_pending_total"); key != "" && filled.MaxPending > filled.MaxPendingTotal {
 		warn(key, "max_pending (%d) is more than max_pending_total (%d): no connection can have so much pending", filled.MaxPending, filled.MaxPendingTotal)
 	}
+	for _, verify := range []struct {
+		key string
+		on  bool
+	}{{"tls.verify_and_map", o.TLSMap}, {"tls.verify", o.TLSVerify && !o.TLSMap}} {
+		if verify.on && given(verify.key) != "" && given("tls.ca_file") == "" {
+			warn(verify.key, "there is no ca_file: a certificate of any authority that this system trusts is accepted")
+		}
+	}
 	v.Warnings = v.Warnings.Sorted()
 }
 

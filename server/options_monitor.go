@@ -83,6 +83,14 @@ func (o *Options) checkMonitoring() error {
 	return nil
 }
 
+// monitoringKey returns the key of the setting that an error of checkMonitoring is about.
+func (o *Options) monitoringKey() string {
+	if o.HTTPVerify && (o.HTTPSPort == 0 || o.HTTPPort == 0 && o.TLSConfig != nil) {
+		return "http_verify"
+	}
+	return "https_port"
+}
+
 // monitoringError returns err as the log reports it.
 func monitoringError(err error) error {
 	return fmt.Errorf("Can't start monitoring: %w", err) //lint:ignore ST1005 a text of gnatsd 1.x

@@ -51,9 +51,33 @@ var foreignKeys = []foreignKey{
 	{"tls.connection_rate_limit cluster.tls.connection_rate_limit cluster.tls.handshake_first", false, ""},
 }
 
-// unsupportedKeys returns these keys as package conf takes them.
+// misplacedKeys are keys of no broker that say who may connect or what a user may do, as people
+// write them: in another place than their row, or by another name.
+var misplacedKeys = []foreignKey{
+	{"auth authenticate authenticator access access_control acl acls security login logins basic_auth", true, `did you mean "authorization"?`},
+	{"authorization.users.publish authorization.users.pub authorization.users.subscribe authorization.users.sub", true, `it belongs in "permissions"`},
+	{"authorization.users.import authorization.users.export authorization.users.allow authorization.users.deny", true, `it belongs in "permissions"`},
+	{"authorization.users.allow_responses authorization.users.allow_response", true, `it belongs in "permissions"`},
+	{"authorization.users.role authorization.users.roles authorization.users.groups authorization.users.acl", true, "a user has permissions of its own"},
+	{"authorization.users.expires authorization.users.expiration authorization.users.expiry authorization.users.valid_until authorization.users.valid_from", true,
+		"users do not expire here: take the user out in time"},
+	{"authorization.users.cidr authorization.users.cidrs authorization.users.allowed_cidrs authorization.users.ip authorization.users.ips authorization.users.allowed_ips authorization.users.hosts authorization.users.source authorization.users.source_networks", true,
+		"it limits where a user may connect from: use a firewall, or take the user out"},
+	{"authorization.allowed_cidrs authorization.cidrs authorization.allowed_ips authorization.ips authorization.src authorization.source_networks allowed_cidrs allowed_ips", true,
+		"it limits where clients may connect from: use a firewall"},
+}
+
+// unsupportedKeys returns these keys, and those above, as package conf takes them.
 func unsupportedKeys() map[string]conf.Foreign {
 	keys := map[string]conf.Foreign{}
+	for _, f := range misplacedKeys {
+		for key := range strings.FieldsSeq(f.keys) {
+			keys[key] = conf.Foreign{Hint: f.hint, Restricts: f.restricts}
+			if rest, ok := strings.CutPrefix(key, "authorization.users."); ok {
+				keys["accounts.users."+rest] = keys[key]
+			}
+		}
+	}
 	for _, f := range foreignKeys {
 		hint := unsupportedFeature
 		if f.hint != "" {

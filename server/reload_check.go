@@ -62,7 +62,7 @@ func (o *Options) conflicts() (problems []error) {
 		}
 	}
 	if err := o.checkMonitoring(); err != nil {
-		problems = append(problems, o.place(&settingError{"https_port", monitoringError(err)}))
+		problems = append(problems, o.place(&settingError{o.monitoringKey(), monitoringError(err)}))
 	}
 	return problems
 }

@@ -100,12 +100,22 @@ type Server struct {
 }
 
 // NewServer returns a server that is not started yet. It copies opts; nil means the defaults. The
-// error reports invalid settings, or certificates that cannot be loaded.
+// error reports invalid settings, with their place if they are from a file, or certificates that
+// cannot be loaded.
 func NewServer(opts *Options) (*Server, error) {
 	o := Options{}
 	if opts != nil {
 		o = *opts
 	}
+	s, err := newServer(&o)
+	if err != nil {
+		return nil, o.place(err)
+	}
+	return s, nil
+}
+
+// newServer is NewServer. The server keeps o.
+func newServer(o *Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -120,7 +130,7 @@ func NewServer(opts *Options) (*Server, error) {
 		quit:   make(chan struct{}),
 		done:   make(chan struct{}),
 		subs:   sublist.New[*subscription](),
-		system: newSystemAccount(&o),
+		system: newSystemAccount(o),
 		grace:  newGracePeriods(),
 		exit:   os.Exit,
 
@@ -139,22 +149,22 @@ func NewServer(opts *Options) (*Server, error) {
 	if s.id == "" {
 		s.id = nuid.New().Next()
 	}
-	s.monitor = newMonitor(s, &o)
+	s.monitor = newMonitor(s, o)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
 	s.scratch.New = func() any { return newReaderScratch(s) }
-	s.opts.Store(&o)
-	s.writeLimits.Store(newWriteLimits(&o))
-	p, err := s.newClientPolicy(&o)
+	s.opts.Store(o)
+	s.writeLimits.Store(newWriteLimits(o))
+	p, err := s.newClientPolicy(o)
 	if err != nil {
 		return nil, err
 	}
 	s.setClientPolicy(p)
-	s.info.Store(newInfoText(newInfo(s.id, &o)))
+	s.info.Store(newInfoText(newInfo(s.id, o)))
 	s.renewInfo()
 	s.clients.limit, s.clients.maxSockets = o.MaxConn, s.descriptors.clients
-	if s.cluster, err = newCluster(s, &o); err != nil {
+	if s.cluster, err = newCluster(s, o); err != nil {
 		return nil, err
 	}
 	return s, nil
