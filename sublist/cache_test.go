@@ -368,3 +368,50 @@ func TestLongSubjectsTakeNoCache(t *testing.T) {
 	}
 	runtime.KeepAlive(l)
 }
+
+// TestAMatchOfVeryManyPatternsHoldsLittle matches one subject with 32 768 patterns of 15 tokens, each
+// of which has a subscriber of its own. What the result holds, and what was allocated for it, is
+// less than the patterns take, and is given back when they are removed.
+func TestAMatchOfVeryManyPatternsHoldsLittle(t *testing.T) {
+	skipUnderRace(t)
+	const depth = 15
+	patterns := make([]string, 1<<depth)
+	l := New[int]()
+	for i := range patterns {
+		tokens := []byte("a")
+		for k := 1; k < depth; k++ {
+			tokens = append(tokens, '.', "a*"[i>>k&1])
+		}
+		tokens[0] = "a*"[i&1]
+		patterns[i] = string(tokens)
+	}
+	base := heap()
+	for i, p := range patterns {
+		insert(t, l, p, "", i)
+	}
+	subject := []byte(strings.Repeat(".a", depth)[1:])
+	held := heap() - base
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c := new(Cursor[int])
+	if got := c.Match(l, subject).Count(); got != len(patterns) {
+		t.Fatalf("got %d matches, want %d", got, len(patterns))
+	}
+	runtime.ReadMemStats(&after)
+	if got := int64(after.TotalAlloc - before.TotalAlloc); got > 2*held {
+		t.Errorf("a match allocates %d bytes, and the patterns hold %d", got, held)
+	}
+	if got := heap() - base; got > 2*held {
+		t.Errorf("after the match %d bytes are held, and %d before", got, held)
+	}
+	for i, p := range patterns {
+		l.Remove(p, "", i)
+	}
+	c.Match(l, subject)
+	if got := heap() - base; got > held/5 {
+		t.Errorf("%d bytes are held when all patterns are removed, and %d were", got, held)
+	}
+	runtime.KeepAlive(l)
+	runtime.KeepAlive(patterns)
+	runtime.KeepAlive(c)
+}
