@@ -158,6 +158,7 @@
 //	command_unix.go                 -sl on Unix
 //	command_windows.go              -sl on Windows
 //	commandline_diff.go             --diff
+//	commandline_documents.go        what the program prints of itself: manual, completions, schemas
 //	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
 //	client_inprocess.go             clients in the same process, without a socket
 //	client_registry.go              the connected clients, by id
@@ -177,6 +178,7 @@
 //	options_credentials.go          credentials that would not restrict access
 //	options_cluster.go              rows of cluster
 //	options_compression.go          compression of routes
+//	options_listen.go               addresses that are lists
 //	options_monitor.go              rows of monitoring
 //	options_tls.go                  rows of tls
 //	options_files.go                which files the settings were read from
