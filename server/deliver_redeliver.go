@@ -21,7 +21,11 @@ import (
 //
 // So each server is asked once, and a message that no member may have does not circle for ever. Places
 // count, not servers with members: those of a server that has had the message may have ended, and the
-// number would then end its way before all others are asked. Servers of 1.x do not know such ids: they come last and are sent the plain id.
+// number would then end its way before all others are asked. Servers of 1.x do not know such ids:
+// they come last and are sent the plain id.
+//
+// What is sent on takes a longer way than what follows it, which may arrive first: order holds for
+// the members of the first server only.
 
 // redelivery is how a message is given to another member of a group.
 type redelivery struct {
