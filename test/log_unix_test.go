@@ -195,7 +195,7 @@ func TestRemoteSyslog(t *testing.T) {
 					}
 				}
 			}
-			record(5, `Starting nats-server version 1\.5\.0()`)
+			record(5, `Starting nats-server version `+quotedVersion+`()`)
 			record(7, `Go build version go\S+()`)
 			addr := record(5, `Listening for client connections on (\S+)`)
 			record(5, `Server is ready()`)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"gnatsd/server"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 // stamp is what precedes the text of a log line.
 const stamp = `^\[[0-9]+\] [0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} `
+
+// quotedVersion matches the version of the server.
+var quotedVersion = regexp.QuoteMeta(server.VERSION)
 
 func TestStartUpLines(t *testing.T) {
 	t.Parallel()
@@ -19,20 +23,20 @@ func TestStartUpLines(t *testing.T) {
 		want []string
 	}{
 		{"by default", nil, []string{
-			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
+			stamp + `\[INF\] Starting nats-server version ` + quotedVersion + `$`,
 			stamp + `\[INF\] Git commit \[[^\]]+\]$`,
 			stamp + `\[INF\] Listening for client connections on 127\.0\.0\.1:[1-9][0-9]*$`,
 			stamp + `\[INF\] Server is ready$`,
 		}},
 		{"with a name", []string{"--server_name", "first"}, []string{
-			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
+			stamp + `\[INF\] Starting nats-server version ` + quotedVersion + `$`,
 			stamp + `\[INF\] Git commit \[[^\]]+\]$`,
 			stamp + `\[INF\] Server name is first$`,
 			stamp + `\[INF\] Listening for client connections on 127\.0\.0\.1:[1-9][0-9]*$`,
 			stamp + `\[INF\] Server is ready$`,
 		}},
 		{"with debugging", []string{"-D"}, []string{
-			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
+			stamp + `\[INF\] Starting nats-server version ` + quotedVersion + `$`,
 			stamp + `\[DBG\] Go build version go[0-9.]+`,
 			stamp + `\[INF\] Git commit \[[^\]]+\]$`,
 			stamp + `\[INF\] Listening for client connections on 127\.0\.0\.1:[1-9][0-9]*$`,
@@ -41,7 +45,7 @@ func TestStartUpLines(t *testing.T) {
 		}},
 		{"with everything", []string{"-D", "--user", "u", "--pass", "p", "-ms", "-1", "--profile", "-1", "--tlscert", certs + "/server-cert.pem", "--tlskey", certs + "/server-key.pem",
 			"--cluster", "nats://127.0.0.1:-1", "--routes", "nats://127.0.0.1:1"}, []string{
-			stamp + `\[INF\] Starting nats-server version 1\.5\.0$`,
+			stamp + `\[INF\] Starting nats-server version ` + quotedVersion + `$`,
 			stamp + `\[DBG\] Go build version go[0-9.]+`,
 			stamp + `\[INF\] Git commit \[[^\]]+\]$`,
 			stamp + `\[WRN\] Plaintext passwords detected\. Use Nkeys or Bcrypt passwords in config files\.$`,

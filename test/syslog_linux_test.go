@@ -33,7 +33,7 @@ func TestLocalSyslog(t *testing.T) {
 	gnatsd, err := program()
 	must(t, err)
 	p := launch(t, inNamespaces(t, []string{"--mount"}, "sh", "-c", inDev, "sh", dir, gnatsd, "-a", "127.0.0.1", "-p", "-1", "-D", "-c", writeConfig(t, "syslog: true")))
-	for _, want := range []string{`<29>%s: Starting nats-server version 1\.5\.0`, `<31>%s: Go build version go.*`, `<29>%s: Server is ready`} {
+	for _, want := range []string{`<29>%s: Starting nats-server version ` + quotedVersion, `<31>%s: Go build version go.*`, `<29>%s: Server is ready`} {
 		re := regexp.MustCompile(fmt.Sprintf("^"+want+"\n$", fmt.Sprintf(`[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} gnatsd\[%d\]`, p.cmd.Process.Pid)))
 		for !re.MatchString(await(t, records, "record "+re.String())) {
 		}
