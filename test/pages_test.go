@@ -14,7 +14,7 @@ import (
 // their links here, and their commands and configurations in pages_commands_linux_test.go.
 
 // pagePaths are the pages, from the top of the repository.
-var pagePaths = []string{"README.md", "conf/README.md", "server/README.md", "util/README.md", "test/README.md", "test/bench/RESULTS.md"}
+var pagePaths = []string{"README.md", "conf/README.md", "server/README.md", "util/README.md", "util/CHANGELOG.md", "test/README.md", "test/bench/RESULTS.md"}
 
 // pageLines is how long the page of those who arrive may be.
 const pageLines = 150

@@ -313,6 +313,10 @@ var commandFlags = map[string]func(*testing.T){
 	"--print-config": TestEverySpellingOfEveryKey,
 	"--explain":      TestExplainFlag,
 	"--help_tls":     TestTLSHelpFlag,
+	"--man":          TestPagesOfTheManual,
+	"--completion":   TestCompletionInTheShells,
+	"--schema":       TestSchemaHasTheKeys,
+	"--top":          TestTopFlag,
 	"-sl":            TestSignalFlagByTarget, "--signal": TestSignalFlagByTarget,
 }
 
