@@ -8,6 +8,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    ?= 1m
 BENCHARGS   ?=
 BROWSERARGS ?=
+DURATION    ?= 1h
 
 # The race detector needs cgo, and that a C compiler.
 ifeq ($(shell $(GO) env CGO_ENABLED),1)
@@ -16,7 +17,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate storm vuln release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate soak storm vuln release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -30,7 +31,8 @@ test: ## all tests with the race detector; then without it those that need real 
 	GORACE=atexit_sleep_ms=0 $(GO) test $(RACE) ./...
 	$(GO) test -count=1 -run '^Test(Speed|MeshSimulation|ServerSimulation|Transcripts)' ./...
 
-check: fmt vet staticcheck cross test ## everything that must hold before a commit
+check: fmt vet staticcheck cross test ## everything that must hold before a commit, with a minute of make soak
+	$(MAKE) soak DURATION=1m
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
@@ -66,6 +68,9 @@ faults: ## real faults on real processes in network namespaces, 30 s each (Linux
 
 simulate: ## 10 000 schedules of whole clusters with their clients in memory, and as many of the mesh alone
 	$(GO) test -count=1 -timeout 2h ./server -run '^Test(Server|Mesh)Simulation$$' -sim.seeds=10000 -mesh.seeds=10000
+
+soak: ## three servers with clients of every kind for DURATION: what they hold must not grow (Linux)
+	$(GO) test -count=1 -v -timeout 0 ./test/soak -soak.duration=$(DURATION) -soak.curve=$(CURDIR)/soak.svg
 
 storm: ## 5 000 clients connect at once over TLS with bcrypt, while others work
 	$(GO) test -count=1 -v -timeout 10m ./test/storm -storm.long

@@ -1,0 +1,106 @@
+package soak
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+const (
+	// warmUp is how many rounds pass before anything is compared: buffers, caches and records of
+	// closed connections are complete then.
+	warmUp = 3
+	// growthLimit is by how much memory may grow in an hour, as a part of the resident memory.
+	growthLimit = 0.01
+	// longRun is the shortest run whose growth is judged. In a shorter one the steps in which the
+	// runtime takes memory are larger than the limit.
+	longRun = time.Hour
+)
+
+// TestSoak runs rounds for as long as it is told.
+func TestSoak(t *testing.T) {
+	c := startCluster(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, n := range c.nodes {
+				t.Logf("end of the log of n%d:\n%s", n.number, n.tail())
+			}
+		}
+	})
+	length := min(10*time.Second, max(time.Second, *duration/5))
+	began := time.Now()
+	did := map[string]int{}
+	var all []sample
+	var base [servers]sample
+	due, lost, rounds := 0, 0, 0
+	for ; rounds <= warmUp || time.Since(began) < *duration; rounds++ {
+		report := c.run(*first+uint64(rounds), int(length.Seconds()*float64(*rate)), time.Second/time.Duration(*rate), did)
+		due, lost = due+report.Due, lost+report.Lost
+		for i, n := range c.nodes {
+			s := c.afterRound(n, base[i])
+			s.at = time.Since(began)
+			if rounds < warmUp {
+				base[i] = s
+				continue
+			}
+			all = append(all, s)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	if *curve != "" {
+		must(t, os.WriteFile(*curve, []byte(svg(all)), 0o644))
+	}
+	t.Logf("%d rounds in %v: %v\n%d messages had to arrive; %d may have been lost with a route that was cut",
+		rounds, time.Since(began).Round(time.Second), did, due, lost)
+	t.Logf("\n%s", table(all))
+	for i := range servers {
+		c.judgeGrowth(i, ofServer(all, i), base[i], time.Since(began))
+	}
+}
+
+// afterRound returns what a server holds when its clients have left, which must be what it held
+// before. zero is no such value: it is not compared.
+func (c *cluster) afterRound(n *node, before sample) (s sample) {
+	c.t.Helper()
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(patience); ; {
+		s = n.measure()
+		if s.connections == 0 && s.pending == 0 && (before == sample{} || s.within(before)) {
+			return s
+		}
+		select {
+		case <-late:
+			c.t.Errorf("n%d holds after its clients have left %+v, before %+v", n.number, s, before)
+			return s
+		case <-again.C: // the end of what clients left behind is no event outside
+		}
+	}
+}
+
+// within reports whether no more is held than before. Routes that are being made again, and
+// connections of the test itself to the monitoring port, take some goroutines and descriptors.
+func (s sample) within(before sample) bool {
+	return s.subscriptions <= before.subscriptions && s.goroutines <= before.goroutines+12 && s.files <= before.files+8
+}
+
+// judgeGrowth says how memory grew, and fails if that is too much.
+func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Duration) {
+	if len(all) == 0 {
+		return
+	}
+	resident := typical(all, ofResident)
+	heap, total := growth(all, ofHeap)/resident, growth(all, ofResident)/resident
+	last := all[len(all)-1]
+	c.t.Logf("n%d: growth an hour, in parts of the resident memory (%.1f MB): heap %+.2f %%, resident %+.2f %%; %.1f %% of a core; before %+v, after %+v",
+		server, resident/1e6, 100*heap, 100*total, 100*last.cpu.Seconds()/ran.Seconds(), base, last)
+	if slope := max(heap, total); ran >= longRun && slope > growthLimit {
+		c.t.Errorf("n%d: memory grows by %.2f %% an hour, want %.0f %% at most", server, 100*slope, 100*growthLimit)
+	}
+	if first := slices.MinFunc(all, func(a, b sample) int { return int(a.heap - b.heap) }); last.heap > first.heap+8<<20 {
+		c.t.Errorf("n%d: the heap has grown from %d to %d bytes", server, first.heap, last.heap)
+	}
+}
