@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -308,6 +309,37 @@ func TestOnePushIsBounded(t *testing.T) {
 	deliverTo(t, p, strings.Repeat("PUB foo 10000\r\n"+strings.Repeat("x", 10000)+"\r\n", 90))
 	if want := maxCollected + 11000; largest > want {
 		t.Errorf("a target got %d bytes in one push, want %d at most", largest, want)
+	}
+}
+
+// TestFanOutTakesMemoryOfOneTarget delivers messages to many subscribers: no copy is made for each.
+func TestFanOutTakesMemoryOfOneTarget(t *testing.T) { // alone: it counts allocations
+	s, err := NewServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const targets, size, rounds = 1000, 50_000, 5
+	var got atomic.Int64 // idle processors help
+	for range targets {
+		l := &fakeLink{forgets: true}
+		l.try = func(n int) (int, error) { got.Add(int64(n)); return n, nil }
+		deliverTo(t, onFake(t, s, l), "SUB foo 1\r\n")
+	}
+	p := onFake(t, s, new(fakeLink))
+	text := fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size))
+	deliverTo(t, p, text) // memory that is kept is taken
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got.Store(0)
+	for range rounds {
+		deliverTo(t, p, text)
+	}
+	runtime.ReadMemStats(&after)
+	if want := int64(rounds * targets * size); got.Load() < want {
+		t.Fatalf("%d bytes are delivered, want %d", got.Load(), want)
+	}
+	if took, most := after.TotalAlloc-before.TotalAlloc, uint64(rounds*targets*size/20); took > most {
+		t.Errorf("%d bytes were allocated for %d that were delivered, want %d at most", took, got.Load(), most)
 	}
 }
 

@@ -376,3 +376,47 @@ func TestSlowRouteIsLoggedWithItsOwnLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestTheLongestQueueIsClosedFirst has three subscribers that read nothing, and more queued for them
+// than all may have: the one with the longest queue is disconnected, not the one that is sent the
+// message that was too much.
+func TestTheLongestQueueIsClosedFirst(t *testing.T) {
+	t.Parallel()
+	s := broker(t, func(o *Options) {
+		o.MaxPendingTotal, o.WriteDeadline, o.network = 900<<10, time.Minute, newPipeNet()
+	})
+	log := newLineLog()
+	s.SetLogger(log, false, false)
+	pub := dialClient(t, s)
+	publish := func(subject string, size int) {
+		okay(t, pub.Send(fmt.Sprintf("PUB %s %d\r\n%s\r\n", subject, size, strings.Repeat("x", size))))
+		pub.Drain()
+	}
+	subs := map[string]*wire.Client{}
+	for _, subject := range []string{"short", "longest", "middle"} {
+		subs[subject] = dialClient(t, s)
+		okay(t, subs[subject].Send("SUB "+subject+" 1\r\n"))
+		subs[subject].Drain()
+	}
+	publish("short", 100<<10)
+	publish("longest", 450<<10)
+	publish("middle", 250<<10)
+	if got := s.NumSlowConsumers(); got != 0 {
+		t.Fatalf("%d slow consumers below the limit", got)
+	}
+	publish("short", 200<<10)
+	if line := log.wait(t, "Slow Consumer"); !strings.Contains(line, `MaxPendingTotal of 921600 Exceeded`) || !strings.Contains(line, `most on subject "longest"`) {
+		t.Errorf("got %q in the log", line)
+	}
+	okay(t, subs["longest"].Dropped())
+	for subject, sizes := range map[string][]int{"short": {100 << 10, 200 << 10}, "middle": {250 << 10}} {
+		for _, size := range sizes {
+			if m, err := subs[subject].Next(); err != nil || m == nil || len(m.Payload) != size {
+				t.Errorf("%s: got %v, want a message of %d bytes", subject, err, size)
+			}
+		}
+	}
+	if got := s.NumSlowConsumers(); got != 1 {
+		t.Errorf("got %d slow consumers, want 1", got)
+	}
+}
