@@ -1,6 +1,11 @@
 package server
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +54,44 @@ func TestTheFirstPingIsEarly(t *testing.T) {
 		c.stopPing()
 		if c.ping.first != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, c.ping.first, tt.want)
+		}
+	}
+}
+
+// wallTimes are the files where a time is made of a number, which has no monotonic clock, with the
+// reason why a step of the system clock does no harm there.
+var wallTimes = map[string]string{
+	"conn_ping.go":                "a PING may come early, see TestPingsGoOnWhenTheClockIsSetBack",
+	"monitor_connz_row.go":        "shown only",
+	"monitor_routez.go":           "shown only",
+	"monitor_status.go":           "shown only",
+	"server.go":                   "shown only",
+	"conn.go":                     "a deadline that is over",
+	"internal/monitor/request.go": "a deadline that is over",
+	"internal/netio/leftover.go":  "a deadline that is over",
+}
+
+// TestTimeLimitsKeepTheMonotonicClock looks for times that would follow a step of the system clock.
+func TestTimeLimitsKeepTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+	wall := regexp.MustCompile(`time\.Unix(Milli|Micro)?\(|\.Round\(0\)`)
+	found := map[string]bool{}
+	okay(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if name := filepath.ToSlash(path); wall.Match(text) {
+			found[name] = true
+			if wallTimes[name] == "" {
+				t.Errorf("%s makes a time of a number: a step of the system clock changes what is measured from it. Keep a time.Time, or add the file to wallTimes with the reason", name)
+			}
+		}
+		return err
+	}))
+	for name := range wallTimes {
+		if !found[name] {
+			t.Errorf("wallTimes names %s, which makes no time of a number", name)
 		}
 	}
 }

@@ -88,7 +88,10 @@ func (a *answers) full(now time.Time) (old *webConn, wait time.Duration, freed <
 
 // left returns how much longer the client may read the answer when others wait for room.
 func (a *answers) left(one *answer, now time.Time) time.Duration {
-	moved := time.Unix(0, max(one.conn.moved.Load(), one.begun.UnixNano()))
+	moved := one.begun
+	if last := one.conn.moved.Load(); last != nil && last.After(moved) {
+		moved = *last
+	}
 	return min(a.time-now.Sub(one.begun), a.stall-now.Sub(moved))
 }
 

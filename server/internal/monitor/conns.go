@@ -19,10 +19,10 @@ type webConn struct {
 	net.Conn
 	entry *admission.Entry[*webConn]
 
-	// Atomic.
-	until   atomic.Int64 // UnixNano when the answer must have been written, as net/http set it; 0 = any time
-	moved   atomic.Int64 // UnixNano of the last write that was done
-	closing atomic.Bool  // it is being closed, and nothing is written any more
+	// Atomic. Times are whole ones, with the monotonic clock: the system clock may be set.
+	until   atomic.Pointer[time.Time] // when the answer must have been written, as net/http set it; nil = any time
+	moved   atomic.Pointer[time.Time] // when the last write was done; nil = never
+	closing atomic.Bool               // it is being closed, and nothing is written any more
 }
 
 // webProgress is how long a write may make no progress.
@@ -40,7 +40,8 @@ func (c *webConn) Write(b []byte) (total int, err error) {
 			return total, net.ErrClosed
 		}
 		n, err := c.Conn.Write(piece)
-		c.moved.Store(time.Now().UnixNano())
+		now := time.Now()
+		c.moved.Store(&now)
 		total += n
 		if err != nil {
 			return total, err
@@ -53,17 +54,17 @@ func (c *webConn) Write(b []byte) (total int, err error) {
 // deadline returns when the next piece must have been written.
 func (c *webConn) deadline() time.Time {
 	end := time.Now().Add(webProgress)
-	if until := c.until.Load(); until != 0 && until < end.UnixNano() {
-		return time.Unix(0, until)
+	if until := c.until.Load(); until != nil && until.Before(end) {
+		return *until
 	}
 	return end
 }
 
 // SetWriteDeadline sets when the whole answer must have been written.
 func (c *webConn) SetWriteDeadline(t time.Time) error {
-	until := int64(0)
-	if !t.IsZero() {
-		until = t.UnixNano()
+	until := &t
+	if t.IsZero() {
+		until = nil
 	}
 	c.until.Store(until)
 	return c.Conn.SetWriteDeadline(t)

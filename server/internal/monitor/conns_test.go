@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -213,5 +214,34 @@ func TestWritesHaveADeadlineForProgress(t *testing.T) {
 	c.closing.Store(true)
 	if _, err := c.Write([]byte("x")); err == nil {
 		t.Error("it writes after it was cut")
+	}
+}
+
+// TestTimesOfAConnectionKeepTheMonotonicClock looks at the times that decide when a write is given
+// up: a step of the system clock must not change them. Only String tells whether a time has it.
+func TestTimesOfAConnectionKeepTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer far.Close()
+	defer near.Close()
+	c := &webConn{Conn: near}
+	go io.Copy(io.Discard, far) // ends with the pipe
+	if err := c.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for what, at := range map[string]time.Time{"the deadline": c.deadline(), "the last write": *c.moved.Load()} {
+		if !strings.Contains(at.String(), " m=") {
+			t.Errorf("%s is %v, without the monotonic clock", what, at)
+		}
+	}
+	a := &answers{time: time.Minute, stall: time.Second}
+	one := &answer{begun: time.Now(), conn: c}
+	later := one.begun.Add(10 * time.Second)
+	c.moved.Store(&later)
+	if got := a.left(one, later); got != time.Second {
+		t.Errorf("%v are left after a write, want 1s", got)
 	}
 }
