@@ -102,6 +102,7 @@ func pendingOfALostMember(t *testing.T, mode string) {
 		pub.Say(fmt.Sprintf("PUB x %d\r\n%09d", 9+len(noise), n+1) + string(noise) + "\r\n")
 		pub.Sync()
 	}
+	eventually(t, "the socket takes no more", member.out.Blocked)
 	pending := int(member.out.Stats().Pending) / (len(noise) + 60)
 	p.cut(func(int) int { return number })
 	eventually(t, "the member is lost", func() bool { return member.ended() })
