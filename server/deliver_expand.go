@@ -418,6 +418,9 @@ func (x *expansion) push() {
 	if r, ok := x.t.c.ops.(*route); ok && x.follow(r, &d) {
 		return
 	}
+	if x.t.path != nil {
+		x.t.path.refence()
+	}
 	x.lagging = x.t.c.out.Push(&d)
 	if d.Refused && d.Reserved {
 		d.Drop()

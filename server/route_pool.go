@@ -237,6 +237,7 @@ type path struct {
 	to     *route    // the member; nil before the first message
 	before []byte    // lines that precede what is sent next
 	fence  fence     // that is set when they are sent
+	seen   fence     // what appendFences found
 }
 
 // fence is up to where the marks of a carrier precede what is sent on a member.
@@ -314,11 +315,9 @@ func (r *route) appendMoved(text []byte, alive bool) []byte {
 // appendFences appends what must precede the messages that are sent next.
 func (w *path) appendFences(text []byte) []byte {
 	text = append(text, w.before...)
-	c := w.pool.carrier.Load()
-	if w.fence = (fence{}); c == nil || c == w.to {
-		return text
-	}
-	now := fence{c, c.marks.Load()}
+	now := w.carried()
+	w.fence, w.seen = fence{}, now
+	c := now.carrier
 	if now.marks == 0 {
 		return text
 	}
@@ -327,6 +326,26 @@ func (w *path) appendFences(text []byte) []byte {
 	}
 	w.fence = now
 	return appendWait(text, c.number, now.marks)
+}
+
+// carried returns how far interest is sent, on another member than that of the path.
+func (w *path) carried() fence {
+	if c := w.pool.carrier.Load(); c != nil && c != w.to {
+		return fence{c, c.marks.Load()}
+	}
+	return fence{}
+}
+
+// refence sends a wait for interest that was sent after appendFences had looked. It is called when
+// nothing of the publisher is queued any more: until then its own interest may not have been sent.
+func (w *path) refence() {
+	if w.carried() == w.seen {
+		return
+	}
+	w.before = w.before[:0] // is in what is sent next
+	if text := w.appendFences(nil); len(text) > 0 && w.to.push(text) {
+		w.sent()
+	}
 }
 
 // sent notes that what appendFences returned has been sent.

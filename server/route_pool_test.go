@@ -27,6 +27,7 @@ type poolProxy struct {
 	made  int
 	held  map[int]chan struct{} // connections on which nothing is passed on
 	conns []net.Conn            // ends, two for each connection
+	ended map[int]bool          // connections that were cut
 }
 
 func newPoolProxy(t *testing.T, to string, wait func(n int) time.Duration) *poolProxy {
@@ -107,6 +108,10 @@ func (p *poolProxy) cut(pick func(n int) int) {
 	i := pick(len(p.conns)/2) * 2
 	p.conns[i].Close()
 	p.conns[i+1].Close()
+	if p.ended == nil {
+		p.ended = map[int]bool{}
+	}
+	p.ended[i/2] = true
 	if held := p.held[i/2]; held != nil {
 		close(held)
 		delete(p.held, i/2)
@@ -121,6 +126,29 @@ func (p *poolProxy) cutAll() {
 	}
 	for _, held := range p.held {
 		close(held)
+	}
+}
+
+// settled waits until the connections of the pool are all ones that were not cut, on both servers.
+func (p *poolProxy) settled(size int, servers ...*Server) {
+	p.t.Helper()
+	live := func(r *route) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for i := 0; i < len(p.conns); i += 2 {
+			if ends := [2]net.Conn{p.conns[i], p.conns[i+1]}; ends[0].RemoteAddr().String() == r.nc.LocalAddr().String() ||
+				ends[1].LocalAddr().String() == r.nc.RemoteAddr().String() {
+				return !p.ended[i/2]
+			}
+		}
+		return false
+	}
+	connected(p.t, size, servers...)
+	for _, s := range servers {
+		eventually(p.t, "no lost connection is left", func() bool {
+			list := s.cluster.active()[0].siblings()
+			return len(list) == size && !slices.ContainsFunc(list, func(r *route) bool { return !live(r) })
+		})
 	}
 }
 
@@ -250,7 +278,10 @@ func (m *poolMix) run(p *poolProxy, size int) {
 	}
 	m.stop.Store(true)
 	pubs.Wait()
-	connected(m.t, size, m.srv...)
+	p.settled(size, m.srv...)
+	for _, s := range m.srv { // if all connections were lost at a time, the interest begins again
+		interested(m.t, s, len(m.subs))
+	}
 	for i, c := range clients {
 		for k := range 3 {
 			c.Say(fmt.Sprintf("PUB mix.%d 9\r\n%d %06d ", k, i, 900000+k))
@@ -359,6 +390,7 @@ func TestPoolFence(t *testing.T) {
 			if i%2 == 0 { // the other client asks
 				asker.Say("SUB " + inbox + " 1")
 				asker.Sync()
+				sentInterest(t, way[0])
 				other.Say("PUB ask " + inbox + " 2\r\nhi")
 			} else {
 				asker.Say("SUB "+inbox+" 1", "PUB ask "+inbox+" 2\r\nhi")
@@ -371,7 +403,36 @@ func TestPoolFence(t *testing.T) {
 		}
 		service.Close()
 		interested(t, way[0], 0)
+		interested(t, way[1], 0)
 	}
+}
+
+// TestPoolFenceKnowsInterestThatWasSentMeanwhile has interest sent after a batch has looked how much of
+// it precedes its messages, and before it sends them.
+func TestPoolFenceKnowsInterestThatWasSentMeanwhile(t *testing.T) {
+	t.Parallel()
+	_, b, _ := pooled(t, 3, nil)
+	dialClient(t, b).Sync()
+	p := b.cluster.active()[0].pool
+	carrier := p.carrier.Load()
+	w := &path{from: &b.clients.all()[0].conn, pool: p}
+	for w.member() == carrier {
+		w.turn, w.of = w.turn+1, nil
+	}
+	w.appendFences(nil)
+	carrier.interest.pushLines([]byte("PONG\r\n"))
+	w.refence()
+	if set := w.to.fenced.Load(); set == nil || *set != (fence{carrier, carrier.marks.Load()}) {
+		t.Errorf("got %+v, want a wait for mark %d", set, carrier.marks.Load())
+	}
+}
+
+// sentInterest waits until the interest of all clients has been sent to all routes.
+func sentInterest(t *testing.T, s *Server) {
+	t.Helper()
+	eventually(t, "interest is sent", func() bool {
+		return !slices.ContainsFunc(s.cluster.active(), func(r *route) bool { return r.interest.clients.Load() > 0 })
+	})
 }
 
 // TestPoolKeepsInterestWhenTheCarrierIsLost cuts the connection that interest is sent on, and checks
