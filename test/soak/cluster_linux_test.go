@@ -105,7 +105,7 @@ max_closed_clients: 50
 max_pending: 1MB
 max_payload: 512KB
 write_deadline: "10s"
-ping_interval: "5s"
+ping_interval: "1m"
 cluster { name: soak, listen: "127.0.0.1:-1", cluster_advertise: "%s", pool_size: 2, compression: s2_fast, routes: [%s], %s }
 authorization {
   timeout: 30

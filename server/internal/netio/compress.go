@@ -43,6 +43,7 @@ type Compressor struct {
 	stream *s2.Writer // nil before the first write
 	used   CompressionLevel
 	out    bytes.Buffer // compressed, not written yet
+	text   [1]Segment   // what is being written of out
 }
 
 // NewCompressor returns a link that compresses what is sent over another one.
@@ -67,7 +68,6 @@ func (l *Compressor) TrySend([]Segment) (int, error) { return 0, ErrWouldBlock }
 // Send implements Link. A wait is one without progress of the compressed bytes.
 func (l *Compressor) Send(segs []Segment, deadline time.Time) (total int, err error) {
 	wait := time.Until(deadline)
-	defer l.Conn().SetWriteDeadline(time.Time{})
 	block := 0
 	for _, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
@@ -120,8 +120,9 @@ func (l *Compressor) flush(wait time.Duration, n int) error {
 	}
 	text := l.out.Bytes()
 	for len(text) > 0 {
-		l.Conn().SetWriteDeadline(time.Now().Add(wait))
-		k, err := l.Conn().Write(text)
+		l.text[0].Bytes = text
+		k, err := l.Link.Send(l.text[:], time.Now().Add(wait)) // the link knows how its connection is given time
+		l.text[0].Bytes = nil
 		text = text[k:]
 		l.wire.Add(int64(k))
 		if err != nil && !(k > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,40 @@ func TestQueueSwitchesItsLink(t *testing.T) {
 	got, err := received(NewDecompressor(NewLink(far, shared), rest, shared), 2*each*len(text)-len(plain))
 	if err != nil || string(plain)+string(got) != strings.Repeat(text, 2*each) {
 		t.Errorf("got %d and %d bytes, %v, want %d, or they differ", len(plain), len(got), err, 2*each*len(text))
+	}
+}
+
+// limitedConn is a connection that records how long writes may take.
+type limitedConn struct {
+	net.Conn
+	limits []time.Duration
+}
+
+func (c *limitedConn) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() {
+		c.limits = append(c.limits, time.Until(t))
+	}
+	return nil
+}
+
+func (c *limitedConn) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestACompressorOverTLSHasTheTimeOfItsLink writes over the connection below TLS, which bounds the
+// deadlines that TLS sets itself by a second: a compressed route must not be a slow consumer so soon.
+func TestACompressorOverTLSHasTheTimeOfItsLink(t *testing.T) {
+	t.Parallel()
+	below := new(limitedConn)
+	socket := NewProgressConn(below)
+	c := NewCompressor(&tlsLink{plainLink: plainLink{nc: socket}, socket: socket}, CompressNone)
+	if _, err := c.Send([]Segment{{Bytes: make([]byte, 100_000)}}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if len(below.limits) == 0 {
+		t.Fatal("a write has no time limit")
+	}
+	for _, limit := range below.limits {
+		if limit < 59*time.Minute {
+			t.Errorf("a write may take %v, want an hour", limit)
+		}
 	}
 }
