@@ -52,16 +52,16 @@ type route struct {
 	check       idleCheck
 
 	// Atomic.
-	received       atomic.Int64          // when something was received last, a duration since the server started
-	headersDropped atomic.Int64          // messages sent without their headers
-	marks          atomic.Int64          // LINK mark that were sent
-	marked         markCount             // LINK mark that were read
-	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
-	offersS2       atomic.Bool           // this server has told in INFO how it compresses
-	inStandby      atomic.Bool           // the reader waits, or has waited, for decided
-	retired        atomic.Bool           // nothing more is sent on it
-	waiting        atomic.Bool           // the reader waits for another member of the pool
-	hasSystem      atomic.Bool           // this server and the peer have a system account
+	received       atomic.Int64           // when something was received last, a duration since the server started
+	headersDropped atomic.Int64           // messages sent without their headers
+	marks          atomic.Int64           // LINK mark that were sent
+	marked         markCount              // LINK mark that were read
+	fenced         atomic.Pointer[fenced] // up to where a carrier precedes what was sent; nil = nothing
+	offersS2       atomic.Bool            // this server has told in INFO how it compresses
+	inStandby      atomic.Bool            // the reader waits, or has waited, for decided
+	retired        atomic.Bool            // nothing more is sent on it
+	waiting        atomic.Bool            // the reader waits for another member of the pool
+	hasSystem      atomic.Bool            // this server and the peer have a system account
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it
 	decideOnce sync.Once

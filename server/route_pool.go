@@ -246,6 +246,13 @@ type fence struct {
 	marks   int64
 }
 
+// fenced is a fence that a member keeps. It names the carrier by its id: a pointer would hold all
+// carriers that have been lost, each by the one after it.
+type fenced struct {
+	carrier uint64
+	marks   int64
+}
+
 // pathTo returns the path of the connection's messages to a server.
 func (c *conn) pathTo(p *pool) *path {
 	at := &c.paths
@@ -321,7 +328,7 @@ func (w *path) appendFences(text []byte) []byte {
 	if now.marks == 0 {
 		return text
 	}
-	if set := w.to.fenced.Load(); set != nil && set.carrier == c && set.marks >= now.marks {
+	if set := w.to.fenced.Load(); set != nil && set.carrier == c.id && set.marks >= now.marks {
 		return text
 	}
 	w.fence = now
@@ -353,7 +360,7 @@ func (w *path) sent() {
 	w.before = w.before[:0]
 	if w.fence.carrier != nil {
 		set := w.fence
-		w.to.fenced.Store(&set)
+		w.to.fenced.Store(&fenced{set.carrier.id, set.marks})
 		w.fence = fence{}
 	}
 }
