@@ -86,7 +86,8 @@ func TestUserPublishesAsFastAsItMay(t *testing.T) {
 				}
 				next[m.Subject]++
 			}
-			if took, least := time.Since(begin), 300*time.Millisecond; took < least {
+			// 400 ms, less the burst and what rounding takes.
+			if took, least := time.Since(begin), 290*time.Millisecond; took < least {
 				t.Errorf("it took %v, want %v at least", took, least)
 			}
 			one.Want("PONG")

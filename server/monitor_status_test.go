@@ -102,17 +102,24 @@ func TestStatusCountsWhatHappenedRecently(t *testing.T) {
 		t.Errorf("got %+v", z)
 	}
 	// What was counted before is not recent any more.
-	s.history = history{}
+	forget(&s.history)
 	s.history.add(s.sample(time.Now().Add(-recently - time.Second)))
 	if f := s.statusFacts(time.Now()); f.recent != (RecentEvents{}) {
 		t.Errorf("later: got %+v", f.recent)
 	}
 }
 
+// forget empties a history.
+func forget(h *history) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.samples, h.next = nil, 0
+}
+
 func TestHistoryHasTheRatesOfAnHour(t *testing.T) {
 	t.Parallel()
 	s := monitored(t, Options{})
-	s.history = history{}
+	forget(&s.history)
 	begin := time.Now().Add(-2 * time.Hour).UnixNano()
 	for i := range int64(1000) { // 5000 s
 		s.history.add(historySample{
@@ -127,7 +134,7 @@ func TestHistoryHasTheRatesOfAnHour(t *testing.T) {
 	if got := fmt.Sprint(all[5].row(&all[4])[1:]); got != fmt.Sprint([]float64{2, 4, 6, 8, 3, float64(all[5].pending), 50, 7}) {
 		t.Errorf("got the row %s", got)
 	}
-	s.history = history{}
+	forget(&s.history)
 	for i := range int64(maxSamples) {
 		s.history.add(historySample{at: time.Now().Add(-time.Hour).UnixNano() + i*int64(sampleInterval), traffic: trafficSum{inMsgs: i * i}})
 	}

@@ -178,7 +178,7 @@ func allowed(allow []string, deny ...string) *SubjectPermission {
 // withoutPlaces drops the places of entries, which comparisons are not about.
 func withoutPlaces(users []*User) []*User {
 	for _, u := range users {
-		if u.at = ""; u.Permissions == nil {
+		if u.at, u.variable = "", ""; u.Permissions == nil {
 			continue
 		}
 		u.Permissions.at = ""
@@ -536,6 +536,7 @@ func FuzzProcessConfig(f *testing.F) {
 		filled := o.Clone()
 		filled.fill()
 		v.Target = filled
+		source.Env = func(string) (string, bool) { return `"secret"`, true }
 		if _, err := source.Text("print", v.Print("")); err != nil {
 			t.Fatalf("printed settings do not read: %v\n%s", err, v.Print(""))
 		}
