@@ -27,7 +27,7 @@ func startServer(t *testing.T, change func(*Options)) *Server {
 		t.Fatal(err)
 	}
 	if testing.Verbose() {
-		s.SetLogger(&testLogger{t: t, id: s.id[:4]}, true, false)
+		s.SetLogger(&testLogger{t: t, id: s.id[:min(4, len(s.id))]}, true, false)
 	}
 	go s.Start()
 	t.Cleanup(s.Shutdown)
