@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,10 +42,42 @@ type Compressor struct {
 	wire  atomic.Int64 // and after it
 
 	// Owned by the goroutine that writes.
-	stream *s2.Writer // nil before the first write
-	used   CompressionLevel
-	out    bytes.Buffer // compressed, not written yet
-	text   [1]Segment   // what is being written of out
+	stream *deflated // nil between two calls of Send, unless a part of a block has been sent
+	text   [1]Segment
+}
+
+// deflated is a stream of one level. It is borrowed, so that a route that has nothing to send holds
+// no memory for it.
+type deflated struct {
+	writer *s2.Writer
+	level  CompressionLevel
+	out    bytes.Buffer // compressed
+	rest   []byte       // of out, not sent yet
+	block  int          // bytes, before compression, that out stands for
+	sum    uint32       // of these bytes, if a call of Send has ended before they were sent
+}
+
+// deflatedStreams has streams of each level.
+var deflatedStreams [CompressBest + 1]sync.Pool
+
+// borrowStream returns a new stream.
+func borrowStream(level CompressionLevel) *deflated {
+	d, _ := deflatedStreams[level].Get().(*deflated)
+	if d == nil {
+		d = &deflated{level: level}
+		options := []s2.WriterOption{s2.WriterConcurrency(1), s2.WriterBlockSize(compressBlock)}
+		switch level {
+		case CompressNone:
+			options = append(options, s2.WriterUncompressed())
+		case CompressBetter:
+			options = append(options, s2.WriterBetterCompression())
+		case CompressBest:
+			options = append(options, s2.WriterBestCompression())
+		}
+		d.writer = s2.NewWriter(nil, options...)
+	}
+	d.writer.Reset(&d.out)
+	return d
 }
 
 // NewCompressor returns a link that compresses what is sent over another one.
@@ -65,72 +99,93 @@ func (l *Compressor) Bytes() (raw, wire int64) { return l.raw.Load(), l.wire.Loa
 // TrySend sends nothing: a goroutine compresses, and finds more to compress at a time.
 func (l *Compressor) TrySend([]Segment) (int, error) { return 0, ErrWouldBlock }
 
-// Send implements Link. A wait is one without progress of the compressed bytes.
+// errOtherBytes reports that a part of a block has been sent, and what follows is something else.
+var errOtherBytes = errors.New("compressed stream: the rest of a block is missing")
+
+// Send implements Link. A wait is one without progress of the compressed bytes. Each call sends a
+// stream of its own, after the rest of the block that the call before has sent a part of: its bytes
+// must come first again.
 func (l *Compressor) Send(segs []Segment, deadline time.Time) (total int, err error) {
-	wait := time.Until(deadline)
-	block := 0
+	if l.stream == nil {
+		l.stream = borrowStream(min(l.Level(), CompressBest))
+	}
+	d := l.stream
+	if total, err = l.send(segs, time.Until(deadline)); err != nil {
+		d.sum = checksum(skip(segs, total), d.block)
+		return total, err
+	}
+	l.stream = nil
+	deflatedStreams[d.level].Put(d)
+	return total, nil
+}
+
+func (l *Compressor) send(segs []Segment, wait time.Duration) (total int, err error) {
+	d := l.stream
+	if rest := d.block; rest > 0 {
+		if checksum(segs, rest) != d.sum {
+			return 0, errOtherBytes
+		}
+		if err := l.flush(wait); err != nil {
+			return 0, err
+		}
+		segs, total = skip(segs, rest), rest
+	}
 	for _, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
-			part := text[:min(len(text), compressBlock-block)]
-			if block == 0 {
-				l.renew()
-			}
-			if _, err := l.stream.Write(part); err != nil {
+			part := text[:min(len(text), compressBlock-d.block)]
+			if _, err := d.writer.Write(part); err != nil {
 				return total, err
 			}
 			text = text[len(part):]
-			if block += len(part); block == compressBlock {
-				if err := l.flush(wait, block); err != nil {
+			if d.block += len(part); d.block == compressBlock {
+				if err := l.flush(wait); err != nil {
 					return total, err
 				}
-				total, block = total+block, 0
+				total += compressBlock
 			}
 		}
 	}
-	if block > 0 {
-		if err := l.flush(wait, block); err != nil {
+	if last := d.block; last > 0 {
+		if err := l.flush(wait); err != nil {
 			return total, err
 		}
+		total += last
 	}
-	return total + block, nil
+	return total, nil
 }
 
-// renew begins another stream if the level has changed. A reader goes on with it.
-func (l *Compressor) renew() {
-	level := l.Level()
-	if l.stream != nil && l.used == level {
-		return
+// checksum returns that of the first n bytes of segments.
+func checksum(segs []Segment, n int) (sum uint32) {
+	for _, s := range segs {
+		part := s.Bytes[:min(n, len(s.Bytes))]
+		sum = crc32.Update(sum, crc32.IEEETable, part)
+		n -= len(part)
 	}
-	options := []s2.WriterOption{s2.WriterConcurrency(1), s2.WriterBlockSize(compressBlock)}
-	switch level {
-	case CompressNone:
-		options = append(options, s2.WriterUncompressed())
-	case CompressBetter:
-		options = append(options, s2.WriterBetterCompression())
-	case CompressBest:
-		options = append(options, s2.WriterBestCompression())
-	}
-	l.stream, l.used = s2.NewWriter(&l.out, options...), level
+	return sum
 }
 
-// flush writes what stands for n bytes of the stream.
-func (l *Compressor) flush(wait time.Duration, n int) error {
-	if err := l.stream.Flush(); err != nil {
-		return err
+// flush sends what the stream has of a block.
+func (l *Compressor) flush(wait time.Duration) error {
+	d := l.stream
+	if len(d.rest) == 0 {
+		if err := d.writer.Flush(); err != nil {
+			return err
+		}
+		d.rest = d.out.Bytes()
 	}
-	text := l.out.Bytes()
-	for len(text) > 0 {
-		l.text[0].Bytes = text
+	for len(d.rest) > 0 {
+		l.text[0].Bytes = d.rest
 		k, err := l.Link.Send(l.text[:], time.Now().Add(wait)) // the link knows how its connection is given time
 		l.text[0].Bytes = nil
-		text = text[k:]
+		d.rest = d.rest[k:]
 		l.wire.Add(int64(k))
 		if err != nil && !(k > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
 	}
-	l.out.Reset()
-	l.raw.Add(int64(n))
+	d.out.Reset()
+	l.raw.Add(int64(d.block))
+	d.block = 0
 	return nil
 }
 
@@ -159,9 +214,11 @@ func (d *Decompressor) Bytes() (raw, wire int64) { return d.conn.raw.Load(), d.c
 // Conn returns the connection underneath.
 func (d *Decompressor) Conn() net.Conn { return d.conn.Conn }
 
-// Close closes it.
+// Close closes it, and gives up the memory: what refers to a connection that has ended should not
+// hold that.
 func (d *Decompressor) Close() error {
 	d.work.end()
+	d.conn.stream = nil
 	return d.conn.below.Close()
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +131,51 @@ func TestCompressorWaitsForProgress(t *testing.T) {
 	}
 	if !isTimeout(err) {
 		t.Errorf("got %v, want a timeout", err)
+	}
+}
+
+// hesitantLink sends a few bytes at a time, and times out in between.
+type hesitantLink struct {
+	Link
+	sent bytes.Buffer
+	r    *rand.Rand
+}
+
+func (l *hesitantLink) Send(segs []Segment, _ time.Time) (int, error) {
+	if l.r.IntN(2) == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := 1 + l.r.IntN(len(segs[0].Bytes))
+	l.sent.Write(segs[0].Bytes[:n])
+	return n, nil
+}
+
+// TestCompressorGoesOnInABlock has calls of Send end in the middle of a block, and checks that the
+// stream is whole when the rest is sent.
+func TestCompressorGoesOnInABlock(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		below := &hesitantLink{r: r}
+		c := NewCompressor(below, CompressionLevel(r.IntN(4)))
+		want := make([]byte, 4*compressBlock+r.IntN(1000))
+		for i := range want {
+			want[i] = byte(r.Uint32() >> r.IntN(32))
+		}
+		for at, tries := 0, 0; at < len(want); tries++ {
+			c.SetLevel(CompressionLevel(r.IntN(4)))
+			n, err := c.Send([]Segment{{Bytes: want[at : at+(len(want)-at)/2]}, {Bytes: want[at+(len(want)-at)/2:]}}, time.Now().Add(time.Second))
+			if at += n; err != nil && !isTimeout(err) || tries > 10000 {
+				t.Fatal(err, tries)
+			}
+		}
+		got, err := io.ReadAll(s2.NewReader(&below.sent))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("seed %d: got %d bytes, %v, want %d, or they differ", seed, len(got), err, len(want))
+		}
+		if raw, _ := c.Bytes(); raw != int64(len(want)) || c.stream != nil {
+			t.Errorf("seed %d: counted %d bytes, want %d; or it holds memory", seed, raw, len(want))
+		}
 	}
 }
 
