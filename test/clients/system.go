@@ -436,7 +436,7 @@ const (
 var systemDifferences = []systemDifference{
 	{"", "ours", `server\.flags`, ofLater},
 	{"server list", "ours", `statsz\.gomaxprocs`, ofLater},
-	{"server request variables", "ours", `data\.slow_consumer_stats\..*`, ofLater},
+	{"server request variables", "ours", `data\.(git_commit|slow_consumer_stats\..*)`, ofLater}, // Debian's has no commit
 	{"server request jetstream-health", "ours", `data\.status_code`, ofLater},
 	{"server request kick CID", "ours", `server.*|exit 0`, ofLater},
 	{"server request kick CID", "theirs", `exit 1`, ofLater},
@@ -453,7 +453,7 @@ var systemDifferences = []systemDifference{
 	{"req --raw --replies N $SYS.REQ.ACCOUNT.APP.CONNS", "ours", `name|num_subscriptions|(sent|received)\..*`, ofLater},
 	{"server request connections --subscriptions", "ours", `data\.connections\.subscriptions_list_detail\.account`, ofOurs},
 	{"req --raw --replies N", "ours", `data\.(server_name|subscriptions_list\.client_name)`, ofOurs},
-	{"req --raw --replies N $SYS.REQ.SERVER.PING.VARZ", "ours", `data\.(addr|dropped_msgs|max_pending_total|pending_bytes|system_stats.*)`, ofOurs},
+	{"req --raw --replies N $SYS.REQ.SERVER.PING.VARZ", "ours", `data\.(addr|dropped_msgs|git_commit|max_pending_total|pending_bytes|system_stats.*)`, ofOurs},
 	{"req --raw --replies N $SYS.REQ.SERVER.PING.ROUTEZ", "ours", `data\.(expected.*|routes\.remote_version)`, ofOurs},
 	{"req --raw --replies N $SYS.REQ.SERVER.PING.VARZ", "theirs", `data\.(gateway|jetstream|leaf|leafnodes|mqtt|websocket|http_base_path)`, notHere},
 	{"req --raw --replies N $SYS.REQ.ACCOUNT.APP.INFO", "theirs", `data\.imports.*`, noImports},
