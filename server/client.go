@@ -22,12 +22,12 @@ type client struct {
 	inProcess bool   // without a socket, and without TLS
 
 	// Owned by the reader.
-	connected    bool            // a CONNECT was accepted
-	refused      *ConnectOptions // with which it could not log in; nil unless that is so
+	connected    bool // a CONNECT was accepted
 	verbose      bool
 	pedantic     bool
-	decisions    access.Cache // about subjects that it publishes to
-	unsubscribed bool         // it has sent UNSUB since the last PING
+	unsubscribed bool            // it has sent UNSUB since the last PING
+	refused      *ConnectOptions // with which it could not log in; nil unless that is so
+	decisions    access.Cache    // about subjects that it publishes to
 
 	// Atomic.
 	permissions atomic.Pointer[access.Permissions] // nil if it may do everything

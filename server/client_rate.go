@@ -230,11 +230,11 @@ func (c *conn) peerStays() bool {
 		c.close(closeReadError)
 		return false
 	case netio.PeerClosed:
-		now := time.Now()
-		if c.peerClosed.IsZero() {
+		now := time.Since(c.srv.start)
+		if c.peerClosed == 0 {
 			c.peerClosed = now
 		}
-		if now.Sub(c.peerClosed) >= closedTime {
+		if now-c.peerClosed >= closedTime {
 			c.warnf("Client closed its connection while it published faster than it may: what it sent last is lost")
 			c.close(closeClient)
 			return false

@@ -33,12 +33,12 @@ type conn struct {
 	id         uint64
 	slot       uint32 // small number, assigned to another connection after teardown
 	role       role
+	tracing    bool          // sampled when the connection was made
 	ops        operator      // acts on the operations of this role
 	auth       authenticator // the login of this role; nil if it has none
 	nc         net.Conn      // the socket; link reads and writes it, with TLS if there is any
 	link       netio.Link
 	start      int64  // UnixNano
-	tracing    bool   // sampled when the connection was made
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix
 	pool       *pool  // whose anchor it is; else nil
 
@@ -55,12 +55,12 @@ type conn struct {
 	undecided       bool                           // what is read is not acted on: a route in standby
 	unauthenticated bool                           // only CONNECT is accepted
 	omitErr         bool                           // no -ERR is sent when it closes
+	overRate        bool                           // the next operation waits for the rate of its user
 	stepTimer       *admission.Timer               // limits the current step before the login; nil if there is none
 	entry           *admission.Entry[*conn]        // among those that may be evicted; nil after the login
 	deferred        *deferredReplies               // nil while replies are sent at once
 	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
-	overRate        bool                           // the next operation waits for the rate of its user
-	peerClosed      time.Time                      // when that was noticed; zero before
+	peerClosed      time.Duration                  // since the start of the server, when that was noticed; 0 before
 	paths           *path                          // of its messages to other servers
 	unsampled       subjectCounts
 
