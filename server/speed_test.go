@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -173,12 +174,16 @@ func TestSpeedHeadersCostNoMore(t *testing.T) {
 					handle(t, p, batch)
 					return time.Since(begin)
 				}
-				// The fastest of each: other programs on the machine only add.
-				best := [2]time.Duration{took(headed), took(plain)}
-				for range rounds {
-					best[0], best[1] = min(best[0], took(headed)), min(best[1], took(plain))
+				// The fastest of each, at three times: other programs on the machine only add, and a
+				// processor that becomes faster for a moment favours one of the two.
+				got := math.Inf(1)
+				for range 3 {
+					best := [2]time.Duration{took(headed), took(plain)}
+					for range rounds {
+						best[0], best[1] = min(best[0], took(headed)), min(best[1], took(plain))
+					}
+					got = min(got, float64(best[0])/float64(best[1]))
 				}
-				got := float64(best[0]) / float64(best[1])
 				t.Logf("headers cost %.2f times as much", got)
 				if got > most {
 					t.Errorf("headers cost %.2f times as much, want at most %v", got, most)
