@@ -154,6 +154,7 @@ func (b *batch) begin(c *conn) {
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt = 0
+	b.unheard, b.noReceivers = subjectSample{}, 0 // its place is in another buffer
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
 		b.sampler.took(b.readAt)

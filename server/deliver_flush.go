@@ -19,8 +19,9 @@ func (b *batch) flush() {
 		if b.noReceivers > 0 {
 			b.srv.counters.unheard(b.from, b.noReceivers)
 		}
-		b.inMsgs, b.inBytes, b.noReceivers = 0, 0, 0
+		b.inMsgs, b.inBytes = 0, 0
 	}
+	b.unheard, b.noReceivers = subjectSample{}, 0
 	b.srv.cluster.pushInterest()
 	if len(b.fanouts)+len(b.entries) > 0 {
 		b.handOverAll()

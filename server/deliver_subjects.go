@@ -58,7 +58,6 @@ func (b *batch) sampleSubjects(now int64) {
 			n.unheard, n.unheardAt = 0, now
 			c.sketch().Add(foldInbox(b.bytesAt(u.subject, u.length)), spacesaving.Weight{Messages: w, Bytes: w * float64(u.size), NoReceivers: w}, now)
 		}
-		b.unheard = subjectSample{}
 	}
 	if b.readAt == 0 || len(b.lines) == 0 {
 		return
