@@ -16,10 +16,10 @@ func (b *batch) flush() {
 			b.sampleSubjects(now)
 		}
 		b.from.flushCursor()
-		if b.noReceivers > 0 {
-			b.srv.counters.unheard(b.from, b.noReceivers)
-		}
 		b.inMsgs, b.inBytes = 0, 0
+	}
+	if b.noReceivers > 0 { // also of the rest of a publication that was counted before
+		b.srv.counters.unheard(b.from, b.noReceivers)
 	}
 	b.unheard, b.noReceivers = subjectSample{}, 0
 	b.srv.cluster.pushInterest()
