@@ -361,14 +361,20 @@ func (s *simulation) settle() {
 // await waits until ok returns "".
 func (s *simulation) await(what string, limit time.Duration, ok func() string) {
 	s.t.Helper()
-	end := time.Now().Add(limit)
-	for why := ok(); why != ""; why = ok() {
-		if time.Now().After(end) {
-			s.fail("after %v still not %s: %s", limit, what, why)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if why := awaitInBubble(limit, ok); why != "" {
+		s.fail("after %v still not %s: %s", limit, what, why)
 	}
 	s.say("%s", what)
+}
+
+// awaitInBubble waits, on the clock of a bubble, until ok returns "" or the limit is over. It returns
+// what ok returned last.
+func awaitInBubble(limit time.Duration, ok func() string) (why string) {
+	end := time.Now().Add(limit)
+	for why = ok(); why != "" && time.Now().Before(end); why = ok() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return why
 }
 
 func (s *simulation) meshed() string {

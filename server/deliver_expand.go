@@ -51,10 +51,6 @@ const (
 	refPayload = 8 << 10
 	// maxSegments bounds the parts of one write.
 	maxSegments = 64
-	// dropUnit is about how many bytes are dropped at a time.
-	dropUnit = 32 << 10
-	// dropParts is in how many such units at least a connection may have its bytes pending.
-	dropParts = 16
 )
 
 // start prepares for a flush of b.
@@ -92,7 +88,7 @@ func (x *expansion) handOver(t *target) {
 	x.t, x.lagging = t, false
 	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
 	if x.drops {
-		x.limit = min(b.limit, dropUnit, int(max(1, b.maxPending/dropParts)))
+		x.limit = min(b.limit, int(netio.DropUnit(b.maxPending)))
 	}
 	src := b.sources[t.sources.from:t.sources.to]
 	one := b.sorted[t.entries.from:t.entries.to]

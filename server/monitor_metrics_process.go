@@ -7,7 +7,7 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// processMetrics returns the metrics of the process, as far as the system tells them. Their names and
+// processMetrics returns the metrics of the process, as far as the system reports them. Their names and
 // their help are those of the client library of Prometheus.
 func processMetrics() (all []monitor.Metric) {
 	r := process.ReadResources()

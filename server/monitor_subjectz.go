@@ -12,7 +12,7 @@ import (
 )
 
 // Subjectz is the page /subjectz: the subjects that clients of this server publish most on, as a
-// sample of messages tells (see deliver_subjects.go). What other servers send is counted there.
+// sample of messages shows (see deliver_subjects.go). What other servers send is counted there.
 type Subjectz struct {
 	ID          string        `json:"server_id"`
 	ServerName  string        `json:"server_name"`

@@ -77,7 +77,7 @@ func (r *route) setDecided() {
 	})
 }
 
-// endStandby tells the mesh that a connection ends. It reports false if the mesh has decided about
+// endStandby reports to the mesh that a connection ends. It reports false if the mesh has decided about
 // it already.
 func (k *cluster) endStandby(r *route) (undecided bool) {
 	k.event(func(m *mesh.Mesh, _ time.Time) { undecided = m.Ending(r.id) })

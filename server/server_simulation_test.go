@@ -878,12 +878,8 @@ func (w *world) fence() {
 
 func (w *world) await(what string, limit time.Duration, ok func() string) {
 	w.t.Helper()
-	end := time.Now().Add(limit)
-	for why := ok(); why != ""; why = ok() {
-		if time.Now().After(end) {
-			w.fail("after %v still not %s: %s", limit, what, why)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if why := awaitInBubble(limit, ok); why != "" {
+		w.fail("after %v still not %s: %s", limit, what, why)
 	}
 }
 

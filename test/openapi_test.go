@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,9 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"gnatsd/server"
-	"gnatsd/test/certs"
 )
 
 // openAPISchema is a JSON Schema, as far as /openapi.json uses it.
@@ -134,17 +130,7 @@ func (o *openAPI) faultInObject(at string, s *openAPISchema, v map[string]any) s
 // clients, closed clients, subscriptions, a route and TLS.
 func TestAnswersAreAsOpenAPISays(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := certs.WriteAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	seed := clustered(t, nil)
-	s := clustered(t, func(o *server.Options) {
-		o.HTTPHost, o.HTTPPort = "127.0.0.1", anyPort
-		o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
-		o.Routes = []*url.URL{clusterURL(seed)}
-	})
-	routed(t, s, 1)
+	s, dir := secureAndRouted(t)
 	var conns []*nats.Conn
 	for range 2 {
 		nc, err := nats.Connect("tls://"+s.Addr().String(), nats.Name("a client"), nats.RootCAs(filepath.Join(dir, "ca.pem")))

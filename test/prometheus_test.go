@@ -33,20 +33,27 @@ func debian(t *testing.T, program string) string {
 	return path
 }
 
-// everyMetric is the /metrics page of a broker that has all there is to tell of: TLS, and a route.
-func everyMetric(t *testing.T) string {
+// secureAndRouted starts a server with monitoring, TLS and a route. dir has the certificates.
+func secureAndRouted(t *testing.T) (s *server.Server, dir string) {
 	t.Helper()
-	dir := t.TempDir()
+	dir = t.TempDir()
 	if err := certs.WriteAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	seed := clustered(t, nil)
-	s := clustered(t, func(o *server.Options) {
+	s = clustered(t, func(o *server.Options) {
 		o.HTTPHost, o.HTTPPort = "127.0.0.1", anyPort
 		o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
 		o.Routes = []*url.URL{clusterURL(seed)}
 	})
 	routed(t, s, 1)
+	return s, dir
+}
+
+// everyMetric is the /metrics page of a broker that has all there is: TLS, and a route.
+func everyMetric(t *testing.T) string {
+	t.Helper()
+	s, _ := secureAndRouted(t)
 	return page(t, s, "/metrics")
 }
 

@@ -113,8 +113,8 @@ func (d *readmeDesk) do(t *testing.T, line string) {
 	}
 }
 
-// tells waits for lines in any order.
-func (p *process) tells(t *testing.T, patterns ...string) {
+// awaitAll waits for lines in any order.
+func (p *process) awaitAll(t *testing.T, patterns ...string) {
 	t.Helper()
 	for len(patterns) > 0 {
 		got := p.await(t, "(?:"+strings.Join(patterns, ")|(?:")+")")[0]
@@ -326,22 +326,22 @@ func readmeCluster(t *testing.T, d *readmeDesk) {
 		seed := d.shell(t, seedLine)
 		seed.await(t, `\[INF\] Listening for client connections on \S+:4222$`)
 		id := seed.await(t, `\[DBG\] Server id is (\w+)$`)[1]
-		seed.tells(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on (127\.0\.0\.1|localhost):4248$`)
+		seed.awaitAll(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on (127\.0\.0\.1|localhost):4248$`)
 
 		second := d.shell(t, "gnatsd -p 5222 -cluster nats://localhost:5248 -routes nats://localhost:4248 -D")
 		second.await(t, `\[INF\] Listening for client connections on 0\.0\.0\.0:5222$`)
 		secondID := second.await(t, `\[DBG\] Server id is (\w+)$`)[1]
-		second.tells(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on localhost:5248$`,
+		second.awaitAll(t, `\[INF\] Server is ready$`, `\[INF\] Listening for route connections on localhost:5248$`,
 			`\[DBG\] Trying to connect to route on localhost:4248$`,
 			`:4248 - rid:1 - Route connection created$`, `\[DBG\] \S+:4248 - rid:1 - Route connect msg sent$`,
 			`\[DBG\] \S+:4248 - rid:1 - Registering remote route "`+id+`"$`, `\[DBG\] \S+:4248 - rid:1 - Sent local subscriptions to route$`)
-		seed.tells(t, `rid:1 - Route connection created$`, `\[DBG\] \S+ - rid:1 - Registering remote route "`+secondID+`"$`, `\[DBG\] \S+ - rid:1 - Sent local subscriptions to route$`)
+		seed.awaitAll(t, `rid:1 - Route connection created$`, `\[DBG\] \S+ - rid:1 - Registering remote route "`+secondID+`"$`, `\[DBG\] \S+ - rid:1 - Sent local subscriptions to route$`)
 
 		third := d.shell(t, "gnatsd -p 6222 -cluster nats://localhost:6248 -routes nats://localhost:4248 -D")
 		thirdID := third.await(t, `\[DBG\] Server id is (\w+)$`)[1]
-		third.tells(t, `Registering remote route "`+id+`"$`, `Registering remote route "`+secondID+`"$`)
-		seed.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
-		second.tells(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
+		third.awaitAll(t, `Registering remote route "`+id+`"$`, `Registering remote route "`+secondID+`"$`)
+		seed.awaitAll(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
+		second.awaitAll(t, `rid:2 - Registering remote route "`+thirdID+`"$`)
 		readmeMessages(t, 4222, 5222, 6222)
 		for _, p := range []*process{third, second, seed} {
 			p.stops(t)

@@ -175,7 +175,7 @@ tls {
 				nc.Close()
 			}
 		}
-		p.tells(t, `\[DBG\] \S+ - cid:\d+ - Client connection created$`, `\[DBG\] \S+ - cid:\d+ - Starting TLS client connection handshake$`,
+		p.awaitAll(t, `\[DBG\] \S+ - cid:\d+ - Client connection created$`, `\[DBG\] \S+ - cid:\d+ - Starting TLS client connection handshake$`,
 			`\[DBG\] \S+ - cid:\d+ - TLS handshake complete$`, `\[DBG\] \S+ - cid:\d+ - TLS version 1\.3, cipher suite TLS_\w+$`)
 		p.stops(t)
 	}

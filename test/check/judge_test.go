@@ -64,7 +64,7 @@ func story(parts ...any) (all []Event) {
 	return all
 }
 
-// TestJudge tells small stories. A fault is planted in each that names an oracle; each has a
+// TestJudge has small stories. A fault is planted in each that names an oracle; each has a
 // neighbour without one.
 func TestJudge(t *testing.T) {
 	t.Parallel()

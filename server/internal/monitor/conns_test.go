@@ -218,7 +218,7 @@ func TestWritesHaveADeadlineForProgress(t *testing.T) {
 }
 
 // TestTimesOfAConnectionKeepTheMonotonicClock looks at the times that decide when a write is given
-// up: a step of the system clock must not change them. Only String tells whether a time has it.
+// up: a step of the system clock must not change them. Only String shows whether a time has it.
 func TestTimesOfAConnectionKeepTheMonotonicClock(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()

@@ -22,6 +22,16 @@ const textRoom = 256 << 10
 // has taken cannot be dropped.
 const dropShare = 8
 
+// DropUnit returns about how many bytes are dropped at a time of a connection that may have so many
+// pending.
+func DropUnit(maxPending int64) int64 { return min(maxDropUnit, max(1, maxPending/dropUnits)) }
+
+const (
+	maxDropUnit = 32 << 10
+	// dropUnits is in how many units at least a connection may have its bytes pending.
+	dropUnits = 16
+)
+
 // Lost is what a connection has not been sent.
 type Lost struct {
 	Messages int64
@@ -33,7 +43,8 @@ func (l *Lost) add(m mark) {
 	l.Payload += m.payload
 }
 
-// mark is a part of a backlog: a whole delivery, or bytes that must be sent.
+// mark is a part of a backlog: whole deliveries of about a [DropUnit], or bytes that must be sent. So
+// there are few, however small the deliveries are.
 type mark struct {
 	bytes             int64
 	messages, payload int64
@@ -116,14 +127,18 @@ func sizeOf(segs []Segment) (n int64) {
 	return n
 }
 
-// noteQueued notes a delivery that was appended.
-func (b *backlog) noteQueued(m mark) {
+// noteQueued notes a delivery that was appended. unit is the [DropUnit].
+func (b *backlog) noteQueued(m mark, unit int64) {
 	if !b.tracked || m.bytes == 0 {
 		return
 	}
-	if k := len(b.marks); k > 0 && !m.droppable && !b.marks[k-1].droppable {
-		b.marks[k-1].bytes += m.bytes
-		return
+	if k := len(b.marks); k > 0 && b.marks[k-1].droppable == m.droppable {
+		if last := &b.marks[k-1]; !m.droppable || last.bytes+m.bytes <= unit {
+			last.bytes += m.bytes
+			last.messages += m.messages
+			last.payload += m.payload
+			return
+		}
 	}
 	b.marks = append(b.marks, m)
 }

@@ -207,3 +207,34 @@ func TestLeftoverOfADroppingQueueBeginsWithADelivery(t *testing.T) {
 		})
 	}
 }
+
+// TestSmallDeliveriesThatMayBeDroppedAreNotedTogether has very many small deliveries queued, many
+// times more than may be pending: what is noted of them, and so what dropping some takes, is little.
+func TestSmallDeliveriesThatMayBeDroppedAreNotedTogether(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	link := &fakeLink{
+		try:  func(int) (int, error) { return 0, ErrWouldBlock },
+		wait: func(n int) (int, error) { <-release; return n, nil },
+	}
+	const limit = 1 << 20
+	q, owner, _ := newTestQueue(link, Limits{MaxPending: limit, HighWater: limit, WriteDeadline: time.Hour, Drop: DropOld})
+	text := []byte("a small message\n")
+	pushed := 0
+	for range 5 * limit / len(text) {
+		q.Push(&Delivery{Droppable: true, Segments: []Segment{{Bytes: text}}, Bytes: len(text), Messages: 1})
+		pushed++
+	}
+	q.mu.Lock()
+	got := cap(q.back.marks)
+	q.mu.Unlock()
+	if most := 8 * dropUnits; got > most {
+		t.Errorf("there is room for %d marks, want %d at most", got, most)
+	}
+	close(release)
+	q.Finish(patience)
+	out, _ := link.taken()
+	if sent := bytes.Count(out, text); sent+int(owner.lost.Messages) != pushed || owner.lost.Messages == 0 {
+		t.Errorf("%d messages were sent and %d lost of %d", sent, owner.lost.Messages, pushed)
+	}
+}

@@ -459,7 +459,7 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 		}
 	}
 	n := int64(d.Bytes)
-	q.back.noteQueued(mark{n, d.Messages, d.Payload, d.Droppable})
+	q.back.noteQueued(mark{n, d.Messages, d.Payload, d.Droppable}, DropUnit(q.lim.MaxPending))
 	q.back.bytes += n
 	q.back.top.add(d.Subject, n)
 	q.shared.Pending.Add(n)

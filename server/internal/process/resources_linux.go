@@ -11,7 +11,7 @@ import (
 // clockTick is what times in /proc are counted in, 10 ms: USER_HZ is 100 on all systems of Go.
 const clockTick = 0.01
 
-// bootTime returns when the system started, as the kernel tells it first. It tells one that moves
+// bootTime returns when the system started, as the kernel reports it first. It reports one that moves
 // by a second with its clock, and the start of the process should not.
 var bootTime = sync.OnceValue(func() float64 {
 	stat, err := os.ReadFile("/proc/stat")
