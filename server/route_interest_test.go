@@ -451,12 +451,13 @@ func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 // any of that is withdrawn.
 func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
 	t.Parallel()
-	const subjects = 100_000 // more than 1 MB of lines
+	const subjects, requests = 100_000, 20 // more than 1 MB of lines
 	s := startServer(t, func(o *Options) { o.WriteDeadline = time.Hour })
 	peer, r := manualPeer(t, s)
 	many := dialClient(t, s)
 	others := []*wire.Client{dialClient(t, s), dialClient(t, s)}
 	id := fmt.Sprintf("RSID:%d:", many.CID())
+	arrived, last := 0, 0 // requests, and how many lines came before the last one
 	// hear reads until the peer has heard of so many subscriptions.
 	hear := func(verb string) {
 		t.Helper()
@@ -466,6 +467,8 @@ func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
 				t.Fatalf("%s of %d subscriptions, then %v", verb, n, err)
 			case line == "PING\r\n":
 				peer.Say("PONG")
+			case strings.HasPrefix(line, "MSG service "):
+				arrived, last = arrived+1, n
 			case strings.HasPrefix(line, verb+" ") && strings.Contains(line, id):
 				n++
 			}
@@ -474,8 +477,10 @@ func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
 	subscribeMany(many, 1, subjects)
 	hear("SUB")
 	many.Close()
-	eventually(t, "the client leaves", func() bool { return s.NumSubscriptions() == 1 })
-	for i := range 20 {
+	eventually(t, "the end of some subscriptions has been sent", func() bool {
+		return s.NumSubscriptions() == 1 && r.interest.waiting.Load() < subjects
+	})
+	for i := range requests {
 		o := others[i%2]
 		o.Say(fmt.Sprintf("SUB inbox 1\r\nPUB other.%d 1\r\nx\r\nPUB service inbox 0\r\n\r\nUNSUB 1\r\nPING\r\n", i))
 		if _, err := o.UntilPong(); err != nil {
@@ -489,6 +494,9 @@ func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
 		t.Errorf("%d lines are queued: the peer has read meanwhile, and the test shows nothing", r.interest.waiting.Load())
 	}
 	hear("UNSUB")
+	if arrived != requests || last > subjects/2 {
+		t.Errorf("%d of %d requests arrived, the last behind %d of %d lines of the client that left", arrived, requests, last, subjects)
+	}
 	if r.ended() {
 		t.Error("the route is closed")
 	}
