@@ -48,7 +48,8 @@ func (c *client) firstByte(limit time.Duration) []byte {
 	return first[:n]
 }
 
-// handshake makes the TLS handshake, for which the client has a pass. read is what was read from the client before.
+// handshake makes the TLS handshake, for which the client has a pass. read is what was read from
+// the client before.
 func (c *client) handshake(p *clientPolicy, read []byte, pass *admission.Pass) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
 		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewProgressConn(c.nc), read}, admission.Peer{From: c.source(), Rank: c.rank, Pass: pass}, p.tls.Accepting(), p.tlsTimeout)

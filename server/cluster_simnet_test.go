@@ -132,8 +132,8 @@ func (n *simNet) crash(ip string) {
 	}
 }
 
-// loseHost lets a host vanish without a word: what is sent to it is taken and lost, and the other ends
-// of its connections hear nothing more.
+// loseHost lets a host vanish without a word: what is sent to it is taken and lost, and the other
+// ends of its connections hear nothing more.
 func (n *simNet) loseHost(ip string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -593,7 +593,8 @@ func (c *conn) slowConsumer(r closeReason) {
 	c.wake()
 }
 
-// Dropped implements netio.Owner: the connection has lost messages. The first of a backlog are logged.
+// Dropped implements netio.Owner: the connection has lost messages. The first of a backlog are
+// logged.
 func (c *conn) Dropped(lost netio.Lost, by netio.DropPolicy, first bool) {
 	c.srv.counters.dropped[by].Add(lost.Messages)
 	if !first {

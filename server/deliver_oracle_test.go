@@ -16,8 +16,9 @@ import (
 
 // TestDeliveryOfRandomMixes publishes random messages, with and without headers, to clients with
 // plain, queue and limited subscriptions, some of which may not have some subjects, want no echo or
-// know no headers, and some of which are of the system account, and decides message by message and subscription by subscription who must get
-// what. Batches are flushed whole or every few messages, by one goroutine or by several.
+// know no headers, and some of which are of the system account, and decides message by message and
+// subscription by subscription who must get what. Batches are flushed whole or every few messages,
+// by one goroutine or by several.
 func TestDeliveryOfRandomMixes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(24) {

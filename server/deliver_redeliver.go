@@ -19,10 +19,10 @@ import (
 //
 //	QRSID+2:5:7
 //
-// So each server is asked once, and a message that no member may have does not circle for ever. Places
-// count, not servers with members: those of a server that has had the message may have ended, and the
-// number would then end its way before all others are asked. Servers of 1.x do not know such ids:
-// they come last and are sent the plain id.
+// So each server is asked once, and a message that no member may have does not circle for ever.
+// Places count, not servers with members: those of a server that has had the message may have
+// ended, and the number would then end its way before all others are asked. Servers of 1.x do not
+// know such ids: they come last and are sent the plain id.
 //
 // What is sent on takes a longer way than what follows it, which may arrive first: order holds for
 // the members of the first server only.
@@ -35,8 +35,8 @@ type redelivery struct {
 	match   func(subject []byte) *sublist.Result[*subscription]
 }
 
-// cutServers returns how many places of the ring are behind a message, by the id that it came with, and
-// the id without that number.
+// cutServers returns how many places of the ring are behind a message, by the id that it came with,
+// and the id without that number.
 func cutServers(id []byte) (servers int, plain []byte) {
 	rest, ok := bytes.CutPrefix(id, []byte(queueMark+"+"))
 	if !ok {

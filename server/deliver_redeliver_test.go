@@ -178,8 +178,8 @@ func TestRedeliveredMessageOnTheWire(t *testing.T) {
 	denied.Sync()
 }
 
-// TestQueueMessageOfAServerThatHasNoMemberLeft has a server send on a message that its own member, the
-// last it had, did not take: those that come later in the ring are still asked.
+// TestQueueMessageOfAServerThatHasNoMemberLeft has a server send on a message that its own member,
+// the last it had, did not take: those that come later in the ring are still asked.
 func TestQueueMessageOfAServerThatHasNoMemberLeft(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, deniedUsers)

@@ -203,8 +203,8 @@ const (
 	DefaultSubListSize  = defaultPage
 )
 
-// New is [NewServer] for programs that have no use for its error: it panics. As in gnatsd 1.x, options
-// that are not set are set to their defaults, for programs that look there for the port.
+// New is [NewServer] for programs that have no use for its error: it panics. As in gnatsd 1.x,
+// options that are not set are set to their defaults, for programs that look there for the port.
 //
 // Deprecated: use NewServer.
 func New(opts *Options) *Server {

@@ -130,12 +130,13 @@
 //
 // # Limits of users and addresses
 //
-// The identity that a client is bound to may have limits (access.Limits). They are of all connections
-// of the user: client_limits.go counts these and their subscriptions, client_rate.go pauses readers
-// whose next operation is a publication that comes too soon, and netio.WriteQueue drops whole messages
-// for a user whose slow consumers are not to be disconnected. Only conn.limited says that there are
-// limits: it is looked at once for each read, and once for each target of a flush. What one address
-// may take, whatever users its clients are, is in client_addresses.go and [admission.Addresses].
+// The identity that a client is bound to may have limits (access.Limits). They are of all
+// connections of the user: client_limits.go counts these and their subscriptions, client_rate.go
+// pauses readers whose next operation is a publication that comes too soon, and netio.WriteQueue
+// drops whole messages for a user whose slow consumers are not to be disconnected. Only
+// conn.limited says that there are limits: it is looked at once for each read, and once for each
+// target of a flush. What one address may take, whatever users its clients are, is in
+// client_addresses.go and [admission.Addresses].
 //
 // # The system account
 //

@@ -7,8 +7,8 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// processMetrics returns the metrics of the process, as far as the system reports them. Their names and
-// their help are those of the client library of Prometheus.
+// processMetrics returns the metrics of the process, as far as the system reports them. Their names
+// and their help are those of the client library of Prometheus.
 func processMetrics() (all []monitor.Metric) {
 	r := process.ReadResources()
 	for _, m := range []monitor.Metric{

@@ -232,8 +232,8 @@ func (s *Server) tableOf(account, subject string) *sublist.List[*subscription] {
 	return nil
 }
 
-// sublistStats returns the statistics of the routing table of an account, of the broker's users if its
-// name is "".
+// sublistStats returns the statistics of the routing table of an account, of the broker's users if
+// its name is "".
 func (s *Server) sublistStats(account string) *SublistStats {
 	table := s.tableOf(account, "")
 	if table == nil {
@@ -385,8 +385,8 @@ func (s *Server) chosenSubs(o *SubszOptions, offset, limit int) []SubDetail {
 	return choice.window(offset, limit)
 }
 
-// subsWindow returns a window of the subscriptions of all clients of an account, or of all accounts if
-// its name is "", sorted by compareSubs. Of clients before the window only the number of
+// subsWindow returns a window of the subscriptions of all clients of an account, or of all accounts
+// if its name is "", sorted by compareSubs. Of clients before the window only the number of
 // subscriptions is read.
 func (s *Server) subsWindow(account string, offset, limit int) []SubDetail {
 	clients := s.clients.all()

@@ -26,8 +26,8 @@ const (
 	maxPendingTotalShare = 16
 )
 
-// Options are the settings of a Server. Zero values mean the default (see [Defaults]). [NewServer] copies
-// the options: changing them afterwards has no effect.
+// Options are the settings of a Server. Zero values mean the default (see [Defaults]). [NewServer]
+// copies the options: changing them afterwards has no effect.
 //
 // The names of the fields are those of gnatsd 1.x, the JSON names those of /varz.
 type Options struct {

@@ -370,8 +370,8 @@ func configure(fs *flag.FlagSet, args []string, print printers) (*Options, error
 	return o, nil
 }
 
-// errSensitiveWord is the error about a word that follows a password or a URL on the command line, and
-// may be part of it.
+// errSensitiveWord is the error about a word that follows a password or a URL on the command line,
+// and may be part of it.
 var errSensitiveWord = fmt.Errorf("unrecognized command: %q (a value with blanks needs quotes)", conf.Redacted)
 
 // explainArgs returns the arguments that follow --explain, nil without it. Flags may follow them.

@@ -50,8 +50,8 @@ func readPrinted(text string, env map[string]string) (*Options, error) {
 	return o, loadFrom(o, "printed.conf", nil, source)
 }
 
-// configurationsOfTheTree returns the text of all configurations of the tree that are valid, by a name: those
-// in files, and those on the pages.
+// configurationsOfTheTree returns the text of all configurations of the tree that are valid, by a
+// name: those in files, and those on the pages.
 func configurationsOfTheTree(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}

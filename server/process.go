@@ -10,8 +10,8 @@ import (
 
 // Run runs a server until it is shut down, for programs whose only purpose is the server: as a
 // Windows service if the service manager started the process, and with notifications to systemd if
-// it expects them, and with the sockets that systemd has opened. It returns the error that ended the server, nil after Shutdown. Other programs
-// use [Server.Start] or [Server.Run].
+// it expects them, and with the sockets that systemd has opened. It returns the error that ended
+// the server, nil after Shutdown. Other programs use [Server.Start] or [Server.Run].
 func Run(s *Server) error {
 	s.notify = process.NewNotifier()
 	s.record = process.NewSettingsRecord()

@@ -407,8 +407,8 @@ func TestPoolFence(t *testing.T) {
 	}
 }
 
-// TestPoolFenceKnowsInterestThatWasSentMeanwhile has interest sent after a batch has looked how much of
-// it precedes its messages, and before it sends them.
+// TestPoolFenceKnowsInterestThatWasSentMeanwhile has interest sent after a batch has looked how
+// much of it precedes its messages, and before it sends them.
 func TestPoolFenceKnowsInterestThatWasSentMeanwhile(t *testing.T) {
 	t.Parallel()
 	_, b, _ := pooled(t, 3, nil)
@@ -475,8 +475,8 @@ func carried(p *poolProxy) (list []string) {
 	return list
 }
 
-// TestPoolSizeIsReloaded makes pools larger and smaller while messages flow, none of which may be lost
-// or out of order, and one out of a single route.
+// TestPoolSizeIsReloaded makes pools larger and smaller while messages flow, none of which may be
+// lost or out of order, and one out of a single route.
 func TestPoolSizeIsReloaded(t *testing.T) {
 	t.Parallel()
 	a := startReloader(t, poolOf(2, nil))

@@ -77,8 +77,8 @@ func (r *route) setDecided() {
 	})
 }
 
-// endStandby reports to the mesh that a connection ends. It reports false if the mesh has decided about
-// it already.
+// endStandby reports to the mesh that a connection ends. It reports false if the mesh has decided
+// about it already.
 func (k *cluster) endStandby(r *route) (undecided bool) {
 	k.event(func(m *mesh.Mesh, _ time.Time) { undecided = m.Ending(r.id) })
 	return undecided

@@ -23,7 +23,8 @@ import (
 )
 
 // Server is a message broker: it accepts connections of clients and other servers, keeps their
-// subscriptions and delivers published messages. [NewServer] makes one, [Server.Start] or [Run] runs it.
+// subscriptions and delivers published messages. [NewServer] makes one, [Server.Start] or [Run]
+// runs it.
 type Server struct {
 	// Set once.
 	id          string
@@ -433,7 +434,8 @@ func (s *Server) NumSubscriptions() uint32 { return uint32(s.subs.Count()) }
 // start.
 func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load() }
 
-// openNetwork finds out what can be known of the network, and whether readers can poll. l is any open listener.
+// openNetwork finds out what can be known of the network, and whether readers can poll. l is any
+// open listener.
 func (s *Server) openNetwork(l net.Listener) {
 	s.io.Open(l)
 	if s.options().NoBusyPoll { // else nothing is logged: the log begins as in gnatsd 1.x

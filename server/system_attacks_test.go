@@ -13,8 +13,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// requestsOfSystem are the subjects of all requests that a server answers but that for its asker's own
-// name, and those for what it does when it is asked.
+// requestsOfSystem are the subjects of all requests that a server answers but that for its asker's
+// own name, and those for what it does when it is asked.
 func requestsOfSystem(s *Server) (list []string) {
 	for _, sub := range system.Subscriptions(s.id) {
 		if strings.HasPrefix(sub.Subject, system.Prefix) {
@@ -29,8 +29,8 @@ func notEvents(all []*wire.Message) []*wire.Message {
 	return slices.DeleteFunc(all, func(m *wire.Message) bool { return bytes.Contains(m.Payload, []byte(`"ver":"`)) })
 }
 
-// TestUsersWithoutRightsAreRefusedOnEveryListener sends every request, and asks for every event, as an
-// ordinary user: over TCP, over TLS, and in memory.
+// TestUsersWithoutRightsAreRefusedOnEveryListener sends every request, and asks for every event, as
+// an ordinary user: over TCP, over TLS, and in memory.
 func TestUsersWithoutRightsAreRefusedOnEveryListener(t *testing.T) {
 	t.Parallel()
 	plain := systemBroker(t, systemConfig, nil)
@@ -71,8 +71,9 @@ func TestUsersWithoutRightsAreRefusedOnEveryListener(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheSystemAccountIsReachedByAReply has ordinary users name subjects of the system account as
-// reply subjects, and a system user answer them, be answered on an inbox that others listen to, and leave.
+// TestNothingOfTheSystemAccountIsReachedByAReply has ordinary users name subjects of the system
+// account as reply subjects, and a system user answer them, be answered on an inbox that others
+// listen to, and leave.
 func TestNothingOfTheSystemAccountIsReachedByAReply(t *testing.T) {
 	t.Parallel()
 	mesh := systemMesh(t, 2)
@@ -103,8 +104,8 @@ func TestNothingOfTheSystemAccountIsReachedByAReply(t *testing.T) {
 	}
 }
 
-// TestARogueRouteCannotSpeakForTheSystemAccount has peers without such an account, old and new, publish
-// on its subjects, answer its requests and act.
+// TestARogueRouteCannotSpeakForTheSystemAccount has peers without such an account, old and new,
+// publish on its subjects, answer its requests and act.
 func TestARogueRouteCannotSpeakForTheSystemAccount(t *testing.T) {
 	t.Parallel()
 	for _, old := range []bool{true, false} {
@@ -146,8 +147,8 @@ func TestARogueRouteCannotSpeakForTheSystemAccount(t *testing.T) {
 	}
 }
 
-// TestReloadsLeaveNoDecisionBehind makes an ordinary user one of the system account, and back, while it
-// publishes and subscribes; and takes rights away from one that has used them.
+// TestReloadsLeaveNoDecisionBehind makes an ordinary user one of the system account, and back,
+// while it publishes and subscribes; and takes rights away from one that has used them.
 func TestReloadsLeaveNoDecisionBehind(t *testing.T) {
 	t.Parallel()
 	s := systemBroker(t, systemConfig, nil)

@@ -290,7 +290,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestEventsAreMadeOnlyWhereTheyAreWanted floods a server with clients while there is no subscriber to events.
+// TestEventsAreMadeOnlyWhereTheyAreWanted floods a server with clients while there is no subscriber
+// to events.
 func TestEventsAreMadeOnlyWhereTheyAreWanted(t *testing.T) {
 	t.Parallel()
 	s := systemBroker(t, systemConfig, nil)
@@ -358,7 +359,8 @@ func TestRebalanceDisconnectsTheSurplus(t *testing.T) {
 	}
 }
 
-// TestAnswersAboutOneAccount asks for each page of each account, of all, and of one that does not exist.
+// TestAnswersAboutOneAccount asks for each page of each account, of all, and of one that does not
+// exist.
 func TestAnswersAboutOneAccount(t *testing.T) {
 	t.Parallel()
 	s := systemBroker(t, systemConfig, nil)
@@ -481,8 +483,8 @@ func TestConnzFindsInterestOfClientsOfEverySize(t *testing.T) {
 	}
 }
 
-// TestAnActionOfAServerThatDoesNotExistHasNoResponders asks for each as a client that wants to know, and
-// as one that does not.
+// TestAnActionOfAServerThatDoesNotExistHasNoResponders asks for each as a client that wants to
+// know, and as one that does not.
 func TestAnActionOfAServerThatDoesNotExistHasNoResponders(t *testing.T) {
 	t.Parallel()
 	s := systemBroker(t, systemConfig, nil)

@@ -296,8 +296,8 @@ func (w *typist) lacks(t *testing.T, program string) bool {
 	return true
 }
 
-// nats is in the place of the NATS command line, which Debian does not have: it connects as that would, with the same flags. The
-// lines of README.md are typed by make clients, which installs it.
+// nats is in the place of the NATS command line, which Debian does not have: it connects as that
+// would, with the same flags. The lines of README.md are typed by make clients, which installs it.
 func (w *typist) nats(t *testing.T, words []string) {
 	t.Helper()
 	if w.at.page == "README.md" {

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// The pages are the documentation: one for each folder that has something to say to its readers. What can be checked of them, is:
-// their links here, and their commands and configurations in pages_commands_linux_test.go.
+// The pages are the documentation: one for each folder that has something to say to its readers.
+// What can be checked of them, is: their links here, and their commands and configurations in
+// pages_commands_linux_test.go.
 
 // pagePaths are the pages, from the top of the repository.
 var pagePaths = []string{"README.md", "conf/README.md", "server/README.md", "util/README.md", "util/CHANGELOG.md", "test/README.md", "test/bench/RESULTS.md"}
@@ -113,7 +114,8 @@ var (
 	pageFile = regexp.MustCompile("`\\.?/?((?:server|conf|logger|sublist|util|test)/[\\w./-]+)`")
 )
 
-// TestLinksOfThePages looks whether every file that a page names is there, and every heading that it links to.
+// TestLinksOfThePages looks whether every file that a page names is there, and every heading that
+// it links to.
 func TestLinksOfThePages(t *testing.T) {
 	t.Parallel()
 	anchors := map[string][]string{}
@@ -150,8 +152,9 @@ func TestLinksOfThePages(t *testing.T) {
 // pageFlag finds flags in code: alone, or of the program.
 var pageFlag = regexp.MustCompile("`(?:\\./)?(?:gnatsd )?(--?[A-Za-z_][\\w-]*)[^`]*`")
 
-// TestFlagsOfThePages looks whether the program knows every flag that a page names. Flags of other programs stand in blocks, or with the
-// program's name in front; the pages of this folder are about other programs.
+// TestFlagsOfThePages looks whether the program knows every flag that a page names. Flags of other
+// programs stand in blocks, or with the program's name in front; the pages of this folder are about
+// other programs.
 func TestFlagsOfThePages(t *testing.T) {
 	t.Parallel()
 	for _, path := range pagePaths {

@@ -16,8 +16,8 @@ accounts { SYS { users: [{ user: sys, password: s }] }, APP { users: [{ user: ap
 system_account: SYS
 `
 
-// operatedMember starts a broker of a mesh with a system account, and returns where clients and routes
-// connect.
+// operatedMember starts a broker of a mesh with a system account, and returns where clients and
+// routes connect.
 func operatedMember(t *testing.T, routes string) (p *process, clients, peers string) {
 	t.Helper()
 	p = spawn(t, "-c", writeConfig(t, operated+`cluster { listen: "127.0.0.1:-1", routes: [`+routes+`] }`))
@@ -34,8 +34,8 @@ func loggedIn(t *testing.T, addr, user string) *wire.Client {
 	return c
 }
 
-// awaitServers waits until the server that a user of the system account is connected to knows n servers
-// that answer requests.
+// awaitServers waits until the server that a user of the system account is connected to knows n
+// servers that answer requests.
 func awaitServers(t *testing.T, sys *wire.Client, n int) {
 	t.Helper()
 	const subject = "$SYS.REQ.SERVER.PING"

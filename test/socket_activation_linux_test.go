@@ -12,8 +12,8 @@ import (
 	"gnatsd/test/wire"
 )
 
-// TestSocketsOfSystemdAreUsed starts the program with sockets as systemd hands them over: a client that
-// connected before the start is served, and a socket that no setting is about is closed.
+// TestSocketsOfSystemdAreUsed starts the program with sockets as systemd hands them over: a client
+// that connected before the start is served, and a socket that no setting is about is closed.
 func TestSocketsOfSystemdAreUsed(t *testing.T) {
 	t.Parallel()
 	var files []*os.File

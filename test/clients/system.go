@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// This file runs the commands of the NATS command line that ask on $SYS, against one server and a mesh
-// of three, of the broker under test and of nats-server, and compares the exit codes and what the
-// answers are made of: the keys of JSON, the labels and headings of text. What may differ is in
+// This file runs the commands of the NATS command line that ask on $SYS, against one server and a
+// mesh of three, of the broker under test and of nats-server, and compares the exit codes and what
+// the answers are made of: the keys of JSON, the labels and headings of text. What may differ is in
 // systemDifferences.
 
 // systemShapes are how many servers are asked.

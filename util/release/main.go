@@ -1,7 +1,7 @@
 // Command release builds everything that a release consists of, into one directory: static binaries
-// in archives, packages for Debian and for RPM, the image as an OCI layout, the bill of materials, and
-// their checksums. Two runs on the same commit give the same bytes: there are no times in the files
-// but that of the commit, and no paths. `make release` runs it.
+// in archives, packages for Debian and for RPM, the image as an OCI layout, the bill of materials,
+// and their checksums. Two runs on the same commit give the same bytes: there are no times in the
+// files but that of the commit, and no paths. `make release` runs it.
 package main
 
 import (

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// materials writes the bill of materials in the format of CycloneDX: the modules that a binary says it
-// is made of.
+// materials writes the bill of materials in the format of CycloneDX: the modules that a binary says
+// it is made of.
 func (r *release) materials(binary string) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {

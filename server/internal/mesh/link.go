@@ -85,8 +85,8 @@ func (m *Mesh) introduced(now time.Time, l *link, info *Info) {
 }
 
 // Refused is the event that INFO of the peer of a new link shows that the two servers are not to be
-// connected. The caller closes the link. Until one of them is configured differently the next attempts
-// have the same end, so they come less and less often.
+// connected. The caller closes the link. Until one of them is configured differently the next
+// attempts have the same end, so they come less and less often.
 func (m *Mesh) Refused(id uint64) {
 	if l := m.links[id]; l != nil {
 		l.refused = true

@@ -175,8 +175,9 @@ func shortest(text string) string {
 
 // alone calls work, which makes a large page and returns its size in bytes, when no other large
 // page is being made and there is room for it: many requests for them wait for each other, by
-// address in turn, and the messages do not wait for them. The caller must call written when the page is written, or is not
-// going to be. It is nil, and work was not called, if the request ended first.
+// address in turn, and the messages do not wait for them. The caller must call written when the
+// page is written, or is not going to be. It is nil, and work was not called, if the request ended
+// first.
 func (m *Monitor) alone(r *http.Request, work func() (bytes int)) (written func()) {
 	slot, err := m.large.Acquire(r.Context(), sourceOf(r))
 	if err != nil {

@@ -74,8 +74,8 @@ const (
 	pollTime = 100 * time.Microsecond
 	// maxPolledRead is how many bytes a read returns at most that is no part of a stream.
 	maxPolledRead = 4 << 10
-	// exploreEvery is how often readers do what does not seem to pay, to measure it: at one of so many
-	// attempts. It is odd, because attempts mostly come in pairs.
+	// exploreEvery is how often readers do what does not seem to pay, to measure it: at one of so
+	// many attempts. It is odd, because attempts mostly come in pairs.
 	exploreEvery = 61
 	// maxBackoff bounds how rare polling becomes: one in 2^maxBackoff attempts.
 	maxBackoff = 8
