@@ -93,18 +93,19 @@
 //
 // Package mesh is the state of one server's cluster: which servers are dialed and when, which of
 // two connections to one server is the route, which servers are advertised to which. Until that is
-// decided nothing on the second one is acted on (route_standby.go). The cluster
-// (cluster.go, cluster_dial.go) is the shell that reports events to it and performs its actions; it
-// refuses servers of another cluster (cluster_name.go). cluster_simulation_test.go runs whole
-// clusters in memory. A [route] begins with TLS, CONNECT and INFO (route_connect.go). The
-// subscriptions that the peer must be sent are queued, for each client
-// its own (route_flow.go), and sent in small pieces (route_interest.go). What a client publishes
-// goes through its queue while there is one: a request must not arrive before the interest in its
-// inbox. A route is closed when it has been idle for too long (route_idle.go). Messages received
-// over it are delivered by deliver_routed.go, and queue messages that the chosen member does not
-// take are given to another one, on any server (deliver_redeliver.go). Servers of 1.x are sent only
-// what they know; between servers of this version INFO has two more fields (cluster_info.go): that
-// a third server was lost, and that a connection is closed as a duplicate.
+// decided nothing on the second one is acted on (route_standby.go). The cluster (cluster.go,
+// cluster_dial.go) is the shell that reports events to it and performs its actions; it refuses
+// servers of another cluster (cluster_name.go). cluster_simulation_test.go runs whole clusters in
+// memory. A [route] begins with TLS, CONNECT and INFO (route_connect.go). The subscriptions that
+// the peer must be sent are queued, for each client its own (route_flow.go), and sent in small
+// pieces (route_interest.go), no more at a time than the peer keeps up with (route_window.go); a
+// new route is sent all that there is (route_sync.go). What a client publishes goes through its
+// queue while there is one: a request must not arrive before the interest in its inbox. A route is
+// closed when it has been idle for too long (route_idle.go). Messages received over it are
+// delivered by deliver_routed.go, and queue messages that the chosen member does not take are given
+// to another one, on any server (deliver_redeliver.go). Servers of 1.x are sent only what they
+// know; between servers of this version INFO has two more fields (cluster_info.go): that a third
+// server was lost, and that a connection is closed as a duplicate.
 //
 // Two servers of this version may have several connections, a pool (route_pool.go): one carries the
 // interest in each direction, messages of a publisher stay on one of them, and lines LINK

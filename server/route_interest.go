@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -36,24 +35,11 @@ import (
 const (
 	// interestPiece is about how many bytes of lines are encoded and pushed at a time.
 	interestPiece = 64 << 10
-	// interestWindow is how many bytes of interest may be on their way to a peer. Messages wait
-	// behind them, so they are few; a peer that acts on them in 20 ms gets 25 MB/s.
-	interestWindow = 512 << 10
-	// interestMark is how many bytes of interest are followed by a PING at the latest: its PONG
-	// says that the peer has acted on them.
-	interestMark = interestWindow / 2
-	// ackTime is how long an answer may take before it is enough that the socket has taken the
-	// interest: the peer may have much to send before the PONG. After the first time without any
-	// answer the peer is taken for one that does not answer, and silentTime is enough.
-	ackTime    = time.Second
-	silentTime = 20 * time.Millisecond
 	// maxRemembered is how many queue subscriptions of a client that ends are remembered: those of
 	// others are to be remembered, too.
 	maxRemembered = 10_000
 	// maxTurns is how many flows share a piece.
 	maxTurns = 8
-	// syncStep is how many subscriptions the initial sync queues before it waits for the peer.
-	syncStep = 4096
 )
 
 // interestQueue is the interest that must be sent to a route, and messages that must not overtake
@@ -556,202 +542,6 @@ func (q *interestQueue) close() map[*conn]*flow {
 	}
 	q.progressedLocked()
 	return left
-}
-
-// interestInFlight is what bounds the interest that is on its way to a peer.
-type interestInFlight struct {
-	bytes    int64   // that the peer may not have acted on yet
-	unmarked int64   // those of them that no PING follows
-	marks    []int64 // of each PING without an answer, the bytes that it follows
-	position int64   // pushed to the route when the last of them were
-	answered bool    // the peer has answered a PING
-	silent   bool    // it has not, in time
-}
-
-// mark counts n bytes of interest that are about to be pushed, and reports whether a PING is to
-// follow them.
-func (q *interestQueue) mark(n int) bool {
-	pushed, _ := q.to.out.Progress()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	w := &q.inFlight
-	w.position = pushed + int64(n)
-	w.bytes += int64(n)
-	w.unmarked += int64(n)
-	if w.unmarked < interestMark && (w.unmarked < interestPiece/2 || q.bytes == 0) {
-		return false
-	}
-	w.marks = append(w.marks, w.unmarked)
-	w.unmarked = 0
-	return true
-}
-
-// answered is called when the peer has answered a PING, of this queue or another.
-func (q *interestQueue) answered() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	w := &q.inFlight
-	if len(w.marks) > 0 {
-		w.bytes -= w.marks[0]
-		w.marks = w.marks[1:]
-		w.answered, w.silent = true, false
-		q.progressedLocked()
-	}
-}
-
-// room reports whether more interest may be pushed.
-func (q *interestQueue) room() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed || q.inFlight.bytes < interestWindow
-}
-
-// awaitRoom waits until more interest may be pushed, or the queue is closed.
-func (q *interestQueue) awaitRoom() {
-	for !q.room() {
-		next := q.next()
-		if next == nil || q.room() {
-			return
-		}
-		timer := time.NewTimer(q.patience())
-		select {
-		case <-next:
-		case <-timer.C:
-			q.waitedLong()
-		}
-		timer.Stop()
-	}
-}
-
-// patience returns how long to wait for an answer.
-func (q *interestQueue) patience() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.inFlight.silent {
-		return silentTime
-	}
-	return ackTime
-}
-
-// waitedLong gives up waiting for an answer if the socket has taken everything.
-func (q *interestQueue) waitedLong() {
-	_, written := q.to.out.Progress()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if w := &q.inFlight; written >= w.position {
-		w.bytes, w.unmarked, w.marks = 0, 0, nil
-		w.silent = !w.answered
-	}
-}
-
-// beginSync precedes the initial sync, and whatever may be published to the route.
-func (q *interestQueue) beginSync() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.early = map[*conn]bool{}
-	q.clients.Add(1)
-}
-
-// endSync is called when the whole initial sync is queued. In a pool a line follows it.
-func (q *interestQueue) endSync() {
-	q.stopEarly()
-	q.earlyAdd.Wait()
-	if q.to.pool != nil {
-		q.addEndOfSync()
-	}
-}
-
-// stopEarly lets no more clients have their subscriptions queued early: all are queued.
-func (q *interestQueue) stopEarly() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.early = nil
-	q.clients.Add(-1)
-}
-
-// addEndOfSync queues the end of the initial sync behind everything that is queued.
-func (q *interestQueue) addEndOfSync() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return
-	}
-	q.flowLocked(&q.to.conn) // so that there is one
-	for _, f := range q.flows {
-		f.add(flowItem{other: new(flowOther)})
-	}
-	q.unsynced = len(q.flows)
-}
-
-// sync is the initial sync: it queues all interest of local clients for a new route, and sends it
-// at the pace of the peer.
-func (q *interestQueue) sync() {
-	defer q.to.srv.conns.Done()
-	n := 0
-	for e := range q.to.srv.allSubs {
-		sub := e.Value
-		if sub.conn.role != roleClient || q.isEarly(sub.conn) {
-			continue
-		}
-		q.addCurrent(sub)
-		if n++; n%syncStep == 0 {
-			q.push()
-			q.awaitShort()
-		}
-		if q.to.ended() {
-			q.stopEarly()
-			return
-		}
-	}
-	q.endSync()
-	q.push()
-	q.to.debugf("Sent local subscriptions to route")
-}
-
-// isEarly reports whether the subscriptions of a client need no initial sync any more.
-func (q *interestQueue) isEarly(c *conn) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.early[c]
-}
-
-// syncEarly queues the subscriptions of a client that publishes to the route during the initial
-// sync, once. The reader of the client calls it, or waits for it.
-func (q *interestQueue) syncEarly(c *conn) {
-	if !q.setEarly(c) {
-		return
-	}
-	c.mu.Lock()
-	subs := slices.Collect(c.subs.all)
-	c.mu.Unlock()
-	for _, sub := range subs {
-		q.addCurrent(sub)
-	}
-	q.earlyAdd.Done()
-}
-
-// setEarly reports whether the subscriptions of a client must be queued now, and is not asked
-// again.
-func (q *interestQueue) setEarly(c *conn) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.early == nil || q.early[c] {
-		return false
-	}
-	q.early[c] = true
-	q.earlyAdd.Add(1)
-	return true
-}
-
-// awaitShort waits until another goroutine has sent most of the queue.
-func (q *interestQueue) awaitShort() {
-	for {
-		next := q.next() // first, so that no progress is missed
-		if next == nil || q.waiting.Load() <= syncStep {
-			return
-		}
-		<-next // another goroutine is sending the queue, or the reader that queued it is about to
-	}
 }
 
 // Prefixes of the ids of subscriptions on routes.

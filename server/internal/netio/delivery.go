@@ -1,0 +1,49 @@
+package netio
+
+// Delivery is what one push hands to a connection: bytes, and what they are counted as.
+type Delivery struct {
+	Segments []Segment // lent for the time of the push
+	Bytes    int       // in Segments
+	Messages int64     // in them, 0 if they are no messages
+	Payload  int64     // bytes of payload in them
+	Subject  []byte    // of one of the messages
+	ReadAt   int64     // UnixNano of the moment the messages were read; 0 = not measured
+	TooLarge bool      // one message alone is more than may be pending
+	Last     bool      // nothing is taken after it
+	Reserved bool      // its bytes have been reserved; if it is refused, it must be dropped
+	Refused  bool      // set by Push: the connection takes nothing any more
+
+	// Droppable says that the delivery may be dropped, as a whole: it is nothing but whole messages.
+	Droppable bool
+	lost      Lost // that were dropped for it, or are in it
+	firstLost bool // of the backlog
+
+	own bool // it holds references of its own
+}
+
+// Keep makes the segments the delivery's own, so that it can be pushed later. One that is never
+// pushed must be dropped.
+func (d *Delivery) Keep() {
+	if !d.own {
+		d.keep(0)
+	}
+}
+
+// Drop gives up what Keep has kept.
+func (d *Delivery) Drop() { d.release() }
+
+// keep makes the segments the queue's own, without their first n bytes.
+func (d *Delivery) keep(n int) {
+	if d.own {
+		d.Segments = dropSent(d.Segments, n)
+	} else {
+		d.Segments, d.own = kept(skip(d.Segments, n)), true
+	}
+}
+
+// release gives up the segments if they are the queue's own.
+func (d *Delivery) release() {
+	if d.own {
+		releaseAll(d.Segments)
+	}
+}
