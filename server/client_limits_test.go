@@ -242,7 +242,7 @@ func TestSlowConsumerOfAUserThatDropsLosesWholeMessages(t *testing.T) {
 			t.Parallel()
 			s := startReloader(t, "max_pending: 300KB, write_deadline: \"100ms\"\n"+limitedUsers("slow_consumer: "+policy))
 			sub, pub := loginAs(t, s.Server, "a"), loginAs(t, s.Server, "b")
-			okay(t, sub.Conn.Conn.(*net.TCPConn).SetReadBuffer(4<<10))
+			okay(t, sub.Conn.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 			sub.Say("SUB x 1", "SUB q group 2")
 			sub.Sync()
 			published, padding := 0, strings.Repeat("p", 4000)
