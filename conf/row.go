@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Effect names what a reload has to do when a row has changed. The program defines them, but for
@@ -101,6 +102,8 @@ type Table[T any] struct {
 	byKey   map[string]*Row[T] // by every spelling of the path
 	byID    map[string]*Row[T]
 	foreign foreignKeys
+
+	defaults func() map[*Row[T]]*Node // of the rows that have one, read when they are first used
 }
 
 // Foreign is a key that files of related programs have and this one does not.
@@ -145,6 +148,7 @@ func NewTable[T any](rows []Row[T], foreign map[string]Foreign) *Table[T] {
 		byKey: make(map[string]*Row[T]), byID: make(map[string]*Row[T]),
 		foreign: foreign,
 	}
+	tb.defaults = sync.OnceValue(tb.readDefaults)
 	for i := range rows {
 		r := &rows[i]
 		tb.rows = append(tb.rows, r)

@@ -188,21 +188,28 @@ func (tb *Table[T]) Defaults(t *T) {
 		if r.Default == "" || r.Type.isSwitch || r.Expands != nil || !r.Type.zero(t) || !tb.takesDefault(r, t) {
 			continue
 		}
-		if err := r.setDefault(t); err != nil {
-			// The table is wrong, which its test finds.
-			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err))
+		var report Report
+		r.Type.read(&Check{report: &report, path: r.Key}, tb.defaults()[r], t)
+		if err := report.Err(); err != nil {
+			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err)) // the table's test finds it
 		}
 	}
 }
 
-func (r *Row[T]) setDefault(t *T) error {
-	n, err := literal(r.Default)
-	if err != nil {
-		return err
+// readDefaults reads the texts of all defaults.
+func (tb *Table[T]) readDefaults() map[*Row[T]]*Node {
+	nodes := map[*Row[T]]*Node{}
+	for _, r := range tb.rows {
+		if r.Default == "" {
+			continue
+		}
+		n, err := literal(r.Default)
+		if err != nil {
+			panic(fmt.Sprintf("conf: default of %s: %v", r.id(), err)) // the table's test finds it
+		}
+		nodes[r] = n
 	}
-	var report Report
-	r.Type.read(&Check{report: &report, path: r.Key}, n, t)
-	return report.Err()
+	return nodes
 }
 
 // takesDefault reports whether no section around a row is bare and off.

@@ -166,6 +166,7 @@ func (s *Server) startAccepting() {
 			go s.accept(l, "Client", s.roomForClient, s.serveClient) // ends when Shutdown closes l and waits for it
 		}
 	}
+	runtime.Gosched() // clients may wait already: they come before the rest of the start
 }
 
 // countConn counts a goroutine that Shutdown waits for. It reports false if the server is stopping.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -163,14 +162,19 @@ func (s *Server) monitorURL(o *Options) string {
 	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(addr.Port)), Path: path + "/"}).String()
 }
 
-// monitorPath matches the paths of monitoring ports.
-var monitorPath = regexp.MustCompile(`^[A-Za-z0-9_./~-]{0,200}$`)
+// isMonitorPath reports whether a text may be the path of a monitoring port.
+func isMonitorPath(text string) bool {
+	return len(text) <= 200 && strings.Trim(text, monitorPathBytes) == ""
+}
+
+// monitorPathBytes are all that such a path has.
+const monitorPathBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./~-"
 
 // peerMonitor returns the URL of the monitoring port of another server, as it says, at the address
 // that its route has: a server is not to have others ask elsewhere. "" if there is none.
 func peerMonitor(text, host string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !monitorPath.MatchString(u.Path) {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !isMonitorPath(u.Path) {
 		return ""
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -43,8 +44,20 @@ type uiFile struct {
 // uiPage is the file that / answers with; the others have their own paths.
 const uiPage = "ui/index.html"
 
-// dashboardFiles returns the files of the dashboard but for its page.
-func dashboardFiles() []*uiFile {
+// dashboardFiles returns the files of the dashboard but for its page, by the paths of requests for
+// them. They are read when the first one is asked for: no start waits for it.
+func dashboardFiles(basePath string) func() map[string]*uiFile {
+	return sync.OnceValue(func() map[string]*uiFile {
+		files := map[string]*uiFile{}
+		for _, f := range readDashboardFiles() {
+			files[basePath+"/"+f.path] = f
+		}
+		return files
+	})
+}
+
+// readDashboardFiles returns these files.
+func readDashboardFiles() []*uiFile {
 	var files []*uiFile
 	err := fs.WalkDir(uiFiles, "ui", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || name == uiPage {

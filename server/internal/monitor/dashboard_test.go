@@ -65,7 +65,7 @@ func TestDashboardIsServedProtected(t *testing.T) {
 		"Cross-Origin-Resource-Policy": "same-origin",
 	}
 	paths := []string{"/"}
-	for _, f := range dashboardFiles() {
+	for _, f := range readDashboardFiles() {
 		paths = append(paths, "/"+f.path)
 	}
 	for _, p := range paths {
@@ -160,7 +160,7 @@ func TestDashboardIsSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Write(page)
-	for _, f := range dashboardFiles() {
+	for _, f := range readDashboardFiles() {
 		w.Write(f.text)
 	}
 	w.Close()
@@ -207,7 +207,7 @@ func TestDashboardBringsEverythingAndMakesNoHTML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range dashboardFiles() {
+	for _, f := range readDashboardFiles() {
 		if !refers[path.Base(f.path)] {
 			t.Errorf("nothing refers to %s", f.path)
 		}

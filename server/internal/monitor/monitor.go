@@ -141,9 +141,7 @@ func (m *Monitor) handler() http.Handler {
 	for path, p := range m.pages {
 		byPath[m.basePath+path] = p
 	}
-	for _, f := range dashboardFiles() {
-		byPath[m.basePath+"/"+f.path] = page{serve: f.serve}
-	}
+	files := dashboardFiles(m.basePath)
 	if m.basePath != "" {
 		byPath[m.basePath] = m.pages["/"]
 	}
@@ -154,6 +152,8 @@ func (m *Monitor) handler() http.Handler {
 			p = page{open: true, serve: func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, (&url.URL{Path: short, RawQuery: r.URL.RawQuery}).String(), http.StatusMovedPermanently)
 			}}
+		case !found && files()[r.URL.Path] != nil:
+			p = page{serve: files()[r.URL.Path].serve}
 		case !found:
 			p = page{open: true, serve: http.NotFound}
 			if _, pattern := m.mux.Handler(r); pattern != "/" {
