@@ -158,7 +158,8 @@ func (r *connRow) described(account string) system.ClientInfo {
 // announceConnected publishes the event that the client has logged in.
 func (c *client) announceConnected() {
 	if service := c.srv.system.service(); service != nil {
-		service.Connected(c.row().described(c.account()))
+		account := c.account()
+		service.Connected(account, func() system.ClientInfo { return c.row().described(account) })
 	}
 }
 
@@ -169,15 +170,20 @@ func (c *client) announceDisconnected(r closeReason) {
 	if service == nil || !c.connected && !refused {
 		return
 	}
-	row, account := c.row(), c.account()
+	account := c.account()
 	if !c.connected {
 		account = "$G" // it is in none
 	}
-	if o := c.refused; o != nil {
-		row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
-	}
-	service.Disconnected(row.described(account), system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes},
-		system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload}, eventReason(r), refused)
+	service.Disconnected(account, refused, func() system.Departure {
+		row := c.row()
+		if o := c.refused; o != nil {
+			row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
+		}
+		return system.Departure{
+			Client: row.described(account), Reason: eventReason(r),
+			Sent: system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes}, Received: system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload},
+		}
+	})
 }
 
 // eventReason returns a reason as events have it, which is that of nats-server.

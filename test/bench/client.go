@@ -40,21 +40,27 @@ func (p *process) dial(name string, deadline time.Time, setup []byte) (*client, 
 
 // dialBy is dial for sockets with options of their own.
 func (p *process) dialBy(d *net.Dialer, name string, deadline time.Time, setup []byte) (*client, error) {
+	return p.dialAs(connectLine, d, name, deadline, setup)
+}
+
+// dialAs is dialBy for clients that introduce themselves with a CONNECT of their own.
+func (p *process) dialAs(hello string, d *net.Dialer, name string, deadline time.Time, setup []byte) (*client, error) {
 	d.Deadline = deadline
 	conn, err := d.Dial("tcp", p.addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	c := &client{name: name, conn: conn, pongs: make(chan struct{}, 1)}
-	if err := c.handshake(p.tls, deadline, setup); err != nil {
+	if err := c.handshake(p.tls, deadline, append([]byte(hello), setup...)); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("%s: handshake: %w", name, err)
 	}
 	return c, nil
 }
 
-// handshake is everything up to the first PONG. With TLS, its handshake follows the INFO.
-func (c *client) handshake(secure *tls.Config, deadline time.Time, setup []byte) error {
+// handshake is everything up to the first PONG; operations begin with a CONNECT. With TLS, its
+// handshake follows the INFO.
+func (c *client) handshake(secure *tls.Config, deadline time.Time, operations []byte) error {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
@@ -70,8 +76,7 @@ func (c *client) handshake(secure *tls.Config, deadline time.Time, setup []byte)
 		c.conn = tls.Client(c.conn, secure)
 		in.Reset(c.conn)
 	}
-	hello := append(append([]byte(connectLine), setup...), "PING\r\n"...)
-	if _, err := c.conn.Write(hello); err != nil {
+	if _, err := c.conn.Write(append(operations, "PING\r\n"...)); err != nil {
 		return err
 	}
 	for {

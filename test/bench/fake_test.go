@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +19,8 @@ import (
 // the broker does wrong.
 const fakeEnv = "GNATSD_BENCH_FAKE"
 
-// What a fake does wrong, to every message that is the faultyMessage-th of a connection's
-// publications.
+// What a fake does wrong: to every message that is the faultyMessage-th of a connection's
+// publications, or to the events about clients that leave.
 const (
 	faithful  = "nothing"
 	drops     = "drop"
@@ -28,6 +29,9 @@ const (
 	closes    = "close"
 	complains = "complain"
 	favours   = "favour" // always the same member of a queue group
+
+	forgets        = "forget an event"
+	announcesTwice = "announce twice"
 
 	faultyMessage = 1000
 )
@@ -168,6 +172,10 @@ func (f *fake) serve(conn net.Conn) {
 		}
 		words := strings.Fields(line)
 		switch words[0] {
+		case "CONNECT":
+			name := clientName.FindString(line)
+			f.announce(conn, "CONNECT", name, 1)
+			defer f.announce(conn, "DISCONNECT", name, f.departures())
 		case "PING":
 			f.write(conn, "PONG\r\n")
 		case "SUB":
@@ -183,6 +191,29 @@ func (f *fake) serve(conn net.Conn) {
 			f.publish(conn, words, payload, published == faultyMessage)
 		}
 	}
+}
+
+// clientName finds the name of a client that is to be told apart from others.
+var clientName = regexp.MustCompile(`"visit-[0-9]+"`)
+
+// announce publishes an event about such a client.
+func (f *fake) announce(conn net.Conn, kind, name string, times int) {
+	for range times {
+		if name != "" {
+			f.publish(conn, []string{"PUB", "$SYS.ACCOUNT.APP." + kind, strconv.Itoa(len(name))}, name, false)
+		}
+	}
+}
+
+// departures is how often it says that a client has left.
+func (f *fake) departures() int {
+	switch f.fault {
+	case forgets:
+		return 0
+	case announcesTwice:
+		return 2
+	}
+	return 1
 }
 
 // readPayload reads the bytes after a PUB line, without their line end.

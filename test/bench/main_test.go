@@ -44,6 +44,7 @@ func smallScenarios() []scenario {
 		{name: "load request", prepare: beside(emptyMessages(2), exchange(false))},
 		{name: "unread many", linux: true, prepare: unreadMany(3, 128)},
 		{name: "churn", prepare: besideChurn(2, fanOut(1, 128))},
+		{name: "events", launch: withEvents, prepare: besideEvents(200, 2, onePublisher)},
 		{name: "load paced", prepare: beside(onePublisher, pacedPublishers(5, 5*time.Millisecond))},
 		{name: "backlog", linux: true, launch: patient, prepare: backlog(200<<10, 16)},
 		{name: "tls", launch: launch{secure: true}, prepare: fanOut(2, 128)},
@@ -95,6 +96,8 @@ func measuredBy(name string) []metric {
 		wants = append(wants, latency50, latency99)
 	case "churn":
 		return append(wants, loadRate)
+	case "events":
+		return append(wants, keptShare, loadRate)
 	case "load request", "load paced":
 		return append(wants, latency50, latency99, loadRate)
 	case "subscriptions":
@@ -144,6 +147,8 @@ func TestABrokerThatErrsIsFoundOut(t *testing.T) {
 		{"a message repeated to a queue group that does not read", repeats, "^unread queue$", "repeated or out of order"},
 		{"a message dropped beside requests", drops, "^load paced$", "message 999: got the payload of message 1000"},
 		{"a message dropped for a subscriber that does not read", drops, "^backlog$", "message 999: got the payload of message 1000"},
+		{"an event that is not published", forgets, "^events$", "no event DISCONNECT has come"},
+		{"an event that is published twice", announcesTwice, "^events$", "the event came twice"},
 		{"an error in the middle", complains, "^publish$", "publisher 1: the broker says \"-ERR 'Unhappy'\""},
 		{"a closed connection", closes, "^publish$", "publisher 1:"},
 		{"the broker's last words", complains, "^publish$", "the fake is listening"},

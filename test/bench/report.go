@@ -20,7 +20,8 @@ const (
 	throughput metric = iota
 	latency50
 	latency99
-	loadRate // messages that others publish meanwhile
+	keptShare // of the throughput, beside something else
+	loadRate  // what others do meanwhile: messages, operations, connections
 	timeEach
 	bytesEach
 	serverCPU
@@ -44,6 +45,7 @@ func metricTable() [metricCount]metricRow {
 		throughput: {"throughput", "/s"},
 		latency50:  {"latency p50", "µs"},
 		latency99:  {"latency p99", "µs"},
+		keptShare:  {"throughput kept", "%"},
 		loadRate:   {"load", "/s"},
 		timeEach:   {"time each", "ns"},
 		bytesEach:  {"memory each", "B"},

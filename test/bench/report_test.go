@@ -122,12 +122,14 @@ func TestMisses(t *testing.T) {
 		want threshold
 		miss string
 	}{
-		{"enough throughput", threshold{"1-1/16", throughput, 4}, ""},
-		{"too little throughput", threshold{"1-1/16", throughput, 6}, "1-1/16: throughput: ratio 5.00, want at least 6.00"},
-		{"little enough CPU", threshold{"1-1/16", serverCPU, 0.3}, ""},
-		{"too much CPU", threshold{"1-1/16", serverCPU, 0.2}, "1-1/16: server cpu: ratio 0.25, want at most 0.20"},
-		{"a peer that failed", threshold{"idle-5000", bytesEach, 1}, "idle-5000: memory each: not measured"},
-		{"a scenario that was not run", threshold{"pub/0", throughput, 2}, ""},
+		{"enough throughput", threshold{"1-1/16", throughput, 4, false}, ""},
+		{"too little throughput", threshold{"1-1/16", throughput, 6, false}, "1-1/16: throughput: ratio 5.00, want at least 6.00"},
+		{"little enough CPU", threshold{"1-1/16", serverCPU, 0.3, false}, ""},
+		{"too much CPU", threshold{"1-1/16", serverCPU, 0.2, false}, "1-1/16: server cpu: ratio 0.25, want at most 0.20"},
+		{"enough of its own", threshold{"1-1/16", throughput, 5_000_000, true}, ""},
+		{"too little of its own", threshold{"1-1/16", throughput, 5_000_001, true}, "1-1/16: throughput: 5000000.0, want at least 5000001.0"},
+		{"a peer that failed", threshold{"idle-5000", bytesEach, 1, false}, "idle-5000: memory each: not measured"},
+		{"a scenario that was not run", threshold{"pub/0", throughput, 2, false}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

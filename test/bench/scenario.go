@@ -97,6 +97,8 @@ func fairness() []scenario {
 			prepare: beside(onePublisher, pacedPublishers(100, time.Second/10))},
 		{name: "churn-4/128", about: "one publisher to one subscriber, 128 bytes, beside four clients that subscribe to wildcards and unsubscribe all the time",
 			prepare: besideChurn(4, fanOut(1, 128))},
+		{name: "events-1000/128", about: "one publisher to one subscriber, 128 bytes, beside 1 000 clients that connect and leave every second: what is left while an operator listens to events",
+			heavy: true, launch: withEvents, prepare: besideEvents(1000, 40, onePublisher)},
 		{name: "backlog/16", about: "memory for each byte that waits for a subscriber that does not read, 16 bytes",
 			linux: true, launch: patient, prepare: backlog(64<<20, 16)},
 	}

@@ -123,27 +123,12 @@ func (c *ClientInfo) bound() {
 	}
 }
 
-// advisory is what events about clients and accounts have in common.
+// advisory is what events about clients and accounts begin with.
 type advisory struct {
 	Type   string      `json:"type"`
 	ID     string      `json:"id"`
 	Time   time.Time   `json:"timestamp"`
 	Server *ServerInfo `json:"server"`
-}
-
-// connectEvent is the event CONNECT.
-type connectEvent struct {
-	advisory
-	Client *ClientInfo `json:"client"`
-}
-
-// disconnectEvent are the events DISCONNECT and CLIENT.AUTH.ERR.
-type disconnectEvent struct {
-	advisory
-	Client   *ClientInfo `json:"client"`
-	Sent     Traffic     `json:"sent"`
-	Received Traffic     `json:"received"`
-	Reason   string      `json:"reason"`
 }
 
 // Types of advisories.

@@ -19,7 +19,7 @@ import (
 )
 
 // Broker is the server that a [Service] speaks about. Its methods are called by one goroutine at a
-// time.
+// time, except for Wanted.
 type Broker interface {
 	// Identify returns which server it is; the service fills in Seq and Time.
 	Identify() ServerInfo
@@ -59,6 +59,7 @@ type Service struct {
 
 	requests chan *request
 	events   chan *event
+	many     chan struct{} // half of the events that may wait do
 	changed  chan struct{} // the number of clients of an account has changed
 	flushes  chan chan struct{}
 
@@ -70,6 +71,7 @@ type Service struct {
 	seq     atomic.Uint64
 	dropped atomic.Int64
 	ids     *nuid.NUID // owned by Run
+	text    []byte     // of the latest event; owned by Run
 }
 
 const (
@@ -81,8 +83,10 @@ const (
 	maxEvents = 2048
 	// statsInterval is the time between two events STATSZ.
 	statsInterval = 10 * time.Second
-	// gatherTime is how long an event may wait for others: many are handed to the broker together.
-	gatherTime = 5 * time.Millisecond
+	// gatherTime is how long events wait for others, where there are many: an event that follows
+	// another one sooner. They wait in the queue, so that clients that connect and leave wake the
+	// service up no more often.
+	gatherTime = 20 * time.Millisecond
 	// countTime is how long servers have to say how many clients they have.
 	countTime = time.Second
 	// rebalanceName ends the subject of a request to rebalance.
@@ -96,7 +100,7 @@ func New(b Broker, id string) *Service {
 	return &Service{
 		broker: b, id: id, ids: nuid.New(),
 		requests: make(chan *request, maxRequests), events: make(chan *event, maxEvents),
-		changed: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+		many: make(chan struct{}, 1), changed: make(chan struct{}, 1), flushes: make(chan chan struct{}),
 	}
 }
 
@@ -118,31 +122,39 @@ type event struct {
 	kind     string // a type of advisory; "" for one that has the server only
 	subjects []string
 	at       time.Time
-	client   ClientInfo
-	sent     Traffic
-	received Traffic
-	reason   string
+	Departure
 }
 
-// Connected publishes the event that a client has logged in.
-func (s *Service) Connected(c ClientInfo) {
+// Connected publishes the event that a client of an account has logged in. It is called for which
+// client only if the event is wanted.
+func (s *Service) Connected(account string, client func() ClientInfo) {
 	s.changes()
-	if subject := Connect(c.Account); s.broker.Wanted(subject) {
-		s.add(&event{kind: typeConnect, subjects: []string{subject}, client: c})
+	if subject := Connect(account); s.broker.Wanted(subject) {
+		s.add(&event{kind: typeConnect, subjects: []string{subject}, Departure: Departure{Client: client()}})
 	}
 }
 
-// Disconnected publishes the event that a client is gone; refused says that it could not log in.
-// sent and received are seen from the client, as in the events of nats-server.
-func (s *Service) Disconnected(c ClientInfo, sent, received Traffic, reason string, refused bool) {
+// Departure is what an event says about a client that is gone. Sent and Received are seen from the
+// client, as in the events of nats-server.
+type Departure struct {
+	Client         ClientInfo
+	Sent, Received Traffic
+	Reason         string
+}
+
+// Disconnected publishes the event that a client of an account is gone; refused says that it could
+// not log in. It is called for the rest only if the event is wanted.
+func (s *Service) Disconnected(account string, refused bool, client func() Departure) {
 	s.changes()
 	var subjects []string
-	if refused {
-		subjects = append(subjects, AuthError(s.id))
+	if subject := AuthError(s.id); refused && s.broker.Wanted(subject) {
+		subjects = append(subjects, subject)
 	}
-	subjects = slices.DeleteFunc(append(subjects, Disconnect(c.Account)), func(subject string) bool { return !s.broker.Wanted(subject) })
+	if subject := Disconnect(account); s.broker.Wanted(subject) {
+		subjects = append(subjects, subject)
+	}
 	if len(subjects) > 0 {
-		s.add(&event{kind: typeDisconnect, subjects: subjects, client: c, sent: sent, received: received, reason: reason})
+		s.add(&event{kind: typeDisconnect, subjects: subjects, Departure: client()})
 	}
 }
 
@@ -165,11 +177,17 @@ func (s *Service) changes() {
 // add queues an event, or drops it if too many are waiting.
 func (s *Service) add(e *event) {
 	e.at = time.Now().UTC()
-	e.client.bound()
+	e.Client.bound()
 	select {
 	case s.events <- e:
 	default:
 		s.dropped.Add(1)
+	}
+	if len(s.events) >= maxEvents/2 {
+		select {
+		case s.many <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -235,27 +253,26 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 	tick := time.NewTicker(statsInterval)
 	defer tick.Stop()
 	var pause <-chan time.Time    // until the next event about the number of clients
-	var gathered <-chan time.Time // when events that are written must be handed on; nil if there are none
-	changed := s.changed
+	var gathered <-chan time.Time // while events wait for others: until when
+	changed, events := s.changed, s.events
 	for w.err == nil {
 		select {
 		case <-over:
 			return
 		case r := <-s.requests:
 			s.handle(w, r)
-		case e := <-s.events:
+		case e := <-events:
 			s.publish(w, e)
-			if gathered == nil {
-				gathered = time.After(gatherTime)
-			}
-			continue
+			events, gathered = nil, time.After(gatherTime)
+		case <-s.many:
+			s.publishWaiting(w)
 		case <-gathered:
-			gathered = nil
-			w.flush()
-		case done := <-s.flushes:
-			for len(s.events) > 0 {
-				s.publish(w, <-s.events)
+			events, gathered = s.events, nil
+			if s.publishWaiting(w) > 0 {
+				events, gathered = nil, time.After(gatherTime)
 			}
+		case done := <-s.flushes:
+			s.publishWaiting(w)
 			w.sync()
 			w.flush()
 			close(done)
@@ -286,26 +303,30 @@ func (s *Service) advisory(kind string, at time.Time) advisory {
 	return advisory{Type: kind, ID: s.ids.Next(), Time: at, Server: s.server()}
 }
 
-func (s *Service) publish(w *writer, e *event) {
-	for _, subject := range e.subjects {
-		switch e.kind {
-		case typeConnect:
-			e.fill()
-			s.send(w, subject, &connectEvent{s.advisory(e.kind, e.at), &e.client})
-		case typeDisconnect:
-			e.fill()
-			stop := e.at
-			e.client.Stop = &stop
-			s.send(w, subject, &disconnectEvent{s.advisory(e.kind, e.at), &e.client, e.sent, e.received, e.reason})
-		default:
-			s.send(w, subject, s.server())
-		}
+// publishWaiting publishes the events that wait, and returns how many there were.
+func (s *Service) publishWaiting(w *writer) int {
+	n := len(s.events)
+	for range n {
+		s.publish(w, <-s.events)
 	}
+	return n
 }
 
-// fill sets what all clients have in common.
-func (e *event) fill() {
-	e.client.NameTag, e.client.Kind, e.client.Type = e.client.Account, "Client", "nats"
+func (s *Service) publish(w *writer, e *event) {
+	if e.kind == "" {
+		for _, subject := range e.subjects {
+			s.send(w, subject, s.server())
+		}
+		return
+	}
+	e.Client.NameTag, e.Client.Kind, e.Client.Type = e.Client.Account, "Client", "nats"
+	if e.kind == typeDisconnect {
+		e.Client.Stop = &e.at
+	}
+	for _, subject := range e.subjects {
+		s.text = e.appendEvent(s.text[:0], s.ids.Next(), s.server())
+		s.sendText(w, subject, s.text)
+	}
 }
 
 // publishConns publishes the number of clients of each account.
@@ -321,7 +342,14 @@ func (s *Service) publishConns(w *writer) {
 
 // send publishes a message.
 func (s *Service) send(w *writer, subject string, v any) {
-	if text, err := json.Marshal(v); err == nil && len(text) <= s.broker.MaxPayload() {
+	if text, err := json.Marshal(v); err == nil {
+		s.sendText(w, subject, text)
+	}
+}
+
+// sendText publishes a message, unless it is too large.
+func (s *Service) sendText(w *writer, subject string, text []byte) {
+	if len(text) <= s.broker.MaxPayload() {
 		w.publish(subject, "", nil, text)
 	}
 }

@@ -24,13 +24,13 @@ func TestEventsAreDroppedRatherThanQueuedWithoutEnd(t *testing.T) {
 	s := New(fakeBroker{}, "ID")
 	name := strings.Repeat("n", 1<<20)
 	for range maxEvents + 10 {
-		s.Connected(ClientInfo{Account: "A", Name: name})
+		s.Connected("A", func() ClientInfo { return ClientInfo{Account: "A", Name: name} })
 	}
 	if s.Dropped() != 10 || len(s.events) != maxEvents {
 		t.Errorf("%d events wait, %d were dropped; want %d and 10", len(s.events), s.Dropped(), maxEvents)
 	}
-	if e := <-s.events; len(e.client.Name) != maxText {
-		t.Errorf("an event holds a name of %d bytes", len(e.client.Name))
+	if e := <-s.events; len(e.Client.Name) != maxText {
+		t.Errorf("an event holds a name of %d bytes", len(e.Client.Name))
 	}
 	for range maxRequests + 3 {
 		s.Ask("x", "", "me", nil)
