@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // fakeBroker wants every event, and has nothing to say.
@@ -38,6 +41,59 @@ func TestEventsAreDroppedRatherThanQueuedWithoutEnd(t *testing.T) {
 	if s.Dropped() != 13 {
 		t.Errorf("%d were dropped, want 13", s.Dropped())
 	}
+}
+
+// TestEventsWaitForOthersWhereThereAreMany reads at the times when events may come.
+func TestEventsWaitForOthersWhereThereAreMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		s := New(fakeBroker{}, "ID")
+		ended := make(chan struct{})
+		go func() { defer close(ended); s.Run(there) }() // ends when here is closed
+		var lines atomic.Int64
+		go func() { // ends when here is closed
+			in := bufio.NewScanner(here)
+			for in.Scan() {
+				lines.Add(1)
+			}
+		}()
+		happens := func(n int) {
+			for range n {
+				s.Connected("A", func() ClientInfo { return ClientInfo{} })
+			}
+			synctest.Wait()
+		}
+		want := func(what string, n int64) {
+			t.Helper()
+			if got := lines.Swap(0) / 2; got != n {
+				t.Errorf("%s: %d events, want %d", what, got, n)
+			}
+		}
+		happens(1)
+		want("the first one, at once", 1)
+		happens(2)
+		want("the next ones, at once", 0)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		want("the next ones, after a while", 2)
+		happens(1)
+		want("one after those, at once", 0)
+		time.Sleep(3 * gatherTime)
+		synctest.Wait()
+		want("one after those, later", 1)
+		happens(1)
+		want("one after a pause, at once", 1)
+		for range 10 {
+			happens(maxEvents / 2)
+			want("half of what may wait, at once", maxEvents/2)
+		}
+		if s.Dropped() != 0 {
+			t.Errorf("%d events were dropped", s.Dropped())
+		}
+		here.Close()
+		<-ended
+	})
 }
 
 // TestRequestsThatAreNoneAreSkipped sends what the broker would not, and one request behind it.
