@@ -2,9 +2,6 @@ package faults
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -22,15 +19,8 @@ func TestSpeedCompressionPaysOnASlowLink(t *testing.T) {
 	if !isolated(t) {
 		return
 	}
-	if _, err := exec.LookPath("tc"); err != nil {
-		missing(t, "the tc command (package iproute2)")
-	}
 	l := newLab(t, 2)
-	for _, m := range l.machines {
-		if out, err := exec.Command("tc", "qdisc", "add", "dev", m.port(), "root", "tbf", "rate", "100mbit", "burst", "128kb", "latency", "50ms").CombinedOutput(); err != nil {
-			missing(t, "a kernel that shapes traffic: "+string(out))
-		}
-	}
+	l.network.setAll(path{rate: 100e6 / 8})
 	rates := map[string]float64{}
 	for _, mode := range []string{"off", "s2_fast", "s2_better"} {
 		rates[mode] = overSlowLink(t, l, mode)
@@ -45,15 +35,10 @@ func TestSpeedCompressionPaysOnASlowLink(t *testing.T) {
 // payload arrive in a second.
 func overSlowLink(t *testing.T, l *lab, mode string) float64 {
 	t.Helper()
-	file := filepath.Join(l.dir, "compression.conf")
-	for i, m := range l.machines {
-		text := "cluster { compression: " + mode + " }\n"
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		m.args = []string{"-c", file}
-		if i > 0 {
-			m.args = append(m.args, "-routes", "nats://"+l.machines[0].name+":6222")
+	l.cluster = "compression: " + mode
+	for _, m := range l.machines {
+		if m.index > 0 {
+			m.routes = []int{0}
 		}
 		m.boot()
 		defer m.kill(syscall.SIGTERM)
@@ -107,4 +92,22 @@ func overSlowLink(t *testing.T, l *lab, mode string) float64 {
 		t.Fatalf("%d of %d messages arrived", got.Load(), messages)
 	}
 	return float64(bytes.Load()) / 1e6 / time.Since(start).Seconds()
+}
+
+// dial connects to a machine. There is no event for an open port, so it tries again and again.
+func dial(t *testing.T, m *machine, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(patience); ; {
+		nc, err := nats.Connect("nats://"+m.addr(), opts...)
+		if err == nil {
+			return nc
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("connect to %s: %v", m.name, err)
+		}
+	}
 }
