@@ -8,6 +8,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    ?= 1m
 BENCHARGS   ?=
 BROWSERARGS ?=
+FAULTARGS   ?=
 DURATION    ?= 1h
 
 # The race detector needs cgo, and that a C compiler.
@@ -63,8 +64,8 @@ clients: build ## today's clients in JavaScript, C and the NATS CLI: installs th
 browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-shots /tmp'
 	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... $(if $(BROWSERARGS),-args $(BROWSERARGS))
 
-faults: ## real faults on real processes in network namespaces, 30 s each (Linux, root)
-	$(GO) test -count=1 -v -timeout 20m ./test/faults -faults.long
+faults: ## real faults on real processes, as a table: make faults FAULTARGS='-peer /usr/sbin/nats-server' (Linux, root)
+	$(GO) test -count=1 -v -timeout 60m -run '^TestFaultsBesideAPeer$$' ./test/faults -args -all $(FAULTARGS)
 
 simulate: ## 10 000 schedules of whole clusters with their clients in memory, and as many of the mesh alone
 	$(GO) test -count=1 -timeout 2h ./server -run '^Test(Server|Mesh)Simulation$$' -sim.seeds=10000 -mesh.seeds=10000

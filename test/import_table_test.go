@@ -51,7 +51,7 @@ var mayImport = map[string]importRow{
 	"test/check":         {imports: "test/wire"},
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},
-	"test/faults":        {tests: "github.com/nats-io/nats.go"},
+	"test/faults":        {tests: "test/check golang.org/x/sys github.com/nats-io/nats.go"},
 	"test/soak":          {tests: "test/certs test/check test/wire"},
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
 	"test/transcript":    {imports: "test/wire"},

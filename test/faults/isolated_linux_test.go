@@ -12,6 +12,8 @@ import (
 	"testing"
 )
 
+// This file has tests run themselves again in namespaces of their own.
+
 // Names of the environment variables that a test passes to itself.
 const (
 	inside   = "GNATSD_FAULTS_INSIDE" // name of the test that is in namespaces of its own

@@ -20,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// This file has the machines that the brokers run on.
+
 // lab is a set of machines on two networks: one for clients, where the test is too, and one for
 // routes, which breaks.
 type lab struct {
@@ -328,9 +330,9 @@ func (m *machine) why(addr string) string {
 	return m.explained[addr]
 }
 
-// tail is the end of the log.
-func (m *machine) tail() string {
+// tail is the end of the log, n lines.
+func (m *machine) tail(n int) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return strings.Join(m.lines[max(0, len(m.lines)-60):], "\n")
+	return strings.Join(m.lines[max(0, len(m.lines)-n):], "\n")
 }

@@ -29,6 +29,8 @@ const (
 	queueTime = 300 * time.Millisecond
 	// queueFrames bounds how many frames are under way from one machine to another.
 	queueFrames = 8192
+	// early is how much too early a frame may arrive: timers are not more exact than that.
+	early = time.Millisecond
 	// largestFrame is that of Ethernet, with room to spare.
 	largestFrame = 2048
 )
@@ -140,7 +142,7 @@ func (n *network) carry(w *direction, to *port) {
 		case <-n.closed:
 			return
 		case f := <-w.frames:
-			if wait := time.Until(f.due); wait > 0 {
+			if wait := time.Until(f.due); wait > early {
 				select {
 				case <-time.After(wait):
 				case <-n.closed:

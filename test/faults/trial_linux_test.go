@@ -2,7 +2,10 @@ package faults
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -11,11 +14,13 @@ import (
 	"gnatsd/test/check"
 )
 
+// This file has a mesh with its clients during one fault: what is waited for, and what is judged.
+
 const (
 	// patience bounds every wait. It is long, because only a failure uses it up.
 	patience = time.Minute
 	// warmUp is how long messages flow before a fault, and after it.
-	warmUp = 500 * time.Millisecond
+	warmUp = time.Second
 	// quietFor is how long nothing arrives before the messages that have not arrived are lost.
 	quietFor = time.Second
 	// servers is how many there are.
@@ -60,7 +65,7 @@ func (f *row) run(t *testing.T, b broker) *result {
 		m.boot()
 		t.Cleanup(func() { m.kill(syscall.SIGKILL) })
 	}
-	t.Cleanup(func() { r.showLogs() })
+	t.Cleanup(func() { r.showLogs(b) })
 	r.meshed(start)
 	if f.do != nil {
 		r.mesh = 0 // it is the time after the fault that counts
@@ -144,13 +149,27 @@ func (r *trial) serverOf(number int) int {
 	return -1
 }
 
-// showLogs shows what the brokers logged, if the test failed.
-func (r *trial) showLogs() {
+// showLogs shows the end of what the brokers logged, if the test failed, and writes it where it is
+// to be.
+func (r *trial) showLogs(b broker) {
+	if *logs != "" {
+		for _, m := range r.machines {
+			name := strings.Map(func(c rune) rune {
+				if c == ' ' || c == '/' {
+					return '-'
+				}
+				return c
+			}, r.row.name+" "+b.name+" "+m.name)
+			if err := os.WriteFile(filepath.Join(*logs, name+".log"), []byte(m.tail(len(m.lines))), 0o644); err != nil {
+				r.t.Error(err)
+			}
+		}
+	}
 	if !r.t.Failed() {
 		return
 	}
 	for _, m := range r.machines {
-		r.t.Logf("%s: end of the log of %s:\n%s", r.row.name, m.name, m.tail())
+		r.t.Logf("%s: end of the log of %s:\n%s", r.row.name, m.name, m.tail(60))
 	}
 }
 
