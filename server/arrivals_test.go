@@ -236,3 +236,13 @@ func TestDescriptorsAreDivided(t *testing.T) {
 		t.Errorf("without a limit: got %+v", unlimited)
 	}
 }
+
+// TestThereIsRoomWithoutALimit is about Windows, and systems where files are not limited.
+func TestThereIsRoomWithoutALimit(t *testing.T) {
+	t.Parallel()
+	s := &Server{descriptors: divideDescriptors(0)}
+	s.cluster = &cluster{srv: s}
+	if !s.roomForClient() || !s.cluster.room() {
+		t.Error("no room")
+	}
+}

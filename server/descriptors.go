@@ -1,7 +1,6 @@
 package server
 
 import (
-	"math"
 	"net"
 	"sync/atomic"
 )
@@ -22,10 +21,13 @@ type descriptors struct {
 // the program that embeds the server has. Where there are few it is a quarter.
 const ownDescriptors = 32
 
+// noLimit stands for no limit. Others can be added to it.
+const noLimit = 1 << 30
+
 // divideDescriptors divides a limit.
 func divideDescriptors(limit int) descriptors {
 	if limit == 0 {
-		return descriptors{clients: math.MaxInt, routes: math.MaxInt, refused: 1024, monitor: 256}
+		return descriptors{clients: noLimit, routes: noLimit, refused: 1024, monitor: 256}
 	}
 	d := descriptors{
 		limit:   limit,

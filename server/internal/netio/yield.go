@@ -87,6 +87,9 @@ func (y *yielders) yield() (looked bool) {
 
 // newYielder returns nil where pipes cannot be waited for. Its pipe is closed when it is collected.
 func newYielder() *yielder {
+	if runtime.GOOS == "windows" { // its pipes block a thread
+		return nil
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil

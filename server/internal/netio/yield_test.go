@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ func TestYieldingLooksAtTheNetworkOnlyIfSomethingIsReady(t *testing.T) {
 		want   bool
 	}{
 		{"nothing is ready", &fakeSource{}, false},
-		{"something is ready", &fakeSource{readyAt: 1}, true},
-		{"it is not known", nil, true},
+		{"something is ready", &fakeSource{readyAt: 1}, runtime.GOOS != "windows"},
+		{"it is not known", nil, runtime.GOOS != "windows"},
 	} {
 		y := yielders{source: tt.source}
 		if got := y.yield(); got != tt.want {

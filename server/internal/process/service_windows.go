@@ -1,8 +1,6 @@
 package process
 
 import (
-	"fmt"
-
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
 )
@@ -10,14 +8,7 @@ import (
 // Run runs a broker until it has stopped: under the service manager if that started the process, in
 // the console otherwise or if a container says that there is no service manager.
 func Run(b Broker) error {
-	if dockerized() {
-		return b.Run()
-	}
-	service, err := svc.IsWindowsService()
-	if err != nil {
-		return fmt.Errorf("ask whether this is a service: %w", err)
-	}
-	if !service {
+	if !IsService() {
 		return b.Run()
 	}
 	return svc.Run(processName.get(), windowsService{broker: b})
@@ -94,10 +85,4 @@ func (h windowsHandle) Close() error {
 }
 
 // IsService reports whether the service manager started the process, and may be used.
-func IsService() bool {
-	if dockerized() {
-		return false
-	}
-	service, err := svc.IsWindowsService()
-	return err == nil && service
-}
+func IsService() bool { return !dockerized() && startedByManager() }
