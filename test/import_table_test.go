@@ -56,6 +56,7 @@ var mayImport = map[string]importRow{
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
 	"test/transcript":    {imports: "test/wire"},
 	"test/wire":          {},
+	"test/windows":       {tests: "test/certs test/wire"},
 }
 
 // systems are those whose files of each package are looked at.
