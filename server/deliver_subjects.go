@@ -31,7 +31,7 @@ type subjectSample struct {
 func (b *batch) noteUnheard(subject []byte, n, size int) {
 	u := &b.unheard
 	u.seen += int64(n)
-	if rand.Int64N(u.seen) < int64(n) {
+	if u.seen == int64(n) || rand.Int64N(u.seen) < int64(n) { // every batch has a first one
 		u.subject, u.length, u.size = b.offset(subject), uint32(len(subject)), uint32(size)
 	}
 }
