@@ -83,6 +83,7 @@ type conn struct {
 	inSystem   atomic.Bool                        // its table is that of the system account
 	limited    atomic.Pointer[limitedUser]        // nil unless its user has limits; changed with mu held
 	ending     atomic.Uint32                      // closeReason; 0 while it is open
+	reader     atomic.Uint32                      // readerState, of clients
 	abort      atomic.Pointer[context.CancelFunc] // cancels what the reader waits for, if not the socket
 	slowStats  atomic.Pointer[netio.Stats]        // of out when it became a slow consumer; else nil
 	inMsgs     atomic.Int64
@@ -167,8 +168,17 @@ func (c *conn) settle() {
 //
 // INFO, TLS and CONNECT take much more stack than waiting does, and stacks shrink late. So after
 // the first CONNECT serve continues, once, on a new goroutine, whose stack is small.
+//
+// The reader of an idle client ends without teardown, see parking.
 func (c *conn) serve() {
-	for c.receive() {
+	for {
+		in := c.receive()
+		if in == inputParked {
+			return
+		}
+		if in == inputEnded {
+			break
+		}
 		if r := c.work(); r != keepOpen {
 			c.close(r)
 			break
@@ -178,54 +188,65 @@ func (c *conn) serve() {
 		}
 		if c.freshStack {
 			c.freshStack = false
-			go c.serve() // replaces this goroutine as the reader; ends with teardown
+			c.srv.parking.add(c.ops.(*client))
+			go c.serve() // replaces this goroutine as the reader; ends with teardown, or parking
 			return
 		}
 	}
 	c.teardown()
 }
 
-// receive reads until there may be a whole operation. It reports false when the connection has
-// ended.
-func (c *conn) receive() bool {
-	if c.overRate {
-		return c.awaitRate()
+// input is what a reader has, after it has waited for it.
+type input uint8
+
+const (
+	inputEnded  input = iota // the connection has ended
+	inputParked              // nothing, and the connection is not this reader's any more
+	inputSome                // bytes, or the reader was woken
+)
+
+// receive reads until there may be a whole operation.
+func (c *conn) receive() input {
+	switch {
+	case c.overRate && !c.awaitRate(), c.undecided && !c.ops.(*route).standBy():
+		return inputEnded
 	}
-	if c.undecided {
-		if !c.ops.(*route).standBy() {
-			return false
-		}
-		if !c.in.Incomplete() {
-			return true
-		}
+	in := inputSome
+	for in == inputSome && c.in.Incomplete() {
+		in = c.read()
 	}
-	for c.read() {
-		if !c.in.Incomplete() {
-			return true
-		}
-	}
-	return false
+	return in
 }
 
-// read reads once. It reports false when the connection has ended.
-func (c *conn) read() bool {
+// read reads once.
+func (c *conn) read() input {
 	_, err := c.link.Recv(&c.in, c.readLimit)
 	switch {
 	case c.ended():
-		return false
+		return inputEnded
 	case err == nil:
 		c.rank(admission.Partial)
-	case isTimeout(err): // the reader was woken, see route.setDecided
-		c.nc.SetReadDeadline(time.Time{})
-		return !c.ended()
+		return inputSome
+	case isTimeout(err): // the reader was woken, see route.setDecided and parking
+		return c.woken()
 	case isEOF(err):
 		c.close(closeClient)
-		return false
 	default:
 		c.close(closeReadError)
-		return false
 	}
-	return true
+	return inputEnded
+}
+
+// woken is what the reader does when it was woken without input.
+func (c *conn) woken() input {
+	c.nc.SetReadDeadline(time.Time{})
+	switch {
+	case c.ended():
+		return inputEnded
+	case c.reader.Load() == readerAsked && c.srv.parking.park(c.ops.(*client)):
+		return inputParked
+	}
+	return inputSome
 }
 
 // readerScratch is memory that a reader borrows while it acts on what it has read.
@@ -420,6 +441,9 @@ func (c *conn) close(r closeReason) {
 // wake ends what the reader waits for.
 func (c *conn) wake() {
 	c.nc.SetReadDeadline(aLongTimeAgo)
+	if c.unpark() {
+		go c.serve() // ends with teardown
+	}
 	if cancel := c.abort.Load(); cancel != nil {
 		(*cancel)()
 	}

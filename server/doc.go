@@ -7,7 +7,8 @@
 //
 //	socket → netio.ReadBuffer → frameLimits.next → operator.do → match → batch → expansion → netio.WriteQueue → socket
 //
-// A connection ([conn]) has one goroutine, its reader (conn.serve). The reader waits for bytes
+// A connection ([conn]) has one goroutine, its reader (conn.serve), or none while a client is idle
+// ([parking]): then one goroutine waits for the sockets of all of them. The reader waits for bytes
 // without holding memory for them, and may poll for a moment before it sleeps (package netio). What
 // one read returned is a [batch]. The parser (parser.go) returns one operation after the other,
 // with a count where equal ones follow each other, and the role of the connection acts on each
@@ -164,6 +165,7 @@
 //	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
 //	client_inprocess.go             clients in the same process, without a socket
 //	client_registry.go              the connected clients, by id
+//	conn_park.go                    idle clients, which have no reader
 //	client_limits.go                what the connections of a user with limits have in common
 //	client_rate.go                  how fast a user publishes
 //	subscription.go                 a subscription, and the table of those of a connection
@@ -214,6 +216,7 @@
 //	userTable.mu                 users with limits, their connections        none
 //	systemAccount.mu             the users that are connected                none
 //	slots.mu                     free slots of connections                   none
+//	parking.mu                   idle clients without a reader               none
 //	cluster.mu                   the mesh, the routes                        none
 //	advertiser.mu                addresses in INFO                           none
 //	conn.mu                      subscriptions, identity, ping               sublist, interestQueue.mu, closedQueues.mu, userTable.mu

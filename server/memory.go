@@ -128,8 +128,8 @@ const (
 	// the work of the garbage collector is little beside that of whatever took so much.
 	giveBackFrom, giveBackFraction = 8 << 20, 4
 
-	// About what a subscription and a connection take.
-	subscriptionBytes, connectionBytes = 400, 8 << 10
+	// About what a subscription and a connection take, and what of it a parked client does not.
+	subscriptionBytes, connectionBytes, parkedBytes = 400, 8 << 10, 4 << 10
 )
 
 // note raises the peak to n bytes.
@@ -148,7 +148,7 @@ func (p *memoryPeak) fell(n int64) bool {
 
 // memoryTaken returns about how many bytes connections, subscriptions and queues take.
 func (s *Server) memoryTaken() int64 {
-	return int64(s.subs.Count())*subscriptionBytes + int64(s.clients.len())*connectionBytes + s.io.Pending.Load()
+	return int64(s.subs.Count())*subscriptionBytes + int64(s.clients.len())*connectionBytes - s.parking.parked.Load()*parkedBytes + s.io.Pending.Load()
 }
 
 // giveBackMemory has memory given back to the system soon after much of it was freed. Without that

@@ -37,7 +37,7 @@ func (r *route) standBy() bool {
 // connection has ended.
 func (r *route) keepUnread() bool {
 	if len(r.in.Unread()) < standbyBytes {
-		return r.read()
+		return r.read() == inputSome
 	}
 	r.link.EndWork()
 	ctx, done := r.abortable()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -67,6 +68,7 @@ type Server struct {
 	clients  registry
 	cluster  *cluster
 	slots    slots
+	parking  parking
 	sockets  sockets
 	counters counters
 	latency  struct{ clients, routes latencies } // of messages, by kind of receiver
@@ -154,6 +156,7 @@ func newServer(o *Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
+	s.parking.srv, s.parking.after = s, cmp.Or(o.idle, parkAfter)
 	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(o)
 	s.writeLimits.Store(newWriteLimits(o))
@@ -373,6 +376,7 @@ func (s *Server) Shutdown() {
 		s.stopWatchdog()
 	}
 	s.conns.Wait()
+	s.parking.close()
 	s.monitor.Close()
 	s.removeFiles()
 	s.releaseSignals()
