@@ -18,7 +18,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz simulate soak storm vuln release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz mutate simulate soak storm vuln release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-sho
 
 faults: ## real faults on real processes, as a table: make faults FAULTARGS='-peer /usr/sbin/nats-server' (Linux, root)
 	$(GO) test -count=1 -v -timeout 60m -run '^TestFaultsBesideAPeer$$' ./test/faults -args -all $(FAULTARGS)
+
+mutate: ## which single changes of the source no test notices: make mutate [PACKAGE=sublist] [SAMPLE=200]
+	$(GO) run ./test/mutate -least 90 $(if $(PACKAGE),-package $(PACKAGE)) $(if $(SAMPLE),-sample $(SAMPLE))
 
 simulate: ## 10 000 schedules of whole clusters with their clients in memory, and as many of the mesh alone
 	$(GO) test -count=1 -timeout 2h ./server -run '^Test(Server|Mesh)Simulation$$' -sim.seeds=10000 -mesh.seeds=10000

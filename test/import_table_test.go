@@ -52,6 +52,7 @@ var mayImport = map[string]importRow{
 	"test/certs/mkcerts": {imports: "test/certs"},
 	"test/clients":       {imports: "github.com/nats-io/nkeys"},
 	"test/faults":        {tests: "test/check golang.org/x/sys github.com/nats-io/nats.go"},
+	"test/mutate":        {},
 	"test/soak":          {tests: "test/certs test/check test/wire"},
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
 	"test/transcript":    {imports: "test/wire"},

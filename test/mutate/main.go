@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // target is a part of the broker whose tests are tested.
@@ -38,8 +39,12 @@ type files struct {
 	tests    []tests // tried in this order, until one fails
 }
 
-// tests are those of a package that match run, "" for all, and do not match skip.
-type tests struct{ pkg, run, skip string }
+// tests are those in files of a package, all if there are none, that do not match skip.
+type tests struct {
+	pkg   string
+	files []string
+	skip  string
+}
 
 // needSpeed are tests that measure time or allocations, which mutants change that are not in force.
 const needSpeed = `^TestSpeed|Allocat`
@@ -54,8 +59,9 @@ func main() {
 		workers = flag.Int("workers", runtime.NumCPU(), "how many are tried at the same time")
 		least   = flag.Float64("least", 0, "exit status 1 where fewer percent are killed")
 	)
+	timeout := flag.Duration("timeout", leastTimeout, "what a test may take at least before it hangs")
 	flag.Parse()
-	r := runner{sample: *sample, seed: *seed, match: regexp.MustCompile(*match), list: *justAll, workers: *workers}
+	r := runner{sample: *sample, seed: *seed, match: regexp.MustCompile(*match), list: *justAll, workers: *workers, timeout: *timeout}
 	var err error
 	if r.reasons, err = parseReasons(reasonsFile); err == nil {
 		r.root, err = filepath.Abs(".")
@@ -93,6 +99,7 @@ type runner struct {
 	match   *regexp.Regexp
 	list    bool
 	workers int
+	timeout time.Duration
 	reasons map[string]string
 }
 
@@ -199,7 +206,7 @@ func (r *runner) tryAll(src *source, pkg string, t tests, into string, chosen []
 	if len(left) == 0 {
 		return nil
 	}
-	s, err := newSuite(r.root, src, pkg, t, into, r.workers)
+	s, err := r.newSuite(src, pkg, t, into)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ import (
 // suite is a package of tests, compiled with the mutants of a package and without.
 type suite struct {
 	dir     string
-	mutated string // the binary with all mutants
+	mutated string        // the binary with all mutants
+	timeout time.Duration // what tests may take at least
 	tests   []*measured
 }
 
@@ -47,51 +48,63 @@ func (t *measured) has(m *mutant) bool {
 	})
 }
 
-// newSuite compiles the tests of a package that match run and do not match skip, runs each once and
-// notes what it executes of the package with mutants. Tests that fail without a mutant are left
-// out.
-func newSuite(root string, src *source, changed string, t tests, into string, workers int) (*suite, error) {
+// newSuite compiles tests, runs each once and notes what it executes of the package with mutants.
+// Tests that fail without a mutant are left out.
+func (r *runner) newSuite(src *source, changed string, t tests, into string) (*suite, error) {
 	plain, mutated := filepath.Join(into, "plain.test"), filepath.Join(into, "mutated.test")
-	if err := compileTests(root, t.pkg, plain, "-cover", "-covermode=set", "-coverpkg="+changed); err != nil {
+	if err := compileTests(r.root, t.pkg, plain, "-cover", "-covermode=set", "-coverpkg="+changed); err != nil {
 		return nil, err
 	}
-	if err := compileTests(root, t.pkg, mutated, "-overlay="+src.overlay); err != nil {
+	if err := compileTests(r.root, t.pkg, mutated, "-overlay="+src.overlay); err != nil {
 		return nil, err
 	}
-	s := &suite{dir: filepath.Join(root, t.pkg), mutated: mutated}
-	names, err := s.names(plain, t)
+	s := &suite{dir: filepath.Join(r.root, t.pkg), mutated: mutated, timeout: r.timeout}
+	names, err := testNames(s.dir, t)
 	if err != nil {
 		return nil, err
 	}
 	results := make([]*measured, len(names))
-	each(len(names), workers, func(i int) { results[i] = s.measure(plain, names[i], filepath.Join(into, names[i]+".cover")) })
-	for i, r := range results {
-		if r == nil { // once more, alone: the machine may have been busy
-			r = s.measure(plain, names[i], filepath.Join(into, names[i]+".cover"))
+	each(len(names), r.workers, func(i int) { results[i] = s.measure(plain, names[i], filepath.Join(into, names[i]+".cover")) })
+	for i, m := range results {
+		if m == nil { // once more, alone: the machine may have been busy
+			m = s.measure(plain, names[i], filepath.Join(into, names[i]+".cover"))
 		}
-		if r == nil {
+		if m == nil {
 			fmt.Printf("left out: %s fails without a mutant\n", names[i])
 			continue
 		}
-		s.tests = append(s.tests, r)
+		s.tests = append(s.tests, m)
 	}
 	slices.SortStableFunc(s.tests, func(a, b *measured) int { return cmp.Compare(a.took, b.took) })
 	return s, nil
 }
 
-// names returns the tests of a binary, with the seeds of fuzz targets.
-func (s *suite) names(binary string, t tests) ([]string, error) {
-	cmd := exec.Command(binary, "-test.list", cmp.Or(t.run, "."))
-	cmd.Dir = s.dir
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, err
+// testFunc finds the tests and the fuzz targets, of which the seeds are tests.
+var testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w*)\(\w+ \*testing\.[TF]\)`)
+
+// testNames returns the tests of t, which are in a directory.
+func testNames(dir string, t tests) ([]string, error) {
+	skip := regexp.MustCompile(cmp.Or(t.skip, "^$"))
+	patterns := t.files
+	if len(patterns) == 0 {
+		patterns = []string{"*_test.go"}
 	}
-	var skip = regexp.MustCompile(cmp.Or(t.skip, "^$"))
 	var names []string
-	for name := range strings.FieldsSeq(string(out)) {
-		if (strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz")) && !skip.MatchString(name) {
-			names = append(names, name)
+	for _, p := range patterns {
+		paths, err := filepath.Glob(filepath.Join(dir, p))
+		if err != nil || len(paths) == 0 {
+			return nil, fmt.Errorf("no files %s in %s", p, dir)
+		}
+		for _, path := range paths {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range testFunc.FindAllSubmatch(src, -1) {
+				if name := string(m[1]); !skip.MatchString(name) {
+					names = append(names, name)
+				}
+			}
 		}
 	}
 	return names, nil
@@ -157,7 +170,7 @@ func (s *suite) try(m *mutant) outcome {
 	result := uncovered
 	run := func() outcome {
 		defer func() { list, took = nil, 0 }()
-		limit := leastTimeout + timeoutFactor*took
+		limit := s.timeout + timeoutFactor*took
 		begin := time.Now()
 		if s.passes(s.mutated, list, m.id, limit) {
 			return survived
@@ -186,6 +199,7 @@ func (s *suite) try(m *mutant) outcome {
 }
 
 const (
+	// A test hangs when it takes so many times as long as without a mutant, and leastTimeout.
 	leastTimeout  = 15 * time.Second
 	timeoutFactor = 8
 	// together is how long the tests take at most that one process runs, if there is more than one.

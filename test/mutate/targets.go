@@ -4,32 +4,31 @@ package main
 var targets = []target{
 	{"sublist", []files{{
 		pkg:   "./sublist",
-		tests: []tests{{"./sublist", "", needSpeed}},
+		tests: []tests{{"./sublist", nil, needSpeed}},
 	}}},
 	{"access", []files{{
 		pkg:   "./server/internal/access",
-		tests: []tests{{"./server/internal/access", "", needSpeed}},
+		tests: []tests{{"./server/internal/access", nil, needSpeed}},
 	}}},
 	{"parser", []files{{
 		pkg:      "./server",
 		patterns: []string{"parser.go"},
-		tests:    []tests{{"./server", parserTests, needSpeed}},
+		tests:    []tests{{"./server", []string{"parser_test.go", "deliver_batch_test.go", "deliver_repeat_test.go"}, needSpeed}},
 	}}},
 	{"delivery", []files{{
 		pkg:      "./server",
 		patterns: []string{"deliver_*.go"},
-		tests:    []tests{{"./server", deliveryTests, needSpeed}},
+		tests: []tests{
+			{"./server", []string{"deliver_*_test.go", "delivery_test.go", "headers_test.go"}, needSpeed},
+			{"./server", []string{"slow_*_test.go", "route_leftover_test.go", "monitor_subjectz_test.go", "system_account_test.go", "client_permissions_test.go"}, needSpeed},
+		},
 	}, {
-		pkg:      "./server/internal/netio",
-		patterns: []string{"backlog.go", "chunk.go", "delivery.go", "drop.go", "leftover.go", "limits.go", "readbuffer.go", "writequeue.go"},
-		tests:    []tests{{"./server/internal/netio", "", needSpeed}},
+		pkg: "./server/internal/netio",
+		patterns: []string{"backlog.go", "chunk.go", "delivery.go", "drop.go", "leftover.go", "limits.go",
+			"readbuffer.go", "writequeue.go"},
+		tests: []tests{{"./server/internal/netio", nil, needSpeed}},
 	}}},
 }
-
-const (
-	parserTests   = `Parse|Frame|Control|Sizes|FuzzConnectionMemory`
-	deliveryTests = `Deliver`
-)
 
 func targetNames() []string {
 	var names []string

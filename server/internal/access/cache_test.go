@@ -30,6 +30,50 @@ func TestCacheDecidesAsThePermissionsDo(t *testing.T) {
 	}
 }
 
+// TestCacheKeepsWhatIsSentOften looks whether subjects of the usual forms have places of their own,
+// and whether one that is cached is compared with the rules again.
+func TestCacheKeepsWhatIsSentOften(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, &Rules{Publish: list("ok.>")})
+	for _, tt := range []struct {
+		form  string
+		least int // of 64 subjects that many are kept; of random places 40 would be
+	}{
+		{"orders.eu.%d", 32}, {"sensors.%d.state", 32}, {"ok.%03d", 10}, {"o%d", 10},
+	} {
+		var c Cache
+		for i := range cacheSize {
+			c.CanPublish(p, fmt.Appendf(nil, tt.form, i))
+		}
+		used := 0
+		for _, e := range c.entries {
+			if len(e.subject) > 0 {
+				used++
+			}
+		}
+		if used < tt.least {
+			t.Errorf("%s: %d of %d subjects are kept, want %d", tt.form, used, cacheSize, tt.least)
+		}
+	}
+	for _, tt := range []struct {
+		subject string
+		kept    bool
+	}{
+		{"o", true}, {"ok.1", true}, {strings.Repeat("o", maxCached), true}, {strings.Repeat("o", maxCached+1), false},
+	} {
+		var c Cache
+		subject := []byte(tt.subject)
+		c.CanPublish(p, subject)
+		noted := Decision{reason: ofSystem} // what the rules never say
+		for i := range c.entries {
+			c.entries[i].decision = noted
+		}
+		if got := c.CanPublish(p, subject) == noted; got != tt.kept {
+			t.Errorf("%.10s of %d bytes: kept = %v, want %v", subject, len(subject), got, tt.kept)
+		}
+	}
+}
+
 func TestCacheHoldsFewBytes(t *testing.T) {
 	t.Parallel()
 	p := mustCompile(t, &Rules{Publish: list("ok.>")})

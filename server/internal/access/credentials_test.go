@@ -26,6 +26,7 @@ func TestSecretsThatAreHashes(t *testing.T) {
 		{"too long", hash + ".", 0, true},
 		{"a cost that is none", "$2a$99" + hash[6:], 0, true},
 		{"without a salt", hash[:6] + "x" + hash[7:], 0, true},
+		{"with a letter that bcrypt does not use, at the beginning", hash[:7] + "=" + hash[8:], 0, true},
 		{"with a letter that bcrypt does not use", hash[:30] + "=" + hash[31:], 0, true},
 	} {
 		cost, isHash := bcryptCost(tt.secret)

@@ -59,6 +59,8 @@ func TestConfiguredNamesMatchSubjects(t *testing.T) {
 		{"RFC 4514: UTF-8", `CN=Lu\C4\8Di\C4\87`, [][]testAttribute{{{cn, "Lučić"}}}, true},
 		{"UTF-8 unescaped", `CN=Lučić`, [][]testAttribute{{{cn, "Lučić"}}}, true},
 		{"keywords in any case, blanks around", "cn = bob, o=Example ", [][]testAttribute{{{o, "Example"}}, {{cn, "bob"}}}, true},
+		{"an empty value", "CN=,O=Example", [][]testAttribute{{{o, "Example"}}, {{cn, ""}}}, true},
+		{"hexadecimal with more behind it", "CN=#0C024869FF", [][]testAttribute{{{cn, "Hi"}}}, false},
 		{"dotted types", "2.5.4.3=bob", [][]testAttribute{{{cn, "bob"}}}, true},
 		{"an escaped blank at the end counts", `CN=bob\ `, [][]testAttribute{{{cn, "bob "}}}, true},
 		{"an unescaped one does not", `CN=bob `, [][]testAttribute{{{cn, "bob "}}}, false},
@@ -92,15 +94,25 @@ func TestWhatIsNoDistinguishedName(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", "bob", "=", "=x", "a=b@example.com", "CN", "CN=bob,", "CN=bob+", "CN=bob,O", `CN=bob\`, `CN=bob\z`, `CN=bob\4`,
-		"CN=#", "CN=#0", "CN=#zz", `CN="bob"`, "CN=a<b", "CN=a;b", "3=x", "1..2=x", "01.2=x", "1.-2=x", `CN=\ff`, "CN=a\x00",
+		"CN=#", "CN=#0", "CN=#zz", `CN=bob\zz`, `CN=bob\4zeve`, "2.4294967296=x", `CN="bob"`, "CN=a<b", "CN=a;b", "3=x", "1..2=x", "01.2=x", "1.-2=x", `CN=\ff`, "CN=a\x00",
 	} {
 		if c, ok := canonicalDN(text); ok {
 			t.Errorf("%q is taken for %s", text, c)
 		}
 	}
-	for _, raw := range [][]byte{nil, {}, {0x30, 0x00}, {0x30, 0x03}, []byte("CN=bob")} {
+	name := derName(t, [][]testAttribute{{{"2.5.4.3", "bob"}}})
+	for _, raw := range [][]byte{nil, {}, {0x30, 0x00}, {0x30, 0x03}, []byte("CN=bob"), append(name, 0), append(name, name...)} {
 		if c, ok := subjectDN(raw); ok {
 			t.Errorf("%x is taken for %q", raw, c)
+		}
+	}
+}
+
+func TestValuesThatAreNoTextAreHexadecimal(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"CN=#020105": "2.5.4.3=#020105", "CN=#05": "2.5.4.3=#05", "CN=#0C0248690C": "2.5.4.3=#0c0248690c"} {
+		if got, ok := canonicalDN(text); got != want || !ok {
+			t.Errorf("%s: got %s, %v, want %s", text, got, ok, want)
 		}
 	}
 }

@@ -112,6 +112,13 @@ func TestNkeyWarningsAndErrors(t *testing.T) {
 	}
 }
 
+func TestNoncesDiffer(t *testing.T) {
+	t.Parallel()
+	if a, b := NewNonce(), NewNonce(); a == b || len(a) != 15 {
+		t.Errorf("got %q and %q, want two of 15 characters", a, b)
+	}
+}
+
 func FuzzNkey(f *testing.F) {
 	_, public, seed := keyPair(f)
 	f.Add(public, "EcHpg9NqvQ9yaFA", "AAAA")

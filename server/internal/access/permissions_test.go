@@ -222,14 +222,34 @@ func TestUnlimitedDirectionsAreWarnedOf(t *testing.T) {
 	if got := unlimited("x", &Rules{}); len(got) != 2 {
 		t.Errorf("empty block: %q", got)
 	}
+	if got := unlimited("x", &Rules{Publish: list("a", "!b"), Subscribe: list("a", "!b")}); got != nil {
+		t.Errorf("as many entries of each kind: %q", got)
+	}
 	if got := unlimited("x", nil); got != nil {
 		t.Errorf("no block: %q", got)
 	}
 }
 
+func TestEntriesAreSeparatedByAnyBlank(t *testing.T) {
+	t.Parallel()
+	for _, blank := range []string{" ", "\t", "\r", "\n", " \t\r\n "} {
+		r, err := parseRule(blank+"a"+blank+"q"+blank, true)
+		if err != nil || r.subject != "a" || r.queue != "q" {
+			t.Errorf("%q: got %v, %v", blank, r, err)
+		}
+	}
+	if r, err := parseRule("a\vq", true); err == nil {
+		t.Errorf("a vertical tab: got %v", r)
+	}
+}
+
 func TestRoutePermissions(t *testing.T) {
 	t.Parallel()
-	p, err := CompileRoutes(list("imp.>", "!imp.no"), list("exp.>", "!exp.no"))
+	p, err := CompileRoutes(list("imp.>", "!imp.no"), list("exp.>", "!exp.no", "queued workers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := CompileRoutes(list(">"), list(">"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,6 +263,12 @@ func TestRoutePermissions(t *testing.T) {
 		{"wider interest is not", p.CanImport(">").Allowed(), false},
 		{"denied interest is not", p.CanImport("imp.no").Allowed(), false},
 		{"reserved interest is not", p.CanImport("_SYS.>").Allowed(), false},
+		{"nor where all other is", all.CanImport(">").Allowed() && !all.CanImport("_SYS.>").Allowed() && !open.CanImport("_SYS.>").Allowed(), true},
+		{"interest of a queue group that is listed is accepted", p.CanExport("queued", "workers").Allowed(), true},
+		{"that of another is not", p.CanExport("queued", "others").Allowed(), false},
+		{"messages of the system account are as listed", p.CanImportSystem([]byte("imp.yes")).Allowed(), true},
+		{"or not", p.CanImportSystem([]byte("imp.no")).Allowed() || p.CanImportSystem([]byte("$SYS.x")).Allowed(), false},
+		{"all of them without a list", open.CanImportSystem([]byte("$SYS.x")).Allowed() && all.CanImportSystem([]byte("$SYS.x")).Allowed(), true},
 		{"a denied message is not taken in", cache.CanImport(p, []byte("imp.no")).Allowed(), false},
 		{"another message is", cache.CanImport(p, []byte("imp.yes")).Allowed(), true},
 		{"listed interest of a peer is accepted", p.CanExport("exp.*", "q").Allowed(), true},
@@ -482,6 +508,12 @@ func TestSubjectsOfTheSystemAccount(t *testing.T) {
 		want := []bool{c.none, c.user, c.system, c.all, c.subscribe, c.asks, c.asksOfSystem}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", c.subject, got, want)
+		}
+		if got, want := OfSystem([]byte(c.subject)), strings.HasPrefix(c.subject, "$SYS."); got != want {
+			t.Errorf("%s: of the system account = %v, want %v", c.subject, got, want)
+		}
+		if got, want := none.CanAsk([]byte(c.subject)).Allowed(), c.asks; got != want {
+			t.Errorf("%s: may be asked without permissions = %v, want %v", c.subject, got, want)
 		}
 	}
 }

@@ -227,9 +227,9 @@ func (p *Policy) listed(id string) *Identity { return cmp.Or(p.users[id], p.nkey
 
 // addDummies makes the hashes that are compared for unknown users.
 func (p *Policy) addDummies() {
-	costs := map[int]bool{p.single.secret.cost: true}
+	costs := map[int]struct{}{p.single.secret.cost: {}}
 	for _, id := range p.users {
-		costs[id.secret.cost] = true
+		costs[id.secret.cost] = struct{}{}
 	}
 	delete(costs, 0) // plain secrets and malformed hashes
 	for cost := range costs {
@@ -330,10 +330,7 @@ func (p *Policy) mapped(c *Credentials) *Identity {
 			return id
 		}
 	}
-	subject, ok := subjectDN(c.Certificate.RawSubject)
-	if !ok {
-		return nil
-	}
+	subject, _ := subjectDN(c.Certificate.RawSubject) // "" is the name of no user
 	return p.subjects[subject]
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -127,9 +130,66 @@ func TestLoginRequired(t *testing.T) {
 		{"token", Settings{Token: "t"}, true},
 		{"user", Settings{Username: "u"}, true},
 	} {
-		if got := mustPolicy(t, tt.set).Required(); got != tt.want {
+		p := mustPolicy(t, tt.set)
+		if got := p.Required(); got != tt.want {
 			t.Errorf("%s: required = %v, want %v", tt.name, got, tt.want)
 		}
+		if got := p.Open() == nil; got != tt.want {
+			t.Errorf("%s: everyone is the same user = %v", tt.name, !got)
+		}
+		if p.Hook() != tt.set.Hook || p.ListsUsers() != (tt.set.Users != nil) {
+			t.Errorf("%s: a program decides = %v, a list = %v", tt.name, p.Hook(), p.ListsUsers())
+		}
+	}
+}
+
+func TestPeersWithoutCredentialsMayBeLetIn(t *testing.T) {
+	t.Parallel()
+	users := []User{{Name: "u", Password: "p"}}
+	limits := &Limits{MaxConnections: 3}
+	p := mustPolicy(t, Settings{Users: users, OpenToOthers: true, Limits: limits})
+	id, err := p.Check(t.Context(), &Credentials{})
+	if err != nil || id == nil || id.Name != "" || id.Limits != limits {
+		t.Errorf("got %+v, %v, want no user, with limits", id, err)
+	}
+	if got := loggedIn(t, p, &Credentials{User: "u", Password: "x"}); got != "-" {
+		t.Errorf("a wrong password is taken for none: %q", got)
+	}
+	if got := loggedIn(t, mustPolicy(t, Settings{Users: users, OpenToOthers: true, NoAuthUser: "u"}), &Credentials{}); got != "u" {
+		t.Errorf("got %q, want no_auth_user", got)
+	}
+	if got := loggedIn(t, mustPolicy(t, Settings{Users: users, Limits: limits}), &Credentials{}); got != "-" {
+		t.Errorf("got %q where none is let in", got)
+	}
+}
+
+func TestUsersOfTheSameRulesSharePermissions(t *testing.T) {
+	t.Parallel()
+	rules := &Rules{Publish: list("a")}
+	p := mustPolicy(t, Settings{Users: []User{{Name: "a", Rules: rules}, {Name: "b", Rules: rules}, {Name: "sys", Rules: rules, System: true}}})
+	a, b, sys := p.listed("a").Permissions, p.listed("b").Permissions, p.listed("sys").Permissions
+	if a != b || a == sys {
+		t.Errorf("got %p, %p and %p of the system account, want one for the first two", a, b, sys)
+	}
+}
+
+func TestWarningsShowTheirPlace(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		warning Warning
+		want    string
+	}{
+		{Warning{"text", "f:1:2"}, "text (f:1:2)"},
+		{Warning{"text", ""}, "text"},
+		{Warning{plaintextWarning, "f:1:2"}, plaintextWarning},
+	} {
+		if got := tt.warning.String(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	_, warnings, err := NewPolicy(Settings{Users: []User{{Name: "a", Password: "p", At: "f:1:1"}, {Name: "b", Password: "p", At: "f:2:1"}}}, NewVerifier(nil))
+	if want := []Warning{{plaintextWarning, "f:1:1"}}; err != nil || !slices.Equal(warnings, want) {
+		t.Errorf("got %v, %v, want the place of the first", warnings, err)
 	}
 }
 
@@ -153,6 +213,9 @@ func TestSettingErrorsAndWarnings(t *testing.T) {
 		{name: "no entries for a direction", set: Settings{Users: []User{{Name: "a", Password: hash, Rules: &Rules{Publish: list("x")}}}}, want: []string{`Permissions of user "a" have no subscribe`}},
 		{name: "bad subject", set: Settings{Users: []User{{Name: "a", Password: hash, Rules: &Rules{Publish: list(" ")}}}}, err: `permissions of user "a": subject " " is not a valid subject`},
 		{name: "unknown no_auth_user", set: Settings{Users: []User{}, NoAuthUser: "x"}, err: `no_auth_user "x" is not in the list of users`},
+		{name: "no_auth_user of the system account", set: Settings{Users: []User{{Name: "s", Password: hash, System: true}}, NoAuthUser: "s"}, err: `no_auth_user "s" is a user of the system account, which needs credentials`},
+		{name: "no password in a list", set: Settings{Users: []User{{Name: "a"}}}, want: []string{"Plaintext", `The password of user "a" is empty`}},
+		{name: "certificates need no password", set: Settings{Users: []User{{Name: "CN=a"}, {Name: "b", Password: "p"}}, MapCertificates: true}},
 		{name: "map without list", set: Settings{Username: "a", MapCertificates: true}, err: "verify_and_map needs a list of users to map certificates to"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -245,6 +308,68 @@ func TestRefusalsCostAsMuchForUnknownUsers(t *testing.T) {
 	}
 }
 
+// TestRefusalsCheckAHashOfTheUsualCost looks which hash is compared for those that have none.
+func TestRefusalsCheckAHashOfTheUsualCost(t *testing.T) {
+	t.Parallel()
+	hash := hashed(t, "x", "$2a$")
+	synctest.Test(t, func(t *testing.T) {
+		limiter := admission.NewLimiter(1)
+		v := NewVerifier(limiter)
+		p, _, err := NewPolicy(Settings{Users: []User{{Name: "bob", Password: hash}, {Name: "plain", Password: "x"}, {Name: "bad", Password: "$2a$99$x"}}}, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.dummies) != 1 || p.dummies[0][:7] != hash[:7] || p.dummies[0] == dummyHash(p.users["bob"].secret.cost) {
+			t.Errorf("got dummies %q, want one of the cost of the only hash, of random bits", p.dummies)
+		}
+		busy := occupy(t, limiter)
+		for _, name := range []string{"plain", "bad", "eve"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			go p.Check(ctx, &Credentials{User: name, Password: "no"})
+			synctest.Wait()
+			if v.calls[v.digest(name, p.dummyFor(name), "no")] == nil {
+				t.Errorf("%s: not the hash of a password is checked", name)
+			}
+			cancel()
+			synctest.Wait()
+		}
+		busy.Release()
+	})
+}
+
+func TestPoliciesWithoutHashesCheckNone(t *testing.T) {
+	t.Parallel()
+	for _, s := range []Settings{{}, {Token: "t"}, {Username: "u", Password: "p"}, {Users: []User{{Name: "u", Password: "p"}}}} {
+		if p := mustPolicy(t, s); len(p.dummies) > 0 {
+			t.Errorf("%+v: got dummies %q", s, p.dummies)
+		}
+	}
+}
+
+// TestUnknownUsersCostTheSameAfterAReload compares the costs of two policies of the same users.
+func TestUnknownUsersCostTheSameAfterAReload(t *testing.T) {
+	t.Parallel()
+	var users []User
+	for cost := 4; cost < 12; cost++ {
+		users = append(users, User{Name: fmt.Sprint("u", cost), Password: dummyHash(cost)})
+	}
+	v := NewVerifier(admission.NewLimiter(1))
+	first, _, err := NewPolicy(Settings{Users: users}, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _, err := NewPolicy(Settings{Users: users}, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		name := fmt.Sprint("eve", i)
+		if a, b := first.dummyFor(name)[:7], second.dummyFor(name)[:7]; a != b {
+			t.Errorf("%s: got the cost of %s and %s", name, a, b)
+		}
+	}
+}
+
 // TestRevalidateAgreesWithCheck lets every policy of a table follow every other.
 func TestRevalidateAgreesWithCheck(t *testing.T) {
 	t.Parallel()
@@ -258,6 +383,7 @@ func TestRevalidateAgreesWithCheck(t *testing.T) {
 		{}, {Token: "t"}, {Token: "t2"}, {Username: "u", Password: "p"}, {Username: "u", Password: hash}, {Username: "u2", Password: "p"},
 		{Users: users}, {Users: users, NoAuthUser: "u"}, {Users: users, NoAuthUser: public}, {Users: users, MapCertificates: true},
 		{Users: users[:1]}, {Users: []User{{Name: "h", Password: hash}, {Name: "u", Password: "p2"}}}, {Users: []User{}},
+		{Users: []User{{Name: public, Password: "p"}}},
 	} {
 		p, _, err := NewPolicy(s, v)
 		if err != nil {
@@ -270,6 +396,7 @@ func TestRevalidateAgreesWithCheck(t *testing.T) {
 	for _, c := range []Credentials{
 		{}, {User: "u", Password: "p"}, {User: "h", Password: "p"}, {Token: "t"}, {User: "u2", Password: "p"}, {Certificate: bob},
 		{Nkey: public, Signature: signature(t, pair, nonce), Nonce: nonce}, {User: "u", Password: "p", Nkey: public, Signature: "x", Nonce: nonce},
+		{User: public, Password: "p", Nkey: public, Signature: "x", Nonce: nonce},
 	} {
 		for i, before := range policies {
 			id, err := before.Check(t.Context(), &c)
@@ -282,6 +409,9 @@ func TestRevalidateAgreesWithCheck(t *testing.T) {
 			for k, after := range policies {
 				next, ok := after.Revalidate(id, &c)
 				if !ok {
+					if i == k {
+						t.Errorf("policy %d is not certain of %+v, which it has admitted", i, c)
+					}
 					continue
 				}
 				certain++

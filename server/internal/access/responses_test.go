@@ -37,6 +37,7 @@ func TestRepliesAreAllowedSoManyTimesSoLong(t *testing.T) {
 			r.Grant([]byte("r"), a, start.Add(time.Second))
 			return r.Take([]byte("r"), 5, start.Add(2*time.Second))
 		}, 1},
+		{"the shortest time", Response{Expires: 1}, func(r *Replies, a *Response) int { return r.Take([]byte("r"), 1, start.Add(2)) }, 0},
 	} {
 		r := &Replies{}
 		a := tc.allowed.filled()
@@ -67,6 +68,46 @@ func TestRepliesHaveABoundInBytes(t *testing.T) {
 	}
 }
 
+// TestRepliesThatEndedAreForgotten looks at what is held after each way in which a grant ends.
+func TestRepliesThatEndedAreForgotten(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1000, 0)
+	a := (&Response{Expires: time.Minute}).filled()
+	for _, tc := range []struct {
+		name string
+		do   func(r *Replies)
+		want []string
+	}{
+		{"taken", func(r *Replies) { r.Take([]byte("a"), 1, start) }, []string{"b"}},
+		{"expired", func(r *Replies) { r.Take([]byte("a"), 1, start.Add(time.Hour)) }, []string{"b"}},
+		{"given again, when the others expire", func(r *Replies) {
+			r.Grant([]byte("a"), a, start.Add(time.Minute))
+			r.Grant([]byte("c"), a, start.Add(time.Minute+1))
+		}, []string{"a", "c"}},
+	} {
+		r := &Replies{}
+		r.Grant([]byte("a"), a, start)
+		r.Grant([]byte("b"), a, start)
+		tc.do(r)
+		if len(r.grants) != len(tc.want) || r.size != len(tc.want)*(1+grantSize) {
+			t.Errorf("%s: %d grants of %d bytes, want %q", tc.name, len(r.grants), r.size, tc.want)
+		}
+		for _, subject := range tc.want {
+			if r.grants[subject] == nil {
+				t.Errorf("%s: %s is forgotten", tc.name, subject)
+			}
+		}
+	}
+	r := &Replies{}
+	const subjectSize = 256 - grantSize
+	for i := range maxReplies / 256 {
+		r.Grant(fmt.Appendf(nil, "%0*d", subjectSize, i), a, start)
+	}
+	if r.size != maxReplies || len(r.grants) != maxReplies/256 {
+		t.Errorf("%d grants of %d bytes, want all that fit into %d", len(r.grants), r.size, maxReplies)
+	}
+}
+
 func TestResponsesCloseAndFilter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -91,6 +132,9 @@ func TestResponsesCloseAndFilter(t *testing.T) {
 	p := mustCompile(t, &Rules{Subscribe: list("a.>", "!a.no"), Response: &Response{}})
 	if f := p.Filter("a.*", ""); f.Response() == nil || !f.Blocks([]byte("a.no")) || f.Blocks([]byte("a.yes")) {
 		t.Error("a filter that withholds messages does not note replies, or has changed")
+	}
+	if !p.CanRespond([]byte("r")) || p.CanRespond([]byte("_SYS.r")) || p.CanRespond([]byte("$SYS.r")) {
+		t.Error("not all replies but reserved ones are allowed")
 	}
 	if f := mustCompile(t, &Rules{Subscribe: list("a.>", "!a.no")}).Filter("a.*", ""); f.Response() != nil {
 		t.Error("replies are noted for users without allow_responses")

@@ -136,7 +136,49 @@ func TestMemoryOfChecksIsBounded(t *testing.T) {
 func TestDigestKeepsPartsApart(t *testing.T) {
 	t.Parallel()
 	v, other := NewVerifier(nil), NewVerifier(nil)
-	if v.digest("ab", "c") == v.digest("a", "bc") || v.digest("a") == other.digest("a") {
+	if v.digest("ab", "c") == v.digest("a", "bc") || v.digest("a", "b") == v.digest("a\x00\x00\x00\x00\x00\x00\x00\x00b") || v.digest("a") == other.digest("a") {
 		t.Error("digests collide")
+	}
+}
+
+// TestACallIsOfAllThatAskForIt begins, answers and abandons calls without their bcrypt checks.
+func TestACallIsOfAllThatAskForIt(t *testing.T) {
+	t.Parallel()
+	v := NewVerifier(admission.NewLimiter(1))
+	question := v.digest("q")
+	c := v.join(question)
+	if v.join(question) != c || v.inFlight() != 1 {
+		t.Error("a second caller has a call of its own")
+	}
+	if !v.start(c) || v.start(c) {
+		t.Error("the check is not made once")
+	}
+	if v.leave(c, question); v.inFlight() != 1 || c.ctx.Err() != nil {
+		t.Error("a call ends while there is a caller")
+	}
+	if v.leave(c, question); v.inFlight() != 0 || c.ctx.Err() == nil {
+		t.Error("a call goes on without callers")
+	}
+	next := v.join(question)
+	if next == c {
+		t.Fatal("an abandoned call is asked again")
+	}
+	c.ok = false
+	if v.finish(c, question); v.inFlight() != 1 {
+		t.Error("the end of an abandoned call ends that of others")
+	}
+	next.ok = true
+	if v.finish(next, question); v.inFlight() != 0 || next.ctx.Err() == nil {
+		t.Error("an answered call goes on")
+	}
+	if v.join(question) != nil {
+		t.Error("a success is not remembered")
+	}
+	other := v.digest("other")
+	c = v.join(other)
+	v.leave(c, other)
+	next = v.join(other)
+	if v.leave(c, other); v.inFlight() != 1 {
+		t.Error("one who leaves an abandoned call ends that of others")
 	}
 }
