@@ -26,7 +26,7 @@ type parking struct {
 	young   []*client     // with a reader, and connected for less than after
 	readers []*client     // with a reader
 	swept   time.Time     // when readers was last looked through
-	timer   *time.Timer   // of the next sweep; nil if there is nobody to park
+	timer   *time.Timer   // of the next sweep; nil while none can be parked
 	poller  *netio.Poller // nil until the first is parked
 	ended   bool          // none is parked any more
 }

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,5 +62,49 @@ func TestMemoryIsGivenBackWhenMuchWasFreed(t *testing.T) {
 				t.Errorf("%s: look %d: got %v, want %v", tt.name, i, got, tt.want[i])
 			}
 		}
+	}
+}
+
+// TestEndedClientsAreNotKept has clients of every kind come and go, and looks whether anything still
+// references them: a client over TLS takes some 20 KB.
+func TestEndedClientsAreNotKept(t *testing.T) {
+	t.Parallel()
+	s := broker(t, func(o *Options) { o.MaxClosedClients = 10 })
+	stays := dialClient(t, s)
+	stays.Do("SUB service 1")
+	for name, work := range map[string]func(i int) []string{
+		"nothing": func(int) []string { return nil },
+		"its own subject": func(i int) []string {
+			return []string{fmt.Sprintf("SUB own.%d 1", i), fmt.Sprintf("PUB own.%d 1", i), "x"}
+		},
+		"an inbox": func(i int) []string {
+			return []string{fmt.Sprintf("SUB _INBOX.%d.* 1", i), fmt.Sprintf("PUB _INBOX.%d.1 1", i), "x"}
+		},
+		"two that overlap": func(i int) []string {
+			return []string{fmt.Sprintf("SUB o.%d.* 1", i), fmt.Sprintf("SUB o.%d.> 2", i), fmt.Sprintf("PUB o.%d.1 1", i), "x"}
+		},
+		"a common subject": func(int) []string { return []string{"SUB common 1", "PUB common 1", "x"} },
+		"a queue":          func(i int) []string { return []string{"SUB q.* g 1", fmt.Sprintf("PUB q.%d 1", i), "x"} },
+		"a request":        func(i int) []string { return []string{fmt.Sprintf("PUB service _INBOX.%d.1 1", i), "x"} },
+		"a maximum": func(i int) []string {
+			return []string{fmt.Sprintf("SUB m.%d 1", i), "UNSUB 1 2", fmt.Sprintf("PUB m.%d 1", i), "x"}
+		},
+		"no receiver": func(i int) []string { return []string{fmt.Sprintf("PUB none.%d 1", i), "x"} },
+	} {
+		var live atomic.Int64
+		const n = 40
+		for i := range n {
+			c := dialClient(t, s)
+			c.Do(work(i)...)
+			live.Add(1)
+			runtime.AddCleanup(s.clients.find(c.CID()), func(int) { live.Add(-1) }, 0)
+			okay(t, c.Close())
+		}
+		eventually(t, "one client", func() bool { return s.clients.len() == 1 })
+		eventually(t, fmt.Sprintf("no trace of clients with %s", name), func() bool {
+			s.dropUnused(time.Now())
+			runtime.GC()
+			return live.Load() == 0
+		})
 	}
 }

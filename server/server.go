@@ -272,10 +272,19 @@ func (s *Server) everyInterval() {
 			return
 		case now := <-tick.C:
 			s.history.add(s.sample(now))
-			s.dropRates(now)
-			s.giveBackMemory()
+			s.dropUnused(now)
 		}
 	}
+}
+
+// dropUnused gives up memory for what is not in use any more.
+func (s *Server) dropUnused(now time.Time) {
+	s.dropRates(now)
+	s.subs.DropStale()
+	if s.system != nil {
+		s.system.table.DropStale()
+	}
+	s.giveBackMemory()
 }
 
 // logStart writes the first lines of the log.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -414,4 +415,42 @@ func TestAMatchOfVeryManyPatternsHoldsLittle(t *testing.T) {
 	runtime.KeepAlive(l)
 	runtime.KeepAlive(patterns)
 	runtime.KeepAlive(c)
+}
+
+// TestDropStaleDropsAllThatWasRemoved has results of wildcard patterns in the caches, alone and
+// merged, when the last of the patterns is removed.
+func TestDropStaleDropsAllThatWasRemoved(t *testing.T) {
+	type value [32]byte // small ones share memory
+	l := New[*value]()
+	const n = 300
+	stays := new(value)
+	insert(t, l, "stays.*", "", stays)
+	var live atomic.Int64
+	for i := range n {
+		v := new(value)
+		live.Add(1)
+		runtime.AddCleanup(v, func(int) { live.Add(-1) }, 0)
+		pattern, wider := fmt.Sprintf("a.%d.*", i), fmt.Sprintf("a.%d.>", i)
+		insert(t, l, pattern, "", v)
+		insert(t, l, wider, "", v)
+		for range 2 {
+			l.Match(fmt.Appendf(nil, "a.%d.x", i))
+		}
+		l.Match([]byte("stays.x"))
+		l.Remove(pattern, "", v)
+		l.Remove(wider, "", v)
+	}
+	l.DropStale()
+	for late := time.After(10 * time.Second); live.Load() > 0; {
+		runtime.GC()
+		select {
+		case <-late:
+			t.Fatalf("%d of %d removed values are still in memory", live.Load(), n)
+		default:
+		}
+	}
+	if got := l.Match([]byte("stays.x")).Count(); got != 1 {
+		t.Errorf("got %d matches of what stays, want 1", got)
+	}
+	runtime.KeepAlive(l)
 }

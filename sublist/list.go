@@ -32,6 +32,7 @@ type List[T comparable] struct {
 	cache  cache[T]
 	first  atomic.Uint32 // subjects admitted to the cache when they were first seen
 	sweep  atomic.Uint32 // where dropStale continues
+	swept  atomic.Int64  // changes before the last DropStale
 	counts counters
 }
 
@@ -252,10 +253,22 @@ func (l *List[T]) lookUp(subject []byte, hash uint64) *Result[T] {
 // dropStale removes stale results from the next part of the caches, so that they do not keep
 // removed subscriptions in memory for long.
 func (l *List[T]) dropStale() {
-	from := l.sweep.Add(sweepStep) - sweepStep
-	for i := range uint32(sweepStep) {
+	l.dropStaleOf(l.sweep.Add(sweepStep)-sweepStep, sweepStep)
+}
+
+func (l *List[T]) dropStaleOf(from, n uint32) {
+	for i := range n {
 		l.cache[(from+i)%cacheSets].dropStale(&l.gens)
 		l.merges.dropStale(int((from + i) % mergeSlots))
+	}
+}
+
+// DropStale removes all stale results from the caches: after it they keep no subscription in memory
+// that was removed before. Some are dropped at each removal; the last of them would stay until
+// there are others. It takes some 100 µs, and nothing if the list has not changed since.
+func (l *List[T]) DropStale() {
+	if changes := l.counts.changes(); l.swept.Swap(changes) != changes {
+		l.dropStaleOf(0, max(cacheSets, mergeSlots))
 	}
 }
 

@@ -62,7 +62,7 @@ func wantMatch(t *testing.T, l *List[int], c *Cursor[int], subject string, want 
 	}
 }
 
-func insert(t testing.TB, l *List[int], subject, queue string, v int) {
+func insert[T comparable](t testing.TB, l *List[T], subject, queue string, v T) {
 	t.Helper()
 	if err := l.Insert(subject, queue, v); err != nil {
 		t.Fatal(err)
