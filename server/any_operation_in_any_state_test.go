@@ -62,6 +62,7 @@ func (d *testPort) String() string {
 type underTest struct {
 	s       *Server
 	login   bool
+	memory  *memoryNet   // that it listens on; nil = sockets
 	tls     *tls.Config  // of its peers
 	watcher *wire.Client // subscribed to everything; nil if no login is asked for
 }
@@ -76,11 +77,15 @@ func (silentLog) Fatalf(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) 
 func (silentLog) Debugf(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) }
 func (silentLog) Tracef(f string, v ...any)  { fmt.Fprintf(io.Discard, f, v...) }
 
-// startUnderTest starts a server with a port for clients and one for routes.
-func startUnderTest(t testing.TB, login, secure bool) *underTest {
+// startUnderTest starts a server with a port for clients and one for routes, on a network in memory
+// unless that is nil.
+func startUnderTest(t testing.TB, memory *memoryNet, login, secure bool) *underTest {
 	t.Helper()
-	h := &underTest{login: login}
+	h := &underTest{login: login, memory: memory}
 	h.s = broker(t, func(o *Options) {
+		if memory != nil {
+			o.network = memory
+		}
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		o.MaxControlLine = 4096
 		if login {
@@ -119,7 +124,11 @@ func (d *testPort) open() (net.Conn, error) {
 	if d.route {
 		addr = d.underTest.s.ClusterAddr()
 	}
-	nc, err := net.Dial("tcp", addr.String())
+	dial := func() (net.Conn, error) { return net.Dial("tcp", addr.String()) }
+	if d.underTest.memory != nil {
+		dial = func() (net.Conn, error) { return d.underTest.memory.Dial(addr.String(), 0) }
+	}
+	nc, err := dial()
 	if err != nil {
 		return nil, err
 	}
@@ -227,10 +236,10 @@ func (h *underTest) settled(t testing.TB, d *testPort, parts []string) {
 }
 
 // allPorts are all ways into all kinds of servers.
-func allPorts(t testing.TB) (all []*testPort) {
+func allPorts(t testing.TB, memory *memoryNet) (all []*testPort) {
 	for _, login := range []bool{false, true} {
 		for _, secure := range []bool{false, true} {
-			h := startUnderTest(t, login, secure)
+			h := startUnderTest(t, memory, login, secure)
 			for _, route := range []bool{false, true} {
 				all = append(all, &testPort{underTest: h, route: route})
 				if secure {
@@ -244,12 +253,11 @@ func allPorts(t testing.TB) (all []*testPort) {
 
 // FuzzStates plays scripts at every kind of testPort.
 func FuzzStates(f *testing.F) {
-	for i := range fragments {
-		for d := range 12 {
-			f.Add(uint8(d), []byte{byte(i), scriptWrite, byte(i)})
-		}
+	for i := range fragments { // TestRandomStates has more, at each port
+		f.Add(uint8(i), []byte{byte(i), scriptWrite, byte(i)})
 	}
-	all := allPorts(f)
+	oneThread()
+	all := allPorts(f, newMemoryNet())
 	f.Fuzz(func(t *testing.T, number uint8, script []byte) {
 		if len(script) > 40 {
 			return // nothing new, and slow
@@ -268,7 +276,7 @@ func TestRandomStates(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	all := allPorts(t)
+	all := allPorts(t, nil)
 	play := func(rounds int) {
 		for _, d := range all {
 			for range rounds {

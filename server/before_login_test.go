@@ -13,7 +13,7 @@ import (
 // startWithLogin asks for logins, within wait, at both of its ports.
 func startWithLogin(t *testing.T, secure bool, wait float64) *underTest {
 	t.Helper()
-	h := startUnderTest(t, true, secure)
+	h := startUnderTest(t, nil, true, secure)
 	h.s.Shutdown()
 	o := h.s.options().Clone()
 	o.Port, o.Cluster.Port = RandomPort, RandomPort
@@ -125,7 +125,7 @@ func dribble(w io.Writer) {
 // also where clients without one have a no_auth_user.
 func TestNothingButConnectLogsIn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		h := startUnderTest(t, true, secure)
+		h := startUnderTest(t, nil, true, secure)
 		for _, route := range []bool{false, true} {
 			d := &testPort{underTest: h, route: route, secure: secure}
 			for i := range fragments {

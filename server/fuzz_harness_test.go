@@ -52,8 +52,10 @@ func (n *memoryNet) Listen(addr string) (net.Listener, error) {
 		ip = net.IPv4(127, 0, 0, 1)
 	}
 	l := &memoryListener{of: n, addr: &net.TCPAddr{IP: ip, Port: port}, conns: make(chan net.Conn, 16), closed: make(chan struct{})}
-	if n.listeners[l.addr.String()] != nil {
-		return nil, fmt.Errorf("listen tcp %s: address already in use", addr)
+	for _, other := range n.listeners {
+		if other.addr.Port == port && (other.addr.IP.Equal(ip) || other.addr.IP.IsUnspecified() || ip.IsUnspecified()) {
+			return nil, fmt.Errorf("listen tcp %s: address already in use", addr)
+		}
 	}
 	n.listeners[l.addr.String()] = l
 	return l, nil
@@ -153,9 +155,55 @@ func startInMemory(t testing.TB, o *Options) *Server {
 // wait for is done by goroutines that take turns, which costs a tenth of waking threads. Other tests
 // are left alone.
 func oneThread() {
-	if f := flag.Lookup("test.fuzzworker"); f != nil && f.Value.String() == "true" {
+	if fuzzes() {
 		runtime.GOMAXPROCS(1)
 	}
+}
+
+// fuzzes reports whether this is a process that fuzzes: make fuzz runs it, and not go test.
+func fuzzes() bool {
+	f := flag.Lookup("test.fuzzworker")
+	return f != nil && f.Value.String() == "true"
+}
+
+// executionTime bounds one execution. A process that fuzzes is ended, without a word, if one takes ten
+// seconds; tests that share a machine with others may take longer.
+func executionTime() time.Duration {
+	if fuzzes() {
+		return 7 * time.Second
+	}
+	return patience
+}
+
+// soon waits until ok is true, which it mostly is after other goroutines had their turn.
+func soon(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for range 100 {
+		if ok() {
+			return
+		}
+		runtime.Gosched()
+	}
+	late := time.After(executionTime())
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+// limit closes the connections of the clients if done is not called in time, so that an execution
+// fails that waits for what does not come.
+func (b *bystanders) limit() (done func() bool) {
+	return time.AfterFunc(executionTime(), func() {
+		for _, c := range b.clients {
+			c.conn.Close()
+		}
+	}).Stop
 }
 
 // bystanders are clients that number what they publish while something is done to their server, and
@@ -175,6 +223,7 @@ type bystander struct {
 	text   []byte // to be sent
 	n      int    // publications
 	sids   int
+	ends   int // messages on own.end that it has received, see startAttackedByRoutes
 }
 
 // bystanderMark is in all that bystanders publish, and in no script.
@@ -218,8 +267,7 @@ func (c *bystander) publish(subject string) {
 func (c *bystander) flush(t testing.TB, n int) {
 	t.Helper()
 	n = min(n, len(c.text))
-	_, err := c.conn.Write(c.text[:n])
-	okay(t, err)
+	okay(t, c.conn.Send(string(c.text[:n])))
 	c.text = c.text[:copy(c.text, c.text[n:])]
 }
 
@@ -243,6 +291,9 @@ func (c *bystander) next(t testing.TB) bool {
 	}
 	if m != nil {
 		c.received(m)
+		if m.Subject == "own.end" {
+			c.ends++
+		}
 	}
 	return m != nil
 }
@@ -286,11 +337,11 @@ func (b *bystanders) judge(t testing.TB) {
 	b.events = b.events[:b.joined]
 }
 
-// rest reads what comes until the other end closes, and closes. what describes the other end.
+// rest reads what comes until the other end closes, and closes.
 func rest(t testing.TB, nc net.Conn, into *bytes.Buffer) {
 	t.Helper()
 	defer nc.Close()
-	nc.SetReadDeadline(time.Now().Add(patience))
+	nc.SetReadDeadline(time.Now().Add(executionTime()))
 	into.Reset()
 	if _, err := into.ReadFrom(nc); err != nil && !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, net.ErrClosed) {
 		t.Fatalf("not closed: %v, after %s", err, wire.Excerpt(into.String()))
@@ -298,16 +349,19 @@ func rest(t testing.TB, nc net.Conn, into *bytes.Buffer) {
 }
 
 // goroutines notices goroutines that executions leave behind.
-type goroutines struct{ first int }
+type goroutines struct {
+	first int // how many there were before
+	some  int // that may come and go
+}
 
 // check fails if there are some more goroutines than at first, and they do not end.
 func (l *goroutines) check(t testing.TB) {
 	t.Helper()
-	const some = 8 // those of the runtime come and go
+	some := max(l.some, 8) // those of the runtime
 	if l.first == 0 {
 		l.first = runtime.NumGoroutine()
 	}
 	if runtime.NumGoroutine() > l.first+some {
-		eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= l.first+some })
+		soon(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= l.first+some })
 	}
 }

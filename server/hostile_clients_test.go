@@ -40,11 +40,12 @@ const maxScript = 64
 type attacked struct {
 	bystanders
 	goroutines
-	server   *Server
+	private  bool // attackers must not receive what bystanders publish
 	dial     func() (net.Conn, error)
 	publish  func() // lets bystanders publish
 	fence    func(t testing.TB)
-	settled  func() bool // nothing is left of the attackers on the server
+	settled  func() bool                    // nothing is left of the attackers on the server
+	answered func(t testing.TB, out []byte) // looks at what an attacker receives; may be nil
 	shutdown func()
 	out      bytes.Buffer
 }
@@ -59,13 +60,14 @@ type intruder struct {
 // play lets the connections of a script do what it says, while the bystanders publish.
 func (a *attacked) play(t testing.TB, fragments []string, script []byte) {
 	t.Helper()
+	defer a.limit()()
 	var conns [3]*intruder
 	current := 0
 	conn := func() *intruder {
 		if conns[current] == nil {
 			nc, err := a.dial()
 			okay(t, err)
-			nc.SetWriteDeadline(time.Now().Add(patience))
+			nc.SetWriteDeadline(time.Now().Add(executionTime()))
 			conns[current] = &intruder{nc: nc}
 		}
 		return conns[current]
@@ -99,16 +101,17 @@ func (a *attacked) play(t testing.TB, fragments []string, script []byte) {
 		}
 		c.halfClose()
 		rest(t, c.nc, &a.out)
-		if bytes.Contains(a.out.Bytes(), []byte(bystanderMark)) {
+		if a.private && bytes.Contains(a.out.Bytes(), []byte(bystanderMark)) {
 			t.Errorf("what others publish was received: %q", a.out.Bytes())
+		}
+		if a.answered != nil {
+			a.answered(t, a.out.Bytes())
 		}
 	}
 	a.publish()
 	a.fence(t)
 	a.judge(t)
-	if !a.settled() {
-		eventually(t, "nothing is left", a.settled)
-	}
+	soon(t, "nothing is left", a.settled)
 	a.goroutines.check(t)
 }
 
@@ -133,36 +136,29 @@ func (c *intruder) reset() {
 	c.nc.Close()
 }
 
-// fuzzAttacked runs a fuzz target on what start starts, again after each failure.
-func fuzzAttacked(f *testing.F, fragments []string, start func(t testing.TB) *attacked) {
-	oneThread()
-	var a *attacked
-	f.Cleanup(func() {
-		if a != nil {
+// playOn plays a script on the servers at, which start starts if there are none: at first, and after
+// a failure.
+func playOn(t *testing.T, at **attacked, fragments []string, script []byte, start func(t testing.TB) *attacked) {
+	if len(script) > maxScript {
+		return
+	}
+	if *at == nil {
+		*at = start(t)
+	}
+	a := *at
+	defer func() {
+		if t.Failed() {
 			a.shutdown()
+			*at = nil
 		}
-	})
-	f.Fuzz(func(t *testing.T, script []byte) {
-		if len(script) > maxScript {
-			return
-		}
-		if a == nil {
-			a = start(t)
-		}
-		defer func() {
-			if t.Failed() {
-				a.shutdown()
-				a = nil
-			}
-		}()
-		a.play(t, fragments, script)
-	})
+	}()
+	a.play(t, fragments, script)
 }
 
 // seedScripts adds scripts with each fragment: alone, cut, and in the middle of others.
-func seedScripts(f *testing.F, fragments []string, login byte) {
+func seedScripts(f *testing.F, fragments []string, login byte, begin ...byte) {
 	for i := range fragments {
-		f.Add([]byte{byte(i), scriptOthers, 10, scriptWrite, byte(i), scriptSwitch, 1, login, byte(i), scriptOthers, 255, scriptReset, byte(i)})
+		f.Add(append(begin[:len(begin):len(begin)], byte(i), scriptOthers, 10, scriptWrite, byte(i), scriptSwitch, 1, login, byte(i), scriptOthers, 255, scriptReset, byte(i)))
 	}
 }
 
@@ -180,7 +176,7 @@ func startAttackedByClients(t testing.TB) *attacked {
 	o.NoAuthUser = "guest"
 	o.MaxControlLine = 4096
 	s := startInMemory(t, o)
-	a := &attacked{server: s, dial: func() (net.Conn, error) { return n.Dial(s.Addr().String(), 0) }, shutdown: s.Shutdown}
+	a := &attacked{private: true, dial: func() (net.Conn, error) { return n.Dial(s.Addr().String(), 0) }, shutdown: s.Shutdown}
 	for range 4 {
 		nc, err := a.dial()
 		okay(t, err)
@@ -214,7 +210,16 @@ func startAttackedByClients(t testing.TB) *attacked {
 func FuzzClientSequences(f *testing.F) {
 	seedScripts(f, clientFragments, byte(slices.Index(clientFragments, `CONNECT {"user":"guest","pass":"guest","verbose":false,"headers":true}`+"\r\n")))
 	f.Add([]byte{scriptOthers, 255, scriptOthers, 3, scriptOthers, 255})
-	fuzzAttacked(f, clientFragments, startAttackedByClients)
+	oneThread()
+	var a *attacked
+	f.Cleanup(func() {
+		if a != nil {
+			a.shutdown()
+		}
+	})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		playOn(t, &a, clientFragments, script, startAttackedByClients)
+	})
 }
 
 // TestBystandersNotice checks that the judge of the fuzz targets sees faults.

@@ -260,6 +260,110 @@ func TestRandomSequences(t *testing.T) {
 	}
 }
 
+// FuzzList makes the changes that its input says, and compares every way to match with the obvious
+// one after each.
+func FuzzList(f *testing.F) {
+	f.Add([]byte("\x00\x01\x02\x00\x05\x07\x03\x10\x00\x01\x02\x00\x03\x11\x01\x01\x02\x00\x03\x12"))
+	f.Add([]byte("\x00\xff\x01\x01\x00\xfe\x01\x02\x00\x31\x06\x03\x04\x00\x03\x09\x02\x00\x03\x09\x05\x00\x00\x00\x03\x09"))
+	f.Add([]byte("\x06\x10\x11\x12\x06\x20\x21\x22\x03\x10\x07\x00\x03\x10\x08\x03\x03\x20"))
+	patterns := every(4, []string{"a", "b", "*", ">"}, ValidSubject)
+	subjects := every(4, []string{"a", "b", "c", "*"}, ValidSubject)
+	for _, s := range []string{"$SYS.>", "$SYS.*", "$SYS.a", "*.a.b.c.d.e", "a.b.c.d.e.f.>", "a.b.c.d.e.*.g", "ab", "a*", ">>.a"} {
+		patterns = append(patterns, s)
+		subjects = append(subjects, s)
+	}
+	subjects = append(subjects, "", ".", "a.", ".a", "a..b", "$SYS", "a.b.c.d.e.f.g.h", strings.Repeat("x", 300), "a."+strings.Repeat("y", 300))
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		if len(ops) > 200 {
+			return
+		}
+		next := func() int {
+			if len(ops) == 0 {
+				return 0
+			}
+			b := ops[0]
+			ops = ops[1:]
+			return int(b)
+		}
+		l, c := New[int](), new(Cursor[int])
+		var o obvious
+		entry := func() Entry[int] {
+			b := next()
+			return Entry[int]{patterns[(b*7+next()*256)%len(patterns)], []string{"", "", "g", "h"}[b%4], next() % 8}
+		}
+		add := func(e Entry[int]) {
+			if !slices.Contains(o, e) {
+				o = append(o, e)
+			}
+		}
+		remove := func(e Entry[int]) (found bool) {
+			at := slices.Index(o, e)
+			if at >= 0 {
+				o = slices.Delete(o, at, at+1)
+			}
+			return at >= 0
+		}
+		for len(ops) > 0 {
+			switch next() % 8 {
+			case 0, 1:
+				e := entry()
+				insert(t, l, e.Subject, e.Queue, e.Value)
+				add(e)
+			case 2:
+				e := entry()
+				if got := l.Remove(e.Subject, e.Queue, e.Value); got != remove(e) {
+					t.Fatalf("Remove(%v) = %v", e, got)
+				}
+			case 3:
+				if len(o) > 0 {
+					e := o[next()%len(o)]
+					if !l.Remove(e.Subject, e.Queue, e.Value) {
+						t.Fatalf("Remove(%v) finds nothing", e)
+					}
+					remove(e)
+				}
+			case 4: // a value of a pattern in another queue group
+				if len(o) > 0 {
+					e := o[next()%len(o)]
+					e.Queue = []string{"", "g", "h"}[next()%3]
+					insert(t, l, e.Subject, e.Queue, e.Value)
+					add(e)
+				}
+			case 5:
+				batch := make([]Entry[int], next()%6)
+				for i := range batch {
+					batch[i] = entry()
+					add(batch[i])
+				}
+				if err := l.InsertBatch(batch); err != nil {
+					t.Fatal(err)
+				}
+			case 6:
+				var batch []Entry[int]
+				for range next() % 6 {
+					if len(o) > 0 {
+						e := o[next()%len(o)]
+						batch = append(batch, e)
+						remove(e)
+					}
+				}
+				if n := l.RemoveBatch(batch); n != len(batch) {
+					t.Fatalf("RemoveBatch(%v) = %d", batch, n)
+				}
+			default:
+				s := subjects[(next()*256+next())%len(subjects)]
+				wantMatch(t, l, c, s, o.match(s))
+			}
+		}
+		for _, e := range o { // what each of them matches by itself
+			wantMatch(t, l, c, e.Subject, o.match(e.Subject))
+		}
+		wantMatch(t, l, c, "a.b", o.match("a.b"))
+		wantAll(t, l, o)
+		wantShape(t, l)
+	})
+}
+
 // randomTokens returns up to 12 tokens from an alphabet, and the end.
 func randomTokens(rng *rand.Rand, alphabet []string, end string) string {
 	tokens := make([]string, 1+rng.IntN(12))
