@@ -142,6 +142,23 @@ func TestAnswersOfOneServer(t *testing.T) {
 	}
 }
 
+// TestAccountsWithoutClientsAreLeftOut asks for the numbers of accounts, of which one has no client.
+func TestAccountsWithoutClientsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	c := as(t, systemBroker(t, systemConfig, nil), "sys")
+	for body, want := range map[string]int{"": 1, `{"accounts":["SYS","APP"]}`: 1, `{"include_unused":true}`: 2, `{"include_unused":true,"accounts":["APP"]}`: 1} {
+		answer := askSystem(t, c, "$SYS.REQ.ACCOUNT.PING.STATZ", body, 1)[0]
+		if got := answer["data"].(map[string]any)["account_statz"].([]any); len(got) != want {
+			t.Errorf("%s: %d accounts, want %d", body, len(got), want)
+		}
+	}
+	c.Say("SUB _INBOX.none 8", "PUB $SYS.REQ.ACCOUNT.APP.STATZ _INBOX.none 0", "")
+	askSystem(t, c, "$SYS.REQ.SERVER.PING", "", 1) // comes after what would have been an answer
+	if got := withSubject(messagesOf(t, c), "_INBOX.none"); len(got) > 0 {
+		t.Errorf("an account without clients is answered for: %s", got[0].Payload)
+	}
+}
+
 // TestAnswersMayBeCompressed asks for that, and for one that is too large.
 func TestAnswersMayBeCompressed(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ var mayImport = map[string]importRow{
 	"test/certs":         {},
 	"test/check":         {imports: "test/wire"},
 	"test/certs/mkcerts": {imports: "test/certs"},
-	"test/clients":       {imports: "github.com/nats-io/nkeys"},
+	"test/clients":       {imports: "github.com/nats-io/nats.go github.com/nats-io/nkeys"},
 	"test/faults":        {tests: "test/check golang.org/x/sys github.com/nats-io/nats.go"},
 	"test/mutate":        {},
 	"test/soak":          {tests: "test/certs test/check test/wire"},

@@ -22,6 +22,7 @@ var clientRows = []clientRow{
 	{"c", installC, runC},
 	{"cli", installCLI, runCLI},
 	{"system", installSystem, runSystem},
+	{"surveyor", installSurveyor, runSurveyor},
 }
 
 func installNode(w *work) error {

@@ -502,7 +502,7 @@ func (s *Service) answerAccount(rest string, r *request) (any, bool) {
 		if !known {
 			return nil, false // as in nats-server
 		}
-		return s.accountStatz(all, account == ping, r.body)
+		return s.accountStatz(all, r.body)
 	case "CONNZ", "SUBSZ":
 		if account == ping {
 			account = ""
@@ -526,9 +526,9 @@ type unknownAccount string
 // Error implements error.
 func (a unknownAccount) Error() string { return "Account " + string(a) + " does not exist" }
 
-// accountStatz returns the page STATZ of accounts. Those without clients are left out where all are
-// asked for, unless the options name them or ask for them.
-func (s *Service) accountStatz(all []AccountStats, every bool, options []byte) (any, bool) {
+// accountStatz returns the page STATZ of accounts. Those without clients are left out unless the
+// options ask for them, and if none is left there is no answer, as in nats-server.
+func (s *Service) accountStatz(all []AccountStats, options []byte) (any, bool) {
 	var only struct {
 		Accounts []string `json:"accounts"`
 		Unused   bool     `json:"include_unused"`
@@ -539,11 +539,11 @@ func (s *Service) accountStatz(all []AccountStats, every bool, options []byte) (
 		}
 	}
 	all = slices.DeleteFunc(all, func(a AccountStats) bool {
-		if len(only.Accounts) > 0 {
-			return !slices.Contains(only.Accounts, a.Account)
-		}
-		return every && !only.Unused && a.Conns == 0
+		return !only.Unused && a.Conns == 0 || len(only.Accounts) > 0 && !slices.Contains(only.Accounts, a.Account)
 	})
+	if len(all) == 0 && !only.Unused {
+		return nil, false
+	}
 	return &response{Server: s.server(), Data: &accountStatz{s.id, time.Now().UTC(), all}}, true
 }
 
