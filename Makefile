@@ -19,7 +19,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser faults fuzz mutate simulate soak storm vuln release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm vuln release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ clients: build ## today's clients in JavaScript, C and the NATS CLI: installs th
 
 browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-shots /tmp'
 	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... $(if $(BROWSERARGS),-args $(BROWSERARGS))
+
+kubernetes: ## the Helm chart: helm lint, the schemas of Kubernetes, and clusters of what it renders
+	cd test/kubernetes && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
 
 faults: ## real faults on real processes, as a table: make faults FAULTARGS='-peer /usr/sbin/nats-server' (Linux, root)
 	$(GO) test -count=1 -v -timeout 60m -run '^TestFaultsBesideAPeer$$' ./test/faults -args -all $(FAULTARGS)

@@ -24,18 +24,18 @@ func TestKubernetesManifest(t *testing.T) {
 		t.Errorf("got exit %d: %s", code, said)
 	}
 	for setting, container := range map[string]string{
-		`    port: (\d+)\n    http`: `name: client, containerPort: (\d+)`,
-		`    http: (\d+)\n`:         `name: monitor, containerPort: (\d+)`,
-		`      port: (\d+)\n`:       `name: route, containerPort: (\d+)`,
-		`nats-route://([\w-]+):`:    `serviceName: ([\w-]+)\n`,
-		`(gnatsd\.conf): \|`:        `args: \["-c", "/etc/gnatsd/([\w.]+)"`,
+		`    port: (\d+)\n    http`:      `name: client, containerPort: (\d+)`,
+		`    http: (\d+)\n`:              `name: monitor, containerPort: (\d+)`,
+		`      port: (\d+)\n`:            `name: route, containerPort: (\d+)`,
+		`nats-route://[\w-]+\.([\w-]+):`: `serviceName: ([\w-]+)\n`,
+		`(gnatsd\.conf): \|`:             `args: \["-c", "/etc/gnatsd/([\w.]+)"`,
 	} {
 		said, used := regexp.MustCompile(setting).FindStringSubmatch(manifest), regexp.MustCompile(container).FindStringSubmatch(manifest)
 		if said == nil || used == nil || said[1] != used[1] {
 			t.Errorf("%s is %q, %s is %q", setting, said, container, used)
 		}
 	}
-	if !strings.Contains(manifest, "mountPath: /etc/gnatsd }") || strings.Contains(manifest, "subPath") {
+	if !strings.Contains(manifest, "mountPath: /etc/gnatsd, readOnly: true }") || strings.Contains(manifest, "subPath") {
 		t.Error("the configuration is not mounted as a directory")
 	}
 }
