@@ -166,24 +166,30 @@ func (c *client) announceConnected() {
 // announceDisconnected publishes the event that the client is gone, or could not log in.
 func (c *client) announceDisconnected(r closeReason) {
 	service := c.srv.system.service()
-	refused := r == closeAuthFailure || r == closeAuthTimeout
-	if service == nil || !c.connected && !refused {
+	if service == nil {
 		return
 	}
-	account := c.account()
-	if !c.connected {
-		account = "$G" // it is in none
+	account := "$G" // it is in none
+	departure := func() system.Departure { return c.departure(account, r) }
+	if c.connected {
+		account = c.account()
+		service.Disconnected(account, departure)
 	}
-	service.Disconnected(account, refused, func() system.Departure {
-		row := c.row()
-		if o := c.refused; o != nil {
-			row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
-		}
-		return system.Departure{
-			Client: row.described(account), Reason: eventReason(r),
-			Sent: system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes}, Received: system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload},
-		}
-	})
+	if r == closeAuthFailure || r == closeAuthTimeout {
+		service.Refused(departure)
+	}
+}
+
+// departure returns what events say about a client that is gone.
+func (c *client) departure(account string, r closeReason) system.Departure {
+	row := c.row()
+	if o := c.refused; o != nil {
+		row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
+	}
+	return system.Departure{
+		Client: row.described(account), Reason: eventReason(r),
+		Sent: system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes}, Received: system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload},
+	}
 }
 
 // eventReason returns a reason as events have it, which is that of nats-server.

@@ -119,9 +119,9 @@ type request struct {
 
 // event is to be published.
 type event struct {
-	kind     string // a type of advisory; "" for one that has the server only
-	subjects []string
-	at       time.Time
+	kind    string // a type of advisory; "" for one that has the server only
+	subject string
+	at      time.Time
 	Departure
 }
 
@@ -130,7 +130,7 @@ type event struct {
 func (s *Service) Connected(account string, client func() ClientInfo) {
 	s.changes()
 	if subject := Connect(account); s.broker.Wanted(subject) {
-		s.add(&event{kind: typeConnect, subjects: []string{subject}, Departure: Departure{Client: client()}})
+		s.add(&event{kind: typeConnect, subject: subject, Departure: Departure{Client: client()}})
 	}
 }
 
@@ -142,19 +142,19 @@ type Departure struct {
 	Reason         string
 }
 
-// Disconnected publishes the event that a client of an account is gone; refused says that it could
-// not log in. It is called for the rest only if the event is wanted.
-func (s *Service) Disconnected(account string, refused bool, client func() Departure) {
+// Disconnected publishes the event that a client of an account is gone. It is called for the rest
+// only if the event is wanted.
+func (s *Service) Disconnected(account string, client func() Departure) {
 	s.changes()
-	var subjects []string
-	if subject := AuthError(s.id); refused && s.broker.Wanted(subject) {
-		subjects = append(subjects, subject)
-	}
-	if subject := Disconnect(account); s.broker.Wanted(subject) {
-		subjects = append(subjects, subject)
-	}
-	if len(subjects) > 0 {
-		s.add(&event{kind: typeDisconnect, subjects: subjects, Departure: client()})
+	s.departed(Disconnect(account), client)
+}
+
+// Refused publishes the event that a client could not log in, or may no longer be logged in.
+func (s *Service) Refused(client func() Departure) { s.departed(AuthError(s.id), client) }
+
+func (s *Service) departed(subject string, client func() Departure) {
+	if s.broker.Wanted(subject) {
+		s.add(&event{kind: typeDisconnect, subject: subject, Departure: client()})
 	}
 }
 
@@ -162,7 +162,7 @@ func (s *Service) Disconnected(account string, refused bool, client func() Depar
 // changed.
 func (s *Service) State(subject string) {
 	if s.broker.Wanted(subject) {
-		s.add(&event{subjects: []string{subject}})
+		s.add(&event{subject: subject})
 	}
 }
 
@@ -314,19 +314,15 @@ func (s *Service) publishWaiting(w *writer) int {
 
 func (s *Service) publish(w *writer, e *event) {
 	if e.kind == "" {
-		for _, subject := range e.subjects {
-			s.send(w, subject, s.server())
-		}
+		s.send(w, e.subject, s.server())
 		return
 	}
 	e.Client.NameTag, e.Client.Kind, e.Client.Type = e.Client.Account, "Client", "nats"
 	if e.kind == typeDisconnect {
 		e.Client.Stop = &e.at
 	}
-	for _, subject := range e.subjects {
-		s.text = e.appendEvent(s.text[:0], s.ids.Next(), s.server())
-		s.sendText(w, subject, s.text)
-	}
+	s.text = e.appendEvent(s.text[:0], s.ids.Next(), s.server())
+	s.sendText(w, e.subject, s.text)
 }
 
 // publishConns publishes the number of clients of each account.
