@@ -180,11 +180,14 @@ func (c *client) userLocked() string {
 
 // connectError returns an error in the JSON of CONNECT without the value that caused it, which may
 // be a password.
-func connectError(err error) error {
+func connectError(err error) error { return jsonError(err, "CONNECT") }
+
+// jsonError returns an error in the JSON of something without the value that caused it.
+func jsonError(err error, of string) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		kind, _, _ := strings.Cut(wrong.Value, " ")
-		return fmt.Errorf("json: cannot unmarshal %s into field %q of CONNECT", kind, wrong.Field)
+		return fmt.Errorf("json: cannot unmarshal %s into field %q of %s", kind, wrong.Field, of)
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 			continue
 		}
 		if len(reply) > 0 {
-			b.answer(reply, 0, c.userInfo())
+			b.answer(reply, 0, service.Response(c.userInfo()))
 		}
 	}
 	return true
@@ -95,7 +95,7 @@ type userPermissions struct {
 }
 
 // userInfo returns the answer to a request on [access.UserInfo].
-func (c *client) userInfo() []byte {
+func (c *client) userInfo() *userInfo {
 	id := c.user()
 	info := &userInfo{User: id, Account: c.account(), AccountName: c.account()}
 	users, _, _ := c.srv.options().loginUsers()
@@ -104,12 +104,7 @@ func (c *client) userInfo() []byte {
 			info.Permissions = &userPermissions{p.Publish, p.Subscribe, p.Response}
 		}
 	}
-	server := (&systemView{c.srv}).Identify()
-	text, err := json.Marshal(map[string]any{"server": &server, "data": info})
-	if err != nil {
-		return nil // no field can fail
-	}
-	return text
+	return info
 }
 
 // selector says which clients an action is about.
@@ -149,7 +144,7 @@ func (v *systemView) Act(a *system.Action) error {
 	who := cmp.Or(a.Who, "an unknown user")
 	if len(bytes.TrimSpace(a.Options)) > 0 {
 		if err := json.Unmarshal(a.Options, &o); err != nil {
-			return fmt.Errorf("invalid options: %w", connectError(err))
+			return fmt.Errorf("invalid options: %w", jsonError(err, "the request"))
 		}
 	}
 	switch a.Name {

@@ -317,7 +317,7 @@ func (v *systemView) Page(name, account string, options []byte) (any, error) {
 	var o pageOptions
 	if len(strings.TrimSpace(string(options))) > 0 {
 		if err := json.Unmarshal(options, &o); err != nil {
-			return nil, fmt.Errorf("invalid options: %w", connectError(err))
+			return nil, fmt.Errorf("invalid options: %w", jsonError(err, "the request"))
 		}
 	}
 	switch name {

@@ -81,6 +81,9 @@ func TestEveryServerAnswersOnce(t *testing.T) {
 	if got := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", "{", 3); got[0]["error"] == nil {
 		t.Errorf("a broken request is answered %v", got[0])
 	}
+	if got := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", `{"cid":"x"}`, 3); !strings.Contains(fmt.Sprint(got[0]["error"]), `string into field "cid" of the request`) {
+		t.Errorf("a request with a wrong type is answered %v", got[0])
+	}
 }
 
 // subscribers returns the number of subscriptions that a subject has, 0 for an invalid one.
@@ -133,10 +136,11 @@ func TestAnswersOfOneServer(t *testing.T) {
 		m, err := user.Next()
 		okay(t, err)
 		var got struct {
-			Data struct{ User, Account string }
+			Server system.ServerInfo
+			Data   struct{ User, Account string }
 		}
 		okay(t, json.Unmarshal(m.Payload, &got))
-		if got.Data.User+" "+got.Data.Account != who {
+		if got.Data.User+" "+got.Data.Account != who || got.Server.Seq == 0 || got.Server.Time.IsZero() {
 			t.Errorf("%s: got %s", who, m.Payload)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // Broker is the server that a [Service] speaks about. Its methods are called by one goroutine at a
-// time, except for Wanted.
+// time, except for Wanted and Identify.
 type Broker interface {
 	// Identify returns which server it is; the service fills in Seq and Time.
 	Identify() ServerInfo
@@ -476,6 +476,15 @@ func (s *Service) answer(r *request) (answer any, answered bool) {
 		return &response{Server: s.server()}, true
 	}
 	return s.unsupported(name), true
+}
+
+// Response returns the answer to a request that the broker answers itself.
+func (s *Service) Response(data any) []byte {
+	text, err := json.Marshal(&response{Server: s.server(), Data: data})
+	if err != nil {
+		return nil // what the broker says of itself can be encoded
+	}
+	return text
 }
 
 func (s *Service) fail(code int, err error) *response {
