@@ -3,6 +3,7 @@ package server
 import (
 	"math"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -227,7 +228,7 @@ func (c *conn) awaitRate() bool {
 func (c *conn) peerStays() bool {
 	switch netio.PeerStateOf(c.link.Conn()) {
 	case netio.PeerReset:
-		c.close(closeReadError)
+		c.readFailed(syscall.ECONNRESET)
 		return false
 	case netio.PeerClosed:
 		now := time.Since(c.srv.start)

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gnatsd/conf"
@@ -232,7 +234,7 @@ func (c *conn) read() input {
 	case isEOF(err):
 		c.close(closeClient)
 	default:
-		c.close(closeReadError)
+		c.readFailed(err)
 	}
 	return inputEnded
 }
@@ -247,6 +249,30 @@ func (c *conn) woken() input {
 		return inputParked
 	}
 	return inputSome
+}
+
+// readFailed closes the connection after a read that failed.
+func (c *conn) readFailed(err error) {
+	c.logBroken("Error reading", err)
+	c.close(closeReadError)
+}
+
+// logBroken logs why a socket is broken: an error of this machine for its operator, what peers and
+// networks cause for those who debug.
+func (c *conn) logBroken(doing string, err error) {
+	if ofMachine(err) {
+		c.errorf("%s: %v", doing, err)
+		return
+	}
+	c.debugf("%s: %v", doing, err)
+}
+
+// ofMachine reports whether an error of a socket is due to this machine, not to the network or the
+// peer: memory, buffers, a filter that forbids it, a fault of the device.
+func ofMachine(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains([]syscall.Errno{syscall.EIO, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM,
+		syscall.EACCES, syscall.EINVAL, syscall.EBADF}, errno)
 }
 
 // readerScratch is memory that a reader borrows while it acts on what it has read.
@@ -637,7 +663,7 @@ func (c *conn) WriteFailed(err error) {
 	if isTimeout(err) {
 		return // SlowConsumer has been called
 	}
-	c.debugf("Error flushing: %v", err)
+	c.logBroken("Error flushing", err)
 	c.close(closeWriteError)
 }
 

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -104,13 +105,19 @@ type webListener struct {
 	net.Listener
 	max   int
 	conns *admission.Evictor[*webConn]
+	log   Log
 }
 
-// Accept waits for the next connection.
+// Accept waits for the next connection. After an error other than [net.ErrClosed] it may be called
+// again.
 func (l *webListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
-	if err != nil {
+	if errors.Is(err, net.ErrClosed) {
 		return nil, err
+	}
+	if err != nil {
+		l.log.Errorf("Temporary Monitoring Accept Error (%v)", err)
+		return nil, acceptError{err}
 	}
 	for l.conns.Len() >= l.max {
 		victim, ok := l.conns.Evict()
@@ -123,6 +130,17 @@ func (l *webListener) Accept() (net.Conn, error) {
 	c.entry = l.conns.Add(admission.SourceOf(nc.RemoteAddr()), c)
 	return c, nil
 }
+
+// acceptError is an error of Accept after which an HTTP server pauses and goes on. It ends for errors
+// that do not say so themselves, such as a lack of memory, which pass as well.
+type acceptError struct{ error }
+
+// Temporary and Timeout are what [net.Error] asks for.
+func (acceptError) Temporary() bool { return true }
+func (acceptError) Timeout() bool   { return false }
+
+// Unwrap returns the error of the operating system.
+func (e acceptError) Unwrap() error { return e.error }
 
 // webConnOf returns the connection below what secures it, nil if it is not of a webListener.
 func webConnOf(nc net.Conn) *webConn {

@@ -252,7 +252,7 @@ const (
 func (m *Monitor) bounded() func(net.Listener) net.Listener {
 	conns := admission.NewEvictor[*webConn]()
 	most := cmp.Or(m.config.MaxConns, webConns)
-	return func(l net.Listener) net.Listener { return &webListener{l, most, conns} }
+	return func(l net.Listener) net.Listener { return &webListener{l, most, conns, m.config.Log} }
 }
 
 // serve serves until close; write limits the time for an answer, 0 = none.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -192,5 +194,48 @@ func TestCloseWaitsForAStart(t *testing.T) {
 	if nc, err := net.Dial("tcp", addr); err == nil {
 		nc.Close()
 		t.Error("the port is open after Close")
+	}
+}
+
+// failingListener fails to accept with each of the errors first.
+type failingListener struct {
+	net.Listener
+	errs chan error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.errs:
+		return nil, err
+	default:
+		return l.Listener.Accept()
+	}
+}
+
+// TestThePortServesAfterErrorsOfAccept has the system refuse connections for reasons that pass, of
+// which net/http takes most for the end of the listener.
+func TestThePortServesAfterErrorsOfAccept(t *testing.T) {
+	t.Parallel()
+	errs := []error{syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EMFILE}
+	log := new(logLines)
+	m := started(t, Settings{}, func(c *Config) {
+		c.Log = log
+		c.Listen = func(host string, port int) (net.Listener, int, error) {
+			l, port, err := listenTCP(host, port)
+			failing := &failingListener{l, make(chan error, len(errs))}
+			for _, err := range errs {
+				failing.errs <- &net.OpError{Op: "accept", Net: "tcp", Err: err}
+			}
+			return failing, port, err
+		}
+	})
+	if got := ask(t, m, "/healthz"); got.status != 200 {
+		t.Errorf("got %d, want 200", got.status)
+	}
+	for _, err := range errs {
+		want := fmt.Sprintf("[ERR] Temporary Monitoring Accept Error (accept tcp: %v)", err)
+		if !slices.Contains(log.all(), want) {
+			t.Errorf("no %q in the log: %q", want, log.all())
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Permissions of the files about this process, before the umask.
@@ -83,17 +84,48 @@ func (f *Files) Remove() (failures []error) {
 }
 
 // writePid writes the pid of this process to a file, in decimal, without a newline. Where it can,
-// it replaces the file in one step, so that a reader never sees half a pid; where only the file
-// itself may be written, or the path is no regular file, it overwrites it.
+// it replaces the file in one step, so that a reader never sees half a pid. Where only the file
+// itself may be written, or the path is no regular file, it overwrites it; not where that would fail
+// as well, and leave less than there was.
 func writePid(path string) error {
 	pid := []byte(strconv.Itoa(os.Getpid()))
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() {
-		if replaceFile(path, pid, pidFilePerm) == nil {
-			return nil
+		if err := replaceFile(path, pid, pidFilePerm); err == nil || exhausted(err) {
+			return err
 		}
 	}
-	return os.WriteFile(path, pid, pidFilePerm)
+	return overwrite(path, pid, pidFilePerm)
+}
+
+// exhausted reports whether an error is that of a device or of resources, so that another way to
+// write the same file has it, too.
+func exhausted(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains([]syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE,
+		syscall.ENFILE, syscall.ENOMEM}, errno)
+}
+
+// overwrite writes content to a file. One that cannot be written in full is left empty, or is
+// removed: a part of a pid would be another pid.
+func overwrite(path string, content []byte, perm os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err != nil {
+		_ = f.Truncate(0) // what is no regular file cannot be
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		if info, statErr := os.Lstat(path); statErr == nil && info.Mode().IsRegular() {
+			_ = os.Remove(path) // the file is mounted, or may not be removed
+		}
+	}
+	return err
 }
 
 // removePid removes a pid file at the end of an orderly stop. One that has come to hold another pid
@@ -113,7 +145,8 @@ func removePid(path string) error {
 }
 
 // replaceFile puts a new file in the place of path in one step, so that readers see the old content
-// or the new one. The new file is hidden until then, and removed if anything fails.
+// or the new one, also after a power failure. The new file is hidden until then, and removed if
+// anything fails.
 func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
 	dir, name := filepath.Split(path)
 	temp := filepath.Join(dir, "."+name+"."+strconv.Itoa(os.Getpid())+".tmp")
@@ -123,6 +156,9 @@ func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
 		return err
 	}
 	_, err = f.Write(content)
+	if err == nil {
+		err = makeDurable(f)
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -131,6 +167,15 @@ func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
 	}
 	if err != nil {
 		os.Remove(temp)
+	}
+	return err
+}
+
+// makeDurable writes a file to its device, where the file system can.
+func makeDurable(f *os.File) error {
+	err := f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -171,5 +172,33 @@ func TestFilesAreRemoved(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// TestAPidFileIsNotOverwrittenWhereThatFailsAsWell has the reasons for which a file cannot be
+// replaced: where the disk is full it keeps what it has.
+func TestAPidFileIsNotOverwrittenWhereThatFailsAsWell(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{
+		syscall.ENOSPC: true, syscall.EIO: true, syscall.EMFILE: true, &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}: true,
+		syscall.EACCES: false, syscall.EBUSY: false, syscall.EXDEV: false, fs.ErrNotExist: false,
+	} {
+		if got := exhausted(err); got != want {
+			t.Errorf("%v: got %v, want %v", err, got, want)
+		}
+	}
+}
+
+// TestNoPartOfAPidIsLeft writes to a disk that is full.
+func TestNoPartOfAPidIsLeft(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full")
+	}
+	if err := overwrite("/dev/full", []byte("1234"), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want %v", err, syscall.ENOSPC)
+	}
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Errorf("the device is gone: %v", err)
 	}
 }
