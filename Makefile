@@ -19,7 +19,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm vuln release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm torture vuln release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -82,6 +82,9 @@ soak: ## three servers with clients of every kind for DURATION: what they hold m
 
 storm: ## 5 000 clients connect at once over TLS with bcrypt, while others work
 	$(GO) test -count=1 -v -timeout 10m ./test/storm -storm.long
+
+torture: ## each system call of a session with a broker fails in turn (Linux)
+	$(GO) test -count=1 -v -timeout 3h ./test/torture -torture.all
 
 vuln: ## known vulnerabilities in what the binary calls, where their database can be reached
 	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \

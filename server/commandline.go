@@ -21,8 +21,34 @@ import (
 
 // CommandLine parses the arguments of the program and loads the settings. It returns the options to
 // run a server with; or nil and the exit status, if the arguments ask for something else, such as
-// -v or -t, which is done then, or if they are wrong.
+// -v or -t, which is done then, or if they are wrong. What cannot be printed in full is an error:
+// stdout may be a file that is used as a configuration.
 func CommandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
+	out := &firstError{w: stdout}
+	opts, status = commandLine(args, out, stderr)
+	if opts == nil && status == 0 && out.err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", process.DefaultName, out.err)
+		return nil, 1
+	}
+	return opts, status
+}
+
+// firstError is a writer that remembers its first error, and writes nothing after it.
+type firstError struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes, unless it has failed before.
+func (f *firstError) Write(p []byte) (n int, err error) {
+	if f.err == nil {
+		n, f.err = f.w.Write(p)
+	}
+	return n, f.err
+}
+
+// commandLine is CommandLine, whatever becomes of what it prints.
+func commandLine(args []string, stdout, stderr io.Writer) (opts *Options, status int) {
 	fs := flag.NewFlagSet(process.DefaultName, flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // its errors are printed here, without the whole usage text
 	fs.Usage = func() {}

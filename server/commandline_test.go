@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gnatsd/server/internal/tlsfiles"
@@ -229,5 +230,33 @@ func TestBrokenFilesAreRefusedByTheCheck(t *testing.T) {
 		if _, stderr, status := runLine(t, "-t", "-c", file); status != 1 || !strings.Contains(stderr, "^") || !strings.Contains(stderr, ".conf:") {
 			t.Errorf("%s: got status %d, stderr %s", file, status, stderr)
 		}
+	}
+}
+
+// fullDisk takes a few bytes, and then none.
+type fullDisk struct{ room int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	n := min(d.room, len(p))
+	if d.room -= n; n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// TestOutputThatIsCutOffIsAnError has the disk be full that each of the outputs is redirected to: a
+// script must not take a part of a configuration for all of it.
+func TestOutputThatIsCutOffIsAnError(t *testing.T) {
+	t.Parallel()
+	good := writeConfig(t, "port: 4223\n")
+	for _, args := range [][]string{{"-v"}, {"-h"}, {"--help_tls"}, {"--print-config", "-c", good}, {"--schema"}, {"--man"}, {"--completion", "bash"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			var stderr strings.Builder
+			_, status := CommandLine(args, &fullDisk{room: 5}, &stderr)
+			if want := "gnatsd: " + syscall.ENOSPC.Error() + "\n"; status != 1 || stderr.String() != want {
+				t.Errorf("got status %d, %q, want 1, %q", status, &stderr, want)
+			}
+		})
 	}
 }

@@ -72,7 +72,7 @@ func TestTheLogSaysWhyASocketIsBroken(t *testing.T) {
 			c.Want("PONG")
 			n.broken.Store(true)
 			c.Say("PING")
-			want := fmt.Sprintf("%s pipe - cid:1 - Error reading: read tcp: %v", level, n.err)
+			want := fmt.Sprintf("%s - - cid:1 - Error reading: read tcp: %v", level, n.err)
 			if got := log.wait(t, "Error reading"); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}

@@ -59,8 +59,12 @@ func (s *Server) listenOn(host string, port int) (net.Listener, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
-		port = tcp.Port
+	switch addr := l.Addr().(type) {
+	case nil: // getsockname has failed
+		l.Close()
+		return nil, 0, fmt.Errorf("listen tcp %s: the system does not say at which address", net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+	case *net.TCPAddr:
+		port = addr.Port
 	}
 	return l, port, nil
 }

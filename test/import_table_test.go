@@ -54,6 +54,7 @@ var mayImport = map[string]importRow{
 	"test/faults":        {tests: "test/check golang.org/x/sys github.com/nats-io/nats.go"},
 	"test/mutate":        {},
 	"test/soak":          {tests: "test/certs test/check test/wire"},
+	"test/torture":       {tests: "test/certs test/check golang.org/x/sys"},
 	"test/storm":         {tests: "test/certs golang.org/x/crypto"},
 	"test/transcript":    {imports: "test/wire"},
 	"test/wire":          {},

@@ -258,7 +258,7 @@ func family(domain uint64) string {
 // file names a file by its purpose.
 func (s *supervisor) file(path string) string {
 	base := filepath.Base(path)
-	for _, suffix := range []string{".log", ".pid", ".ports", ".conf", ".pem"} {
+	for _, suffix := range []string{".log", ".pid", ".ports", ".conf", ".pem", ".out"} {
 		if strings.Contains(base, suffix) {
 			return suffix[1:]
 		}

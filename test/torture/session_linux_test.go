@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gnatsd/test/check"
 )
 
@@ -140,7 +142,8 @@ func (s *session) configuration() string {
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
 log_file: "gnatsd.log"
-log_size_limit: 5KB
+log_size_limit: 2KB
+logfile_max_num: 100
 debug: true
 pid_file: "gnatsd.pid"
 ports_file_dir: "."
@@ -655,6 +658,38 @@ func (s *session) judge() {
 	s.log.Add(check.Event{Kind: check.Quiet})
 	for _, f := range check.Judge(s.log.Events()).Faults {
 		s.problem("%v", f)
+	}
+	if !silent && len(s.failed()) > 0 {
+		s.examineCause(log)
+	}
+}
+
+// mended are errors after which a call is made again, or goes on, at once.
+var mended = []unix.Errno{partly, unix.EINTR}
+
+// consequences are the lines that the log must have after a call has failed at a place.
+var consequences = []struct{ place, line string }{
+	{`^accept client listener$`, `Temporary Client Accept Error`},
+	{`^accept monitor listener$`, `Temporary Monitoring Accept Error`},
+	{`^accept route listener$`, `Temporary Route Accept Error`},
+	{`^(write|fsync|rename) ports$`, `Error writing ports file`},
+	{`^rename log$`, `Log file not rotated`},
+	{`^(read|write|writev) route$`, `Route to server .* lost|Connection \d+ to server .* lost|Error (reading|flushing)|TLS route handshake error|Error trying to connect`},
+	{`^(read|write|writev) client$`, `Error (reading|flushing)|TLS handshake error`},
+	{`^connect socket$`, `Error trying to connect to route`},
+	{`^write log$`, `log lines lost`},
+}
+
+// examineCause looks whether the log says what came of the fault. The last lines cannot say that
+// they were lost.
+func (s *session) examineCause(log string) {
+	if slices.Contains(mended, s.fault.errno) || s.fault.errno == unix.ECONNABORTED || !strings.Contains(log, "Server Exiting..") {
+		return
+	}
+	for _, c := range consequences {
+		if regexp.MustCompile(c.place).MatchString(s.fault.place) && !regexp.MustCompile(c.line).MatchString(log) {
+			s.problem("the log has no %s", c.line)
+		}
 	}
 }
 

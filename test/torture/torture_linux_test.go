@@ -45,7 +45,7 @@ func TestTorture(t *testing.T) {
 			}
 		})
 	}
-	for _, f := range choose(t, counts, possible) {
+	for _, f := range choose(t, counts, possible, sample) {
 		work <- f
 	}
 	close(work)
@@ -77,8 +77,8 @@ func (w *world) measure(t *testing.T, p *peer) (counts map[string]int, possible 
 	return counts, possible
 }
 
-// choose returns the faults that are tried: all, a sample, or the one that was asked for.
-func choose(t *testing.T, counts map[string]int, possible map[string][]unix.Errno) (list []fault) {
+// choose returns the faults that are tried: all, most of them at random, or the one that was asked for.
+func choose(t *testing.T, counts map[string]int, possible map[string][]unix.Errno, most int) (list []fault) {
 	t.Helper()
 	if *only != "" {
 		return []fault{parse(t, *only)}
@@ -105,7 +105,7 @@ func choose(t *testing.T, counts map[string]int, possible map[string][]unix.Errn
 	}
 	random := rand.New(rand.NewPCG(*seed, 16))
 	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list[:min(sample, len(list))]
+	return list[:min(most, len(list))]
 }
 
 // parse reads a fault as flag has it.

@@ -29,7 +29,7 @@ func InheritedListeners() (listeners []*net.TCPListener) {
 		if err != nil {
 			continue
 		}
-		if tcp, ok := l.(*net.TCPListener); ok {
+		if tcp, ok := l.(*net.TCPListener); ok && tcp.Addr() != nil {
 			listeners = append(listeners, tcp)
 		} else {
 			l.Close()

@@ -96,10 +96,13 @@ func produce(ask bool, cost int, s streams) error {
 	if err != nil {
 		return fmt.Errorf("Error producing bcrypt hash: %w", err) //lint:ignore ST1005 a text of the classic tool
 	}
+	text := fmt.Sprintf("bcrypt hash: %s\n", hash)
 	if !ask {
-		fmt.Fprintf(s.out, "pass: %s\n", password)
+		text = fmt.Sprintf("pass: %s\n", password) + text
 	}
-	fmt.Fprintf(s.out, "bcrypt hash: %s\n", hash)
+	if _, err := io.WriteString(s.out, text); err != nil {
+		return fmt.Errorf("Error printing: %w", err) //lint:ignore ST1005 like the other texts
+	}
 	return nil
 }
 

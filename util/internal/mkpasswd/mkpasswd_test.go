@@ -170,3 +170,17 @@ func TestAlphabet(t *testing.T) {
 		}
 	}
 }
+
+// closed is a writer that takes nothing.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestAHashThatCannotBePrintedIsAnError(t *testing.T) {
+	t.Parallel()
+	var errs strings.Builder
+	status := run([]string{"-c", "4"}, streams{in: linesOf(strings.NewReader("")), out: closed{}, errs: &errs})
+	if status != 1 || errs.String() != "Error printing: disk full\n" {
+		t.Errorf("got status %d, %q, want 1 and the reason", status, errs.String())
+	}
+}
