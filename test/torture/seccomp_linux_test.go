@@ -128,6 +128,9 @@ func startFiltered(cmd *exec.Cmd, s *supervisor) error {
 		s.pid = cmd.Process.Pid
 		s.pidfd, err = unix.PidfdOpen(s.pid, 0)
 	}
+	if err == nil {
+		err = s.mayBorrow()
+	}
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -229,6 +232,15 @@ func (s *supervisor) give(n *notification, path string) bool {
 	defer f.Close()
 	h := handover{id: n.id, flags: unix.SECCOMP_ADDFD_FLAG_SEND, from: uint32(f.Fd()), newFlags: unix.O_CLOEXEC}
 	return ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&h)) == 0
+}
+
+// mayBorrow returns an error where descriptors of other processes may not be had.
+func (s *supervisor) mayBorrow() error {
+	dup, err := unix.PidfdGetfd(s.pidfd, 0, 0)
+	if err != nil {
+		return fmt.Errorf("take a descriptor of the program: %w", err)
+	}
+	return unix.Close(dup)
 }
 
 // redirect answers a connect with one to another address, over UDP.

@@ -344,6 +344,7 @@ func (s *session) work() {
 	}
 	s.settle() // then all requests have arrived
 	s.settle() // then all answers have
+	s.settle() // then what the broker gave back, because a member of a queue group was gone
 	if n := len(regexp.MustCompile(lostRoute).FindAllString(s.logged(), -1)); n > s.lost {
 		s.lost = n
 		s.log.Add(check.Event{Kind: check.Parted, Server: broker, Peer: other, Text: "lost, as the log says"})
@@ -355,6 +356,9 @@ const lostRoute = `Route to server .* lost|Connection \d+ to server .* lost`
 
 // settle waits until each client has received what each other one publishes now.
 func (s *session) settle() {
+	if !slices.ContainsFunc(s.connected(), func(m *check.Client) bool { return m.Server == broker }) {
+		s.enter(broker) // else nothing would say when the broker has acted on what it was sent
+	}
 	s.settled++
 	sids := map[*check.Client]string{}
 	subject := func(m *check.Client) string { return fmt.Sprintf("settle.%d.%d", s.settled, m.Number) }
@@ -665,7 +669,7 @@ func (s *session) judge() {
 }
 
 // mended are errors after which a call is made again, or goes on, at once.
-var mended = []unix.Errno{partly, unix.EINTR}
+var mended = []unix.Errno{partly, unix.EINTR, unix.ECONNABORTED, unix.EADDRNOTAVAIL}
 
 // consequences are the lines that the log must have after a call has failed at a place.
 var consequences = []struct{ place, line string }{
@@ -683,7 +687,7 @@ var consequences = []struct{ place, line string }{
 // examineCause looks whether the log says what came of the fault. The last lines cannot say that
 // they were lost.
 func (s *session) examineCause(log string) {
-	if slices.Contains(mended, s.fault.errno) || s.fault.errno == unix.ECONNABORTED || !strings.Contains(log, "Server Exiting..") {
+	if slices.Contains(mended, s.fault.errno) || !strings.Contains(log, "Server Exiting..") {
 		return
 	}
 	for _, c := range consequences {

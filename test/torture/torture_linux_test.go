@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,7 +84,11 @@ func choose(t *testing.T, counts map[string]int, possible map[string][]unix.Errn
 	if *only != "" {
 		return []fault{parse(t, *only)}
 	}
+	wanted := regexp.MustCompile(*places)
 	for _, place := range slices.Sorted(maps.Keys(counts)) {
+		if !wanted.MatchString(place) {
+			continue
+		}
 		errnos := possible[place]
 		for n := 1; n <= counts[place]; n++ {
 			times := 1
