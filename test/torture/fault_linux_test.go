@@ -227,7 +227,7 @@ func (s *supervisor) object(c *call, n *notification, path string) (string, []un
 		return s.file(path), c.file
 	case ofThird:
 		fd = int32(n.args[2])
-		if n.args[1] != unix.EPOLL_CTL_ADD { // the others do not fail, and the runtime relies on it
+		if n.args[1] == unix.EPOLL_CTL_DEL { // this does not fail, and the runtime relies on it
 			return "", nil
 		}
 	default:
