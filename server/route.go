@@ -87,8 +87,9 @@ const (
 	// routeInfoTimeout is how long another server may take to send INFO, after the login. It is
 	// long: a server that is suspended or overloaded may continue with this connection later.
 	routeInfoTimeout = 10 * time.Second
-	// routeDeadline is the smallest write_deadline of routes.
-	routeDeadline = 5 * time.Second
+	// routeDeadline is the smallest write_deadline of routes. A peer that is dead is found by its
+	// silence before (route_idle.go): until then what a network has held back may still arrive.
+	routeDeadline = 10 * time.Second
 )
 
 // newRoute prepares a route over nc.

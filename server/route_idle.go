@@ -52,8 +52,13 @@ const (
 	maxIdleTicks = 3
 )
 
-// startIdleCheck starts the ticks, if the peer is a server of this kind. They end at teardown.
+// startIdleCheck starts the ticks, if the peer is a server of this kind. They end at teardown. With
+// them the system may send often what is not acknowledged: what it would give up for that is closed
+// before.
 func (r *route) startIdleCheck() {
+	if r.peerInfo().extended() {
+		netio.RetransmitOften(r.nc)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.subsDropped && r.remote.extended() {

@@ -12,9 +12,10 @@ const (
 	// server made it.
 	advertLife = 10 * time.Minute
 	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer
-	// the one with the larger id waits for the other one to dial.
-	gossipSpread = 30 * time.Millisecond
-	gossipYield  = 100 * time.Millisecond
+	// the one with the larger id waits for the other one to dial. It is short, as mostly only one
+	// of them knows of the other: a server that comes is advertised to those that are there.
+	gossipSpread = 10 * time.Millisecond
+	gossipYield  = 30 * time.Millisecond
 )
 
 // gossip takes what a server says about a third one. It reports whether that changes anything.

@@ -337,6 +337,8 @@ func (m *Mesh) lost(now time.Time, p *peer, l *link) {
 		}
 	}
 	m.forgetAdverts(p.id)
+	p.flaps = !p.lostAt.IsZero() && now.Sub(p.lostAt) < flapTime
+	p.lostAt = now
 	for _, t := range m.targets {
 		if t.peer == p.id {
 			t.failures, t.left = 0, m.retries

@@ -165,9 +165,9 @@ func TestAServerWhoseLinkWasADuplicateWaitsForTheOther(t *testing.T) {
 		waiting   bool // a link was accepted that has not introduced itself
 		want      time.Duration
 	}{
-		{"a route that just ends is dialed again soon, by the smaller id first", false, true, 850 * time.Millisecond},
+		{"a route that just ends is dialed again soon, by the smaller id first", false, true, 150 * time.Millisecond},
 		{"a duplicate has another link", true, true, 10 * time.Second},
-		{"unless there is none", true, false, 850 * time.Millisecond},
+		{"unless there is none", true, false, 150 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -215,7 +215,10 @@ func TestTheTargetOfADuplicateIsConnected(t *testing.T) {
 
 func TestReconnect(t *testing.T) {
 	t.Parallel()
-	for _, dialed := range []bool{false, true} {
+	for dialed, want := range map[bool]time.Duration{
+		false: time.Second, // the peer dials first
+		true:  250 * time.Millisecond,
+	} {
 		h := newHarness(t, "a", neverIdle)
 		if dialed {
 			attempt := h.configure(server("b", 1).Addr)[0]
@@ -230,7 +233,7 @@ func TestReconnect(t *testing.T) {
 			t.Fatalf("got %v, want the route closed", got)
 		}
 		h.Closed(h.now, 1, "closed")
-		h.wantNext(time.Second)
+		h.wantNext(want)
 		if h.dialed() == nil {
 			t.Errorf("dialed %v: the server is not dialed again", dialed)
 		}

@@ -91,6 +91,8 @@ type peer struct {
 	reconnect bool      // the route is being closed only to be made again
 	repool    bool      // likewise, at once
 	dialAfter time.Time // a connection from it is expected to become the route until then
+	lostAt    time.Time // when its last link ended last; zero if none has
+	flaps     bool      // the one before had ended shortly before
 
 	adverts    map[string]time.Time // servers that advertise it, and since when
 	advertised string               // host:port they gave
@@ -227,7 +229,7 @@ func (m *Mesh) plan(now time.Time) {
 			return true
 		}
 		if t.due.IsZero() && !t.self {
-			t.due = latest(now.Add(m.delay(m.peers[t.peer])), m.dialAfter(t.peer))
+			t.due = latest(now.Add(m.delayOf(now, t)), m.dialAfter(t.peer))
 		}
 		return false
 	})
@@ -247,7 +249,7 @@ func (m *Mesh) plan(now time.Time) {
 	}
 	slices.SortFunc(wanted, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 	for _, p := range wanted {
-		m.addTarget(now, p, m.delay(p))
+		m.addTarget(now, p, m.delayOf(now, &Target{peer: p.id}))
 	}
 	m.fill(now)
 }

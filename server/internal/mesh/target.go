@@ -31,10 +31,19 @@ type Target struct {
 }
 
 const (
-	// retryDelay is the longest wait before a lost route or a failed attempt is tried again, as in
-	// 1.x; retryJitter is what is subtracted at most.
+	// quickDelay is the longest wait before a lost route is dialed again, and before each of the
+	// first quickTries attempts at a configured one: a server that restarts is mostly back soon.
+	// quickJitter is what is subtracted at most, quickYield as retryYield.
+	quickDelay  = 250 * time.Millisecond
+	quickJitter = 50 * time.Millisecond
+	quickYield  = 100 * time.Millisecond
+	quickTries  = 20
+	// retryDelay is the longest wait before other attempts, as in 1.x; retryJitter is what is
+	// subtracted at most.
 	retryDelay  = time.Second
 	retryJitter = 100 * time.Millisecond
+	// flapTime is how soon after another one the loss of a route is no reason to hurry.
+	flapTime = 2 * retryDelay
 	// maxRefusedDelay is the longest wait before a server that was refused is tried again: the
 	// wait doubles with each attempt.
 	maxRefusedDelay = 30 * time.Second
@@ -93,8 +102,28 @@ func (m *Mesh) jitter(d time.Duration) time.Duration { return time.Duration(m.ra
 // is there.
 func (m *Mesh) delay(p *peer) time.Duration {
 	d := retryDelay - m.jitter(retryJitter)
-	if p != nil && p.info != nil && p.info.Extended && m.self < p.id {
+	if m.yields(p) {
 		d -= retryYield
+	}
+	return d
+}
+
+// yields reports whether p waits for this server to dial first.
+func (m *Mesh) yields(p *peer) bool {
+	return p != nil && p.info != nil && p.info.Extended && m.self < p.id
+}
+
+// delayOf returns the wait before the next attempt at a target. What is dialed only a few times,
+// because no other server knows it, is given its time to restart.
+func (m *Mesh) delayOf(now time.Time, t *Target) time.Duration {
+	p := m.peers[t.peer]
+	soon := t.configured && t.failures < quickTries || t.failures == 0 && p != nil && m.advertised(now, p)
+	if !soon || t.refusals > 0 || p != nil && p.flaps {
+		return m.delay(p)
+	}
+	d := quickDelay - m.jitter(quickJitter)
+	if m.yields(p) {
+		d -= quickYield
 	}
 	return d
 }

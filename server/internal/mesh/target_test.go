@@ -39,24 +39,65 @@ func TestAnAddressIsDialedOnce(t *testing.T) {
 	}
 }
 
-// TestAttemptsAreMadeEverySecond has a server that is not there: it may come at any time. What does
-// not answer gets longer to do so.
-func TestAttemptsAreMadeEverySecond(t *testing.T) {
+// TestFirstAttemptsAreMadeSoonAndOthersEverySecond has a server that is not there: it may come at any
+// time. What does not answer gets longer to do so.
+func TestFirstAttemptsAreMadeSoonAndOthersEverySecond(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "a", neverIdle)
 	target := h.configure("10.0.0.1:6222")[0].Target
-	for i, want := range []time.Duration{time.Second, time.Second, time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3 * time.Second, 3 * time.Second} {
+	timeouts := []time.Duration{time.Second, time.Second, time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3 * time.Second}
+	for i := range 30 {
 		h.DialFailed(h.now, target, "connection refused")
-		h.wantNext(time.Second)
+		wait := time.Second
+		if i+1 < 20 {
+			wait = 250 * time.Millisecond
+		}
+		h.wantNext(wait)
 		if got := h.Targets()[0]; got.Failures != i+1 || got.LastErr != "connection refused" || got.Next != h.Next() {
 			t.Errorf("after %d failures the target is %+v", i+1, got)
 		}
 		h.wakeUntil(h.Next())
 		attempt := h.of(mesh.Dial)[0].Attempt
-		if attempt.Timeout != want {
+		if want := timeouts[min(i, len(timeouts)-1)]; attempt.Timeout != want {
 			t.Errorf("after %d failures an address may take %v to answer, want %v", i+1, attempt.Timeout, want)
 		}
 	}
+}
+
+// TestARouteThatIsLostAgainIsNotDialedAtOnce has a route that ends a moment after it was made, again
+// and again.
+func TestARouteThatIsLostAgainIsNotDialedAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "b", neverIdle)
+	attempt := h.configure(server("a", 1).Addr)[0]
+	for i, want := range []time.Duration{250 * time.Millisecond, time.Second, time.Second} {
+		link := uint64(i + 1)
+		h.Dialed(attempt.Target, link, attempt.Addr)
+		h.introduce(link, server("a", 1))
+		h.Closed(h.now, link, "lost")
+		h.wantNext(want)
+		h.wakeUntil(h.Next())
+	}
+	h.Dialed(attempt.Target, 9, attempt.Addr)
+	h.introduce(9, server("a", 1))
+	h.wakeUntil(h.now.Add(time.Minute))
+	h.Closed(h.now, 9, "lost")
+	h.wantNext(250 * time.Millisecond)
+}
+
+// TestAServerThatNoneAdvertisesIsGivenItsTime has as few attempts as connect_retries says.
+func TestAServerThatNoneAdvertisesIsGivenItsTime(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "b", neverIdle)
+	h.SetRetries(1)
+	h.Accepted(1)
+	h.introduce(1, server("seed", 9))
+	h.introduce(1, server("a", 1)) // advertised
+	h.Dialed(h.dialed(), 2, server("a", 1).Addr)
+	h.introduce(2, server("a", 1))
+	h.Closed(h.now, 1, "the seed is lost, with all it advertised")
+	h.Closed(h.now, 2, "lost")
+	h.wantNext(time.Second)
 }
 
 func TestAServerThatIsLostIsDialedAgain(t *testing.T) {
