@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,10 +13,11 @@ const (
 	// server made it.
 	advertLife = 10 * time.Minute
 	// gossipSpread spreads the dialing of advertised servers; gossipYield is how much longer
-	// the one with the larger id waits for the other one to dial. It is short, as mostly only one
-	// of them knows of the other: a server that comes is advertised to those that are there.
+	// the one with the larger id waits for the other one to dial, if both may know of each other.
 	gossipSpread = 10 * time.Millisecond
-	gossipYield  = 30 * time.Millisecond
+	gossipYield  = 100 * time.Millisecond
+	// introduced is how soon after a route was made its server has told all others of this one.
+	introduced = 2 * time.Second
 )
 
 // gossip takes what a server says about a third one. It reports whether that changes anything.
@@ -41,11 +43,20 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 		return false
 	}
 	wait := m.jitter(gossipSpread)
-	if info.Extended && m.self > p.id {
+	if info.Extended && m.self > p.id && m.introducedByOthers(now, from) {
 		wait += gossipYield
 	}
 	m.addTarget(now, p, wait)
 	return true
+}
+
+// introducedByOthers reports whether another server than one that advertises a third may be telling that
+// one of this server. A server that comes is advertised to those that are there, and they are not
+// advertised to it: of two servers that know a third, only the one that came first is told.
+func (m *Mesh) introducedByOthers(now time.Time, except string) bool {
+	return slices.ContainsFunc(m.linksIn(linkRegistered), func(l *link) bool {
+		return l.peer != except && now.Sub(l.registered) < introduced
+	})
 }
 
 // targeted reports whether there is a target for a server or, configured, for its address.

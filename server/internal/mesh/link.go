@@ -12,15 +12,16 @@ import (
 
 // link is a connection to another server.
 type link struct {
-	id       uint64
-	target   *Target  // that led to it; nil if the peer dialed
-	attempt  *Attempt // to dial it; nil if the peer dialed
-	addr     string   // that was dialed
-	peer     string   // server id; "" before INFO has come
-	info     *Info    // that came
-	gossiper string   // server id that it gave when it advertised others before it introduced itself
-	state    linkState
-	refused  bool // this server does not want its peer
+	id         uint64
+	target     *Target  // that led to it; nil if the peer dialed
+	attempt    *Attempt // to dial it; nil if the peer dialed
+	addr       string   // that was dialed
+	peer       string   // server id; "" before INFO has come
+	info       *Info    // that came
+	gossiper   string   // server id that it gave when it advertised others before it introduced itself
+	state      linkState
+	registered time.Time // when it became the route
+	refused    bool      // this server does not want its peer
 
 	// Of links that belong together.
 	pool   *pool // nil if there is none
@@ -72,7 +73,7 @@ func (m *Mesh) introduced(now time.Time, l *link, info *Info) {
 	l.peer, l.info = p.id, info
 	m.targetIntroduced(l)
 	if p.active == nil {
-		m.register(p, l)
+		m.register(now, p, l)
 		return
 	}
 	if len(p.waiting()) >= maxStandby {
@@ -202,10 +203,10 @@ func (m *Mesh) probe(now time.Time, p *peer, s *link) {
 }
 
 // register makes a link the route to its server, and advertises that to the others.
-func (m *Mesh) register(p *peer, l *link) {
+func (m *Mesh) register(now time.Time, p *peer, l *link) {
 	others := m.linksIn(linkRegistered)
 	p.active, p.info, p.dialAfter = l, l.info, time.Time{}
-	l.state = linkRegistered
+	l.state, l.registered = linkRegistered, now
 	p.pool = m.newPool(l)
 	l.pool = p.pool
 	register := Action{Kind: Register, Link: l.id}
@@ -322,7 +323,7 @@ func (m *Mesh) promoteStandby(now time.Time, p *peer) bool {
 		return false
 	}
 	p.standby = slices.DeleteFunc(p.standby, func(s *link) bool { return s == waiting[0] })
-	m.register(p, waiting[0])
+	m.register(now, p, waiting[0])
 	for _, s := range waiting[1:] {
 		m.judge(now, p, s)
 	}

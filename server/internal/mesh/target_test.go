@@ -100,6 +100,42 @@ func TestAServerThatNoneAdvertisesIsGivenItsTime(t *testing.T) {
 	h.wantNext(time.Second)
 }
 
+// TestAnAdvertisedServerIsDialedAtOnceUnlessItMayDial has the server with the larger id wait for the
+// other one only where that may know of it.
+func TestAnAdvertisedServerIsDialedAtOnceUnlessItMayDial(t *testing.T) {
+	t.Parallel()
+	const atOnce, later = 10 * time.Millisecond, 110 * time.Millisecond
+	for _, tt := range []struct {
+		name   string
+		self   string
+		others int           // servers that this one has a route to, besides the one that advertises
+		since  time.Duration // how long
+		want   time.Duration
+	}{
+		{"the one that came first is told by a single server", "z", 0, 0, atOnce},
+		{"another server may tell the new one of this one", "z", 1, 0, later},
+		{"it has told all by now", "z", 1, 3 * time.Second, atOnce},
+		{"the smaller id does not wait", "a", 1, 0, atOnce},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, tt.self, neverIdle)
+			for i := range tt.others {
+				h.Accepted(uint64(10 + i))
+				h.introduce(uint64(10+i), server(fmt.Sprintf("other%d", i), 10+i))
+			}
+			h.wakeUntil(h.now.Add(tt.since))
+			h.Accepted(1)
+			h.introduce(1, server("seed", 9))
+			h.Actions()
+			h.introduce(1, server("m", 1)) // advertised
+			if got := h.Next().Sub(h.now); got > tt.want || got < tt.want-10*time.Millisecond {
+				t.Errorf("it is dialed after %v, want about %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestAServerThatIsLostIsDialedAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
