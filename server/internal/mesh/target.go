@@ -114,11 +114,13 @@ func (m *Mesh) yields(p *peer) bool {
 }
 
 // delayOf returns the wait before the next attempt at a target. What is dialed only a few times,
-// because no other server knows it, is given its time to restart.
+// because no other server knows it, is given its time to restart, and one whose link was closed as a
+// duplicate is given its time to become the route.
 func (m *Mesh) delayOf(now time.Time, t *Target) time.Duration {
 	p := m.peers[t.peer]
-	soon := t.configured && t.failures < quickTries || t.failures == 0 && p != nil && m.advertised(now, p)
-	if !soon || t.refusals > 0 || p != nil && p.flaps {
+	lost := p != nil && p.lostAt.Equal(now) && !p.flaps && (t.configured || m.advertised(now, p))
+	restarting := t.configured && t.failures > 0 && t.failures < quickTries
+	if !lost && !restarting {
 		return m.delay(p)
 	}
 	d := quickDelay - m.jitter(quickJitter)
