@@ -364,7 +364,7 @@ func TestSpeedOneOfTenStopsReading(t *testing.T) {
 func TestSlowRouteIsLoggedWithItsOwnLimits(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[closeReason]string{
-		closeSlowPending: "MaxPending of 4194304 Exceeded", closeSlowDeadline: "WriteDeadline of 5s Exceeded",
+		closeSlowPending: "MaxPending of 4194304 Exceeded", closeSlowDeadline: "WriteDeadline of 10s Exceeded",
 	} {
 		s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 1<<20, time.Second })
 		log := newLineLog()
