@@ -54,6 +54,9 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 	tlsFirst, read := c.beginsTLS(p)
 	if !tlsFirst {
 		if err := c.writeClear(string(c.appendInfo(nil))); err != nil {
+			if !c.ended() {
+				c.logBroken("Error flushing", err)
+			}
 			return closeWriteError
 		}
 	}

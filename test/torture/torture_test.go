@@ -15,4 +15,4 @@ var (
 )
 
 // patience bounds every wait. It is long, because only a failure uses it up.
-const patience = 30 * time.Second
+const patience = time.Minute
