@@ -55,7 +55,7 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 	if !tlsFirst {
 		if err := c.writeClear(string(c.appendInfo(nil))); err != nil {
 			if !c.ended() {
-				c.logBroken("Error flushing", err)
+				c.logBroken("Error flushing: %v", err)
 			}
 			return closeWriteError
 		}

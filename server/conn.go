@@ -253,18 +253,18 @@ func (c *conn) woken() input {
 
 // readFailed closes the connection after a read that failed.
 func (c *conn) readFailed(err error) {
-	c.logBroken("Error reading", err)
+	c.logBroken("Error reading: %v", err)
 	c.close(closeReadError)
 }
 
 // logBroken logs why a socket is broken: an error of this machine for its operator, what peers and
 // networks cause for those who debug.
-func (c *conn) logBroken(doing string, err error) {
+func (c *conn) logBroken(format string, err error) {
+	level := levelDebug
 	if ofMachine(err) {
-		c.errorf("%s: %v", doing, err)
-		return
+		level = levelError
 	}
-	c.debugf("%s: %v", doing, err)
+	c.logf(level, format, err)
 }
 
 // ofMachine reports whether an error of a socket is due to this machine, not to the network or the
@@ -663,7 +663,7 @@ func (c *conn) WriteFailed(err error) {
 	if isTimeout(err) {
 		return // SlowConsumer has been called
 	}
-	c.logBroken("Error flushing", err)
+	c.logBroken("Error flushing: %v", err)
 	c.close(closeWriteError)
 }
 
