@@ -113,7 +113,11 @@ func (p *triedServer) text(script []byte) string {
 		tree.set(s.path, s.value)
 	}
 	for len(script) >= 2 && script[0] != 255 {
-		tree.set(p.keys[int(script[0])%len(p.keys)], settingValues[int(script[1])%len(settingValues)])
+		key, value := p.keys[int(script[0])%len(p.keys)], settingValues[int(script[1])%len(settingValues)]
+		if (key[0] == "pid_file" || key[0] == "ports_file_dir") && !strings.Contains(value, "DIR") {
+			value = `"DIR/file"` // what is written is written there
+		}
+		tree.set(key, value)
 		script = script[2:]
 	}
 	var b strings.Builder
@@ -132,11 +136,14 @@ func (p *triedServer) try(t *testing.T, text string) {
 	_, status := CommandLine([]string{"-t", "-c", p.file}, io.Discard, &said)
 	check := status == 0
 	o, _ := CommandLine([]string{"-c", p.file}, io.Discard, io.Discard)
-	unknown := o != nil && len(o.loaded.values.Unknown) > 0 // an error of -t only
-	if err := startOnce(o); !unknown && check != (err == nil) {
+	unknown := o != nil && len(o.loaded.values.Unknown) > 0         // an error of -t only
+	warned := strings.Contains(said.String(), "a start fails here") // on this machine, for lack of a folder
+	if err := startOnce(o); !unknown && check != (err == nil) && !(check && warned) {
 		t.Errorf("-t accepts it: %v, start: %v\n-t says %s\n%s", check, err, &said, text)
 	}
-	p.reload(t, text, check, unknown, said.String())
+	if !p.reload(t, text, check, unknown, said.String()) {
+		return
+	}
 	okay(t, os.WriteFile(p.file, []byte(p.base), 0o600))
 	if err := p.server.Reload(); err != nil {
 		t.Fatalf("the first file cannot be loaded again: %v, after\n%s", err, text)
@@ -146,9 +153,9 @@ func (p *triedServer) try(t *testing.T, text string) {
 	}
 }
 
-// reload reloads a file. Where that is refused nothing may have changed, and the reason is one of -t
-// or that a setting needs a restart.
-func (p *triedServer) reload(t *testing.T, text string, check, unknown bool, said string) {
+// reload reloads a file, and reports whether that was accepted. Where it is refused nothing may have
+// changed, and the reason is one of -t or that a setting needs a restart.
+func (p *triedServer) reload(t *testing.T, text string, check, unknown bool, said string) (accepted bool) {
 	t.Helper()
 	s := p.server
 	options, clients, routes, info := s.options(), s.policy.Load(), s.cluster.policy.Load(), s.info.Load()
@@ -158,7 +165,7 @@ func (p *triedServer) reload(t *testing.T, text string, check, unknown bool, sai
 			t.Errorf("a reload accepts what -t refuses: %s\n%s", said, text)
 		}
 		p.wantInForce(t, text)
-		return
+		return true
 	}
 	if s.options() != options || s.policy.Load() != clients || s.cluster.policy.Load() != routes || s.info.Load() != info {
 		t.Errorf("something has changed by a reload that was refused: %v\n%s", err, text)
@@ -168,6 +175,7 @@ func (p *triedServer) reload(t *testing.T, text string, check, unknown bool, sai
 			t.Errorf("-t accepts what a reload refuses: %v\n%s", reason, text)
 		}
 	}
+	return false
 }
 
 // wantInForce fails if the settings in force are not those of the file.

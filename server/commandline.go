@@ -218,16 +218,23 @@ func (o *Options) startProblems() (problems []error) {
 }
 
 // missingFolders returns warnings about files that a start could not write, because the folder is
-// missing. They are no errors: the file may be checked on another machine than that of the start.
+// missing, or because the name is that of a folder. They are no errors: the file may be checked on
+// another machine than that of the start.
 func (o *Options) missingFolders() (warnings []string) {
 	for _, file := range []struct{ key, path string }{{"log_file", o.LogFile}, {"pid_file", o.PidFile}, {"http_socket", o.HTTPSocket}} {
 		if file.path == "" {
 			continue
 		}
+		why := ""
 		if _, err := os.Stat(filepath.Dir(file.path)); err != nil {
+			why = fmt.Sprintf("the folder is missing: %v", err)
+		} else if info, err := os.Stat(file.path); err == nil && info.IsDir() {
+			why = file.path + " is a folder"
+		}
+		if why != "" {
 			from := o.loaded.values.Origin(file.key)
-			text := fmt.Sprintf("a start fails here, the folder is missing: %v", err)
-			warnings = append(warnings, placedAt(conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}, file.key, text).Error())
+			at := conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}
+			warnings = append(warnings, placedAt(at, file.key, "a start fails here, "+why).Error())
 		}
 	}
 	return warnings

@@ -140,6 +140,7 @@ func TestCheckWarnsOfWhatDependsOnTheMachine(t *testing.T) {
 		{"tls { " + pair + " }", ""},
 		{"tls { " + pair + fmt.Sprintf(", verify: true, ca_file: %q }", cert.CaFile), ""},
 		{fmt.Sprintf("pid_file: %q", filepath.Join(dir, "missing", "pid")), ":1:1: pid_file: a start fails here, the folder is missing: "},
+		{fmt.Sprintf("pid_file: %q", dir), ":1:1: pid_file: a start fails here, " + dir + " is a folder"},
 		{fmt.Sprintf("log_file: %q", filepath.Join(dir, "missing", "log")), ":1:1: log_file: a start fails here, the folder is missing: "},
 		{fmt.Sprintf("log_file: %q", filepath.Join(dir, "log")), ""},
 	} {

@@ -1,14 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +19,8 @@ import (
 )
 
 // This file is what the fuzz targets of whole servers have in common: a network in memory, and
-// clients that must notice nothing of what is done to their server.
+// clients that must notice nothing of what is done to their server. What is called for each message calls
+// no t.Helper: that takes longer than the message.
 
 // memoryNet is a network in memory, without delays. What connects has the address 10.0.0.1.
 type memoryNet struct {
@@ -157,6 +156,7 @@ func startInMemory(t testing.TB, o *Options) *Server {
 func oneThread() {
 	if fuzzes() {
 		runtime.GOMAXPROCS(1)
+		debug.SetGCPercent(800) // the heap is small
 	}
 }
 
@@ -177,7 +177,6 @@ func executionTime() time.Duration {
 
 // soon waits until ok is true, which it mostly is after other goroutines had their turn.
 func soon(t testing.TB, what string, ok func() bool) {
-	t.Helper()
 	for range 100 {
 		if ok() {
 			return
@@ -265,7 +264,6 @@ func (c *bystander) publish(subject string) {
 
 // flush sends what was published, or the first n bytes of it.
 func (c *bystander) flush(t testing.TB, n int) {
-	t.Helper()
 	n = min(n, len(c.text))
 	okay(t, c.conn.Send(string(c.text[:n])))
 	c.text = c.text[:copy(c.text, c.text[n:])]
@@ -273,7 +271,6 @@ func (c *bystander) flush(t testing.TB, n int) {
 
 // fence sends what was published and a PING, and takes what comes before its PONG.
 func (c *bystander) fence(t testing.TB) {
-	t.Helper()
 	c.note(check.Event{Kind: check.Pinged})
 	c.text = append(c.text, "PING\r\n"...)
 	c.flush(t, len(c.text))
@@ -284,7 +281,6 @@ func (c *bystander) fence(t testing.TB) {
 
 // next takes what comes next. It reports false for a PONG.
 func (c *bystander) next(t testing.TB) bool {
-	t.Helper()
 	m, err := c.conn.Next()
 	if err != nil {
 		t.Fatalf("client %d: %v", c.number, err)
@@ -337,17 +333,6 @@ func (b *bystanders) judge(t testing.TB) {
 	b.events = b.events[:b.joined]
 }
 
-// rest reads what comes until the other end closes, and closes.
-func rest(t testing.TB, nc net.Conn, into *bytes.Buffer) {
-	t.Helper()
-	defer nc.Close()
-	nc.SetReadDeadline(time.Now().Add(executionTime()))
-	into.Reset()
-	if _, err := into.ReadFrom(nc); err != nil && !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, net.ErrClosed) {
-		t.Fatalf("not closed: %v, after %s", err, wire.Excerpt(into.String()))
-	}
-}
-
 // goroutines notices goroutines that executions leave behind.
 type goroutines struct {
 	first int // how many there were before
@@ -356,7 +341,6 @@ type goroutines struct {
 
 // check fails if there are some more goroutines than at first, and they do not end.
 func (l *goroutines) check(t testing.TB) {
-	t.Helper()
 	some := max(l.some, 8) // those of the runtime
 	if l.first == 0 {
 		l.first = runtime.NumGoroutine()

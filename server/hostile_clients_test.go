@@ -2,12 +2,15 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"net"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"gnatsd/test/check"
+	"gnatsd/test/wire"
 )
 
 // This file lets clients send anything to a server that other clients use: these must notice
@@ -47,14 +50,26 @@ type attacked struct {
 	settled  func() bool                    // nothing is left of the attackers on the server
 	answered func(t testing.TB, out []byte) // looks at what an attacker receives; may be nil
 	shutdown func()
-	out      bytes.Buffer
 }
 
-// intruder is a connection of a script.
+// intruder is a connection of a script. What it receives is read all the time: servers are not held up.
 type intruder struct {
 	nc   net.Conn
 	part []byte
 	over bool // it writes no more
+	out  bytes.Buffer
+	done chan error // has the end of reading
+}
+
+// newIntruder reads from nc until the other end closes, or the execution takes too long.
+func newIntruder(nc net.Conn) *intruder {
+	nc.SetDeadline(time.Now().Add(executionTime()))
+	c := &intruder{nc: nc, done: make(chan error, 1)}
+	go func() { // ends with the connection; play waits for it
+		_, err := c.out.ReadFrom(nc)
+		c.done <- err
+	}()
+	return c
 }
 
 // play lets the connections of a script do what it says, while the bystanders publish.
@@ -67,8 +82,7 @@ func (a *attacked) play(t testing.TB, fragments []string, script []byte) {
 		if conns[current] == nil {
 			nc, err := a.dial()
 			okay(t, err)
-			nc.SetWriteDeadline(time.Now().Add(executionTime()))
-			conns[current] = &intruder{nc: nc}
+			conns[current] = newIntruder(nc)
 		}
 		return conns[current]
 	}
@@ -100,12 +114,16 @@ func (a *attacked) play(t testing.TB, fragments []string, script []byte) {
 			continue
 		}
 		c.halfClose()
-		rest(t, c.nc, &a.out)
-		if a.private && bytes.Contains(a.out.Bytes(), []byte(bystanderMark)) {
-			t.Errorf("what others publish was received: %q", a.out.Bytes())
+		err := <-c.done
+		c.nc.Close()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("not closed after %s", wire.Excerpt(c.out.String()))
+		}
+		if a.private && bytes.Contains(c.out.Bytes(), []byte(bystanderMark)) {
+			t.Errorf("what others publish was received: %q", c.out.Bytes())
 		}
 		if a.answered != nil {
-			a.answered(t, a.out.Bytes())
+			a.answered(t, c.out.Bytes())
 		}
 	}
 	a.publish()

@@ -203,14 +203,12 @@ func (p *ruledPair) rules(queues bool) (l ruleList) {
 
 // logIn logs in again, sends more, and waits for the PONG behind it.
 func (c *ruled) logIn(t testing.TB, more string) {
-	t.Helper()
 	okay(t, c.conn.Send(fmt.Sprintf("CONNECT {\"verbose\":false,\"pedantic\":false,\"user\":\"%d\"}\r\n%sPING\r\n", c.number, more)))
 	c.until(t, func(line string) bool { return line == "PONG\r\n" })
 }
 
 // until takes what arrives until a line for which end is true.
 func (c *ruled) until(t testing.TB, end func(line string) bool) {
-	t.Helper()
 	for {
 		c.conn.SetReadDeadline(time.Now().Add(executionTime()))
 		m, line, err := c.conn.Arrival()
@@ -235,7 +233,6 @@ func (c *ruled) until(t testing.TB, end func(line string) bool) {
 // fence waits until all that was published, and all interest, is known on both servers: each client
 // publishes once more, and receives that of all.
 func (p *ruledPair) fence(t testing.TB) {
-	t.Helper()
 	for _, c := range p.clients {
 		okay(t, c.conn.Send("PUB "+fenceSubject+" 0\r\n\r\n"))
 	}
@@ -250,7 +247,6 @@ func (p *ruledPair) fence(t testing.TB) {
 // subscribe changes the rules of all clients, and adds subscriptions. Those that a client has and may
 // not have any more end.
 func (p *ruledPair) subscribe(t testing.TB) {
-	t.Helper()
 	for _, c := range p.clients {
 		c.publish, c.subscribe = p.rules(false), p.rules(true)
 		c.subs = slices.DeleteFunc(c.subs, func(s ruledSub) bool {
@@ -278,7 +274,6 @@ func (p *ruledPair) subscribe(t testing.TB) {
 
 // publishAll lets clients publish, in turn.
 func (p *ruledPair) publishAll(t testing.TB) {
-	t.Helper()
 	var texts [4]strings.Builder
 	for range 1 + p.next()&7 {
 		c := p.clients[p.next()&3]
@@ -295,7 +290,6 @@ func (p *ruledPair) publishAll(t testing.TB) {
 		okay(t, c.conn.Send(texts[i].String()+"PING\r\n"))
 		c.until(t, func(line string) bool { return line == "PONG\r\n" })
 	}
-	p.fence(t)
 	p.fence(t)
 }
 

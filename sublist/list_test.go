@@ -355,7 +355,7 @@ func FuzzList(f *testing.F) {
 				wantMatch(t, l, c, s, o.match(s))
 			}
 		}
-		for _, e := range o { // what each of them matches by itself
+		for _, e := range o[:min(len(o), 8)] { // what each of them matches by itself
 			wantMatch(t, l, c, e.Subject, o.match(e.Subject))
 		}
 		wantMatch(t, l, c, "a.b", o.match("a.b"))
