@@ -255,6 +255,211 @@ func TestFramingHeaders(t *testing.T) {
 	}
 }
 
+// TestNextSaysWhatIsThereAndWhatIsMissing looks at each answer of the parser about beginnings of
+// operations, at the limits of lines and payloads.
+func TestNextSaysWhatIsThereAndWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		input         string
+		n, want, keep int // want and keep count where n is 0 and there is no error
+		err           frameError
+	}{
+		{input: "", want: 1},
+		{input: "p", want: 2},
+		{input: "P", want: 2},
+		{input: "-", want: 2},
+		{input: "q", err: frameUnknown},
+		{input: "M", want: 2}, // of a verb that routes have
+		{input: "MS", err: frameUnknown},
+		{input: "PU", want: 3},
+		{input: "PX", err: frameUnknown},
+		{input: "PUx", err: frameUnknown},
+		{input: "PINX", err: frameUnknown},
+		{input: "PUB", want: 4},
+		{input: "PUB ", want: 5},
+		{input: "PUB a", want: 6},
+		{input: "PUB\n", err: frameUnknown},
+		{input: "PUBa", err: frameUnknown},
+		{input: "PUB\r", err: frameUnknown},
+		{input: "PUB \n", err: frameArgs},
+		{input: "PUB a\n", err: frameArgs},
+		{input: "PUB a b c 5\r\n", err: frameArgs},
+		{input: "PING", want: 5, keep: 4},
+		{input: "PING anything", want: 5, keep: 4},
+		{input: "PING\n", n: 5},
+		{input: "pInG x\r\nPING\r\n", n: 8},
+		{input: "CONNECT", want: 8},
+		{input: "CONNECT{}", want: 10},
+		{input: "CONNECT{}\r\n", n: 11},
+		{input: "CONNECT\n", n: 8},
+		{input: "-ERR\n", err: frameUnknown},
+		{input: "-ERR 'x'\nP", n: 9},
+		{input: "SUB a 1\r\n", n: 9},
+		{input: "UNSUB 1\n", n: 8},
+		{input: "SUB a 1\r", want: 9},
+		{input: "SUB abcde 12\r\n", n: 14}, // eight bytes of arguments
+		{input: "SUB abcdef 12", err: frameLineLimit},
+		{input: "SUB abcdef 12\r\n", err: frameLineLimit},
+		{input: "SUB" + strings.Repeat(" ", 8), want: 12},
+		{input: "SUB" + strings.Repeat(" ", 9), err: frameLineLimit},
+		{input: "SUB" + strings.Repeat("\t", 8) + "abcde 12\r\n", n: 21},
+		{input: "PUB a 5\r\n", want: 16},
+		{input: "PUB a 5\r\nhell", want: 16},
+		{input: "PUB a 5\r\nhello", want: 16},
+		{input: "PUB a 5\r\nhello\r", want: 16},
+		{input: "PUB a 5\r\nhello\r\n", n: 16},
+		{input: "PUB a 5\r\nhello\r\nPUB", n: 16},
+		{input: "PUB a 5\r\nhello\n", err: frameUnknown},
+		{input: "PUB a 5\r\nhello\rx", err: frameUnknown},
+		{input: "PUB a 6\r\n", err: framePayload},
+		{input: "PUB a 0\r\n", want: 11},
+		{input: "PUB a 0\r\n\r\n", n: 11},
+		{input: "PUB a /\r\n", err: frameSize},
+		{input: "PUB a :\r\n", err: frameSize},
+		{input: "HPUB a 3 5\r\n", want: 19},
+		{input: "HPUB a 6 5\r\n", err: frameHeader},
+		{input: "HPUB a x 5\r\n", err: frameSize},
+		{input: "HPUB a 5 5\r\nhello\r\n", n: 19},
+	} {
+		l := &frameLimits{role: roleClient, line: 8, payload: 5}
+		var o op
+		n, want, keep, err := l.next([]byte(tt.input), &o)
+		if n != tt.n || err != tt.err || n == 0 && err == frameOK && (want != tt.want || keep != tt.keep) {
+			t.Errorf("%q: got %d bytes, %d wanted, %d kept, error %d; want %d, %d, %d, error %d",
+				tt.input, n, want, keep, err, tt.n, tt.want, tt.keep, tt.err)
+		}
+	}
+}
+
+func TestAPayloadMayBeForbidden(t *testing.T) {
+	t.Parallel()
+	l := &frameLimits{role: roleClient, line: 64, payload: 0}
+	var o op
+	if n, _, _, err := l.next([]byte("PUB a 0\r\n\r\n"), &o); n != 11 || err != frameOK {
+		t.Errorf("an empty payload: got %d, error %d", n, err)
+	}
+	if _, _, _, err := l.next([]byte("PUB a 1\r\n"), &o); err != framePayload {
+		t.Errorf("one byte: got error %d", err)
+	}
+	l.payload = 999_999_999
+	if n, want, _, err := l.next([]byte("PUB a 999999999\r\n"), &o); n != 0 || want != 17+999_999_999+2 || err != frameOK {
+		t.Errorf("nine digits: got %d, %d, error %d", n, want, err)
+	}
+	if _, _, _, err := l.next([]byte("PUB a 0000000001\r\n"), &o); err != framePayload {
+		t.Errorf("ten digits: got error %d", err)
+	}
+}
+
+// TestEqualOperationsAreCounted repeats operations whose lines have every length, and changes each
+// byte of the next line in turn.
+func TestEqualOperationsAreCounted(t *testing.T) {
+	t.Parallel()
+	l := &frameLimits{role: roleClient, line: 64, payload: 100}
+	count := func(stream []byte) (int, int) {
+		var o op
+		n, _, _, err := l.next(stream, &o)
+		if err != frameOK {
+			t.Fatalf("%q: error %d", stream, err)
+		}
+		return o.count, n
+	}
+	for size := range 20 {
+		one := []byte("PUB " + strings.Repeat("a", size+1) + " 2\r\nhi\r\n")
+		for _, k := range []int{1, 2, 3, maxCount - 1, maxCount, maxCount + 1, 2 * maxCount} {
+			stream := bytes.Repeat(one, k)
+			if got, n := count(stream); got != min(k, maxCount) || n != got*len(one) {
+				t.Fatalf("%q %d times: got %d of %d bytes", one, k, got, n)
+			}
+			if got, n := count(append(stream, one[:len(one)-1]...)); got != min(k, maxCount) || n != got*len(one) {
+				t.Fatalf("%q %d times and a part: got %d of %d bytes", one, k, got, n)
+			}
+		}
+		for at := range one {
+			stream := bytes.Repeat(one, 3)
+			stream[len(one)+at] ^= 1
+			want := 1
+			if payload := len(one) - 4; at >= payload && at < payload+2 {
+				want = 3 // payloads differ
+			}
+			if got, n := count(stream); got != want || n != got*len(one) {
+				t.Errorf("%q, with byte %d changed in the second one: got %d of %d bytes", one, at, got, n)
+			}
+		}
+	}
+	l.single = true
+	if got, n := count([]byte("PUB a 0\r\n\r\nPUB a 0\r\n\r\n")); got != 1 || n != 11 {
+		t.Errorf("where they are not counted: got %d of %d bytes", got, n)
+	}
+}
+
+// TestTheEndOfALineIsTakenAsItIs compares the end of a line that is passed on with what the broker
+// would write.
+func TestTheEndOfALineIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		line string
+		want string // "" where the broker writes another form
+	}{
+		{"PUB a 2\r\n", "2\r\n"},
+		{"PUB a 0\r\n", "0\r\n"},
+		{"PUB  a\t2\r\n", "2\r\n"},
+		{"PUB a 02\r\n", ""},
+		{"PUB a 00\r\n", ""},
+		{"PUB a 2 \r\n", ""},
+		{"PUB a 2\n", ""},
+		{"PUB a 2\t\n", ""},
+		{"PUB a r 2\r\n", "r 2\r\n"},
+		{"PUB a  r 2\r\n", "r 2\r\n"},
+		{"PUB a r  2\r\n", ""},
+		{"PUB a r\t2\r\n", ""},
+		{"PUB a r 02\r\n", ""},
+		{"PUB a 0r 2\r\n", "0r 2\r\n"},
+		{"PUB a reply.12 10\r\n", "reply.12 10\r\n"},
+		{"HPUB a 1 2\r\n", "1 2\r\n"},
+		{"HPUB a 1  2\r\n", ""},
+		{"HPUB a 01 2\r\n", ""},
+		{"HPUB a 1 02\r\n", ""},
+		{"HPUB a 0 2\r\n", "2\r\n"},
+		{"HPUB a r 0 2\r\n", ""},
+		{"HPUB a r 1 2\r\n", "r 1 2\r\n"},
+		{"HPUB a r 1\t2\r\n", ""},
+		{"HPUB a r\t1 2\r\n", ""},
+		{"HPUB a r  1 2\r\n", ""},
+		{"HPUB a r 01 2\r\n", ""},
+		{"HPUB a 0r 1 2\r\n", "0r 1 2\r\n"},
+		{"MSG a s 2\r\n", "2\r\n"},
+		{"MSG a s r 2\r\n", "r 2\r\n"},
+		{"HMSG a s r 1 2\r\n", "r 1 2\r\n"},
+		{"HMSG a s 1 2\r\n", "1 2\r\n"},
+	} {
+		l := &frameLimits{role: roleClient, line: 64, payload: 100}
+		if strings.Contains(tt.line, "MSG") {
+			l.role = roleRoute
+		}
+		var o op
+		stream := append([]byte(tt.line), "0123456789\r\n"...)
+		if !strings.Contains(tt.line, "10") {
+			stream = append([]byte(tt.line), "01\r\n"...)
+			if strings.Contains(tt.line, "00") || strings.Contains(tt.line, "a 0\r") {
+				stream = append([]byte(tt.line), "\r\n"...)
+			}
+		}
+		if _, _, _, err := l.next(stream, &o); err != frameOK {
+			t.Fatalf("%q: error %d", tt.line, err)
+		}
+		var reply []byte
+		if row := &verbRows[o.verb]; o.argCount == row.max {
+			reply = o.arg[o.argCount-2]
+			if row.headers {
+				reply = o.arg[o.argCount-3]
+			}
+		}
+		if got := o.tail(reply); string(got) != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.line, got, tt.want)
+		}
+	}
+}
+
 // FuzzFrame compares framings of the same stream: whole, a byte at a time, in pieces, and by the
 // obvious way. They must agree about every operation; only an error may be noticed before the
 // obvious way has a whole line.

@@ -243,10 +243,12 @@ func (f *finder) isConstant(e ast.Expr) bool {
 	return f.info.Types[e].Value != nil
 }
 
-// constant changes a number by one, or 1 to 0. Numbers that only have a name are left alone.
+// constant changes a number by one, or 1 to 0. Numbers that only have a name are left alone, and the
+// 0 that is returned beside other values, which mostly say that it has no meaning.
 func (f *finder) constant(e ast.Expr) {
 	v := f.info.Types[e].Value
-	if v.Kind() != constant.Int && v.Kind() != constant.Float || !hasLiteral(e) || f.isCapacity(e) {
+	if v.Kind() != constant.Int && v.Kind() != constant.Float || !hasLiteral(e) || f.isCapacity(e) ||
+		f.isOneOfResults() && constant.Sign(v) == 0 {
 		return
 	}
 	name, ok := f.typeName(f.info.TypeOf(e))
@@ -284,6 +286,15 @@ func (f *finder) isCapacity(e ast.Expr) bool {
 	}
 	id, ok := call.Fun.(*ast.Ident)
 	return ok && id.Name == "make"
+}
+
+// isOneOfResults reports whether the node that is walked over is one of several that are returned.
+func (f *finder) isOneOfResults() bool {
+	if len(f.parents) == 0 {
+		return false
+	}
+	r, ok := f.parents[len(f.parents)-1].(*ast.ReturnStmt)
+	return ok && len(r.Results) > 1
 }
 
 // typeName is how the file that is walked over writes a type, if it can.
