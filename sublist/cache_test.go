@@ -314,6 +314,235 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// TestFanoutOfEachWayToMatch has the most receivers of one match in the statistics, whoever counts it.
+func TestFanoutOfEachWayToMatch(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]func(l *List[int], subject string){
+		"of the list": func(l *List[int], subject string) { l.Match([]byte(subject)) },
+		"of a cursor": func(l *List[int], subject string) {
+			var c Cursor[int]
+			c.Match(l, []byte(subject))
+			c.Flush(l)
+		},
+		"of a cursor that goes on to another list": func(l *List[int], subject string) {
+			var c Cursor[int]
+			c.Match(l, []byte(subject))
+			c.Match(New[int](), []byte(subject))
+		},
+	} {
+		l := New[int]()
+		for i := range 5 {
+			insert(t, l, "many", "", i)
+		}
+		insert(t, l, "one", "", 1)
+		for _, subject := range []string{"one", "many", "one", "none"} {
+			match(l, subject)
+		}
+		if got := l.Stats(); got.MaxFanout != 5 || got.Matches != 4 || got.AvgFanout != 7.0/4 {
+			t.Errorf("%s: got %+v, want at most 5 receivers, 7 of 4 matches", name, got)
+		}
+	}
+}
+
+// TestWhatACursorCounts looks which matches of a cursor are in the statistics: not those of one of a
+// few subjects in turn that the cache has.
+func TestWhatACursorCounts(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	insert(t, l, "*", "", 1)
+	var c Cursor[int]
+	count := func(subjects ...string) int64 {
+		before := l.Stats().Matches
+		for _, s := range subjects {
+			c.Match(l, []byte(s))
+		}
+		c.Flush(l)
+		return l.Stats().Matches - before
+	}
+	for _, tt := range []struct {
+		name     string
+		subjects []string
+		want     int64
+	}{
+		{"new ones", []string{"a", "b", "c"}, 3},
+		{"the same ones in turn", []string{"a", "b", "c", "a", "b", "c"}, 0},
+		{"one more", []string{"d", "a", "d", "d"}, 1},
+	} {
+		if got := count(tt.subjects...); got != tt.want {
+			t.Errorf("%s: %d are counted, want %d", tt.name, got, tt.want)
+		}
+	}
+	insert(t, l, "x.*", "", 2)
+	if got := count("a", "b", "a"); got != 2 {
+		t.Errorf("after a change %d are counted, want each once", got)
+	}
+	long := strings.Repeat("x", maxCursorSubject+1)
+	if got := count(long, long, long); got != 3 {
+		t.Errorf("of subjects that are not kept %d are counted, want 3", got)
+	}
+	var fresh Cursor[int]
+	fresh.Match(l, []byte("e"))
+	if fresh.Reset(); fresh.list != nil || fresh.last.result != nil || fresh.subject != nil || fresh.tally != (tally{}) {
+		t.Error("Reset leaves something")
+	}
+}
+
+// TestMissesAreNotedOneTimeInFour counts over all states that a cursor passes through.
+func TestMissesAreNotedOneTimeInFour(t *testing.T) {
+	t.Parallel()
+	var c Cursor[int]
+	noted, seen := 0, map[uint32]bool{}
+	const n = 40_000
+	for range n {
+		if c.chance() {
+			noted++
+		}
+		seen[c.random] = true
+	}
+	if noted < n*24/100 || noted > n*26/100 || len(seen) != n {
+		t.Errorf("%d of %d misses are noted, %d different numbers", noted, n, len(seen))
+	}
+}
+
+// TestSubjectsThatWereHitStay looks which entry of a set is replaced, and that one writer at a time
+// replaces.
+func TestSubjectsThatWereHitStay(t *testing.T) {
+	t.Parallel()
+	var g generations
+	var s set[int]
+	entryOf := func(subject string) *entry[int] {
+		return &entry[int]{subject: []byte(subject), result: new(Result[int])}
+	}
+	for i := range ways {
+		if got := s.victim(&g); got != i {
+			t.Fatalf("the victim is %d, want the free entry %d", got, i)
+		}
+		s.put(i, uint16(i+1), entryOf(string(rune('a'+i))))
+	}
+	for i := range ways {
+		subject := []byte{byte('a' + i)}
+		if e, way := s.find(subject, uint16(i+1)); e == nil || way != i || string(e.subject) != string(subject) {
+			t.Errorf("%s is not found in %d", subject, i)
+		}
+		if e, _ := s.find(subject, 99); e != nil {
+			t.Errorf("%s is found by a tag that it has not", subject)
+		}
+		if got := s.victim(&g); got != i {
+			t.Errorf("the victim is %d, want %d", got, i)
+		}
+		s.markHit(i)
+	}
+	if got := s.victim(&g); got != -1 {
+		t.Errorf("the victim is %d, though all were hit", got)
+	}
+	if got := s.victim(&g); got != 0 {
+		t.Errorf("the next victim is %d, want 0: all had their second chance", got)
+	}
+	stale := entryOf("c")
+	stale.stamp = 1
+	s.put(2, 3, stale)
+	if got := s.victim(&g); got != 2 {
+		t.Errorf("the victim is %d, want the stale one", got)
+	}
+	s.dropStale(&g)
+	if s.ways[2].Load() != nil || s.ways[1].Load() == nil {
+		t.Error("not only the stale entry is dropped")
+	}
+	s.busy.Store(1)
+	if s.put(2, 9, entryOf("x")); s.ways[2].Load() != nil {
+		t.Error("two write to one set")
+	}
+	if s.missedBefore(7, false) || s.missedBefore(7, true) || !s.missedBefore(7, false) || s.missedBefore(8, false) {
+		t.Error("not the miss that was noted last is known")
+	}
+}
+
+func TestAsManySubjectsAreAdmittedAtOnce(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	admitted := 0
+	for range 2 * admitAtOnce {
+		if l.admitsFirst() {
+			admitted++
+		}
+	}
+	if admitted != admitAtOnce {
+		t.Errorf("%d subjects are admitted when they are first seen, want %d", admitted, admitAtOnce)
+	}
+	l = New[int]()
+	for size, want := range map[int]int64{maxCachedSubject: 1, maxCachedSubject + 1: 1} {
+		l.Match([]byte(strings.Repeat("x", size)))
+		if got := l.Stats().CacheEntries; got > want {
+			t.Errorf("%d subjects are cached, want those of at most %d bytes", got, maxCachedSubject)
+		}
+	}
+	if got := l.Stats().CacheEntries; got != 1 {
+		t.Errorf("%d subjects are cached, want 1", got)
+	}
+}
+
+// TestEveryChangeIsSeenByCachedSubjects has patterns whose tokens differ in length.
+func TestEveryChangeIsSeenByCachedSubjects(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ pattern, subject string }{
+		{"a", "a"}, {"*", "a"}, {">", "a"}, {"a.*", "a.b"}, {"a.>", "a.long.c"}, {"a.long.>", "a.long.c"}, {"long.a.*", "long.a.c"},
+		{"long.a.b.*", "long.a.b.c"}, {"*.b", "a.b"}, {"a.long.*.d", "a.long.c.d"}, {".a.*", ".a.b"}, {"a.b", "a.b"},
+	} {
+		l := New[int]()
+		for range 3 {
+			l.Match([]byte(tt.subject))
+		}
+		if err := l.Insert(tt.pattern, "", 1); err != nil {
+			continue // not a subject that can be subscribed to
+		}
+		if got := l.Match([]byte(tt.subject)).Count(); got != 1 {
+			t.Errorf("%s: %d subscribers of %s, want 1", tt.pattern, got, tt.subject)
+		}
+		l.Remove(tt.pattern, "", 1)
+		if got := l.Match([]byte(tt.subject)).Count(); got != 0 {
+			t.Errorf("%s: %d subscribers of %s after it was removed", tt.pattern, got, tt.subject)
+		}
+	}
+}
+
+func TestMapsShrink(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ n, peak, want int }{
+		{0, 8, 8}, {0, 9, 0}, {1, 63, 63}, {8, 64, 64}, {7, 64, 7}, {100, 800, 800}, {99, 800, 99}, {0, 0, 0},
+	} {
+		m := map[string]int{}
+		for i := range tt.n {
+			m[strings.Repeat("x", i)] = i
+		}
+		got, peak := shrunk(m, tt.peak)
+		if peak != tt.want || len(got) != tt.n || (got == nil) != (tt.peak == 9) {
+			t.Errorf("%d of %d: got %d of %d, want a peak of %d", tt.n, tt.peak, len(got), peak, tt.want)
+		}
+		for k, v := range m {
+			if w, ok := got[k]; !ok || w != v {
+				t.Errorf("%d of %d: %q is lost", tt.n, tt.peak, k)
+			}
+		}
+	}
+	l := New[int]()
+	used := func() (n int) {
+		for i := range l.index {
+			if l.index[i].used.Load() {
+				n++
+			}
+		}
+		return n
+	}
+	insert(t, l, "a", "", 1)
+	insert(t, l, "a", "", 2)
+	if l.Remove("a", "", 1); used() != 1 {
+		t.Errorf("%d shards are in use, want 1", used())
+	}
+	if l.Remove("a", "", 2); used() != 0 {
+		t.Errorf("%d shards are in use without a subscription", used())
+	}
+}
+
 func TestCursorKeepsNothingItWasNotGiven(t *testing.T) {
 	t.Parallel()
 	a, b, c := New[int](), New[int](), new(Cursor[int])

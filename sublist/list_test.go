@@ -110,6 +110,67 @@ func TestInvalidSubjects(t *testing.T) {
 	wantAll(t, l, obvious{{">", "", 1}, {"foo", "", 1}, {"foo.>", "", 1}, {"foo.bar", "", 1}})
 }
 
+func TestIterationStopsWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	patterns := []string{"a", "b", "a.b", "a.*", "a.>", ">", "*.b.c", "a.b.*.d", "a.b.*.e", "a.b.*.e.>"}
+	for i, p := range patterns {
+		insert(t, l, p, "", i)
+		insert(t, l, p, "q", i)
+	}
+	for stop := 1; stop <= 2*len(patterns); stop++ {
+		seen := map[Entry[int]]bool{}
+		for e := range l.All {
+			if seen[e] = true; len(seen) == stop {
+				break
+			}
+		}
+		if len(seen) != stop {
+			t.Errorf("%d entries, want %d", len(seen), stop)
+		}
+	}
+}
+
+func TestBatchesTakeTurns(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	if err := l.InsertBatch(nil); err != nil || l.RemoveBatch(nil) != 0 || l.Count() != 0 {
+		t.Error("a batch of nothing does something")
+	}
+	batch := make([]Entry[int], 3*maxRun/2)
+	for i := range batch {
+		batch[i] = Entry[int]{"a.*", "", i}
+	}
+	if got := l.insertRun(batch); got != maxRun {
+		t.Errorf("%d entries are added under one lock, want %d", got, maxRun)
+	}
+	if err := l.InsertBatch(batch); err != nil || l.Count() != len(batch) {
+		t.Errorf("%d entries are there: %v", l.Count(), err)
+	}
+	if taken, removed := l.removeRun(batch); taken != maxRun || removed != maxRun {
+		t.Errorf("%d of %d entries are removed under one lock, want %d", removed, taken, maxRun)
+	}
+	mixed := []Entry[int]{batch[maxRun], {"x", "", 1}, batch[maxRun+1], {"a.*", "q", 1}}
+	if got, want := l.RemoveBatch(mixed), 2; got != want || l.Count() != maxRun/2-2 {
+		t.Errorf("%d entries are removed, want %d; %d are left", got, want, l.Count())
+	}
+}
+
+func TestFanoutIsNotCounted(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	insert(t, l, "a", "", 1)
+	insert(t, l, "*", "", 2)
+	insert(t, l, "a", "q", 3)
+	insert(t, l, "*", "q", 4)
+	if got := l.Fanout([]byte("a")); got != 3 {
+		t.Errorf("got %d receivers, want 2 and one of the group", got)
+	}
+	if got := l.Stats(); got.Matches != 0 || got.MaxFanout != 0 {
+		t.Errorf("it is counted: %+v", got)
+	}
+}
+
 func TestSameSubscriptionTwice(t *testing.T) {
 	t.Parallel()
 	for _, subject := range []string{"foo.bar", "foo.*", "foo.>"} {

@@ -158,13 +158,10 @@ func (n *node[T]) remove(pattern string, e *Entry[T]) (removed, emptied bool) {
 		return false, false
 	}
 	child := at.Load()
-	rest, found := strings.CutPrefix(pattern, child.path)
-	switch {
-	case !found:
-		return false, false
-	case rest == "":
+	switch rest, found := strings.CutPrefix(pattern, child.path); {
+	case found && rest == "":
 		removed, emptied = removeFrom(&child.end, e)
-	case rest[0] == separator:
+	case found && rest[0] == separator:
 		removed, emptied = child.remove(rest[1:], e)
 	}
 	if !emptied || child.end.Load() != nil || child.tail.Load() != nil {

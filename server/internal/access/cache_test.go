@@ -74,6 +74,22 @@ func TestCacheKeepsWhatIsSentOften(t *testing.T) {
 	}
 }
 
+// TestCacheForgetsWhatOtherPermissionsSaid begins with a subject that is cached, after each change of
+// the permissions.
+func TestCacheForgetsWhatOtherPermissionsSaid(t *testing.T) {
+	t.Parallel()
+	allowed, denied := mustCompile(t, &Rules{Publish: list("a.b")}), mustCompile(t, &Rules{Publish: list("!a.b")})
+	subject := []byte("a.b")
+	var c Cache
+	for round, p := range []*Permissions{nil, allowed, denied, allowed, nil, denied} {
+		for range 2 {
+			if got, want := c.CanPublish(p, subject), p.CanPublish(subject); got != want {
+				t.Errorf("round %d: got %v, want %v", round, got, want)
+			}
+		}
+	}
+}
+
 func TestCacheHoldsFewBytes(t *testing.T) {
 	t.Parallel()
 	p := mustCompile(t, &Rules{Publish: list("ok.>")})

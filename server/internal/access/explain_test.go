@@ -69,3 +69,45 @@ func TestExplainOfTheSystemAccount(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainAnswersQuestionsAboutAList(t *testing.T) {
+	t.Parallel()
+	users := []User{
+		{Name: "bob", Password: "b", Limits: &Limits{MaxPayload: 5}, Rules: &Rules{Subscribe: list("c.>", "c.x workers")}},
+		{Name: "guest", Password: "g", Rules: &Rules{Response: &Response{}}},
+		{Name: "rita", Password: "r", Rules: &Rules{Publish: list("x"), Response: &Response{}}},
+	}
+	open := Settings{Users: users, NoAuthUser: "guest"}
+	for _, tt := range []struct {
+		set      Settings
+		question string // its words are separated by |
+		want     string
+	}{
+		{open, "user=bob|pub=a", `user "bob", publish to "a": allowed: nothing forbids it; limits: max_payload 5`},
+		{open, "user=bob|pub=a..b", `user "bob", publish to "a..b": refused: not a valid subject to publish to; limits: max_payload 5`},
+		{open, "user=bob|pub=a b", `user "bob", publish to "a b": refused: not a valid subject to publish to; limits: max_payload 5`},
+		{open, "user=bob|sub=c.x|queue=workers", `user "bob", subscribe to "c.x" in queue "workers": allowed: allow "c.x workers"; limits: max_payload 5`},
+		{open, "user=bob|sub=c.*|queue=q", `user "bob", subscribe to "c.*" in queue "q": allowed: allow "c.>"; messages are withheld that match allow "c.x workers" of other queue groups; limits: max_payload 5`},
+		{open, "user=bob|sub=c.x|queue=a b", `user "bob", subscribe to "c.x" in queue "a b": refused: not a valid queue; limits: max_payload 5`},
+		{open, "user=guest|sub=a", `user "guest", subscribe to "a": allowed: nothing forbids it`},
+		{open, "user=rita|pub=x", `user "rita", publish to "x": allowed: allow "x"`},
+		{open, "pub=a", `a client without credentials, publish to "a": refused: no allow entry covers it, except as the reply subject of a message that was received (allow_responses)`},
+		{open, "user=eve|pub=a", `explain: no user "eve" in the list of users`},
+		{Settings{Users: users}, "pub=a", `explain: no user "" in the list of users`},
+		{open, "user=bob", "explain: " + explainUsage},
+		{open, "user=bob|pub=a|sub=b", "explain: " + explainUsage},
+		{open, "user=bob|pub=a|queue=q", "explain: " + explainUsage},
+		{open, "pud=a", `explain: cannot use "pud=a": ` + explainUsage},
+		{open, "pub=", `explain: cannot use "pub=": ` + explainUsage},
+		{open, "pub=a|pub=b", `explain: cannot use "pub=b": ` + explainUsage},
+		{Settings{Users: []User{{Name: "a", Rules: &Rules{Publish: list(" ")}}}}, "user=a|pub=a", `permissions of user "a": subject " " is not a valid subject`},
+	} {
+		got, allowed, err := Explain(tt.set, strings.Split(tt.question, "|"))
+		if err != nil {
+			got += err.Error()
+		}
+		if got != tt.want || allowed != strings.Contains(tt.want, ": allowed: ") {
+			t.Errorf("%s:\n got %s, %v\nwant %s", tt.question, got, allowed, tt.want)
+		}
+	}
+}

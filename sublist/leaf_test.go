@@ -1,0 +1,153 @@
+package sublist
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// TestManyQueueGroupsOfOnePattern adds and removes members of up to 60 groups in waves.
+func TestManyQueueGroupsOfOnePattern(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	m := new(subscribers[int])
+	want := map[string][]int{}
+	for round := range 4000 {
+		name, v := fmt.Sprintf("g%d", rng.IntN(60)), rng.IntN(3)
+		at := slices.Index(want[name], v)
+		if growing := round/500%2 == 0; growing != (rng.IntN(8) == 0) {
+			if got := m.add(name, v); got != (at < 0) {
+				t.Fatalf("round %d: %s %d is new = %v", round, name, v, got)
+			}
+			if at < 0 {
+				want[name] = append(want[name], v)
+			}
+		} else {
+			if got := m.remove(name, v); got != (at >= 0) {
+				t.Fatalf("round %d: %s %d was there = %v", round, name, v, got)
+			}
+			if at >= 0 {
+				if want[name] = slices.Delete(want[name], at, at+1); len(want[name]) == 0 {
+					delete(want, name)
+				}
+			}
+		}
+		n := len(m.groups)
+		if n != len(want) || m.names != nil && len(m.names) != n || n > fewGroups && m.names == nil || n <= fewGroups/2 && m.names != nil {
+			t.Fatalf("round %d: %d groups, want %d, %d of them by name", round, n, len(want), len(m.names))
+		}
+		for i, g := range m.groups {
+			got := flat(g.members.list())
+			slices.Sort(got)
+			if values := slices.Sorted(slices.Values(want[g.name])); !slices.Equal(got, values) || m.find(g.name) != i {
+				t.Fatalf("round %d: %s at %d has %v, want %v at %d", round, g.name, m.find(g.name), got, values, i)
+			}
+		}
+		if m.find("none") >= 0 {
+			t.Fatalf("round %d: a group that is not there is found", round)
+		}
+	}
+}
+
+// TestResultsOfReplacedLeavesAreRetired looks at the marks that keep them out of the caches.
+func TestResultsOfReplacedLeavesAreRetired(t *testing.T) {
+	t.Parallel()
+	one := newLeaf(1, "", 5)
+	if one.more != nil || one.result().retired || one.result() != one.result() {
+		t.Error("a leaf with one plain subscriber is not small, or its result is built again")
+	}
+	wide, added := one.insert("q", 6)
+	if !added || wide == one || !one.result().retired || wide.result().retired || wide.result() != wide.result() {
+		t.Error("a leaf that was replaced by a wide one is not retired")
+	}
+	stillWide, removed := wide.remove("q", 6)
+	if !removed || stillWide == wide || !wide.result().retired || stillWide.result().retired {
+		t.Error("a wide leaf that was replaced is not retired")
+	}
+	if next, removed := stillWide.remove("", 5); !removed || next != nil || !stillWide.result().retired {
+		t.Error("a leaf whose last subscriber was removed is not retired")
+	}
+	queued := newLeaf(1, "q", 5)
+	if next, removed := queued.remove("q", 5); !removed || next != nil || !queued.result().retired {
+		t.Error("a leaf whose last queue member was removed is not retired")
+	}
+	parts := []part[int]{{wide, wide.result()}, {one, newLeaf(2, "", 7).result()}}
+	if !merge(parts).retired {
+		t.Error("what was merged of a retired result is not retired")
+	}
+	slices.Reverse(parts)
+	if !merge(parts).retired {
+		t.Error("what was merged of a retired result behind another is not retired")
+	}
+}
+
+// wideLeaf returns a leaf with two subscribers.
+func wideLeaf(hash uint64, v int) *leaf[int] {
+	lf, _ := newLeaf(hash, "", v).insert("", v+1)
+	return lf
+}
+
+func TestMergedResultsAreShared(t *testing.T) {
+	t.Parallel()
+	var m merges[int]
+	a, b := wideLeaf(3<<40, 1), wideLeaf(5, 10)
+	c := wideLeaf(b.hash^1<<40, 20) // with a in the same slot as b
+	of := func(leaves ...*leaf[int]) (found []part[int]) {
+		for _, lf := range leaves {
+			found = append(found, part[int]{lf, lf.result()})
+		}
+		return found
+	}
+	filled := func() (n int) {
+		for i := range m.slots {
+			if m.slots[i].Load() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if first := m.result(of(a, b)); filled() != 0 || first.Count() != 4 {
+		t.Error("a combination is kept that was looked up once")
+	}
+	ab := m.result(of(a, b))
+	if m.result(of(a, b)) != ab || filled() != 1 {
+		t.Error("a combination that is looked up again is not shared")
+	}
+	m.result(of(a, c))
+	ac := m.result(of(a, c))
+	if m.result(of(a, c)) != ac || m.result(of(a, b)) != ab || ab == ac || filled() != 2 {
+		t.Error("two combinations in a pair of slots are not both shared")
+	}
+	if mergeHash(of(a, b)) == mergeHash(of(b, a)) || mergeHash(of(a, b)) == mergeHash(of(a)) {
+		t.Error("the hash of a combination does not depend on each part and its place")
+	}
+	for i := range mergeSlots {
+		m.dropStale(i)
+	}
+	if filled() != 2 {
+		t.Error("combinations in use are dropped")
+	}
+	b.change(func() bool { return b.more.add("", 99) })
+	for i := range mergeSlots {
+		m.dropStale(i)
+	}
+	if filled() != 1 || m.result(of(a, c)) != ac {
+		t.Error("not only the combination is dropped of which a pattern has changed")
+	}
+	b.result()
+	m.result(of(a, b))
+	if ab := m.result(of(a, b)); ab.Count() != 5 {
+		t.Errorf("after a change %d subscribers, want 5", ab.Count())
+	}
+	one := newLeaf(7, "", 1)
+	one.retire()
+	for range 3 {
+		m.result(of(a, one))
+	}
+	for i := range m.slots {
+		if c := m.slots[i].Load(); c != nil && c.result.retired {
+			t.Error("a result of a pattern that is no longer in the list is kept")
+		}
+	}
+}
