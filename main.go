@@ -12,9 +12,10 @@ import (
 )
 
 func main() {
-	opts, status := server.CommandLine(os.Args[1:], os.Stdout, os.Stderr)
+	stderr := server.Stderr()
+	opts, status := server.CommandLine(os.Args[1:], os.Stdout, stderr)
 	if opts != nil {
-		status = serve(opts, os.Stderr)
+		status = serve(opts, stderr)
 	}
 	os.Exit(status)
 }

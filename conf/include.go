@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode"
@@ -103,7 +104,7 @@ func glob(pattern string) ([]string, error) {
 	if _, err := os.ReadDir(fixed); err != nil { // filepath.Glob ignores it
 		return nil, err
 	}
-	found, err := filepath.Glob(pattern)
+	found, err := globFiles(pattern)
 	if err != nil {
 		return nil, &os.PathError{Op: "glob", Path: pattern, Err: err}
 	}
@@ -114,6 +115,27 @@ func glob(pattern string) ([]string, error) {
 	})
 	slices.Sort(found)
 	return found, nil
+}
+
+// globFiles is filepath.Glob, but ignores the case of names where the system does.
+func globFiles(pattern string) (found []string, err error) {
+	if runtime.GOOS != "windows" {
+		return filepath.Glob(pattern)
+	}
+	last := strings.ToLower(filepath.Base(pattern))
+	if _, err := filepath.Match(last, ""); err != nil {
+		return nil, err
+	}
+	dirs, err := filepath.Glob(filepath.Dir(pattern))
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir) // filepath.Glob ignores the error, too
+		for _, e := range entries {
+			if ok, _ := filepath.Match(last, strings.ToLower(e.Name())); ok {
+				found = append(found, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	return found, err
 }
 
 // isPattern reports whether a path has a wildcard.
@@ -178,11 +200,25 @@ func appendRoot(list []*Node, root *Node) []*Node {
 
 // matches returns the files that a pattern matches, which is relative as a path is.
 func (p *parser) matches(pattern string) ([]string, error) {
-	files, err := p.source.Glob(filepath.Join(filepath.Dir(p.src.name), pattern))
-	if len(files) == 0 && filepath.IsAbs(pattern) {
-		return p.source.Glob(filepath.Clean(pattern))
+	within, rooted := p.placesOf(pattern)
+	files, err := p.source.Glob(within)
+	if len(files) == 0 && rooted != "" {
+		return p.source.Glob(rooted)
 	}
 	return files, err
+}
+
+// placesOf returns where the path of an include may lead: first from the directory of the including
+// file, which goes for absolute paths too, then, if it is absolute, from the root. On Windows a path
+// with a drive leads to that alone, and the root is that of the including file's drive.
+func (p *parser) placesOf(path string) (within, rooted string) {
+	if filepath.VolumeName(path) != "" {
+		return filepath.Clean(path), ""
+	}
+	if path != "" && os.IsPathSeparator(path[0]) {
+		rooted = filepath.Clean(filepath.VolumeName(p.src.name) + path)
+	}
+	return filepath.Join(filepath.Dir(p.src.name), path), rooted
 }
 
 // includePrefix begins the errors about an included file.
@@ -298,7 +334,7 @@ func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
 // parseIncluded parses the text of an included file.
 func (p *parser) parseIncluded(shown, text, prefix string, at Pos) (*Node, *Error) {
 	file := absolute(shown)
-	if slices.Contains(p.files, file) {
+	if slices.ContainsFunc(p.files, func(open string) bool { return sameName(open, file) }) {
 		return nil, errorAt(at, "%sthe file includes itself", prefix)
 	}
 	p.files = append(p.files, file)
@@ -311,14 +347,19 @@ func (p *parser) parseIncluded(shown, text, prefix string, at Pos) (*Node, *Erro
 	return root, nil
 }
 
+// sameName reports whether two paths name one file. On Windows case does not count.
+func sameName(a, b string) bool {
+	return a == b || runtime.GOOS == "windows" && strings.EqualFold(a, b)
+}
+
 // openIncluded reads a file named relative to the directory of the including one. That goes for
 // absolute paths too, unless the file exists only there. It returns the path it read.
 func (p *parser) openIncluded(path string) (file, text string, err error) {
-	file = filepath.Join(filepath.Dir(p.src.name), path)
+	file, rooted := p.placesOf(path)
 	content, err := p.source.Read(file, true)
-	if err != nil && filepath.IsAbs(path) {
-		if asIs, err2 := p.source.Read(path, true); err2 == nil {
-			file, content, err = filepath.Clean(path), asIs, nil
+	if err != nil && rooted != "" {
+		if asIs, err2 := p.source.Read(rooted, true); err2 == nil {
+			file, content, err = rooted, asIs, nil
 		}
 	}
 	if err == nil {

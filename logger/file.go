@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +26,8 @@ type file struct {
 	f        *os.File
 	path     string // the name, or the target if it is a symbolic link
 	size     int64
-	rotateAt int64 // size at which it is rotated; 0: never
+	rotateAt int64     // size at which it is rotated; 0: never
+	rotated  time.Time // in the name of the last backup
 }
 
 // newFile opens the file of a log.
@@ -42,7 +42,7 @@ func newFile(name string, enc encoder, o Options) (*file, error) {
 
 // openAppend opens a log file, which it creates if it does not exist.
 func openAppend(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o660)
+	f, err := openAppendOnly(name)
 	if err != nil {
 		return nil, fmt.Errorf("open log file: %w", err)
 	}
@@ -127,8 +127,7 @@ func (s *file) fit(recs []record) int {
 // rotate renames the file and opens a new one. If that fails the old one is used for as many bytes
 // again.
 func (s *file) rotate() {
-	now := time.Now()
-	backup := s.path + "." + now.Format(backupStamp)
+	backup := s.backup(time.Now())
 	if err := s.replace(backup); err != nil {
 		s.rotateAt = s.size + s.limit
 		s.line(failure, fmt.Sprintf("Log file not rotated, still writing to %q: %v", s.path, err))
@@ -140,18 +139,31 @@ func (s *file) rotate() {
 	}
 }
 
+// backup returns the name of the next backup, which no file has, and which sorts behind those
+// before: clocks may be coarse, or be set back.
+func (s *file) backup(now time.Time) string {
+	now = now.Round(0) // what the name shows
+	if !now.After(s.rotated) {
+		now = s.rotated.Add(time.Nanosecond)
+	}
+	for {
+		s.rotated = now
+		name := s.path + "." + now.Format(backupStamp)
+		if _, err := os.Lstat(name); err != nil {
+			return name
+		}
+		now = now.Add(time.Nanosecond)
+	}
+}
+
 // replace renames the current file to backup and opens a new one.
 func (s *file) replace(backup string) error {
 	old := s.f
-	if runtime.GOOS == "windows" {
-		old.Close() // an open file cannot be renamed there
-	} else {
-		defer func() {
-			if s.f != old {
-				old.Close()
-			}
-		}()
-	}
+	defer func() {
+		if s.f != old {
+			old.Close()
+		}
+	}()
 	err := os.Rename(s.path, backup)
 	f, oerr := openAppend(s.path)
 	if oerr == nil {

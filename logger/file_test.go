@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // backups returns the names of the rotated files, oldest first.
@@ -21,6 +22,28 @@ func backups(t *testing.T, name string) []string {
 	}
 	slices.Sort(m)
 	return m
+}
+
+func TestBackupsOfOneMomentHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := &file{path: filepath.Join(t.TempDir(), "log")}
+	now := time.Now()
+	var names []string
+	for _, moment := range []time.Time{now, now, now.Add(-time.Hour), now.Add(time.Hour)} {
+		names = append(names, s.backup(moment))
+	}
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Errorf("got %q", names)
+	}
+	for _, name := range names {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = &file{path: s.path} // after a restart
+	if name := s.backup(now); slices.Contains(names, name) {
+		t.Errorf("%s is there already", name)
+	}
 }
 
 func TestRotation(t *testing.T) {

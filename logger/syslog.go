@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -247,7 +246,7 @@ func (s *syslog) write(buf []byte, recs []record) (int, error) {
 func (s *syslog) send(p []byte) error {
 	for first := true; ; first = false {
 		err := s.attempt(p)
-		if err == nil || errors.Is(err, syscall.EMSGSIZE) {
+		if err == nil || errors.Is(err, errDatagramTooLong) {
 			return err
 		}
 		if first {

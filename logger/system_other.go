@@ -2,6 +2,11 @@
 
 package logger
 
+import "syscall"
+
+// errDatagramTooLong is the error of a datagram that is longer than the system sends.
+const errDatagramTooLong = syscall.EMSGSIZE
+
 // SetSyslogName names the source of events in the Windows event log. Elsewhere it does nothing.
 func SetSyslogName(string) {}
 

@@ -5,8 +5,12 @@ import (
 	"os"
 	"sync/atomic"
 
+	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc/eventlog"
 )
+
+// errDatagramTooLong is the error of a datagram that is longer than the system sends.
+const errDatagramTooLong = windows.WSAEMSGSIZE
 
 const eventText = 30 << 10 // longest text of an event, in bytes: Windows takes 31839 characters
 

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"gnatsd/logger"
@@ -59,7 +61,7 @@ func openLog(o *Options) (*logger.Logger, error) {
 	case toSyslog:
 		return logger.OpenSyslog(l)
 	}
-	l.Colors = isTerminal(os.Stderr)
+	l.Colors = process.IsTerminal(os.Stderr)
 	return logger.New(os.Stderr, l), nil
 }
 
@@ -72,10 +74,26 @@ func pathError(err error) error {
 	return err
 }
 
-// isTerminal reports whether f is a character device, such as a terminal.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// Stderr returns where errors go before the log is open: to standard error, or to the event log of a
+// Windows service, whose standard error is not seen.
+func Stderr() io.Writer {
+	if process.IsService() {
+		return eventErrors{}
+	}
+	return os.Stderr
+}
+
+// eventErrors writes each error as an event.
+type eventErrors struct{}
+
+// Write implements io.Writer.
+func (eventErrors) Write(text []byte) (int, error) {
+	l, err := logger.OpenSyslog(logger.Options{})
+	if err != nil {
+		return 0, err
+	}
+	l.Errorf("%s", bytes.TrimSpace(text))
+	return len(text), l.Close()
 }
 
 // ConfigureLogger opens the log that the options ask for, and replaces the logger. Until it or

@@ -129,17 +129,25 @@ func (l *plainLink) TrySend(segs []Segment) (total int, err error) {
 	return total, nil
 }
 
+// plainBatch is after how many bytes Send of a plainLink returns, so that progress is noticed: on
+// Windows a write that a deadline ends does not say how much of it was sent.
+const plainBatch = 64 << 10
+
 func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 	if err := l.nc.SetWriteDeadline(deadline); err != nil {
 		return 0, err
 	}
 	defer l.nc.SetWriteDeadline(time.Time{})
 	if len(segs) == 1 {
-		return l.nc.Write(segs[0].Bytes)
+		b := segs[0].Bytes
+		return l.nc.Write(b[:min(len(b), plainBatch)])
 	}
 	bufs := make(net.Buffers, 0, len(segs))
-	for _, s := range segs {
-		bufs = append(bufs, s.Bytes)
+	for room := plainBatch; room > 0 && len(segs) > 0; segs = segs[1:] {
+		b := segs[0].Bytes
+		b = b[:min(len(b), room)]
+		room -= len(b)
+		bufs = append(bufs, b)
 	}
 	n, err := bufs.WriteTo(l.nc)
 	return int(n), err

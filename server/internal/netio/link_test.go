@@ -1,8 +1,10 @@
 package netio
 
 import (
+	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // feedConn is a connection whose reads return as many bytes as asked for.
@@ -43,4 +45,22 @@ func TestPlainLinkSizesItsBufferByNeed(t *testing.T) {
 		t.Errorf("after short reads it waits with %d bytes, want %d", got, minPlainRead)
 	}
 	in.Clear()
+}
+
+// TestPlainLinkWritesInPieces looks at what one Send writes: no more than a slow reader takes within
+// the deadline.
+func TestPlainLinkWritesInPieces(t *testing.T) {
+	t.Parallel()
+	for _, segs := range [][]Segment{
+		{{Bytes: make([]byte, 1<<20)}},
+		{{Bytes: make([]byte, plainBatch-1)}, {Bytes: make([]byte, 1<<20)}, {Bytes: make([]byte, 1)}},
+	} {
+		near, far := net.Pipe()
+		go io.Copy(io.Discard, far) // ends with the pipe
+		n, err := newPlainLink(near, &Shared{}).Send(segs, time.Now().Add(patience))
+		if n != plainBatch || err != nil {
+			t.Errorf("wrote %d, %v; want %d", n, err, plainBatch)
+		}
+		near.Close()
+	}
 }

@@ -38,21 +38,11 @@ func Top(text string, count int, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = t.run(ctx, count, isTerminal(stdout), stdout, topInterval)
+	err = t.run(ctx, count, IsTerminal(stdout), stdout, topInterval)
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
-}
-
-// isTerminal reports whether what is written is seen at once.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // top is a server that is asked.
