@@ -19,7 +19,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm torture vuln release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm torture vuln windows release
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,9 @@ storm: ## 5 000 clients connect at once over TLS with bcrypt, while others work
 
 torture: ## each system call of a session with a broker fails in turn (Linux)
 	$(GO) test -count=1 -v -timeout 3h ./test/torture -torture.all
+
+windows: ## build the .exe and drive it under Wine (Debian: wine64, gcc-mingw-w64-x86-64)
+	$(GO) test -count=1 -v -timeout 10m ./test/windows -wine
 
 vuln: ## known vulnerabilities in what the binary calls, where their database can be reached
 	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \

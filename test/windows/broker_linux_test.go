@@ -57,9 +57,14 @@ func launch(t *testing.T, cmd *exec.Cmd) *broker {
 	return b
 }
 
-// await waits for a line of the log that has a text.
+// await waits for a line of the log that has a text, and returns it.
 func (b *broker) await(text string) string {
 	b.t.Helper()
+	for _, line := range b.seen {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
 	limit := time.After(patience)
 	for {
 		select {

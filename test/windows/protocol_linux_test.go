@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"gnatsd/test/wire"
 )
@@ -21,7 +22,7 @@ func TestProtocol(t *testing.T) {
 		}
 	}
 	c.Say(`CONNECT {"verbose":true,"headers":true,"no_responders":true}`, "SUB foo.* 1", "PUB foo.a 2", "hi")
-	c.Want("+OK", "+OK", "MSG foo.a 1 2", "hi", "+OK")
+	c.Want("+OK", "+OK", "+OK", "MSG foo.a 1 2", "hi")
 	c.Do("UNSUB 1", `CONNECT {"verbose":false,"headers":true,"no_responders":true}`)
 
 	d.Say(`CONNECT {"verbose":false,"headers":true}`, "SUB help 7")
@@ -31,7 +32,7 @@ func TestProtocol(t *testing.T) {
 	d.Say("HPUB _INBOX.1 12 18", "NATS/1.0\r\n\r\nnot me")
 	c.Want("HMSG _INBOX.1 2 12 18", "NATS/1.0\r\n\r\nnot me")
 	c.Say("PUB no.one _INBOX.1 0", "")
-	c.Want("HMSG _INBOX.1 2 16 16", "NATS/1.0 503\r\n\r\n")
+	c.Want("HMSG _INBOX.1 2 38 38", "NATS/1.0 503\r\nNats-Subject: no.one\r\n\r\n", "")
 
 	c.Say("SUB work q 3")
 	c.Sync()
@@ -39,6 +40,7 @@ func TestProtocol(t *testing.T) {
 	d.Sync()
 	const jobs = 200
 	p := wire.Dial(t, addr)
+	p.Say(`CONNECT {"verbose":false}`)
 	for range jobs {
 		p.Say("PUB work 1", "x")
 	}
@@ -80,15 +82,51 @@ func TestMessagesInOrder(t *testing.T) {
 	}
 }
 
-// TestClientThatResets is in the log as one that has gone, without the words of Windows.
+// TestClientThatResets has a client that ends as abruptly as it can: the broker goes on.
 func TestClientThatResets(t *testing.T) {
 	t.Parallel()
 	m := onWindows(t)
 	b := m.start(t)
-	c := wire.Dial(t, b.ready())
-	c.Sync()
+	addr := b.ready()
+	c := wire.Dial(t, addr)
+	c.Do("SUB foo 1")
 	must(t, c.Conn.Conn.(*net.TCPConn).SetLinger(0))
 	c.Close()
-	t.Log(b.await("cid:1 -"))
-	t.Log(b.await("cid:1 -"))
+	b.await("Client connection closed")
+	wire.Dial(t, addr).Sync()
+}
+
+// TestSlowReader has one that takes a little at a time: it is no slow consumer, since there is
+// progress. One that takes nothing is.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	m := onWindows(t)
+	dir := m.folder(t)
+	m.write(t, dir+`\gnatsd.conf`, "write_deadline: \"1s\"\n")
+	b := m.start(t, "-c", dir+`\gnatsd.conf`)
+	addr := b.ready()
+	slow, stopped, p := wire.Dial(t, addr), wire.Dial(t, addr), wire.Dial(t, addr)
+	for _, c := range []*wire.Client{slow, stopped} {
+		must(t, c.Conn.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	}
+	slow.Do("SUB slow 1")
+	stopped.Do("SUB stopped 1")
+	const size, messages = 100_000, 160
+	payload := strings.Repeat("x", size)
+	go func() {
+		for range messages {
+			p.Say("PUB slow 100000", payload)
+			p.Say("PUB stopped 100000", payload)
+		}
+	}()
+	pace := time.NewTicker(25 * time.Millisecond) // 4 MB/s
+	defer pace.Stop()
+	for range messages {
+		<-pace.C
+		if err := slow.Expect("MSG slow 1 100000\r\n" + payload + "\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.await("Slow Consumer Detected")
+	slow.Sync()
 }

@@ -114,7 +114,7 @@ func (m *machine) overlay() (path string, err error) {
 
 // build builds a broker.
 func (m *machine) build(system, file string, flags ...string) error {
-	build := exec.Command("go", append([]string{"build", "-trimpath", "-o", filepath.Join(m.root, file)}, append(flags, "gnatsd")...)...)
+	build := exec.Command("go", append([]string{"build", "-o", filepath.Join(m.root, file)}, append(flags, "gnatsd")...)...)
 	build.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build of %s: %w\n%s", file, err, out)
@@ -136,7 +136,9 @@ func (m *machine) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(m.wine, append([]string{program}, args...)...)
 	cmd.Env = append(os.Environ(), "WINEPREFIX="+filepath.Join(m.root, "prefix"), "WINEDEBUG=-all",
 		"WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=", "TZ=UTC")
-	cmd.Dir = m.root
+	if cmd.Dir = m.drive(); program == "wineboot" {
+		cmd.Dir = m.root // there is no drive yet
+	}
 	return cmd
 }
 
