@@ -28,7 +28,11 @@ type file struct {
 	size     int64
 	rotateAt int64     // size at which it is rotated; 0: never
 	rotated  time.Time // in the name of the last backup
+	unsaid   []byte    // lines about the file itself that could not be written
 }
+
+// maxUnsaid is how many bytes of such lines are kept; above it the older ones are lost.
+const maxUnsaid = 4 << 10
 
 // newFile opens the file of a log.
 func newFile(name string, enc encoder, o Options) (*file, error) {
@@ -90,6 +94,7 @@ func target(name string) string {
 }
 
 func (s *file) write(buf []byte, recs []record) (int, error) {
+	s.say()
 	done := 0
 	for done < len(recs) {
 		n := s.fit(recs[done:])
@@ -216,15 +221,30 @@ func (s *file) reopen() error {
 	return old.Close()
 }
 
-// line writes a line about the file itself. If that fails the next line fails too, and is counted.
+// line writes a line about the file itself. If that fails it is written before the next line.
 func (s *file) line(lv level, text string) {
-	buf := s.enc(nil, time.Now(), lv, []byte(text))
-	if _, err := s.out.write(buf, []record{{to: len(buf)}}); err == nil {
-		s.size += int64(len(buf))
+	if len(s.unsaid) > maxUnsaid {
+		s.unsaid = nil
+	}
+	s.unsaid = s.enc(s.unsaid, time.Now(), lv, []byte(text))
+	s.say()
+}
+
+// say writes the lines about the file itself that have not been written.
+func (s *file) say() {
+	if len(s.unsaid) == 0 {
+		return
+	}
+	if _, err := s.out.write(s.unsaid, []record{{to: len(s.unsaid)}}); err == nil {
+		s.size += int64(len(s.unsaid))
+		s.unsaid = nil
 	}
 }
 
 func (s *file) end()   {}
 func (s *file) abort() {}
 
-func (s *file) close() error { return s.f.Close() }
+func (s *file) close() error {
+	s.say()
+	return s.f.Close()
+}

@@ -236,3 +236,31 @@ func TestADeviceIsNotRotated(t *testing.T) {
 		t.Errorf("%d of 2 lines before it is rotated", n)
 	}
 }
+
+// TestALineAboutTheFileIsNotLost has the write fail that says that the file was opened again.
+func TestALineAboutTheFileIsNotLost(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "log")
+	s, err := newFile(name, func(buf []byte, _ time.Time, _ level, text []byte) []byte { return append(append(buf, text...), '\n') }, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := s.f
+	closed, err := os.Open(name) // for reading only: writes fail
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed.Close()
+	s.out.w = closed
+	s.line(notice, "about the file")
+	s.out.w = whole
+	if n, err := s.write([]byte("next\n"), []record{{to: 5}}); n != 1 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(name); string(got) != "about the file\nnext\n" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

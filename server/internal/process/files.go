@@ -45,7 +45,7 @@ func (f *Files) WritePid(path string) error {
 func (f *Files) WritePorts(dir string, content []byte) (path string, err error) {
 	name := fmt.Sprintf("%s_%d.ports", filepath.Base(os.Args[0]), os.Getpid())
 	path = filepath.Join(dir, name)
-	if err := replaceFile(path, content, portsFilePerm); err != nil {
+	if err := replaceFile(path, content, portsFilePerm, false); err != nil {
 		return path, err
 	}
 	f.ports = path
@@ -91,7 +91,7 @@ func writePid(path string) error {
 	pid := []byte(strconv.Itoa(os.Getpid()))
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() {
-		if err := replaceFile(path, pid, pidFilePerm); err == nil || exhausted(err) {
+		if err := replaceFile(path, pid, pidFilePerm, true); err == nil || exhausted(err) {
 			return err
 		}
 	}
@@ -145,9 +145,9 @@ func removePid(path string) error {
 }
 
 // replaceFile puts a new file in the place of path in one step, so that readers see the old content
-// or the new one, also after a power failure. The new file is hidden until then, and removed if
-// anything fails.
-func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
+// or the new one, also after a power failure if it is to be durable. The new file is hidden until
+// then, and removed if anything fails.
+func replaceFile(path string, content []byte, perm os.FileMode, durable bool) (err error) {
 	dir, name := filepath.Split(path)
 	temp := filepath.Join(dir, "."+name+"."+strconv.Itoa(os.Getpid())+".tmp")
 	os.Remove(temp) // left by a crash: in a container the pid is always the same
@@ -156,7 +156,7 @@ func replaceFile(path string, content []byte, perm os.FileMode) (err error) {
 		return err
 	}
 	_, err = f.Write(content)
-	if err == nil {
+	if err == nil && durable {
 		err = makeDurable(f)
 	}
 	if closeErr := f.Close(); err == nil {
