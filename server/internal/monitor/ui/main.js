@@ -61,7 +61,7 @@ poller.vital(1000, async (signal) => {
 }).resume();
 
 overview.spans(history, draw);
-new Status(poller, (z) => { status = z; });
+new Status(poller, (z) => { status = z; draw(); });
 
 const details = new Details(poller);
 const open = (cid) => details.open(cid);
