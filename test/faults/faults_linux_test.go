@@ -167,11 +167,11 @@ func (f *row) fill() {
 }
 
 func TestKilledServerComesBack(t *testing.T) {
-	try(t, row{name: "kill -9", bound: 5 * time.Second, hurt: []int{0}, do: func(r *trial) { r.killed(0, 0) }})
+	try(t, row{name: "kill -9", bound: 10 * time.Second, hurt: []int{0}, do: func(r *trial) { r.killed(0, 0) }})
 }
 
 func TestStoppedServerGoesOn(t *testing.T) {
-	try(t, row{name: "SIGSTOP", bound: 5 * time.Second, size: 4 << 10, do: func(r *trial) { r.stoppedFor(2, 2*time.Second) }})
+	try(t, row{name: "SIGSTOP", bound: 10 * time.Second, size: 4 << 10, do: func(r *trial) { r.stoppedFor(2, 2*time.Second) }})
 }
 
 func TestCutNetworkHeals(t *testing.T) {
@@ -183,7 +183,7 @@ func TestServerMovesBehindItsName(t *testing.T) {
 }
 
 func TestRollingRestartUnderLoad(t *testing.T) {
-	try(t, row{name: "rolling restart", bound: 5 * time.Second, hurt: []int{0, 1, 2},
+	try(t, row{name: "rolling restart", bound: 10 * time.Second, hurt: []int{0, 1, 2},
 		do: func(r *trial) { r.rolled(func(m *machine) { m.kill(syscall.SIGTERM) }) }})
 }
 

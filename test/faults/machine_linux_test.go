@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -40,13 +41,13 @@ type lab struct {
 type machine struct {
 	lab     *lab
 	index   int
-	name    string // for routes; looked up at every attempt
-	moves   int
-	routes  []int       // the machines in its configuration
-	stepped bool        // its broker has a clock that can be stepped
-	clock   *clock      // of the broker, if stepped
-	work    chan func() // for the thread that is in the machine's network namespace
-	thread  int         // its id
+	name    string       // for routes; looked up at every attempt
+	moves   atomic.Int32 // clients that reconnect look at it
+	routes  []int        // the machines in its configuration
+	stepped bool         // its broker has a clock that can be stepped
+	clock   *clock       // of the broker, if stepped
+	work    chan func()  // for the thread that is in the machine's network namespace
+	thread  int          // its id
 	cmd     *exec.Cmd
 	reading sync.WaitGroup
 	running bool
@@ -104,9 +105,13 @@ func (l *lab) writeHosts() {
 // moved is how far apart the addresses of a machine are that moves.
 const moved = 20
 
-func (m *machine) clientIP() string { return fmt.Sprintf("10.77.0.%d", 10+m.index+moved*m.moves) }
+func (m *machine) clientIP() string {
+	return fmt.Sprintf("10.77.0.%d", 10+m.index+moved*int(m.moves.Load()))
+}
 
-func (m *machine) routeIP() string { return fmt.Sprintf("10.78.0.%d", 10+m.index+moved*m.moves) }
+func (m *machine) routeIP() string {
+	return fmt.Sprintf("10.78.0.%d", 10+m.index+moved*int(m.moves.Load()))
+}
 
 // indexOf returns which machine has an address for routes.
 func indexOf(routeIP string) (index int, err error) {
@@ -274,7 +279,7 @@ func (m *machine) signal(s syscall.Signal) { m.cmd.Process.Signal(s) }
 // move gives the machine, whose broker has ended, another address behind the same name.
 func (m *machine) move() {
 	m.address("del")
-	m.moves++
+	m.moves.Add(1)
 	m.address("add")
 	m.lab.writeHosts()
 }
