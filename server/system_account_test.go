@@ -182,7 +182,8 @@ func TestOrdinaryUsersHaveNothingOfTheSystemSubjects(t *testing.T) {
 // TestServersWithoutSystemAccountPassNothingOnFromIt sends a server what a route should not send.
 func TestServersWithoutSystemAccountPassNothingOnFromIt(t *testing.T) {
 	t.Parallel()
-	for _, walled := range []bool{false, true} {
+	for _, c := range []struct{ walled, old bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+		walled := c.walled
 		change := func(o *Options) { o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort }
 		s, user := (*Server)(nil), (*wire.Client)(nil)
 		if walled {
@@ -193,7 +194,7 @@ func TestServersWithoutSystemAccountPassNothingOnFromIt(t *testing.T) {
 			user = dialClient(t, s)
 		}
 		user.Do("SUB > 1", "SUB > q 2")
-		peer := wire.Listen(t, "peer", false)
+		peer := wire.Listen(t, "peer", c.old)
 		r := peer.Join(s.ClusterAddr())
 		cid := user.CID()
 		r.Do("SUB $SYS.> QRSID:$9:1", "SUB > QRSID:$9:2",
@@ -212,17 +213,26 @@ func TestServersWithoutSystemAccountPassNothingOnFromIt(t *testing.T) {
 			}
 		}
 		if walled {
+			r.Do("SUB > RSID:9:4")
 			sys := as(t, s, "sys")
-			sys.Do("PUB b.c 1", "x")
-			sys.Do("SUB d.e 1")
+			sys.Do("SUB d.e 1", "SUB $SYS.> 2", "SUB $SYS.ACCOUNT.> q 3", "PUB b.c 1", "x", "PUB $SYS.x 1", "x")
+			askSystem(t, as(t, s, "sys"), "$SYS.REQ.SERVER.PING.VARZ", "", 1)
+			as(t, s, "app").Close()
+			eventOf(t, sys, "$SYS.ACCOUNT.APP.DISCONNECT")
+			user.Do("PUB f.g 1", "x")
+			got := false // what is for it
 			r.Say("PING")
 			for line := ""; line != "PONG\r\n"; {
 				var err error
 				line, err = r.Line()
 				okay(t, err)
+				got = got || line == "MSG f.g RSID:9:4 1\r\n"
 				if strings.Contains(line, "b.c") || strings.Contains(line, "d.e") || strings.Contains(line, "$") {
-					t.Errorf("a peer without a system account got %q of it", line)
+					t.Errorf("old %v: a peer without a system account got %q of it", c.old, line)
 				}
+			}
+			if !got {
+				t.Errorf("old %v: the peer did not get an ordinary message", c.old)
 			}
 		}
 	}
