@@ -5,5 +5,8 @@ case "$1" in
 remove | 0) ;;
 *) exit 0 ;;
 esac
-[ -d /run/systemd/system ] || exit 0
-systemctl disable --now gnatsd.socket gnatsd.service
+if [ -d /run/systemd/system ]; then
+	systemctl stop gnatsd.socket gnatsd.service || true
+fi
+# This needs no systemd that runs.
+! command -v systemctl >/dev/null || systemctl --no-reload disable gnatsd.socket gnatsd.service || true

@@ -26,7 +26,7 @@ func compressed(data []byte) []byte {
 	return b.Bytes()
 }
 
-// member is a file of an archive.
+// member is a file of an archive, or a directory if its name ends in a slash.
 type member struct {
 	name string
 	mode int64
@@ -38,7 +38,11 @@ func (r *release) tarOf(members []member) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, m := range members {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: m.name, Mode: m.mode, Size: int64(len(m.text)), ModTime: r.time, Format: tar.FormatUSTAR}
+		kind := byte(tar.TypeReg)
+		if strings.HasSuffix(m.name, "/") {
+			kind = tar.TypeDir
+		}
+		h := &tar.Header{Typeflag: kind, Name: m.name, Mode: m.mode, Size: int64(len(m.text)), ModTime: r.time, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
@@ -50,21 +54,23 @@ func (r *release) tarOf(members []member) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// archive puts the binary of a system, which is in dir, into an archive: zip for Windows, else tar.
-func (r *release) archive(target, dir string) error {
-	system := strings.ReplaceAll(strings.Replace(target, "linux/arm", "linux/armv7", 1), "/", "-")
-	system = strings.Replace(system, "armv764", "arm64", 1)
-	name := fmt.Sprintf("gnatsd-%s-%s", r.version, system)
-	windows := strings.HasPrefix(target, "windows/")
-	binary := "gnatsd"
-	if windows {
-		binary += ".exe"
+// archive puts the binary of a system into an archive: zip for Windows, else tar. work has the
+// documents.
+func (r *release) archive(target, binary, work string) error {
+	system, processor, _ := strings.Cut(target, "/")
+	if processor == "arm" {
+		processor = "armv7"
 	}
+	name := fmt.Sprintf("gnatsd-%s-%s-%s", r.version, system, processor)
+	windows := system == "windows"
 	var members []member
 	for _, f := range []struct {
 		file string
 		mode int64
-	}{{filepath.Join(dir, binary), 0o755}, {"LICENSE", 0o644}, {"util/CHANGELOG.md", 0o644}, {"util/docker/gnatsd.conf", 0o644}} {
+	}{
+		{binary, 0o755}, {"LICENSE", 0o644}, {filepath.Join(work, thirdParty), 0o644},
+		{"util/CHANGELOG.md", 0o644}, {"util/docker/gnatsd.conf", 0o644},
+	} {
 		text, err := os.ReadFile(f.file)
 		if err != nil {
 			return err

@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// imageArchitectures are the processors of the image and of the packages.
-var imageArchitectures = []string{"amd64", "arm64", "arm", "386", "riscv64"}
-
 // descriptor refers to a blob of the image.
 type descriptor struct {
 	MediaType   string            `json:"mediaType"`
@@ -62,12 +59,15 @@ func (l layout) object(kind string, v any) (descriptor, error) {
 
 // image makes the image of all processors as an OCI layout, which skopeo and crane push.
 func (r *release) image(work string) error {
+	if len(r.processors()) == 0 {
+		return nil
+	}
 	l := layout{filepath.Join(r.out, fmt.Sprintf("gnatsd-%s-image", r.version))}
 	if err := os.MkdirAll(filepath.Join(l.dir, "blobs", "sha256"), 0o755); err != nil {
 		return err
 	}
 	var manifests []descriptor
-	for _, arch := range imageArchitectures {
+	for _, arch := range r.processors() {
 		m, err := r.imageOf(l, work, arch)
 		if err != nil {
 			return err
@@ -91,15 +91,18 @@ func (r *release) image(work string) error {
 
 // imageOf adds the image of one processor to a layout.
 func (r *release) imageOf(l layout, work, arch string) (descriptor, error) {
-	binary, err := os.ReadFile(filepath.Join(work, "linux-"+arch, "gnatsd"))
-	if err != nil {
-		return descriptor{}, err
+	files := []member{{name: "gnatsd", mode: 0o755}, {name: "gnatsd.conf", mode: 0o644}, {name: "licenses/", mode: 0o755}, {name: "licenses/LICENSE", mode: 0o644}, {name: "licenses/" + thirdParty, mode: 0o644}}
+	for i, from := range []string{filepath.Join(work, "linux-"+arch, "gnatsd"), "util/docker/gnatsd.conf", "", "LICENSE", filepath.Join(work, thirdParty)} {
+		if from == "" {
+			continue
+		}
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return descriptor{}, err
+		}
+		files[i].text = text
 	}
-	config, err := os.ReadFile("util/docker/gnatsd.conf")
-	if err != nil {
-		return descriptor{}, err
-	}
-	text, err := r.tarOf([]member{{"gnatsd", 0o755, binary}, {"gnatsd.conf", 0o644, config}})
+	text, err := r.tarOf(files)
 	if err != nil {
 		return descriptor{}, err
 	}
@@ -121,7 +124,7 @@ func (r *release) imageOf(l layout, work, arch string) (descriptor, error) {
 			"ExposedPorts": map[string]any{"4222/tcp": struct{}{}, "8222/tcp": struct{}{}, "6222/tcp": struct{}{}},
 			// -t would look at a file; --diff finds the broker in this container, or fails.
 			"Healthcheck": map[string]any{"Test": []string{"CMD", "/gnatsd", "-c", "/gnatsd.conf", "--diff"}, "Interval": 30 * time.Second, "Timeout": 5 * time.Second},
-			"Labels":      map[string]string{"org.opencontainers.image.title": "gnatsd", "org.opencontainers.image.version": r.version, "org.opencontainers.image.revision": r.commit},
+			"Labels":      map[string]string{"org.opencontainers.image.title": "gnatsd", "org.opencontainers.image.version": r.version, "org.opencontainers.image.revision": r.commit, "org.opencontainers.image.licenses": "Apache-2.0", "org.opencontainers.image.description": "message broker for NATS clients"},
 		},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum[:])}},
 		"history": []map[string]any{{"created": at, "created_by": strings.Join([]string{"gnatsd", r.version}, " ")}},

@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func lookAtImage(t *testing.T, dir string) {}
