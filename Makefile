@@ -11,6 +11,7 @@ BENCHARGS   ?=
 BROWSERARGS ?=
 FAULTARGS   ?=
 DURATION    ?= 1h
+RELEASEARGS ?=
 
 # The race detector needs cgo, and that a C compiler.
 ifeq ($(shell $(GO) env CGO_ENABLED),1)
@@ -19,7 +20,7 @@ else
 NORACE      := @echo "make test: no C compiler, so no race detector (Debian: apt-get install gcc libc6-dev)"$(if $(CI),; exit 1)
 endif
 
-.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm torture vuln windows release
+.PHONY: help build test check fmt vet staticcheck cross bench growth profile clients browser kubernetes faults fuzz mutate simulate soak storm torture vuln windows release release-test
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -97,6 +98,9 @@ vuln: ## known vulnerabilities in what the binary calls, where their database ca
 
 release: ## everything of a release in dist/; SIGN='gpg --detach-sign --armor' signs its checksums
 	$(GO) run ./util/release
+
+release-test: ## packages and image of this processor: made twice, installed, upgraded, purged, run (Linux, root); RELEASEARGS='-release.all' for all systems
+	$(GO) test -count=1 -v -timeout 60m ./util/release -run '^TestPackages$$' -release.packages $(RELEASEARGS)
 
 # go test -fuzz would instrument the standard library, too: its counters of coverage, which are looked
 # at after each execution, then take most of the time.

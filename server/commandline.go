@@ -77,6 +77,7 @@ func commandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	}
 	flags := opts.loaded.flags
 	running, diff := flags.Typed("diff")
+	asked, health := flags.Typed("health")
 	top, watch := flags.Typed("top")
 	shell, completion := flags.Typed("completion")
 	section, man := flags.Typed("man")
@@ -87,6 +88,8 @@ func commandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		return nil, printOr(stdout, stderr)(manText(section))
 	case diff:
 		return nil, diffOnly(opts, running, stdout, stderr)
+	case health:
+		return nil, healthOnly(asked, stdout, stderr)
 	case watch:
 		times, _ := flags.Typed("n")
 		return nil, topOnly(top, times, stdout, stderr)

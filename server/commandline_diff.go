@@ -9,7 +9,8 @@ import (
 	"gnatsd/server/internal/process"
 )
 
-// This file is --diff as far as it depends on Options. The comparison is in package process.
+// This file is --diff and --health as far as they depend on Options. The comparison, and the
+// questions to a running server, are in package process.
 
 // diffOnly checks the settings as -t does, then compares them with those of running: the path of a
 // configuration file, a pid, the path of a pid file, or "true" for the only gnatsd on this machine.
@@ -66,12 +67,33 @@ func findRunning(o *Options, target string) (old *process.Running, next *Options
 	return old, next, err
 }
 
-// recordSettings publishes the settings in force for --diff, if the server has been started by
-// [Run].
+// recordSettings publishes the settings in force for --diff, and the open ports for --health, if the
+// server has been started by [Run].
 func (s *Server) recordSettings() {
-	if s.record != nil {
-		s.record.Publish(s.options().settings())
+	if s.record == nil {
+		return
 	}
+	o, ports := s.options(), s.ports()
+	at := process.Listening{Clients: ports.Nats}
+	for _, url := range ports.Monitoring {
+		at.Monitoring = append(at.Monitoring, url+o.HTTPBasePath)
+	}
+	s.record.Publish(o.settings(), at)
+}
+
+// healthOnly is --health: it says whether running works, which is what diffOnly takes. The status is
+// 0 if it does.
+func healthOnly(running string, stdout, stderr io.Writer) (status int) {
+	if running == "true" { // the value that package flag passes for --health without one
+		running = ""
+	}
+	answer, err := process.Health(running)
+	if err != nil {
+		fmt.Fprintln(stderr, conf.Printable(err.Error()))
+		return 1
+	}
+	fmt.Fprintln(stdout, conf.Printable(answer))
+	return 0
 }
 
 // settings returns all settings, with defaults filled in.

@@ -176,7 +176,7 @@ func TestCommandLineThatStarts(t *testing.T) {
 }
 
 // newLines begin the lines of the usage text that the classic one did not have.
-var newLines = []string{"    -n, --server_name", "        --ports_file_dir", "        --log_size_limit", "        --cluster_name", "    -t ", "        --print-config", "        --explain", "        --watch-config", "        --diff", "        --top", "        --max_traced_msg_len", "        --man", "        --completion", "        --schema"}
+var newLines = []string{"    -n, --server_name", "        --ports_file_dir", "        --log_size_limit", "        --cluster_name", "    -t ", "        --print-config", "        --explain", "        --watch-config", "        --diff", "        --health", "        --top", "        --max_traced_msg_len", "        --man", "        --completion", "        --schema"}
 
 func TestUsageIsTheClassicOneWithAdditions(t *testing.T) {
 	t.Parallel()

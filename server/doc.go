@@ -160,7 +160,7 @@
 //	command.go                      the names of the signals, and -sl
 //	command_unix.go                 -sl on Unix
 //	command_windows.go              -sl on Windows
-//	commandline_diff.go             --diff
+//	commandline_diff.go             --diff, --health
 //	commandline_documents.go        what the program prints of itself: manual, completions, schemas
 //	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
 //	client_inprocess.go             clients in the same process, without a socket

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"gnatsd/server/internal/process"
 )
 
 // This file checks whether the server works: for /healthz, and for the watchdog of the service
@@ -17,7 +19,7 @@ func (s *Server) health(routes int) string {
 	case s.ended():
 		return "server is shutting down"
 	case s.lameDuck.Load():
-		return "server is in lame duck mode"
+		return "server is in " + process.LameDuck
 	case !s.listening():
 		return "server is not ready for connections"
 	}

@@ -242,7 +242,7 @@ func (w *typist) keep(t *testing.T, b *pageBlock, mark string) (name string) {
 }
 
 // oneShot are the flags with which the program does not serve.
-var oneShot = regexp.MustCompile(` (-t|-v|-h|-sl|--signal|--help_tls|--print-config|--explain|--schema|--man|--completion|--top|--diff)\b`)
+var oneShot = regexp.MustCompile(` (-t|-v|-h|-sl|--signal|--help_tls|--print-config|--explain|--schema|--man|--completion|--top|--diff|--health)\b`)
 
 // typed runs a command. What it writes is compared with want, unless that is nil.
 func (w *typist) typed(t *testing.T, line string, want []string) {

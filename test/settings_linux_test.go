@@ -310,6 +310,7 @@ var commandFlags = map[string]func(*testing.T){
 	"-v": TestVersionFlag, "--version": TestVersionFlag,
 	"-t":             TestFilesOfOtherBrokers,
 	"--diff":         TestDiffFlag,
+	"--health":       TestHealthFlag,
 	"--print-config": TestEverySpellingOfEveryKey,
 	"--explain":      TestExplainFlag,
 	"--help_tls":     TestTLSHelpFlag,

@@ -44,7 +44,7 @@ func TestSystemdUnit(t *testing.T) {
 	settings := unitSettings(t, unit)
 	tests := []struct{ name, key, want string }{
 		{"it starts as the classic one", "Service.ExecStart", "/usr/sbin/gnatsd -c /etc/gnatsd.conf"},
-		{"it reloads by SIGHUP", "Service.ExecReload", "/bin/kill -s HUP $MAINPID"},
+		{"it reloads without another program", "Service.ExecReload", "/usr/sbin/gnatsd -sl reload=${MAINPID}"},
 		{"it stops by SIGINT", "Service.KillSignal", "SIGINT"},
 		{"others start when it listens", "Service.Type", "notify"},
 		{"only the broker speaks for it", "Service.NotifyAccess", "main"},

@@ -122,9 +122,8 @@ func (r *release) imageOf(l layout, work, arch string) (descriptor, error) {
 			"User": imageUser, "WorkingDir": "/",
 			"Entrypoint": []string{"/gnatsd"}, "Cmd": []string{"-c", "gnatsd.conf"},
 			"ExposedPorts": map[string]any{"4222/tcp": struct{}{}, "8222/tcp": struct{}{}, "6222/tcp": struct{}{}},
-			// -t would look at a file; --diff finds the broker in this container, or fails.
-			"Healthcheck": map[string]any{"Test": []string{"CMD", "/gnatsd", "-c", "/gnatsd.conf", "--diff"}, "Interval": 30 * time.Second, "Timeout": 5 * time.Second},
-			"Labels":      map[string]string{"org.opencontainers.image.title": "gnatsd", "org.opencontainers.image.version": r.version, "org.opencontainers.image.revision": r.commit, "org.opencontainers.image.licenses": "Apache-2.0", "org.opencontainers.image.description": "message broker for NATS clients"},
+			"Healthcheck":  map[string]any{"Test": []string{"CMD", "/gnatsd", "--health"}, "Interval": 30 * time.Second, "Timeout": 5 * time.Second},
+			"Labels":       map[string]string{"org.opencontainers.image.title": "gnatsd", "org.opencontainers.image.version": r.version, "org.opencontainers.image.revision": r.commit, "org.opencontainers.image.licenses": "Apache-2.0", "org.opencontainers.image.description": "message broker for NATS clients"},
 		},
 		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum[:])}},
 		"history": []map[string]any{{"created": at, "created_by": strings.Join([]string{"gnatsd", r.version}, " ")}},

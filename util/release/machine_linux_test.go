@@ -72,6 +72,9 @@ func bootMachine(t *testing.T) *machine {
 	if out, err := exec.Command("tar", "-C", m.root, "--numeric-owner", "-xf", debianArchive(t)).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
+	if err := os.Chmod(m.root, 0o755); err != nil { // it is / there, for all users
+		t.Fatal(err)
+	}
 	var console bytes.Buffer
 	cmd := exec.Command("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
 		fmt.Sprintf("--machine=gnatsd-%d", os.Getpid()), "--directory="+m.root, "--boot")
@@ -88,9 +91,6 @@ func bootMachine(t *testing.T) *machine {
 		case <-time.After(patience):
 			cmd.Process.Kill()
 			<-ended
-		}
-		if t.Failed() {
-			t.Logf("console:\n%s", console.String())
 		}
 	})
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -126,8 +126,8 @@ func bootMachine(t *testing.T) *machine {
 func (m *machine) try(script string) (string, error) {
 	late, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(late, "nsenter", "--target", strconv.Itoa(m.init), "--all", "--root", "--wd=/", "--",
-		"/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8",
+	cmd := exec.CommandContext(late, "nsenter", "--target", strconv.Itoa(m.init), "--all", "--root", "--",
+		"/usr/bin/env", "--ignore-environment", "--chdir=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8",
 		"DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=", "/bin/bash", "-o", "pipefail", "-c", script)
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err

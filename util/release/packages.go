@@ -40,7 +40,7 @@ func (r *release) documents(dir string, modules []module) error {
 		return err
 	}
 	files["CHANGELOG.md"] = changes
-	if files["changelog.yaml"], err = r.changelog(string(changes)); err != nil {
+	if files["changelog.Debian"], files["changelog.yaml"], err = r.changelogs(string(changes)); err != nil {
 		return err
 	}
 	for file, text := range files {
@@ -54,32 +54,33 @@ func (r *release) documents(dir string, modules []module) error {
 	return nil
 }
 
-// changelog returns what CHANGELOG.md says of this version, in the form that nfpm reads.
-func (r *release) changelog(text string) ([]byte, error) {
+// changelogs returns what CHANGELOG.md says of this version, in the form of Debian, and in that which
+// nfpm reads for the RPM.
+func (r *release) changelogs(text string) (debian, rpm []byte, err error) {
 	_, section, found := strings.Cut(text, "\n## "+r.version+"\n")
 	if !found {
-		return nil, fmt.Errorf("util/CHANGELOG.md has no section %q", "## "+r.version)
+		return nil, nil, fmt.Errorf("util/CHANGELOG.md has no section %q", "## "+r.version)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
-	var b strings.Builder
-	fmt.Fprintf(&b, "- semver: %q\n  date: %s\n  packager: %q\n  deb:\n    urgency: medium\n    distributions: [unstable]\n  changes:\n",
-		r.version+"-1", r.time.Format(time.RFC3339), r.maintainer)
+	debian = fmt.Appendf(debian, "gnatsd (%s-1) unstable; urgency=medium\n\n", r.version)
+	rpm = fmt.Appendf(rpm, "- semver: %q\n  date: %s\n  packager: %q\n  changes:\n", r.version+"-1", r.time.Format(time.RFC3339), r.maintainer)
 	for item := range strings.SplitSeq("\n"+section, "\n- ") {
-		if item = wrapped(strings.Fields(strings.ReplaceAll(item, "`", ""))); item != "" {
-			fmt.Fprintf(&b, "    - note: %q\n", item)
+		if words := strings.Fields(strings.ReplaceAll(item, "`", "")); len(words) > 0 {
+			debian = fmt.Appendf(debian, "  * %s\n", wrapped(words))
+			rpm = fmt.Appendf(rpm, "    - note: %q\n", strings.Join(words, " "))
 		}
 	}
-	return []byte(b.String()), nil
+	return fmt.Appendf(debian, "\n -- %s  %s\n", r.maintainer, r.time.Format(time.RFC1123Z)), rpm, nil
 }
 
-// wrapped joins words to lines of at most 76 characters, as an item of a list of changes has them.
+// wrapped joins words to lines of at most 70 characters, as an item of a list of changes has them.
 func wrapped(words []string) string {
 	var b strings.Builder
 	width := 0
 	for _, w := range words {
 		switch {
 		case width == 0:
-		case width+1+len(w) > 76:
+		case width+1+len(w) > 70:
 			b.WriteString("\n    ")
 			width = 0
 		default:
@@ -107,7 +108,7 @@ func (r *release) packages(work, arch string) error {
 	}
 	for _, name := range []string{
 		"gnatsd.8.gz", "gnatsd.conf.5.gz", "gnatsd.schema.json", "gnatsd.bash", "gnatsd.zsh", "gnatsd.fish",
-		"CHANGELOG.md.gz", "changelog.yaml", thirdParty, thirdParty + ".gz",
+		"CHANGELOG.md.gz", "changelog.yaml", "changelog.Debian.gz", thirdParty, thirdParty + ".gz",
 	} {
 		if err := os.Link(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
 			return err
@@ -117,14 +118,18 @@ func (r *release) packages(work, arch string) error {
 	if arch == "arm" {
 		goarch = "arm7"
 	}
-	text := strings.NewReplacer("${ARCH}", goarch, "${VERSION}", r.version, "${MTIME}", r.time.Format(time.RFC3339),
-		"${DIR}", dir, "${MAINTAINER}", r.maintainer).Replace(string(config))
-	file := filepath.Join(work, "packaging-"+arch+".yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
-	}
 	env := []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(r.time.Unix(), 10)}
 	for _, kind := range []string{"deb", "rpm"} {
+		changelog := ""
+		if kind == "rpm" {
+			changelog = filepath.Join(dir, "changelog.yaml")
+		}
+		text := strings.NewReplacer("${ARCH}", goarch, "${VERSION}", r.version, "${MTIME}", r.time.Format(time.RFC3339),
+			"${DIR}", dir, "${MAINTAINER}", r.maintainer, "${CHANGELOG}", changelog).Replace(string(config))
+		file := filepath.Join(work, "packaging-"+arch+"-"+kind+".yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
 		args := append(append([]string{}, r.nfpm...), "package", "--config", file, "--packager", kind, "--target", r.out)
 		if err := r.exec(env, args...); err != nil {
 			return err

@@ -10,12 +10,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
 var (
 	whole = flag.Bool("release.packages", false, "look at packages and at the image, in a machine of their own, as make release-test does (root)")
 	every = flag.Bool("release.all", false, "with it, make the releases that are compared for all systems")
+	made  = flag.String("release.made", "", "look at the release in this directory, instead of making two")
 	makes = flag.String("release.nfpm", nfpmCommand, "program that makes packages")
 )
 
@@ -37,7 +39,15 @@ const oldVersion = "1.5.9"
 // files of an older version, whose configuration is another one.
 func releases(t *testing.T) (dir, older string) {
 	t.Helper()
+	dir, err := filepath.Abs(*made)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir("../..")
+	if *made != "" {
+		checkSums(t, dir)
+		return dir, olderPackages(t, dir)
+	}
 	systems := []string{"linux/" + runtime.GOARCH}
 	if *every {
 		systems = targets
@@ -66,7 +76,7 @@ func olderPackages(t *testing.T, dir string) string {
 	if err := os.Mkdir(binary, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("tar", "-xzf", archive, "-C", binary, "--strip-components=1").CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-xzf", archive, "-C", binary, "--strip-components=1", "--wildcards", "*/gnatsd").CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
 	modules, err := modulesOf([]string{filepath.Join(binary, "gnatsd")})
@@ -130,8 +140,7 @@ func TestPackages(t *testing.T) {
 		}
 		m.copyIn(t, found[own], as)
 	}
-	t.Run("deb", func(t *testing.T) { debian(t, m) })
-	t.Run("rpm", func(t *testing.T) { redHat(t, m) })
+	_ = t.Run("deb", func(t *testing.T) { debian(t, m) }) && t.Run("rpm", func(t *testing.T) { redHat(t, m) })
 }
 
 // lint asks the checkers of Debian and of RPM. What they may say stands in util/packaging, with the
@@ -216,13 +225,13 @@ func debian(t *testing.T, m *machine) {
 	m.sh(t, "systemctl stop gnatsd.service; systemctl enable --now gnatsd.socket")
 	m.wants(t, "systemctl is-active gnatsd.socket gnatsd.service; true", "active\ninactive")
 	m.wants(t, answers, "INFO PONG")
-	m.wants(t, "systemctl is-active gnatsd.service; grep -c 'which is no port of the settings' /var/log/gnatsd/gnatsd.log; true", "active\n0")
+	m.wants(t, "systemctl is-active gnatsd.service; grep -c 'which is no port of the settings' /var/log/gnatsd/gnatsd.log || true", "active\n0")
 	m.sh(t, "dpkg -i /new.deb")
 	m.wants(t, answers, "INFO PONG")
 
 	// Removed, and installed again: the configuration stays.
 	m.sh(t, "dpkg -r gnatsd")
-	m.wants(t, "systemctl is-active gnatsd.service gnatsd.socket; find /etc/systemd -name '*gnatsd*'; ls -d /etc/gnatsd.conf /var/log/gnatsd; ls /usr/sbin/gnatsd /usr/share/doc/gnatsd 2>&1 | grep -c 'No such'",
+	m.wants(t, "systemctl is-active gnatsd.service gnatsd.socket; find /etc/systemd -name '*gnatsd*'; ls -d /etc/gnatsd.conf /var/log/gnatsd; { ls /usr/sbin/gnatsd /usr/share/doc/gnatsd 2>&1 || true; } | grep -c 'No such'",
 		"inactive\ninactive\n/etc/gnatsd.conf\n/var/log/gnatsd\n2")
 	m.sh(t, "dpkg -i /new.deb")
 	m.wants(t, "tail -n 1 /etc/gnatsd.conf; systemctl is-enabled gnatsd.service; true", "# edited\ndisabled")
@@ -233,9 +242,9 @@ func debian(t *testing.T, m *machine) {
 	m.sh(t, "dpkg -P gnatsd")
 	m.wants(t, "systemctl list-units --all --no-legend 'gnatsd*'; "+snapshot+" | diff /run/before - || true", "")
 	m.sh(t, "getent passwd gnatsd; getent group gnatsd")
-	m.wants(t, "dpkg -i /new.deb && systemctl start gnatsd.service && "+answers+" | tail -n 1", "INFO PONG")
+	m.wants(t, "dpkg -i /new.deb >/dev/null && systemctl start gnatsd.service && "+answers, "INFO PONG")
 	m.sh(t, "dpkg -P gnatsd")
-	m.wants(t, "find / -xdev -name '*gnatsd*' -not -path '/proc/*' -not -path '/var/lib/systemd/*'", "")
+	m.wants(t, "find / -xdev -name '*gnatsd*' -not -path '/proc/*' -not -path '/var/lib/systemd/*' -not -path '/var/cache/man/*'", "")
 }
 
 // installed looks at the files of a package.
@@ -246,7 +255,8 @@ func installed(t *testing.T, m *machine) {
 	m.wants(t, "man -w gnatsd gnatsd.conf", "/usr/share/man/man8/gnatsd.8.gz\n/usr/share/man/man5/gnatsd.conf.5.gz")
 	m.wants(t, "for page in gnatsd gnatsd.conf; do man $page | grep -E -m 1 '^NAME'; done", "NAME\nNAME")
 	m.wants(t, "source /usr/share/bash-completion/bash_completion; _completion_loader gnatsd; complete -p gnatsd | grep -o _gnatsd", "_gnatsd")
-	m.wants(t, "zsh -c 'autoload -Uz compinit; compinit -u -D; echo $_comps[gnatsd]'", "_gnatsd")
+	// The second directory is for RPM: zsh of Debian does not look there by itself.
+	m.wants(t, "zsh -c 'fpath+=/usr/share/zsh/site-functions; autoload -Uz compinit; compinit -u -D; echo $_comps[gnatsd]'", "_gnatsd")
 	m.wants(t, `ls /usr/share/fish/vendor_completions.d/gnatsd.fish; grep -c '"$schema"' /usr/share/gnatsd/gnatsd.schema.json`, "/usr/share/fish/vendor_completions.d/gnatsd.fish\n1")
 	m.wants(t, "logrotate -d /etc/logrotate.d/gnatsd 2>&1 | grep -i error || true", "")
 	if out := m.sh(t, "f=$(ls /usr/share/doc/gnatsd/THIRD-PARTY-LICENSES.gz /usr/share/licenses/gnatsd/THIRD-PARTY-LICENSES 2>/dev/null); zcat -f $f | grep -c 'Redistribution and use'"); out == "0" {
@@ -260,27 +270,40 @@ func confined(t *testing.T, m *machine) {
 	m.wants(t, answers, "INFO PONG")
 	m.wants(t, "systemctl is-active gnatsd.service; systemctl show -P StatusText gnatsd.service | head -c 1 | wc -c", "active\n1")
 	m.wants(t, "p=$("+mainPID+"); ps() { grep -E \"^$1:\" /proc/$p/status | cut -f2-; }; id -un $(ps Uid | cut -f1); id -gn $(ps Gid | cut -f1); ps CapEff; ps CapBnd; ps NoNewPrivs; ps Seccomp; ps Umask; prlimit -p $p -n -o SOFT,HARD --noheadings | xargs",
-		"gnatsd\ngnatsd\n0000000000000000\n0000000000000000\n1\n2\n0027\n800000 800000")
+		"gnatsd\ngnatsd\n0000000000000000\n0000000000000000\n1\n2\n0027\n"+descriptors(t))
 	m.wants(t, "stat -c '%a %U %G' /var/log/gnatsd /run/gnatsd; stat -c '%a %U' /var/log/gnatsd/gnatsd.log; cat /run/gnatsd/gnatsd.pid", "750 gnatsd gnatsd\n755 gnatsd gnatsd\n640 gnatsd\n"+m.sh(t, mainPID))
 	// The file systems that the process sees: only its directories can be written.
 	m.wants(t, `p=$(`+mainPID+`); awk '$5 == "/" || $5 == "/usr" || $5 == "/etc" || $5 == "/var/log/gnatsd" || $5 == "/run/gnatsd" {split($6, o, ","); last[$5] = o[1]} END {print last["/"], last["/var/log/gnatsd"], last["/run/gnatsd"]}' /proc/$p/mountinfo`, "ro rw rw")
 	m.sh(t, "systemctl reload gnatsd.service")
 	m.eventually(t, "grep -q 'Reloaded server configuration' /var/log/gnatsd/gnatsd.log")
-	// It hangs: the watchdog's time is that of the unit.
-	m.wants(t, "systemctl show -P WatchdogUSec gnatsd.service", "30s")
-	m.sh(t, "p=$("+mainPID+"); kill -KILL $p; until [ $("+mainPID+") -gt 0 ] && [ $("+mainPID+") != $p ]; do sleep 0.1; done; systemctl is-active --wait gnatsd.service")
+	// One that ends by itself is started again.
+	m.sh(t, "p=$("+mainPID+"); kill -KILL $p; until [ $("+mainPID+") -gt 0 ] && [ $("+mainPID+") != $p ]; do sleep 0.1; done")
 	m.eventually(t, answers)
+	m.eventually(t, "systemctl is-active gnatsd.service")
+}
+
+// descriptors is the limit of the unit, soft and hard, or the one that root cannot raise here.
+func descriptors(t *testing.T) string {
+	t.Helper()
+	if err := exec.Command("prlimit", "--nofile=800000:800000", "true").Run(); err == nil {
+		return "800000 800000"
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(limit.Max, " ", limit.Max)
 }
 
 // rotated runs logrotate: the broker goes on in a new file.
 func rotated(t *testing.T, m *machine) {
 	t.Helper()
 	before := m.sh(t, "stat -c %i /var/log/gnatsd/gnatsd.log")
-	m.sh(t, "logrotate --force /etc/logrotate.conf")
+	m.sh(t, "logrotate --force /etc/logrotate.d/gnatsd")
 	m.wants(t, "stat -c %i /var/log/gnatsd/gnatsd.log.1", before)
 	m.eventually(t, "grep -q 'File log re-opened' /var/log/gnatsd/gnatsd.log")
 	m.wants(t, "stat -c '%a %U %G' /var/log/gnatsd/gnatsd.log; ls -l /proc/$("+mainPID+")/fd | grep -c 'gnatsd.log$'", "640 gnatsd gnatsd\n1")
-	m.sh(t, "logrotate --force /etc/logrotate.conf; zcat /var/log/gnatsd/gnatsd.log.2.gz | grep -q 'Server is ready'")
+	m.sh(t, "logrotate --force /etc/logrotate.d/gnatsd; zcat /var/log/gnatsd/gnatsd.log.2.gz | grep -q 'Server is ready'")
 }
 
 // redHat is the life of the .rpm. Its scripts run in the same machine, which has systemd, and the
@@ -293,7 +316,6 @@ func redHat(t *testing.T, m *machine) {
 	m.wants(t, "getent passwd gnatsd | cut -d: -f1,6,7; stat -c '%a %U %G' /etc/gnatsd.conf", "gnatsd:/nonexistent:/usr/sbin/nologin\n640 root gnatsd")
 	m.wants(t, "rpm -qc gnatsd; rpm -qL gnatsd", "/etc/gnatsd.conf\n/etc/logrotate.d/gnatsd\n/usr/share/licenses/gnatsd/LICENSE\n/usr/share/licenses/gnatsd/THIRD-PARTY-LICENSES")
 	m.wants(t, "systemctl is-active gnatsd.service; systemctl is-enabled gnatsd.service; true", "inactive\ndisabled")
-	m.sh(t, "mkdir -p /usr/local/share/zsh; ln -s /usr/share/zsh/site-functions /usr/local/share/zsh/") // where zsh of Debian looks
 	installed(t, m)
 
 	m.sh(t, `printf 'log_file: "/var/log/gnatsd/gnatsd.log"\npid_file: /run/gnatsd/gnatsd.pid\n# edited\n' >> /etc/gnatsd.conf`)

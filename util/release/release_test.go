@@ -185,12 +185,12 @@ func TestChangesOfThisVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := r.changelog(string(text))
-	if err != nil || bytes.Count(changes, []byte("note: ")) < 3 {
-		t.Errorf("got %v,\n%s", err, changes)
+	debian, rpm, err := r.changelogs(string(text))
+	if err != nil || bytes.Count(rpm, []byte("note: ")) < 3 || bytes.Count(debian, []byte("\n  * ")) != bytes.Count(rpm, []byte("note: ")) {
+		t.Errorf("got %v,\n%s\n%s", err, debian, rpm)
 	}
 	r.version = "0.0.1"
-	if _, err := r.changelog(string(text)); err == nil {
+	if _, _, err := r.changelogs(string(text)); err == nil {
 		t.Error("a version without a section is released")
 	}
 }

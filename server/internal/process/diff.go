@@ -32,6 +32,8 @@ type Setting struct {
 type record struct {
 	Key      []byte                   `json:"key"` // of the digests; another for each record
 	Settings map[string]recordedValue `json:"settings"`
+
+	Listening Listening `json:"listening"`
 }
 
 // recordedValue is a setting in a record.
@@ -60,14 +62,17 @@ func (r *record) digest(value string) []byte {
 	return mac.Sum(nil)
 }
 
-// A SettingsRecord publishes the settings of this process to `gnatsd --diff`.
+// A SettingsRecord publishes the settings of this process to `gnatsd --diff`, and where it listens
+// to `gnatsd --health`.
 type SettingsRecord struct {
 	memory *os.File // nil before Publish
 }
 
 // Publish replaces what was published before. That it cannot is of no importance to a broker.
-func (p *SettingsRecord) Publish(settings []Setting) {
-	text, err := json.Marshal(newRecord(settings))
+func (p *SettingsRecord) Publish(settings []Setting, at Listening) {
+	r := newRecord(settings)
+	r.Listening = at
+	text, err := json.Marshal(r)
 	if err != nil {
 		panic("settings cannot be encoded: " + err.Error()) // they are strings
 	}

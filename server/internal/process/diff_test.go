@@ -95,7 +95,7 @@ func TestPublishedRecordIsFound(t *testing.T) {
 	p := NewSettingsRecord()
 	defer p.Close()
 	for _, value := range []string{"1", "2"} {
-		p.Publish([]Setting{plainSetting(value, true)})
+		p.Publish([]Setting{plainSetting(value, true)}, Listening{})
 		r, err := FindRunning(pid)
 		must(t, err)
 		got, _ := r.Diff([]Setting{plainSetting("3", true)})
