@@ -22,8 +22,8 @@ const (
 	// healthTimeout bounds the whole check. It is below the time limits that health checks have.
 	healthTimeout = 4 * time.Second
 	// infoTimeout is how long INFO may take before TLS is tried: a port whose clients begin with
-	// a handshake sends it afterwards, or after a while.
-	infoTimeout = time.Second
+	// a handshake sends it afterwards, or after a moment.
+	infoTimeout = 200 * time.Millisecond
 	// maxHealthAnswer bounds what is read of an answer, in bytes.
 	maxHealthAnswer = 64 << 10
 )
@@ -115,35 +115,51 @@ func askHealthz(ctx context.Context, base string) (string, error) {
 // LameDuck is what a server says of itself in lame duck mode.
 const LameDuck = "lame duck mode"
 
-// askClientPort looks whether a port for clients is served: it sends INFO, or begins a handshake.
+// askClientPort looks whether a port for clients is served: it sends INFO, or takes part in a
+// handshake.
 func askClientPort(ctx context.Context, address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", err
 	}
+	if err = readInfo(ctx, u); err != nil && u.Scheme == "tls" {
+		err = handshake(ctx, u)
+	}
+	if err != nil {
+		return "", fmt.Errorf("port for clients: %w", err)
+	}
+	return "ok", nil
+}
+
+// readInfo connects, and waits for INFO.
+func readInfo(ctx context.Context, u *url.URL) error {
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer c.Close()
-	end, _ := ctx.Deadline()
-	wait := end
+	wait, _ := ctx.Deadline()
 	if u.Scheme == "tls" {
 		wait = time.Now().Add(infoTimeout)
 	}
 	c.SetReadDeadline(wait)
 	line, err := bufio.NewReader(io.LimitReader(c, maxHealthAnswer)).ReadString(' ')
-	if line == "INFO " {
-		return "ok", nil
+	if err == nil && line != "INFO " {
+		return fmt.Errorf("got %q, not INFO", line)
 	}
-	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() && line == "" && u.Scheme == "tls" {
-		c.SetDeadline(end)
-		if err = tls.Client(c, ownServer).HandshakeContext(ctx); err == nil || isAlert(err) {
-			return "ok", nil
-		}
+	return err
+}
+
+// handshake connects, and begins with TLS. Any answer will do: a server that hangs sends none.
+func handshake(ctx context.Context, u *url.URL) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = fmt.Errorf("got %q, not INFO", line)
+	defer c.Close()
+	err = tls.Client(c, ownServer).HandshakeContext(ctx)
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain || isAlert(err) {
+		return nil
 	}
-	return "", fmt.Errorf("port for clients: %w", err)
+	return err
 }
