@@ -1,9 +1,57 @@
 package windows
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"gnatsd/test/wire"
 )
+
+// TestService is the life of a service of Windows: it is made, started, and told to reload. It is
+// not parallel: services are of the whole machine.
+func TestService(t *testing.T) {
+	m := onWindows(t)
+	m.start(t).ready() // Wine ends its services where no program runs
+	dir := m.folder(t)
+	config := func(payload string) {
+		m.write(t, dir+`\gnatsd.conf`, strings.ReplaceAll(`
+			listen: "127.0.0.1:-1"
+			ports_file_dir: 'DIR'
+			pid_file: 'DIR\gnatsd.pid'
+			log_file: 'DIR\gnatsd.log'
+			debug: true
+			max_payload: `, "DIR", dir)+payload+"\n")
+	}
+	config("1000")
+	logged := func(text string) {
+		t.Helper()
+		eventually(t, "log line "+text, func() bool { return strings.Contains(m.read(t, dir+`\gnatsd.log`), text) })
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log:\n%s", m.read(t, dir+`\gnatsd.log`))
+		}
+	})
+	m.create(t, "gnatsd", `-c "`+dir+`\gnatsd.conf"`)
+	if got := m.call(t, shipped, "-sl", "reload"); got.status != 1 || !strings.Contains(got.err, "could not send control=6: ") {
+		t.Errorf("-sl reload of a service that does not run: got %+v", got)
+	}
+	must(t, m.sc("start", "gnatsd"))
+	logged("Server is ready")
+	eventually(t, "the ports file", func() bool { return m.ports(t, dir) != "" })
+	c := wire.Dial(t, m.ports(t, dir))
+	if !strings.Contains(c.Info, `"max_payload":1000,`) {
+		t.Errorf("INFO %s", c.Info)
+	}
+
+	config("2000")
+	m.signal(t, "reload")
+	logged("Reloaded server configuration")
+	if c := wire.Dial(t, m.ports(t, dir)); !strings.Contains(c.Info, `"max_payload":2000,`) {
+		t.Errorf("INFO %s", c.Info)
+	}
+}
 
 // TestSignalWithoutAService says what is wrong.
 func TestSignalWithoutAService(t *testing.T) {
@@ -18,6 +66,32 @@ func TestSignalWithoutAService(t *testing.T) {
 			!strings.HasPrefix(got.err, "could not access service: ") || !strings.Contains(got.err, want) {
 			t.Errorf("%s: got %+v, want %q", target, got, want)
 		}
+	}
+}
+
+// create makes a service, which is stopped and removed when the test ends.
+func (m *machine) create(t *testing.T, name, args string) {
+	t.Helper()
+	must(t, m.sc("create", name, "binPath=", `"`+service+`" `+args))
+	t.Cleanup(func() {
+		_ = m.sc("stop", name) // fails if it has ended
+		_ = m.sc("delete", name)
+	})
+}
+
+// sc calls the program that controls services.
+func (m *machine) sc(args ...string) error {
+	if out, err := m.command("sc", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("sc %s: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// signal is -sl.
+func (m *machine) signal(t *testing.T, command string) {
+	t.Helper()
+	if got := m.call(t, shipped, "-sl", command); got != (result{}) {
+		t.Errorf("-sl %s: got %+v", command, got)
 	}
 }
 
