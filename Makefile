@@ -104,9 +104,9 @@ release-test: ## packages and image of this processor: made twice, installed, up
 
 # go test -fuzz would instrument the standard library, too: its counters of coverage, which are looked
 # at after each execution, then take most of the time.
-fuzz: ## every fuzz target for FUZZTIME each; FUZZ='FuzzFrame$$' for some of them
+fuzz: ## every fuzz target for FUZZTIME each; FUZZ=FuzzFrame for those whose name begins so
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
-	for p in $$(grep -l '^func Fuzz' $$(git ls-files '*_test.go') | xargs -n 1 dirname | sort -u); do \
+	for p in $$(grep -l '^func $(FUZZ)' $$(git ls-files '*_test.go') | xargs -n 1 dirname | sort -u); do \
 		$(GO) test -c -gcflags='gnatsd/...=-d=libfuzzer' -o "$$dir/fuzz" "./$$p" || exit 1; \
 		for f in $$("$$dir/fuzz" -test.list '^Fuzz' | grep '^$(FUZZ)'); do \
 			echo "$$p $$f"; \

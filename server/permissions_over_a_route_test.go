@@ -216,7 +216,9 @@ func (c *ruled) until(t testing.TB, end func(line string) bool) {
 		case err != nil:
 			t.Fatalf("client %d: %v", c.number, err)
 		case m != nil && m.Subject == fenceSubject:
-			c.fences++
+			if m.Sid == "f" { // patterns such as *.> match it, too
+				c.fences++
+			}
 		case m != nil:
 			c.got[string(m.Payload)+" "+m.Sid]++
 		case strings.HasPrefix(line, "-ERR 'Permissions Violation"):
