@@ -80,11 +80,7 @@ func (e *eventWindows) run(pairs int) (measures, error) {
 		var rates [2]float64
 		for i := range rates {
 			listening := (i + pair) % 2
-			measure := e.window
-			if listening == 1 {
-				measure = e.heard
-			}
-			rate, err := measure()
+			rate, err := e.window(listening == 1)
 			if err != nil {
 				return nil, err
 			}
@@ -96,42 +92,41 @@ func (e *eventWindows) run(pairs int) (measures, error) {
 	return measures{throughput: median(without), keptShare: median(kept)}, nil
 }
 
-// window returns how many messages per second there were in one window.
-func (e *eventWindows) window() (float64, error) {
-	begun, before := time.Now(), e.lane.messages
-	err := publishAll([]*lane{e.lane}, e.round.duration, 0)
-	return float64(e.lane.messages-before) / time.Since(begun).Seconds(), err
-}
-
-// heard is window with the operator, who must receive the events about every client that connected
-// in it.
-func (e *eventWindows) heard() (float64, error) {
-	o, err := newOperator(e.round, e.visits)
+// window returns how many messages per second there were in one window. An operator is connected;
+// one that listens must receive the events about every client that connected in the window.
+func (e *eventWindows) window(listening bool) (float64, error) {
+	o, err := newOperator(e.round, e.visits, listening)
 	if err != nil {
 		return 0, err
 	}
 	defer o.client.close()
-	rate, err := e.window()
-	if err != nil {
-		return 0, err
+	begun, before := time.Now(), e.lane.messages
+	err = publishAll([]*lane{e.lane}, e.round.duration, 0)
+	rate := float64(e.lane.messages-before) / time.Since(begun).Seconds()
+	if err != nil || !listening {
+		return rate, err
 	}
 	return rate, o.await(e.visits.begun.Load())
 }
 
-// operator is a connection that listens to events.
+// operator is a connection that may listen to events.
 type operator struct {
 	client *client
 	events *eventChecker
 }
 
-// newOperator connects one that must receive the events about each visit that begins from now on.
-func newOperator(r *round, v *visits) (*operator, error) {
+// newOperator connects one. If it listens it must receive the events about each visit that begins
+// from now on.
+func newOperator(r *round, v *visits, listening bool) (*operator, error) {
 	c, err := r.broker.dialAs(operatorConnect, &net.Dialer{}, "operator", r.deadline, nil)
 	if err != nil {
 		return nil, err
 	}
 	o := &operator{c, &eventChecker{control: control{handle: c.control}, first: math.MaxInt64, moved: make(chan struct{}, 1)}}
 	c.start(o.events, nil, func(error) {})
+	if !listening {
+		return o, nil
+	}
 	_, err = io.WriteString(c.conn, operatorSubs)
 	if err != nil {
 		err = c.reason(err)
