@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -161,7 +162,7 @@ func (p *parking) open() *netio.Poller {
 	defer p.mu.Unlock()
 	if p.poller == nil && !p.ended {
 		var err error
-		if p.poller, err = netio.OpenPoller(p.readable); err != nil {
+		if p.poller, err = netio.OpenPoller(p.readable); errors.Is(err, errors.ErrUnsupported) {
 			p.end()
 		}
 	}

@@ -23,7 +23,7 @@ type Poller struct {
 }
 
 // OpenPoller returns a Poller that calls ready, on its goroutine, with the key of each socket that
-// has become readable.
+// has become readable. The error may pass: there may be no descriptor.
 func OpenPoller(ready func(key uint64)) (*Poller, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

@@ -10,10 +10,8 @@ import (
 // Poller waits for the sockets of many idle connections. There is none on this system.
 type Poller struct{}
 
-// OpenPoller returns an error: each connection needs a goroutine that waits.
-func OpenPoller(func(key uint64)) (*Poller, error) {
-	return nil, errors.New("this system has no epoll")
-}
+// OpenPoller returns [errors.ErrUnsupported]: each connection needs a goroutine that waits.
+func OpenPoller(func(key uint64)) (*Poller, error) { return nil, errors.ErrUnsupported }
 
 // Close does nothing.
 func (p *Poller) Close() {}
