@@ -8,8 +8,9 @@ import (
 	"gnatsd/test/wire"
 )
 
-// TestService is the life of a service of Windows: it is made, started, and told to reload. It is
-// not parallel: services are of the whole machine.
+// TestService is the life of a service of Windows: it is made, started, told to reload and to open
+// its log again, which was renamed, and stopped. It is not parallel: services are of the whole
+// machine.
 func TestService(t *testing.T) {
 	m := onWindows(t)
 	m.start(t).ready() // Wine ends its services where no program runs
@@ -50,6 +51,25 @@ func TestService(t *testing.T) {
 	logged("Reloaded server configuration")
 	if c := wire.Dial(t, m.ports(t, dir)); !strings.Contains(c.Info, `"max_payload":2000,`) {
 		t.Errorf("INFO %s", c.Info)
+	}
+	config("many")
+	m.signal(t, "reload")
+	logged("Failed to reload server configuration")
+
+	if got := m.call(t, "cmd", "/c", "ren", dir+`\gnatsd.log`, "gnatsd.old"); got.status != 0 {
+		t.Errorf("rename of a log that is open: got %+v", got)
+	}
+	m.signal(t, "reopen")
+	logged("File log re-opened")
+	if old := m.read(t, dir+`\gnatsd.old`); !strings.Contains(old, "Server is ready") {
+		t.Errorf("the renamed log:\n%s", old)
+	}
+	c.Sync()
+	m.signal(t, "quit")
+	c.End()
+	logged("Server Exiting..")
+	if m.read(t, dir+`\gnatsd.pid`) != "" || m.ports(t, dir) != "" {
+		t.Error("the files are still there")
 	}
 }
 
