@@ -54,11 +54,11 @@ func TestManyQueueGroupsOfOnePattern(t *testing.T) {
 func TestResultsOfReplacedLeavesAreRetired(t *testing.T) {
 	t.Parallel()
 	one := newLeaf(1, "", 5)
-	if one.more != nil || one.result().retired || one.result() != one.result() {
+	if first := one.result(); one.more != nil || first.retired || first != one.result() {
 		t.Error("a leaf with one plain subscriber is not small, or its result is built again")
 	}
 	wide, added := one.insert("q", 6)
-	if !added || wide == one || !one.result().retired || wide.result().retired || wide.result() != wide.result() {
+	if first := wide.result(); !added || wide == one || !one.result().retired || first.retired || first != wide.result() {
 		t.Error("a leaf that was replaced by a wide one is not retired")
 	}
 	stillWide, removed := wide.remove("q", 6)

@@ -18,7 +18,6 @@ type result struct {
 	due, lost, twice int           // messages, for each subscriber or queue group that they are for
 	dropped, clients int           // connections of clients that the broker ended, of how many clients
 	memory           int64         // most bytes that one server has occupied
-	remark           string
 }
 
 // place is what a subscriber is interested in, whatever connection it has.

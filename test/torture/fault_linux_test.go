@@ -117,7 +117,6 @@ type supervisor struct {
 	counts   map[string]int    // calls, by place
 	possible map[string][]unix.Errno
 	struck   []string // the calls that have failed
-	over     bool     // no call fails any more
 }
 
 func newSupervisor(f fault) *supervisor {
@@ -130,13 +129,6 @@ func (s *supervisor) name(port int, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ports[port] = what
-}
-
-// end lets no more calls fail.
-func (s *supervisor) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.over = true
 }
 
 // failed returns the calls that have failed.
@@ -191,7 +183,7 @@ func (s *supervisor) strike(place string, errnos []unix.Errno, path string) unix
 	s.counts[place]++
 	s.possible[place] = errnos
 	f, n := s.fault, s.counts[place]
-	if s.over || f.place != place || n < f.n || n >= f.n+f.times {
+	if f.place != place || n < f.n || n >= f.n+f.times {
 		return 0
 	}
 	s.struck = append(s.struck, fmt.Sprintf("%s %s", place, path))

@@ -177,7 +177,7 @@ func TestACallIsOfAllThatAskForIt(t *testing.T) {
 	other := v.digest("other")
 	c = v.join(other)
 	v.leave(c, other)
-	next = v.join(other)
+	v.join(other)
 	if v.leave(c, other); v.inFlight() != 1 {
 		t.Error("one who leaves an abandoned call ends that of others")
 	}
