@@ -185,6 +185,9 @@ func (c *conn) serve() {
 			c.close(r)
 			break
 		}
+		if c.entry != nil && c.spoke() {
+			c.settle()
+		}
 		if c.freshStack {
 			c.freshStack = false
 			c.srv.parking.add(c.ops.(*client))
@@ -337,12 +340,8 @@ func (c *conn) work() closeReason {
 	return keepOpen
 }
 
-// endWork flushes the batch and returns the scratch memory. A client that has logged in is settled
-// before: one that has its PONG is not evicted any more.
+// endWork flushes the batch and returns the scratch memory.
 func (c *conn) endWork(w *readerScratch) {
-	if c.entry != nil && c.spoke() {
-		c.settle()
-	}
 	w.batch.end()
 	w.meter.end()
 	w.op = op{}
