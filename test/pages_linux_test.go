@@ -176,6 +176,7 @@ esac`,
 	"chgrp":   `grep -q "$1" "$ROOT/users" && test -f "$2"`,
 	"apt-get": `test "$1" = install`,
 	"kubectl": `test "$1 $2" = "apply -f" && test -f "$3"`,
+	"helm":    `test "$1" = install && test -f "$3/Chart.yaml"`,
 }
 
 // script types the lines of a block.
