@@ -3,15 +3,20 @@
 
 import { setAttribute } from './dom.js';
 
-// followSections starts it. When a link was followed its section stays in
-// place until the reader moves the page.
+// settling is how long after a link was followed its section is held in place,
+// in milliseconds, unless the reader moves the page.
+const settling = 4_000;
+
+// followSections starts it.
 export function followSections() {
   let wanted = null;
+  let until = 0;
   const hold = () => {
-    if (wanted) wanted.scrollIntoView({ behavior: 'instant', block: 'start' });
+    if (wanted && performance.now() < until) wanted.scrollIntoView({ behavior: 'instant', block: 'start' });
   };
   const want = () => {
     wanted = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+    until = performance.now() + settling;
     hold();
   };
   addEventListener('hashchange', want);
@@ -30,7 +35,7 @@ export function followSections() {
     const line = innerHeight / 3;
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
     let now = parts.findLastIndex((p) => p.getBoundingClientRect().top <= line);
-    if (wanted && parts.includes(wanted)) now = parts.indexOf(wanted);
+    if (wanted && performance.now() < until && parts.includes(wanted)) now = parts.indexOf(wanted);
     else if (atEnd && scrollY > 0) now = parts.findLastIndex((p) => p.getBoundingClientRect().top < innerHeight);
     links.forEach((a, i) => setAttribute(a, 'aria-current', i === Math.max(0, now) ? 'true' : null));
   };
