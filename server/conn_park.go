@@ -28,7 +28,7 @@ type parking struct {
 	readers []*client     // with a reader
 	swept   time.Time     // when readers was last looked through
 	timer   *time.Timer   // of the next sweep; nil while none can be parked
-	poller  *netio.Poller // nil until the first is parked
+	poller  *netio.Poller // nil before the first client
 	ended   bool          // none is parked any more
 }
 
@@ -55,7 +55,7 @@ func (p *parking) add(c *client) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended {
+	if p.openLocked(); p.ended {
 		return
 	}
 	if p.isYoung(c, time.Now()) {
@@ -160,13 +160,19 @@ func (p *parking) watch(c *client) bool {
 func (p *parking) open() *netio.Poller {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.openLocked()
+	return p.poller
+}
+
+// openLocked opens the poller with the first client, so that a server whose clients have come has
+// all its descriptors. Where there is none left it is tried again.
+func (p *parking) openLocked() {
 	if p.poller == nil && !p.ended {
 		var err error
 		if p.poller, err = netio.OpenPoller(p.readable); errors.Is(err, errors.ErrUnsupported) {
 			p.end()
 		}
 	}
-	return p.poller
 }
 
 // readable starts the reader of a parked client.
