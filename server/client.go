@@ -346,6 +346,7 @@ func (c *client) answerPing(b *batch) closeReason {
 	if c.pinged {
 		return keepOpen
 	}
+	c.settle()
 	c.awaitReplies()
 	b.flush() // asynchronous INFO, which may be sent from now on, must follow PONG
 	c.mu.Lock()

@@ -185,9 +185,6 @@ func (c *conn) serve() {
 			c.close(r)
 			break
 		}
-		if c.entry != nil && c.spoke() {
-			c.settle()
-		}
 		if c.freshStack {
 			c.freshStack = false
 			c.srv.parking.add(c.ops.(*client))
@@ -340,8 +337,12 @@ func (c *conn) work() closeReason {
 	return keepOpen
 }
 
-// endWork flushes the batch and returns the scratch memory.
+// endWork flushes the batch and returns the scratch memory. A client that has said something is
+// settled before it is answered: then it is not evicted any more. See also client.answerPing.
 func (c *conn) endWork(w *readerScratch) {
+	if c.entry != nil && c.spoke() {
+		c.settle()
+	}
 	w.batch.end()
 	w.meter.end()
 	w.op = op{}

@@ -28,7 +28,7 @@ type parking struct {
 	readers []*client     // with a reader
 	swept   time.Time     // when readers was last looked through
 	timer   *time.Timer   // of the next sweep; nil while none can be parked
-	poller  *netio.Poller // nil before the first client
+	poller  *netio.Poller // nil before the ports are open
 	ended   bool          // none is parked any more
 }
 
@@ -55,7 +55,7 @@ func (p *parking) add(c *client) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.openLocked(); p.ended {
+	if p.ended {
 		return
 	}
 	if p.isYoung(c, time.Now()) {
@@ -156,23 +156,18 @@ func (p *parking) watch(c *client) bool {
 	return poller.Watch(c.nc, c.id) == nil
 }
 
-// open returns the poller, nil if there is none.
+// open returns the poller, nil if there is none. It is opened with the ports, so that what clients do
+// later takes no descriptor; where none was left then, it is tried again.
 func (p *parking) open() *netio.Poller {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.openLocked()
-	return p.poller
-}
-
-// openLocked opens the poller with the first client, so that a server whose clients have come has
-// all its descriptors. Where there is none left it is tried again.
-func (p *parking) openLocked() {
 	if p.poller == nil && !p.ended {
 		var err error
 		if p.poller, err = netio.OpenPoller(p.readable); errors.Is(err, errors.ErrUnsupported) {
 			p.end()
 		}
 	}
+	return p.poller
 }
 
 // readable starts the reader of a parked client.

@@ -451,6 +451,9 @@ func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load
 // open listener.
 func (s *Server) openNetwork(l net.Listener) {
 	s.io.Open(l)
+	if _, ok := l.(*net.TCPListener); ok {
+		s.parking.open()
+	}
 	if s.options().NoBusyPoll { // else nothing is logged: the log begins as in gnatsd 1.x
 		s.allowBusyPoll(false)
 	}
