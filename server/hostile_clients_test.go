@@ -52,7 +52,8 @@ type attacked struct {
 	shutdown func()
 }
 
-// intruder is a connection of a script. What it receives is read all the time: servers are not held up.
+// intruder is a connection of a script. What it receives is read all the time, so that servers are
+// not held up.
 type intruder struct {
 	nc   net.Conn
 	part []byte

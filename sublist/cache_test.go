@@ -314,7 +314,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestFanoutOfEachWayToMatch has the most receivers of one match in the statistics, however it is counted.
+// TestFanoutOfEachWayToMatch has the most receivers of one match in the statistics, however they are
+// counted.
 func TestFanoutOfEachWayToMatch(t *testing.T) {
 	t.Parallel()
 	for name, match := range map[string]func(l *List[int], subject string){

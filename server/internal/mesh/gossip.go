@@ -50,9 +50,9 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	return true
 }
 
-// introducedByOthers reports whether another server than one that advertises a third may be telling that
-// one of this server. A server that comes is advertised to those that are there, and they are not
-// advertised to it: of two servers that know a third, only the one that came first is told.
+// introducedByOthers reports whether another server than except, which advertises a third one, may be
+// advertising this server to that third one. A server that comes is advertised to those that are
+// there, and they are not advertised to it.
 func (m *Mesh) introducedByOthers(now time.Time, except string) bool {
 	return slices.ContainsFunc(m.linksIn(linkRegistered), func(l *link) bool {
 		return l.peer != except && now.Sub(l.registered) < introduced
