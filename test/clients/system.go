@@ -251,26 +251,45 @@ func onTerminal(c *cli, _ *system, args []string) (string, int) {
 	return "Shows: n0", 0
 }
 
-// untilEvents runs a command that shows events until it has shown that a client came and went.
+// untilEvents runs a command that shows events until it has shown that a client came and went, and
+// that another one could not log in. Events of other clients may come between, and the last one may
+// not be there in full.
 func untilEvents(c *cli, s *system, args []string) (string, int) {
 	events, err := c.listen(args...)
 	if err != nil {
 		return err.Error(), -1
 	}
 	defer events.stop()
-	has := func(kind string) bool { return strings.Contains(events.text.String(), kind) }
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	text, complete := "", false
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && !complete; {
 		c.nats("--server", s.url("app"), "rtt", "1")
 		c.nats("--server", strings.Replace(s.url("app"), "app@", "wrong@", 1), "rtt", "1")
-		if has("client_connect") && has("client_disconnect") && has("Authentication Failure") {
-			break
+		text = events.text.String()
+		if i := strings.IndexByte(text, '{'); i > 0 {
+			text = text[i:]
 		}
-	}
-	text := events.text.String()
-	if i := strings.IndexByte(text, '{'); i > 0 {
-		text = text[i:]
+		text, complete = wholeEvents(text)
 	}
 	return text, 0
+}
+
+// wholeEvents returns the events in JSON that are there in full, and reports whether they are those
+// that untilEvents waits for.
+func wholeEvents(text string) (whole string, complete bool) {
+	var came, went, refused bool
+	for in := json.NewDecoder(strings.NewReader(text)); ; {
+		var e struct {
+			Type, Reason string
+			Client       struct{ User string }
+		}
+		if in.Decode(&e) != nil {
+			return text[:in.InputOffset()], came && went && refused
+		}
+		app := e.Client.User == "app"
+		came = came || app && strings.HasSuffix(e.Type, "client_connect")
+		went = went || app && strings.HasSuffix(e.Type, "client_disconnect")
+		refused = refused || e.Reason == "Authentication Failure"
+	}
 }
 
 var (

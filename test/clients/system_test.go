@@ -19,3 +19,31 @@ func TestDifferencesAreInTheReadme(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeEvents has events of others in between, and a last one that is cut off.
+func TestWholeEvents(t *testing.T) {
+	t.Parallel()
+	const (
+		came    = `{"type":"a.client_connect","client":{"user":"app"}}` + "\n"
+		other   = `{"type":"a.client_connect","client":{"user":"sys"}}` + "\n"
+		went    = `{"type":"a.client_disconnect","client":{"user":"app"},"reason":"Client Closed"}` + "\n"
+		refused = `{"type":"a.client_disconnect","client":{},"reason":"Authentication Failure"}` + "\n"
+	)
+	for _, tt := range []struct {
+		text     string
+		complete bool
+	}{
+		{"", false},
+		{came + went, false},
+		{other + went + refused, false},
+		{came + other + refused, false},
+		{refused + other + came + went, true},
+	} {
+		for _, tail := range []string{"", came[:20]} {
+			whole, complete := wholeEvents(tt.text + tail)
+			if strings.TrimSpace(whole) != strings.TrimSpace(tt.text) || complete != tt.complete {
+				t.Errorf("%q and %q: got %q, %v", tt.text, tail, whole, complete)
+			}
+		}
+	}
+}
