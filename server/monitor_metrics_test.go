@@ -79,6 +79,7 @@ func TestMetricsHaveEveryNumberOfThePages(t *testing.T) {
 	meshed(t, a, b)
 	w := speak(t, a, hello("one"), "SUB foo 1", "SUB foo 2", "PUB foo 5", "hello")
 	w.Do()
+	eventually(t, "the bytes of the last PONG are no longer counted", func() bool { return a.io.Pending.Load() == 0 })
 	want := map[string]float64{}
 	for _, page := range []string{"varz", "subsz"} {
 		numbers("gnatsd_"+page, decode[map[string]any](t, a, "/"+page), want)

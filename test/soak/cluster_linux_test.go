@@ -50,6 +50,7 @@ type node struct {
 	pages, profiler string // URLs
 	renewed         int    // certificates
 	strict          bool   // the second of two sets of permissions is in force
+	profile         []byte // of the heap, when it was measured last
 
 	mu        sync.Mutex // guards what follows
 	news      sync.Cond
@@ -329,7 +330,10 @@ func (n *node) measure() (s sample) {
 	}
 	must(t, json.Unmarshal(get(t, n.pages+"/varz"), &page))
 	s.server, s.connections, s.subscriptions, s.pending = n.number, page.Connections, page.Subscriptions, page.Pending
-	s.heap = int64(number(t, get(t, n.profiler+"/debug/pprof/heap?gc=1&debug=1"), `# HeapAlloc = (\d+)`))
+	const collected = "/debug/pprof/heap?gc=1&debug=1"
+	get(t, n.profiler+collected) // what is in a sync.Pool outlives one collection
+	n.profile = get(t, n.profiler+collected)
+	s.heap = int64(number(t, n.profile, `# HeapAlloc = (\d+)`))
 	s.goroutines = number(t, get(t, n.profiler+"/debug/pprof/goroutine?debug=1"), `goroutine profile: total (\d+)`)
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
 	must(t, err)

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -16,6 +17,8 @@ const (
 	// longRun is the shortest run whose growth is judged. In a shorter one the steps in which the
 	// runtime takes memory are larger than the limit.
 	longRun = time.Hour
+	// peak is how much larger than at first a heap is whose profile is kept beside the curve.
+	peak = 4 << 20
 )
 
 // TestSoak runs rounds for as long as it is told.
@@ -45,6 +48,9 @@ func TestSoak(t *testing.T) {
 				continue
 			}
 			all = append(all, s)
+			if *curve != "" && s.heap > base[i].heap+peak {
+				must(t, os.WriteFile(fmt.Sprintf("%s.n%d.heap", *curve, i), n.profile, 0o644))
+			}
 		}
 		if t.Failed() {
 			break
