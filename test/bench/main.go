@@ -89,7 +89,7 @@ func parseArgs(args []string, out io.Writer) (*settings, error) {
 	short := fs.Bool("short", false, "a quick look: shorter windows, fewer rounds")
 	rounds := fs.Int("rounds", 0, "rounds per scenario and broker (default 5, heavy scenarios 3)")
 	window := fs.Int("window", 16, "MiB published and not yet received, per subscriber")
-	timeout := fs.Duration("timeout", time.Minute, "limit for one round")
+	timeout := fs.Duration("timeout", 2*time.Minute, "limit for one round")
 	json := fs.String("json", "", "write every value of every round to this file")
 	chart := fs.String("chart", "", "draw the ratios to the first peer into this file, as SVG")
 	growth := fs.String("growth", "", "measure with more and more of one thing instead, and draw the curves into this file, as SVG")
