@@ -153,7 +153,7 @@ func TestTimeLimitsHoldForAnyNumberOfSilentConnections(t *testing.T) {
 			t.Fatalf("got %q, %v", text, err)
 		}
 	}
-	if took := time.Since(start); took > patience/2 {
+	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("the last one was closed after %v", took)
 	}
 }

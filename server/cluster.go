@@ -22,8 +22,9 @@ import (
 // routes, reports events to the mesh and performs the actions that the mesh asks for.
 type cluster struct {
 	// Set once.
-	srv *Server
-	on  bool // the settings have a port for routes
+	srv      *Server
+	on       bool          // the settings have a port for routes
+	idleTick time.Duration // between two looks at whether a route is idle
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
@@ -47,7 +48,7 @@ type cluster struct {
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
-		srv: s, on: o.Cluster.Port != 0,
+		srv: s, on: o.Cluster.Port != 0, idleTick: cmp.Or(o.idleTick, idleTick),
 		arrivals: admission.NewEvictor[*conn](), adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))

@@ -11,7 +11,7 @@ import (
 )
 
 // patience bounds every wait of a test.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // startServer runs a server with a cluster on loopback until the test ends.
 func startServer(t *testing.T, change func(*Options)) *Server {

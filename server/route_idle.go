@@ -62,8 +62,9 @@ func (r *route) startIdleCheck() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.subsDropped && r.remote.extended() {
-		r.check.due = time.Now().Add(idleTick)
-		r.check.timer = time.AfterFunc(idleTick, r.checkIdle)
+		tick := r.srv.cluster.idleTick
+		r.check.due = time.Now().Add(tick)
+		r.check.timer = time.AfterFunc(tick, r.checkIdle)
 	}
 }
 
@@ -93,19 +94,19 @@ func (r *route) checkIdle() {
 // late tick is not counted: this process was suspended or overloaded, and may not have read what
 // was sent.
 func (r *route) idleTicks() int {
-	received, now := r.received.Load(), time.Now()
+	received, now, tick := r.received.Load(), time.Now(), r.srv.cluster.idleTick
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.check
 	switch {
 	case received != c.received || r.waiting.Load():
 		c.idle, c.received = 0, received
-	case c.idle == 0 || now.Sub(c.due) < idleTick/2:
+	case c.idle == 0 || now.Sub(c.due) < tick/2:
 		c.idle++
 	}
 	if !r.subsDropped {
-		c.due = now.Add(idleTick)
-		c.timer.Reset(idleTick)
+		c.due = now.Add(tick)
+		c.timer.Reset(tick)
 	}
 	return c.idle
 }

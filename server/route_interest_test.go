@@ -451,7 +451,7 @@ func TestNoByteOfASubscriptionBreaksARoute(t *testing.T) {
 // any of that is withdrawn.
 func TestOthersAreAnsweredWhileMuchInterestEnds(t *testing.T) {
 	t.Parallel()
-	const subjects, requests = 100_000, 20 // more than 1 MB of lines
+	const subjects, requests = 80_000, 20 // more than 1 MB of lines
 	s := startServer(t, func(o *Options) { o.WriteDeadline = time.Hour })
 	peer, r := manualPeer(t, s)
 	many := dialClient(t, s)

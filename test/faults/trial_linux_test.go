@@ -18,7 +18,7 @@ import (
 
 const (
 	// patience bounds every wait. It is long, because only a failure uses it up.
-	patience = time.Minute
+	patience = 2 * time.Minute
 	// warmUp is how long messages flow before a fault, and after it.
 	warmUp = time.Second
 	// quietFor is how long nothing arrives before the messages that have not arrived are lost.

@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds every wait. Nothing takes long; the machine may be busy.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // pod is a server as a pod of the StatefulSet has it: with its configuration, the files of its
 // volumes and its variables. Only its addresses are others, and /etc is a folder of the test.

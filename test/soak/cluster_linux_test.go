@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait. It is long, because only a failure uses it up.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // secure is the server whose clients use TLS; routes do between all.
 const secure = 2

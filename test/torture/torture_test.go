@@ -15,4 +15,4 @@ var (
 )
 
 // patience bounds every wait. It is long, because only a failure uses it up.
-const patience = time.Minute
+const patience = 2 * time.Minute

@@ -19,7 +19,7 @@ import (
 var run = flag.Bool("wine", false, "build the .exe and drive it under Wine, as make windows does")
 
 // patience bounds every wait. It is long, because only a failure uses it up.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Paths on drive C. The one of the programs has a blank, as that of most has.
 const (

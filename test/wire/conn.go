@@ -17,7 +17,7 @@ import (
 )
 
 // Patience bounds every wait for the other end. It is long, because only a failure uses it up.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Conn is one end of a connection. Its methods return errors, so any goroutine may use it; those
 // that read belong to one at a time, as do those that write.

@@ -11,7 +11,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // raw connects to a port and sends text.
 func raw(t *testing.T, addr net.Addr, text string) net.Conn {

@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a test waits for what should happen at once.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // fakeOwner notes what a queue reports to its connection.
 type fakeOwner struct {
