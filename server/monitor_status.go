@@ -95,7 +95,7 @@ type statusFacts struct {
 
 // conditions is the table. The page lists those of the same severity in its order.
 var conditions = []condition{
-	{"lame_duck", StatusWarning, "varz", func(f *statusFacts) string {
+	{"lame_duck", StatusWarning, "#server", func(f *statusFacts) string {
 		if !f.s.lameDuck.Load() {
 			return ""
 		}
@@ -105,7 +105,7 @@ var conditions = []condition{
 	{"slow_consumers", StatusCritical, "#slow", func(f *statusFacts) string {
 		return countText(f.recent.SlowConsumers, "slow consumer", "disconnected in the last 5 minutes")
 	}},
-	{"memory", StatusCritical, "varz", (*statusFacts).memory},
+	{"memory", StatusCritical, "#figures", (*statusFacts).memory},
 	{"pending", StatusCritical, "#slow", func(f *statusFacts) string {
 		return nearLimit("Pending bytes of all connections", f.s.io.Pending.Load(), f.o.MaxPendingTotal, bytesText)
 	}},
@@ -122,15 +122,15 @@ var conditions = []condition{
 		}
 		return nearLimit("File descriptors for routes", f.s.sockets.routes.Load(), int64(d.routes), plainText)
 	}},
-	{"reload_failed", StatusWarning, "varz", (*statusFacts).reloadFailed},
-	{"certificate", StatusWarning, "varz", (*statusFacts).certificate},
-	{"log_lines_lost", StatusWarning, "healthz", func(f *statusFacts) string {
+	{"reload_failed", StatusWarning, "#server", (*statusFacts).reloadFailed},
+	{"certificate", StatusWarning, "#server", (*statusFacts).certificate},
+	{"log_lines_lost", StatusWarning, "#server", func(f *statusFacts) string {
 		return countText(f.recent.LogLinesLost, "line", "of the log lost in the last 5 minutes: its destination does not keep up, or fails")
 	}},
 	{"logins_refused", StatusWarning, "connz?state=closed&reason=Authentication", func(f *statusFacts) string {
 		return countText(f.recent.RefusedLogins, "login", "refused in the last 5 minutes")
 	}},
-	{"events_dropped", StatusWarning, "varz", func(f *statusFacts) string {
+	{"events_dropped", StatusWarning, "#figures", func(f *statusFacts) string {
 		return countText(f.recent.EventsDropped, "event", "of the system account dropped in the last 5 minutes")
 	}},
 	{"no_receivers", StatusNotice, "#top", func(f *statusFacts) string {

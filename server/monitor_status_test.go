@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +83,28 @@ func TestStatusSaysWhatIsNotWell(t *testing.T) {
 	}
 	if want := []string{"slow_consumers", "lame_duck", "logins_refused", "no_receivers"}; !slices.Equal(codes, want) {
 		t.Errorf("got %q, want the most severe first, %q", codes, want)
+	}
+}
+
+// The link of every condition leads to a part of the dashboard, or to a page that is answered.
+func TestLinksOfConditionsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	dashboard, err := os.ReadFile(filepath.Join("internal", "monitor", "ui", "index.html"))
+	okay(t, err)
+	s := monitored(t, Options{})
+	for _, c := range conditions {
+		if part, found := strings.CutPrefix(c.link, "#"); found {
+			if !strings.Contains(string(dashboard), fmt.Sprintf(" id=%q", part)) {
+				t.Errorf("%s: the dashboard has no part %s", c.code, c.link)
+			}
+			continue
+		}
+		answer, err := http.Get("http://" + s.MonitorAddr().String() + "/" + c.link)
+		okay(t, err)
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s is answered with %s", c.code, c.link, answer.Status)
+		}
 	}
 }
 

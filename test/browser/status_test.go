@@ -2,6 +2,8 @@ package browser
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"syscall"
 	"testing"
@@ -99,4 +101,54 @@ func TestAnchorsLandThoughTablesLoadLate(t *testing.T) {
 			t.Errorf("%dpx: the links to sections end at %.0f", s.width, wide)
 		}
 	}
+}
+
+func TestLinksOfTheStatusLineLeadToWhatSaysMore(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, `authorization { user: me, password: right }`)
+	if err := os.WriteFile(b.config, []byte("authorization { user: me, password: right }\nno such thing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	b.connect("welcome", `,"user":"me","pass":"right"`).say()
+	refused, err := net.Dial("tcp", b.clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer refused.Close()
+	if _, err := io.WriteString(refused, "CONNECT {\"user\":\"me\",\"pass\":\"wrong\"}\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, refused) // until the broker closes the connection
+	p := open(t, b.page(), desktop)
+	const link = `[...document.querySelectorAll("#status-list a")].find((a) => a.innerText.includes(%q))`
+	for _, c := range []struct{ says, section, then string }{
+		{"The reload at ", "server", `document.querySelector("#server-facts .said:not([hidden])").innerText.startsWith("The reload at ")`},
+		{"1 login refused", "connections", `document.querySelectorAll("#conn-table tbody tr").length === 1 && document.querySelector("#conn-table").innerText.includes("Authentication Failure") && document.querySelector("#conn-state").value === "refused"`},
+	} {
+		p.await(c.says+" is said", fmt.Sprintf(link, c.says))
+		p.do(fmt.Sprintf(link+`.click()`, c.says))
+		p.await("its link leads to "+c.section, fmt.Sprintf(`location.hash === "#%s" && document.querySelector('nav a[href="#%[1]s"]').ariaCurrent === "true"`, c.section))
+		p.await("what says more", c.then)
+	}
+	p.do(`const s = document.querySelector("#conn-state"); s.value = "open"; s.dispatchEvent(new Event("change"))`)
+	p.await("those that are connected", `document.querySelector("#conn-table").innerText.includes("welcome")`)
+}
+
+func TestStatusIsNotKnownWhileTheServerDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, "")
+	p := open(t, b.page(), desktop)
+	p.await("all is well", `document.querySelector("#status").innerText === "All well"`)
+	p.do(`document.querySelector("#pause").click()`)
+	p.await("it was well when the page was paused", `/^All well at \d\d:\d\d:\d\d$/.test(document.querySelector("#status").innerText)`)
+	p.do(`document.querySelector("#pause").click()`)
+	p.await("and is well now", `document.querySelector("#status").innerText === "All well"`)
+	p.mayLoseServer()
+	b.kill()
+	p.await("nothing is known", `document.querySelector("#status").innerText === "Not known: the server does not answer" && document.querySelector("#status").dataset.status === "wait"`)
+	b.startAgain()
+	p.await("all is well again", `document.querySelector("#status").dataset.status === "ok" && document.querySelector("#status").innerText === "All well"`)
 }

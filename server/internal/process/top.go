@@ -22,6 +22,9 @@ import (
 const (
 	topInterval = 2 * time.Second
 	topTimeout  = 10 * time.Second
+	// topOnce is for how long rates are measured where there is to be one picture. The server
+	// measures those of clients for a second at least.
+	topOnce = 1100 * time.Millisecond
 	// topRows is how many clients and how many subjects are shown.
 	topRows = 10
 	// maxTopPage bounds the bytes of a page.
@@ -113,8 +116,13 @@ type topSubjectz struct {
 	} `json:"subjects"`
 }
 
-// run shows pictures until ctx ends, or count of them.
+// run shows pictures until ctx ends, or count of them. The first of several has no rates yet.
 func (t *top) run(ctx context.Context, count int, terminal bool, out io.Writer, interval time.Duration) error {
+	if count == 1 {
+		if err := t.measure(ctx, min(interval, topOnce)); err != nil {
+			return err
+		}
+	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
@@ -141,6 +149,21 @@ func (t *top) run(ctx context.Context, count int, terminal bool, out io.Writer, 
 			return ctx.Err()
 		case <-tick.C:
 		}
+	}
+}
+
+// measure has the next picture show rates, over some time.
+func (t *top) measure(ctx context.Context, over time.Duration) error {
+	if _, err := t.picture(ctx); err != nil {
+		return err
+	}
+	timer := time.NewTimer(over)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

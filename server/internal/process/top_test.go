@@ -62,6 +62,11 @@ func TestTopShowsAServer(t *testing.T) {
 	if err := top.run(context.Background(), 1, true, &b, time.Millisecond); err != nil || !strings.HasPrefix(b.String(), "\x1b[H\x1b[2J") {
 		t.Errorf("on a terminal: got %v, %q", err, b.String())
 	}
+	b.Reset()
+	top.last = nil // another program
+	if err := top.run(context.Background(), 1, false, &b, time.Millisecond); err != nil || !strings.Contains(b.String(), "in 1.0k msgs/s") {
+		t.Errorf("once: got %v, %q, want rates", err, b.String())
+	}
 }
 
 func TestTopSaysWhyItCannotAsk(t *testing.T) {

@@ -3,8 +3,8 @@
 
 import { page } from './api.js';
 import { clientAddress, clientButton, clientLibrary } from './client.js';
-import { announce, byId, el, narrow, setText, show } from './dom.js';
-import { bytes, count, duration, short, span, time } from './format.js';
+import { announce, byId, el, narrow, setAttribute, setText, show } from './dom.js';
+import { bytes, count, duration, rate, short, span, time } from './format.js';
 import { Pager, Table, where } from './table.js';
 
 const number = 'number';
@@ -24,8 +24,8 @@ const traffic = [
   { title: 'Sent', sort: 'msgs_to', kind: 'number minor', cell: two((c) => short(c.out_msgs), (c) => bytes(c.out_bytes)) },
 ];
 const rates = [
-  { title: 'Received/s', sort: 'msgs_from_rate', kind: number, cell: two((c) => perSecond(c, 'in_msgs', short), (c) => perSecond(c, 'in_bytes', bytes)) },
-  { title: 'Sent/s', sort: 'msgs_to_rate', kind: number, cell: two((c) => perSecond(c, 'out_msgs', short), (c) => perSecond(c, 'out_bytes', bytes)) },
+  { title: 'Received/s', brief: 'Received', sort: 'msgs_from_rate', kind: number, cell: two((c) => perSecond(c, 'in_msgs', rate), (c) => perSecond(c, 'in_bytes', bytes)) },
+  { title: 'Sent/s', brief: 'Sent', sort: 'msgs_to_rate', kind: number, cell: two((c) => perSecond(c, 'out_msgs', rate), (c) => perSecond(c, 'out_bytes', bytes)) },
 ];
 
 // more are orders without a column of their own.
@@ -68,6 +68,14 @@ const columns = {
   ],
 };
 
+// choices are which clients may be shown: reason is part of why they are gone.
+const choices = [
+  { value: 'open', title: 'Open', state: 'open', reason: '' },
+  { value: 'closed', title: 'Closed', state: 'closed', reason: '' },
+  { value: 'slow', title: 'Slow consumers', state: 'closed', reason: 'Slow Consumer' },
+  { value: 'refused', title: 'Logins refused', state: 'closed', reason: 'Authentication' },
+];
+
 // defaults are the order that a state is shown in first.
 const defaults = { open: 'cid', closed: 'stop' };
 
@@ -76,7 +84,7 @@ const typing = 250;
 
 // Connections is the panel.
 export class Connections {
-  #ask = { state: 'open', sort: 'cid', search: '', offset: 0, limit: narrow() ? 10 : 25 };
+  #ask = { state: 'open', reason: '', sort: 'cid', search: '', offset: 0, limit: narrow() ? 10 : 25 };
   #table = new Table(byId('conn-table'));
   #pager = new Pager(byId('conn-pager'), (offset) => this.#change({ offset }));
   #loop;
@@ -86,7 +94,8 @@ export class Connections {
   constructor(poller, open) {
     this.#open = open;
     this.#loop = poller.panel(byId('connections'), 3000, (signal) => this.#load(signal), (text) => this.#trouble(text));
-    byId('conn-state').addEventListener('change', (e) => this.#setState(e.target.value));
+    byId('conn-state').append(...choices.map((c) => el('option', { value: c.value }, c.title)));
+    byId('conn-state').addEventListener('change', (e) => this.#show(choices.find((c) => c.value === e.target.value)));
     byId('conn-sort').addEventListener('change', (e) => this.#change({ sort: e.target.value, offset: 0 }));
     byId('conn-limit').addEventListener('change', (e) => this.#change({ limit: Number(e.target.value), offset: 0 }));
     byId('conn-limit').value = this.#ask.limit;
@@ -98,8 +107,17 @@ export class Connections {
     this.#build();
   }
 
-  #setState(state) {
-    Object.assign(this.#ask, { state, sort: defaults[state], offset: 0 });
+  // closedFor shows the clients that are gone for a reason, whatever was searched before.
+  closedFor(reason) {
+    const choice = choices.find((c) => c.reason === reason) ?? choices.find((c) => c.value === 'closed');
+    byId('conn-state').value = choice.value;
+    byId('conn-search').value = '';
+    this.#ask.search = '';
+    this.#show(choice);
+  }
+
+  #show({ state, reason }) {
+    Object.assign(this.#ask, { state, reason, sort: defaults[state], offset: 0 });
     this.#build();
     this.#change({});
   }
@@ -107,6 +125,7 @@ export class Connections {
   // build makes the columns of the state, and the list of orders.
   #build() {
     const list = columns[this.#ask.state](this.#open);
+    setAttribute(byId('conn-table'), 'data-state', this.#ask.state);
     this.#table.columns(list, (sort) => this.#change({ sort, offset: 0 }));
     byId('conn-sort').replaceChildren(...list.filter((c) => c.sort).map((c) => el('option', { value: c.sort }, c.title)),
       ...more[this.#ask.state].map(([value, title]) => el('option', { value }, title)));
@@ -126,8 +145,8 @@ export class Connections {
   }
 
   async #load(signal) {
-    const { state, sort, search, offset, limit } = this.#ask;
-    const z = await page('connz', { state, sort, search, offset, limit, rates: state === 'open' ? 1 : '' }, signal);
+    const { state, reason, sort, search, offset, limit } = this.#ask;
+    const z = await page('connz', { state, reason, sort, search, offset, limit, rates: state === 'open' ? 1 : '' }, signal);
     const shown = z.connections.length;
     if (shown === 0 && z.total > 0 && offset > 0) { // so many have gone
       this.#ask.offset = Math.floor((z.total - 1) / limit) * limit;
@@ -145,8 +164,9 @@ export class Connections {
   }
 
   #empty(on) {
-    const { state, search } = this.#ask;
-    const none = state === 'open' ? 'No client is connected.' : 'No client has disconnected since the server started.';
+    const { state, reason, search } = this.#ask;
+    const gone = reason ? 'None since the server started.' : 'No client has disconnected since the server started.';
+    const none = state === 'open' ? 'No client is connected.' : gone;
     setText(byId('conn-empty'), search ? `Nothing matches “${search}”.` : none);
     show(byId('conn-empty'), on);
   }

@@ -3,7 +3,7 @@
 const whole = new Intl.NumberFormat('en');
 const decimal = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric' });
+const monthDay = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric' });
 
 // count is a number with separators: 12,345.
 export function count(n) {
@@ -24,6 +24,11 @@ function scaled(n, step, units) {
   }
   const digits = i === 0 || Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : 2;
   return [n.toFixed(digits), units[i]];
+}
+
+// rate is a number per second in brief: 12.3 k, and 0.4 where it is small.
+export function rate(n) {
+  return n > 0 && n < 10 ? String(Number(n.toPrecision(n < 1 ? 1 : 2))) : short(n);
 }
 
 // short is a large number in brief: 12.3 k.
@@ -62,14 +67,14 @@ export function duration(text) {
 }
 
 // time is the time of day of a date; the day comes with it unless it is today.
-export function time(date) {
-  const today = new Date().toDateString() === date.toDateString();
-  return today ? clock.format(date) : `${day.format(date)}, ${clock.format(date)}`;
+export function time(at) {
+  const today = new Date().toDateString() === at.toDateString();
+  return today ? clock.format(at) : `${monthDay.format(at)}, ${clock.format(at)}`;
 }
 
-// ago is how long a date lies before another: 12 s ago.
-export function ago(date, now) {
-  return `${seconds(Math.max(0, now - date) / 1000)} ago`;
+// ago is how long a time lies before another: 12 s ago.
+export function ago(at, now) {
+  return `${seconds(Math.max(0, now - at) / 1000)} ago`;
 }
 
 // seconds shows a number of seconds in one unit.

@@ -13,7 +13,7 @@
 //   dom.js            elements, without HTML
 //   notices.js        what the server's state is, beyond figures
 //   overview.js, top.js, slow.js, connections.js, subscriptions.js, mesh.js,
-//   details.js        the parts of the page
+//   server.js, details.js  the parts of the page
 //
 // All text that came from clients goes through dom.js as text nodes, and the
 // Content-Security-Policy would stop anything else.
@@ -28,6 +28,7 @@ import { Notices } from './notices.js';
 import { Overview } from './overview.js';
 import { Poller } from './poll.js';
 import { followSections } from './sections.js';
+import { ServerFacts } from './server.js';
 import { Slow } from './slow.js';
 import { Status } from './status.js';
 import { Subscriptions } from './subscriptions.js';
@@ -40,14 +41,20 @@ const poller = new Poller((state) => {
   setAttribute(byId('state'), 'data-state', state);
   setText(byId('state-text'), stateTexts[state]);
   notices.state(state);
+  line.state(state);
 });
 
 const history = new History();
 const overview = new Overview();
+const facts = new ServerFacts();
 let varz = null; // the latest
 let status = null; // the latest
 
-const draw = () => varz && overview.draw(varz, history, status);
+const draw = () => {
+  if (!varz) return;
+  overview.draw(varz, history, status);
+  facts.draw(varz, status);
+};
 
 poller.vital(1000, async (signal) => {
   varz = await page('varz', {}, signal);
@@ -61,13 +68,13 @@ poller.vital(1000, async (signal) => {
 }).resume();
 
 overview.spans(history, draw);
-new Status(poller, (z) => { status = z; draw(); });
+const line = new Status(poller, (z) => { status = z; draw(); }, (reason) => connections.closedFor(reason));
 
 const details = new Details(poller);
 const open = (cid) => details.open(cid);
 new Top(poller, open);
 new Slow(poller, open, () => varz?.max_pending ?? 0);
-new Connections(poller, open);
+const connections = new Connections(poller, open);
 new Subscriptions(poller, open);
 new Mesh(poller);
 
@@ -77,4 +84,4 @@ byId('pause').addEventListener('click', (e) => {
   poller.paused = on;
 });
 
-followSections();
+followSections(poller);

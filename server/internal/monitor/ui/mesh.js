@@ -3,7 +3,7 @@
 
 import { page } from './api.js';
 import { byId, el, keep, keptNode, setAttribute, setText, show, svg } from './dom.js';
-import { bytes, duration, plural, seconds, short, span, visible } from './format.js';
+import { bytes, duration, plural, rate, seconds, span, visible } from './format.js';
 
 // states of a route, as they are shown.
 const states = { up: 'Connected', trying: 'Connecting', down: 'Not connected', self: 'This server itself' };
@@ -48,8 +48,8 @@ export class Mesh {
   #rates(route, now) {
     const before = route && this.#before.get(route.rid);
     if (!before || now <= before.at) return null;
-    const rate = (n, was) => Math.max(0, (n - was) * 1000 / (now - before.at));
-    return { in: rate(route.in_msgs, before.in), out: rate(route.out_msgs, before.out) };
+    const since = (n, was) => Math.max(0, (n - was) * 1000 / (now - before.at));
+    return { in: since(route.in_msgs, before.in), out: since(route.out_msgs, before.out) };
   }
 
   // wire draws a curve from this server to each other one: from side to side
@@ -99,11 +99,11 @@ function branch(self, frame, to) {
 
 // drawWire makes a wire thicker the more goes over it.
 function drawWire(wire, flow, { p, d }) {
-  const rate = p.rates ? p.rates.in + p.rates.out : 0;
+  const sum = p.rates ? p.rates.in + p.rates.out : 0;
   setAttribute(wire, 'd', d);
   setAttribute(wire, 'class', `wire ${p.state}`);
-  wire.style.strokeWidth = `${(1.5 + 0.7 * Math.log10(1 + rate)).toFixed(1)}px`;
-  setAttribute(flow, 'd', rate > 0 ? d : 'M0 0');
+  wire.style.strokeWidth = `${(1.5 + 0.7 * Math.log10(1 + sum)).toFixed(1)}px`;
+  setAttribute(flow, 'd', sum > 0 ? d : 'M0 0');
 }
 
 // perServer makes one route of the connections of a pool: the carrier, with the
@@ -213,7 +213,7 @@ function factsOf({ route, target, rates, state }) {
     from,
     `up ${span(route.uptime)}`,
     route.rtt ? `RTT ${duration(route.rtt)}` : '',
-    rates ? `in ${short(rates.in)}/s, out ${short(rates.out)}/s` : '',
+    rates ? `received ${rate(rates.in)} msgs/s, sent ${rate(rates.out)} msgs/s` : '',
     plural(route.subscriptions, 'subscription'),
     route.pending_size > 0 ? `${bytes(route.pending_size)} pending` : '',
     route.waiting_for_interest > 0 ? `${plural(route.waiting_for_interest, 'line')} of interest on the way` : '',

@@ -9,16 +9,21 @@ import { bytes, count, percent, plural, short, span, time } from './format.js';
 const limited = (n, show, otherwise) => (n > 0 ? `of ${show(n)}` : otherwise);
 
 const figures = () => [
-  { title: 'Connections', link: '#connections', show: (v) => count(v.connections), note: connectionsNote, alarm: nearFull, spark: new Spark('connections') },
+  { title: 'Connections', link: '#connections', show: (v) => count(v.connections), note: connectionsNote, alarm: (v) => nearFull(v) || holds(v, 'connections') || holds(v, 'descriptors'), spark: new Spark('connections') },
   { title: 'Subscriptions', link: '#subscriptions', show: (v) => count(v.subscriptions), note: () => 'in the routing table' },
   { title: 'Slow consumers', link: '#slow', show: (v) => count(v.slow_consumers), note: slowNote, alarm: (v) => v.status?.recent.slow_consumers > 0 },
-  { title: 'Pending', link: '#slow', show: (v) => bytes(v.pending_bytes), note: (v) => limited(v.max_pending_total, bytes, 'of all clients'), spark: new Spark('pending_bytes') },
+  { title: 'Pending', link: '#slow', show: (v) => bytes(v.pending_bytes), note: (v) => limited(v.max_pending_total, bytes, 'of all clients'), alarm: (v) => holds(v, 'pending'), spark: new Spark('pending_bytes') },
   { title: 'Routes', link: '#mesh', show: routesText, note: routesNote, alarm: (v) => v.status?.routes.up < v.status?.routes.expected },
   { title: 'System users', show: (v) => count(v.system_stats?.users ?? 0), note: systemNote, alarm: (v) => v.status?.recent.events_dropped > 0, only: (v) => Boolean(v.system_stats) },
   { title: 'CPU', show: (v) => percent(v.cpu), note: (v) => `of one core of ${v.cores}`, spark: new Spark('cpu') },
-  { title: 'Memory', show: (v) => bytes(v.mem), note: () => 'resident', spark: new Spark('mem') },
+  { title: 'Memory', show: (v) => bytes(v.mem), note: () => 'resident', alarm: (v) => holds(v, 'memory'), spark: new Spark('mem') },
   { title: 'Uptime', show: (v) => span(v.uptime), note: (v) => `since ${time(new Date(v.start))}` },
 ];
+
+// holds reports whether a condition of /statusz does.
+function holds(v, code) {
+  return v.status?.conditions.some((c) => c.code === code);
+}
 
 // nearFull reports whether the server has little room for more clients.
 function nearFull(v) {
@@ -76,7 +81,6 @@ export class Overview {
     const named = varz.server_name && varz.server_name !== varz.server_id;
     setText(byId('server-name'), named ? varz.server_name : 'gnatsd');
     setText(byId('server-about'), `version ${varz.version} on ${varz.host}:${varz.port}`);
-    setText(byId('server-id'), `Server ${varz.server_id}, ${varz.go}`);
     const title = `${named ? varz.server_name : `${varz.host}:${varz.port}`} – gnatsd`;
     if (document.title !== title) document.title = title;
     this.#messages.draw(history, varz);

@@ -14,6 +14,10 @@ export class Poller {
   #reach = 'wait'; // or live, lost, login
   #onState;
 
+  // onPanel is called when a panel has been answered, with whether all panels in
+  // sight have been.
+  onPanel = () => {};
+
   constructor(onState) {
     this.#onState = onState;
     document.addEventListener('visibilitychange', () => this.#wake());
@@ -30,6 +34,7 @@ export class Poller {
   panel(element, every, work, onTrouble) {
     let near = false;
     const loop = this.#add(new Loop(this, every, work, () => near, false, onTrouble));
+    loop.panel = true;
     new IntersectionObserver((entries) => {
       near = entries.at(-1).isIntersecting;
       if (near) loop.resume();
@@ -38,8 +43,8 @@ export class Poller {
   }
 
   // always adds a loop that runs wherever the reader is.
-  always(every, work) {
-    return this.#add(new Loop(this, every, work, () => true, false));
+  always(every, work, onTrouble) {
+    return this.#add(new Loop(this, every, work, () => true, false, onTrouble));
   }
 
   #add(loop) {
@@ -62,6 +67,7 @@ export class Poller {
 
   // found and failed are what a loop's last request came to.
   found(loop) {
+    this.#answered(loop);
     if (!loop.vital || this.#reach === 'live') return;
     this.#reach = 'live';
     this.#publish();
@@ -69,6 +75,7 @@ export class Poller {
   }
 
   failed(loop, kind) {
+    if (kind === 'refused') this.#answered(loop);
     if (kind === 'refused' || this.#reach === kind) return;
     if (!loop.vital) { // let the vital one find out
       this.#loops.find((l) => l.vital).resume();
@@ -76,6 +83,11 @@ export class Poller {
     }
     this.#reach = kind;
     this.#publish();
+  }
+
+  #answered(loop) {
+    loop.answered = true;
+    if (loop.panel) this.onPanel(this.#loops.every((l) => !l.panel || l.answered || !l.inSight()));
   }
 
   #publish() {
@@ -92,17 +104,18 @@ class Loop {
   #poller;
   #every;
   #work;
-  #wanted;
   #onTrouble;
   #timer = 0;
   #busy = null; // the AbortController of the request under way
   #failures = 0;
+  panel = false; // whether it is one of an element
+  answered = false;
 
-  constructor(poller, every, work, wanted, vital, onTrouble = () => {}) {
+  constructor(poller, every, work, inSight, vital, onTrouble = () => {}) {
     this.#poller = poller;
     this.#every = every;
     this.#work = work;
-    this.#wanted = wanted;
+    this.inSight = inSight;
     this.#onTrouble = onTrouble;
     this.vital = vital;
   }
@@ -138,7 +151,7 @@ class Loop {
   }
 
   #mayRun() {
-    return this.#wanted() && this.#poller.runs(this);
+    return this.inSight() && this.#poller.runs(this);
   }
 
   #plan() {

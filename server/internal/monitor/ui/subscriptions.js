@@ -17,9 +17,9 @@ const columns = (open) => [
   { title: 'Subject', kind: 'main', cell: subject },
   { title: 'Queue group', cell: code((s) => s.qgroup || '–') },
   { title: 'Client', sort: 'client', ascending: true, kind: 'name', cell: (td) => clientButton(td, open) },
-  { title: 'Sid', kind: 'number', text: (s) => (s.folded > 1 ? '–' : visible(s.sid)) },
+  { title: 'Sid', kind: 'number minor', text: (s) => (s.folded > 1 ? '–' : visible(s.sid)) },
   { title: 'Delivered', sort: 'delivered', kind: 'number', text: (s) => short(s.msgs) },
-  { title: 'Max', kind: 'number', text: (s) => (s.max ? count(s.max) : '–') },
+  { title: 'Max', kind: 'number minor', text: (s) => (s.max ? count(s.max) : '–') },
 ];
 
 // code prepares a cell for a subject or the like.

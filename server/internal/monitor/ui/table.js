@@ -6,7 +6,8 @@ import { count } from './format.js';
 // Table shows rows under columns. A column has a title and either text, a
 // function of a row, or cell, which prepares a cell and returns a function that
 // shows a row in it. With sort, a sort key of the server, its header is a button;
-// ascending says in which direction the server sorts by it. kind is a class.
+// ascending says in which direction the server sorts by it. kind is a class, brief
+// the title on a phone where it is another one.
 //
 // The roles are those that the elements have anyway, but lose in some browsers
 // where narrow screens show rows as cards.
@@ -45,7 +46,7 @@ export class Table {
   #row() {
     const node = el('tr', { role: 'row' });
     const shows = this.#columns.map((c) => {
-      const cell = node.appendChild(el('td', { role: 'cell', class: c.kind ?? null, 'data-title': c.title }));
+      const cell = node.appendChild(el('td', { role: 'cell', class: c.kind ?? null, 'data-title': c.title, 'data-brief': c.brief ?? null }));
       return c.cell ? c.cell(cell) : (row) => setText(cell, c.text(row));
     });
     return { node, update: (row) => shows.forEach((show) => show(row)) };

@@ -4,10 +4,13 @@
 import { page } from './api.js';
 import { clientAddress, clientButton } from './client.js';
 import { byId, el, keep, setText, show } from './dom.js';
-import { bytes, count, plural, short, visible } from './format.js';
+import { bytes, count, plural, rate, visible } from './format.js';
 
 // most is how many of each are shown.
 const most = 8;
+
+// orders are what clients may be sorted by, and the rate that it is.
+const orders = { msgs_from_rate: 'in_msgs', bytes_from_rate: 'in_bytes', msgs_to_rate: 'out_msgs', bytes_to_rate: 'out_bytes' };
 
 // Top is the panel.
 export class Top {
@@ -15,17 +18,18 @@ export class Top {
 
   constructor(poller, open) {
     this.#open = open;
-    byId('top-sort').addEventListener('change', () => this.loop.refresh());
+    for (const id of ['talkers-sort', 'top-sort']) byId(id).addEventListener('change', () => this.loop.refresh());
     this.loop = poller.panel(byId('top'), 2000, (signal) => this.#load(signal), (text) => this.#trouble(text));
   }
 
   async #load(signal) {
-    const talkers = await page('connz', { sort: 'rate', rates: 1, limit: most }, signal);
+    const sort = byId('talkers-sort').value;
+    const talkers = await page('connz', { sort, rates: 1, limit: most }, signal);
     const subjects = await page('subjectz', { sort: byId('top-sort').value, limit: most }, signal);
-    const busy = talkers.connections.filter((c) => c.rates && c.rates.in_msgs + c.rates.out_msgs > 0);
+    const busy = talkers.connections.filter((c) => c.rates?.[orders[sort]] > 0);
     keep(byId('talkers'), busy, (c) => c.cid, () => this.#talker());
     const known = talkers.connections.length === 0 || talkers.connections.some((c) => c.rates);
-    setText(byId('talkers-empty'), known ? 'None: no client sends or receives anything now.' : 'Measuring…');
+    setText(byId('talkers-empty'), known ? sort.includes('from') ? 'None: nothing is received from a client now.' : 'None: nothing is sent to a client now.' : 'Measuring…');
     show(byId('talkers-empty'), busy.length === 0);
     keep(byId('top-subjects'), subjects.subjects, (s) => s.subject, () => this.#subject());
     setText(byId('top-subjects-empty'), 'None: no client publishes anything now.');
@@ -42,8 +46,8 @@ export class Top {
       node,
       update: (c) => {
         name(c);
-        setText(received, `Received ${rate(c.rates.in_msgs, c.rates.in_bytes)} · ${clientAddress(c)}`);
-        setText(sent, `Sent ${rate(c.rates.out_msgs, c.rates.out_bytes)}`);
+        setText(received, `Received ${both(c.rates.in_msgs, c.rates.in_bytes)} · ${clientAddress(c)}`);
+        setText(sent, `Sent ${both(c.rates.out_msgs, c.rates.out_bytes)}`);
       },
     };
   }
@@ -61,8 +65,8 @@ export class Top {
       node,
       update: (s) => {
         setText(subject, visible(s.subject));
-        setText(facts, `${rate(s.msgs_rate, s.bytes_rate)} · fan-out ${count(Math.round(s.fanout * 10) / 10)}`);
-        setText(unheard, `${short(s.no_receivers_rate)} msgs/s without a receiver`);
+        setText(facts, `${both(s.msgs_rate, s.bytes_rate)} · fan-out ${count(Math.round(s.fanout * 10) / 10)}`);
+        setText(unheard, `${rate(s.no_receivers_rate)} msgs/s without a receiver`);
         show(unheard, s.no_receivers_rate > 0);
         show(from, Boolean(s.top_cid));
         if (!s.top_cid) return;
@@ -78,7 +82,7 @@ export class Top {
   }
 }
 
-// rate is messages and bytes per second.
-export function rate(msgs, size) {
-  return `${short(msgs)} msgs/s, ${bytes(size)}/s`;
+// both is messages and bytes per second.
+function both(msgs, size) {
+  return `${rate(msgs)} msgs/s, ${bytes(size)}/s`;
 }
