@@ -91,8 +91,10 @@ func (c *client) do(o *op, b *batch) closeReason {
 	case verbUnsub:
 		return c.unsub(o, b)
 	case verbPing:
+		c.dropStale()
 		return c.answerPing(b)
 	case verbPong:
+		c.dropStale()
 		c.pong()
 	case verbInfo:
 		return c.info(o)

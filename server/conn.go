@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"weak"
 
 	"gnatsd/conf"
 	"gnatsd/server/internal/access"
@@ -50,20 +51,20 @@ type conn struct {
 
 	// Owned by the reader.
 	in              netio.ReadBuffer
-	readLimit       int                            // bytes of one read
-	cursor          *sublist.Cursor[*subscription] // nil until it publishes
-	noEcho          bool                           // it does not receive its own messages
-	freshStack      bool                           // serve continues on a new goroutine
-	undecided       bool                           // what is read is not acted on: a route in standby
-	unauthenticated bool                           // only CONNECT is accepted
-	omitErr         bool                           // no -ERR is sent when it closes
-	overRate        bool                           // the next operation waits for the rate of its user
-	stepTimer       *admission.Timer               // limits the current step before the login; nil if there is none
-	entry           *admission.Entry[*conn]        // among those that may be evicted; nil after the login
-	deferred        *deferredReplies               // nil while replies are sent at once
-	routedTo        map[string]*subscription       // by route id, of queues; see queueMember
-	peerClosed      time.Duration                  // since the start of the server, when that was noticed; 0 before
-	paths           *path                          // of its messages to other servers
+	readLimit       int                                   // bytes of one read
+	cursor          *sublist.Cursor[*subscription]        // nil until it publishes
+	noEcho          bool                                  // it does not receive its own messages
+	freshStack      bool                                  // serve continues on a new goroutine
+	undecided       bool                                  // what is read is not acted on: a route in standby
+	unauthenticated bool                                  // only CONNECT is accepted
+	omitErr         bool                                  // no -ERR is sent when it closes
+	overRate        bool                                  // the next operation waits for the rate of its user
+	stepTimer       *admission.Timer                      // limits the current step before the login; nil if there is none
+	entry           *admission.Entry[*conn]               // among those that may be evicted; nil after the login
+	deferred        *deferredReplies                      // nil while replies are sent at once
+	routedTo        map[string]weak.Pointer[subscription] // by route id, of queues; see queueMember
+	peerClosed      time.Duration                         // since the start of the server, when that was noticed; 0 before
+	paths           *path                                 // of its messages to other servers
 	unsampled       subjectCounts
 
 	// Guarded by mu.
@@ -447,6 +448,14 @@ func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 func (c *conn) flushCursor() {
 	if c.cursor != nil {
 		c.cursor.Flush(c.table)
+	}
+}
+
+// dropStale drops what the connection remembers of subscriptions that may have ended. It is called
+// with each PING and PONG, one of which an idle peer sends from time to time.
+func (c *conn) dropStale() {
+	if c.cursor != nil {
+		c.cursor.DropStale()
 	}
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"strconv"
+	"weak"
 
 	"gnatsd/sublist"
 )
@@ -68,10 +69,11 @@ const (
 
 // queueMember returns the queue subscription that routes know by id, nil if there is none. The
 // connection remembers those that messages were for, as long as they live: looking one up takes the
-// locks of the registry and of its client. It reports false if id is malformed.
+// locks of the registry and of its client. Its pointers are weak: they would keep clients in memory
+// that have ended. It reports false if id is malformed.
 func (b *batch) queueMember(id []byte) (*subscription, bool) {
 	known := b.from.routedTo
-	if sub := known[string(id)]; sub != nil && !sub.ended() {
+	if sub := known[string(id)].Value(); sub != nil && !sub.ended() {
 		return sub, true
 	}
 	cid, sid, ok := parseQueueID(id)
@@ -84,10 +86,10 @@ func (b *batch) queueMember(id []byte) (*subscription, bool) {
 		delete(known, string(id))
 	case len(id) <= maxRoutedID:
 		if known == nil || len(known) >= maxRoutedTo {
-			known = make(map[string]*subscription, hashedMap)
+			known = make(map[string]weak.Pointer[subscription], hashedMap)
 			b.from.routedTo = known
 		}
-		known[string(id)] = sub
+		known[string(id)] = weak.Make(sub)
 	}
 	return sub, true
 }

@@ -2,10 +2,13 @@ package server
 
 import (
 	"fmt"
+	"net/url"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gnatsd/test/wire"
 )
 
 func TestMemoryLimitCountsEachCollectionOnce(t *testing.T) {
@@ -109,6 +112,45 @@ func TestEndedClientsAreNotKept(t *testing.T) {
 			return live.Load() == 0
 		}) {
 			t.Fatalf("after %d collections %d of %d clients with %s are still referenced", collections, live.Load(), n, name)
+		}
+	}
+}
+
+// TestEndedClientsAreNotKeptByRoutes has clients receive what comes over a route, and leave.
+func TestEndedClientsAreNotKeptByRoutes(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, func(o *Options) { o.idleTick = 500 * time.Millisecond })
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	pub := dialClient(t, b)
+	for name, subscribe := range map[string]func(i int) string{
+		"plain": func(int) string { return "SUB foo 1" },
+		"queue": func(i int) string { return fmt.Sprintf("SUB foo queue%d 1", i) },
+	} {
+		var live atomic.Int64
+		const n = 20
+		var clients []*wire.Client
+		for i := range n {
+			c := dialClient(t, a)
+			c.Do(subscribe(i))
+			live.Add(1)
+			runtime.AddCleanup(a.clients.find(c.CID()), func(int) { live.Add(-1) }, 0)
+			clients = append(clients, c)
+		}
+		interested(t, b, n)
+		pub.Do("PUB foo 1", "x")
+		for _, c := range clients {
+			if d, err := c.Next(); err != nil || d == nil {
+				t.Fatal(d, err)
+			}
+			okay(t, c.Close())
+		}
+		if !comesTrue(func() bool {
+			a.dropUnused(time.Now())
+			runtime.GC()
+			return live.Load() == 0
+		}) {
+			t.Fatalf("%d of %d clients with %s subscriptions are still referenced", live.Load(), n, name)
 		}
 	}
 }

@@ -198,9 +198,11 @@ func (r *route) do(o *op, b *batch) closeReason {
 	case verbConnect:
 		return r.connect(o, b)
 	case verbPing:
+		r.dropStale()
 		r.tracef("<<- [PONG]")
 		b.reply(answerPong)
 	case verbPong:
+		r.dropStale()
 		r.pong()
 		r.interest.answered()
 		r.adjustLevel()

@@ -265,7 +265,7 @@ func (q *interestQueue) flowLocked(c *conn) *flow {
 // forgotten at its turn.
 func (q *interestQueue) emptiedLocked(f *flow) {
 	if k := len(q.fresh) - 1; f.len() == 0 && k >= 0 && q.fresh[k] == f {
-		q.fresh = q.fresh[:k]
+		q.fresh[k], q.fresh = nil, q.fresh[:k]
 		q.forgetLocked(f)
 	}
 }
@@ -446,7 +446,9 @@ func (q *interestQueue) nextFlowLocked(taken int) (f *flow) {
 	if len(*list) == 0 {
 		return nil
 	}
-	f, *list = (*list)[0], (*list)[1:]
+	f = (*list)[0]
+	(*list)[0] = nil // the array stays for a while
+	*list = (*list)[1:]
 	return f
 }
 

@@ -178,6 +178,14 @@ func (b *batch) publishSystem(subject, id []byte, p place) {
 	}
 }
 
+// dropStale is that of its connection, for both tables.
+func (r *route) dropStale() {
+	r.conn.dropStale()
+	if r.systemCursor != nil {
+		r.systemCursor.DropStale()
+	}
+}
+
 // matchSystem returns the subscriptions of the system account that a subject matches.
 func (r *route) matchSystem(subject []byte) *sublist.Result[*subscription] {
 	if r.systemCursor == nil {

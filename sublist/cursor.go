@@ -108,5 +108,13 @@ func (c *Cursor[T]) Flush(l *List[T]) {
 	}
 }
 
+// DropStale drops the cached result if a change has touched it, so that it does not keep removed
+// subscribers in memory. Call it from time to time while there is nothing to match.
+func (c *Cursor[T]) DropStale() {
+	if c.last.result != nil && c.list.gens.stamp(c.last.touch) != c.last.stamp {
+		c.last.result = nil
+	}
+}
+
 // Reset drops the cached result and what was not flushed.
 func (c *Cursor[T]) Reset() { *c = Cursor[T]{} }

@@ -129,7 +129,7 @@ func (m *Mesh) fill(now time.Time) {
 func (m *Mesh) trim(p *pool) {
 	for n := len(p.members); n > 0 && 1+n > m.size(p); n-- {
 		l := p.members[n-1]
-		p.members = p.members[:n-1]
+		p.members[n-1], p.members = nil, p.members[:n-1]
 		if l.state == linkMember {
 			l.state, l.left = linkClosing, true
 			m.emit(Action{Kind: Retire, Link: l.id})
