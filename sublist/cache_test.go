@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -345,6 +346,44 @@ func TestFanoutOfEachWayToMatch(t *testing.T) {
 	}
 }
 
+// TestTheMostReceiversOfGoroutines has several goroutines count matches at the same time.
+func TestTheMostReceiversOfGoroutines(t *testing.T) {
+	t.Parallel()
+	for round := range 300 {
+		var c counters
+		var matching sync.WaitGroup
+		const goroutines, each = 4, 20
+		for i := range goroutines {
+			matching.Go(func() {
+				for n := range each {
+					c.match(uint64(n)<<32, n*goroutines+i, false)
+				}
+			})
+		}
+		matching.Wait()
+		if got, want := c.maxFanout.Load(), int64(goroutines*each-1); got != want {
+			t.Fatalf("round %d: at most %d, want %d", round, got, want)
+		}
+	}
+}
+
+// TestDropStaleAfterWhatCameAndWent has a subscription come and go between two calls: there are as
+// many as before, but what was cached of it is dropped.
+func TestDropStaleAfterWhatCameAndWent(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	for i := range 5 {
+		pattern := fmt.Sprintf("a%d.*", i)
+		insert(t, l, pattern, "", i)
+		l.Match(fmt.Appendf(nil, "a%d.b", i))
+		l.Remove(pattern, "", i)
+		l.DropStale()
+		if got := l.Stats().CacheEntries; got != 0 {
+			t.Errorf("%d results are cached, want none", got)
+		}
+	}
+}
+
 // TestWhatACursorCounts looks which matches of a cursor are in the statistics: not those of one of a
 // few subjects in turn that the cache has.
 func TestWhatACursorCounts(t *testing.T) {
@@ -456,6 +495,30 @@ func TestSubjectsThatWereHitStay(t *testing.T) {
 	if s.missedBefore(7, false) || s.missedBefore(7, true) || !s.missedBefore(7, false) || s.missedBefore(8, false) {
 		t.Error("not the miss that was noted last is known")
 	}
+}
+
+// TestTagsAreThoseOfTheirEntries has goroutines write to the ways of a set at the same time, each to
+// one of its own. An entry may be dropped then, but none is left under the tag of another.
+func TestTagsAreThoseOfTheirEntries(t *testing.T) {
+	t.Parallel()
+	var s set[int]
+	var writers sync.WaitGroup
+	for way := range ways {
+		writers.Go(func() {
+			for tag := range uint16(20_000) {
+				s.put(way, tag, &entry[int]{subject: []byte{byte(way), byte(tag), byte(tag >> 8)}})
+				e := s.ways[way].Load()
+				if e == nil {
+					continue
+				}
+				if found, _ := s.find(e.subject, uint16(e.subject[1])|uint16(e.subject[2])<<8); found != e {
+					t.Errorf("entry %d in way %d is not found by its tag", tag, way)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
 }
 
 func TestAsManySubjectsAreAdmittedAtOnce(t *testing.T) {

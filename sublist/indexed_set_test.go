@@ -94,13 +94,55 @@ func TestIndexedSetHoldsLittleMoreThanItsValues(t *testing.T) {
 	if copies > 10 {
 		t.Errorf("one set was copied %d times while it grew to %d values", copies, setSize)
 	}
+	copies, last = 0, nil
 	for v := range most - 3 {
 		x.remove(v)
+		if s := x.parts[len(x.parts)-1].set; x.n < setSize && s != last {
+			copies, last = copies+1, s
+		}
 		if room := cap(x.parts); room > 64 && room > 4*(len(x.parts)+1) {
 			t.Fatalf("%d sets have room for %d", len(x.parts), room)
 		}
 		if s := x.parts[len(x.parts)-1].set.Values; cap(s) > 8 && cap(s) > 4*(len(s)+1) {
 			t.Fatalf("%d values have room for %d", len(s), cap(s))
+		}
+	}
+	if copies > 10 {
+		t.Errorf("one set was copied %d times while it shrank from %d values", copies, setSize)
+	}
+}
+
+// TestIndexedSetForgetsWhatWasRemoved looks at the memory behind the values, and at the map of their
+// positions: it is replaced when there are few of what it had.
+func TestIndexedSetForgetsWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	var x indexedSet[*int]
+	values := make([]*int, 8*100)
+	for i := range values {
+		values[i] = new(int)
+		x.add(values[i])
+	}
+	for n := len(values) - 1; n >= 0; n-- {
+		x.remove(values[rand.IntN(n+1)]) // some are not there any more
+		for _, p := range x.parts {
+			for _, v := range p.set.Values[len(p.set.Values):cap(p.set.Values)] {
+				if v != nil {
+					t.Fatal("a value that was removed is still referenced")
+				}
+			}
+		}
+	}
+	x = indexedSet[*int]{}
+	for _, v := range values {
+		x.add(v)
+	}
+	for i, v := range values {
+		x.remove(v)
+		if few := x.n < len(values)/shrinkBelow; few != (x.peak < len(values)) {
+			t.Fatalf("%d of %d are left, and the map is of %d", len(values)-i-1, len(values), x.peak)
+		}
+		if x.n < len(values)/shrinkBelow {
+			break
 		}
 	}
 }

@@ -82,6 +82,73 @@ func TestResultsOfReplacedLeavesAreRetired(t *testing.T) {
 	}
 }
 
+// TestWhatAMatchHasFoundStaysWhole looks at the result of a leaf that is replaced between the moment
+// that a match finds it and the moment that it asks for its subscribers.
+func TestWhatAMatchHasFoundStaysWhole(t *testing.T) {
+	t.Parallel()
+	one := newLeaf(1, "", 5)
+	one.remove("", 5)
+	if r := one.result(); !r.retired || r.Count() != 1 || r.Empty() || !slices.Equal(plain(r), []int{5}) {
+		t.Errorf("got %d subscribers, %v, want 5", r.Count(), plain(r))
+	}
+}
+
+// TestResultsThatAreEmpty has results with plain subscribers, with queue groups, with both and with
+// neither.
+func TestResultsThatAreEmpty(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	insert(t, l, "plain", "", 1)
+	insert(t, l, "queue", "q", 2)
+	insert(t, l, "both", "", 3)
+	insert(t, l, "both", "q", 4)
+	for subject, want := range map[string]bool{"plain": false, "queue": false, "both": false, "none": true} {
+		if got := l.Match([]byte(subject)).Empty(); got != want {
+			t.Errorf("%s: empty is %v", subject, got)
+		}
+	}
+}
+
+// TestLargeResultsAreNotKept matches subjects with many queue groups, of one pattern and merged of
+// two: results above the bound are built each time, so that they take no memory.
+func TestLargeResultsAreNotKept(t *testing.T) {
+	t.Parallel()
+	const each = 8 // words of a group with one part
+	for _, tt := range []struct {
+		name     string
+		patterns []string
+		groups   int // of each pattern
+		kept     bool
+	}{
+		{"just small enough", []string{"a"}, maxKept/each - 1, true}, // and a word for the set
+		{"too large", []string{"a"}, maxKept/each + 1, false},
+		{"merged, small", []string{"a", "*"}, maxKept/each/2 - 1, true},
+		{"merged, too large", []string{"a", "*"}, maxKept/each/2 + 1, false},
+	} {
+		l := New[int]()
+		insert(t, l, "a", "", 1)
+		for _, p := range tt.patterns {
+			for i := range tt.groups {
+				insert(t, l, p, fmt.Sprint(p, i), i)
+			}
+		}
+		for range 3 {
+			if got := len(l.Match([]byte("a")).Queues()); got != tt.groups*len(tt.patterns) {
+				t.Errorf("%s: %d groups", tt.name, got)
+			}
+		}
+		merged := 0
+		for i := range l.merges.slots {
+			if l.merges.slots[i].Load() != nil {
+				merged++
+			}
+		}
+		if kept := l.Stats().CacheEntries > 0; kept != tt.kept || !kept && merged > 0 {
+			t.Errorf("%s: kept is %v, with %d merged results", tt.name, kept, merged)
+		}
+	}
+}
+
 // wideLeaf returns a leaf with two subscribers.
 func wideLeaf(hash uint64, v int) *leaf[int] {
 	lf, _ := newLeaf(hash, "", v).insert("", v+1)

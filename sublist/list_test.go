@@ -156,6 +156,144 @@ func TestBatchesTakeTurns(t *testing.T) {
 	}
 }
 
+// TestBatchesAreTheirEntriesOneByOne adds and removes batches of literals in many shards, and of
+// wildcards between them, with entries that come twice or are not there, and compares what is there
+// then, and what is counted, with what single changes do.
+func TestBatchesAreTheirEntriesOneByOne(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(8, 9))
+	var patterns []string
+	for i := range 12 {
+		patterns = append(patterns, fmt.Sprintf("a.%d", i), fmt.Sprintf("a.%d.*", i))
+	}
+	batchOf := func(n int) []Entry[int] {
+		batch := make([]Entry[int], n)
+		for i := range batch {
+			batch[i] = Entry[int]{patterns[rng.IntN(len(patterns))], []string{"", "q"}[rng.IntN(2)], rng.IntN(4)}
+			if i > 0 && rng.IntN(2) == 0 { // several of one shard after the other
+				batch[i].Subject = batch[i-1].Subject
+			}
+		}
+		return batch
+	}
+	l, single := New[int](), New[int]()
+	var o obvious
+	for range 200 {
+		batch := batchOf(rng.IntN(2 * maxRun))
+		if rng.IntN(2) == 0 {
+			if err := l.InsertBatch(batch); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range batch {
+				insert(t, single, e.Subject, e.Queue, e.Value)
+				if !slices.Contains(o, e) {
+					o = append(o, e)
+				}
+			}
+		} else {
+			want := 0
+			for _, e := range batch {
+				single.Remove(e.Subject, e.Queue, e.Value)
+				if i := slices.Index(o, e); i >= 0 {
+					o = slices.Delete(o, i, i+1)
+					want++
+				}
+			}
+			if got := l.RemoveBatch(batch); got != want {
+				t.Fatalf("%d entries of a batch were there, want %d", got, want)
+			}
+		}
+		wantAll(t, l, o)
+		if got, want := l.Stats(), single.Stats(); got != want {
+			t.Fatalf("got %+v, want %+v, as of single changes", got, want)
+		}
+	}
+}
+
+// TestHitsAreThoseOfTheClassic looks which matches the statistics have as answered by the cache: also
+// one to which new subscriptions must be added only, but none of a subject that was not cached, or
+// since which any subscription was removed that may be in what was cached.
+func TestHitsAreThoseOfTheClassic(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxCachedSubject+1)
+	for _, tt := range []struct {
+		name, actions string // + inserts, - removes, a subject is matched
+		want          int64
+	}{
+		{"a subject is new", "a", 0},
+		{"it comes again", "a a a", 2},
+		{"another one", "a b", 0},
+		{"a subscription of it is new", "a +a a", 1},
+		{"two are", "a +a +* a a", 2},
+		{"one of another subject is", "a +b a", 1},
+		{"it was removed again", "a +a -a a", 0},
+		{"it was removed again, and then matched twice", "a +a -a a a", 1},
+		{"a wildcard was removed again", "a +* -* a", 0},
+		{"one that was matched is removed", "+a a -a a", 0},
+		{"one is new after a removal that was seen", "+* a -* a +* a", 1},
+		{"what is removed is of another subject", "+b a -b a", 1},
+		{"what is removed is not there", "a -b -a a", 1},
+		{"it is too long for the cache", long + " " + long + " " + long, 0},
+		{"it is as long as it may be", long[1:] + " " + long[1:], 1},
+	} {
+		for way, match := range map[string]func(l *List[int], subject string){
+			"the list": func(l *List[int], subject string) { l.Match([]byte(subject)) },
+			"cursors": func(l *List[int], subject string) {
+				var c Cursor[int]
+				c.Match(l, []byte(subject))
+				c.Flush(l)
+			},
+		} {
+			l := New[int]()
+			matches := int64(0)
+			for action := range strings.FieldsSeq(tt.actions) {
+				switch action[0] {
+				case '+':
+					insert(t, l, action[1:], "", 1)
+				case '-':
+					l.Remove(action[1:], "", 1)
+				default:
+					match(l, action)
+					matches++
+				}
+			}
+			if got := l.Stats(); got.CacheHits != tt.want || got.Matches != matches {
+				t.Errorf("%s, by %s: %d hits of %d, want %d of %d", tt.name, way, got.CacheHits, got.Matches, tt.want, matches)
+			}
+		}
+	}
+}
+
+// TestLaterSubjectsAreCachedWhenTheyComeAgain has a list that no longer admits subjects at once: one
+// is cached the second time that it is matched; the look at its fan-out is none of them.
+func TestLaterSubjectsAreCachedWhenTheyComeAgain(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	insert(t, l, ">", "", 1)
+	l.first.Store(admitAtOnce)
+	subjects := []string{"a"}
+	l.Fanout([]byte("a"))
+	l.Fanout([]byte("a"))
+	for i, want := range []int64{0, 0, 1, 1} {
+		if got := hits(l, subjects); got != want {
+			t.Errorf("match %d: %d hits, want %d", i+1, got, want)
+		}
+	}
+	if got := l.Stats().CacheEntries; got != 1 {
+		t.Errorf("%d subjects are cached, want 1", got)
+	}
+	var c Cursor[int] // notes some misses only
+	seen := 0
+	for l.Stats().CacheEntries == 1 && seen < 1000 {
+		c.Match(l, fmt.Append(nil, "b.", seen/8))
+		c.Match(l, []byte("c"))
+		seen++
+	}
+	if seen == 1000 {
+		t.Error("a subject that a cursor matches again and again is not cached")
+	}
+}
+
 func TestFanoutIsNotCounted(t *testing.T) {
 	t.Parallel()
 	l := New[int]()

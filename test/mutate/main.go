@@ -1,7 +1,7 @@
 // Mutate makes small changes to the source, one at a time, and looks whether a test fails: a change
 // that no test notices is a promise that no test holds, or code that is not needed.
 //
-//	go run ./test/mutate [-package NAME] [-sample N] [-seed N] [-match REGEXP] [-list]
+//	go run ./test/mutate [-package NAME] [-sample N] [-seed N] [-match REGEXP] [-again FILE] [-list]
 //
 // All changes of a package are compiled into one test binary; an environment variable says which
 // one is in force. A change is tried with the tests that execute it. It is killed when one of them
@@ -55,6 +55,7 @@ func main() {
 		sample  = flag.Int("sample", 0, "only `N` mutants of each, chosen at random; 0: all")
 		seed    = flag.Uint64("seed", 1, "for the sample")
 		match   = flag.String("match", "", "only mutants whose line (file:line: function: change) matches this `REGEXP`")
+		again   = flag.String("again", "", "only mutants that the output of an earlier run, in `FILE`, lists")
 		justAll = flag.Bool("list", false, "print the mutants, run nothing")
 		workers = flag.Int("workers", runtime.NumCPU(), "how many are tried at the same time")
 		least   = flag.Float64("least", 0, "exit status 1 where fewer percent are killed")
@@ -65,6 +66,9 @@ func main() {
 	var err error
 	if r.reasons, err = parseReasons(reasonsFile); err == nil {
 		r.root, err = filepath.Abs(".")
+	}
+	if err == nil && *again != "" {
+		r.again, err = readListed(*again)
 	}
 	failed := false
 	var rows []row
@@ -97,6 +101,7 @@ type runner struct {
 	sample  int
 	seed    uint64
 	match   *regexp.Regexp
+	again   map[string]bool // names of mutants; nil: all
 	list    bool
 	workers int
 	timeout time.Duration
@@ -231,11 +236,27 @@ func (r *runner) tryAll(src *source, pkg string, t tests, into string, chosen []
 // describe is the line of a mutant.
 func describe(m *mutant) string { return fmt.Sprintf("%s:%d: %s: %s", m.file, m.line, m.fn, m.what) }
 
+// listedLine is a line that a run prints of a mutant, with or without what became of it.
+var listedLine = regexp.MustCompile(`(?m)^(\S+\.go):\d+: (\S+: .*?)(?:: (?:survived|not executed|killed \(timeout\)))?$`)
+
+// readListed returns the names of the mutants that a file lists, wherever their lines are now.
+func readListed(file string) (map[string]bool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, m := range listedLine.FindAllSubmatch(text, -1) {
+		names[string(m[1])+" "+string(m[2])] = true
+	}
+	return names, nil
+}
+
 // choose returns the mutants that are to be tried, in the order of the source.
 func (r *runner) choose(all []*mutant) []*mutant {
 	var chosen []*mutant
 	for _, m := range all {
-		if r.match.MatchString(describe(m)) {
+		if r.match.MatchString(describe(m)) && (r.again == nil || r.again[m.name()]) {
 			chosen = append(chosen, m)
 		}
 	}

@@ -249,6 +249,36 @@ func TestReasonsAreParsed(t *testing.T) {
 	}
 }
 
+// TestAnEarlierRunIsRepeated has mutants chosen by what an earlier run printed of them.
+func TestAnEarlierRunIsRepeated(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "run")
+	must(t, os.WriteFile(file, []byte("./p: 9 of 9 mutants\n"+
+		"p/a.go:7: list.f: a > b → a >= b: survived\n"+
+		"p/a.go:8: g: remove what follows case x: h(): not executed\n"+
+		"p/a.go:9: g: remove h() #2: killed (timeout)\n"+
+		"p/a.go:9: g: 1 - 1 in a: b: 1\n\n| `p` | 9 |\n"), 0o600))
+	again, err := readListed(file)
+	must(t, err)
+	want := []*mutant{
+		{file: "p/a.go", line: 17, fn: "list.f", what: "a > b → a >= b"},
+		{file: "p/a.go", line: 18, fn: "g", what: "remove what follows case x: h()"},
+		{file: "p/a.go", line: 19, fn: "g", what: "remove h() #2"},
+		{file: "p/a.go", line: 19, fn: "g", what: "1 - 1 in a: b: 1"},
+	}
+	others := []*mutant{{file: "p/a.go", fn: "g", what: "remove h()"}, {file: "p/b.go", fn: "list.f", what: "a > b → a >= b"}}
+	r := runner{match: regexp.MustCompile(""), again: again}
+	if got := r.choose(slices.Concat(want, others)); !slices.Equal(got, want) {
+		t.Errorf("%d are tried again of %v, want %d", len(got), again, len(want))
+	}
+	if r.again = nil; len(r.choose(others)) != 2 {
+		t.Error("not all are tried without an earlier run")
+	}
+	if _, err := readListed(file + "x"); err == nil {
+		t.Error("a file that does not exist is read")
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
