@@ -113,7 +113,7 @@ func TestInvalidSubjects(t *testing.T) {
 func TestIterationStopsWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	l := New[int]()
-	patterns := []string{"a", "b", "a.b", "a.*", "a.>", ">", "*.b.c", "a.b.*.d", "a.b.*.e", "a.b.*.e.>"}
+	patterns := []string{"a", "b", "a.b", "a.*", "a.>", ">", "*.b.c", "a.b.*.d", "a.b.*.e", "a.b.*.e.>", "a.z.*.y", "z.*", "z.y.*"}
 	for i, p := range patterns {
 		insert(t, l, p, "", i)
 		insert(t, l, p, "q", i)
