@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -382,4 +383,95 @@ func TestSpeedABatchIsBoundedInTime(t *testing.T) {
 		t.Errorf("an UNSUB waited %v, of the %v that the publications took; want a quarter at most", longest, whole)
 	}
 	t.Logf("%d UNSUBs, the longest took %v of %v", waits, longest, whole)
+}
+
+// TestABatchIsFlushedInTime looks at each of its bounds, and at the clock, which is looked at after a
+// number of steps only.
+func TestABatchIsFlushedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, change := range map[string]func(b *batch, less int){
+			"bytes of one subscription": func(b *batch, less int) { b.collected = b.limit - less },
+			"entries":                   func(b *batch, less int) { b.entries = make([]entry, maxEntries-less) },
+			"fan-outs":                  func(b *batch, less int) { b.fanouts = make([]fanout, maxFanouts-less) },
+			"text":                      func(b *batch, less int) { b.text = make([]byte, maxText-less) },
+		} {
+			b := &batch{limit: 1000}
+			if change(b, 1); b.due() {
+				t.Errorf("%s: it is flushed below the bound", name)
+			}
+			if change(b, 0); !b.due() {
+				t.Errorf("%s: it is not flushed at the bound", name)
+			}
+		}
+		b := &batch{limit: 1000, begun: time.Now(), steps: stepsPerLook - 1}
+		time.Sleep(batchTime)
+		if b.due() {
+			t.Error("the clock is looked at too often")
+		}
+		if b.steps = stepsPerLook; !b.due() || b.steps != 0 {
+			t.Errorf("it is not flushed after %v; %d steps", batchTime, b.steps)
+		}
+		b = &batch{limit: 1000}
+		for _, wait := range []time.Duration{0, batchTime - 1} {
+			time.Sleep(wait)
+			if b.steps = stepsPerLook; b.due() || b.steps != 0 {
+				t.Errorf("it is flushed %v after the first look", wait)
+			}
+		}
+		time.Sleep(1)
+		if b.steps = stepsPerLook; !b.due() {
+			t.Errorf("it is not flushed %v after the first look", batchTime)
+		}
+	})
+}
+
+// TestABatchHoldsHalfOfWhatMayBePending looks at the bound for other sizes.
+func TestABatchHoldsHalfOfWhatMayBePending(t *testing.T) {
+	t.Parallel()
+	for maxPending, want := range map[int64]int{1 << 30: maxCollected, 2 * maxCollected: maxCollected, 2*maxCollected - 2: maxCollected - 1, 3000: 1500, 1: 1} {
+		s, err := NewServer(&Options{MaxPending: maxPending})
+		okay(t, err)
+		b := batchOf(onFake(t, s, new(fakeLink)), "PING\r\n")
+		if b.limit != want || b.maxPending != maxPending {
+			t.Errorf("max_pending %d: %d bytes of %d, want %d", maxPending, b.limit, b.maxPending, want)
+		}
+		b.end()
+	}
+}
+
+// TestAPartOfAPublicationFitsTheBatch has publications of one line of which a batch has room for some
+// only.
+func TestAPartOfAPublicationFitsTheBatch(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	c := onFake(t, s, new(fakeLink))
+	deliverTo(t, c, "SUB plain 1\r\nSUB queues a 2\r\nSUB queues b 3\r\nSUB queues c 4\r\n")
+	size := uint32(1000 - maxHead - 5 - 5) // with the subject and the tail
+	for _, tt := range []struct {
+		name      string
+		subject   string
+		collected int
+		n, want   uint32
+	}{
+		{"one", "plain", 0, 1, 1},
+		{"all", "plain", 0, 10, 10},
+		{"as many as there is room for", "plain", 0, 11, 10},
+		{"those beside others", "plain", 7000, 11, 3},
+		{"not a part of one", "plain", 7001, 11, 2},
+		{"one at least", "plain", 9999, 11, 1},
+		{"one, even if it does not fit", "plain", 9999, 1, 1},
+	} {
+		b := &batch{limit: 10_000, collected: tt.collected, lines: []line{{}, {subjectLen: 5, tailLen: 5, size: size}}}
+		got := b.part(place{at: 77, line: 1, n: tt.n}, c.match([]byte(tt.subject)))
+		if got != (place{at: 77, line: 1, n: tt.want}) || b.collected != tt.collected+1000*int(tt.want) || b.steps != int(tt.want) {
+			t.Errorf("%s: got %+v, %d bytes, %d steps, want %d", tt.name, got, b.collected, b.steps, tt.want)
+		}
+	}
+	for subject, want := range map[string]uint32{"plain": maxEntries, "queues": maxEntries / 4} {
+		b := &batch{limit: 1 << 30, lines: []line{{}}}
+		if got := b.part(place{n: 2 * maxEntries}, c.match([]byte(subject))); got.n != want {
+			t.Errorf("%s: %d messages, want %d", subject, got.n, want)
+		}
+	}
 }

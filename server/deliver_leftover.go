@@ -91,12 +91,12 @@ func (l *leftover) passRead(w *readerScratch) (ok bool) {
 	c, b, o := l.c, &w.batch, &w.op
 	for !c.in.Incomplete() {
 		unread := c.in.Unread()
-		n, want, keep, err := w.limits.next(unread, o)
+		n, want, _, err := w.limits.next(unread, o)
 		if err != frameOK {
 			return false
 		}
 		if n == 0 {
-			c.in.Need(want, keep)
+			c.in.Need(want, 0) // nothing may be dropped: it counts, and may be sent
 			return true
 		}
 		b.at = uint32(c.in.Offset())

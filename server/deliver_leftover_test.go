@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
 
@@ -209,4 +211,130 @@ func TestQueueMembersBehindALostRouteLoseNothing(t *testing.T) {
 		}
 	}
 	l.want(t, messages)
+}
+
+// TestWhatIsLeftGoesToOthers has random frames left of a client, cut into random segments, of which
+// the socket has taken any number of bytes, and compares what another member of the group receives,
+// and what is still sent to the client, with what each frame alone requires.
+func TestWhatIsLeftGoesToOthers(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(150) {
+		leftoverOf(t, rand.New(rand.NewPCG(seed, 3)))
+	}
+}
+
+func leftoverOf(t *testing.T, r *rand.Rand) {
+	s, err := NewServer(nil)
+	okay(t, err)
+	gone, link := onFake(t, s, new(fakeLink)), new(fakeLink)
+	member := onFake(t, s, link)
+	deliverTo(t, gone, "SUB work q 1\r\nSUB work 2\r\nSUB alone other 3\r\n")
+	subs := gone.dropSubs()
+	deliverTo(t, member, takesHeaders+"SUB * q 9\r\nSUB work 8\r\n")
+	link.out = nil
+	var frames []string
+	var others []string // what another member is sent of each frame, if anything
+	for i := range 1 + r.IntN(12) {
+		size := []int{0, 3, 50, 3000, 30_000, 90_000}[r.IntN(6)]
+		payload := fmt.Sprintf("%0*d", size, i)[:size] + "\r\n"
+		frame, other := "", ""
+		switch r.IntN(7) {
+		case 0, 1:
+			frame = fmt.Sprintf("MSG work 1 %d\r\n", size)
+			other = fmt.Sprintf("MSG work 9 %d\r\n", size)
+		case 2:
+			frame = fmt.Sprintf("MSG work 1 reply %d\r\n", size)
+			other = fmt.Sprintf("MSG work 9 reply %d\r\n", size)
+		case 3:
+			head := "NATS/1.0\r\n\r\n"
+			frame = fmt.Sprintf("HMSG work 1 %d %d\r\n%s", len(head), len(head)+size, head)
+			other = fmt.Sprintf("HMSG work 9 %d %d\r\n%s", len(head), len(head)+size, head)
+		case 4:
+			frame = fmt.Sprintf("MSG %s %d\r\n", []string{"work 2", "alone 3", "work 77"}[r.IntN(3)]+[]string{"", " reply"}[r.IntN(2)], size)
+		default:
+			frame, payload = []string{"PONG\r\n", "+OK\r\n", "PING\r\n"}[r.IntN(3)], ""
+		}
+		if other != "" {
+			other += payload
+		}
+		frames, others = append(frames, frame+payload), append(others, other)
+	}
+	all := strings.Join(frames, "")
+	sent := r.IntN(len(all) + 1)
+	if r.IntN(3) == 0 { // where a frame ends
+		sent = len(strings.Join(frames[:r.IntN(len(frames)+1)], ""))
+	}
+	l := &leftover{c: &gone.conn, subs: &subs, goesOn: r.IntN(2) == 0}
+	l.out.Sent = sent
+	for rest := all; rest != ""; {
+		n := 1 + r.IntN(min(len(rest), 100_000))
+		l.out.Segments = append(l.out.Segments, netio.Segment{Bytes: []byte(rest[:n])})
+		rest = rest[n:]
+	}
+	var want, rest string
+	begin := 0
+	for i, f := range frames {
+		end := begin + len(f)
+		switch {
+		case end <= sent:
+		case others[i] != "" && (begin >= sent || !l.goesOn):
+			want += others[i]
+		case l.goesOn:
+			rest += f[max(0, sent-begin):]
+		}
+		begin = end
+	}
+	l.pass()
+	allWritten(t, &member.out)
+	if out, _ := link.taken(); string(out) != want {
+		t.Errorf("%d of %d bytes sent, goes on %v: another member got %.200q, want %.200q", sent, len(all), l.goesOn, out, want)
+	}
+	if string(l.rest) != rest {
+		t.Errorf("%d of %d bytes sent, goes on %v: the client is sent %.200q, want %.200q", sent, len(all), l.goesOn, l.rest, rest)
+	}
+	if got := s.grace.pinned(); got != 0 || gone.in.Chunk() != nil {
+		t.Errorf("%d batches are pinned, or a read buffer is kept", got)
+	}
+}
+
+// TestWhatIsLeftGoesToMembersWithRoom has members of which all but one are nearly as full as may be,
+// and then all: what is left of one slow consumer does not end the next.
+func TestWhatIsLeftGoesToMembersWithRoom(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&Options{MaxPending: 10_000})
+	okay(t, err)
+	gone := onFake(t, s, new(fakeLink))
+	deliverTo(t, gone, "SUB work q 1\r\n")
+	subs := gone.dropSubs()
+	full := func() *client {
+		release := make(chan bool)
+		l := &fakeLink{try: func(int) (int, error) { return 0, netio.ErrWouldBlock }, wait: func(n int) (int, error) { <-release; return n, nil }}
+		c := onFake(t, s, l)
+		deliverTo(t, c, "SUB work q 1\r\n")
+		c.send(strings.Repeat("+OK\r\n", 1001)) // more than half
+		t.Cleanup(func() { close(release); allWritten(t, &c.out) })
+		return c
+	}
+	busy := []*client{full(), full(), full()}
+	roomy := onFake(t, s, new(fakeLink))
+	deliverTo(t, roomy, "SUB work q 1\r\n")
+	const messages = 20
+	text := strings.Repeat("MSG work 1 2\r\nhi\r\n", messages)
+	pass := func() (rest string) {
+		l := &leftover{c: &gone.conn, subs: &subs, goesOn: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text)}}}}
+		l.pass()
+		return string(l.rest)
+	}
+	if rest := pass(); rest != "" || roomy.out.Stats().Messages != messages {
+		t.Errorf("the member with room got %d of %d messages, %d bytes are left", roomy.out.Stats().Messages, messages, len(rest))
+	}
+	roomy.dropSubs()
+	if rest := pass(); rest != text {
+		t.Errorf("without room anywhere %d of %d bytes are left", len(rest), len(text))
+	}
+	for _, c := range busy {
+		if got := c.out.Stats().Messages; got != 0 {
+			t.Errorf("a member without room got %d messages", got)
+		}
+	}
 }

@@ -161,7 +161,6 @@ func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []b
 		if rest, ok := bytes.CutPrefix(id, []byte(queueMark)); ok {
 			id = append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
 		}
-		p.n = 1 | claimed
 		b.deliver(newSubscription(c, []byte(sub.subject()), []byte(sub.queue()), id), p)
 		return true
 	}

@@ -211,3 +211,99 @@ func clientsOf(s *Server) (list []uint64) {
 	}
 	return list
 }
+
+// TestNextServerInTheRing has three servers behind this one in the ring, and two that do not count
+// places. Each message goes to the first server behind those that have had it which has a member that
+// takes it, with the places that are behind the message then, and else to one of the old servers.
+func TestNextServerInTheRing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, deniedUsers)
+	peers := map[string]*wire.Client{}
+	for i, id := range []string{"~1", "~2", "~3", "~old1", "~old2"} {
+		w := wire.Listen(t, id, false)
+		if strings.HasPrefix(id, "~old") {
+			peers[id] = w.Join(s.ClusterAddr())
+		} else {
+			peers[id] = w.Dial(s.ClusterAddr())
+			peers[id].Say(w.Connect(), strings.Replace(w.Info(), "1.4.1", "1.5.0", 1))
+		}
+		eventually(t, "a route", func() bool { return s.NumRoutes() == i+1 })
+	}
+	dialUser(t, s, "denied").Do("SUB work.* g 1")
+	own := fmt.Sprintf("%d:1", clientsOf(s)[0])
+	subs := 1
+	join := func(ids ...string) {
+		for _, id := range ids {
+			peers[id].Say("SUB work.* g QRSID:" + id[1:] + ":1")
+			subs++
+			interested(t, s, subs)
+		}
+	}
+	number := 0
+	send := func(from string, servers int) string {
+		number++
+		id := "QRSID:" + own
+		if servers > 0 {
+			id = fmt.Sprintf("QRSID+%d:%s", servers, own)
+		}
+		peers[from].Say(fmt.Sprintf("MSG work.secret %s 3\r\n%03d", id, number))
+		return fmt.Sprintf("%03d", number)
+	}
+	expect := func(to, id, payload string) {
+		t.Helper()
+		peers[to].HearAfter("MSG work.secret " + id + " 3\r\n")
+		peers[to].Hear(payload)
+	}
+	join("~3")
+	expect("~3", "QRSID+3:3:1", send("~old1", 0)) // ~1 and ~2 have no member, but their places
+	join("~1")
+	expect("~1", "QRSID+1:1:1", send("~old1", 0))
+	expect("~1", "QRSID+3:1:1", send("~3", 2))
+	join("~2")
+	expect("~1", "QRSID+1:1:1", send("~old2", 0))
+	ends := func(id string) {
+		for e := range s.subs.All {
+			if r, ok := e.Value.conn.ops.(*route); ok && strings.HasPrefix(r.remoteID(), id+" ") && e.Value.queue() == "g" {
+				e.Value.limit.Or(endedBit) // as if it had ended since the match
+			}
+		}
+	}
+	ends("~1")
+	expect("~2", "QRSID+2:2:1", send("~old2", 0))
+	ends("~2")
+	expect("~3", "QRSID+3:3:1", send("~old2", 0))
+	join("~old1", "~old2")
+	last := send("~1", 3) // all that count have had it
+	peers["~1"].Do()
+	got := 0
+	for _, id := range []string{"~old1", "~old2"} {
+		c := peers[id]
+		c.Say("PING")
+		for line := c.Hear(""); line != "PONG\r\n"; line = c.Hear("") {
+			if strings.HasPrefix(line, "MSG work.secret QRSID:"+id[1:]+":1 3") {
+				c.Hear(last)
+				got++
+			}
+		}
+	}
+	if got != 1 {
+		t.Errorf("%d old servers were sent the message, want one", got)
+	}
+}
+
+// TestTheRingBeginsBehindThisServer compares with all orders of three ids.
+func TestTheRingBeginsBehindThisServer(t *testing.T) {
+	t.Parallel()
+	for _, self := range []string{"a", "b", "c", "d", "e"} {
+		ids := []string{"a", "b", "c", "d", "e"}
+		at := slices.Index(ids, self)
+		ring := slices.Concat(ids[at+1:], ids[:at])
+		for i, a := range ring {
+			for k, b := range ring {
+				if got := comesNext(self, a, b); got != (i < k) {
+					t.Errorf("behind %s, %s comes before %s is %v", self, a, b, got)
+				}
+			}
+		}
+	}
+}

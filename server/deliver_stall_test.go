@@ -99,3 +99,88 @@ func atRate(rate int, deadline time.Duration) *fakeLink {
 		},
 	}
 }
+
+// TestHowLongAPublisherWaits has targets that stay full, catch up, or do not lag, and looks at the
+// time, the count, and that none of them is left with a wait to end.
+func TestHowLongAPublisherWaits(t *testing.T) {
+	const deadline = time.Second
+	for _, tt := range []struct {
+		name    string
+		targets int
+		lags    int           // of the targets
+		resumes time.Duration // when the first catches up; 0: never
+		full    bool
+		ends    time.Duration // when the publisher ends; 0: never
+		want    time.Duration
+		stalls  int64
+	}{
+		{"one that does not lag", 1, 0, 0, false, 0, 0, 0},
+		{"one of three does not lag", 3, 2, 0, true, 0, 0, 0},
+		{"all lag, but have room", 3, 3, 0, false, 0, stallStep, 1},
+		{"all are near full, but move", 3, 3, 0, true, 0, deadline, 1},
+		{"one catches up at once", 2, 2, stallStep / 2, true, 0, stallStep / 2, 0},
+		{"one catches up", 2, 2, stallStep * 5 / 2, true, 0, stallStep * 5 / 2, 1},
+		{"the publisher ends", 2, 2, 0, true, stallStep * 5 / 2, 3 * stallStep, 1},
+		{"more than are waited for", maxStallTargets + 1, maxStallTargets, 0, false, 0, stallStep, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := NewServer(&Options{MaxPending: 1 << 20, WriteDeadline: deadline})
+				okay(t, err)
+				limits := &netio.Limits{MaxPending: 1 << 20, HighWater: 100, WriteDeadline: time.Hour}
+				release := make(chan bool)
+				var queues []*netio.WriteQueue
+				for i := range tt.targets {
+					l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+					begin := time.Now()
+					l.wait = func(n int) (int, error) {
+						step := 50 * time.Millisecond
+						if i == 0 && tt.resumes > 0 {
+							if step = min(step, tt.resumes-time.Since(begin)); step <= 0 {
+								return n, nil
+							}
+						}
+						select {
+						case <-release:
+							return n, nil
+						case <-time.After(step):
+							return 1, os.ErrDeadlineExceeded // a byte: it moves
+						}
+					}
+					c := onFake(t, s, l)
+					c.out.SetLimits(limits)
+					if i < tt.lags {
+						size := 200
+						if tt.full {
+							size = 1<<19 + 1000
+						}
+						c.send(strings.Repeat("x", size))
+					}
+					queues = append(queues, &c.out)
+				}
+				p := onFake(t, s, new(fakeLink))
+				b := batchOf(p, "PING\r\n")
+				if tt.ends > 0 {
+					time.AfterFunc(tt.ends, func() { p.close(closeClient) })
+				}
+				var w stall
+				begin := time.Now()
+				w.wait(b, queues)
+				if took := time.Since(begin); took != tt.want {
+					t.Errorf("it waits %v, want %v", took, tt.want)
+				}
+				if got := s.counters.stalls.Load(); got != tt.stalls {
+					t.Errorf("%d stalls are counted, want %d", got, tt.stalls)
+				}
+				b.end()
+				close(release)
+				for _, q := range queues {
+					allWritten(t, q)
+				}
+				if len(w.resume) > 0 {
+					t.Error("a target ends a wait that is over")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"gnatsd/sublist"
+)
+
+// TestWhatASubscriptionIsOffered has subscriptions that take all messages, some of them or none, and
+// says how many: the rest has no receiver.
+func TestWhatASubscriptionIsOffered(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		change func(c *client, sub *subscription)
+		want   int64 // of 5 messages
+	}{
+		{"all", func(*client, *subscription) {}, 5},
+		{"of the publisher, without echo", func(c *client, _ *subscription) { c.noEcho = true }, 0},
+		{"may not have the subject", func(_ *client, sub *subscription) {
+			sub.filter.Store(mustCompile(t, &Permissions{Subscribe: list("!a")}).Filter(">", ""))
+		}, 0},
+		{"may have the subject", func(_ *client, sub *subscription) {
+			sub.filter.Store(mustCompile(t, &Permissions{Subscribe: list("!b")}).Filter(">", ""))
+		}, 5},
+		{"has ended", func(_ *client, sub *subscription) { sub.limit.Or(endedBit) }, 0},
+		{"has a limit far away", func(_ *client, sub *subscription) { sub.limit.Store(9) }, 5},
+		{"has a limit", func(_ *client, sub *subscription) { sub.limit.Store(3) }, 3},
+		{"has a limit and some", func(_ *client, sub *subscription) { sub.limit.Store(6); sub.delivered.Store(2) }, 4},
+		{"has reached its limit", func(_ *client, sub *subscription) { sub.limit.Store(3); sub.delivered.Store(3) }, 0},
+	} {
+		for _, subscribe := range []string{"SUB > 1\r\n", "SUB > q 1\r\n"} {
+			s, err := NewServer(nil)
+			okay(t, err)
+			c := onFake(t, s, new(fakeLink))
+			deliverTo(t, c, subscribe)
+			tt.change(c, c.subOf([]byte("1")))
+			deliverTo(t, c, strings.Repeat("PUB a 2\r\nhi\r\n", 5))
+			if got := c.out.Stats().Messages; got != tt.want || s.counters.noReceivers() != 5-tt.want {
+				t.Errorf("%s: got %d messages, %d without a receiver, want %d of 5", tt.name, got, s.counters.noReceivers(), tt.want)
+			}
+			sub := newSubscription(&c.conn, []byte(">"), []byte("q"), []byte("2"))
+			before := sub.delivered.Load()
+			tt.change(c, sub)
+			b := batchOf(c, "PUB a 0\r\n\r\n")
+			before = sub.delivered.Load() - before
+			takes := tt.want
+			if c.noEcho {
+				takes = 1 // of those that come over a route there is no echo
+			}
+			if got := b.wouldTake(sub, []byte("a")); (got > 0) != (takes > 0) || got > 1 {
+				t.Errorf("%s: %d messages would be taken", tt.name, got)
+			}
+			if limit := sub.limit.Load(); limit > 0 && limit&endedBit == 0 && sub.delivered.Load() == before {
+				t.Errorf("%s: a message is not counted", tt.name)
+			}
+			b.end()
+		}
+	}
+}
+
+// TestAnswersGoToThePlainSubscriptionsOfTheClient has a request without a receiver, where others, and
+// queue groups, subscribe to the reply subject, too.
+func TestAnswersGoToThePlainSubscriptionsOfTheClient(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	l := new(fakeLink)
+	c, other := onFake(t, s, l), onFake(t, s, new(fakeLink))
+	deliverTo(t, other, "SUB in.* 1\r\nSUB in.* q 2\r\n")
+	deliverTo(t, c, `CONNECT {"verbose":false,"headers":true,"no_responders":true,"echo":false}`+"\r\n"+
+		"SUB in.a 1\r\nSUB in.* q 2\r\nSUB > 3\r\nSUB in.> 4\r\nUNSUB 4 1\r\nSUB in.> 5\r\nSUB in.> 6\r\n")
+	c.subOf([]byte("5")).filter.Store(mustCompile(t, &Permissions{Subscribe: list("!in.a")}).Filter("in.>", ""))
+	c.subOf([]byte("6")).filter.Store(mustCompile(t, &Permissions{Subscribe: list("!in.b")}).Filter("in.>", ""))
+	const times = 2
+	for range times {
+		deliverTo(t, c, "PUB none in.a 2\r\nhi\r\n")
+	}
+	out, _ := l.taken()
+	block := statusNoResponders + "none" + headerEnd
+	for sid, want := range map[int]int{1: times, 2: 0, 3: times, 4: 1, 5: 0, 6: times} {
+		if got := strings.Count(string(out), fmt.Sprintf("HMSG in.a %d %d %[2]d\r\n%s\r\n", sid, len(block), block)); got != want {
+			t.Errorf("subscription %d got %d answers, want %d", sid, got, want)
+		}
+	}
+	if messages, payload, _ := frames(t, out); messages != 7 || payload != int64(7*len(block)) {
+		t.Errorf("%d messages, %d bytes", messages, payload)
+	}
+	if got := other.out.Stats().Messages; got != 0 {
+		t.Errorf("another client got %d answers", got)
+	}
+	if !strings.Contains(block, fmt.Sprint(http.StatusServiceUnavailable)) {
+		t.Error("the status is another one")
+	}
+	// Nothing but answers is in this batch: it is pinned since before the match.
+	b := batchOf(c, "")
+	if b.answer([]byte("in.x"), 0, []byte("text")); s.grace.pinned() != 1 {
+		t.Error("the batch of an answer is not pinned")
+	}
+	b.end()
+	out, _ = l.taken()
+	if want := "MSG in.x 3 4\r\ntext\r\n"; !strings.Contains(string(out), want) || s.grace.pinned() != 0 {
+		t.Errorf("got %q, want an answer without headers in it", out)
+	}
+}
+
+// TestWorkOnMembersIsCounted has what is looked at for messages counted as steps, so that the clock
+// is looked at in time: at least one for each subscription, or member of a group.
+func TestWorkOnMembersIsCounted(t *testing.T) {
+	t.Parallel()
+	const members = 50
+	for name, tt := range map[string]struct {
+		subscribe, publish string
+		change             func(b *batch)
+		least              int
+	}{
+		"a fan-out":                      {"SUB a %d\r\n", "PUB a 0\r\n\r\n", func(*batch) {}, members},
+		"messages":                       {"SUB a %d\r\n", strings.Repeat("PUB a 0\r\n\r\n", 70), func(*batch) {}, members + 70},
+		"one by one":                     {"SUB a %d\r\nUNSUB %[1]d 9\r\n", "PUB a 0\r\n\r\n", func(*batch) {}, 2 * members},
+		"a group of members that refuse": {"SUB a q %d\r\n", "PUB a 0\r\n\r\n", func(b *batch) { b.from.noEcho = true }, members},
+		"no receiver":                    {"SUB b %d\r\n", strings.Repeat("PUB a 0\r\n\r\n", 70), func(*batch) {}, 70},
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		c := onFake(t, s, new(fakeLink))
+		for i := range members {
+			deliverTo(t, c, fmt.Sprintf(tt.subscribe, i))
+		}
+		b := batchOf(c, tt.publish)
+		tt.change(b)
+		if actOn(t, c, b, tt.publish); b.steps < tt.least {
+			t.Errorf("%s: %d steps, want %d at least", name, b.steps, tt.least)
+		}
+		b.end()
+		if b.steps != 0 || !b.begun.IsZero() {
+			t.Errorf("%s: %d steps of the next batch", name, b.steps)
+		}
+	}
+	s, err := NewServer(nil)
+	okay(t, err)
+	p := onFake(t, s, new(fakeLink))
+	for i := range members {
+		deliverTo(t, p, fmt.Sprintf("SUB a q %d\r\n", i))
+	}
+	b := batchOf(p, "PUB a 0\r\n\r\n")
+	g := p.match([]byte("a")).Queues()[0]
+	var o op
+	limits := p.frameLimits()
+	limits.next(p.in.Unread(), &o)
+	at := place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
+	for name, choose := range map[string]func(){
+		"a local one":  func() { b.toLocalMember(&g, []byte("a"), at) },
+		"a roomy one":  func() { b.toRoomyMember(&g, []byte("a"), at) },
+		"the next one": func() { b.nextServer(&g, s.id) },
+		"behind":       func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
+		"for a route":  func() { b.from.role = roleClient; b.toRoute(allButRoute(&g, p), []byte("a"), at) },
+	} {
+		b.steps = 0
+		if choose(); b.steps < members {
+			t.Errorf("%s: %d steps, want %d at least", name, b.steps, members)
+		}
+	}
+	b.end()
+}
+
+// allButRoute lets a group be one whose members take nothing.
+func allButRoute(g *sublist.Group[*subscription], c *client) *sublist.Group[*subscription] {
+	c.noEcho = true
+	return g
+}
+
+// TestATraceHasWhatIsDelivered traces messages to a client that knows headers, and to one that does
+// not, and those of a connection that was not chosen for the trace.
+func TestATraceHasWhatIsDelivered(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	log := traceLog{newLineLog()}
+	s.SetLogger(log, false, true)
+	knows, old, silent, p := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+	deliverTo(t, knows, takesHeaders+"SUB a 1\r\n")
+	deliverTo(t, old, "SUB a 2\r\n")
+	deliverTo(t, silent, "SUB a 3\r\n")
+	deliverTo(t, p, takesHeaders)
+	silent.tracing, p.tracing = false, false
+	for len(log.lines) > 0 {
+		<-log.lines
+	}
+	deliverTo(t, p, "HPUB a reply 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPUB a 2\r\nho\r\nPUB a 2\r\nhi\r\n")
+	got := map[string]int{}
+	for len(log.lines) > 0 {
+		_, text, _ := strings.Cut(<-log.lines, "<<- ")
+		got[text]++
+	}
+	want := map[string]int{"[HMSG a 1 reply 12 14]": 1, "[MSG a 2 reply 2]": 1, "[MSG a 1 2]": 2, "[MSG a 2 2]": 2}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

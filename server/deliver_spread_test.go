@@ -1,0 +1,113 @@
+package server
+
+import (
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"gnatsd/server/internal/netio"
+)
+
+// TestHowManyHelpersAFlushHas has them limited by those there are, by the targets, which are two for
+// each, and by the cores that are idle.
+func TestHowManyHelpersAFlushHas(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                                    string
+		count, targets, cores, pinned, messages int
+		least                                   int64
+		want                                    int
+	}{
+		{"there are none", 0, 100, 8, 1, 1, 0, 0},
+		{"one target", 3, 1, 8, 1, 1, 0, 0},
+		{"two targets", 3, 2, 8, 1, 1, 0, 1},
+		{"three targets", 3, 3, 8, 1, 1, 0, 1},
+		{"four targets", 3, 4, 8, 1, 1, 0, 2},
+		{"many targets", 3, 100, 8, 1, 1, 0, 3},
+		{"few cores are idle", 3, 100, 8, 6, 1, 0, 2},
+		{"none is", 3, 100, 8, 8, 1, 0, 0},
+		{"just enough work", 3, 10, 8, 1, 0, 10 * targetWork, 3},
+		{"too little work", 3, 10, 8, 1, 0, 10*targetWork + 1, 0},
+		{"enough with messages", 3, 10, 8, 1, 1, 10*targetWork + 1, 3},
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		s.helpers.count, s.helpers.cores, s.helpers.least = tt.count, tt.cores, tt.least
+		for i := range tt.pinned {
+			s.grace.pin(uint32(i))
+		}
+		b := &batch{srv: s, targets: make([]target, tt.targets), sorted: make([]entry, tt.messages)}
+		if got := b.helpersFor(); got != tt.want {
+			t.Errorf("%s: %d helpers, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestWorkIsThatOfTargetsMessagesAndBytes compares the estimate with what it is made of.
+func TestWorkIsThatOfTargetsMessagesAndBytes(t *testing.T) {
+	t.Parallel()
+	subs := make([]*subscription, 5)
+	for _, tt := range []struct {
+		name string
+		b    batch
+		want int64
+	}{
+		{"nothing", batch{}, 0},
+		{"targets", batch{targets: make([]target, 4)}, 4 * targetWork},
+		{"messages without a line", batch{targets: make([]target, 1), sorted: make([]entry, 10)}, targetWork + 10*messageWork},
+		{"large messages", batch{targets: make([]target, 1), sorted: make([]entry, 10), lines: []line{{stride: 3200}, {stride: 1}}},
+			targetWork + 10*(messageWork+3200*byteWork/32)},
+		{"a fan-out", batch{targets: make([]target, 5), fanouts: []fanout{{whole: subs, msgs: 7}}, sorted: make([]entry, 1)},
+			5*targetWork + (5*7+1)*messageWork},
+	} {
+		if got := tt.b.work(); got != tt.want {
+			t.Errorf("%s: %d ns, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestAFlushEndsWithItsLastHelper has helpers at work when the flush has nothing left to do itself,
+// and others come later.
+func TestAFlushEndsWithItsLastHelper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := new(flushJob)
+		j.left.L = &j.mu
+		for range 3 {
+			if !j.join() {
+				t.Fatal("a helper may not help with a flush that goes on")
+			}
+		}
+		queues := make([]netio.WriteQueue, 4)
+		x := &expansion{reached: 2, lag: []*netio.WriteQueue{&queues[0]}}
+		done := false
+		go func() { j.finish(x); done = true }() // ends with the last helper
+		for i := range 3 {
+			synctest.Wait()
+			if done {
+				t.Fatalf("the flush has ended with %d helpers at work", 3-i)
+			}
+			if j.join() {
+				t.Error("a helper may help with a flush that has nothing left to do")
+			}
+			j.add(&expansion{reached: 10, lag: []*netio.WriteQueue{&queues[i+1]}})
+		}
+		synctest.Wait()
+		if !done || x.reached != 32 || len(x.lag) != 4 {
+			t.Errorf("ended is %v, with %d targets, of which %d lag", done, x.reached, len(x.lag))
+		}
+	})
+}
+
+// TestHelpersEndWithTheServer starts some; how many processors the program uses stays the same.
+func TestHelpersEndWithTheServer(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	before := runtime.GOMAXPROCS(0)
+	s.helpers.start(s, 2)
+	if got := runtime.GOMAXPROCS(0); got != before || s.helpers.cores != before || s.helpers.count != 2 || s.helpers.least != sharedWork {
+		t.Errorf("%d processors, %d before; %+v", got, before, &s.helpers)
+	}
+	close(s.quit)
+	s.conns.Wait()
+}
