@@ -27,6 +27,7 @@ type yielder struct {
 	raw   syscall.RawConn
 	ready func(fd uintptr) bool // write
 	wrote bool
+	err   error // of that
 }
 
 const (
@@ -110,15 +111,15 @@ func (y *yielder) write(uintptr) bool {
 		return true
 	}
 	y.wrote = true
-	_, err := y.w.Write([]byte{0})
-	return err != nil
+	_, y.err = y.w.Write([]byte{0})
+	return y.err != nil
 }
 
 // wait waits until the runtime has found the pipe ready. It reports false if it cannot.
 func (y *yielder) wait() bool {
 	y.wrote = false
-	if err := y.raw.Read(y.ready); err != nil {
-		return false
+	if err := y.raw.Read(y.ready); err != nil || y.err != nil {
+		return false // nothing is in the pipe
 	}
 	var b [1]byte
 	_, err := y.r.Read(b[:])

@@ -28,6 +28,26 @@ func TestYieldingEnds(t *testing.T) {
 	}
 }
 
+// TestYieldingEndsIfThePipeTakesNothing has a reader yield with a pipe that cannot be written to.
+func TestYieldingEndsIfThePipeTakesNothing(t *testing.T) {
+	t.Parallel()
+	one := newYielder()
+	if one == nil {
+		t.Skip("pipes cannot be waited for here")
+	}
+	one.w.Close()
+	ended := make(chan bool, 1)
+	go func() { ended <- one.wait() }() // ends with it
+	select {
+	case looked := <-ended:
+		if looked {
+			t.Error("it reports that the runtime has looked at the network")
+		}
+	case <-time.After(patience):
+		t.Fatal("the yield does not end")
+	}
+}
+
 func TestYieldingLooksAtTheNetworkOnlyIfSomethingIsReady(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
