@@ -171,6 +171,7 @@ func (m measures) addLatency(samples []time.Duration) {
 	slices.Sort(samples)
 	m[latency50] = float64(percentile(samples, 50)) / float64(time.Microsecond)
 	m[latency99] = float64(percentile(samples, 99)) / float64(time.Microsecond)
+	m[latency999] = float64(percentile(samples, 99.9)) / float64(time.Microsecond)
 }
 
 // requests makes one request after another until the time has come; each has an inbox of its own,

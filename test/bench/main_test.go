@@ -44,6 +44,7 @@ func smallScenarios() []scenario {
 		{name: "load request", prepare: beside(emptyMessages(2), exchange(false))},
 		{name: "unread many", linux: true, prepare: unreadMany(3, 128)},
 		{name: "churn", prepare: besideChurn(2, fanOut(1, 128))},
+		{name: "churn among subscriptions", prepare: besideChurn(1, amongSubscriptions(400, exchange(true)))},
 		{name: "events", launch: withEvents, prepare: besideEvents(200, 2, onePublisher)},
 		{name: "load paced", prepare: beside(onePublisher, pacedPublishers(5, 5*time.Millisecond))},
 		{name: "backlog", linux: true, launch: patient, prepare: backlog(200<<10, 16)},
@@ -51,7 +52,7 @@ func smallScenarios() []scenario {
 		{name: "tls idle", launch: launch{secure: true}, prepare: func() runner { return idle(20) }},
 		{name: "subscriptions", prepare: func() runner { return subscriptions(400, 2) }},
 		{name: "among connections", prepare: amongConnections(20)},
-		{name: "among subscriptions", prepare: amongSubscriptions(400)},
+		{name: "among subscriptions", prepare: amongSubscriptions(400, fanOut(1, 128))},
 	}
 }
 
@@ -93,13 +94,15 @@ func measuredBy(name string) []metric {
 	wants := []metric{throughput}
 	switch name {
 	case "request", "request awake":
-		wants = append(wants, latency50, latency99)
+		wants = append(wants, latency50, latency99, latency999)
 	case "churn":
 		return append(wants, loadRate)
+	case "churn among subscriptions":
+		return append(wants, latency50, latency99, latency999, loadRate)
 	case "events":
 		return append(wants, keptShare, loadRate)
 	case "load request", "load paced":
-		return append(wants, latency50, latency99, loadRate)
+		return append(wants, latency50, latency99, latency999, loadRate)
 	case "subscriptions":
 		wants = append(wants, timeEach)
 	}

@@ -20,6 +20,7 @@ const (
 	throughput metric = iota
 	latency50
 	latency99
+	latency999
 	keptShare // of the throughput, beside something else
 	loadRate  // what others do meanwhile: messages, operations, connections
 	timeEach
@@ -45,6 +46,7 @@ func metricTable() [metricCount]metricRow {
 		throughput: {"throughput", "/s"},
 		latency50:  {"latency p50", "µs"},
 		latency99:  {"latency p99", "µs"},
+		latency999: {"latency p99.9", "µs"},
 		keptShare:  {"throughput kept", "%"},
 		loadRate:   {"load", "/s"},
 		timeEach:   {"time each", "ns"},
