@@ -2,6 +2,7 @@ package sublist
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -422,8 +423,50 @@ func TestWhatACursorCounts(t *testing.T) {
 	}
 	var fresh Cursor[int]
 	fresh.Match(l, []byte("e"))
-	if fresh.Reset(); fresh.list != nil || fresh.last.result != nil || fresh.subject != nil || fresh.tally != (tally{}) {
+	if fresh.Reset(); fresh.list != nil || fresh.last != nil || fresh.first.result != nil || fresh.several != nil || fresh.tally != (tally{}) {
 		t.Error("Reset leaves something")
+	}
+}
+
+// TestACursorOnSubjectsInTurn matches subjects, more than it holds, while subscriptions come and go,
+// and compares with the list.
+func TestACursorOnSubjectsInTurn(t *testing.T) {
+	t.Parallel()
+	l, c := New[int](), new(Cursor[int])
+	subjects := []string{"a", "b", "a.b", "same.beginning.1", "same.beginning.2", "1.same.end", "2.same.end", "eightlet"}
+	for i := range heldSubjects {
+		subjects = append(subjects, fmt.Sprintf("price.%d", i))
+	}
+	patterns := append([]string{"*", ">", "*.*", "same.>", "price.*"}, subjects...)
+	r := rand.New(rand.NewPCG(1, 9))
+	for i := range 5000 {
+		if pattern := patterns[r.IntN(len(patterns))]; i%7 == 0 {
+			if r.IntN(2) == 0 {
+				insert(t, l, pattern, "", i%50)
+			} else {
+				l.Remove(pattern, "", i%50)
+			}
+		}
+		if i%11 == 0 {
+			c.DropStale()
+		}
+		subject := []byte(subjects[r.IntN(1+i/500)])
+		got, want := plain(c.Match(l, subject)), plain(l.Match(subject))
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Fatalf("match %d, of %s: got %v, want %v", i, subject, got, want)
+		}
+	}
+	for _, subject := range subjects {
+		c.Match(l, []byte(subject))
+	}
+	insert(t, l, ">", "", -1)
+	c.DropStale()
+	for i := range c.several.held {
+		if h := &c.several.held[i]; h.result != nil {
+			t.Errorf("the result of %s is held, and a subscription was added", h.subject)
+		}
 	}
 }
 
