@@ -22,6 +22,26 @@ func TestConnzRemembersTheLastClosedClients(t *testing.T) {
 	keep.Do()
 }
 
+// A subscription keeps what it is when its client is gone: that it has ended is not a limit.
+func TestClosedClientsKeepTheLimitsOfTheirSubscriptions(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{})
+	c := openClient(t, s)
+	c.Do(hello("leaver"), "SUB foo 1", "SUB bar 2", "UNSUB 2 5")
+	c.Close()
+	var list []SubDetail
+	eventually(t, "it is filed", func() bool {
+		z := decode[Connz](t, s, "/connz?state=closed&subs=detail")
+		if len(z.Conns) == 1 {
+			list = z.Conns[0].SubsDetail
+		}
+		return len(list) == 2
+	})
+	if list[0].Max != 0 || list[1].Max != 5 {
+		t.Errorf("got limits of %d and %d, want none and 5", list[0].Max, list[1].Max)
+	}
+}
+
 func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 	t.Parallel()
 	var z closedConns

@@ -107,7 +107,7 @@ func subszOptions(p *monitor.Params) *SubszOptions {
 }
 
 func (sub *subscription) detail() SubDetail {
-	limit := sub.limit.Load()
+	limit := sub.most()
 	msgs := sub.delivered.Load()
 	if limit > 0 {
 		msgs = min(msgs, limit)

@@ -33,6 +33,10 @@ const endedBit = 1 << 62
 
 func (s *subscription) ended() bool { return s.limit.Load()&endedBit != 0 }
 
+// most returns how many messages the subscription receives at most, also once it has ended; 0 = no
+// limit.
+func (s *subscription) most() int64 { return s.limit.Load() &^ endedBit }
+
 // newSubscription returns a subscription whose queue and sid are no longer than maxName.
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	var b strings.Builder
@@ -242,7 +246,7 @@ func (c *conn) unsubscribeAfter(sub *subscription, limit int64) {
 // expire ends a subscription that has reached its limit. It runs on the goroutine of the publisher.
 func (c *conn) expire(sub *subscription) {
 	if c.debugging() {
-		c.limitedf(levelDebug, "Auto-unsubscribe limit of %d reached for sid '%s'", sub.limit.Load(), sub.sid())
+		c.limitedf(levelDebug, "Auto-unsubscribe limit of %d reached for sid '%s'", sub.most(), sub.sid())
 	}
 	c.unsubscribe(sub)
 }

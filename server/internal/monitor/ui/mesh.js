@@ -202,7 +202,7 @@ function saidText(said) {
   if (!said) return '';
   if (said.error) return `Cannot be asked: ${visible(said.error)}`;
   if (!said.conditions?.length) return 'All well';
-  return said.conditions.map((c) => visible(String(c.text))).join('; ');
+  return said.conditions.map((c) => visible(String(c.text))).join('\n');
 }
 
 // factsOf is what a server's entry says of its route.

@@ -7,7 +7,7 @@ import { count } from './format.js';
 // function of a row, or cell, which prepares a cell and returns a function that
 // shows a row in it. With sort, a sort key of the server, its header is a button;
 // ascending says in which direction the server sorts by it. kind is a class, brief
-// the title on a phone where it is another one.
+// the title where the screen is narrow, if it is another one.
 //
 // The roles are those that the elements have anyway, but lose in some browsers
 // where narrow screens show rows as cards.
