@@ -159,17 +159,23 @@ func TestAnyTargetIsFollowed(t *testing.T) {
 	}
 }
 
-// TestARouteLearnsAtOnceThatALimitIsReached has the last message of a subscription delivered, and
-// nothing after it: the other server is told by the same flush.
+// TestARouteLearnsAtOnceThatALimitIsReached has a subscription get its limit when a batch has chosen
+// it, and reach it when the batch is handed over, and nothing after it: the other server is told by
+// the same flush.
 func TestARouteLearnsAtOnceThatALimitIsReached(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, nil)
 	peer, _ := manualPeer(t, s)
-	c, p := dialClient(t, s), dialClient(t, s)
-	p.Sync()
-	c.Do("SUB a 1", "UNSUB 1 1")
+	c := dialClient(t, s)
+	c.Do("SUB a 1")
 	peer.HearAfter("SUB a ")
-	p.Say("PUB a 2\r\nhi")
+	const text = "PUB a 2\r\nhi\r\n"
+	p := onFake(t, s, new(fakeLink))
+	b := batchOf(p, text)
+	actOn(t, p, b, text)
+	s.clients.find(clientsOf(s)[0]).subOf([]byte("1")).limit.Store(1)
+	b.flush()
 	c.Want("MSG a 1 2", "hi")
 	peer.HearAfter("UNSUB ")
+	b.end()
 }

@@ -3,6 +3,7 @@ package netio
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -126,4 +127,110 @@ func TestSamplesOfABacklogEndWithTheirBytes(t *testing.T) {
 	if got := b.sample.sent(100); got != 9 {
 		t.Errorf("got %d, want 9", got)
 	}
+}
+
+// TestTopSubjectCountsBytes compares with a vote of single bytes.
+func TestTopSubjectCountsBytes(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 200 {
+		var top topSubject
+		subject, weight := "", 0
+		for range 1 + r.IntN(12) {
+			s, n := string("abc"[r.IntN(3)]), 1+r.IntN(5)
+			top.add([]byte(s), int64(n))
+			for range n {
+				switch {
+				case s == subject:
+					weight++
+				case weight == 0:
+					subject, weight = s, 1
+				default:
+					weight--
+				}
+			}
+			if string(top.subject) != subject || top.weight != int64(weight) {
+				t.Fatalf("got %q with %d, want %q with %d", top.subject, top.weight, subject, weight)
+			}
+		}
+	}
+	var top topSubject
+	top.add(bytes.Repeat([]byte("x"), 2*maxTopSubject), 1)
+	if len(top.subject) != maxTopSubject {
+		t.Errorf("%d bytes of a long subject are remembered, want %d", len(top.subject), maxTopSubject)
+	}
+}
+
+// TestSizesOfChunksForABacklog has chunks that what is to be copied fills to two thirds at least,
+// or of a fourth of the backlog.
+func TestSizesOfChunksForABacklog(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		want  int
+		bytes int64
+		size  int
+	}{
+		{1, 0, SmallSize},
+		{SmallSize, 0, SmallSize},
+		{SmallSize + 1, 0, SmallSize},
+		{1365, 0, SmallSize},
+		{1366, 0, 2 << 10},
+		{21845, 0, 16 << 10},
+		{21846, 0, 32 << 10},
+		{ReadSize, 0, ReadSize},
+		{10 * ReadSize, 0, ReadSize},
+		{10, 4*10922 + 3, 8 << 10},
+		{10, 4 * 10923, 16 << 10},
+		{20_000, 4 * 10923, 16 << 10},
+		{10, 1 << 30, ReadSize},
+	} {
+		if got := fillSize(tt.want, tt.bytes); got != tt.size {
+			t.Errorf("%d bytes for a backlog of %d: a chunk of %d, want %d", tt.want, tt.bytes, got, tt.size)
+		}
+	}
+}
+
+// TestABacklogForgetsWhatItGaveUp takes segments out, and gives up the chunk for short ones: nothing
+// of them is referenced, and another chunk is taken when there is need of one.
+func TestABacklogForgetsWhatItGaveUp(t *testing.T) {
+	t.Parallel()
+	var b backlog
+	for range 10 {
+		ck := makeChunk(100, nil)
+		ck.buf = append(ck.buf, bytes.Repeat([]byte("x"), 100)...)
+		b.add(Segment{Bytes: ck.buf, Chunk: ck})
+		ck.release()
+	}
+	segs, n := b.take(300)
+	if len(segs) != 3 || n != 300 || len(b.queue) != 7 {
+		t.Errorf("took %d segments of %d bytes, %d are left", len(segs), n, len(b.queue))
+	}
+	for _, s := range b.queue[len(b.queue):cap(b.queue)] {
+		if s.Chunk != nil {
+			t.Error("a segment that was taken is still referenced")
+		}
+	}
+	releaseAll(segs)
+	if segs, n = b.take(99); len(segs) != 1 || n != 100 {
+		t.Errorf("took %d segments of %d bytes, want one at least", len(segs), n)
+	}
+	releaseAll(segs)
+	if segs, n = b.take(299); len(segs) != 2 || n != 200 {
+		t.Errorf("took %d segments of %d bytes, want no more than 299", len(segs), n)
+	}
+	releaseAll(segs)
+	b.add(Segment{Bytes: []byte("short")})
+	b.add(Segment{Bytes: []byte(" and ")})
+	if got := len(b.queue); got != 5 {
+		t.Errorf("short ones are %d segments, want one", got-4)
+	}
+	b.dropChunks()
+	b.dropChunks()
+	b.add(Segment{Bytes: []byte("more")})
+	segs, _ = b.take(1 << 20)
+	if got := string(bytes.Join(segmentBytes(segs[4:]), nil)); got != "short and more" {
+		t.Errorf("got %q", got)
+	}
+	releaseAll(segs)
+	b.dropChunks()
 }

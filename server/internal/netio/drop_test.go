@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -16,7 +18,8 @@ type dropRun struct {
 	t        *testing.T
 	random   *rand.Rand
 	q        *WriteQueue
-	messages int // pushed
+	messages int   // pushed
+	payload  int64 // of them
 	texts    int
 }
 
@@ -28,6 +31,7 @@ func (r *dropRun) message() []byte {
 	}
 	frame := fmt.Appendf(nil, "M %d %d\n", r.messages, size)
 	r.messages++
+	r.payload += int64(size)
 	return append(frame, bytes.Repeat([]byte{byte('a' + r.messages%26)}, size)...)
 }
 
@@ -39,7 +43,7 @@ func (r *dropRun) push() {
 		r.q.Push(&Delivery{Segments: []Segment{{Bytes: text}}, Bytes: len(text)})
 		return
 	}
-	d := &Delivery{Droppable: true, Subject: []byte("x")}
+	d := &Delivery{Droppable: true, Subject: []byte("x"), Payload: -r.payload}
 	var chunks []*Chunk
 	for range 1 + r.random.IntN(6) {
 		frame := r.message()
@@ -58,6 +62,7 @@ func (r *dropRun) push() {
 			d.Segments = append(d.Segments, Segment{Bytes: c.buf, Chunk: c})
 		}
 	}
+	d.Payload += r.payload
 	if r.random.IntN(4) == 0 {
 		d.Keep()
 	}
@@ -65,6 +70,26 @@ func (r *dropRun) push() {
 	for _, c := range chunks {
 		clear(c.buf[:0])
 		c.release()
+	}
+}
+
+// wantMarks checks that what is noted of a backlog is what is in it.
+func (q *WriteQueue) wantMarks(t *testing.T) {
+	t.Helper()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.back == nil || !q.back.tracked {
+		return
+	}
+	sum := int64(0)
+	for _, m := range q.back.marks {
+		sum += m.bytes
+		if m.bytes <= 0 || m.droppable && m.messages == 0 {
+			t.Fatalf("a part is %+v", m)
+		}
+	}
+	if n := sizeOf(q.back.queue); sum != n || q.back.bytes < n {
+		t.Fatalf("%d bytes are queued, %d are noted, %d with those that are being written", n, sum, q.back.bytes)
 	}
 }
 
@@ -143,6 +168,7 @@ func TestWhatIsSentIsWholeAndInOrderWhenMessagesAreDropped(t *testing.T) {
 						default:
 						}
 					}
+					q.wantMarks(t)
 					if got := q.Stats().Pending; got > limit+textRoom {
 						t.Fatalf("%d bytes are pending, the limit is %d", got, limit)
 					}
@@ -157,6 +183,14 @@ func TestWhatIsSentIsWholeAndInOrderWhenMessagesAreDropped(t *testing.T) {
 				}
 				if messages+int(lost.Messages) != r.messages || q.Stats().Lost.Messages != lost.Messages || lost.Messages == 0 {
 					t.Errorf("%d messages and %d lost are not the %d that were pushed", messages, lost.Messages, r.messages)
+				}
+				sent := int64(0)
+				for _, m := range regexp.MustCompile(`M \d+ (\d+)\n`).FindAllSubmatch(out, -1) {
+					n, _ := strconv.Atoi(string(m[1]))
+					sent += int64(n)
+				}
+				if stats := q.Stats(); sent+lost.Payload != r.payload || stats.Lost != lost || stats.Messages != int64(r.messages) || stats.Payload != r.payload {
+					t.Errorf("%d bytes of payload and %d lost are not the %d that were pushed; counted are %+v", sent, lost.Payload, r.payload, stats)
 				}
 				if policy == DropOld && last != r.messages-1 {
 					t.Errorf("the last message is %d, want %d: the new ones stay", last, r.messages-1)
@@ -236,5 +270,112 @@ func TestSmallDeliveriesThatMayBeDroppedAreNotedTogether(t *testing.T) {
 	out, _ := link.taken()
 	if sent := bytes.Count(out, text); sent+int(owner.lost.Messages) != pushed || owner.lost.Messages == 0 {
 		t.Errorf("%d messages were sent and %d lost of %d", sent, owner.lost.Messages, pushed)
+	}
+	if len(owner.first) < 2 || !owner.first[0] || slices.Contains(owner.first[1:], true) {
+		t.Errorf("of %d reports not just the first one says that it is the first of this backlog", len(owner.first))
+	}
+}
+
+// TestUnitsOfWhatIsDropped has a sixteenth of what may be pending, 32 KB at most.
+func TestUnitsOfWhatIsDropped(t *testing.T) {
+	t.Parallel()
+	for maxPending, want := range map[int64]int64{0: 1, 15: 1, 16: 1, 1600: 100, 512 << 10: 32 << 10, 512<<10 - 16: 32<<10 - 1, 1 << 30: 32 << 10} {
+		if got := DropUnit(maxPending); got != want {
+			t.Errorf("of %d: %d bytes, want %d", maxPending, got, want)
+		}
+	}
+}
+
+// TestTheOldestAreDropped queues parts that may be dropped and parts that must be sent, takes some
+// from the front and puts some back, and drops: what is left, and what was lost, is compared with a
+// list of the parts.
+func TestTheOldestAreDropped(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 8))
+		type piece struct {
+			text      string
+			droppable bool
+		}
+		var want []piece
+		var b backlog
+		b.track()
+		chunks := []*Chunk{}
+		for i := range 1 + r.IntN(20) {
+			p := piece{fmt.Sprintf("%03d", i) + string(bytes.Repeat([]byte{byte('a' + i)}, r.IntN(1<<r.IntN(12)))), r.IntN(3) > 0}
+			ck := makeChunk(max(len(p.text), 1000), nil)
+			ck.buf = append(ck.buf, p.text...)
+			chunks = append(chunks, ck)
+			b.add(Segment{Bytes: ck.buf, Chunk: ck})
+			m := mark{bytes: int64(len(p.text)), droppable: p.droppable}
+			if p.droppable {
+				m.messages, m.payload = 1, m.bytes
+			}
+			b.noteQueued(m, 0) // each is a unit
+			want = append(want, p)
+		}
+		total := func() (n int) {
+			for _, p := range want {
+				n += len(p.text)
+			}
+			return n
+		}
+		for range 3 {
+			if r.IntN(2) == 0 { // a write takes something, and gives some of it back
+				segs, n := b.takePart(r.IntN(total() + 1))
+				b.noteTaken(int64(n))
+				sent := r.IntN(n + 1)
+				rest := dropSent(segs, sent)
+				b.notePutBack(sizeOf(rest))
+				b.queue = append(rest[:len(rest):len(rest)], b.queue...)
+				back := ""
+				for at := n; at > 0; {
+					k := min(at, len(want[0].text))
+					back += want[0].text[:k]
+					if at -= k; k == len(want[0].text) {
+						want = want[1:]
+						continue
+					}
+					want[0] = piece{want[0].text[k:], false} // its beginning is being written
+				}
+				if back = back[sent:]; back != "" {
+					want = append([]piece{{back, false}}, want...)
+				}
+			}
+			need := int64(r.IntN(total() + 2))
+			var lost, wantLost Lost
+			wantFreed, left := int64(0), []piece(nil)
+			for _, p := range want {
+				if !p.droppable || wantFreed >= need {
+					left = append(left, p)
+					continue
+				}
+				wantFreed += int64(len(p.text))
+				wantLost.add(mark{messages: 1, payload: int64(len(p.text))})
+			}
+			want = left
+			freed := b.evict(need, &lost)
+			text := ""
+			for _, p := range want {
+				text += p.text
+			}
+			if got := string(bytes.Join(segmentBytes(b.queue), nil)); freed != wantFreed || lost != wantLost || got != text {
+				t.Fatalf("seed %d: %d bytes, %+v are dropped, want %d, %+v; left is %.100q, want %.100q", seed, freed, lost, wantFreed, wantLost, got, text)
+			}
+			sum := int64(0)
+			for _, m := range b.marks {
+				sum += m.bytes
+			}
+			if sum != int64(len(text)) {
+				t.Fatalf("seed %d: %d bytes are noted, %d are left", seed, sum, len(text))
+			}
+		}
+		releaseAll(b.queue)
+		b.dropChunks()
+		for i, ck := range chunks {
+			if n := ck.refs.Load(); n != 1 {
+				t.Fatalf("seed %d: chunk %d has %d references", seed, i, n)
+			}
+		}
 	}
 }

@@ -112,11 +112,10 @@ func (k *keeper) setAside(segs []Segment, first bool) {
 	}
 }
 
-// leftover returns everything that is kept.
+// leftover returns everything that is kept. The keeper is not used any more.
 func (k *keeper) leftover() Leftover {
 	l := Leftover{Segments: append(k.past, k.rest...)}
 	begin := k.written - k.bytes
-	k.past, k.rest = nil, nil
 	if len(k.starts) == 0 {
 		l.Release()
 		return l

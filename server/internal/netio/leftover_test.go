@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,14 +37,16 @@ func TestLeftoverIsWhatTheSocketHasNotTaken(t *testing.T) {
 		}
 		var all []byte
 		starts := map[int]bool{}
+		var chunks []*Chunk
 		push := func() {
 			starts[len(all)] = true
 			text := bytes.Repeat([]byte{byte(len(starts))}, 1+rnd.IntN(1<<rnd.IntN(16)))
 			all = append(all, text...)
 			d := &Delivery{Segments: []Segment{{Bytes: text}}, Bytes: len(text)}
 			if rnd.IntN(3) == 0 {
-				ck := newChunk(len(text))
+				ck := makeChunk(len(text), nil)
 				ck.buf = append(ck.buf, text...)
+				chunks = append(chunks, ck)
 				d.Segments[0] = Segment{Bytes: ck.buf, Chunk: ck}
 				defer ck.release()
 			}
@@ -89,8 +93,16 @@ func TestLeftoverIsWhatTheSocketHasNotTaken(t *testing.T) {
 			}
 		}
 		l.Release()
+		if l.Release(); l.Segments != nil {
+			t.Fatalf("seed %d: what was given up is still there", seed)
+		}
 		if n := pending.Load(); n != 0 {
 			t.Fatalf("seed %d: %d bytes are pending in the end", seed, n)
+		}
+		for i, ck := range chunks {
+			if n := ck.refs.Load(); n != 0 {
+				t.Fatalf("seed %d: chunk %d of %d has %d references in the end", seed, i, len(chunks), n)
+			}
 		}
 	}
 }
@@ -138,5 +150,120 @@ func TestWriterIsInterrupted(t *testing.T) {
 	q.Finish(0)
 	if n := shared.Pending.Load(); n != 0 {
 		t.Errorf("%d bytes are pending in the end", n)
+	}
+}
+
+// TestLeftoverOfWhatCameDuringAWrite has something pushed while the socket takes all that was pushed
+// before: what is left begins with it.
+func TestLeftoverOfWhatCameDuringAWrite(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 3 * startInterval} {
+		q, l, _, pending, release := blockedQueue(Limits{})
+		q.KeepLeftover(true)
+		calls := 0
+		l.try = func(n int) (int, error) {
+			switch calls++; calls {
+			case 1:
+				q.Push(text(size))
+				q.Push(text(7))
+				return n, nil
+			case 2:
+				return 3, ErrWouldBlock
+			}
+			return 0, ErrWouldBlock
+		}
+		q.Push(text(2 * startInterval))
+		time.AfterFunc(time.Millisecond, release)
+		left, waits := q.Leave(time.Hour) // the write goes on until then
+		taken, _ := l.taken()
+		n := int(sizeOf(left.Segments))
+		if sent := len(taken) - 2*startInterval; n-left.Sent != size+7-sent || !slices.Contains([]int{0, 7, size + 7}, n) {
+			t.Errorf("of %d bytes that came later %d were taken, %d are left, %d of them taken", size+7, sent, n, left.Sent)
+		}
+		left.Release()
+		if waits {
+			q.Continue(nil)
+		}
+		q.Finish(patience)
+		if pending.Load() != 0 {
+			t.Errorf("%d bytes are pending in the end", pending.Load())
+		}
+	}
+}
+
+// TestContinueCountsWhatIsWritten leaves a queue that can be written to, and has it write something:
+// that is pending, unless the queue has ended meanwhile.
+func TestContinueCountsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	leave := func() (q *WriteQueue, l *fakeLink, pending *atomic.Int64, release func()) {
+		q, l, _, pending, release = blockedQueue(Limits{WriteDeadline: patience})
+		step, entered := make(chan int, 1), make(chan bool)
+		l.wait = func(int) (int, error) { close(entered); return <-step, nil }
+		q.KeepLeftover(true)
+		q.Push(text(10))
+		<-entered
+		go func() { // ends when Leave waits
+			for !q.stopping() {
+				runtime.Gosched()
+			}
+			step <- 4
+		}()
+		left, waits := q.Leave(time.Hour)
+		if n := sizeOf(left.Segments); !waits || n != 10 || left.Sent != 4 {
+			t.Fatalf("it waits is %v, %d bytes are left, %d of them taken", waits, n, left.Sent)
+		}
+		left.Release()
+		free := make(chan bool)
+		l.wait = func(n int) (int, error) { <-free; return n, nil }
+		return q, l, pending, func() { close(free) }
+	}
+	q, l, pending, release := leave()
+	q.Push(text(3)) // follows
+	q.Continue([]byte("rest"))
+	if got := q.Stats().Pending; got != 7 || pending.Load() != 7 {
+		t.Errorf("%d bytes are pending, %d of all, want 7", got, pending.Load())
+	}
+	release()
+	q.Finish(patience)
+	if out, _ := l.taken(); string(out) != "xxxxrestxxx" || pending.Load() != 0 {
+		t.Errorf("got %q, %d bytes are pending in the end", out, pending.Load())
+	}
+	q, l, pending, _ = leave()
+	q.Finish(0)
+	q.Continue([]byte("rest"))
+	if out, _ := l.taken(); string(out) != "xxxx" || pending.Load() != 0 {
+		t.Errorf("a queue that has ended wrote %q, %d bytes are pending", out, pending.Load())
+	}
+}
+
+// TestPositionsAfterADrop drops bytes in front of parts of a backlog: the positions that are kept
+// are those of deliveries before it, and of parts behind the first, not too near to each other.
+func TestPositionsAfterADrop(t *testing.T) {
+	t.Parallel()
+	const k = startInterval
+	for _, tt := range []struct {
+		starts []int64
+		from   int64
+		parts  []int64
+		want   []int64
+	}{
+		{[]int64{0, k, 2 * k, 3 * k, 4 * k}, 2*k + 5, []int64{k, k, k}, []int64{0, k, 2 * k, 3*k + 5, 4*k + 5}},
+		{[]int64{0, k, 2 * k, 3 * k}, 2 * k, []int64{k - 1, 1, k}, []int64{0, k, 2 * k, 3 * k}},
+		{[]int64{0, k, 2 * k, 3 * k}, 2 * k, []int64{k - 1, 2, k}, []int64{0, k, 2 * k, 3*k + 1}},
+		{nil, 7, []int64{5, 6, k}, []int64{12}},
+		{[]int64{10}, 7, []int64{5, k, k}, []int64{12, 12 + k}},
+		{[]int64{0}, 7, []int64{5}, []int64{0}},
+	} {
+		parts, sum := []mark(nil), int64(0)
+		for _, n := range tt.parts {
+			parts = append(parts, mark{bytes: n})
+			sum += n
+		}
+		const dropped = 1000
+		keeper := &keeper{starts: append([]int64(nil), tt.starts...), begun: tt.from + sum + dropped}
+		keeper.evicted(tt.from, dropped, parts)
+		if !slices.Equal(keeper.starts, tt.want) || keeper.begun != tt.from+sum {
+			t.Errorf("%v, from %d, parts %v: got %v and %d, want %v and %d", tt.starts, tt.from, tt.parts, keeper.starts, keeper.begun, tt.want, tt.from+sum)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (b *ReadBuffer) Space(limit int) []byte {
 	if need > limit { // more such operations will follow: a read should hold several
 		need = max(need, growthFactor*limit)
 	}
-	size := max(limit, min(need, growthFactor*have), have+1)
+	size := max(limit, min(need, growthFactor*have)) // more than have
 	room := size - have
 	if have > limit/growthFactor {
 		room = min(room, max(1, limit/tightFraction))

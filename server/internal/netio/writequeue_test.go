@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -24,6 +25,7 @@ type fakeOwner struct {
 	failed []error
 	readAt []int64
 	lost   Lost
+	first  []bool
 }
 
 func (f *fakeOwner) SlowConsumer(exceeded Limit) {
@@ -38,10 +40,12 @@ func (f *fakeOwner) Written(readAt int64) {
 	f.readAt = append(f.readAt, readAt)
 }
 
-func (f *fakeOwner) Dropped(lost Lost, _ DropPolicy, _ bool) {
+func (f *fakeOwner) Dropped(lost Lost, _ DropPolicy, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lost.add(mark{messages: lost.Messages, payload: lost.Payload})
+	f.lost.Messages += lost.Messages
+	f.lost.Payload += lost.Payload
+	f.first = append(f.first, first)
 }
 
 func (f *fakeOwner) WriteFailed(err error) {
@@ -367,4 +371,407 @@ func TestWhatASocketTakesIsNotQueued(t *testing.T) {
 	}
 	close(release)
 	q.Finish(patience)
+}
+
+// text returns a delivery of so many bytes that are lent.
+func text(n int) *Delivery {
+	return &Delivery{Segments: []Segment{{Bytes: bytes.Repeat([]byte("x"), n)}}, Bytes: n, Messages: 1, Payload: int64(n)}
+}
+
+// blockedQueue returns a queue whose socket takes nothing until it is released.
+func blockedQueue(lim Limits) (q *WriteQueue, l *fakeLink, owner *fakeOwner, pending *atomic.Int64, release func()) {
+	free := make(chan struct{})
+	l = &fakeLink{
+		try:  func(int) (int, error) { return 0, ErrWouldBlock },
+		wait: func(n int) (int, error) { <-free; return n, nil },
+	}
+	q, owner, pending = newTestQueue(l, lim)
+	return q, l, owner, pending, sync.OnceFunc(func() { close(free) })
+}
+
+// TestLevelsOfAQueue has so many bytes pending, by a push that finds the socket full, by one behind
+// others, and by bytes that wait elsewhere, and says what that is called.
+func TestLevelsOfAQueue(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		n                   int
+		drop                DropPolicy
+		lagging, half, slow bool
+	}{
+		{100, DropNone, false, false, false},
+		{101, DropNone, true, false, false},
+		{500, DropNone, true, false, false},
+		{501, DropNone, true, true, false},
+		{1000, DropNone, true, true, false},
+		{1001, DropNone, true, true, true},
+		{101, DropNew, false, false, false},
+		{1001, DropOld, false, true, false},
+		{1000 + textRoom, DropNew, false, true, false},
+		{1001 + textRoom, DropOld, false, true, true},
+	} {
+		for way, push := range map[string]func(q *WriteQueue) bool{
+			"first":    func(q *WriteQueue) bool { return q.Push(text(tt.n)) },
+			"behind":   func(q *WriteQueue) bool { q.Push(text(10)); return q.Push(text(tt.n - 10)) },
+			"reserved": func(q *WriteQueue) bool { return q.Reserve(tt.n) },
+		} {
+			q, _, owner, pending, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: patience, Drop: tt.drop})
+			lagging := push(q)
+			slow, _ := owner.reported()
+			if lagging != tt.lagging || q.HalfFull() != tt.half || slices.Contains(slow, LimitPending) != tt.slow || len(slow) > 1 {
+				t.Errorf("%d, policy %d, %s: lags %v, half full %v, slow %v", tt.n, tt.drop, way, lagging, q.HalfFull(), slow)
+			}
+			resume := make(chan bool, 1)
+			if q.NotifyResume(resume) != tt.lagging {
+				t.Errorf("%d, policy %d, %s: who waits for it is told otherwise", tt.n, tt.drop, way)
+			}
+			if got := q.Stats().Pending; got != int64(tt.n) || pending.Load() != got {
+				t.Errorf("%d, policy %d, %s: %d bytes are pending, and %d of all", tt.n, tt.drop, way, got, pending.Load())
+			}
+			release()
+			q.Finish(patience)
+			if tt.lagging && len(resume) != 1 || pending.Load() != 0 || q.Stats().Pending != 0 {
+				t.Errorf("%d, policy %d, %s: %d told, %d bytes pending at the end", tt.n, tt.drop, way, len(resume), pending.Load())
+			}
+			if !q.HalfFull() {
+				t.Errorf("%d, policy %d, %s: a queue that has ended has room", tt.n, tt.drop, way)
+			}
+		}
+	}
+}
+
+// TestABlockedPeerIsKnown looks at a queue while its peer takes nothing, takes something, and has
+// taken all.
+func TestABlockedPeerIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes := make(chan int)
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, ErrWouldBlock },
+			wait: func(int) (int, error) { return <-takes, nil },
+		}
+		q, _, _ := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: time.Hour})
+		begin := time.Now()
+		look := func(when string, blocked, nearFull bool, pending int64) {
+			t.Helper()
+			synctest.Wait()
+			s := q.Stats()
+			if q.Blocked() != blocked || q.NearFull() != nearFull || s.Pending != pending || s.Queued != pending {
+				t.Errorf("%s: blocked %v, near full %v, %+v", when, q.Blocked(), q.NearFull(), s)
+			}
+			if want := time.Since(begin); pending > 0 && s.Lag != want {
+				t.Errorf("%s: it lags since %v, want %v", when, s.Lag, want)
+			}
+		}
+		look("at first", false, false, 0)
+		q.Push(text(600))
+		look("after a push", false, true, 600)
+		time.Sleep(blockedTime - 1)
+		look("just before it is blocked", false, true, 600)
+		time.Sleep(1)
+		look("when it is blocked", true, false, 600)
+		takes <- 99
+		look("when some is taken", false, true, 501)
+		time.Sleep(blockedTime / 2)
+		takes <- 1
+		look("when half is left", false, false, 500)
+		time.Sleep(blockedTime)
+		look("blocked again", true, false, 500)
+		takes <- 500
+		look("when all is taken", false, false, 0)
+		q.Finish(time.Hour)
+	})
+}
+
+// TestBytesThatWaitElsewhere reserves, and pushes later what was reserved.
+func TestBytesThatWaitElsewhere(t *testing.T) {
+	t.Parallel()
+	l := new(fakeLink)
+	q, _, pending := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: patience})
+	want := func(when string, bytes, pushed, written int64) {
+		t.Helper()
+		p, w := q.Progress()
+		if got := q.Stats().Pending; got != bytes || pending.Load() != bytes || p != pushed || w != written {
+			t.Errorf("%s: %d bytes pending, %d of all, %d of %d written, want %d, and %d of %d", when, got, pending.Load(), w, p, bytes, written, pushed)
+		}
+	}
+	q.Track()
+	want("at first", 0, 0, 0)
+	q.Push(text(7))
+	want("after a push", 0, 7, 7)
+	q.Reserve(300)
+	want("reserved", 300, 7, 7)
+	resume := make(chan bool, 1)
+	if !q.NotifyResume(resume) {
+		t.Error("it does not lag, though much waits elsewhere")
+	}
+	d := text(200)
+	d.Reserved = true
+	q.Push(d)
+	want("a part of it is pushed", 100, 207, 207)
+	if len(resume) != 0 {
+		t.Error("who waits is told before all that was reserved has been pushed")
+	}
+	d = text(100)
+	d.Reserved = true
+	q.Push(d)
+	want("all of it is pushed", 0, 307, 307)
+	if len(resume) != 1 {
+		t.Error("who waits is not told when all that was reserved has been pushed")
+	}
+	q.Reserve(50)
+	q.Finish(0)
+	want("at the end", 0, 307, 307)
+	if q.Reserve(10) || pending.Load() != 0 {
+		t.Errorf("a queue that has ended has %d bytes pending", pending.Load())
+	}
+	ck := makeChunk(100, nil)
+	ck.buf = append(ck.buf, make([]byte, 100)...)
+	d = &Delivery{Segments: []Segment{{Bytes: ck.buf, Chunk: ck}}, Bytes: 100, Reserved: true}
+	d.Keep()
+	if q.Push(d); !d.Refused || ck.refs.Load() != 2 || pending.Load() != 0 {
+		t.Errorf("refused is %v, %d references, %d bytes pending", d.Refused, ck.refs.Load(), pending.Load())
+	}
+	if d.Drop(); ck.refs.Load() != 1 {
+		t.Errorf("%d references when it was dropped", ck.refs.Load())
+	}
+	d = &Delivery{Segments: []Segment{{Bytes: ck.buf, Chunk: ck}}, Bytes: 100}
+	d.Keep()
+	if q.Push(d); !d.Refused || ck.refs.Load() != 1 {
+		t.Errorf("not reserved: refused is %v, %d references", d.Refused, ck.refs.Load())
+	}
+}
+
+// TestProgressOfABacklog counts what the socket has taken of what was pushed.
+func TestProgressOfABacklog(t *testing.T) {
+	t.Parallel()
+	q, l, _, _, release := blockedQueue(Limits{})
+	q.Track()
+	l.try = func(n int) (int, error) { return min(n, 30), ErrWouldBlock }
+	q.Push(text(100))
+	q.Reserve(1000)
+	if pushed, written := q.Progress(); pushed != 100 || written != 30 {
+		t.Errorf("%d of %d bytes, want 30 of 100", written, pushed)
+	}
+	release()
+	awaitWritten(t, q)
+	if pushed, written := q.Progress(); pushed != 100 || written != 100 {
+		t.Errorf("%d of %d bytes, want all", written, pushed)
+	}
+	q.Finish(0)
+}
+
+// TestNothingFollowsTheLastDelivery pushes after one that says that it is the last, over a socket
+// that takes it and over one that does not.
+func TestNothingFollowsTheLastDelivery(t *testing.T) {
+	t.Parallel()
+	for _, blocked := range []bool{false, true} {
+		q, l, _, _, release := blockedQueue(Limits{})
+		if !blocked {
+			l.try = nil
+		}
+		q.Push(text(10))
+		last := text(5)
+		last.Last = true
+		q.Push(last)
+		after := text(3)
+		if q.Push(after); !after.Refused || last.Refused {
+			t.Errorf("blocked %v: refused are the last one %v, and one after it %v", blocked, last.Refused, after.Refused)
+		}
+		if got := q.Stats(); got.Messages != 2 || got.Payload != 15 {
+			t.Errorf("blocked %v: %+v are counted", blocked, got)
+		}
+		release()
+		q.Finish(patience)
+		if out, _ := l.taken(); len(out) != 15 {
+			t.Errorf("blocked %v: %d bytes were taken, want 15", blocked, len(out))
+		}
+	}
+}
+
+// TestSwitchToAnotherLink has a text follow what is pending, and everything else another link.
+func TestSwitchToAnotherLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, l, owner, pending, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
+		next := new(fakeLink)
+		q.Push(text(10))
+		done := false
+		go func() { q.Switch("switch\r\n", next); done = true }() // ends when the socket takes everything
+		synctest.Wait()
+		if done {
+			t.Error("it does not wait for what is pending")
+		}
+		release()
+		synctest.Wait()
+		q.Push(text(20))
+		q.Switch("again\r\n", l)
+		q.Push(text(2))
+		awaitWritten(t, q)
+		out, _ := l.taken()
+		after, _ := next.taken()
+		if want := strings.Repeat("x", 10) + "switch\r\nxx"; !done || string(out) != want || string(after) != strings.Repeat("x", 20)+"again\r\n" {
+			t.Errorf("ended %v; got %q, and behind it %q", done, out, after)
+		}
+		if q.Switch("never\r\n", next); pending.Load() != 0 || q.Stats().Pending != 0 {
+			t.Error("bytes are pending at the end")
+		}
+		if again, _ := next.taken(); len(again) != len(after) {
+			t.Error("a queue that has ended writes")
+		}
+		if slow, failed := owner.reported(); len(slow)+len(failed) > 0 {
+			t.Errorf("%v, %v are reported", slow, failed)
+		}
+		broken := errors.New("broken")
+		q, l, owner, _, _ = blockedQueue(Limits{})
+		l.wait = func(int) (int, error) { return 0, broken }
+		q.Switch("lost\r\n", next)
+		if _, failed := owner.reported(); !slices.Equal(failed, []error{broken}) {
+			t.Errorf("%v is reported, want %v", failed, broken)
+		}
+		d := text(1)
+		if q.Push(d); !d.Refused {
+			t.Error("a queue takes something after its socket has broken")
+		}
+	})
+}
+
+// TestPushesDuringASwitchFollowIt pushes while the text of a switch is written.
+func TestPushesDuringASwitchFollowIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, l, _, pending, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
+		next := new(fakeLink)
+		go q.Switch("switch\r\n", next) // ends when the socket takes it
+		synctest.Wait()
+		q.Push(text(20))
+		release()
+		synctest.Wait()
+		awaitWritten(t, q)
+		out, _ := l.taken()
+		if after, _ := next.taken(); string(out) != "switch\r\n" || len(after) != 20 || pending.Load() != 0 {
+			t.Errorf("got %q, and behind it %q; %d bytes pending", out, after, pending.Load())
+		}
+	})
+}
+
+// unsentLink is a fakeLink whose socket holds bytes, of which the peer takes some.
+type unsentLink struct {
+	fakeLink
+	held []int // what Unsent returns, one after the other; then the last one
+}
+
+func (l *unsentLink) Unsent() int {
+	n := l.held[0]
+	if len(l.held) > 1 {
+		l.held = l.held[1:]
+	}
+	return n
+}
+
+// TestAPeerThatTakesFromTheSocketIsNotSlow has a deadline pass while the socket takes nothing: what
+// counts is whether the peer has taken something of what it holds.
+func TestAPeerThatTakesFromTheSocketIsNotSlow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		held []int // before and after each write
+		slow bool
+	}{
+		{"all is still there", []int{1000, 1000}, true},
+		{"some was taken", []int{1000, 999, 999, 500, 500, 0}, false},
+		{"all was taken", []int{5, 0, 9, 8, 7, 6}, false},
+		{"some was taken, then nothing", []int{1000, 999, 999, 999}, true},
+		{"there is more", []int{1000, 1001}, true},
+		{"it is not known", []int{-1}, true},
+		{"it is not known afterwards", []int{10, -1}, true},
+	} {
+		l := &unsentLink{held: tt.held}
+		l.try = func(int) (int, error) { return 0, ErrWouldBlock }
+		writes := 0
+		l.wait = func(n int) (int, error) {
+			if writes++; writes <= 3 {
+				return 0, os.ErrDeadlineExceeded
+			}
+			return n, nil
+		}
+		q, owner, shared := new(WriteQueue), new(fakeOwner), new(Shared)
+		q.Init(l, owner, shared, &Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
+		q.Push(text(100))
+		awaitWritten(t, q)
+		if slow, failed := owner.reported(); slices.Contains(slow, LimitDeadline) != tt.slow || (len(failed) > 0) != tt.slow || shared.Pending.Load() != 0 {
+			t.Errorf("%s: slow %v, failed %v, %d bytes pending", tt.name, slow, failed, shared.Pending.Load())
+		}
+	}
+}
+
+// TestFinishWaitsNoLongerThanItMay ends queues that write, and one that does not.
+func TestFinishWaitsNoLongerThanItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			name              string
+			pending           bool
+			frees, wait, took time.Duration
+			written           int
+		}{
+			{"nothing is pending", false, time.Second, time.Hour, 0, 0},
+			{"it does not wait", true, time.Second, 0, 0, 0},
+			{"the socket takes it in time", true, time.Second, time.Minute, time.Second, 100},
+			{"the socket takes it too late", true, time.Minute, time.Second, time.Second, 0},
+		} {
+			q, l, _, pending, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
+			if tt.pending {
+				q.Push(text(100))
+			}
+			synctest.Wait()
+			free := time.AfterFunc(tt.frees, release)
+			begin := time.Now()
+			q.Finish(tt.wait)
+			took := time.Since(begin)
+			l.mu.Lock()
+			written := l.sum
+			l.mu.Unlock()
+			if took != tt.took || written != tt.written || pending.Load() != 0 {
+				t.Errorf("%s: it took %v, want %v; %d bytes were written, %d are pending", tt.name, took, tt.took, written, pending.Load())
+			}
+			if free.Stop() {
+				release()
+			}
+			synctest.Wait()
+		}
+	})
+}
+
+// TestDeadlinesOfWrites are those of the limits, and very long ones where messages are dropped.
+func TestDeadlinesOfWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for drop, want := range map[DropPolicy]time.Duration{DropNone: time.Minute, DropNew: dropDeadline, DropOld: dropDeadline} {
+			l := &Limits{WriteDeadline: time.Minute, Drop: drop}
+			if got := l.deadline().Sub(now); got != want {
+				t.Errorf("policy %d: a write may take %v, want %v", drop, got, want)
+			}
+		}
+	})
+}
+
+// TestThoseWhoWaitAreToldOnce has publishers that wait for several queues, and no longer.
+func TestThoseWhoWaitAreToldOnce(t *testing.T) {
+	t.Parallel()
+	q, _, _, _, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 100, WriteDeadline: patience})
+	q.StopNotify(nil)
+	var waits [3]chan bool
+	q.Push(text(200))
+	for i := range waits {
+		waits[i] = make(chan bool, 1)
+		if !q.NotifyResume(waits[i]) {
+			t.Fatal("it does not lag")
+		}
+	}
+	q.StopNotify(waits[1])
+	q.StopNotify(waits[1])
+	waits[2] <- true // told by another queue
+	release()
+	q.Finish(patience)
+	for i, want := range []int{1, 0, 1} {
+		if len(waits[i]) != want {
+			t.Errorf("publisher %d: told is %d, want %d", i, len(waits[i]), want)
+		}
+	}
 }
