@@ -338,3 +338,52 @@ func TestWhatIsLeftGoesToMembersWithRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoIsGivenWhatIsLeft ends a client, for several reasons, that has queue messages and others
+// pending, and looks what another member of the group gets. What none gets is still sent, unless the
+// client is ended because of it.
+func TestWhoIsGivenWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	const messages = 3
+	for _, tt := range []struct {
+		name   string
+		reason closeReason
+		want   int64 // messages of the other member
+	}{
+		{"it has closed its side", closeClient, messages},
+		{"it is too slow", closeSlowPending, messages},
+		{"the server shuts down", closeShutdown, 0},
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		l := &fakeLink{try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		gone := onFake(t, s, l)
+		l.wait = func(n int) (int, error) { return gone.nc.Write(make([]byte, n)) } // as long as it may
+		deliverTo(t, gone, "SUB work q 1\r\nSUB news 2\r\n")
+		p := onFake(t, s, new(fakeLink))
+		deliverTo(t, p, strings.Repeat("PUB work 2\r\nhi\r\n", messages)+"PUB news 2\r\nho\r\n")
+		member := onFake(t, s, new(fakeLink))
+		deliverTo(t, member, "SUB work q 1\r\nSUB news 2\r\n")
+		gone.close(tt.reason)
+		subs := gone.dropSubs()
+		row := &closeRows[tt.reason]
+		wait := gone.out.Stats().Pending
+		gone.passOn(row, &subs)
+		if got := member.out.Stats().Messages; got != tt.want {
+			t.Errorf("%s: another member got %d of %d messages", tt.name, got, tt.want)
+		}
+		left := int64(len("MSG news 2 2\r\nho\r\n")) // if the rest goes on
+		switch {
+		case tt.reason == closeShutdown:
+			left = wait
+		case row.abrupt:
+			left = 0
+		}
+		if got := gone.out.Stats().Pending; got != left {
+			t.Errorf("%s: %d bytes are still sent to the client, want %d", tt.name, got, left)
+		}
+		gone.out.Finish(0)
+		gone.nc.Close()
+		allWritten(t, &gone.out)
+	}
+}

@@ -21,6 +21,7 @@ var targets = []target{
 		tests: []tests{
 			{"./server", []string{"deliver_*_test.go", "delivery_test.go", "headers_test.go"}, needSpeed},
 			{"./server", []string{"slow_*_test.go", "route_leftover_test.go", "monitor_subjectz_test.go", "system_account_test.go", "client_permissions_test.go"}, needSpeed},
+			{"./server", []string{"route_pool_test.go"}, needSpeed},
 		},
 	}, {
 		pkg: "./server/internal/netio",

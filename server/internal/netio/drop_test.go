@@ -379,3 +379,51 @@ func TestTheOldestAreDropped(t *testing.T) {
 		}
 	}
 }
+
+// TestTheFirstLossOfABacklogIsKnown has texts go beyond what may be pending before a message is
+// dropped: no loss has been reported then.
+func TestTheFirstLossOfABacklogIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []DropPolicy{DropNew, DropOld} {
+		q, _, owner, _, release := blockedQueue(Limits{MaxPending: 100, HighWater: 100, WriteDeadline: patience, Drop: policy})
+		q.Push(text(90))
+		q.Push(text(90)) // no message: it must be sent
+		for range 3 {
+			d := text(50)
+			d.Droppable = true
+			q.Push(d)
+		}
+		release()
+		q.Finish(patience)
+		if want := []bool{true, false, false}; !slices.Equal(owner.first, want) || owner.lost != (Lost{3, 150}) {
+			t.Errorf("policy %d: reports say %v that they are the first, want %v; lost is %+v", policy, owner.first, want, owner.lost)
+		}
+	}
+}
+
+// TestNothingIsNotedWhereNothingIsDropped looks at a backlog of a connection that loses no messages,
+// and at deliveries without bytes.
+func TestNothingIsNotedWhereNothingIsDropped(t *testing.T) {
+	t.Parallel()
+	var b backlog
+	b.noteQueued(mark{bytes: 5, messages: 1, droppable: true}, 10)
+	b.notePutBack(5)
+	b.noteTaken(5)
+	if len(b.marks) > 0 {
+		t.Errorf("%d parts are noted", len(b.marks))
+	}
+	b.track()
+	b.noteQueued(mark{messages: 1, droppable: true}, 10)
+	b.notePutBack(0)
+	if len(b.marks) > 0 {
+		t.Errorf("%d parts without bytes are noted", len(b.marks))
+	}
+	b.noteQueued(mark{bytes: 4, messages: 1, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 6, messages: 2, payload: 3, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 1, messages: 1, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 100, messages: 1}, 10)
+	b.noteQueued(mark{bytes: 100, messages: 1}, 10)
+	if want := []mark{{10, 3, 3, true}, {1, 1, 0, true}, {200, 2, 0, false}}; !slices.Equal(b.marks, want) {
+		t.Errorf("got %+v, want %+v", b.marks, want)
+	}
+}

@@ -157,7 +157,8 @@ func TestWriterIsInterrupted(t *testing.T) {
 // before: what is left begins with it.
 func TestLeftoverOfWhatCameDuringAWrite(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{10, 3 * startInterval} {
+	for _, tt := range []struct{ first, size int }{{2 * startInterval, 10}, {2 * startInterval, 3 * startInterval}, {100, 10}, {100, startInterval - 50}, {100, 3 * startInterval}} {
+		size := tt.size
 		q, l, _, pending, release := blockedQueue(Limits{})
 		q.KeepLeftover(true)
 		calls := 0
@@ -172,12 +173,12 @@ func TestLeftoverOfWhatCameDuringAWrite(t *testing.T) {
 			}
 			return 0, ErrWouldBlock
 		}
-		q.Push(text(2 * startInterval))
+		q.Push(text(tt.first))
 		time.AfterFunc(time.Millisecond, release)
 		left, waits := q.Leave(time.Hour) // the write goes on until then
 		taken, _ := l.taken()
 		n := int(sizeOf(left.Segments))
-		if sent := len(taken) - 2*startInterval; n-left.Sent != size+7-sent || !slices.Contains([]int{0, 7, size + 7}, n) {
+		if sent := len(taken) - tt.first; n-left.Sent != size+7-sent || !slices.Contains([]int{0, 7, size + 7}, n) {
 			t.Errorf("of %d bytes that came later %d were taken, %d are left, %d of them taken", size+7, sent, n, left.Sent)
 		}
 		left.Release()
@@ -265,5 +266,48 @@ func TestPositionsAfterADrop(t *testing.T) {
 		if !slices.Equal(keeper.starts, tt.want) || keeper.begun != tt.from+sum {
 			t.Errorf("%v, from %d, parts %v: got %v and %d, want %v and %d", tt.starts, tt.from, tt.parts, keeper.starts, keeper.begun, tt.want, tt.from+sum)
 		}
+	}
+}
+
+// TestLeftoverBehindWhatWasTakenAtOnce has the socket take a delivery as a whole, and then others in
+// part: what is left begins with one of those.
+func TestLeftoverBehindWhatWasTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	q, l, _, pending, release := blockedQueue(Limits{WriteDeadline: patience})
+	release()
+	l.try = nil
+	q.KeepLeftover(true)
+	q.Push(text(100)) // at once
+	l.try = func(int) (int, error) { return 30, ErrWouldBlock }
+	steps, entered := make(chan int), make(chan int)
+	l.wait = func(n int) (int, error) { entered <- n; return <-steps, nil }
+	q.Push(text(50))
+	if n := <-entered; n != 20 {
+		t.Fatalf("the writer has %d bytes", n)
+	}
+	q.Push(text(20_000))
+	q.Push(text(1000))
+	steps <- 20
+	if n := <-entered; n != 21_000 {
+		t.Fatalf("the writer has %d bytes", n)
+	}
+	steps <- 20_300
+	<-entered
+	go func() { // ends when Leave waits
+		for !q.stopping() {
+			runtime.Gosched()
+		}
+		steps <- 0
+	}()
+	left, waits := q.Leave(time.Hour)
+	if n := sizeOf(left.Segments); n != 1000 || left.Sent != 300 || !waits {
+		t.Errorf("%d bytes are left, %d of them taken, want 1000 and 300", n, left.Sent)
+	}
+	left.Release()
+	l.try, l.wait = nil, nil
+	q.Continue(nil)
+	q.Finish(patience)
+	if pending.Load() != 0 {
+		t.Errorf("%d bytes are pending in the end", pending.Load())
 	}
 }

@@ -648,6 +648,9 @@ func TestPushesDuringASwitchFollowIt(t *testing.T) {
 		if after, _ := next.taken(); string(out) != "switch\r\n" || len(after) != 20 || pending.Load() != 0 {
 			t.Errorf("got %q, and behind it %q; %d bytes pending", out, after, pending.Load())
 		}
+		if got := q.shared.BusyPoll.awake.Load(); got != 0 {
+			t.Errorf("%d writers are awake", got)
+		}
 	})
 }
 
@@ -768,10 +771,135 @@ func TestThoseWhoWaitAreToldOnce(t *testing.T) {
 	q.StopNotify(waits[1])
 	waits[2] <- true // told by another queue
 	release()
-	q.Finish(patience)
+	awaitWritten(t, q)
 	for i, want := range []int{1, 0, 1} {
 		if len(waits[i]) != want {
 			t.Errorf("publisher %d: told is %d, want %d", i, len(waits[i]), want)
 		}
 	}
+	<-waits[0]
+	if q.Finish(0); len(waits[0]) > 0 {
+		t.Error("a publisher is told twice")
+	}
+}
+
+// TestPublishersAreToldWhenLittleIsPending has a socket take some bytes at a time.
+func TestPublishersAreToldWhenLittleIsPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		steps := make(chan int)
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, ErrWouldBlock },
+			wait: func(int) (int, error) { return <-steps, nil },
+		}
+		q, _, _ := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 400, WriteDeadline: time.Hour})
+		q.Push(text(500))
+		resume := make(chan bool, 1)
+		if !q.NotifyResume(resume) {
+			t.Fatal("it does not lag")
+		}
+		for i, n := range []int{300, 99, 1} {
+			steps <- n
+			synctest.Wait()
+			if got, want := len(resume), i/2; got != want {
+				t.Errorf("with %d bytes pending: told is %d, want %d", q.Stats().Pending, got, want)
+			}
+		}
+		steps <- 100
+		synctest.Wait()
+		q.Refuse()
+		d := text(1)
+		if q.Push(d); !d.Refused {
+			t.Error("a queue that refuses takes something")
+		}
+		q.Finish(0)
+	})
+}
+
+// TestAPushWritesWhatComesMeanwhile has others push while the socket takes a push, which it does all
+// the time: nothing is left to a writer, and nothing that was not measured is reported.
+func TestAPushWritesWhatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	var q *WriteQueue
+	l := new(fakeLink)
+	calls := 0
+	l.try = func(n int) (int, error) {
+		if calls++; calls < pushRounds {
+			q.Push(text(calls))
+		}
+		return n, nil
+	}
+	q, owner, pending := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 1, WriteDeadline: patience})
+	if q.Push(text(10)) {
+		t.Error("it lags, though everything was taken")
+	}
+	if out, _ := l.taken(); len(out) != 16 || q.writing() || pending.Load() != 0 || q.Stats().Pending != 0 || q.shared.BusyPoll.awake.Load() != 0 {
+		t.Errorf("%d bytes were taken, %d are pending", len(out), pending.Load())
+	}
+	if len(owner.readAt) > 0 {
+		t.Errorf("%v is reported as written", owner.readAt)
+	}
+	q.Finish(0)
+}
+
+// TestAQueueEndsDuringAWrite has it end while the socket takes a part, of a push and of a backlog.
+func TestAQueueEndsDuringAWrite(t *testing.T) {
+	t.Parallel()
+	for _, direct := range []bool{true, false} {
+		var q *WriteQueue
+		l := new(fakeLink)
+		end := func(n int) (int, error) {
+			q.Finish(0)
+			return n / 2, ErrWouldBlock
+		}
+		l.try = func(int) (int, error) { return 0, ErrWouldBlock }
+		if direct {
+			l.try = end
+		}
+		l.wait = func(n int) (int, error) {
+			end(n)
+			return (n + 1) / 2, nil
+		}
+		q, owner, total := newTestQueue(l, Limits{WriteDeadline: patience})
+		b := newDelivery(strings.Repeat("x", 2000), strings.Repeat("y", 2000))
+		q.Push(&b.Delivery)
+		awaitWritten(t, q)
+		settled(t, q, total, b)
+		if len(owner.readAt) > 0 {
+			t.Errorf("direct %v: %v is reported as written", direct, owner.readAt)
+		}
+		if got := q.shared.BusyPoll.awake.Load(); got != 0 {
+			t.Errorf("direct %v: %d writers are awake", direct, got)
+		}
+	}
+}
+
+// TestAPeerThatTakesFromTheSocketIsNotBlocked looks at a queue after a deadline during which the peer
+// has taken something of what the socket holds.
+func TestAPeerThatTakesFromTheSocketIsNotBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &unsentLink{held: []int{1000, 900, 900}}
+		l.try = func(int) (int, error) { return 0, ErrWouldBlock }
+		l.wait = func(int) (int, error) { time.Sleep(time.Second); return 0, os.ErrDeadlineExceeded }
+		q, owner, shared := new(WriteQueue), new(fakeOwner), new(Shared)
+		q.Init(l, owner, shared, &Limits{MaxPending: 100, HighWater: 10, WriteDeadline: time.Second})
+		q.Push(text(100))
+		time.Sleep(time.Second - 1)
+		if !q.Blocked() {
+			t.Error("it is not blocked, though nothing is known to have been taken")
+		}
+		time.Sleep(blockedTime)
+		if synctest.Wait(); q.Blocked() {
+			t.Error("it is blocked, though the peer has taken something")
+		}
+		time.Sleep(blockedTime)
+		if synctest.Wait(); !q.Blocked() {
+			t.Error("it is not blocked any more")
+		}
+		time.Sleep(time.Second)
+		if slow, _ := owner.reported(); !slices.Equal(slow, []Limit{LimitDeadline}) {
+			t.Errorf("%v are reported, want one deadline", slow)
+		}
+		synctest.Wait()
+		q.Finish(0)
+	})
 }
