@@ -2,6 +2,7 @@ package sublist
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -90,6 +91,36 @@ func TestWhatAMatchHasFoundStaysWhole(t *testing.T) {
 	one.remove("", 5)
 	if r := one.result(); !r.retired || r.Count() != 1 || r.Empty() || !slices.Equal(plain(r), []int{5}) {
 		t.Errorf("got %d subscribers, %v, want 5", r.Count(), plain(r))
+	}
+}
+
+// TestALeafIsSmallAgain has patterns that have one plain subscriber, get others, and lose them again:
+// it takes as little memory then as before, and is as usual in the list.
+func TestALeafIsSmallAgain(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"a.b", "a.*", "a.>"} {
+		for _, queue := range []string{"", "q"} {
+			l := New[int]()
+			leaf := func() *leaf[int] {
+				for _, found := range [][]part[int]{l.index.shard(maphash.String(l.gens.seed, pattern)).collect([]byte("a.b"), nil), l.trie.collect([]byte("a.b"), nil)} {
+					if len(found) > 0 {
+						return found[0].leaf
+					}
+				}
+				return nil
+			}
+			insert(t, l, pattern, "", 1)
+			insert(t, l, pattern, queue, 2)
+			if leaf().more == nil {
+				t.Errorf("%s: a leaf with two subscribers is small", pattern)
+			}
+			if l.Remove(pattern, queue, 2); leaf().more != nil || leaf().result().retired || leaf().result().Count() != 1 {
+				t.Errorf("%s: a leaf with one subscriber is not small, or not in the list", pattern)
+			}
+			if l.Remove(pattern, "", 1); leaf() != nil {
+				t.Errorf("%s: a leaf without a subscriber is there", pattern)
+			}
+		}
 	}
 }
 
