@@ -334,7 +334,7 @@ func (q *interestQueue) send() {
 func (q *interestQueue) sendPiece() {
 	list, size := q.take()
 	text := make([]byte, 0, min(size, interestPiece))
-	lines := int64(0)
+	lines, before := int64(0), 0 // bytes of lines that are pushed already
 	var one [1]*subscription
 	for i := range list {
 		it := &list[i]
@@ -353,12 +353,13 @@ func (q *interestQueue) sendPiece() {
 		switch {
 		case len(subs) > 0:
 		case !it.other.isEnd():
+			before += len(text)
 			text = q.pushMessages(text, it.other)
 		case q.endReached():
 			text = append(text, syncedLine...)
 		}
 	}
-	if len(text) > 0 && q.mark(len(text)) {
+	if before+len(text) > 0 && q.mark(before, len(text)) {
 		if q.to.tracing {
 			q.to.tracef("<<- [PING]")
 		}

@@ -180,6 +180,41 @@ func TestARouteThatNeverReadsHoldsLittleInterest(t *testing.T) {
 	}
 }
 
+// TestMessagesBetweenInterestDoNotWidenTheWindow queues subscriptions for a route that does not read,
+// and a message for the peer after every few of them.
+func TestMessagesBetweenInterestDoNotWidenTheWindow(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.MaxPending, o.WriteDeadline = 64<<20, time.Hour })
+	_, r := manualPeer(t, s)
+	q := &r.interest
+	q.mu.Lock()
+	q.sending = true // until everything is queued
+	q.senders.Add(1)
+	q.mu.Unlock()
+	c := dialClient(t, s)
+	const subjects, sidSize, messageSize = 6000, 1000, 30 // 6 MB
+	for i := range subjects {
+		c.Say(fmt.Sprintf("SUB some.%d %s%d\r\n", i, strings.Repeat("x", sidSize), i))
+		if i%4 == 0 {
+			c.Say("PUB service 1\r\nx\r\n")
+		}
+	}
+	c.Sync()
+	if n := q.waiting.Load(); n != subjects {
+		t.Fatalf("%d lines are queued, want %d", n, subjects)
+	}
+	go q.send() // ends with the route
+	sent := func() int64 { pushed, _ := r.out.Progress(); return pushed }
+	eventually(t, "the sender waits for the peer", func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.progress != nil
+	})
+	if n, most := sent(), int64(interestWindow+2*interestPiece+subjects/4*messageSize); n > most {
+		t.Errorf("%d bytes have been sent, want %d at most", n, most)
+	}
+}
+
 // TestOthersPassMuchInterest has a client come, or leave, with more interest than a
 // route may have pending. The message of another, and the inbox in which it wants an answer, must
 // not wait for it.

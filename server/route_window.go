@@ -29,16 +29,16 @@ type interestInFlight struct {
 	silent   bool    // it has not, in time
 }
 
-// mark counts n bytes of interest that are about to be pushed, and reports whether a PING is to
-// follow them.
-func (q *interestQueue) mark(n int) bool {
+// mark counts bytes of interest, some of which have been pushed and n are about to be. It reports
+// whether a PING is to follow them.
+func (q *interestQueue) mark(before, n int) bool {
 	pushed, _ := q.to.out.Progress()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &q.inFlight
 	w.position = pushed + int64(n)
-	w.bytes += int64(n)
-	w.unmarked += int64(n)
+	w.bytes += int64(before + n)
+	w.unmarked += int64(before + n)
 	if w.unmarked < interestMark && (w.unmarked < interestPiece/2 || q.bytes == 0) {
 		return false
 	}
