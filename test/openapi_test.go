@@ -133,7 +133,7 @@ func TestAnswersAreAsOpenAPISays(t *testing.T) {
 	s, dir := secureAndRouted(t)
 	var conns []*nats.Conn
 	for range 2 {
-		nc, err := nats.Connect("tls://"+s.Addr().String(), nats.Name("a client"), nats.RootCAs(filepath.Join(dir, "ca.pem")))
+		nc, err := nats.Connect("tls://"+s.Addr().String(), nats.Name("a client"), nats.RootCAs(filepath.Join(dir, "ca.pem")), nats.Timeout(20*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,6 +44,8 @@ func secureAndRouted(t *testing.T) (s *server.Server, dir string) {
 	s = clustered(t, func(o *server.Options) {
 		o.HTTPHost, o.HTTPPort = "127.0.0.1", anyPort
 		o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
+		// A client that is too slow on a busy machine would go on to the other server, which has no TLS.
+		o.TLSTimeout = 20
 		o.Routes = []*url.URL{clusterURL(seed)}
 	})
 	routed(t, s, 1)
