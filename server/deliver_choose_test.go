@@ -200,3 +200,88 @@ func TestATraceHasWhatIsDelivered(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestTheOnlyMemberThatTakesIsFound has a large group of which one member takes messages, and
+// another one some.
+func TestTheOnlyMemberThatTakesIsFound(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	p, one, some := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+	p.noEcho = true
+	var text strings.Builder
+	for i := range 8 * randomTries {
+		fmt.Fprintf(&text, "SUB a q %d\r\n", i)
+	}
+	deliverTo(t, p, text.String())
+	const messages = 40
+	deliverTo(t, p, strings.Repeat("PUB a 0\r\n\r\n", messages))
+	if got := s.counters.noReceivers(); got != messages {
+		t.Errorf("%d of %d messages have no receiver, though no member takes any", got, messages)
+	}
+	deliverTo(t, one, "SUB a q 1\r\n")
+	deliverTo(t, some, "SUB a q 1\r\nUNSUB 1 5\r\n")
+	deliverTo(t, p, strings.Repeat("PUB a 0\r\n\r\n", messages))
+	if a, b := one.out.Stats().Messages, some.out.Stats().Messages; a+b != messages || b > 5 || s.counters.noReceivers() != messages {
+		t.Errorf("the members got %d and %d of %d messages", a, b, messages)
+	}
+}
+
+// TestLocalMembersComeFirst has members on this server and behind a route, where those of this server
+// are preferred: each of them gets as many messages as the others, and the route none while one of
+// them takes any. Where they are not preferred, each has the same chance.
+func TestLocalMembersComeFirst(t *testing.T) {
+	t.Parallel()
+	const members, messages = 4, 4000
+	for _, prefer := range []bool{true, false} {
+		s, err := NewServer(&Options{Cluster: ClusterOpts{PreferLocal: prefer}})
+		okay(t, err)
+		r := sunkRoute(t, s, true)
+		remote := 0
+		join := func() {
+			remote++
+			sub := newSubscription(r, []byte("a"), []byte("q"), fmt.Appendf(nil, "QRSID:1:%d", remote))
+			if added, _ := r.subscribe(sub); !added {
+				t.Fatal("not subscribed")
+			}
+		}
+		var local []*client
+		for range members {
+			join()
+			c := onFake(t, s, &fakeLink{forgets: true})
+			deliverTo(t, c, "SUB a q 1\r\n")
+			local = append(local, c)
+			join()
+		}
+		p := onFake(t, s, new(fakeLink))
+		text := strings.Repeat("PUB a 0\r\n\r\n", messages)
+		handle(t, &p.conn, text)
+		want := messages / members
+		if !prefer {
+			want = messages / (3 * members)
+		}
+		for i, c := range local {
+			if got := int(c.out.Stats().Messages); got < want*3/4 || got > want*5/4 {
+				t.Errorf("preferred %v: local member %d got %d messages, want about %d", prefer, i, got, want)
+			}
+		}
+		if got := int(r.out.Stats().Messages); prefer && got != 0 || !prefer && (got < messages/2 || got > messages*5/6) {
+			t.Errorf("preferred %v: the route got %d of %d messages", prefer, got, messages)
+		}
+		before := r.out.Stats().Messages
+		for _, c := range local[1:] { // they take nothing more
+			c.subOf([]byte("1")).limit.Or(endedBit)
+		}
+		one := local[0].out.Stats().Messages
+		deliverTo(t, p, strings.Repeat("PUB a 0\r\n\r\n", 50))
+		if got := local[0].out.Stats().Messages - one; prefer && got != 50 {
+			t.Errorf("the only local member that takes messages got %d of 50", got)
+		}
+		local[0].subOf([]byte("1")).limit.Or(endedBit)
+		one, before = local[0].out.Stats().Messages, r.out.Stats().Messages
+		deliverTo(t, p, strings.Repeat("PUB a 0\r\n\r\n", 50))
+		if got := r.out.Stats().Messages - before; got != 50 || local[0].out.Stats().Messages != one {
+			t.Errorf("preferred %v: without a local member that takes messages the route got %d of 50", prefer, got)
+		}
+	}
+}

@@ -81,6 +81,9 @@ func (q *WriteQueue) wantMarks(t *testing.T) {
 	if q.back == nil || !q.back.tracked {
 		return
 	}
+	if k := q.keeperLocked(); k != nil && len(k.starts) > 0 && (!slices.IsSorted(k.starts) || k.starts[len(k.starts)-1] > k.begun) {
+		t.Fatalf("deliveries begin at %v, the next one at %d", k.starts, k.begun)
+	}
 	sum := int64(0)
 	for _, m := range q.back.marks {
 		sum += m.bytes
@@ -300,27 +303,32 @@ func TestTheOldestAreDropped(t *testing.T) {
 		var want []piece
 		var b backlog
 		b.track()
-		chunks := []*Chunk{}
-		for i := range 1 + r.IntN(20) {
-			p := piece{fmt.Sprintf("%03d", i) + string(bytes.Repeat([]byte{byte('a' + i)}, r.IntN(1<<r.IntN(12)))), r.IntN(3) > 0}
-			ck := makeChunk(max(len(p.text), 1000), nil)
-			ck.buf = append(ck.buf, p.text...)
-			chunks = append(chunks, ck)
-			b.add(Segment{Bytes: ck.buf, Chunk: ck})
-			m := mark{bytes: int64(len(p.text)), droppable: p.droppable}
-			if p.droppable {
-				m.messages, m.payload = 1, m.bytes
+		var chunks []*Chunk
+		number := 0
+		add := func(n int) {
+			for range n {
+				p := piece{fmt.Sprintf("%03d", number) + string(bytes.Repeat([]byte{byte('a' + number%26)}, r.IntN(1<<r.IntN(12)))), r.IntN(3) > 0}
+				number++
+				ck := makeChunk(max(len(p.text), 1000), nil)
+				ck.buf = append(ck.buf, p.text...)
+				chunks = append(chunks, ck)
+				b.add(Segment{Bytes: ck.buf, Chunk: ck})
+				m := mark{bytes: int64(len(p.text)), droppable: p.droppable}
+				if p.droppable {
+					m.messages, m.payload = 1, m.bytes
+				}
+				b.noteQueued(m, 0) // each is a unit
+				want = append(want, p)
 			}
-			b.noteQueued(m, 0) // each is a unit
-			want = append(want, p)
 		}
+		add(1 + r.IntN(20))
 		total := func() (n int) {
 			for _, p := range want {
 				n += len(p.text)
 			}
 			return n
 		}
-		for range 3 {
+		for range 6 {
 			if r.IntN(2) == 0 { // a write takes something, and gives some of it back
 				segs, n := b.takePart(r.IntN(total() + 1))
 				b.noteTaken(int64(n))
@@ -369,6 +377,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 			if sum != int64(len(text)) {
 				t.Fatalf("seed %d: %d bytes are noted, %d are left", seed, sum, len(text))
 			}
+			add(r.IntN(4))
 		}
 		releaseAll(b.queue)
 		b.dropChunks()
@@ -425,5 +434,85 @@ func TestNothingIsNotedWhereNothingIsDropped(t *testing.T) {
 	b.noteQueued(mark{bytes: 100, messages: 1}, 10)
 	if want := []mark{{10, 3, 3, true}, {1, 1, 0, true}, {200, 2, 0, false}}; !slices.Equal(b.marks, want) {
 		t.Errorf("got %+v, want %+v", b.marks, want)
+	}
+}
+
+// TestWhichMessagesAreDropped has a writer wait with one byte, and a hundred may be pending.
+func TestWhichMessagesAreDropped(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		policy   DropPolicy
+		sizes    []int // negative: a text, which must be sent
+		tooLarge bool  // the last one
+		sent     []int // sizes, in order
+		slow     bool
+	}{
+		{"there is just room", DropNew, []int{50, 49}, false, []int{50, 49}, false},
+		{"a byte is too much", DropNew, []int{50, 50}, false, []int{50}, false},
+		{"a smaller one fits", DropNew, []int{50, 50, 49}, false, []int{50, 49}, false},
+		{"a text is sent", DropNew, []int{50, -60, 1}, false, []int{50, -60}, false},
+		{"a large one", DropNew, []int{50, 49}, true, []int{50}, false},
+		{"there is just room for the old", DropOld, []int{50, 49}, false, []int{50, 49}, false},
+		{"the oldest goes", DropOld, []int{50, 49, 1}, false, []int{49, 1}, false},
+		{"two of the oldest go", DropOld, []int{20, 20, 59, 30}, false, []int{59, 30}, false},
+		{"a text stays", DropOld, []int{20, -20, 20, 39, 50}, false, []int{-20, 50}, false},
+		{"texts leave no room", DropOld, []int{-50, -49, 10, -5}, false, []int{-50, -49, -5}, false},
+		{"a large one of many", DropOld, []int{50, 49}, true, []int{50}, false},
+		{"none may be", DropNone, []int{50, 50}, false, []int{50, 50}, true},
+		{"a large one of those", DropNone, []int{50, 1}, true, []int{50, 1}, true},
+	} {
+		entered, free := make(chan bool, 1), make(chan bool)
+		l := &fakeLink{try: func(int) (int, error) { return 0, ErrWouldBlock }}
+		l.wait = func(n int) (int, error) {
+			select {
+			case entered <- true:
+			default:
+			}
+			<-free
+			return n, nil
+		}
+		q, owner, pending := newTestQueue(l, Limits{MaxPending: 100, HighWater: 100, WriteDeadline: patience, Drop: tt.policy})
+		q.Push(&Delivery{Segments: []Segment{{Bytes: []byte("-")}}, Bytes: 1})
+		<-entered
+		want := "-"
+		sum := 0
+		var chunks []*Chunk
+		for i, n := range tt.sizes {
+			size := max(n, -n)
+			ck := makeChunk(size, nil)
+			ck.buf = append(ck.buf, bytes.Repeat([]byte{byte(size)}, size)...)
+			chunks = append(chunks, ck)
+			d := &Delivery{Segments: []Segment{{Bytes: ck.buf, Chunk: ck}}, Bytes: size, TooLarge: tt.tooLarge && i == len(tt.sizes)-1}
+			if n > 0 {
+				d.Droppable, d.Messages, d.Payload = true, 1, int64(size)
+				sum++
+			}
+			if i%2 == 1 {
+				d.Keep()
+			}
+			q.Push(d)
+		}
+		for _, n := range tt.sent {
+			want += string(bytes.Repeat([]byte{byte(max(n, -n))}, max(n, -n)))
+			if n > 0 {
+				sum--
+			}
+		}
+		if got := q.Stats().Pending; got != int64(len(want)) || pending.Load() != got {
+			t.Errorf("%s: %d bytes are pending, %d of all, want %d", tt.name, got, pending.Load(), len(want))
+		}
+		close(free)
+		q.Finish(patience)
+		out, _ := l.taken()
+		slow, _ := owner.reported()
+		if string(out) != want || len(slow) > 0 != tt.slow || int(owner.lost.Messages) != sum || q.Stats().Lost != owner.lost {
+			t.Errorf("%s: sent is %v, want %v; slow %v, lost %+v", tt.name, out, []byte(want), slow, owner.lost)
+		}
+		for i, ck := range chunks {
+			if n := ck.refs.Load(); n != 1 {
+				t.Errorf("%s: %d references to delivery %d", tt.name, n, i)
+			}
+		}
 	}
 }

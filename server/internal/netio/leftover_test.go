@@ -311,3 +311,31 @@ func TestLeftoverBehindWhatWasTakenAtOnce(t *testing.T) {
 		t.Errorf("%d bytes are pending in the end", pending.Load())
 	}
 }
+
+// TestAsMuchIsGatheredAsMayBePending pushes to a queue whose socket has broken, and that gathers what
+// is pushed: it refuses what is more.
+func TestAsMuchIsGatheredAsMayBePending(t *testing.T) {
+	t.Parallel()
+	for _, gathers := range []bool{true, false} {
+		l := &fakeLink{try: func(int) (int, error) { return 0, errors.New("reset") }}
+		q, _, pending := newTestQueue(l, Limits{MaxPending: 100, HighWater: 100})
+		q.KeepLeftover(gathers)
+		want := 30
+		for i := range 6 {
+			d := text(30)
+			q.Push(d)
+			kept := i == 0 || gathers && i < 4 // 90 bytes are not as much as may be
+			if d.Refused == kept {
+				t.Errorf("gathers %v: delivery %d is refused: %v", gathers, i, d.Refused)
+			}
+			if kept && i > 0 {
+				want += 30
+			}
+		}
+		left, waits := q.Leave(0)
+		if n := sizeOf(left.Segments); n != int64(want) || left.Sent != 0 || waits || pending.Load() != 0 {
+			t.Errorf("gathers %v: %d bytes are left, %d of them taken, want %d", gathers, n, left.Sent, want)
+		}
+		left.Release()
+	}
+}

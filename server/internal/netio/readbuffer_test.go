@@ -199,3 +199,57 @@ func TestEachByteIsMovedAFewTimes(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatABufferNeeds says when another look at it is worthwhile, and what of it matters.
+func TestWhatABufferNeeds(t *testing.T) {
+	t.Parallel()
+	var in ReadBuffer
+	read := func(text string) {
+		n := copy(in.Space(SmallSize), text)
+		in.Filled(n)
+	}
+	want := func(incomplete bool, unread string) {
+		t.Helper()
+		if in.Incomplete() != incomplete || string(in.Unread()) != unread {
+			t.Errorf("incomplete %v, unread %q, want %v, %q", in.Incomplete(), in.Unread(), incomplete, unread)
+		}
+	}
+	want(true, "")
+	read("one")
+	want(false, "one")
+	in.Need(5, 0)
+	want(true, "one")
+	read("t")
+	want(true, "onet")
+	read("w")
+	want(false, "onetw")
+	in.Consume(3)
+	want(false, "tw")
+	in.Need(9, 1) // the rest does not matter
+	want(true, "t")
+	read("hree")
+	want(true, "three")
+	in.Need(5, 0)
+	want(false, "three")
+	in.Consume(5)
+	want(true, "")
+	read("x")
+	old := in.Chunk()
+	old.retain()
+	in.Need(2*SmallSize, 0)
+	read("y") // the chunk is shared, so it is not moved within
+	for in.Chunk() == old {
+		read(string(make([]byte, SmallSize)))
+	}
+	if n := old.refs.Load(); n != 1 || string(in.Unread()[:2]) != "xy" {
+		t.Errorf("%d references to the chunk before, and it begins with %q", n, in.Unread()[:2])
+	}
+	old.release()
+	last := in.Chunk()
+	last.retain()
+	in.Clear()
+	if n := last.refs.Load(); n != 1 || in.Chunk() != nil {
+		t.Errorf("%d references when it was cleared", n)
+	}
+	last.release()
+}
