@@ -172,7 +172,8 @@ func TestWhatIsCountedIsWhatIsSent(t *testing.T) {
 	}
 }
 
-// dropsMessages makes a client one of a user whose slow consumers lose messages.
+// dropsMessages makes a client one of a user whose slow consumers lose messages, until its next
+// CONNECT.
 func dropsMessages(c *client, policy access.SlowConsumer) {
 	c.limited.Store(&limitedUser{limits: &access.Limits{SlowConsumer: policy}, usage: &userUsage{}})
 	c.setWriteLimits()
@@ -187,10 +188,11 @@ func TestAnswersAreCounted(t *testing.T) {
 		okay(t, err)
 		l := new(fakeLink)
 		c := onFake(t, s, l)
+		deliverTo(t, c, `CONNECT {"verbose":true,"headers":true,"no_responders":true}`+"\r\n")
 		if drops != access.Disconnect {
 			dropsMessages(c, drops)
 		}
-		deliverTo(t, c, `CONNECT {"verbose":true,"headers":true,"no_responders":true}`+"\r\nSUB in.> 1\r\nSUB a 2\r\nPUB none in.1 2\r\nhi\r\nPUB a 2\r\nho\r\nPING\r\nPUB none in.2 0\r\n\r\nPING\r\n")
+		deliverTo(t, c, "SUB in.> 1\r\nSUB a 2\r\nPUB none in.1 2\r\nhi\r\nPUB a 2\r\nho\r\nPING\r\nPUB none in.2 0\r\n\r\nPING\r\n")
 		out, _ := l.taken()
 		messages, payload, texts := frames(t, out)
 		if got := c.out.Stats(); got.Messages != 3 || messages != 3 || got.Payload != payload {
@@ -219,18 +221,18 @@ func TestTextsAreNotDropped(t *testing.T) {
 		open := make(chan bool)
 		l := &fakeLink{try: func(int) (int, error) { return 0, netio.ErrWouldBlock }, wait: func(n int) (int, error) { <-open; return n, nil }}
 		c := onFake(t, s, l)
+		deliverTo(t, c, `CONNECT {"verbose":true}`+"\r\nSUB a 1\r\n")
 		dropsMessages(c, policy)
-		deliverTo(t, c, "SUB a 1\r\n")
 		const each = 100
-		for range each {
-			deliverTo(t, c, "PING\r\nPUB a 300\r\n"+strings.Repeat("x", 300)+"\r\nPING\r\n")
+		for range each / 2 { // answers and messages in turn
+			deliverTo(t, c, strings.Repeat("PUB a 300\r\n"+strings.Repeat("x", 300)+"\r\n", 2)+"PING\r\n")
 		}
 		close(open)
 		allWritten(t, &c.out)
 		out, _ := l.taken()
 		messages, payload, texts := frames(t, out)
-		if got := strings.Count(texts, "PONG"); got != 2*each {
-			t.Errorf("got %d of %d answers", got, 2*each)
+		if oks, pongs := strings.Count(texts, "+OK "), strings.Count(texts, "PONG "); oks != each+2 || pongs != each/2 {
+			t.Errorf("got %d and %d answers, want %d and %d", oks, pongs, each+2, each/2)
 		}
 		stats := c.out.Stats()
 		if stats.Messages != each || stats.Lost.Messages != each-messages || stats.Lost.Payload != 300*each-payload || stats.Lost.Messages < each/2 {
@@ -389,6 +391,48 @@ func TestTwoSourcesKeepTheirOrder(t *testing.T) {
 		}
 		if n := copies[fmt.Sprintf("%02d", i)]; n != want {
 			t.Errorf("message %d came %d times, want %d", i, n, want)
+		}
+	}
+}
+
+// TestALimitThatComesWhenMessagesAreChosen has a subscription get a limit between the choice of its
+// messages, of several lines, and the push: it gets so many, the first ones, and others get all.
+func TestALimitThatComesWhenMessagesAreChosen(t *testing.T) {
+	t.Parallel()
+	const text = "PUB a 1\r\n1\r\nPUB a 1\r\n2\r\nPUB b 1\r\n3\r\nPUB a 1\r\n4\r\nPUB a 1\r\n5\r\n"
+	for _, tt := range []struct {
+		name, subs, others string
+		copies             int // of each message, besides
+	}{
+		{"alone", "SUB > 1\r\n", "", 0},
+		{"of a fan-out", "SUB > 1\r\n", "SUB > 1\r\n", 0},
+		{"beside another of the client", "SUB > 1\r\nSUB > 2\r\n", "", 1},
+		{"beside a member of a queue group", "SUB > 1\r\nSUB > q 2\r\n", "SUB * 1\r\n", 1},
+	} {
+		for limit := range 7 {
+			s, err := NewServer(nil)
+			okay(t, err)
+			l, other, p := new(fakeLink), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+			c := onFake(t, s, l)
+			deliverTo(t, c, tt.subs)
+			deliverTo(t, other, tt.others)
+			b := batchOf(p, text)
+			actOn(t, p, b, text)
+			c.subOf([]byte("1")).limit.Store(int64(limit)) // 0: none
+			b.end()
+			out, _ := l.taken()
+			for i := 1; i <= 5; i++ {
+				want := tt.copies
+				if limit == 0 || i <= limit {
+					want++
+				}
+				if got := strings.Count(string(out), fmt.Sprintf(" 1\r\n%d\r\n", i)); got != want {
+					t.Errorf("%s, limit %d: message %d came %d times, want %d", tt.name, limit, i, got, want)
+				}
+			}
+			if got, want := other.out.Stats().Messages, 5*min(1, len(tt.others)); int(got) != want {
+				t.Errorf("%s, limit %d: another client got %d messages, want %d", tt.name, limit, got, want)
+			}
 		}
 	}
 }

@@ -385,6 +385,22 @@ func TestDropStaleAfterWhatCameAndWent(t *testing.T) {
 	}
 }
 
+// TestALiteralThatIsRemovedIsNotCached removes patterns without wildcards; nothing sweeps the caches
+// for them.
+func TestALiteralThatIsRemovedIsNotCached(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	for i := range 50 {
+		subject := fmt.Sprint("a.", i)
+		insert(t, l, subject, "", i)
+		l.Match([]byte(subject))
+		l.Remove(subject, "", i)
+	}
+	if got := l.Stats().CacheEntries; got != 0 {
+		t.Errorf("%d results are cached, want none", got)
+	}
+}
+
 // TestWhatACursorCounts looks which matches of a cursor are in the statistics: not those of one of a
 // few subjects in turn that the cache has.
 func TestWhatACursorCounts(t *testing.T) {
@@ -407,6 +423,7 @@ func TestWhatACursorCounts(t *testing.T) {
 	}{
 		{"new ones", []string{"a", "b", "c"}, 3},
 		{"the same ones in turn", []string{"a", "b", "c", "a", "b", "c"}, 0},
+		{"the same ones in another order", []string{"c", "a", "b"}, 0},
 		{"one more", []string{"d", "a", "d", "d"}, 1},
 	} {
 		if got := count(tt.subjects...); got != tt.want {
@@ -416,6 +433,15 @@ func TestWhatACursorCounts(t *testing.T) {
 	insert(t, l, "x.*", "", 2)
 	if got := count("a", "b", "a"); got != 2 {
 		t.Errorf("after a change %d are counted, want each once", got)
+	}
+	many := make([]string, 20) // more than it holds
+	for i := range many {
+		many[i] = fmt.Sprintf("many%d", i)
+	}
+	for round, want := range []int64{20, 0, 0} {
+		if got := count(many...); got != want {
+			t.Errorf("round %d of %d subjects in turn: %d are counted, want %d", round, len(many), got, want)
+		}
 	}
 	long := strings.Repeat("x", maxCursorSubject+1)
 	if got := count(long, long, long); got != 3 {

@@ -148,23 +148,34 @@ func TestLargeResultsAreNotKept(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		patterns []string
-		groups   int // of each pattern
+		groups   int  // of each pattern
+		same     bool // the names of the groups of both
 		kept     bool
 	}{
-		{"just small enough", []string{"a"}, maxKept/each - 1, true}, // and a word for the set
-		{"too large", []string{"a"}, maxKept/each + 1, false},
-		{"merged, small", []string{"a", "*"}, maxKept/each/2 - 1, true},
-		{"merged, too large", []string{"a", "*"}, maxKept/each/2 + 1, false},
+		{"just small enough", []string{"a"}, maxKept/each - 1, false, true}, // and a word for the set
+		{"too large", []string{"a"}, maxKept/each + 1, false, false},
+		{"merged, small", []string{"a", "*"}, maxKept/each/2 - 1, false, true},
+		{"merged, too large", []string{"a", "*"}, maxKept/each/2 + 1, false, false},
+		{"groups of two parts, small", []string{"a", "*"}, maxKept / (each + 4), true, true},
+		{"groups of two parts, too large", []string{"a", "*"}, maxKept/(each+4) + 1, true, false},
 	} {
 		l := New[int]()
 		insert(t, l, "a", "", 1)
 		for _, p := range tt.patterns {
 			for i := range tt.groups {
-				insert(t, l, p, fmt.Sprint(p, i), i)
+				name := fmt.Sprint(p, i)
+				if tt.same {
+					name = fmt.Sprint(i)
+				}
+				insert(t, l, p, name, i)
 			}
 		}
+		want := tt.groups * len(tt.patterns)
+		if tt.same {
+			want = tt.groups
+		}
 		for range 3 {
-			if got := len(l.Match([]byte("a")).Queues()); got != tt.groups*len(tt.patterns) {
+			if got := len(l.Match([]byte("a")).Queues()); got != want {
 				t.Errorf("%s: %d groups", tt.name, got)
 			}
 		}
