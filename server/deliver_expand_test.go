@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -158,7 +159,20 @@ func TestWhatIsCountedIsWhatIsSent(t *testing.T) {
 			}
 			p := onFake(t, s, new(fakeLink))
 			deliverTo(t, p, takesHeaders)
+			p.lastIn.Store(7)
+			deliverTo(t, p, "PING\r\n")
+			if p.lastIn.Load() != 7 {
+				t.Error("a PING counts as a message")
+			}
 			deliverTo(t, p, tt.publish)
+			published, received := int64(strings.Count(tt.publish, "PUB a ")), int64(0)
+			for _, line := range regexp.MustCompile(`H?PUB a.* (\d+)\r\n`).FindAllStringSubmatch(tt.publish, -1) {
+				n, _ := strconv.Atoi(line[1])
+				received += int64(n)
+			}
+			if clients, _ := s.counters.sum(); p.inMsgs.Load() != published || p.inBytes.Load() != received || clients.inMsgs != published || clients.inBytes != received || p.lastIn.Load() == 7 {
+				t.Errorf("%d messages of %d bytes are counted, and %+v, want %d of %d", p.inMsgs.Load(), p.inBytes.Load(), clients, published, received)
+			}
 			var messages, payload int64
 			for _, l := range links {
 				out, _ := l.taken()

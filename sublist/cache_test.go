@@ -385,6 +385,48 @@ func TestDropStaleAfterWhatCameAndWent(t *testing.T) {
 	}
 }
 
+// TestMergedResultsOfRemovedPatternsAreDropped has one of two patterns removed whose merged result is
+// kept, by a call and by the removals of other patterns.
+func TestMergedResultsOfRemovedPatternsAreDropped(t *testing.T) {
+	t.Parallel()
+	for name, sweep := range map[string]func(l *List[int]){
+		"a call": func(l *List[int]) { l.DropStale() },
+		"other removals": func(l *List[int]) {
+			for range max(cacheSets, mergeSlots) / sweepStep {
+				insert(t, l, "other.*", "", 1)
+				l.Remove("other.*", "", 1)
+			}
+		},
+	} {
+		l := New[int]()
+		merged := func() (n int) {
+			for i := range l.merges.slots {
+				if l.merges.slots[i].Load() != nil {
+					n++
+				}
+			}
+			return n
+		}
+		const pairs = 40
+		for i := range pairs {
+			insert(t, l, fmt.Sprintf("a.%d.*", i), "", 1)
+			insert(t, l, fmt.Sprintf("a.%d.>", i), "", 2)
+			for k := range 4 { // different subjects of the same patterns
+				l.Match(fmt.Appendf(nil, "a.%d.%d", i, k))
+			}
+		}
+		if got := merged(); got < pairs/2 {
+			t.Fatalf("%d of %d merged results are kept", got, pairs)
+		}
+		for i := range pairs {
+			l.Remove(fmt.Sprintf("a.%d.*", i), "", 1)
+		}
+		if sweep(l); merged() != 0 {
+			t.Errorf("after %s %d merged results of removed patterns are kept", name, merged())
+		}
+	}
+}
+
 // TestALiteralThatIsRemovedIsNotCached removes patterns without wildcards; nothing sweeps the caches
 // for them.
 func TestALiteralThatIsRemovedIsNotCached(t *testing.T) {

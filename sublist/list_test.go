@@ -3,6 +3,7 @@ package sublist
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -281,6 +282,11 @@ func TestLaterSubjectsAreCachedWhenTheyComeAgain(t *testing.T) {
 	}
 	if got := l.Stats().CacheEntries; got != 1 {
 		t.Errorf("%d subjects are cached, want 1", got)
+	}
+	l.cache.set(maphash.String(l.gens.seed, "a")).seen.Store(1 << 20) // another subject was missed since
+	insert(t, l, "a", "", 2)
+	if got := hits(l, subjects); got != 1 {
+		t.Errorf("with a new subscription it is no hit")
 	}
 	var c Cursor[int] // notes some misses only
 	seen := 0

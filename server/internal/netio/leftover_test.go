@@ -226,8 +226,8 @@ func TestContinueCountsWhatIsWritten(t *testing.T) {
 	}
 	release()
 	q.Finish(patience)
-	if out, _ := l.taken(); string(out) != "xxxxrestxxx" || pending.Load() != 0 {
-		t.Errorf("got %q, %d bytes are pending in the end", out, pending.Load())
+	if out, _ := l.taken(); string(out) != "xxxxrestxxx" || pending.Load() != 0 || q.shared.BusyPoll.awake.Load() != 0 {
+		t.Errorf("got %q, %d bytes are pending in the end, %d writers are awake", out, pending.Load(), q.shared.BusyPoll.awake.Load())
 	}
 	q, l, pending, _ = leave()
 	q.Finish(0)
@@ -337,5 +337,33 @@ func TestAsMuchIsGatheredAsMayBePending(t *testing.T) {
 			t.Errorf("gathers %v: %d bytes are left, %d of them taken, want %d", gathers, n, left.Sent, want)
 		}
 		left.Release()
+	}
+}
+
+// TestLeftoverOfAQueueThatEndsDuringAWrite has it end while the writer has a part: what is left is in
+// the order in which it was pushed.
+func TestLeftoverOfAQueueThatEndsDuringAWrite(t *testing.T) {
+	t.Parallel()
+	entered, free := make(chan bool), make(chan bool)
+	l := &fakeLink{
+		try:  func(int) (int, error) { return 0, ErrWouldBlock },
+		wait: func(int) (int, error) { close(entered); <-free; return 4, errors.New("reset") },
+	}
+	q, owner, pending := newTestQueue(l, Limits{WriteDeadline: patience})
+	q.KeepLeftover(true)
+	push := func(text string) { q.Push(&Delivery{Segments: []Segment{{Bytes: []byte(text)}}, Bytes: len(text)}) }
+	push("aaaaaaaaaa")
+	<-entered
+	push("bbbbb")
+	q.Finish(0)
+	close(free)
+	awaitWritten(t, q)
+	left, waits := q.Leave(0)
+	if got := string(bytes.Join(segmentBytes(left.Segments), nil)); got != "aaaaaaaaaabbbbb" || left.Sent != 4 || waits {
+		t.Errorf("left is %q, %d bytes of it taken, it waits is %v", got, left.Sent, waits)
+	}
+	left.Release()
+	if _, failed := owner.reported(); pending.Load() != 0 || len(failed) != 1 {
+		t.Errorf("%d bytes are pending in the end, %v", pending.Load(), failed)
 	}
 }

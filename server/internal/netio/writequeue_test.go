@@ -613,7 +613,8 @@ func TestSwitchToAnotherLink(t *testing.T) {
 		if q.Switch("never\r\n", next); pending.Load() != 0 || q.Stats().Pending != 0 {
 			t.Error("bytes are pending at the end")
 		}
-		if again, _ := next.taken(); len(again) != len(after) {
+		again, _ := next.taken()
+		if before, _ := l.taken(); len(again) != len(after) || len(before) != len(out) {
 			t.Error("a queue that has ended writes")
 		}
 		if slow, failed := owner.reported(); len(slow)+len(failed) > 0 {
@@ -829,8 +830,15 @@ func TestAPushWritesWhatComesMeanwhile(t *testing.T) {
 		return n, nil
 	}
 	q, owner, pending := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 1, WriteDeadline: patience})
-	if q.Push(text(10)) {
+	ck := makeChunk(10, nil)
+	ck.buf = append(ck.buf, make([]byte, 10)...)
+	d := &Delivery{Segments: []Segment{{Bytes: ck.buf, Chunk: ck}}, Bytes: 10}
+	d.Keep()
+	if q.Push(d) {
 		t.Error("it lags, though everything was taken")
+	}
+	if n := ck.refs.Load(); n != 1 {
+		t.Errorf("%d references to what was taken", n)
 	}
 	if out, _ := l.taken(); len(out) != 16 || q.writing() || pending.Load() != 0 || q.Stats().Pending != 0 || q.shared.BusyPoll.awake.Load() != 0 {
 		t.Errorf("%d bytes were taken, %d are pending", len(out), pending.Load())
@@ -902,4 +910,49 @@ func TestAPeerThatTakesFromTheSocketIsNotBlocked(t *testing.T) {
 		synctest.Wait()
 		q.Finish(0)
 	})
+}
+
+// TestASocketThatTakesAPartOfABacklog writes without waiting what came during a push, of which the
+// socket takes a part, with and without an error.
+func TestASocketThatTakesAPartOfABacklog(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []error{nil, ErrWouldBlock} {
+		var q *WriteQueue
+		l := new(fakeLink)
+		calls := 0
+		l.try = func(n int) (int, error) {
+			switch calls++; calls {
+			case 1:
+				q.Push(text(20))
+				return n, nil
+			case 2:
+				return 7, refusal
+			}
+			return 0, ErrWouldBlock
+		}
+		q, owner, pending := newTestQueue(l, Limits{WriteDeadline: patience})
+		q.Push(text(10))
+		q.Finish(patience)
+		out, _ := l.taken()
+		if _, failed := owner.reported(); refusal != nil && (len(out) != 30 || len(failed) > 0) || refusal == nil && len(out) != 17 && len(out) != 30 || pending.Load() != 0 {
+			t.Errorf("%v: %d bytes were taken, want 30; failed %v, %d bytes pending", refusal, len(out), failed, pending.Load())
+		}
+	}
+}
+
+// TestLimitsMayChange gives a queue others while something is pending.
+func TestLimitsMayChange(t *testing.T) {
+	t.Parallel()
+	q, _, owner, _, release := blockedQueue(Limits{MaxPending: 100, HighWater: 100, WriteDeadline: patience})
+	q.Push(text(90))
+	other := &Limits{MaxPending: 1000, HighWater: 50, WriteDeadline: patience}
+	q.SetLimits(other)
+	if lagging := q.Push(text(20)); !lagging || q.Limits() != other {
+		t.Error("the limits are those from before")
+	}
+	if slow, _ := owner.reported(); len(slow) > 0 {
+		t.Errorf("%v is exceeded", slow)
+	}
+	release()
+	q.Finish(patience)
 }
