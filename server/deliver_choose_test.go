@@ -102,7 +102,7 @@ func TestAnswersGoToThePlainSubscriptionsOfTheClient(t *testing.T) {
 	}
 	b.end()
 	out, _ = l.taken()
-	if want := "MSG in.x 3 4\r\ntext\r\n"; !strings.Contains(string(out), want) || s.grace.pinned() != 0 {
+	if want := "\r\nMSG in.x 3 4\r\ntext\r\n"; !strings.Contains(string(out), want) || s.grace.pinned() != 0 {
 		t.Errorf("got %q, want an answer without headers in it", out)
 	}
 }
@@ -283,5 +283,35 @@ func TestLocalMembersComeFirst(t *testing.T) {
 		if got := r.out.Stats().Messages - before; got != 50 || local[0].out.Stats().Messages != one {
 			t.Errorf("preferred %v: without a local member that takes messages the route got %d of 50", prefer, got)
 		}
+	}
+}
+
+// TestAReplyMayBePublishedOnceThereWasARequest has a client that may publish nothing but answers: two
+// of each request that it has received, on its reply subject.
+func TestAReplyMayBePublishedOnceThereWasARequest(t *testing.T) {
+	t.Parallel()
+	for _, subscribe := range []string{"SUB req 1\r\n", "SUB req q 1\r\n", "SUB req 1\r\nUNSUB 1 9\r\n", "SUB req 1\r\nSUB req 2\r\n"} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		c, asks := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+		c.permissions.Store(mustCompile(t, &Permissions{Publish: list("none"), Response: &ResponsePermission{MaxMsgs: 2}}))
+		deliverTo(t, c, subscribe)
+		deliverTo(t, asks, "SUB > 1\r\n")
+		answers := func(subject string, want int64) {
+			t.Helper()
+			before := asks.out.Stats().Messages
+			deliverTo(t, c, strings.Repeat("PUB "+subject+" 2\r\nho\r\n", 5))
+			if got := asks.out.Stats().Messages - before; got != want {
+				t.Errorf("%q: %d of 5 messages on %s are delivered, want %d", subscribe, got, subject, want)
+			}
+		}
+		answers("re.a", 0)
+		deliverTo(t, asks, "PUB req 2\r\nhi\r\nPUB other re.b 2\r\nhi\r\n")
+		answers("re.a", 0)
+		answers("re.b", 0)
+		deliverTo(t, asks, "PUB req re.a 2\r\nhi\r\n")
+		answers("re.a", 2)
+		answers("re.a", 0)
+		answers("re.b", 0)
 	}
 }

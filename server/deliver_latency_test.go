@@ -58,6 +58,45 @@ func TestSamplerBoundsSamplesAndKeepsThemWhenTheyAreFew(t *testing.T) {
 	}
 }
 
+// TestSamplerAfterABurst has many batches, then rare ones, of which all are measured soon, and then
+// some in between, where it stays as it is.
+func TestSamplerAfterABurst(t *testing.T) {
+	t.Parallel()
+	var s sampler
+	now := time.Now().UnixNano()
+	run := func(batches int, apart time.Duration) (samples int) {
+		for range batches {
+			now += int64(apart)
+			if s.due() {
+				s.took(now)
+				samples++
+			}
+		}
+		return samples
+	}
+	run(1_000_000, time.Microsecond)
+	if s.every < maxSampleEvery/8 || s.every > maxSampleEvery {
+		t.Errorf("in a burst one of %d batches is measured", s.every)
+	}
+	run(5*maxSampleEvery, time.Second)
+	if got := run(100, time.Second); got != 100 {
+		t.Errorf("of 100 rare batches after a burst %d are measured", got)
+	}
+	run(50, sampleFast/4)
+	every := s.every
+	s.left, s.last = 0, now
+	if now += int64(sampleFast); !s.due() {
+		t.Fatal("no sample is due")
+	}
+	if s.took(now); every < 2 || s.every != every {
+		t.Errorf("after %v one of %d is measured, and before one of %d", sampleFast, s.every, every)
+	}
+	s.left = 0
+	if s.took(s.last + int64(sampleSlow)); s.every != every {
+		t.Errorf("after %v one of %d is measured, and before one of %d", sampleSlow, s.every, every)
+	}
+}
+
 func TestDeliveriesAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)

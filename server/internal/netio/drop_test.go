@@ -451,6 +451,7 @@ func TestWhichMessagesAreDropped(t *testing.T) {
 		{"there is just room", DropNew, []int{50, 49}, false, []int{50, 49}, false},
 		{"a byte is too much", DropNew, []int{50, 50}, false, []int{50}, false},
 		{"a smaller one fits", DropNew, []int{50, 50, 49}, false, []int{50, 49}, false},
+		{"the old ones stay", DropNew, []int{50, 50, 49, 50, 1}, false, []int{50, 49}, false},
 		{"a text is sent", DropNew, []int{50, -60, 1}, false, []int{50, -60}, false},
 		{"a large one", DropNew, []int{50, 49}, true, []int{50}, false},
 		{"there is just room for the old", DropOld, []int{50, 49}, false, []int{50, 49}, false},
