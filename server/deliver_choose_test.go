@@ -283,6 +283,9 @@ func TestLocalMembersComeFirst(t *testing.T) {
 		if got := r.out.Stats().Messages - before; got != 50 || local[0].out.Stats().Messages != one {
 			t.Errorf("preferred %v: without a local member that takes messages the route got %d of 50", prefer, got)
 		}
+		if got := s.counters.noReceivers(); got != 0 {
+			t.Errorf("preferred %v: %d messages are counted as without a receiver", prefer, got)
+		}
 	}
 }
 

@@ -443,6 +443,25 @@ func TestALiteralThatIsRemovedIsNotCached(t *testing.T) {
 	}
 }
 
+// TestSubjectsThatDifferInTheMiddleOnly has a cursor match them in turn: it remembers subjects by their
+// beginnings and ends.
+func TestSubjectsThatDifferInTheMiddleOnly(t *testing.T) {
+	t.Parallel()
+	l := New[int]()
+	var c Cursor[int]
+	subjects := []string{"beginning.a.the.end.of.it", "beginning.b.the.end.of.it", "beginning.c.the.end.of.it"}
+	for i, s := range subjects {
+		insert(t, l, s, "", i)
+	}
+	for range 3 {
+		for i, s := range subjects {
+			if got := plain(c.Match(l, []byte(s))); !slices.Equal(got, []int{i}) {
+				t.Errorf("%s: got %v, want %d", s, got, i)
+			}
+		}
+	}
+}
+
 // TestWhatACursorCounts looks which matches of a cursor are in the statistics: not those of one of a
 // few subjects in turn that the cache has.
 func TestWhatACursorCounts(t *testing.T) {

@@ -517,3 +517,19 @@ func TestWhichMessagesAreDropped(t *testing.T) {
 		}
 	}
 }
+
+// TestASocketThatTakesEverythingLosesNothing pushes more at a time than may be pending.
+func TestASocketThatTakesEverythingLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []DropPolicy{DropNone, DropNew, DropOld} {
+		l := new(fakeLink)
+		q, owner, _ := newTestQueue(l, Limits{MaxPending: 100, HighWater: 100, WriteDeadline: patience, Drop: policy})
+		d := text(101)
+		d.Droppable = true
+		q.Push(d)
+		if out, _ := l.taken(); len(out) != 101 || owner.lost.Messages != 0 {
+			t.Errorf("policy %d: %d bytes were taken, %+v lost", policy, len(out), owner.lost)
+		}
+		q.Finish(0)
+	}
+}

@@ -468,6 +468,8 @@ func TestABlockedPeerIsKnown(t *testing.T) {
 		look("just before it is blocked", false, true, 600)
 		time.Sleep(1)
 		look("when it is blocked", true, false, 600)
+		takes <- 0
+		look("when a write took nothing", true, false, 600)
 		takes <- 99
 		look("when some is taken", false, true, 501)
 		time.Sleep(blockedTime / 2)
@@ -955,4 +957,36 @@ func TestLimitsMayChange(t *testing.T) {
 	}
 	release()
 	q.Finish(patience)
+}
+
+// TestASampleThatCameDuringAWrite has a delivery that is followed to the socket come while the socket
+// takes a part of another one: it is reported when both are written.
+func TestASampleThatCameDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var q *WriteQueue
+		l := new(fakeLink)
+		steps, calls := make(chan int), 0
+		l.try = func(int) (int, error) {
+			if calls++; calls == 1 {
+				d := text(20)
+				d.ReadAt = 9
+				q.Push(d)
+				return 4, ErrWouldBlock
+			}
+			return 0, ErrWouldBlock
+		}
+		l.wait = func(int) (int, error) { return <-steps, nil }
+		q, owner, _ := newTestQueue(l, Limits{WriteDeadline: time.Hour})
+		q.Push(text(10))
+		for i, n := range []int{6, 19, 1} {
+			steps <- n
+			synctest.Wait()
+			owner.mu.Lock()
+			if got, want := len(owner.readAt), i/2; got != want {
+				t.Errorf("step %d: %d are reported, want %d", i, got, want)
+			}
+			owner.mu.Unlock()
+		}
+		q.Finish(0)
+	})
 }
