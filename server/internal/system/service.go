@@ -86,7 +86,7 @@ const (
 	// gatherTime is how long events wait for others, where there are many: an event that follows
 	// another one sooner. They wait in the queue, so that clients that connect and leave wake the
 	// service up no more often.
-	gatherTime = 20 * time.Millisecond
+	gatherTime = 50 * time.Millisecond
 	// countTime is how long servers have to say how many clients they have.
 	countTime = time.Second
 	// rebalanceName ends the subject of a request to rebalance.
