@@ -268,7 +268,6 @@ func TestLocalMembersComeFirst(t *testing.T) {
 		if got := int(r.out.Stats().Messages); prefer && got != 0 || !prefer && (got < messages/2 || got > messages*5/6) {
 			t.Errorf("preferred %v: the route got %d of %d messages", prefer, got, messages)
 		}
-		before := r.out.Stats().Messages
 		for _, c := range local[1:] { // they take nothing more
 			c.subOf([]byte("1")).limit.Or(endedBit)
 		}
@@ -278,7 +277,7 @@ func TestLocalMembersComeFirst(t *testing.T) {
 			t.Errorf("the only local member that takes messages got %d of 50", got)
 		}
 		local[0].subOf([]byte("1")).limit.Or(endedBit)
-		one, before = local[0].out.Stats().Messages, r.out.Stats().Messages
+		one, before := local[0].out.Stats().Messages, r.out.Stats().Messages
 		deliverTo(t, p, strings.Repeat("PUB a 0\r\n\r\n", 50))
 		if got := r.out.Stats().Messages - before; got != 50 || local[0].out.Stats().Messages != one {
 			t.Errorf("preferred %v: without a local member that takes messages the route got %d of 50", prefer, got)

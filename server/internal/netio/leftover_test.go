@@ -197,7 +197,7 @@ func TestLeftoverOfWhatCameDuringAWrite(t *testing.T) {
 func TestContinueCountsWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	leave := func() (q *WriteQueue, l *fakeLink, pending *atomic.Int64, release func()) {
-		q, l, _, pending, release = blockedQueue(Limits{WriteDeadline: patience})
+		q, l, _, pending, _ = blockedQueue(Limits{WriteDeadline: patience})
 		step, entered := make(chan int, 1), make(chan bool)
 		l.wait = func(int) (int, error) { close(entered); return <-step, nil }
 		q.KeepLeftover(true)
