@@ -38,7 +38,7 @@ const (
 	parkAfter = 5 * time.Second
 	// youngFraction is the fraction of that which is enough in the first seconds of a connection:
 	// where many clients connect that do nothing yet, each uses the memory of those before it.
-	youngFraction = 25
+	youngFraction = 50
 )
 
 // States of conn.reader.
