@@ -262,34 +262,43 @@ func untilEvents(c *cli, s *system, args []string) (string, int) {
 	defer events.stop()
 	text, complete := "", false
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && !complete; {
-		c.nats("--server", s.url("app"), "rtt", "1")
+		c.nats("--server", s.url("app"), "pub", "events", "one")
 		c.nats("--server", strings.Replace(s.url("app"), "app@", "wrong@", 1), "rtt", "1")
-		text = events.text.String()
-		if i := strings.IndexByte(text, '{'); i > 0 {
-			text = text[i:]
-		}
-		text, complete = wholeEvents(text)
+		text, complete = wholeEvents(events.text.String())
+	}
+	if !complete {
+		return "it does not show all events: " + events.text.String(), -1
 	}
 	return text, 0
 }
 
-// wholeEvents returns the events in JSON that are there in full, and reports whether they are those
-// that untilEvents waits for.
+// wholeEvents returns the events in JSON that are there in full, without what is between them, and
+// reports whether they are those that untilEvents waits for.
 func wholeEvents(text string) (whole string, complete bool) {
 	var came, went, refused bool
-	for in := json.NewDecoder(strings.NewReader(text)); ; {
+	for at := strings.IndexByte(text, '{'); at >= 0; at = strings.IndexByte(text, '{') {
+		text = text[at:]
 		var e struct {
 			Type, Reason string
 			Client       struct{ User string }
 		}
-		if in.Decode(&e) != nil {
-			return text[:in.InputOffset()], came && went && refused
+		in := json.NewDecoder(strings.NewReader(text))
+		var syntax *json.SyntaxError
+		switch err := in.Decode(&e); {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return whole, came && went && refused
+		case errors.As(err, &syntax):
+			text = text[1:] // something else was printed in between
+			continue
 		}
+		whole += text[:in.InputOffset()] + "\n"
+		text = text[in.InputOffset():]
 		app := e.Client.User == "app"
 		came = came || app && strings.HasSuffix(e.Type, "client_connect")
 		went = went || app && strings.HasSuffix(e.Type, "client_disconnect")
 		refused = refused || e.Reason == "Authentication Failure"
 	}
+	return whole, came && went && refused
 }
 
 var (

@@ -39,10 +39,14 @@ func TestWholeEvents(t *testing.T) {
 		{came + other + refused, false},
 		{refused + other + came + went, true},
 	} {
-		for _, tail := range []string{"", came[:20]} {
-			whole, complete := wholeEvents(tt.text + tail)
-			if strings.TrimSpace(whole) != strings.TrimSpace(tt.text) || complete != tt.complete {
-				t.Errorf("%q and %q: got %q, %v", tt.text, tail, whole, complete)
+		for _, tail := range []string{"", came[:20], "{\n  \"type\": \"x\",\n  \"client\": {"} {
+			for _, head := range []string{"", "Listening for events\n", "\"x\" is no event\n", `{"reason":7}` + "\n"} {
+				whole, complete := wholeEvents(head + tt.text + tail)
+				want := strings.ReplaceAll(head+tt.text, "Listening for events\n", "")
+				want = strings.ReplaceAll(want, "\"x\" is no event\n", "")
+				if whole = strings.ReplaceAll(whole, "\n\n", "\n"); strings.TrimSpace(whole) != strings.TrimSpace(want) || complete != tt.complete {
+					t.Errorf("%q, %q and %q: got %q, %v", head, tt.text, tail, whole, complete)
+				}
 			}
 		}
 	}
