@@ -557,6 +557,49 @@ func TestACursorOnSubjectsInTurn(t *testing.T) {
 	}
 }
 
+// TestACursorHoldsOneLargeResult matches subjects in turn that have more queue groups than a cached
+// result may have, and some that have few.
+func TestACursorHoldsOneLargeResult(t *testing.T) {
+	t.Parallel()
+	l, c := New[int](), new(Cursor[int])
+	for i := range maxKept {
+		insert(t, l, "large.*", fmt.Sprint(i), i)
+	}
+	insert(t, l, "small.*", "", 1)
+	large := func() (n int) {
+		for _, h := range append(c.held(), c.first) {
+			if h.result != nil && h.result.size() > maxKept {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range 4 * heldSubjects {
+		for range 2 {
+			if got := len(c.Match(l, fmt.Appendf(nil, "large.%d", i)).Queues()); got != maxKept {
+				t.Fatalf("got %d queue groups, want %d", got, maxKept)
+			}
+		}
+		if n := large(); n != 1 {
+			t.Fatalf("%d large results are held, want the last one", n)
+		}
+		if i%2 == 0 {
+			c.Match(l, fmt.Appendf(nil, "small.%d", i%6))
+			if n := large(); n != 0 {
+				t.Fatalf("%d large results are held, and the last one is small", n)
+			}
+		}
+	}
+}
+
+// held returns what a cursor holds of several subjects.
+func (c *Cursor[T]) held() []held[T] {
+	if c.several == nil {
+		return nil
+	}
+	return slices.Clone(c.several.held[:])
+}
+
 // TestMissesAreNotedOneTimeInFour counts over all states that a cursor passes through.
 func TestMissesAreNotedOneTimeInFour(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ const maxCursorSubject = 1024
 type Cursor[T comparable] struct {
 	list    *List[T]
 	last    *held[T] // of the last subject; nil if that is not held
-	first   held[T]  // while there is one subject only
+	first   held[T]  // while there is one subject only; then the last one, if its result is large
 	several *several[T]
 	tally   tally
 	random  uint32 // state of a generator (xorshift), to choose which misses are noted
@@ -79,6 +79,7 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	changes, mark := l.counts.changes(), markOf(subject)
 	h := c.placeOf(subject, mark)
 	if h.mark == mark && h.changes == changes && h.valid(l, subject) {
+		c.dropLarge()
 		c.last = h
 		return h.result
 	}
@@ -87,13 +88,25 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 		c.tally.add(found.result.fanout(), hit)
 	}
 	if !found.stamped || len(subject) > maxCursorSubject {
+		c.dropLarge()
 		c.last = nil
 		return found.result
+	}
+	c.dropLarge()
+	if found.result.size() > maxKept {
+		h = &c.first
 	}
 	h.mark, h.match, h.changes = mark, found, changes
 	h.subject = append(h.subject[:0], subject...)
 	c.last = h
 	return found.result
+}
+
+// dropLarge drops a large result: it is held only while it is that of the last subject.
+func (c *Cursor[T]) dropLarge() {
+	if c.several != nil {
+		c.first.result = nil
+	}
 }
 
 // changeList makes l the list that the cursor is used with.
@@ -114,8 +127,10 @@ func (c *Cursor[T]) placeOf(subject []byte, mark uint64) *held[T] {
 	}
 	c.several = new(several[T])
 	c.several.recent.add(c.first.hash, c.first.changes)
-	*c.several.placeOf(c.first.mark) = c.first
-	c.first = held[T]{}
+	if c.first.result.size() <= maxKept {
+		*c.several.placeOf(c.first.mark) = c.first
+		c.first = held[T]{}
+	}
 	return c.several.placeOf(mark)
 }
 
