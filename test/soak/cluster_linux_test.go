@@ -333,7 +333,17 @@ func (n *node) measure() (s sample) {
 	const collected = "/debug/pprof/heap?gc=1&debug=1"
 	get(t, n.profiler+collected) // what is in a sync.Pool outlives one collection
 	n.profile = get(t, n.profiler+collected)
-	s.heap = int64(number(t, n.profile, `# HeapAlloc = (\d+)`))
+	stat := func(name string) int64 { return int64(number(t, n.profile, `# `+name+` = (\d+)`)) }
+	pair := func(name string) (used, sys int64) {
+		pattern := `# ` + name + ` = (\d+) / (\d+)`
+		return int64(number(t, n.profile, pattern)), int64(number(t, n.profile, `# `+name+` = \d+ / (\d+)`))
+	}
+	s.heap = stat("HeapAlloc")
+	s.kept = stat("HeapSys") - stat("HeapReleased") - s.heap
+	s.stacks, _ = pair("Stack")
+	_, spans := pair("MSpan")
+	_, caches := pair("MCache")
+	s.runtime = spans + caches + stat("BuckHashSys") + stat("GCSys") + stat("OtherSys")
 	s.goroutines = number(t, get(t, n.profiler+"/debug/pprof/goroutine?debug=1"), `goroutine profile: total (\d+)`)
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
 	must(t, err)
@@ -341,10 +351,11 @@ func (n *node) measure() (s sample) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
 	must(t, err)
 	s.resident = int64(number(t, status, `VmRSS:\s+(\d+) kB`)) << 10
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.cmd.Process.Pid))
+	s.anonymous = int64(number(t, status, `RssAnon:\s+(\d+) kB`)) << 10
+	times, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.cmd.Process.Pid))
 	must(t, err)
 	const used = `\) . (?:-?\d+ ){10}` // before the ticks of user time, then those of system time
-	s.cpu = time.Duration(number(t, stat, used+`(\d+)`)+number(t, stat, used+`\d+ (\d+)`)) * time.Second / 100
+	s.cpu = time.Duration(number(t, times, used+`(\d+)`)+number(t, times, used+`\d+ (\d+)`)) * time.Second / 100
 	return s
 }
 

@@ -19,7 +19,11 @@ type sample struct {
 	pending                    int64 // bytes queued
 	goroutines, files          int
 	heap                       int64 // bytes, after a collection
-	resident                   int64 // bytes
+	resident                   int64 // bytes, of which some are pages of files: the code that has run so far
+	anonymous                  int64 // bytes of it that are no pages of files: all that the process has taken
+	stacks                     int64 // bytes of goroutine stacks
+	kept                       int64 // bytes of the heap that the runtime keeps for what comes, or that are free between objects
+	runtime                    int64 // bytes of the runtime's own records
 	cpu                        time.Duration
 }
 
@@ -86,10 +90,11 @@ func thinned(all []sample, n int) []sample {
 // table is the curve in figures, for each server some rows.
 func table(all []sample) string {
 	var b strings.Builder
-	b.WriteString("| at | server | heap MB | resident MB | goroutines | descriptors | subscriptions |\n|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| at | server | heap MB | resident MB | anonymous MB | stacks MB | kept MB | runtime MB | goroutines | descriptors | subscriptions |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for i := range servers {
 		for _, s := range thinned(ofServer(all, i), 12) {
-			fmt.Fprintf(&b, "| %v | %d | %.2f | %.1f | %d | %d | %d |\n", s.at.Round(time.Second), i, mega(s.heap), mega(s.resident), s.goroutines, s.files, s.subscriptions)
+			fmt.Fprintf(&b, "| %v | %d | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %d | %d | %d |\n", s.at.Round(time.Second), i, mega(s.heap), mega(s.resident),
+				mega(s.anonymous), mega(s.stacks), mega(s.kept), mega(s.runtime), s.goroutines, s.files, s.subscriptions)
 		}
 	}
 	return b.String()
