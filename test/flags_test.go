@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"gnatsd/test/freeport"
 	"gnatsd/test/wire"
 )
 
@@ -207,7 +208,7 @@ func TestFlagsThatAskComeInTheirOrder(t *testing.T) {
 
 func TestPortFlag(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", freeport.Loopback(freePort(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,6 +210,14 @@ func TestGoClientSendsLargePayloads(t *testing.T) {
 	}
 }
 
+// restartable has a port that is still free when the broker is started again.
+func restartable(t *testing.T) *server.Options {
+	t.Helper()
+	opts := quietOptions()
+	opts.Port = freePort(t)
+	return opts
+}
+
 // restart stops a broker and runs another on its port.
 func restart(t *testing.T, s *server.Server) *server.Server {
 	t.Helper()
@@ -222,7 +230,7 @@ func restart(t *testing.T, s *server.Server) *server.Server {
 func TestGoClientReconnectsAndSubscribesAgain(t *testing.T) {
 	t.Parallel()
 	const subjects = 10_000
-	s := Start(t, nil)
+	s := Start(t, restartable(t))
 	lost, back := make(chan bool, 1), make(chan bool, 1)
 	var received atomic.Int64
 	all := make(chan bool, 1)
@@ -255,14 +263,13 @@ func TestGoClientReconnectsAndSubscribesAgain(t *testing.T) {
 
 func TestGoClientBuffersWhatItPublishesWhileAway(t *testing.T) {
 	t.Parallel()
-	s := Start(t, nil)
+	opts := restartable(t)
+	s := Start(t, opts)
 	lost, back := make(chan bool, 1), make(chan bool, 1)
 	a := natsConnect(t, s, nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- true }),
 		nats.ReconnectHandler(func(*nats.Conn) { back <- true }))
 	sub := subscribe(t, a, "foo")
-	opts := quietOptions()
-	opts.Port = s.Addr().(*net.TCPAddr).Port
 	s.Shutdown()
 	await(t, lost, "disconnection")
 	must(t, a.Publish("foo", []byte("kept")))

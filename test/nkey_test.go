@@ -2,7 +2,6 @@ package test
 
 import (
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,6 +44,7 @@ func TestGoClientWithAnNkey(t *testing.T) {
 		{Nkey: public, Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"secret"}}}},
 		{Username: "anna", Password: "ok"},
 	}
+	opts.Port = freePort(t)
 	s := Start(t, opts)
 	lost, back, denied := make(chan bool, 1), make(chan bool, 1), make(chan error, 1)
 	nc := natsConnect(t, s, withNkey(t, seedFile), nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1),
@@ -63,11 +63,9 @@ func TestGoClientWithAnNkey(t *testing.T) {
 	if nc, err := goClient(s.ClientURL(), withNkey(t, strange)); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("got %v, %v for a key that is not listed, want %v", nc, err, nats.ErrAuthorization)
 	}
-	again := *opts
-	again.Port = s.Addr().(*net.TCPAddr).Port
 	s.Shutdown()
 	await(t, lost, "disconnection")
-	Start(t, &again)
+	Start(t, opts)
 	await(t, back, "reconnection, which signs another challenge")
 	flush(t, nc)
 }

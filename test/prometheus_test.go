@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"gnatsd/server"
 	"gnatsd/test/certs"
+	"gnatsd/test/freeport"
 )
 
 // debian returns the path of a program of Debian's package prometheus.
@@ -230,12 +230,7 @@ scrape_configs: [{job_name: broker, static_configs: [{targets: [%q]}]}]
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // Prometheus does not tell which port it got
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeport.Loopback(freePort(t)) // Prometheus does not tell which port it got
 	cmd := exec.Command(debian(t, "prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+addr, "--log.level=warn")
 	var log bytes.Buffer

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/server"
+	"gnatsd/test/freeport"
 	"gnatsd/test/wire"
 )
 
@@ -32,13 +33,12 @@ func unflagged(t *testing.T, text string) *process {
 	return launch(t, command(t, "-c", writeConfig(t, text)))
 }
 
-// freePort is a port that was free a moment ago.
+// freePort is a port for a program that must be told one.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // greeting is the INFO of a port for clients or routes.

@@ -6,7 +6,6 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"strconv"
 
 	"gnatsd/test/certs"
+	"gnatsd/test/freeport"
 )
 
 // launch is how a broker is started, besides the address it listens on.
@@ -47,11 +47,11 @@ func (l launch) start() (*process, error) {
 
 // begin starts the process and waits until it is ready.
 func (p *process) begin() error {
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return err
 	}
-	p.addr = loopback(port)
+	p.addr = freeport.Loopback(port)
 	args := append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(port)}, p.launch.args...)
 	for _, prepare := range []func() ([]string, error){p.configure, p.certify, p.openProfiler} {
 		more, err := prepare()
@@ -78,9 +78,6 @@ func (p *process) begin() error {
 	}
 	return nil
 }
-
-// loopback is the address of a port of this machine.
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // configure writes the configuration file, and returns the flags that name it.
 func (p *process) configure() ([]string, error) {
@@ -116,7 +113,7 @@ func (p *process) openProfiler() ([]string, error) {
 	if p.launch.profiles == nil {
 		return nil, nil
 	}
-	port, err := freePort()
-	p.profiler = loopback(port)
+	port, err := freeport.Get()
+	p.profiler = freeport.Loopback(port)
 	return []string{"--profile", strconv.Itoa(port)}, err
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/test/freeport"
 )
 
 // overRoute runs a flow with two servers of the broker and a route in between: publishers connect
@@ -51,11 +53,11 @@ func startPair(l launch) (near, far *process, err error) {
 
 // routeAddr is the URL of a free port for routes.
 func routeAddr() (string, error) {
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return "", fmt.Errorf("a port for routes: %w", err)
 	}
-	return "nats://" + loopback(port), nil
+	return "nats://" + freeport.Loopback(port), nil
 }
 
 // interestKnown returns when the broker knows of everything that is subscribed to at the other end

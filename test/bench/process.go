@@ -35,16 +35,6 @@ type process struct {
 	exited chan struct{} // closed when the process has ended; state is valid then
 }
 
-// freePort names a port that is free at this moment.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // awaitReady connects until the broker greets with an INFO for the port it was given.
 func (p *process) awaitReady(port int) error {
 	poll := time.NewTicker(pollEvery)

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"gnatsd/test/freeport"
 )
 
 // checks runs the checks of the command line: one by itself, and one behind its own exporter, which
@@ -24,11 +26,11 @@ func (c *cli) checks() error {
 	if _, err := c.nats("context", "save", "tried", "--server", c.broker.url()); err != nil {
 		return err
 	}
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return err
 	}
-	exporter, err := c.listen("server", "check", "exporter", "--config", config, "--port", port)
+	exporter, err := c.listen("server", "check", "exporter", "--config", config, "--port", strconv.Itoa(port))
 	if err != nil {
 		return err
 	}
@@ -38,22 +40,11 @@ func (c *cli) checks() error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); <-tick.C {
-		if got, err = get("http://127.0.0.1:" + port + "/metrics"); err == nil && strings.Contains(got, want) {
+		if got, err = get("http://" + freeport.Loopback(port) + "/metrics"); err == nil && strings.Contains(got, want) {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: got %q, want %s in it", err, got, want)
-}
-
-// freePort is a port of the loopback interface that is free.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
 
 func get(url string) (string, error) {

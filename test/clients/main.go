@@ -11,17 +11,19 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"gnatsd/test/freeport"
 
 	"github.com/nats-io/nkeys"
 )
@@ -173,45 +175,57 @@ type broker struct {
 	args   []string
 	port   int
 	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process has ended
 }
 
 // startBroker runs the binary on a free port and waits until it answers.
 func startBroker(ctx context.Context, binary string, args ...string) (*broker, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{binary: binary, args: args, port: l.Addr().(*net.TCPAddr).Port}
-	l.Close()
+	b := &broker{binary: binary, args: args, port: port}
 	return b, b.start(ctx)
 }
 
-func (b *broker) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port)) }
+func (b *broker) addr() string { return freeport.Loopback(b.port) }
 
 func (b *broker) url() string { return "nats://" + b.addr() }
 
 func (b *broker) start(ctx context.Context) error {
 	b.cmd = exec.CommandContext(ctx, b.binary, append([]string{"-a", "127.0.0.1", "-p", strconv.Itoa(b.port)}, b.args...)...)
-	b.cmd.Stdout, b.cmd.Stderr = io.Discard, io.Discard
+	var log bytes.Buffer
+	b.cmd.Stdout, b.cmd.Stderr, b.exited = &log, &log, make(chan struct{})
 	if err := b.cmd.Start(); err != nil {
 		return fmt.Errorf("start the broker: %w", err)
 	}
-	for ctx.Err() == nil {
+	go func() { // ends with the process
+		defer close(b.exited)
+		b.cmd.Wait() // how it ended is in ProcessState
+	}()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
 		nc, err := net.Dial("tcp", b.addr())
 		if err == nil {
 			nc.Close()
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-b.exited:
+			return fmt.Errorf("the broker does not listen on %s, but ended with %s:\n%s", b.addr(), b.cmd.ProcessState, log.String())
+		case <-ctx.Done():
+			b.stop()
+			return fmt.Errorf("the broker does not listen on %s: %w\n%s", b.addr(), ctx.Err(), log.String())
+		case <-poll.C:
+		}
 	}
-	b.stop()
-	return fmt.Errorf("the broker does not listen on %s: %w", b.addr(), ctx.Err())
 }
 
 // stop kills the broker: clients must cope with that.
 func (b *broker) stop() {
 	b.cmd.Process.Kill()
-	b.cmd.Wait()
+	<-b.exited
 }
 
 func (b *broker) restart(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"gnatsd/test/freeport"
+
 	"github.com/nats-io/nats.go"
 )
 
@@ -314,7 +316,7 @@ func (w *work) surveyOf(binary string, n int, ours bool) (map[string]bool, error
 	defer func() { s.stop() }()
 	seed := ""
 	for i := range n {
-		port, err := freePort()
+		port, err := freeport.Get()
 		if err != nil {
 			return nil, err
 		}
@@ -327,7 +329,7 @@ func (w *work) surveyOf(binary string, n int, ours bool) (map[string]bool, error
 			return nil, err
 		}
 		if i == 0 {
-			seed = strconv.Quote("nats-route://127.0.0.1:" + port)
+			seed = strconv.Quote("nats-route://" + freeport.Loopback(port))
 		}
 		b, err := startBroker(w.ctx, binary, "-c", file)
 		if err != nil {

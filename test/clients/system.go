@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gnatsd/test/freeport"
 )
 
 // This file runs the commands of the NATS command line that ask on $SYS, against one server and a
@@ -106,7 +108,7 @@ const systemConfig = `
 server_name: n%d
 accounts { SYS { users: [{ user: sys, password: sys }] }, APP { users: [{ user: app, password: app }] } }
 system_account: SYS
-cluster { name: C, listen: "127.0.0.1:%s", routes: [%s] }
+cluster { name: C, listen: "127.0.0.1:%d", routes: [%s] }
 `
 
 // startSystem runs n servers of a binary, which know each other when it returns.
@@ -119,7 +121,7 @@ func (c *cli) startSystem(binary string, n int) (s *system, err error) {
 	}()
 	seed := ""
 	for i := range n {
-		port, err := freePort()
+		port, err := freeport.Get()
 		if err != nil {
 			return s, err
 		}
@@ -128,7 +130,7 @@ func (c *cli) startSystem(binary string, n int) (s *system, err error) {
 			return s, err
 		}
 		if i == 0 && n > 1 {
-			seed = strconv.Quote("nats-route://127.0.0.1:" + port)
+			seed = strconv.Quote("nats-route://" + freeport.Loopback(port))
 		}
 		b, err := startBroker(c.ctx, binary, "-c", file)
 		if err != nil {

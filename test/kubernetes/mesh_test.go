@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -242,10 +243,11 @@ func TestTheConfigurationPassesTheCheck(t *testing.T) {
 	})
 }
 
-// freeAddr returns an address of this machine that is free.
+// freeAddr returns an address of this machine that is free. The host is chosen at random, so that what
+// other tests get of the system while no server listens there yet is another address.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", rand.IntN(256), rand.IntN(256), 1+rand.IntN(254)))
 	must(t, err)
 	defer l.Close()
 	return l.Addr().String()
