@@ -1,7 +1,9 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +41,11 @@ func TestHealthFlag(t *testing.T) {
 			}
 			healthy()
 			p.signal(t, syscall.SIGSTOP)
+			eventually(t, "standstill", func() bool {
+				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+				must(t, err)
+				return bytes.Contains(status, []byte("\nState:\tT"))
+			})
 			if out, stderr, code := run(t, check); out != "" || !strings.Contains(stderr, "deadline exceeded") && !strings.Contains(stderr, "i/o timeout") || code != 1 {
 				t.Errorf("a broker that hangs: got exit %d, %q, %q", code, out, stderr)
 			}
