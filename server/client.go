@@ -211,8 +211,9 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	if o.argCount == verbRows[o.verb].max {
 		reply = o.arg[1]
 	}
-	count := o.count
+	count, usual := o.count, true
 	if d := c.mayPublish(subject); !d.Allowed() {
+		usual = false
 		if d.OfSystem() && c.askSystem(subject, reply, o, b) {
 			return keepOpen
 		}
@@ -225,6 +226,7 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		}
 	}
 	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
+		usual = false
 		for range count {
 			c.refuse(b, wireInvalidPublish)
 		}
@@ -240,13 +242,22 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		return keepOpen
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
+	if usual {
+		b.remember(p.line, o, res)
+	}
+	c.publish(res, subject, reply, p, b)
+	return keepOpen
+}
+
+// publish delivers the messages of a place, which match res.
+func (c *client) publish(res *sublist.Result[*subscription], subject, reply []byte, p place, b *batch) {
 	for {
 		n, taken := b.publish(res, subject, p)
 		if taken < n {
-			c.unheard(subject, reply, int(n-taken), o.size, b)
+			c.unheard(subject, reply, int(n-taken), int(b.lines[p.line].size), b)
 		}
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
-			return keepOpen
+			return
 		}
 		b.flushLine(&p)
 		b.pin()

@@ -46,12 +46,12 @@ func TestRateIsATokenBucket(t *testing.T) {
 	}
 }
 
-// publications returns n PUBs whose payloads are numbers.
+// publications returns n PUBs whose payloads are numbers. Two spellings of the verb take turns.
 func publications(subject string, n int) string {
 	var b strings.Builder
 	for i := range n {
 		text := fmt.Sprint(i)
-		fmt.Fprintf(&b, "PUB %s %d\r\n%s\r\n", subject, len(text), text)
+		fmt.Fprintf(&b, "%s %s %d\r\n%s\r\n", []string{"PUB", "pub"}[i%2], subject, len(text), text)
 	}
 	return b.String()
 }

@@ -302,6 +302,12 @@ func (c *conn) work() closeReason {
 				return r
 			}
 		}
+		if b.recognizes() && !w.watch && !w.limits.single {
+			if n := c.publishAgain(w, unread); n > 0 {
+				c.in.Consume(n)
+				continue
+			}
+		}
 		n, want, keep, err := w.limits.next(unread, o)
 		if err != frameOK {
 			return c.badFrame(err, o)
@@ -320,6 +326,9 @@ func (c *conn) work() closeReason {
 			return r
 		}
 		c.in.Consume(n)
+		if !verbRows[o.verb].payload {
+			b.forgetLines()
+		}
 		switch o.verb {
 		case verbConnect:
 			w.limits = c.frameLimits()

@@ -24,10 +24,13 @@ type batch struct {
 	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
 	texts []textPart
 
-	fanouts  []fanout
-	fanoutOf map[*sublist.Set[*subscription]]uint32
-	recent   recentResult
-	entries  []entry
+	fanouts   []fanout
+	fanoutOf  map[*sublist.Set[*subscription]]uint32
+	fanoutsOf []uint32 // of the sets of matches
+	matches   []match
+	match     uint32 // of the message before; none if there are no matches
+	known     recurring
+	entries   []entry
 
 	targets   []target
 	sparse    []uint32 // by slot: index of the target, if that is really of the connection
@@ -72,7 +75,13 @@ type line struct {
 	size, header  uint32
 	stride        uint32 // from one payload to the next
 	n             uint32 // messages that were published with it
+
+	text  uint32 // where all of it is
+	match uint32 // of the messages, if the line is recognized when it comes again; else noMatch
 }
+
+// noMatch is the match of a line that is not recognized.
+const noMatch = ^uint32(0)
 
 // textLine marks an entry that is no message but text for the batch's own connection.
 const textLine = ^uint32(0)
@@ -87,10 +96,10 @@ type entry struct {
 	sub    *subscription
 }
 
-// recentResult is what the message before matched, and the fanouts of its sets.
-type recentResult struct {
+// match is what messages match, and the fanouts of its sets.
+type match struct {
 	res     *sublist.Result[*subscription]
-	fanouts []uint32
+	fanouts extent // in batch.fanoutsOf
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.
@@ -155,6 +164,7 @@ func (b *batch) begin(c *conn) {
 	b.tracing = c.srv.log.tracing()
 	b.readAt = 0
 	b.unheard, b.noReceivers = subjectSample{}, 0 // its place is in another buffer
+	b.known.begin()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
 		b.sampler.took(b.readAt)
@@ -209,6 +219,7 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	n := len(b.lines)
 	b.lines = slices.Grow(b.lines, 1)[:n+1]
 	l := &b.lines[n]
+	l.match = noMatch
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
 	tail := o.tail(reply)
@@ -299,6 +310,7 @@ func (b *batch) flushLine(p *place) {
 		l.tail = 0
 		b.text = append(b.text, tail...)
 	}
+	l.match = noMatch
 	b.lines = append(b.lines, l)
 	p.line = 0
 }

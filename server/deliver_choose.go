@@ -29,13 +29,14 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 	if res.Count() == 1 {
 		return b.offer(res.Plain[0].Values[0], subject, p)
 	}
-	if b.recent.res != res {
-		b.recent.res, b.recent.fanouts = res, b.recent.fanouts[:0]
+	m := &b.matches[b.matchOf(res)]
+	if m.fanouts.from == m.fanouts.to && len(res.Plain) > 0 {
 		for _, set := range res.Plain {
-			b.recent.fanouts = append(b.recent.fanouts, b.fanoutFor(set))
+			b.fanoutsOf = append(b.fanoutsOf, b.fanoutFor(set))
 		}
+		m.fanouts.to = uint32(len(b.fanoutsOf))
 	}
-	for k, i := range b.recent.fanouts {
+	for k, i := range b.fanoutsOf[m.fanouts.from:m.fanouts.to] {
 		if i == noFanout {
 			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))
 		} else {
@@ -43,6 +44,20 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 		}
 	}
 	return taken
+}
+
+// matchOf returns the number of a match, which is that of the message before, or takes the place of
+// that, unless a line is remembered with it.
+func (b *batch) matchOf(res *sublist.Result[*subscription]) uint32 {
+	if int(b.match) < len(b.matches) && b.matches[b.match].res == res {
+		return b.match
+	}
+	if b.match = b.known.matches; int(b.match) < len(b.matches) {
+		b.fanoutsOf = b.fanoutsOf[:b.matches[b.match].fanouts.from]
+	}
+	at := uint32(len(b.fanoutsOf))
+	b.matches = append(b.matches[:b.match], match{res, extent{at, at}})
+	return b.match
 }
 
 // toFanout collects messages for a fanout subscriptions. It returns how many of them, the first

@@ -27,8 +27,7 @@ func (b *batch) flush() {
 		b.handOverAll()
 	} else {
 		b.unpin()
-		b.recent.res = nil
-		b.lines, b.text, b.collected = b.lines[:0], b.text[:0], 0
+		b.forget()
 	}
 }
 
@@ -135,7 +134,6 @@ func (b *batch) reset() {
 	if len(b.fanouts) > 0 {
 		clear(b.fanoutOf)
 	}
-	b.recent.res = nil
 	clear(b.entries)
 	clear(b.sorted)
 	clear(b.unsorted)
@@ -143,6 +141,14 @@ func (b *batch) reset() {
 	clear(b.targets)
 	b.fanouts, b.entries, b.sorted = b.fanouts[:0], b.entries[:0], b.sorted[:0]
 	b.unsorted, b.sources, b.targets = b.unsorted[:0], b.sources[:0], b.targets[:0]
-	b.lines, b.text, b.texts = b.lines[:0], b.text[:0], b.texts[:0]
-	b.collected = 0
+	b.texts = b.texts[:0]
+	b.forget()
+}
+
+// forget forgets what the next match needs to be found again for.
+func (b *batch) forget() {
+	clear(b.matches)
+	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
+	b.lines, b.text, b.collected = b.lines[:0], b.text[:0], 0
+	b.known.from, b.known.matches = 0, 0
 }

@@ -108,7 +108,7 @@ func (m *mix) join(erraticPeers bool) {
 	}
 	m.clients = append(m.clients, mc)
 	for range m.r.IntN(4) {
-		m.subscribe(mc)
+		deliverTo(m.t, mc.c, m.subscribe(mc))
 	}
 }
 
@@ -122,38 +122,39 @@ func ofSystem(t *testing.T, p *Permissions) *access.Permissions {
 	return id.Permissions
 }
 
-// subscribe adds a subscription. Sids are often those of other clients.
-func (m *mix) subscribe(mc *mixClient) {
+// subscribe adds a subscription, and returns what the client sends for it. Sids are often those of
+// other clients.
+func (m *mix) subscribe(mc *mixClient) (text string) {
 	s := &mixSub{
 		sid:     fmt.Sprint(len(mc.subs) + m.r.IntN(2)*1000),
 		pattern: []string{"a.x", "a.y", "a.*", ">", "b.>", "b.z", "*.x", "$SYS.>"}[m.r.IntN(8)],
 		since:   len(m.sent),
 	}
 	if s.pattern == "$SYS.>" && !mc.system {
-		deliverTo(m.t, mc.c, fmt.Sprintf("SUB %s %s\r\n", s.pattern, s.sid))
 		mc.refused++
-		return
+		return fmt.Sprintf("SUB %s %s\r\n", s.pattern, s.sid)
 	}
 	if s.pattern == mc.denied || slices.ContainsFunc(mc.subs, func(o *mixSub) bool { return o.sid == s.sid }) {
-		return
+		return ""
 	}
 	if m.r.IntN(3) == 0 {
 		s.queue = []string{"q", "r"}[m.r.IntN(2)]
 	}
-	text := fmt.Sprintf("SUB %s %s %s\r\n", s.pattern, s.queue, s.sid)
+	text = fmt.Sprintf("SUB %s %s %s\r\n", s.pattern, s.queue, s.sid)
 	if m.r.IntN(4) == 0 {
 		s.limit = 1 + m.r.IntN(60)
 		text += fmt.Sprintf("UNSUB %s %d\r\n", s.sid, s.limit)
 	}
-	deliverTo(m.t, mc.c, text)
 	mc.subs = append(mc.subs, s)
+	return text
 }
 
 func (m *mix) run() {
 	for range 25 {
 		m.publish(m.clients[m.r.IntN(len(m.clients))])
 		if m.r.IntN(4) == 0 {
-			m.subscribe(m.clients[m.r.IntN(len(m.clients))])
+			mc := m.clients[m.r.IntN(len(m.clients))]
+			deliverTo(m.t, mc.c, m.subscribe(mc))
 		}
 	}
 	members := map[int]map[string]int{} // by message and group: members that got it
@@ -166,11 +167,15 @@ func (m *mix) run() {
 	}
 }
 
-// publish sends a batch of messages, many of which repeat the line before.
+// publish sends a batch of messages, many of which have a line that came before. Sometimes the
+// publisher subscribes in between.
 func (m *mix) publish(from *mixClient) {
 	var text strings.Builder
 	subject, size, headers := "", 0, false
 	for i := range 1 + m.r.IntN(60) {
+		if m.r.IntN(40) == 0 {
+			text.WriteString(m.subscribe(from))
+		}
 		if i == 0 || m.r.IntN(3) == 0 {
 			subject = []string{"a.x", "a.y", "b.z", "c", "$SYS.x"}[m.r.IntN(5)]
 			size = []int{10, 11, 100, 9000}[m.r.IntN(4)]

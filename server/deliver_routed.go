@@ -17,13 +17,17 @@ const queueMark = "QRSID"
 
 // publishRouted collects messages that came over a route: for one member of a queue group if the id
 // says so, else for every plain local subscription.
-func (b *batch) publishRouted(subject, sid []byte, p place) {
+func (b *batch) publishRouted(o *op, subject []byte, p place) {
 	b.pin()
-	if bytes.HasPrefix(sid, []byte(queueMark)) {
+	if sid := o.arg[1]; bytes.HasPrefix(sid, []byte(queueMark)) {
 		b.publishQueued(subject, sid, p)
-	} else {
-		b.toPlain(b.from.match(subject), subject, p)
+		return
 	}
+	res := b.from.match(subject)
+	if subject[0] != '$' {
+		b.remember(p.line, o, res)
+	}
+	b.toPlain(res, subject, p)
 }
 
 // publishQueued collects messages for the queue subscription that the sender chose. If that is

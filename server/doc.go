@@ -15,7 +15,8 @@
 // (client.go, route.go). A publication is matched (package sublist), and the batch records its
 // place in the read buffer for the subscriptions that receive it: once for a whole list of plain
 // subscriptions, or for single ones where each message needs a decision (deliver_choose.go).
-// Nothing is copied, no lock is taken and no shared counter is changed.
+// Nothing is copied, no lock is taken and no shared counter is changed. A control line that the
+// batch has had before is neither parsed nor matched again (deliver_recurring.go).
 //
 // At the end of the batch, or after some milliseconds, the batch is flushed target by target
 // (deliver_flush.go): all messages of a target are written out in the memory of an [expansion]

@@ -325,7 +325,7 @@ func (r *route) msg(o *op, b *batch) closeReason {
 		reply = o.arg[2]
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	b.publishRouted(subject, o.arg[1], p)
+	b.publishRouted(o, subject, p)
 	return keepOpen
 }
 

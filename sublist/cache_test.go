@@ -510,18 +510,18 @@ func TestWhatACursorCounts(t *testing.T) {
 	}
 	var fresh Cursor[int]
 	fresh.Match(l, []byte("e"))
-	if fresh.Reset(); fresh.list != nil || fresh.last != nil || fresh.first.result != nil || fresh.several != nil || fresh.tally != (tally{}) {
+	if fresh.Reset(); fresh.list != nil || fresh.last.result != nil || fresh.recent != nil || fresh.tally != (tally{}) {
 		t.Error("Reset leaves something")
 	}
 }
 
-// TestACursorOnSubjectsInTurn matches subjects, more than it holds, while subscriptions come and go,
+// TestACursorOnSubjectsInTurn matches subjects while subscriptions come and go,
 // and compares with the list.
 func TestACursorOnSubjectsInTurn(t *testing.T) {
 	t.Parallel()
 	l, c := New[int](), new(Cursor[int])
 	subjects := []string{"a", "b", "a.b", "same.beginning.1", "same.beginning.2", "1.same.end", "2.same.end", "eightlet"}
-	for i := range heldSubjects {
+	for i := range 8 {
 		subjects = append(subjects, fmt.Sprintf("price.%d", i))
 	}
 	patterns := append([]string{"*", ">", "*.*", "same.>", "price.*"}, subjects...)
@@ -550,54 +550,9 @@ func TestACursorOnSubjectsInTurn(t *testing.T) {
 	}
 	insert(t, l, ">", "", -1)
 	c.DropStale()
-	for i := range c.several.held {
-		if h := &c.several.held[i]; h.result != nil {
-			t.Errorf("the result of %s is held, and a subscription was added", h.subject)
-		}
+	if c.last.result != nil {
+		t.Errorf("the result of %s is held, and a subscription was added", c.subject)
 	}
-}
-
-// TestACursorHoldsOneLargeResult matches subjects in turn that have more queue groups than a cached
-// result may have, and some that have few.
-func TestACursorHoldsOneLargeResult(t *testing.T) {
-	t.Parallel()
-	l, c := New[int](), new(Cursor[int])
-	for i := range maxKept {
-		insert(t, l, "large.*", fmt.Sprint(i), i)
-	}
-	insert(t, l, "small.*", "", 1)
-	large := func() (n int) {
-		for _, h := range append(c.held(), c.first) {
-			if h.result != nil && h.result.size() > maxKept {
-				n++
-			}
-		}
-		return n
-	}
-	for i := range 4 * heldSubjects {
-		for range 2 {
-			if got := len(c.Match(l, fmt.Appendf(nil, "large.%d", i)).Queues()); got != maxKept {
-				t.Fatalf("got %d queue groups, want %d", got, maxKept)
-			}
-		}
-		if n := large(); n != 1 {
-			t.Fatalf("%d large results are held, want the last one", n)
-		}
-		if i%2 == 0 {
-			c.Match(l, fmt.Appendf(nil, "small.%d", i%6))
-			if n := large(); n != 0 {
-				t.Fatalf("%d large results are held, and the last one is small", n)
-			}
-		}
-	}
-}
-
-// held returns what a cursor holds of several subjects.
-func (c *Cursor[T]) held() []held[T] {
-	if c.several == nil {
-		return nil
-	}
-	return slices.Clone(c.several.held[:])
 }
 
 // TestMissesAreNotedOneTimeInFour counts over all states that a cursor passes through.

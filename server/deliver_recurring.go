@@ -1,0 +1,114 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"gnatsd/sublist"
+)
+
+// This file recognizes the control lines that a batch has had before: publishers often send on a few
+// subjects in turn. What such a line says, and what it matches, holds until the batch is flushed, or
+// its connection sends something else than a message.
+
+const (
+	recurringBits = 7
+	// maxRecurring is the longest control line that is recognized.
+	maxRecurring = 256
+	// minRecurring is the shortest: hashOfLine reads eight bytes.
+	minRecurring = 8
+	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
+	// that is found pays for another.
+	vainLooks = 64
+)
+
+// recurring finds the lines of a batch by their text.
+type recurring struct {
+	places  [1 << recurringBits]uint32 // numbers of lines, by the hash of the text
+	from    uint32                     // the first line that still holds
+	looks   int                        // how many may be in vain
+	matches uint32                     // the first ones, which lines are remembered with
+}
+
+// hashOfLine returns a hash of eight bytes at the end, in the middle and near the beginning, which
+// begins with the verb.
+func hashOfLine(text []byte) uint64 {
+	const odd = 0x9e3779b97f4a7c15 // spreads each bit over the higher ones
+	n := len(text)
+	h := binary.LittleEndian.Uint64(text[min(n-8, 4):]) * odd
+	h = (h>>32 ^ binary.LittleEndian.Uint64(text[n/2-4:])) * odd
+	h = (h>>32 ^ binary.LittleEndian.Uint64(text[n-8:])) * odd
+	return h >> (64 - recurringBits)
+}
+
+// begin prepares for a batch.
+func (r *recurring) begin() { r.from, r.looks = 0, vainLooks }
+
+// remember makes the line of o, which matches res, one that is recognized.
+func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
+	l := &b.lines[number]
+	if n := len(o.line); n >= minRecurring && n <= maxRecurring && !l.made && b.known.looks > 0 {
+		l.text, l.match = b.offset(o.line), b.matchOf(res)
+		b.known.matches = uint32(len(b.matches))
+		b.known.places[hashOfLine(o.line)] = number
+	}
+}
+
+// forgetLines is called when lines that have been collected hold no longer for what follows.
+func (b *batch) forgetLines() { b.known.from = uint32(len(b.lines)) }
+
+// recognizes reports whether there is a line that may come again.
+func (b *batch) recognizes() bool { return b.known.looks > 0 && int(b.known.from) < len(b.lines) }
+
+// recognize finds the line at the start of buf among those of the batch, and the publications that
+// repeat it. It returns the number of the line and how many bytes they take, 0 if it is another line,
+// or not complete and right.
+func (b *batch) recognize(buf []byte, o *op) (number uint32, n int) {
+	r := &b.known
+	r.looks--
+	k := bytes.IndexByte(buf[:min(len(buf), maxRecurring)], '\n') + 1
+	if k < minRecurring {
+		return 0, 0
+	}
+	o.line = buf[:k]
+	number = r.places[hashOfLine(o.line)]
+	if number < r.from || int(number) >= len(b.lines) {
+		return 0, 0
+	}
+	l := &b.lines[number]
+	if l.match == noMatch || string(o.line) != string(b.bytesAt(l.text, l.tail+l.tailLen-l.text)) {
+		return 0, 0
+	}
+	o.size, o.count = int(l.size), 1
+	if n, _, _ = o.takePayload(buf, k); n == 0 {
+		return 0, 0
+	}
+	r.looks += 2
+	return number, o.repeat(buf)
+}
+
+// publishAgain acts on publications whose line is recognized. It returns how many bytes they take.
+func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
+	b, o := &w.batch, &w.op
+	number, n := b.recognize(buf, o)
+	if n == 0 {
+		return 0
+	}
+	b.at = uint32(c.in.Offset())
+	b.inMsgs += int64(o.count)
+	b.inBytes += int64(o.count) * int64(o.size)
+	l := &b.lines[number]
+	l.n += uint32(o.count)
+	b.match = l.match
+	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
+	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
+	if c.role == roleRoute {
+		b.toPlain(res, subject, p)
+	} else {
+		c.ops.(*client).publish(res, subject, b.tail(l)[:l.replyLen], p, b)
+	}
+	if b.due() {
+		b.flush()
+	}
+	return n
+}

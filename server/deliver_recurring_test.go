@@ -1,0 +1,121 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestLinesThatComeAgainAreRecognized publishes on a few subjects in turn, and counts the lines that
+// are parsed. What is delivered is the business of TestDeliveryOfRandomMixes.
+func TestLinesThatComeAgainAreRecognized(t *testing.T) {
+	t.Parallel()
+	const messages = 60
+	for name, c := range map[string]struct {
+		connect string
+		text    func(i int) string
+		parsed  int
+	}{
+		"three in turn":        {text: func(i int) string { return pubOf(i%3, "1\r\nx") }, parsed: 3},
+		"in another order":     {text: func(i int) string { return pubOf(i*i%7, "1\r\nx") }, parsed: 4},
+		"with a reply":         {text: func(i int) string { return pubOf(i%2, "answers.to 1\r\nx") }, parsed: 2},
+		"with headers":         {text: func(i int) string { return "H" + pubOf(i%2, "12 13\r\nNATS/1.0\r\n\r\nx") }, parsed: 2},
+		"in lower case":        {text: func(i int) string { return strings.ToLower(pubOf(i%2, "1\r\nx")) }, parsed: 2},
+		"one line end":         {text: func(i int) string { return pubOf(i%2, "1\nx") }, parsed: messages},
+		"with another size":    {text: func(i int) string { return pubOf(i%2, fmt.Sprintf("%d\r\n%s", i, strings.Repeat("x", i))) }, parsed: messages},
+		"not as it is sent on": {text: func(i int) string { return pubOf(i%2, "01\r\nx") }, parsed: messages},
+		"no receiver":          {text: func(i int) string { return fmt.Sprintf("PUB out.%d 1\r\nx\r\n", i%2) }, parsed: messages},
+		"too long":             {text: func(i int) string { return fmt.Sprintf("PUB in.%d%0*d 1\r\nx\r\n", i%2, maxRecurring, 1) }, parsed: messages},
+		"each answered":        {connect: `"verbose":true,`, text: func(i int) string { return pubOf(i%2, "1\r\nx") }, parsed: messages},
+		"SUB in between": {text: func(i int) string {
+			return strings.Repeat("SUB other 2\r\n", 1-(i%20+19)/20) + pubOf(i%2, "1\r\nx")
+		}, parsed: 3 + 3*2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := NewServer(&Options{})
+			okay(t, err)
+			sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+			deliverTo(t, sub, "CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB in.* 1\r\n")
+			deliverTo(t, pub, "CONNECT {"+c.connect+"\"pedantic\":false,\"headers\":true}\r\n")
+			if c.connect == "" {
+				pub.verbose = false
+			}
+			var text strings.Builder
+			for i := range messages {
+				text.WriteString(c.text(i))
+			}
+			if got := parsed(t, pub, text.String()); got != c.parsed {
+				t.Errorf("%d lines are parsed, want %d", got, c.parsed)
+			}
+		})
+	}
+}
+
+func pubOf(i int, rest string) string { return fmt.Sprintf("PUB in.%d %s\r\n", i, rest) }
+
+// parsed lets a client act on text as conn.work does, and returns how many operations were parsed.
+func parsed(t *testing.T, c *client, text string) (n int) {
+	t.Helper()
+	copy(c.in.Space(len(text)), text)
+	c.in.Filled(len(text))
+	w := newReaderScratch(c.srv)
+	w.batch.begin(&c.conn)
+	w.limits = c.frameLimits()
+	for !c.in.Incomplete() {
+		unread := c.in.Unread()
+		if w.batch.recognizes() && !w.limits.single {
+			if k := c.publishAgain(w, unread); k > 0 {
+				c.in.Consume(k)
+				continue
+			}
+		}
+		k, _, _, err := w.limits.next(unread, &w.op)
+		if k == 0 || err != frameOK {
+			t.Fatalf("framing ends with %v at %.40q", err, unread)
+		}
+		w.batch.at = uint32(c.in.Offset())
+		c.do(&w.op, &w.batch)
+		c.in.Consume(k)
+		if !verbRows[w.op.verb].payload {
+			w.batch.forgetLines()
+		}
+		n++
+	}
+	w.batch.end()
+	return n
+}
+
+// TestABatchDoesNotLookForLinesInVain publishes on subjects that do not come again.
+func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&Options{})
+	okay(t, err)
+	sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+	deliverTo(t, sub, "SUB > 1\r\n")
+	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
+	var text strings.Builder
+	for i := range 2 * vainLooks {
+		fmt.Fprintf(&text, "PUB s.%d 0\r\n\r\n", i)
+	}
+	copy(pub.in.Space(text.Len()), text.String())
+	pub.in.Filled(text.Len())
+	b := batchOf(pub, "")
+	var o op
+	limits := pub.frameLimits()
+	looks := 0
+	for unread := pub.in.Unread(); len(unread) > 0; {
+		if b.recognizes() {
+			if _, n := b.recognize(unread, &o); n > 0 {
+				t.Fatalf("%.20q is taken for another line", unread)
+			}
+			looks++
+		}
+		n, _, _, _ := limits.next(unread, &o)
+		pub.do(&o, b)
+		unread = unread[n:]
+	}
+	if b.end(); looks != vainLooks {
+		t.Errorf("%d lines are looked for in vain, want %d", looks, vainLooks)
+	}
+}
