@@ -213,18 +213,31 @@ func (tb *Table[T]) names(section string) []string {
 	return out
 }
 
+// find returns the key of a pair in the map at path, which ends with a dot or is empty, and the row of
+// the key, nil if there is none. A key with a dot in it is no path.
+func (tb *Table[T]) find(path string, p *Pair) (key string, r *Row[T]) {
+	key = path + strings.ToLower(p.Key)
+	if !strings.Contains(p.Key, ".") {
+		r = tb.byKey[key]
+	}
+	return key, r
+}
+
 // unknownHint says what may be meant by a key that is in no row, and whether it must not be
 // ignored, because that restricts access. Without search it does not look for similar keys, which
 // takes long if there are many unknown ones.
 func (tb *Table[T]) unknownHint(p *Pair, path string, search bool) (hint string, refused bool) {
-	i := strings.LastIndexByte(path, '.')
-	section, name := path[:max(i, 0)], path[i+1:]
+	name := strings.ToLower(p.Key)
 	prefix := path[:len(path)-len(name)]
+	section := strings.TrimSuffix(prefix, ".")
 	if hint, refused, ok := tb.foreign.find(p, path); ok {
 		return hint, refused
 	}
 	if !search {
 		return "", false
+	}
+	if r := tb.byKey[path]; r != nil { // it is written with a dot
+		return fmt.Sprintf("it belongs in %q", r.section()), r.Restricts
 	}
 	if best := nearest(name, tb.names(section)); best != "" {
 		return fmt.Sprintf("did you mean %q?", best), tb.byKey[prefix+best].Restricts

@@ -82,8 +82,7 @@ func (v *Values[T]) ApplyFile(root *Node) {
 func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 	v.repeated(m, path)
 	for p := range m.Effective() {
-		key := path + strings.ToLower(p.Key)
-		r := v.table.byKey[key]
+		key, r := v.table.find(path, p)
 		switch {
 		case r != nil:
 			v.pair(r, p)
@@ -100,7 +99,7 @@ func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
 func (v *Values[T]) repeated(m *Node, path string) {
 	last := map[*Row[T]]*Pair{}
 	for _, p := range slices.Backward(m.Pairs) {
-		r := v.table.byKey[path+strings.ToLower(p.Key)]
+		_, r := v.table.find(path, p)
 		switch later := last[r]; {
 		case r == nil || p.Used:
 		case later == nil:

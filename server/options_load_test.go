@@ -410,6 +410,8 @@ func TestVariablesInStrings(t *testing.T) {
 func TestFilesThatAreWarnedAbout(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, want string }{
+		{"a path as a key", "cluster.name: x", `x.conf:1:1: cluster.name: unknown field "cluster.name" (it belongs in "cluster"), it has no effect`},
+		{"a key that begins with a dot", "cluster { .name: x }", `x.conf:1:11: cluster..name: unknown field ".name" (did you mean "name"?), it has no effect`},
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
 		{"a payload beyond nine digits", "max_pending: 1GB, max_payload: 1GB", `x.conf:1:32: max_payload: 1GB is more than the largest value, which is used: 999999999`},
