@@ -410,6 +410,7 @@ func TestVariablesInStrings(t *testing.T) {
 func TestFilesThatAreWarnedAbout(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, want string }{
+		{"a section that begins with a dot", ".cluster { name: x }", `x.conf:1:1: .cluster: unknown field ".cluster" (did you mean "cluster"?), it has no effect`},
 		{"a path as a key", "cluster.name: x", `x.conf:1:1: cluster.name: unknown field "cluster.name" (it belongs in "cluster"), it has no effect`},
 		{"a key that begins with a dot", "cluster { .name: x }", `x.conf:1:11: cluster..name: unknown field ".name" (did you mean "name"?), it has no effect`},
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
