@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,7 +115,7 @@ func (s *Server) awaitReload() {
 
 // reload is reloadBy without notifications to the service manager. The caller holds s.reloading.
 func (s *Server) reload(read func(old *Options) (next *Options, problems []error)) error {
-	next, problems := read(s.options())
+	next, problems := s.readOrRecover(read)
 	if next == nil && len(problems) == 1 {
 		return problems[0]
 	}
@@ -128,6 +129,18 @@ func (s *Server) reload(read func(old *Options) (next *Options, problems []error
 	}
 	s.applyReload(c)
 	return nil
+}
+
+// readOrRecover calls read. It makes a panic an error: nothing has changed yet, and a file that this
+// program cannot read must not end a broker that runs.
+func (s *Server) readOrRecover(read func(old *Options) (next *Options, problems []error)) (next *Options, problems []error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			next, problems = nil, []error{fmt.Errorf("a fault of this program (please report it): %v", fault)}
+			s.Errorf("Panic while reading the settings: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	return read(s.options())
 }
 
 // change is a reload in progress.

@@ -444,3 +444,15 @@ func TestARandomPortIsThePortThatItBecame(t *testing.T) {
 		}
 	}
 }
+
+// TestAPanicWhileReadingIsARefusal holds that a fault in what reads a file ends no broker.
+func TestAPanicWhileReadingIsARefusal(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, "max_payload: 100")
+	err := s.reloadBy(func(*Options) (*Options, []error) { panic("an index out of range") })
+	if want := "a fault of this program (please report it): an index out of range"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	s.log.wait(t, "Panic while reading the settings: an index out of range")
+	s.okay(t, "max_payload: 200")
+}
