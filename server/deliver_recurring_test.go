@@ -86,13 +86,29 @@ func parsed(t *testing.T, c *client, text string) (n int) {
 	return n
 }
 
+// TestPlacesOfLinesThatDifferAnywhere looks whether lines are spread over the places, wherever they
+// differ.
+func TestPlacesOfLinesThatDifferAnywhere(t *testing.T) {
+	t.Parallel()
+	const n = 32
+	for _, format := range []string{"PUB %d.price.of.wheat.in.euro 100\r\n", "PUB price.of.wheat.%02d.in.euro.now 1\r\n", "PUB price.of.wheat.in.euro %03d\r\n", "PUB %c 1\r\n"} {
+		places := map[uint64]bool{}
+		for i := range n {
+			places[hashOfLine(fmt.Appendf(nil, format, 'A'+i))] = true
+		}
+		if len(places) < n*2/3 {
+			t.Errorf("%q: %d lines have %d places", format, n, len(places))
+		}
+	}
+}
+
 // TestABatchDoesNotLookForLinesInVain publishes on subjects that do not come again.
 func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 	t.Parallel()
 	s, err := NewServer(&Options{})
 	okay(t, err)
 	sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
-	deliverTo(t, sub, "SUB > 1\r\n")
+	deliverTo(t, sub, "SUB > 1\r\nSUB > 2\r\n")
 	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
 	var text strings.Builder
 	for i := range 2 * vainLooks {
@@ -114,6 +130,9 @@ func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 		n, _, _, _ := limits.next(unread, &o)
 		pub.do(&o, b)
 		unread = unread[n:]
+	}
+	if most := vainLooks + 2; len(b.matches) > most || len(b.fanoutsOf) > most {
+		t.Errorf("%d matches and %d fanouts are remembered, want %d at most", len(b.matches), len(b.fanoutsOf), most)
 	}
 	if b.end(); looks != vainLooks {
 		t.Errorf("%d lines are looked for in vain, want %d", looks, vainLooks)
