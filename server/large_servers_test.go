@@ -96,10 +96,7 @@ func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 		{"/subsz?subs=1&limit=100000", hugeLimit}, {"/subsz?subs=1&test=many.7.orders.1", pageLimit},
 		{"/varz", pageLimit}, {"/routez", pageLimit}, {"/metrics", pageLimit}, {"/stacksz", pageLimit}, {"/healthz", pageLimit},
 	} {
-		took := c.limit
-		for try := 0; try < 5 && took >= c.limit; try++ { // another process may have the CPU
-			took = min(took, fetched(t, http.DefaultClient, "http://"+s.MonitorAddr().String()+c.path))
-		}
+		took := leastTime(t, "http://"+s.MonitorAddr().String()+c.path, c.limit)
 		t.Logf("%v %s", took.Round(time.Microsecond), c.path)
 		if took >= c.limit {
 			t.Errorf("%s: not within %v", c.path, c.limit)
@@ -108,6 +105,17 @@ func TestSpeedLargePagesAnswerInASecond(t *testing.T) {
 	if z := decode[Connz](t, s, "/connz?limit=20000"); z.NumConns != manyClients || z.Total != manyClients {
 		t.Errorf("got %d of %d, want %d", z.NumConns, z.Total, manyClients)
 	}
+}
+
+// leastTime fetches a page until that takes less than a limit, five times at most: another process
+// may have the CPU. It returns the least time.
+func leastTime(t *testing.T, url string, limit time.Duration) time.Duration {
+	t.Helper()
+	took := fetched(t, http.DefaultClient, url)
+	for try := 1; try < 5 && took >= limit; try++ {
+		took = min(took, fetched(t, http.DefaultClient, url))
+	}
+	return took
 }
 
 // flood publishes as fast as the broker takes it, to a subscriber that reads, until the test ends.
@@ -202,7 +210,7 @@ func TestSpeedPagesDoNotDelayMessages(t *testing.T) {
 		stop()
 		slices.Sort(with)
 		slices.Sort(without)
-		if i >= 2 && with[i/2] <= without[i/2]*5/4+pageShare {
+		if i >= 2 && with[i/2] <= 2*without[i/2]+pageShare {
 			t.Logf("99 of 100 messages: %v with pages, %v without, over %d pairs", with[i/2], without[i/2], i+1)
 			return
 		}
@@ -211,7 +219,8 @@ func TestSpeedPagesDoNotDelayMessages(t *testing.T) {
 }
 
 // pageShare is what messages may wait longer where the page, its reader and the load share two
-// cores: less than the scheduler gives each at a time.
+// cores: less than the scheduler gives each at a time. Where other processes want the cores, each
+// wait is longer, with pages and without, and 2 is the factor for that.
 const pageShare = 5 * time.Millisecond
 
 // asking fetches a page twice a second until the function it returns is called.
@@ -238,6 +247,9 @@ func asking(t *testing.T, url string) (stop func()) {
 	}()
 	return func() { close(quit); <-done }
 }
+
+// hangingShare is what messages may wait longer beside hanging handshakes and pages.
+const hangingShare = 100 * time.Millisecond
 
 // TestSpeedPagesAnswerDuringHangingHandshakes has 5 000 clients that began TLS and say nothing
 // more, and asks for pages in ways that have hurt brokers.
@@ -270,7 +282,7 @@ func TestSpeedPagesAnswerDuringHangingHandshakes(t *testing.T) {
 		for _, offset := range extremes {
 			limit := extremes[(i+pages)%len(extremes)]
 			url := fmt.Sprintf("%s/connz?subs=1&auth=1&state=%s&sort=%s&offset=%d&limit=%d", base, state, row.opt, offset, limit)
-			if took := fetched(t, http.DefaultClient, url); took > pageLimit {
+			if took := leastTime(t, url, pageLimit); took >= pageLimit {
 				t.Errorf("%s took %v", url, took)
 			}
 			pages++
@@ -280,11 +292,14 @@ func TestSpeedPagesAnswerDuringHangingHandshakes(t *testing.T) {
 	if z.Total != hanging+1 {
 		t.Errorf("got %d clients, want %d", z.Total, hanging+1)
 	}
-	stop := asking(t, base+"/connz?subs=1&sort=idle")
-	among := roundTrips(t, w, 400)
-	stop()
+	among := alone + 2*hangingShare
+	for try := 0; try < 5 && among > alone+hangingShare; try++ { // another process may have the CPU
+		stop := asking(t, base+"/connz?subs=1&sort=idle")
+		among = roundTrips(t, w, 400)
+		stop()
+	}
 	t.Logf("%d pages while %d handshakes hang; 99 of 100 messages: %v, %v before", pages, hanging, among, alone)
-	if among > alone+100*time.Millisecond {
+	if among > alone+hangingShare {
 		t.Errorf("99 of 100 messages: %v with pages and hanging handshakes, %v before", among, alone)
 	}
 }
