@@ -10,7 +10,7 @@ import (
 // are parsed. What is delivered is the business of TestDeliveryOfRandomMixes.
 func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 	t.Parallel()
-	const messages = 60
+	const messages = 200 // more than may be looked for in vain
 	for name, c := range map[string]struct {
 		connect string
 		text    func(i int) string
@@ -29,7 +29,7 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 		"each answered":        {connect: `"verbose":true,`, text: func(i int) string { return pubOf(i%2, "1\r\nx") }, parsed: messages},
 		"SUB in between": {text: func(i int) string {
 			return strings.Repeat("SUB other 2\r\n", 1-(i%20+19)/20) + pubOf(i%2, "1\r\nx")
-		}, parsed: 3 + 3*2},
+		}, parsed: 10 + 10*2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,8 +45,18 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 			for i := range messages {
 				text.WriteString(c.text(i))
 			}
-			if got := parsed(t, pub, text.String()); got != c.parsed {
+			got, counted := parsed(t, pub, text.String())
+			if got != c.parsed {
 				t.Errorf("%d lines are parsed, want %d", got, c.parsed)
+			}
+			if want := uint32(messages); name != "no receiver" && counted != want {
+				t.Errorf("the lines stand for %d messages, want %d", counted, want)
+			}
+			if n := pub.inMsgs.Load(); n != messages {
+				t.Errorf("%d messages are counted, want %d", n, messages)
+			}
+			if n, want := pub.inBytes.Load(), int64(bytesOf(t, text.String())); n != want {
+				t.Errorf("%d bytes are counted, want %d", n, want)
 			}
 		})
 	}
@@ -54,8 +64,26 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 
 func pubOf(i int, rest string) string { return fmt.Sprintf("PUB in.%d %s\r\n", i, rest) }
 
-// parsed lets a client act on text as conn.work does, and returns how many operations were parsed.
-func parsed(t *testing.T, c *client, text string) (n int) {
+// bytesOf returns how many bytes of payload are published in text, reading one operation at a time.
+func bytesOf(t *testing.T, text string) (n int) {
+	t.Helper()
+	limits := frameLimits{role: roleClient, line: 4096, payload: -1, single: true}
+	for buf := []byte(text); len(buf) > 0; {
+		var o op
+		k, _, _, err := limits.next(buf, &o)
+		if k == 0 || err != frameOK {
+			t.Fatalf("framing ends with %v at %.40q", err, buf)
+		}
+		if buf = buf[k:]; verbRows[o.verb].payload {
+			n += o.size
+		}
+	}
+	return n
+}
+
+// parsed lets a client act on text as conn.work does, and returns how many operations were parsed,
+// and how many messages the lines of the batch stand for.
+func parsed(t *testing.T, c *client, text string) (n int, messages uint32) {
 	t.Helper()
 	copy(c.in.Space(len(text)), text)
 	c.in.Filled(len(text))
@@ -82,8 +110,36 @@ func parsed(t *testing.T, c *client, text string) (n int) {
 		}
 		n++
 	}
+	for i := range w.batch.lines {
+		messages += w.batch.lines[i].n
+	}
 	w.batch.end()
-	return n
+	return n, messages
+}
+
+// TestAnswersToRecognizedRequestsComeInOrder has a client that makes two requests in turn, one of
+// which only the first time has a receiver, and receives the other itself.
+func TestAnswersToRecognizedRequestsComeInOrder(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&Options{})
+	okay(t, err)
+	l := new(fakeLink)
+	sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, l)
+	deliverTo(t, sub, "CONNECT {\"verbose\":false}\r\nSUB gone 1\r\nUNSUB 1 1\r\n")
+	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB own 1\r\nSUB answer 2\r\n")
+	var text, want strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&text, "PUB gone answer 1\r\nx\r\nPUB own answer 1\r\n%c\r\n", 'a'+i)
+		if block := statusNoResponders + "gone" + headerEnd; i > 0 {
+			fmt.Fprintf(&want, "HMSG answer 2 %d %[1]d\r\n%s\r\n", len(block), block)
+		}
+		fmt.Fprintf(&want, "MSG own 1 answer 1\r\n%c\r\n", 'a'+i)
+	}
+	deliverTo(t, pub, text.String())
+	allWritten(t, &pub.out)
+	if out, _ := l.taken(); string(out) != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", out, want.String())
+	}
 }
 
 // TestPlacesOfLinesThatDifferAnywhere looks whether lines are spread over the places, wherever they
