@@ -94,7 +94,9 @@ func parsed(t *testing.T, c *client, text string) (n int, messages uint32) {
 		unread := c.in.Unread()
 		if w.batch.recognizes() && !w.limits.single {
 			if k := c.publishAgain(w, unread); k > 0 {
-				c.in.Consume(k)
+				if c.in.Consume(k); w.batch.due() {
+					t.Fatal("the batch is due and was not flushed")
+				}
 				continue
 			}
 		}
@@ -115,6 +117,23 @@ func parsed(t *testing.T, c *client, text string) (n int, messages uint32) {
 	}
 	w.batch.end()
 	return n, messages
+}
+
+// TestRecognizedLinesFillABatch publishes more than a batch may collect.
+func TestRecognizedLinesFillABatch(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&Options{MaxPending: 4000})
+	okay(t, err)
+	sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+	deliverTo(t, sub, "SUB in.* 1\r\n")
+	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
+	var text strings.Builder
+	for i := range 200 {
+		text.WriteString(pubOf(i%3, "1\r\nx"))
+	}
+	if n, _ := parsed(t, pub, text.String()); n < 2*3 || n > 100 {
+		t.Errorf("%d lines are parsed, want three for each flush", n)
+	}
 }
 
 // TestAnswersToRecognizedRequestsComeInOrder has a client that makes two requests in turn, one of
