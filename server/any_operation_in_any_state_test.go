@@ -88,6 +88,7 @@ func startUnderTest(t testing.TB, memory *memoryNet, login, secure bool) *underT
 		}
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		o.MaxControlLine = 4096
+		o.PingInterval = time.Hour // a watcher that is sent a PING receives something else than messages
 		if login {
 			o.Users = []*User{{Username: "u", Password: "right"}, {Username: "w", Password: "watch"}}
 			o.Cluster.Username, o.Cluster.Password = "u", "right"
