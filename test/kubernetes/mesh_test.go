@@ -243,14 +243,18 @@ func TestTheConfigurationPassesTheCheck(t *testing.T) {
 	})
 }
 
-// freeAddr returns an address of this machine that is free. The host is chosen at random, so that what
-// other tests get of the system while no server listens there yet is another address.
+// freeAddr returns an address of this machine that is free. Its port is none that Linux gives to
+// connections and to listeners on port 0, so that it is still free when a server listens there.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", rand.IntN(256), rand.IntN(256), 1+rand.IntN(254)))
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_768))); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // TestServersOfTheChartFormACluster starts all servers of a release. They find each other, pass
