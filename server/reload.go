@@ -137,7 +137,7 @@ func (s *Server) readOrRecover(read func(old *Options) (next *Options, problems 
 	defer func() {
 		if fault := recover(); fault != nil {
 			next, problems = nil, []error{fmt.Errorf("a fault of this program (please report it): %v", fault)}
-			s.Errorf("Panic while reading the settings: %v\n%s", fault, debug.Stack())
+			s.Errorf("Panic while reading the settings: %v: %s", fault, debug.Stack())
 		}
 	}()
 	return read(s.options())
