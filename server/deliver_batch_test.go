@@ -363,26 +363,34 @@ func TestSpeedABatchIsBoundedInTime(t *testing.T) {
 	okay(t, pub.Send(subs.String()))
 	pub.Sync()
 
-	var done atomic.Bool
-	var whole time.Duration
-	begun := time.Now()
-	go func() { // ends when the publisher has its answer
-		defer done.Store(true)
-		pub.Say(strings.Repeat("PUB work 0\r\n\r\n", netio.ReadSize/len("PUB work 0\r\n\r\n")-1) + "PING")
-		pub.Want("PONG")
-		whole = time.Since(begun)
-	}()
-	var longest time.Duration
-	waits := 0
-	for ; !done.Load(); waits++ {
-		at := time.Now()
-		other.Do("SUB news 1", "UNSUB 1")
-		longest = max(longest, time.Since(at))
+	const tries = 5 // another process may have the CPU
+	for try := range tries {
+		done := make(chan time.Duration, 1)
+		go func() { // ends when the publisher has its answer
+			begun := time.Now()
+			pub.Say(strings.Repeat("PUB work 0\r\n\r\n", netio.ReadSize/len("PUB work 0\r\n\r\n")-1) + "PING")
+			pub.Want("PONG")
+			done <- time.Since(begun)
+		}()
+		var longest, whole time.Duration
+		waits := 0
+		for ; whole == 0; waits++ {
+			at := time.Now()
+			other.Do("SUB news 1", "UNSUB 1")
+			longest = max(longest, time.Since(at))
+			select {
+			case whole = <-done:
+			default:
+			}
+		}
+		t.Logf("%d UNSUBs, the longest took %v of %v", waits, longest, whole)
+		if longest <= whole/4 {
+			return
+		}
+		if try == tries-1 {
+			t.Errorf("an UNSUB waited %v, of the %v that the publications took; want a quarter at most", longest, whole)
+		}
 	}
-	if longest > whole/4 {
-		t.Errorf("an UNSUB waited %v, of the %v that the publications took; want a quarter at most", longest, whole)
-	}
-	t.Logf("%d UNSUBs, the longest took %v of %v", waits, longest, whole)
 }
 
 // TestABatchIsFlushedInTime looks at each of its bounds, and at the clock, which is looked at after a
