@@ -24,9 +24,7 @@ func (b *batch) publishRouted(o *op, subject []byte, p place) {
 		return
 	}
 	res := b.from.match(subject)
-	if subject[0] != '$' {
-		b.remember(p.line, o, res)
-	}
+	b.remember(p.line, o, res)
 	b.toPlain(res, subject, p)
 }
 
