@@ -62,7 +62,7 @@ func TestHealthFlag(t *testing.T) {
 // TestHealthFlagDuringLameDuckMode holds that a server that clients are leaving is not restarted.
 func TestHealthFlagDuringLameDuckMode(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, "-a", "127.0.0.1", "-p", "-1", "-c", writeConfig(t, "http: \"127.0.0.1:-1\"\nlame_duck_duration: 60s"))
+	p := spawn(t, "-a", "127.0.0.1", "-p", "-1", "-c", writeConfig(t, "http: \"127.0.0.1:-1\"\nlame_duck_duration: 60s\nlame_duck_grace_period: 60s"))
 	c := wire.Dial(t, p.addr(t)) // a client that stays
 	c.Do(`CONNECT {"verbose":false}`)
 	check := fmt.Sprintf("--health=%d", p.cmd.Process.Pid)

@@ -25,6 +25,9 @@ var settings = map[string]func(*server.Options, string) error{
 	"ping_max":          intSetting(func(o *server.Options, n int) { o.MaxPingsOut = n }),
 	"write_deadline":    durationSetting(func(o *server.Options, d time.Duration) { o.WriteDeadline = d }),
 	"config":            useConfig,
+	// The first PING of a client that says what it is written in comes two seconds after CONNECT:
+	// soon enough to come in between on a machine that is busy.
+	"short_first_ping": boolSetting(func(o *server.Options, on bool) { o.DisableShortFirstPing = !on }),
 }
 
 // useConfig takes the settings of a file in testdata. It comes first among the options of a
@@ -43,6 +46,14 @@ func intSetting(set func(*server.Options, int)) func(*server.Options, string) er
 	return func(o *server.Options, text string) error {
 		n, err := strconv.Atoi(text)
 		set(o, n)
+		return err
+	}
+}
+
+func boolSetting(set func(*server.Options, bool)) func(*server.Options, string) error {
+	return func(o *server.Options, text string) error {
+		on, err := strconv.ParseBool(text)
+		set(o, on)
 		return err
 	}
 }

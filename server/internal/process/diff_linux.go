@@ -1,6 +1,7 @@
 package process
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,8 @@ func published(pid int) (text []byte, err error) {
 	return text, err
 }
 
-// published is the text that the process with this directory has published.
+// published is the text that the process with this directory has published. While it is replaced
+// there may be two, the new one not complete.
 func (fs procFS) published(dir string) ([]byte, error) {
 	files := path.Join(string(fs), dir, "fd")
 	entries, err := os.ReadDir(files)
@@ -58,8 +60,11 @@ func (fs procFS) published(dir string) ([]byte, error) {
 	for _, e := range entries {
 		file := path.Join(files, e.Name())
 		target, err := os.Readlink(file)
-		if err == nil && strings.HasPrefix(target, "/memfd:"+recordName) {
-			return os.ReadFile(file)
+		if err != nil || !strings.HasPrefix(target, "/memfd:"+recordName) {
+			continue
+		}
+		if text, err := os.ReadFile(file); err == nil && json.Valid(text) {
+			return text, nil
 		}
 	}
 	return nil, fmt.Errorf("process %s does not publish its settings", dir)
