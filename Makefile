@@ -64,7 +64,7 @@ clients: build ## today's clients in JavaScript, C and the NATS CLI: installs th
 	$(GO) run ./test/clients -broker ./gnatsd
 
 browser: ## the dashboard in a headless Chromium: make browser BROWSERARGS='-shots /tmp'
-	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... $(if $(BROWSERARGS),-args $(BROWSERARGS))
+	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 15m ./... $(if $(BROWSERARGS),-args $(BROWSERARGS))
 
 kubernetes: ## the Helm chart: helm lint, the schemas of Kubernetes, and clusters of what it renders
 	cd test/kubernetes && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...

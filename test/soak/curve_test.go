@@ -33,6 +33,9 @@ type memory func(sample) int64
 func ofHeap(s sample) int64     { return s.heap }
 func ofResident(s sample) int64 { return s.resident }
 
+// ofAnonymous leaves out pages of files, which the system takes away and brings back.
+func ofAnonymous(s sample) int64 { return s.anonymous }
+
 // growth returns by how many bytes an hour a measure grows: the median of the slopes between all
 // pairs of samples (Theil-Sen), which single outliers do not change.
 func growth(all []sample, of memory) float64 {
