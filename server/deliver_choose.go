@@ -36,6 +36,7 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 		}
 		m.fanouts.to = uint32(len(b.fanoutsOf))
 	}
+	b.steps += len(res.Plain) // some may take nothing, and are looked at all the same
 	for k, i := range b.fanoutsOf[m.fanouts.from:m.fanouts.to] {
 		if i == noFanout {
 			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))

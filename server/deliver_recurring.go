@@ -20,6 +20,9 @@ const (
 	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
 	// that is found pays for another.
 	vainLooks = 64
+	// maxKnownSets bounds the sets of subscriptions that a line is remembered with. Where there
+	// are more, they take so much longer than the line that recognizing it gains nothing.
+	maxKnownSets = 16
 )
 
 // recurring finds the lines of a batch by their text.
@@ -47,7 +50,7 @@ func (r *recurring) begin() { r.from, r.looks = 0, vainLooks }
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
-	if n := len(o.line); n >= minRecurring && n <= maxRecurring && !l.made && b.known.looks > 0 {
+	if n := len(o.line); n >= minRecurring && n <= maxRecurring && !l.made && len(res.Plain) <= maxKnownSets && b.known.looks > 0 {
 		l.text, l.match = b.offset(o.line), b.matchOf(res)
 		b.known.matches = uint32(len(b.matches))
 		b.known.places[hashOfLine(o.line)] = number

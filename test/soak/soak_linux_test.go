@@ -99,11 +99,11 @@ func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Du
 		return
 	}
 	resident := typical(all, ofResident)
-	heap, total := growth(all, ofHeap)/resident, growth(all, ofAnonymous)/resident
+	heap, anonymous, total := growth(all, ofHeap)/resident, growth(all, ofAnonymous)/resident, growth(all, ofResident)/resident
 	last := all[len(all)-1]
-	c.t.Logf("n%d: growth an hour, in parts of the resident memory (%.1f MB): heap %+.2f %%, anonymous %+.2f %%; %.1f %% of a core; before %+v, after %+v",
-		server, resident/1e6, 100*heap, 100*total, 100*last.cpu.Seconds()/ran.Seconds(), base, last)
-	if slope := max(heap, total); ran >= longRun && slope > growthLimit {
+	c.t.Logf("n%d: growth an hour, in parts of the resident memory (%.1f MB): heap %+.2f %%, anonymous %+.2f %%, resident %+.2f %%; %.1f %% of a core; before %+v, after %+v",
+		server, resident/1e6, 100*heap, 100*anonymous, 100*total, 100*last.cpu.Seconds()/ran.Seconds(), base, last)
+	if slope := max(heap, anonymous, total); ran >= longRun && slope > growthLimit {
 		c.t.Errorf("n%d: memory grows by %.2f %% an hour, want %.0f %% at most", server, 100*slope, 100*growthLimit)
 	}
 	if first := slices.MinFunc(all, func(a, b sample) int { return int(a.heap - b.heap) }); last.heap > first.heap+8<<20 {
