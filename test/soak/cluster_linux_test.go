@@ -64,10 +64,7 @@ type node struct {
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir()}
-	program := filepath.Join(c.dir, "gnatsd")
-	if out, err := exec.Command("go", "build", "-o", program, "gnatsd").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	program := build(t, c.dir)
 	var err error
 	c.authority, err = certs.NewAuthority("soak")
 	must(t, err)
@@ -86,6 +83,27 @@ func startCluster(t *testing.T) *cluster {
 		n.start(program)
 	}
 	return c
+}
+
+// build builds the program, where possible in memory: pages of code that come from a disk are taken
+// from the resident memory when the machine is short of memory, and come back later.
+func build(t *testing.T, dir string) (program string) {
+	t.Helper()
+	program = filepath.Join(dir, "gnatsd")
+	if out, err := exec.Command("go", "build", "-o", program, "gnatsd").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	shared, err := os.MkdirTemp("/dev/shm", "gnatsd-soak")
+	if err != nil {
+		return program
+	}
+	t.Cleanup(func() { os.RemoveAll(shared) })
+	inMemory := filepath.Join(shared, "gnatsd")
+	if text, err := os.ReadFile(program); err != nil || os.WriteFile(inMemory, text, 0o755) != nil || exec.Command(inMemory, "-v").Run() != nil {
+		t.Log("the program runs from a disk: /dev/shm has no room, or may not hold programs")
+		return program
+	}
+	return inMemory
 }
 
 // configuration is the file of a server. Records of closed connections are few, so that they are
@@ -339,11 +357,13 @@ func (n *node) measure() (s sample) {
 		return int64(number(t, n.profile, pattern)), int64(number(t, n.profile, `# `+name+` = \d+ / (\d+)`))
 	}
 	s.heap = stat("HeapAlloc")
-	s.kept = stat("HeapSys") - stat("HeapReleased") - s.heap
+	s.free = stat("HeapIdle") - stat("HeapReleased")
+	s.between = stat("HeapInuse") - s.heap
 	s.stacks, _ = pair("Stack")
 	_, spans := pair("MSpan")
 	_, caches := pair("MCache")
-	s.runtime = spans + caches + stat("BuckHashSys") + stat("GCSys") + stat("OtherSys")
+	s.records = stat("BuckHashSys")
+	s.runtime = spans + caches + stat("GCSys") + stat("OtherSys")
 	s.goroutines = number(t, get(t, n.profiler+"/debug/pprof/goroutine?debug=1"), `goroutine profile: total (\d+)`)
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
 	must(t, err)

@@ -22,8 +22,10 @@ type sample struct {
 	resident                   int64 // bytes, of which some are pages of files: the code that has run so far
 	anonymous                  int64 // bytes of it that are no pages of files: all that the process has taken
 	stacks                     int64 // bytes of goroutine stacks
-	kept                       int64 // bytes of the heap that the runtime keeps for what comes, or that are free between objects
-	runtime                    int64 // bytes of the runtime's own records
+	free                       int64 // bytes of the heap that the runtime keeps for what comes
+	between                    int64 // bytes of the heap that are free between objects
+	records                    int64 // bytes of the runtime's records of what profiles have sampled
+	runtime                    int64 // bytes of its other records
 	cpu                        time.Duration
 }
 
@@ -78,6 +80,11 @@ func ofServer(all []sample, server int) (some []sample) {
 	return some
 }
 
+// since returns the samples from a time on.
+func since(all []sample, at time.Duration) []sample {
+	return slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.at < at })
+}
+
 // thinned returns at most n of the samples, with the first and the last.
 func thinned(all []sample, n int) []sample {
 	if len(all) <= n {
@@ -93,11 +100,11 @@ func thinned(all []sample, n int) []sample {
 // table is the curve in figures, for each server some rows.
 func table(all []sample) string {
 	var b strings.Builder
-	b.WriteString("| at | server | heap MB | resident MB | anonymous MB | stacks MB | kept MB | runtime MB | goroutines | descriptors | subscriptions |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| at | server | heap MB | resident MB | anonymous MB | stacks MB | free MB | between MB | records MB | runtime MB | goroutines | descriptors | subscriptions |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for i := range servers {
 		for _, s := range thinned(ofServer(all, i), 12) {
-			fmt.Fprintf(&b, "| %v | %d | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %d | %d | %d |\n", s.at.Round(time.Second), i, mega(s.heap), mega(s.resident),
-				mega(s.anonymous), mega(s.stacks), mega(s.kept), mega(s.runtime), s.goroutines, s.files, s.subscriptions)
+			fmt.Fprintf(&b, "| %v | %d | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %d | %d | %d |\n", s.at.Round(time.Second), i, mega(s.heap), mega(s.resident),
+				mega(s.anonymous), mega(s.stacks), mega(s.free), mega(s.between), mega(s.records), mega(s.runtime), s.goroutines, s.files, s.subscriptions)
 		}
 	}
 	return b.String()
@@ -163,6 +170,9 @@ func TestGrowthIsTheMedianOfTheSlopes(t *testing.T) {
 	}
 	if got := growth(all, ofResident); got != 0 {
 		t.Errorf("resident memory grows by %.0f bytes an hour, want 0", got)
+	}
+	if got := since(all, 50*time.Minute); len(got) != 11 || got[0].at != 50*time.Minute {
+		t.Errorf("since 50m: %+v", got)
 	}
 	if got := growth(all[:1], ofHeap); got != 0 {
 		t.Errorf("one sample grows by %.0f bytes an hour", got)

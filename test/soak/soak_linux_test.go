@@ -17,6 +17,9 @@ const (
 	// longRun is the shortest run whose growth is judged. In a shorter one the steps in which the
 	// runtime takes memory are larger than the limit.
 	longRun = time.Hour
+	// settled is when growth begins to count. Until then code runs for the first time, which becomes
+	// resident, and the runtime makes its records.
+	settled = 30 * time.Minute
 	// peak is how much larger than at first a heap is whose profile is kept beside the curve.
 	peak = 4 << 20
 )
@@ -97,6 +100,9 @@ func (s sample) within(before sample) bool {
 func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Duration) {
 	if len(all) == 0 {
 		return
+	}
+	if ran >= longRun {
+		all = since(all, settled)
 	}
 	resident := typical(all, ofResident)
 	heap, anonymous, total := growth(all, ofHeap)/resident, growth(all, ofAnonymous)/resident, growth(all, ofResident)/resident

@@ -1,10 +1,12 @@
 package windows
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +36,8 @@ type machine struct {
 	root   string // of everything here
 	wine   string // the program that starts those of Windows
 	server string
-	linux  string // the broker for Linux
+	linux  string    // the broker for Linux
+	shell  io.Closer // standard input of a program that runs all the time
 }
 
 // drive is where drive C is.
@@ -73,10 +76,7 @@ var install = sync.OnceValues(func() (*machine, error) {
 			m.compile("bcryptprimitives.dll", "bcryptprimitives.c", "-shared", "-ladvapi32"),
 			m.compile("console.exe", "console.c", "-municode"))
 	}()
-	out, err := m.command("wineboot", "-i").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("wineboot: %w\n%s", err, out)
-	}
+	err = m.boot()
 	if err := errors.Join(<-build, err); err != nil {
 		return nil, err
 	}
@@ -139,10 +139,36 @@ func (m *machine) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(m.wine, append([]string{program}, args...)...)
 	cmd.Env = append(os.Environ(), "WINEPREFIX="+filepath.Join(m.root, "prefix"), "WINEDEBUG=-all",
 		"WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=", "TZ=UTC")
-	if cmd.Dir = m.drive(); program == "wineboot" {
-		cmd.Dir = m.root // there is no drive yet
-	}
+	cmd.Dir = m.drive()
 	return cmd
+}
+
+// boot creates drive C with a program that runs until close. Without one Wine ends its services and
+// its server after each program, and a program that connects at that moment fails with "recvmsg:
+// Connection reset by peer".
+func (m *machine) boot() error {
+	cmd := m.command("cmd")
+	cmd.Dir = m.root // there is no drive yet
+	var err error
+	if m.shell, err = cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer stop.Stop()
+	if prompt, err := bufio.NewReader(out).ReadString('>'); err != nil {
+		cmd.Wait()
+		return fmt.Errorf("Wine does not start: %w\n%s\n%s", err, prompt, errs.String())
+	}
+	return nil
 }
 
 // unix is where a path of drive C is.
@@ -154,6 +180,9 @@ func (m *machine) unix(path string) string {
 func (m *machine) close() {
 	if m.root == "" {
 		return
+	}
+	if m.shell != nil {
+		m.shell.Close()
 	}
 	end := exec.Command(m.server, "-k", "-w")
 	end.Env = m.command("").Env
