@@ -189,6 +189,8 @@ const (
 	// closed its connection, as fast as its user may. It bounds how long such a connection
 	// stays.
 	closedTime = time.Second
+	// probeEvery is how often a paused reader sends a PING.
+	probeEvery = time.Second
 )
 
 // awaitRate pauses the reader until the user may publish again. It reports false when the connection
@@ -223,11 +225,15 @@ func (c *conn) awaitRate() bool {
 	}
 }
 
+const lostLast = "Client closed its connection while it published faster than it may: what it sent last is lost"
+
 // peerStays reports whether the peer of a paused reader is still there, or has not been gone for
 // long. If not, the connection is closed.
 func (c *conn) peerStays() bool {
+	c.probePeer()
 	switch netio.PeerStateOf(c.link.Conn()) {
 	case netio.PeerReset:
+		c.warnf(lostLast)
 		c.readFailed(syscall.ECONNRESET)
 		return false
 	case netio.PeerClosed:
@@ -236,10 +242,24 @@ func (c *conn) peerStays() bool {
 			c.peerClosed = now
 		}
 		if now-c.peerClosed >= closedTime {
-			c.warnf("Client closed its connection while it published faster than it may: what it sent last is lost")
+			c.warnf(lostLast)
 			c.close(closeClient)
 			return false
 		}
 	}
 	return true
+}
+
+// probePeer sends a PING each second of a pause that lasts. Where the peer has sent more than the
+// receive window takes, the end of its connection waits behind that, and is not seen; but the system
+// of a peer that has closed its end answers what it is sent with a reset.
+func (c *conn) probePeer() {
+	now := time.Since(c.srv.start)
+	switch since := now - c.probed; {
+	case since < probeEvery:
+		return
+	case since < 2*probeEvery: // it has been paused, with short breaks, all the time
+		c.sendPing()
+	}
+	c.probed = now
 }

@@ -64,6 +64,7 @@ type conn struct {
 	deferred        *deferredReplies                      // nil while replies are sent at once
 	routedTo        map[string]weak.Pointer[subscription] // by route id, of queues; see queueMember
 	peerClosed      time.Duration                         // since the start of the server, when that was noticed; 0 before
+	probed          time.Duration                         // since the start of the server, when its reader was paused and a PING was last due
 	paths           *path                                 // of its messages to other servers
 	unsampled       subjectCounts
 

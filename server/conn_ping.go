@@ -63,13 +63,17 @@ func (c *conn) pingTick() {
 	case pingStale:
 		c.close(closeStale)
 	case pingSend:
-		if c.tracing {
-			c.tracef("<<- [PING]")
-		}
-		c.send("PING\r\n")
+		c.sendPing()
 	case pingSkip:
 		c.debugf("Delaying PING due to activity %v ago", idle.Round(time.Second))
 	}
+}
+
+func (c *conn) sendPing() {
+	if c.tracing {
+		c.tracef("<<- [PING]")
+	}
+	c.send("PING\r\n")
 }
 
 func pingLabel(r role) string {
