@@ -63,6 +63,7 @@ func ordinary() []scenario {
 		{name: "tls-1-1/16", about: "one publisher to one subscriber over TLS, 16 bytes", launch: secure, prepare: fanOut(1, 16)},
 		{name: "tls-1-1/1024", about: "one publisher to one subscriber over TLS, 1 KiB", launch: secure, prepare: fanOut(1, 1024)},
 		{name: "tls-1-20/128", about: "one publisher to 20 subscribers over TLS, 128 bytes", launch: secure, prepare: fanOut(20, 128)},
+		{name: "tls-1-20-same/128", about: "one publisher to 20 subscribers under the same sid over TLS, 128 bytes", launch: secure, prepare: fanOutSame(20, 128)},
 		{name: "tls-idle-1000", about: "1 000 connections over TLS that do nothing", heavy: true, launch: secure, prepare: func() runner { return idle(1000) }},
 	}
 }
