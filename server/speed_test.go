@@ -40,6 +40,32 @@ func sink(c *conn) *conn {
 	return c
 }
 
+// watchMachine returns a function that says for how long at most a goroutine with something to do
+// had to wait since then: on a machine that is busy with something else that is long.
+func watchMachine() (stop func() time.Duration) {
+	quit, most := make(chan bool), make(chan time.Duration)
+	go func() { // ends with quit
+		const step = time.Millisecond
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		longest, last := time.Duration(0), time.Now()
+		for {
+			select {
+			case <-quit:
+				most <- longest
+				return
+			case <-tick.C:
+				now := time.Now()
+				longest, last = max(longest, now.Sub(last)-step), now
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(quit)
+		return <-most
+	}
+}
+
 // deadPipe is a connection without a peer.
 func deadPipe(t testing.TB) net.Conn {
 	near, far := net.Pipe()
