@@ -274,7 +274,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 	case p.permissions.CanExport(s.subject(), s.queue()).Allowed():
 		s.filter.Store(p.permissions.ExportFilter(s.subject(), s.queue()))
 		if r.announced != nil {
-			r.announced[s.sid()] = true
+			r.announceAgain(s, holder)
 		}
 		holder.subscribe(s)
 		if r.srv.cluster.policy.Load() != p {

@@ -155,6 +155,16 @@ func (r *route) beginWait() (closed <-chan struct{}, done func()) {
 	}
 }
 
+// announceAgain notes a subscription that the new carrier of the peer repeats. If its sid stood for
+// another one it ends that: the client has used the sid again, and the UNSUB was lost with the
+// carrier before.
+func (r *route) announceAgain(s *subscription, holder *conn) {
+	r.announced[s.sid()] = true
+	if old := holder.subOf([]byte(s.sid())); old != nil && old.text != s.text {
+		holder.unsubscribe(old)
+	}
+}
+
 // endUnannounced ends the interest of the peer that its new carrier has not repeated.
 func (r *route) endUnannounced() {
 	known := r.announced

@@ -465,6 +465,43 @@ func TestPoolKeepsInterestWhenTheCarrierIsLost(t *testing.T) {
 	}
 }
 
+// TestPoolKnowsWhatASidStandsForWhenTheCarrierIsLost has clients use the sids of subscriptions that
+// they end for others, while what is sent of that gets lost with the connection that carries it.
+func TestPoolKnowsWhatASidStandsForWhenTheCarrierIsLost(t *testing.T) {
+	t.Parallel()
+	a, b, p := pooled(t, 2, nil)
+	sub := dialClient(t, a)
+	sub.Do("SUB old 1", "SUB old group 2", "SUB other group 3", "SUB same 4", "SUB same group 5")
+	interested(t, b, 5)
+	before := b.cluster.active()[0]
+	i := slices.Index(carried(p), before.nc.LocalAddr().String())
+	p.hold(i)
+	sub.Do("UNSUB 1", "SUB new 1", "UNSUB 2", "SUB new group 2", "UNSUB 3", "SUB other team 3", "UNSUB 4", "SUB same 4", "UNSUB 5", "SUB same group 5")
+	p.cut(func(int) int { return i })
+	p.settled(2, a, b)
+	want := []string{"new", "new group", "other team", "same", "same group"}
+	eventually(t, "the interest that there is, and no other", func() bool {
+		var got []string
+		for e := range b.allSubs {
+			got = append(got, strings.TrimSpace(e.Value.subject()+" "+e.Value.queue()))
+		}
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+	pub := dialClient(t, b)
+	pub.Do("PUB old 1\r\n1", "PUB new 1\r\n2", "PUB other 1\r\n3", "PUB same 1\r\n4")
+	var got []string
+	for range 5 {
+		m, err := sub.Next()
+		okay(t, err)
+		got = append(got, fmt.Sprintf("%s %s %s", m.Subject, m.Sid, m.Payload))
+	}
+	slices.Sort(got)
+	if want := []string{"new 1 2", "new 2 2", "other 3 3", "same 4 4", "same 5 4"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // carried returns the addresses from which the connections through a proxy were dialed.
 func carried(p *poolProxy) (list []string) {
 	p.mu.Lock()
