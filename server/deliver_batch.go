@@ -50,7 +50,6 @@ type batch struct {
 	readAt          int64 // UnixNano of the read, 0 unless the batch is a sample
 
 	sampler sampler
-	stall   stall
 	scratch expansion
 
 	unsorted []source

@@ -54,7 +54,7 @@ func (b *batch) handOverAll() {
 	b.reset()
 	b.begun, b.steps = time.Time{}, 0
 	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
-		b.stall.wait(b, x.lag)
+		b.stall(x.lag)
 	}
 	x.finish()
 }

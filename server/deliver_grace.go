@@ -1,9 +1,6 @@
 package server
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // gracePeriods let a client that unsubscribed wait until no batch can hold messages for the
 // subscription. Batches match first and push later; without this, a message could follow the PONG
@@ -19,10 +16,8 @@ type gracePeriods struct {
 
 	shards [graceShards]graceShard
 
-	mu    sync.Mutex // guards what follows
-	cond  sync.Cond
-	begun uint64 // grace periods; one at a time is under way
-	ended uint64
+	one   oneAtATime    // held during a grace period
+	begun atomic.Uint64 // grace periods
 }
 
 // graceShards is how many counters batches are spread over, so that cores do not contend for one.
@@ -41,9 +36,7 @@ type pin struct {
 }
 
 func newGracePeriods() *gracePeriods {
-	g := &gracePeriods{unpins: make(chan struct{}, 1)}
-	g.cond.L = &g.mu
-	return g
+	return &gracePeriods{unpins: make(chan struct{}, 1), one: make(oneAtATime, 1)}
 }
 
 // pin pins a batch in the current epoch. n spreads batches over the shards.
@@ -80,41 +73,16 @@ func (g *gracePeriods) pinned() int {
 }
 
 // wait returns when all batches that are pinned now have been unpinned. The caller must not have
-// one pinned. Concurrent callers share a grace period.
+// one pinned. Concurrent callers share a grace period: the next that begins is enough for all that
+// wait for one under way.
 func (g *gracePeriods) wait() {
-	for period := g.next(); g.begin(period); {
+	before := g.begun.Load()
+	g.one.begin()
+	defer g.one.end()
+	if g.begun.Load() == before {
+		g.begun.Add(1)
 		g.drain()
-		g.end()
 	}
-}
-
-// next returns the first grace period that begins from now on.
-func (g *gracePeriods) next() uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.begun + 1
-}
-
-// begin waits until a grace period has ended, and reports false, or until none is under way: then
-// the caller runs the next one.
-func (g *gracePeriods) begin(period uint64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.ended < period && g.begun > g.ended {
-		g.cond.Wait()
-	}
-	if g.ended >= period {
-		return false
-	}
-	g.begun++
-	return true
-}
-
-func (g *gracePeriods) end() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ended++
-	g.cond.Broadcast()
 }
 
 // drain begins the next epoch and waits until no batch is pinned in the one before. One caller at a

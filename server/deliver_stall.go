@@ -1,17 +1,15 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
 
-// stall makes a publisher wait while every connection that receives from it lags (a producer
+// This file makes a publisher wait while every connection that receives from it lags (a producer
 // stall).
-type stall struct {
-	resume chan bool // made once
-}
 
 const (
 	// highWater is how many bytes a connection may have pending before it lags, unless a
@@ -46,60 +44,38 @@ func (c *conn) setWriteLimits() {
 	}
 }
 
-// wait waits until one of the targets, all of which lag, has caught up. Once is enough while there
+// stall waits until one of the targets, all of which lag, has caught up. Once is enough while there
 // is room for what the publisher may send next; when all are so full that it might disconnect them,
 // although they read, it waits on, as long as a write may take.
-func (w *stall) wait(b *batch, lagging []*netio.WriteQueue) {
+func (b *batch) stall(lagging []*netio.WriteQueue) {
 	targets := lagging[:min(len(lagging), maxStallTargets)]
-	for stalled := time.Duration(0); w.once(targets); {
+	hasRoom := func(q *netio.WriteQueue) bool { return !q.NearFull() }
+	for stalled := time.Duration(0); allLag(targets, make(chan bool, 1)); {
 		if stalled == 0 {
 			b.srv.counters.stalls.Add(1)
 		}
 		stalled += stallStep
-		if stalled >= b.srv.options().WriteDeadline || b.from.ended() || !allNearFull(targets) {
+		if stalled >= b.srv.options().WriteDeadline || b.from.ended() || slices.ContainsFunc(targets, hasRoom) {
 			return
 		}
 	}
 }
 
-// once waits for stallStep. It reports false if one of the targets does not lag, or stopped lagging
-// meanwhile.
-func (w *stall) once(targets []*netio.WriteQueue) bool {
-	if w.resume == nil {
-		w.resume = make(chan bool, 1)
-	}
-	select {
-	case <-w.resume: // left over from an earlier wait
-	default:
-	}
-	for i, q := range targets {
-		if !q.NotifyResume(w.resume) {
-			stopNotify(targets[:i], w.resume)
+// allLag waits for stallStep. It reports false as soon as one of the targets does not lag,
+// which resume receives.
+func allLag(targets []*netio.WriteQueue, resume chan bool) bool {
+	for _, q := range targets {
+		defer q.StopNotify(resume)
+		if !q.NotifyResume(resume) {
 			return false
 		}
 	}
-	defer stopNotify(targets, w.resume)
 	timer := time.NewTimer(stallStep)
 	defer timer.Stop()
 	select {
-	case <-w.resume:
+	case <-resume:
 		return false
 	case <-timer.C:
 		return true
 	}
-}
-
-func stopNotify(targets []*netio.WriteQueue, resume chan<- bool) {
-	for _, q := range targets {
-		q.StopNotify(resume)
-	}
-}
-
-func allNearFull(targets []*netio.WriteQueue) bool {
-	for _, q := range targets {
-		if !q.NearFull() {
-			return false
-		}
-	}
-	return true
 }

@@ -225,7 +225,6 @@
 //	closedQueues.mu              queue subscriptions closed recently         none
 //	history.mu                   samples of the last hour                    none
 //	closedConns.mu               records of closed connections               none
-//	gracePeriods.mu              which grace period is under way             none
 //	markCount.mu                 who waits for a mark of a pool              none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
