@@ -52,9 +52,7 @@ type batch struct {
 	sampler sampler
 	scratch expansion
 
-	unsorted []source
-	sources  []source // of fanouts, by target
-	sorted   []entry  // by target
+	sorted []entry // by target
 }
 
 // place is where messages with one control line stand in the read buffer, one after the other.
@@ -82,13 +80,16 @@ type line struct {
 // noMatch is the match of a line that is not recognized.
 const noMatch = ^uint32(0)
 
-// textLine marks an entry that is no message but text for the batch's own connection.
-const textLine = ^uint32(0)
+// Entries that are no messages of one line have these instead of its number, and in n which they are.
+const (
+	textLine   = ^uint32(0) - iota // text for the batch's own connection, of batch.texts
+	fanoutLine                     // all messages of a fanout
+)
 
 // claimed marks the count of an entry that its subscription has counted already.
 const claimed = 1 << 31
 
-// entry is what one subscription gets of the batch besides its fanouts.
+// entry is what one subscription gets of the batch. Those of fanouts are added while flushing.
 type entry struct {
 	place
 	target uint32
@@ -97,8 +98,8 @@ type entry struct {
 
 // match is what messages match, and the fanouts of its sets.
 type match struct {
-	res     *sublist.Result[*subscription]
-	fanouts extent // in batch.fanoutsOf
+	res      *sublist.Result[*subscription]
+	from, to uint32 // its fanouts in batch.fanoutsOf
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.
@@ -113,27 +114,16 @@ type fanout struct {
 
 // target is one connection that gets something.
 type target struct {
-	c       *conn
-	sources extent // in batch.sources, while flushing
-	entries extent // in batch.sorted
-	later   bool   // it does not get its part with the others
-	path    *path  // if c is a member of a pool; else nil
-	readAt  int64  // UnixNano of the read, if it is followed to the socket, else 0
+	c        *conn
+	from, to uint32 // its entries in batch.sorted, while flushing
+	path     *path  // if c is a member of a pool; else nil
+	readAt   int64  // UnixNano of the read, if it is followed to the socket, else 0
 }
-
-type extent struct{ from, to uint32 }
 
 // textPart is a part of batch.text for the batch's own connection.
 type textPart struct {
 	from, to uint32
 	payload  int // if it is a message, else -1
-}
-
-// source is a fanout that a target gets by one subscription.
-type source struct {
-	target uint32
-	fanout uint32
-	sub    *subscription
 }
 
 const (

@@ -30,14 +30,14 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 		return b.offer(res.Plain[0].Values[0], subject, p)
 	}
 	m := &b.matches[b.matchOf(res)]
-	if m.fanouts.from == m.fanouts.to && len(res.Plain) > 0 {
+	if m.from == m.to && len(res.Plain) > 0 {
 		for _, set := range res.Plain {
 			b.fanoutsOf = append(b.fanoutsOf, b.fanoutFor(set))
 		}
-		m.fanouts.to = uint32(len(b.fanoutsOf))
+		m.to = uint32(len(b.fanoutsOf))
 	}
 	b.steps += len(res.Plain) // some may take nothing, and are looked at all the same
-	for k, i := range b.fanoutsOf[m.fanouts.from:m.fanouts.to] {
+	for k, i := range b.fanoutsOf[m.from:m.to] {
 		if i == noFanout {
 			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))
 		} else {
@@ -54,10 +54,10 @@ func (b *batch) matchOf(res *sublist.Result[*subscription]) uint32 {
 		return b.match
 	}
 	if b.match = b.known.matches; int(b.match) < len(b.matches) {
-		b.fanoutsOf = b.fanoutsOf[:b.matches[b.match].fanouts.from]
+		b.fanoutsOf = b.fanoutsOf[:b.matches[b.match].from]
 	}
 	at := uint32(len(b.fanoutsOf))
-	b.matches = append(b.matches[:b.match], match{res, extent{at, at}})
+	b.matches = append(b.matches[:b.match], match{res, at, at})
 	return b.match
 }
 

@@ -90,19 +90,18 @@ func (x *expansion) handOver(t *target) {
 	if x.drops {
 		x.limit = min(b.limit, int(netio.DropUnit(b.maxPending)))
 	}
-	src := b.sources[t.sources.from:t.sources.to]
-	one := b.sorted[t.entries.from:t.entries.to]
-	if len(src) == 1 && len(one) == 0 {
-		x.addFanout(src[0])
+	list := b.sorted[t.from:t.to]
+	if len(list) == 1 && list[0].line == fanoutLine {
+		x.addFanout(&list[0])
 	} else {
 		x.empty()
 		if t.path != nil {
 			x.buf = t.path.appendFences(x.buf)
 		}
-		if len(src) > 0 || !b.inOrder(one) {
-			one = x.merge(src, one)
+		if !b.inOrder(list) {
+			list = x.merge(list)
 		}
-		x.addEach(one)
+		x.addEach(list)
 	}
 	x.push()
 	if x.msgs == before {
@@ -117,18 +116,18 @@ func (x *expansion) handOver(t *target) {
 
 // addFanout writes the messages of one fanout. They stand in buf already if the target before got
 // the same.
-func (x *expansion) addFanout(s source) {
-	g := &x.b.fanouts[s.fanout]
-	n := s.sub.claim(g.msgs)
+func (x *expansion) addFanout(all *entry) {
+	g, sid := &x.b.fanouts[all.n], all.sub.sid()
+	n := all.sub.claim(g.msgs)
 	headless := g.headers && !x.t.c.headers.Load()
-	if x.whole && !x.drops && n == g.msgs && x.fanout == s.fanout && x.sid == s.sub.sid() && x.headless == headless {
+	if x.whole && !x.drops && n == g.msgs && x.fanout == all.n && x.sid == sid && x.headless == headless {
 		return
 	}
 	x.empty()
-	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, s.fanout, s.sub.sid(), headless
+	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, all.n, sid, headless
 	for _, p := range g.places {
 		k := min(int64(p.n), n)
-		x.add(s.sub, p, uint32(k))
+		x.add(all.sub, p, uint32(k))
 		n -= k
 	}
 }
@@ -160,24 +159,25 @@ func (x *expansion) addEach(list []entry) {
 }
 
 // merge brings everything for one target into the order in which it was read, message by message.
-func (x *expansion) merge(src []source, one []entry) []entry {
+func (x *expansion) merge(list []entry) []entry {
 	m := &x.mixed
 	m.list, m.runs = m.list[:0], m.runs[:0]
-	for i := range one {
-		if i == 0 || !x.b.inOrder(one[i-1:i+1]) {
+	for i := range list {
+		d := &list[i]
+		if i == 0 || !x.b.inOrder(list[i-1:i+1]) {
 			m.runs = append(m.runs, len(m.list))
 		}
-		m.list = x.b.appendSingle(m.list, one[i].place, one[i].sub)
-	}
-	for _, s := range src {
-		m.runs = append(m.runs, len(m.list))
-		g := &x.b.fanouts[s.fanout]
-		left := s.sub.claim(g.msgs)
+		if d.line != fanoutLine {
+			m.list = x.b.appendSingle(m.list, d.place, d.sub)
+			continue
+		}
+		g := &x.b.fanouts[d.n]
+		left := d.sub.claim(g.msgs)
 		for _, p := range g.places {
 			n := min(int64(p.n), left)
 			left -= n
 			p.n = uint32(n) | claimed
-			m.list = x.b.appendSingle(m.list, p, s.sub)
+			m.list = x.b.appendSingle(m.list, p, d.sub)
 		}
 	}
 	return m.sorted()
@@ -234,12 +234,13 @@ func appendMerged(list, a, b []entry) []entry {
 	return append(append(list, a...), b...)
 }
 
-// inOrder reports whether each entry begins behind the last message of the one before.
+// inOrder reports whether each entry begins behind the last message of the one before. Fanouts have
+// messages everywhere.
 func (b *batch) inOrder(list []entry) bool {
 	last := uint32(0)
 	for i := range list {
 		d := &list[i]
-		if d.at < last {
+		if d.at < last || d.line == fanoutLine {
 			return false
 		}
 		if last = d.at; d.line != textLine {

@@ -36,20 +36,24 @@ func (b *batch) handOverAll() {
 	x := &b.scratch
 	x.start(b, time.Now().UnixNano())
 	b.chooseSample()
-	own := b.targetOf(b.from)
-	for i := range b.targets {
-		t := &b.targets[i]
-		t.later = i == own
+	others := b.targets
+	if i := slices.IndexFunc(others, func(t target) bool { return t.c == b.from }); i >= 0 {
+		last := len(others) - 1
+		others[i], others[last] = others[last], others[i]
+		others = others[:last]
+	}
+	for i := range others {
+		t := &others[i]
 		if p := t.c.pool; p != nil {
 			t.path = b.from.pathTo(p)
 			t.c = &t.path.member().conn
 		}
 	}
-	b.spread(x)
+	b.spread(x, others)
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
-	if own >= 0 {
-		x.handOver(&b.targets[own])
+	if len(others) < len(b.targets) {
+		x.handOver(&b.targets[len(others)])
 	}
 	b.reset()
 	b.begun, b.steps = time.Time{}, 0
@@ -59,7 +63,8 @@ func (b *batch) handOverAll() {
 	x.finish()
 }
 
-// arrange puts the sources and the entries of each target together.
+// arrange adds the entries of fanouts, and sorts all entries by their targets (a stable counting
+// sort).
 func (b *batch) arrange() {
 	for i := range b.fanouts {
 		g := &b.fanouts[i]
@@ -67,51 +72,24 @@ func (b *batch) arrange() {
 			continue
 		}
 		for _, sub := range g.whole {
-			b.unsorted = append(b.unsorted, source{target: b.target(sub.conn), fanout: uint32(i), sub: sub})
+			all := place{line: fanoutLine, n: uint32(i)}
+			b.entries = append(b.entries, entry{place: all, target: b.target(sub.conn), sub: sub})
 		}
 	}
-	b.sources = byTarget(b.sources, b.unsorted, b.targets, func(s *source) uint32 { return s.target },
-		func(t *target) *extent { return &t.sources })
-	if len(b.targets) == 1 {
-		b.targets[0].entries.to = uint32(len(b.entries))
-		b.sorted, b.entries = b.entries, b.sorted
-		return
-	}
-	b.sorted = byTarget(b.sorted, b.entries, b.targets, func(d *entry) uint32 { return d.target },
-		func(t *target) *extent { return &t.entries })
-}
-
-// byTarget sorts items by their targets into the memory of sorted (a stable counting sort), and
-// notes for each target which are its own.
-func byTarget[T any](sorted, items []T, targets []target, of func(*T) uint32, part func(*target) *extent) []T {
-	if len(items) == 0 {
-		return sorted[:0]
-	}
-	for i := range items {
-		part(&targets[of(&items[i])]).to++
+	for i := range b.entries {
+		b.targets[b.entries[i].target].to++
 	}
 	at := uint32(0)
-	for i := range targets {
-		p := part(&targets[i])
-		p.from, p.to, at = at, at, at+p.to
+	for i := range b.targets {
+		t := &b.targets[i]
+		t.from, t.to, at = at, at, at+t.to
 	}
-	sorted = slices.Grow(sorted[:0], len(items))[:len(items)]
-	for i := range items {
-		p := part(&targets[of(&items[i])])
-		sorted[p.to] = items[i]
-		p.to++
+	b.sorted = slices.Grow(b.sorted[:0], len(b.entries))[:len(b.entries)]
+	for i := range b.entries {
+		t := &b.targets[b.entries[i].target]
+		b.sorted[t.to] = b.entries[i]
+		t.to++
 	}
-	return sorted
-}
-
-// targetOf returns the index of the target of c, -1 if there is none.
-func (b *batch) targetOf(c *conn) int {
-	if int(c.slot) < len(b.sparse) {
-		if i := int(b.sparse[c.slot]); i < len(b.targets) && b.targets[i].c == c {
-			return i
-		}
-	}
-	return -1
 }
 
 // chooseSample chooses the target whose bytes are followed to the socket. Any one has the same
@@ -136,11 +114,8 @@ func (b *batch) reset() {
 	}
 	clear(b.entries)
 	clear(b.sorted)
-	clear(b.unsorted)
-	clear(b.sources)
 	clear(b.targets)
-	b.fanouts, b.entries, b.sorted = b.fanouts[:0], b.entries[:0], b.sorted[:0]
-	b.unsorted, b.sources, b.targets = b.unsorted[:0], b.sources[:0], b.targets[:0]
+	b.fanouts, b.entries, b.sorted, b.targets = b.fanouts[:0], b.entries[:0], b.sorted[:0], b.targets[:0]
 	b.texts = b.texts[:0]
 	b.forget()
 }

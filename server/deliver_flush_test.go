@@ -6,28 +6,27 @@ import (
 	"testing"
 )
 
-// TestItemsComeTogetherByTarget sorts items of targets, many of which have none, and compares them
+// TestEntriesComeTogetherByTarget sorts entries of targets, many of which have none, and compares them
 // with those of each target.
-func TestItemsComeTogetherByTarget(t *testing.T) {
+func TestEntriesComeTogetherByTarget(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(6, 5))
-	type item struct{ target, number uint32 }
-	var sorted []item
+	b := new(batch)
 	for round := range 200 {
-		targets := make([]target, 1+r.IntN(9))
-		items := make([]item, r.IntN(30))
-		want := make([][]item, len(targets))
-		for i := range items {
-			items[i] = item{uint32(r.IntN(len(targets))), uint32(i)}
-			want[items[i].target] = append(want[items[i].target], items[i])
+		b.targets = make([]target, 1+r.IntN(9))
+		b.entries = make([]entry, r.IntN(30))
+		want := make([][]entry, len(b.targets))
+		for i := range b.entries {
+			e := entry{place: place{at: uint32(i)}, target: uint32(r.IntN(len(b.targets)))}
+			b.entries[i], want[e.target] = e, append(want[e.target], e)
 		}
-		sorted = byTarget(sorted, items, targets, func(x *item) uint32 { return x.target }, func(t *target) *extent { return &t.sources })
-		if len(sorted) != len(items) {
-			t.Fatalf("round %d: %d items, want %d", round, len(sorted), len(items))
+		b.arrange()
+		if len(b.sorted) != len(b.entries) {
+			t.Fatalf("round %d: %d entries, want %d", round, len(b.sorted), len(b.entries))
 		}
-		for i := range targets {
-			if got := sorted[targets[i].sources.from:targets[i].sources.to]; !slices.Equal(got, want[i]) {
-				t.Fatalf("round %d: target %d of %d has %v, want %v", round, i, len(targets), got, want[i])
+		for i := range b.targets {
+			if got := b.sorted[b.targets[i].from:b.targets[i].to]; !slices.Equal(got, want[i]) {
+				t.Fatalf("round %d: target %d of %d has %v, want %v", round, i, len(b.targets), got, want[i])
 			}
 		}
 	}
@@ -63,11 +62,6 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 	for _, e := range slices.Concat(b.entries[:cap(b.entries)], b.sorted[:cap(b.sorted)]) {
 		if e.sub != nil {
 			t.Fatal("an entry refers to a subscription")
-		}
-	}
-	for _, e := range slices.Concat(b.sources[:cap(b.sources)], b.unsorted[:cap(b.unsorted)]) {
-		if e.sub != nil {
-			t.Fatal("a source refers to a subscription")
 		}
 	}
 	for _, e := range b.targets[:cap(b.targets)] {

@@ -20,6 +20,7 @@ type flushHelpers struct {
 // flushJob is a flush that several goroutines work on.
 type flushJob struct {
 	b    *batch
+	all  []target
 	now  int64
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
@@ -94,18 +95,16 @@ func (b *batch) work() int64 {
 	return n + msgs*(messageWork+size*byteWork/32)
 }
 
-// spread hands over to all targets but those that come later, with helpers if that pays.
-func (b *batch) spread(x *expansion) {
+// spread hands over to targets, with helpers if that pays.
+func (b *batch) spread(x *expansion, all []target) {
 	n := b.helpersFor()
 	if n <= 0 {
-		for i := range b.targets {
-			if t := &b.targets[i]; !t.later {
-				x.handOver(t)
-			}
+		for i := range all {
+			x.handOver(&all[i])
 		}
 		return
 	}
-	j := &flushJob{b: b, now: x.now, step: int32(max(1, min(8, len(b.targets)/16)))}
+	j := &flushJob{b: b, all: all, now: x.now, step: int32(max(1, min(8, len(all)/16)))}
 	j.left.L = &j.mu
 	for range n {
 		select {
@@ -119,17 +118,14 @@ func (b *batch) spread(x *expansion) {
 
 // work takes targets until none is left.
 func (j *flushJob) work(x *expansion) {
-	all := j.b.targets
 	for {
 		to := int(j.next.Add(j.step))
 		from := to - int(j.step)
-		if from >= len(all) {
+		if from >= len(j.all) {
 			return
 		}
-		for i := from; i < min(to, len(all)); i++ {
-			if t := &all[i]; !t.later {
-				x.handOver(t)
-			}
+		for i := from; i < min(to, len(j.all)); i++ {
+			x.handOver(&j.all[i])
 		}
 	}
 }
