@@ -190,7 +190,7 @@ func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, 
 	for i := range p.n {
 		one := place{at: p.at + i*stride, line: p.line, n: 1}
 		for q := range queues {
-			if !isRouteGroup(queues[q].Name) && b.toMember(&queues[q], subject, one) {
+			if !isRouteGroup(queues[q].Name) && b.toMember(&queues[q], subject, one, nil) {
 				taken = max(taken, i+1)
 			}
 		}
@@ -226,16 +226,19 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 // comes next in order hardly matters, even where most refuse.
 const randomTries = 64
 
-// toMember collects a message for one member of a queue group, each with the same chance. A member
-// that cannot take it (it has reached its limit, or is the publisher that wants no echo) is passed
-// over. It reports whether any could.
-func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
-	if b.preferLocal && b.toLocalMember(g, subject, p) {
+func isLocal(c *conn) bool { return c.role == roleClient }
+
+// toMember collects a message for one member of a queue group, each with the same chance, or one of
+// those whose connections may have it, unless may is nil. A member that cannot take it (it has
+// reached its limit, or is the publisher that wants no echo) is passed over. It reports whether any
+// could.
+func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
+	if may == nil && b.preferLocal && b.toMember(g, subject, p, isLocal) {
 		return true
 	}
 	n := g.Len()
 	for range randomTries {
-		if b.offer(g.At(rand.IntN(n)), subject, p) > 0 {
+		if sub := g.At(rand.IntN(n)); (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 		if n == 1 {
@@ -243,37 +246,16 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 		}
 	}
 	b.steps += n
-	from := rand.IntN(n)
+	seen, from := 0, 0 // begin at a random one of them
 	for i := range n {
-		if b.offer(g.At((from+i)%n), subject, p) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// toLocalMember collects a message for a random member of a queue group that is a client of this
-// server. It reports false if there is none that takes it.
-func (b *batch) toLocalMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
-	n := g.Len()
-	b.steps += n
-	local := 0
-	for i := range n {
-		if g.At(i).conn.role == roleClient {
-			local++
-		}
-	}
-	if local == 0 {
-		return false
-	}
-	pass, from := rand.IntN(local), 0 // begin at a random one of them
-	for ; pass > 0 || g.At(from).conn.role != roleClient; from++ {
-		if g.At(from).conn.role == roleClient {
-			pass--
+		if may == nil || may(g.At(i).conn) {
+			if seen++; rand.IntN(seen) == 0 {
+				from = i
+			}
 		}
 	}
 	for i := range n {
-		if sub := g.At((from + i) % n); sub.conn.role == roleClient && b.offer(sub, subject, p) > 0 {
+		if sub := g.At((from + i) % n); (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 	}
@@ -295,6 +277,13 @@ func (b *batch) noResponders(subject, reply []byte) {
 	b.answer(reply, size, []byte(statusNoResponders), subject, []byte(headerEnd))
 }
 
+// takesOne claims one message of a subscription. It reports false if the subscription does not take
+// it.
+func (s *subscription) takesOne(subject []byte) bool {
+	f := s.filter.Load()
+	return (f == nil || !f.Blocks(subject)) && !s.ended() && s.claim(1) > 0
+}
+
 // answer sends the reader's own client a message on its reply subject, whose payload begins with so
 // many bytes of headers. It goes to the plain subscriptions of the client only, whatever they say
 // about echo.
@@ -305,10 +294,7 @@ func (b *batch) answer(reply []byte, header int, payload ...[]byte) {
 		size += len(part)
 	}
 	for sub := range b.from.match(reply).All {
-		if sub.conn != b.from {
-			continue
-		}
-		if f := sub.filter.Load(); f != nil && f.Blocks(reply) || sub.claim(1) == 0 {
+		if sub.conn != b.from || !sub.takesOne(reply) {
 			continue
 		}
 		at := len(b.text)

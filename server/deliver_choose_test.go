@@ -51,8 +51,8 @@ func TestWhatASubscriptionIsOffered(t *testing.T) {
 			if c.noEcho {
 				takes = 1 // of those that come over a route there is no echo
 			}
-			if got := b.wouldTake(sub, []byte("a")); (got > 0) != (takes > 0) || got > 1 {
-				t.Errorf("%s: %d messages would be taken", tt.name, got)
+			if got := sub.takesOne([]byte("a")); got != (takes > 0) {
+				t.Errorf("%s: one message is taken: %v", tt.name, got)
 			}
 			if limit := sub.limit.Load(); limit > 0 && limit&endedBit == 0 && sub.delivered.Load() == before {
 				t.Errorf("%s: a message is not counted", tt.name)
@@ -152,8 +152,7 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 	limits.next(p.in.Unread(), &o)
 	at := place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
 	for name, choose := range map[string]func(){
-		"a local one":  func() { b.toLocalMember(&g, []byte("a"), at) },
-		"a roomy one":  func() { b.toRoomyMember(&g, []byte("a"), at) },
+		"none":         func() { b.toMember(&g, []byte("a"), at, func(*conn) bool { return false }) },
 		"the next one": func() { b.nextServer(&g, s.id) },
 		"behind":       func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
 		"for a route":  func() { b.from.role = roleClient; b.toRoute(allButRoute(&g, p), []byte("a"), at) },

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"gnatsd/server/internal/netio"
@@ -144,7 +143,7 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 		return false
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: 1}
-	return b.toRoomyMember(&queues[i], subject, p)
+	return b.toMember(&queues[i], subject, p, (*conn).roomy)
 }
 
 // group returns the queue group of a subscription that the connection had, "" if it is none.
@@ -169,25 +168,11 @@ func (l *leftover) group(sid []byte) string {
 	return ""
 }
 
-// roomy reports whether little is pending for a connection, or on one to the same server.
+// roomy reports whether little is pending for a connection, or on one to the same server: what one
+// slow consumer leaves behind must not disconnect the next.
 func (c *conn) roomy() bool {
 	if c.pool == nil {
 		return !c.out.HalfFull()
 	}
 	return slices.ContainsFunc(*c.pool.members.Load(), func(r *route) bool { return !r.out.HalfFull() })
-}
-
-// toRoomyMember collects a message for a random member of a queue group that is not near full: what
-// one slow consumer leaves behind must not disconnect the next. It reports false if there is none.
-func (b *batch) toRoomyMember(g *sublist.Group[*subscription], subject []byte, p place) bool {
-	n := g.Len()
-	b.steps += n
-	from := rand.IntN(n)
-	for i := range n {
-		sub := g.At((from + i) % n)
-		if sub.conn.roomy() && b.offer(sub, subject, p) > 0 {
-			return true
-		}
-	}
-	return false
 }

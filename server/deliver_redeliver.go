@@ -69,7 +69,7 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 	}
 	for i := range p.n {
 		one := place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}
-		if !r.notHere && b.toLocalMember(&queues[g], subject, one) {
+		if !r.notHere && b.toMember(&queues[g], subject, one, isLocal) {
 			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", r.group)
 			continue
 		}
@@ -96,12 +96,7 @@ func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place,
 			return
 		}
 	}
-	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
-		sub := g.At((from + i) % g.Len())
-		if sub.conn.role == roleRoute && !sub.conn.counts() && b.offer(sub, subject, p) > 0 {
-			return
-		}
-	}
+	b.toMember(g, subject, p, func(c *conn) bool { return c.role == roleRoute && !c.counts() })
 }
 
 // nextServer returns the connection to the server that has members of a group and comes next in the
@@ -154,7 +149,7 @@ func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []b
 	b.steps += g.Len()
 	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
 		sub := g.At((from + i) % g.Len())
-		if sub.conn != c || b.wouldTake(sub, subject) == 0 {
+		if sub.conn != c || !sub.takesOne(subject) {
 			continue
 		}
 		id := []byte(sub.sid())
@@ -165,18 +160,4 @@ func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []b
 		return true
 	}
 	return false
-}
-
-// wouldTake claims one message of a subscription. It returns 0 if the subscription does not take it.
-func (b *batch) wouldTake(sub *subscription, subject []byte) int64 {
-	if f := sub.filter.Load(); f != nil && f.Blocks(subject) {
-		return 0
-	}
-	switch limit := sub.limit.Load(); {
-	case limit&endedBit != 0:
-		return 0
-	case limit > 0:
-		return sub.claim(1)
-	}
-	return 1
 }
