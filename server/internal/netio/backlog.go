@@ -1,6 +1,9 @@
 package netio
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // backlog is what waits for a socket that does not take everything at once. It exists only while
 // there is such a thing, and is guarded by the mutex of the queue it belongs to.
@@ -17,7 +20,6 @@ type backlog struct {
 	// Only if messages may be dropped.
 	tracked bool   // marks is kept
 	marks   []mark // all of queue, in order
-	text    *Chunk // the backlog's own, to copy what is kept to; nil = none yet
 	lossy   bool   // messages have been dropped
 }
 
@@ -116,18 +118,12 @@ func (b *backlog) dropFill() {
 	}
 }
 
-// take takes about limit bytes from the front, at least one segment.
+// take takes limit bytes from the front, or all there are.
 func (b *backlog) take(limit int) (segs []Segment, bytes int) {
-	n := 0
-	for n < len(b.queue) && (n == 0 || bytes+len(b.queue[n].Bytes) <= limit) {
-		bytes += len(b.queue[n].Bytes)
-		n++
-	}
-	segs = append(segs, b.queue[:n]...)
-	k := copy(b.queue, b.queue[n:])
-	clear(b.queue[k:])
-	b.queue = b.queue[:k]
-	return segs, bytes
+	front, rest := cut(b.queue, limit)
+	segs = slices.Clone(front)
+	b.queue = slices.Delete(b.queue, 0, len(b.queue)-len(rest))
+	return segs, int(sizeOf(segs))
 }
 
 // topSubject finds, in one pass and constant memory, the subject that most of the queued bytes were

@@ -98,18 +98,28 @@ func releaseAll(segs []Segment) {
 	}
 }
 
-// dropSent releases the segments that lie in the first n bytes and cuts the one that is partly
-// sent.
+// cut divides segments behind their first n bytes, or behind all there are.
+func cut(segs []Segment, n int) (front, rest []Segment) {
+	k := 0
+	for k < len(segs) && n >= len(segs[k].Bytes) {
+		n -= len(segs[k].Bytes)
+		k++
+	}
+	front, rest = segs[:k:k], segs[k:]
+	if n > 0 && len(rest) > 0 {
+		s := &rest[0]
+		s.Chunk.retain()
+		front = append(front, Segment{Bytes: s.Bytes[:n:n], Chunk: s.Chunk})
+		s.Bytes = s.Bytes[n:]
+	}
+	return front, rest
+}
+
+// dropSent releases the first n bytes of segments, and returns the rest.
 func dropSent(segs []Segment, n int) []Segment {
-	for len(segs) > 0 && n >= len(segs[0].Bytes) {
-		n -= len(segs[0].Bytes)
-		segs[0].Chunk.release()
-		segs = segs[1:]
-	}
-	if n > 0 {
-		segs[0].Bytes = segs[0].Bytes[n:]
-	}
-	return segs
+	sent, rest := cut(segs, n)
+	releaseAll(sent)
+	return rest
 }
 
 // skip returns the segments without their first n bytes. Segments are copied before they are cut:

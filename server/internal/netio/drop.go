@@ -186,79 +186,27 @@ func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
 	if freed == 0 {
 		return 0
 	}
-	var kept []Segment
-	all := b.queue
+	var kept backlog // copies what is short: a few bytes must not hold all that is dropped around them
 	for _, m := range b.marks[:last] {
-		if part := b.cut(m.bytes); m.droppable {
-			releaseAll(part)
-		} else {
-			kept = b.keep(kept, part)
+		part, rest := cut(b.queue, int(m.bytes))
+		b.queue = rest
+		for _, s := range part {
+			if !m.droppable {
+				kept.add(s)
+			}
+			s.Chunk.release()
 		}
 	}
+	kept.dropFill()
 	if len(b.queue) == 0 {
 		b.dropFill() // its end is not where the last segment ends any more
 	}
-	if free := len(all) - len(b.queue); len(kept) <= free { // mostly
-		b.queue = all[free-len(kept):]
-		copy(b.queue, kept)
-	} else {
-		b.queue = append(kept, b.queue...)
+	if len(kept.queue) > 0 {
+		b.queue = append(kept.queue, b.queue...)
 	}
 	b.marks = b.marks[:copy(b.marks, b.marks[last:])]
-	b.notePutBack(sizeOf(kept))
+	b.notePutBack(sizeOf(kept.queue))
 	return freed
-}
-
-// cut takes n bytes from the front of the queue, or all there are.
-func (b *backlog) cut(n int64) (part []Segment) {
-	for n > 0 && len(b.queue) > 0 {
-		s := &b.queue[0]
-		if int64(len(s.Bytes)) <= n {
-			n -= int64(len(s.Bytes))
-			part = append(part, *s)
-			b.queue = b.queue[1:]
-			continue
-		}
-		s.Chunk.retain()
-		part = append(part, Segment{Bytes: s.Bytes[:n:n], Chunk: s.Chunk})
-		s.Bytes = s.Bytes[n:]
-		n = 0
-	}
-	return part
-}
-
-// keep appends segments to those that are kept. It copies the short ones: a few bytes must not hold
-// the memory of all that was dropped around them.
-func (b *backlog) keep(kept, segs []Segment) []Segment {
-	for _, s := range segs {
-		if s.Chunk == b.text || 2*len(s.Bytes) >= len(s.Chunk.mem) {
-			kept = append(kept, s)
-			continue
-		}
-		for text := s.Bytes; len(text) > 0; {
-			if k := len(kept); k == 0 || kept[k-1].Chunk != b.text || b.text.free() == 0 {
-				b.dropText()
-				b.text = newChunk(max(SmallSize, len(text)))
-				b.text.retain()
-				kept = append(kept, Segment{Bytes: b.text.mem[:0], Chunk: b.text})
-			}
-			tail := &kept[len(kept)-1]
-			n := min(len(text), b.text.free())
-			b.text.buf = append(b.text.buf, text[:n]...)
-			tail.Bytes = tail.Bytes[:len(tail.Bytes)+n]
-			text = text[n:]
-		}
-		s.Chunk.release()
-	}
-	return kept
-}
-
-// dropText gives up the chunk that texts are copied to.
-func (b *backlog) dropText() {
-	if b.text != nil {
-		b.text.release()
-		b.text = nil
-	}
 }
 
 // evicted notes that bytes were dropped that were queued from a position on. What is queued still
@@ -276,16 +224,4 @@ func (k *keeper) evicted(from, bytes int64, parts []mark) {
 		from += m.bytes
 	}
 	k.begun -= bytes
-}
-
-// takePart takes limit bytes from the front, or all there are.
-func (b *backlog) takePart(limit int) (segs []Segment, bytes int) {
-	segs = b.cut(int64(limit))
-	return segs, int(sizeOf(segs))
-}
-
-// dropChunks gives up the chunks that short segments and texts are copied to.
-func (b *backlog) dropChunks() {
-	b.dropFill()
-	b.dropText()
 }

@@ -330,7 +330,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 		}
 		for range 6 {
 			if r.IntN(2) == 0 { // a write takes something, and gives some of it back
-				segs, n := b.takePart(r.IntN(total() + 1))
+				segs, n := b.take(r.IntN(total() + 1))
 				b.noteTaken(int64(n))
 				sent := r.IntN(n + 1)
 				rest := dropSent(segs, sent)
@@ -380,7 +380,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 			add(r.IntN(4))
 		}
 		releaseAll(b.queue)
-		b.dropChunks()
+		b.dropFill()
 		for i, ck := range chunks {
 			if n := ck.refs.Load(); n != 1 {
 				t.Fatalf("seed %d: chunk %d has %d references", seed, i, n)

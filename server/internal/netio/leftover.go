@@ -1,6 +1,9 @@
 package netio
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Leftover is what a connection that ends was handed and its socket has not taken. It begins with a
 // whole delivery.
@@ -28,9 +31,7 @@ type keeper struct {
 	bytes   int64     // in past
 	rest    []Segment // what follows it, when nothing is written any more
 	left    int64     // bytes in rest
-	over    bool      // nothing is written any more
 	stop    bool      // Leave waits for the writer to stop
-	stopped bool      // it has, and nothing else may write
 }
 
 // startInterval is the least number of bytes between two positions that are remembered.
@@ -48,18 +49,10 @@ func (k *keeper) begin(n int) {
 func (k *keeper) wrote(segs []Segment, n int) []Segment {
 	k.written += int64(n)
 	k.bytes += int64(n)
-	for len(segs) > 0 && n >= len(segs[0].Bytes) {
-		n -= len(segs[0].Bytes)
-		k.past = append(k.past, segs[0])
-		segs = segs[1:]
-	}
-	if n > 0 {
-		segs[0].Chunk.retain()
-		k.past = append(k.past, Segment{Bytes: segs[0].Bytes[:n], Chunk: segs[0].Chunk})
-		segs[0].Bytes = segs[0].Bytes[n:]
-	}
+	sent, rest := cut(segs, n)
+	k.past = append(k.past, sent...)
 	k.trim()
-	return segs
+	return rest
 }
 
 // trim releases what is not needed to begin with a whole delivery.
@@ -68,20 +61,15 @@ func (k *keeper) trim() {
 	for i+1 < len(k.starts) && k.starts[i+1] <= k.written {
 		i++
 	}
-	k.starts = append(k.starts[:0], k.starts[i:]...)
+	k.starts = slices.Delete(k.starts, 0, i)
 	first := k.written
 	if len(k.starts) > 0 {
-		first = k.starts[0]
+		first = min(first, k.starts[0])
 	}
-	n := 0
-	for n < len(k.past) && k.written-k.bytes+int64(len(k.past[n].Bytes)) <= first {
-		k.bytes -= int64(len(k.past[n].Bytes))
-		k.past[n].Chunk.release()
-		n++
-	}
-	rest := copy(k.past, k.past[n:])
-	clear(k.past[rest:])
-	k.past = k.past[:rest]
+	done := first - (k.written - k.bytes)
+	rest := dropSent(k.past, int(done))
+	k.past = slices.Delete(k.past, 0, len(k.past)-len(rest))
+	k.bytes -= done
 }
 
 // wroteFirst notes that a delivery of n bytes has been written, before which there was nothing.
@@ -162,10 +150,11 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 		return l, false
 	}
 	q.rare.keeper = nil
-	if k.stopped && q.dead {
+	stopped := idle != nil && !k.stop // and nothing else may write
+	if stopped && q.dead {
 		q.endLocked()
 	}
-	return k.leftover(), k.stopped && !q.dead
+	return k.leftover(), stopped && !q.dead
 }
 
 // stopWriting makes the writer stop. It returns a channel that is closed when it has; nil if there
@@ -178,10 +167,7 @@ func (q *WriteQueue) stopWriting() <-chan struct{} {
 		return nil
 	}
 	k.stop = true
-	if q.idle == nil {
-		q.idle = make(chan struct{})
-	}
-	return q.idle
+	return q.idleLocked()
 }
 
 // interruptAgain is how often a write is interrupted that goes on: it may have set its own deadline
@@ -214,12 +200,11 @@ func (q *WriteQueue) stopLocked() bool {
 		k.setAside(b.queue, false)
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
-		b.dropChunks()
+		b.dropFill()
 		q.back = nil
 	}
-	k.stop, k.stopped = false, true
-	close(q.idle)
-	q.idle = nil
+	k.stop = false
+	q.signalIdleLocked()
 	return true
 }
 
@@ -239,7 +224,6 @@ func (q *WriteQueue) Continue(first []byte) {
 		q.requeue(&d, 0)
 	}
 	if !q.write(pushRounds) {
-		q.shared.BusyPoll.begin()
-		go q.drain() // ends with the backlog or the socket; Finish waits for it
+		q.startWriter()
 	}
 }

@@ -237,6 +237,30 @@ func TestContinueCountsWhatIsWritten(t *testing.T) {
 	}
 }
 
+// TestAPushBehindTheWriteThatLeaveWaitsFor ends the write that Leave waits for, and has something
+// pushed before Leave goes on: the writer stops then.
+func TestAPushBehindTheWriteThatLeaveWaitsFor(t *testing.T) {
+	t.Parallel()
+	q, l, _, pending, _ := blockedQueue(Limits{WriteDeadline: patience})
+	q.KeepLeftover(true)
+	var idle <-chan struct{}
+	blocks := l.try
+	l.try = func(n int) (int, error) {
+		l.try = blocks
+		idle = q.stopWriting()
+		return n, nil
+	}
+	q.Push(text(10))
+	<-idle
+	q.Push(text(3))
+	for q.stopping() {
+		runtime.Gosched()
+	}
+	if q.Finish(0); pending.Load() != 0 {
+		t.Errorf("%d bytes are pending in the end", pending.Load())
+	}
+}
+
 // TestPositionsAfterADrop drops bytes in front of parts of a backlog: the positions that are kept
 // are those of deliveries before it, and of parts behind the first, not too near to each other.
 func TestPositionsAfterADrop(t *testing.T) {

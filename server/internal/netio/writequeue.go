@@ -3,6 +3,7 @@ package netio
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -69,8 +70,12 @@ func (q *WriteQueue) Init(link Link, owner Owner, shared *Shared, lim *Limits) {
 	q.link, q.owner, q.shared, q.lim = link, owner, shared, lim
 }
 
-// SetLink makes the queue write to another link from now on. Nothing may have been pushed yet.
-func (q *WriteQueue) SetLink(link Link) { q.link = link }
+// SetLink makes the queue write to another link from now on. Nothing may be writing.
+func (q *WriteQueue) SetLink(link Link) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.link = link
+}
 
 // Switch writes text after everything that is pending, and makes the queue write what follows to
 // another link. It waits for the socket, as long as a write may take.
@@ -83,10 +88,9 @@ func (q *WriteQueue) Switch(text string, link Link) {
 		q.broken(err)
 		return
 	}
-	q.setLink(link)
+	q.SetLink(link)
 	if !q.settle(0) {
-		q.shared.BusyPoll.begin()
-		go q.drain() // ends with the backlog or the socket; Finish waits for it
+		q.startWriter()
 	}
 }
 
@@ -113,16 +117,23 @@ func (q *WriteQueue) tryAcquire() (idle <-chan struct{}, closed bool) {
 		q.busy = true
 		return nil, false
 	}
+	return q.idleLocked(), false
+}
+
+// idleLocked returns a channel that is closed when the writing that is under way has ended.
+func (q *WriteQueue) idleLocked() <-chan struct{} {
 	if q.idle == nil {
 		q.idle = make(chan struct{})
 	}
-	return q.idle, false
+	return q.idle
 }
 
-func (q *WriteQueue) setLink(link Link) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.link = link
+// signalIdleLocked ends what waits for the writing to end.
+func (q *WriteQueue) signalIdleLocked() {
+	if q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
 }
 
 // maxLockedCopy is how many bytes may be copied while the lock is held.
@@ -201,7 +212,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
 func (q *WriteQueue) refuseLocked(d *Delivery) {
-	if k := q.keeperLocked(); k != nil && k.gathers && k.over && k.left < q.lim.MaxPending {
+	if k := q.keeperLocked(); k != nil && k.gathers && q.dead && k.left < q.lim.MaxPending {
 		k.begin(d.Bytes)
 		d.Keep()
 		k.setAside(d.Segments, false)
@@ -295,7 +306,7 @@ func (q *WriteQueue) settle(n int) (done bool) {
 		}
 		return false
 	}
-	if k := q.keeperLocked(); k != nil && !k.over {
+	if k := q.keeperLocked(); k != nil && !q.dead {
 		k.wroteAll()
 	}
 	q.endLocked()
@@ -333,8 +344,7 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	if err == nil && q.write(pushRounds) {
 		return false
 	}
-	q.shared.BusyPoll.begin()
-	go q.drain() // ends with the backlog or the socket; Finish waits for it
+	q.startWriter()
 	return lagging
 }
 
@@ -410,6 +420,13 @@ func (q *WriteQueue) write(rounds int) (done bool) {
 		return true
 	}
 	return false
+}
+
+// startWriter starts a goroutine for what is queued. It ends with the backlog or the socket; Finish
+// waits for it.
+func (q *WriteQueue) startWriter() {
+	q.shared.BusyPoll.begin()
+	go q.drain()
 }
 
 // drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is
@@ -523,17 +540,17 @@ func (q *WriteQueue) next() (segs []Segment, bytes int, ok bool) {
 		return nil, 0, false
 	}
 	if q.back == nil || len(q.back.queue) == 0 {
-		if k := q.keeperLocked(); k != nil && !k.over {
+		if k := q.keeperLocked(); k != nil && !q.dead {
 			k.wroteAll()
 		}
 		q.endLocked()
 		return nil, 0, false
 	}
-	if q.lim.Drop == DropNone {
-		segs, bytes = q.back.take(writeBatch)
-	} else {
-		segs, bytes = q.back.takePart(int(min(writeBatch, max(1, q.lim.MaxPending/dropShare))))
+	limit := int64(writeBatch)
+	if q.lim.Drop != DropNone {
+		limit = min(limit, max(1, q.lim.MaxPending/dropShare))
 	}
+	segs, bytes = q.back.take(int(limit))
 	q.back.noteTaken(int64(bytes))
 	return segs, bytes, true
 }
@@ -583,16 +600,13 @@ func (q *WriteQueue) fail() {
 func (q *WriteQueue) endLocked() {
 	q.busy = false
 	if q.back != nil {
-		q.back.dropChunks()
+		q.back.dropFill()
 		q.back = nil
 	}
 	if q.reservedLocked() == 0 {
 		q.resumeLocked()
 	}
-	if q.idle != nil {
-		close(q.idle)
-		q.idle = nil
-	}
+	q.signalIdleLocked()
 }
 
 // dropLocked refuses everything from now on and drops the backlog. A writer stays busy until it
@@ -606,7 +620,7 @@ func (q *WriteQueue) dropLocked() {
 			releaseAll(b.queue)
 		}
 		q.shared.Pending.Add(-b.bytes)
-		b.dropChunks()
+		b.dropFill()
 		q.back = nil
 	}
 	if q.rare != nil {
@@ -616,9 +630,6 @@ func (q *WriteQueue) dropLocked() {
 	q.pending = 0
 	q.resumeLocked()
 	q.closed, q.dead = true, true
-	if k != nil {
-		k.over = true
-	}
 }
 
 // NotifyResume has true sent to ch, without waiting, when the connection has caught up or has
@@ -655,12 +666,8 @@ func (q *WriteQueue) StopNotify(ch chan<- bool) {
 	if q.rare == nil {
 		return
 	}
-	w := q.rare.waiting
-	for i, have := range w {
-		if have == ch {
-			q.rare.waiting = append(w[:i], w[i+1:]...)
-			return
-		}
+	if i := slices.Index(q.rare.waiting, ch); i >= 0 {
+		q.rare.waiting = slices.Delete(q.rare.waiting, i, i+1)
 	}
 }
 
@@ -689,7 +696,7 @@ func (q *WriteQueue) HalfFull() bool {
 // Finish refuses further pushes, waits for what is pending to be written, not longer than wait, and
 // drops the rest.
 func (q *WriteQueue) Finish(wait time.Duration) {
-	if idle := q.refuse(); idle != nil && wait > 0 {
+	if idle := q.Refuse(); idle != nil && wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
@@ -702,19 +709,16 @@ func (q *WriteQueue) Finish(wait time.Duration) {
 	q.dropLocked()
 }
 
-// Refuse refuses further pushes.
-func (q *WriteQueue) Refuse() { q.refuse() }
-
-// refuse takes no push from now on. It returns a channel that is closed when nothing writes any
-// more, nil if nothing does now.
-func (q *WriteQueue) refuse() <-chan struct{} {
+// Refuse refuses further pushes. It returns a channel that is closed when nothing writes any more,
+// nil if nothing does now.
+func (q *WriteQueue) Refuse() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	if q.busy && q.idle == nil {
-		q.idle = make(chan struct{})
+	if !q.busy {
+		return nil
 	}
-	return q.idle
+	return q.idleLocked()
 }
 
 // Stats is what monitoring and logs say of a queue.

@@ -94,7 +94,7 @@ func newDelivery(frames ...string) *delivery {
 // awaitWritten waits until nothing writes any more. The queue takes no more.
 func awaitWritten(t *testing.T, q *WriteQueue) {
 	t.Helper()
-	if idle := q.refuse(); idle != nil {
+	if idle := q.Refuse(); idle != nil {
 		select {
 		case <-idle:
 		case <-time.After(patience):
