@@ -188,7 +188,9 @@ func (p *parser) pair(m *Node, in context) *Error {
 	}
 	separated := p.separator(in)
 	if !separated && p.peek() == endOfText && in == inFile {
-		return nil // a key alone at the end of a file is no error in 1.x
+		// No error, as in 1.x; a file that was cut off may end so.
+		p.warnings.add(&Error{Pos: at, Key: strings.Join(withoutSecrets(p.path), "."), Msg: "it has no value, and no effect"})
+		return nil
 	}
 	value, err := p.value(in)
 	if err != nil {

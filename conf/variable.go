@@ -5,6 +5,7 @@ package conf
 // variable.
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -125,8 +126,12 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 	inner.expand = inner.variableText
 	inner.skipBlanks()
 	n, err := inner.value(inFile)
+	end := inner.off
 	if err == nil {
 		err = inner.terminator(inFile)
+	}
+	if err == nil {
+		err = p.checkRest(name, &inner, end, at)
 	}
 	p.envStack = p.envStack[:len(p.envStack)-1]
 	p.expanded = inner.expanded
@@ -142,4 +147,22 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 	err = notFound(name, at)
 	err.Hint = "its text in the environment is not a valid value: put quotes inside the quotes"
 	return nil, err
+}
+
+// checkRest looks at what follows the first value in the text of an environment variable, from end
+// on: as in 1.x it has no effect, and is a warning. In the value of a secret it is an error: the
+// beginning of a password is not the password.
+func (p *parser) checkRest(name string, text *parser, end int, at Pos) *Error {
+	p.warnings = append(p.warnings, text.warnings...)
+	key := strings.Join(withoutSecrets(p.path), ".")
+	if isSecretKey(key) && strings.TrimSpace(text.text[end:]) != "" {
+		err := aboutVariable(at, "variable '%s' has more in the environment than a single value", shorten(name))
+		err.Hint = "put quotes inside the quotes"
+		return err
+	}
+	if text.skipToToken(); text.peek() != endOfText {
+		p.warnings.add(&Error{Pos: at, Key: key, Msg: fmt.Sprintf(
+			"variable '%s' has more in the environment than a single value: what follows the first has no effect", shorten(name))})
+	}
+	return nil
 }

@@ -79,7 +79,7 @@ func (k *cluster) listen() error {
 	listeners, addrs, err := k.srv.listenOnAll(opts.Cluster.Host, opts.Cluster.Port, opts.Cluster.AlsoListen)
 	if err != nil {
 		_, port, _ := hostAndPort(addrs[len(addrs)-1], 0)
-		k.srv.Fatalf("Error listening on router port: %d - %v", port, err)
+		k.srv.Fatalf("Error listening on router port: %d - %v%s", port, err, opts.where("cluster.port", "cluster.host"))
 		return fmt.Errorf("listen for routes: %w", err)
 	}
 	_, port, err := hostAndPort(addrs[0], 0)
@@ -89,7 +89,7 @@ func (k *cluster) listen() error {
 	own, err := k.describe(opts, port)
 	if err != nil {
 		closeAll(listeners)
-		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", opts.Cluster.Advertise, err)
+		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v%s", opts.Cluster.Advertise, err, opts.where("cluster.cluster_advertise"))
 		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
 	}
 	if !k.setListeners(listeners, own) {

@@ -224,20 +224,26 @@ func (o *Options) startProblems() (problems []error) {
 // missing, or because the name is that of a folder. They are no errors: the file may be checked on
 // another machine than that of the start.
 func (o *Options) missingFolders() (warnings []string) {
+	warn := func(key, message string) {
+		from := o.loaded.values.Origin(key)
+		at := conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}
+		warnings = append(warnings, placedAt(at, key, message).Error())
+	}
 	for _, file := range []struct{ key, path string }{{"log_file", o.LogFile}, {"pid_file", o.PidFile}, {"http_socket", o.HTTPSocket}} {
 		if file.path == "" {
 			continue
 		}
-		why := ""
 		if _, err := os.Stat(filepath.Dir(file.path)); err != nil {
-			why = fmt.Sprintf("the folder is missing: %v", err)
+			warn(file.key, fmt.Sprintf("a start fails here, the folder is missing: %v", err))
 		} else if info, err := os.Stat(file.path); err == nil && info.IsDir() {
-			why = file.path + " is a folder"
+			warn(file.key, "a start fails here, "+file.path+" is a folder")
 		}
-		if why != "" {
-			from := o.loaded.values.Origin(file.key)
-			at := conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}
-			warnings = append(warnings, placedAt(at, file.key, "a start fails here, "+why).Error())
+	}
+	if dir := o.PortsFileDir; dir != "" {
+		if info, err := os.Stat(dir); err != nil {
+			warn("ports_file_dir", fmt.Sprintf("no ports file can be written here, the folder is missing: %v", err))
+		} else if !info.IsDir() {
+			warn("ports_file_dir", "no ports file can be written here, "+dir+" is not a folder")
 		}
 	}
 	return warnings

@@ -143,6 +143,9 @@ func TestCheckWarnsOfWhatDependsOnTheMachine(t *testing.T) {
 		{fmt.Sprintf("pid_file: %q", dir), ":1:1: pid_file: a start fails here, " + dir + " is a folder"},
 		{fmt.Sprintf("log_file: %q", filepath.Join(dir, "missing", "log")), ":1:1: log_file: a start fails here, the folder is missing: "},
 		{fmt.Sprintf("log_file: %q", filepath.Join(dir, "log")), ""},
+		{fmt.Sprintf("ports_file_dir: %q", filepath.Join(dir, "missing")), ":1:1: ports_file_dir: no ports file can be written here, the folder is missing: "},
+		{fmt.Sprintf("ports_file_dir: %q", cert.CertFile), ":1:1: ports_file_dir: no ports file can be written here, " + cert.CertFile + " is not a folder"},
+		{fmt.Sprintf("ports_file_dir: %q", dir), ""},
 	} {
 		var out strings.Builder
 		if _, status := CommandLine([]string{"-t", "-c", writeConfig(t, tt.text)}, io.Discard, &out); status != 0 {

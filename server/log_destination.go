@@ -106,7 +106,7 @@ func (s *Server) ConfigureLogger() error {
 	}
 	l, err := openLog(o)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, o.where("log_file", "remote_syslog", "syslog"))
 	}
 	s.SetLogger(l, o.Debug, o.Trace)
 	return nil

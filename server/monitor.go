@@ -90,7 +90,7 @@ func (s *Server) startProfiler() error {
 		return nil
 	}
 	if err := s.monitor.StartProfiler(o.Host, o.ProfPort); err != nil {
-		s.Fatalf("Can't start profiling: %v", err)
+		s.Fatalf("Can't start profiling: %v%s", err, o.where("prof_port"))
 		return fmt.Errorf("start profiling: %w", err)
 	}
 	return nil
@@ -99,7 +99,7 @@ func (s *Server) startProfiler() error {
 // openMonitoring opens the monitoring and the profiling port. It logs errors.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
-		s.Fatalf("%v", monitoringError(err))
+		s.Fatalf("%v%s", monitoringError(err), s.options().where("https_port", "http_port", "http_socket", "http_verify"))
 		return fmt.Errorf("start monitoring: %w", err)
 	}
 	return s.startProfiler()

@@ -79,9 +79,10 @@ func (e *PidFileError) Unwrap() error { return e.Err }
 
 // writePidFile writes the pid file if the options ask for one.
 func (s *Server) writePidFile() error {
-	if err := s.files.WritePid(s.options().PidFile); err != nil {
+	o := s.options()
+	if err := s.files.WritePid(o.PidFile); err != nil {
 		failure := &PidFileError{Err: err}
-		s.Fatalf("%v", failure)
+		s.Fatalf("%v%s", failure, o.where("pid_file"))
 		return failure
 	}
 	return nil

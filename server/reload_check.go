@@ -18,6 +18,20 @@ func (o *Options) place(err error) error {
 	return placed(err, o.loaded.values.Origin(s.key).Pos, s.key)
 }
 
+// where returns, for the end of a message, the place in the file of the first of these settings that
+// is from a file: " (FILE:LINE:COLUMN)", or "".
+func (o *Options) where(keys ...string) string {
+	if o.loaded == nil {
+		return ""
+	}
+	for _, key := range keys {
+		if from := o.loaded.values.Origin(key); from.Layer == conf.FromFile {
+			return fmt.Sprintf(" (%s)", from)
+		}
+	}
+	return ""
+}
+
 // needRestart returns an error for each change that needs a restart.
 func (c *change) needRestart() (problems []error) {
 	for _, row := range c.rows {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,5 +116,56 @@ func TestReloadOfAServerThatHasEnded(t *testing.T) {
 	s.Shutdown()
 	if err := s.Reload(); err != errStopping {
 		t.Errorf("got %v, want %v", err, errStopping)
+	}
+}
+
+// TestAStartThatFailsSaysWhereTheSettingIs has files that a start cannot use on this machine: the
+// line of the log ends with the place of the setting, unless a flag has set it.
+func TestAStartThatFailsSaysWhereTheSettingIs(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	defer l.Close()
+	taken, port := l.Addr().String(), fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	missing := filepath.Join(t.TempDir(), "missing", "x")
+	for _, tc := range []struct {
+		text, line, where string
+		flags             []string
+	}{
+		{"port: -1\nhost: 127.0.0.1\nlisten: " + taken, "Error listening on port: ", " (FILE:3:1)", nil},
+		{"host: 127.0.0.1", "Error listening on port: ", " (FILE:1:1)", []string{"-p", port}},
+		{"port: 1", "Error listening on port: ", `use"`, []string{"-p", port, "-a", "127.0.0.1"}},
+		{"listen: 127.0.0.1:-1\ncluster {\n listen: " + taken + "\n}", "Error listening on router port: ", " (FILE:3:2)", nil},
+		{"listen: 127.0.0.1:-1\nhttp: " + taken, "Can't start monitoring: ", " (FILE:2:1)", nil},
+		{"listen: 127.0.0.1:-1\nhttp_socket: '" + missing + "'", "Can't start monitoring: ", " (FILE:2:1)", nil},
+		{"listen: 127.0.0.1:-1\nprof_port: " + port, "Can't start profiling: ", " (FILE:2:1)", nil},
+		{"listen: 127.0.0.1:-1\npid_file: '" + missing + "'", "Could not write pidfile: ", " (FILE:2:1)", nil},
+		{"client_advertise: a:b:c\nlisten: 127.0.0.1:-1", "Error setting server INFO with ClientAdvertise value of a:b:c", " (FILE:1:1)", nil},
+		{"listen: 127.0.0.1:-1\ncluster {\n listen: 127.0.0.1:-1\n advertise: a:b:c\n}", "Error setting route INFO with Cluster.Advertise value of a:b:c", " (FILE:4:2)", nil},
+	} {
+		file := writeConfig(t, tc.text)
+		o, _ := CommandLine(append([]string{"-c", file}, tc.flags...), io.Discard, io.Discard)
+		if o == nil {
+			t.Errorf("%s: not accepted", tc.text)
+			continue
+		}
+		o.NoSigs = true
+		s, err := NewServer(o)
+		okay(t, err)
+		log := newLineLog()
+		s.SetLogger(log, false, false)
+		if err := s.Run(); err == nil {
+			t.Errorf("%s: started", tc.text)
+		}
+		if got := strings.ReplaceAll(log.wait(t, tc.line), file, "FILE"); !strings.HasSuffix(got, tc.where) {
+			t.Errorf("%s: got %q, want an end of %q", tc.text, got, tc.where)
+		}
+	}
+	file := writeConfig(t, "log_file: '"+missing+"'")
+	o, _ := CommandLine([]string{"-c", file}, io.Discard, io.Discard)
+	s, err := NewServer(o)
+	okay(t, err)
+	if err := s.ConfigureLogger(); err == nil || !strings.HasSuffix(err.Error(), " ("+file+":1:1)") {
+		t.Errorf("a log that cannot be opened: got %v", err)
 	}
 }

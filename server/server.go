@@ -3,10 +3,12 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -97,6 +99,7 @@ type Server struct {
 	inherited    []*net.TCPListener // of the service manager, not in use yet; guarded by reloading
 
 	mu        sync.Mutex // guards what follows
+	started   bool
 	stopping  bool
 	listeners []net.Listener      // for clients, the first is that of Host and Port; nil if closed
 	signals   *process.SignalLoop // nil while no signal is trapped
@@ -179,6 +182,9 @@ func (o *Options) check() error {
 	if o.Port > 65535 || o.Port < RandomPort {
 		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
 	}
+	if slices.Contains(o.Users, nil) || slices.Contains(o.Nkeys, nil) {
+		return errors.New("a user in Users or Nkeys is nil")
+	}
 	if err := o.checkListen(); err != nil {
 		return err
 	}
@@ -210,8 +216,8 @@ func (s *Server) Name() string {
 func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.configTime.Load()) }
 
 // Start opens the listeners and serves until Shutdown. If a listener cannot be opened, it logs the
-// error and returns. [Server.Run] also returns the error. Programs that embed a server start it in
-// a goroutine:
+// error and returns, as it does if the server has been started before: each server can be started
+// once. [Server.Run] also returns the error. Programs that embed a server start it in a goroutine:
 //
 //	go s.Start()
 //	if !s.ReadyForConnections(10 * time.Second) { ... }
@@ -220,6 +226,10 @@ func (s *Server) Start() { _ = s.Run() }
 // Run is Start, and returns the error that ended it, nil after Shutdown. Unless NoSigs is set it
 // handles the signals of the process, and a signal that ends the server also ends the process.
 func (s *Server) Run() error {
+	if !s.begin() {
+		s.Errorf("%v", errStartedBefore)
+		return errStartedBefore
+	}
 	s.trapSignals()
 	s.logStart()
 	if err := s.open(); err != nil {
@@ -228,6 +238,18 @@ func (s *Server) Run() error {
 	}
 	<-s.done
 	return nil
+}
+
+// errStartedBefore is the error of a second start: what ends with a server cannot begin again.
+var errStartedBefore = errors.New("the server has been started before: make a new one to start again")
+
+// begin reports whether this is the first start.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.started
+	s.started = true
+	return first
 }
 
 // open writes the pid file, opens the listeners, and then notifies the service manager. Reloads

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,5 +63,37 @@ func TestShutdownEndsEveryConnection(t *testing.T) {
 	}
 	if got := s.NumClients(); got != 0 {
 		t.Errorf("got %d clients, want 0", got)
+	}
+}
+
+// TestASecondStartIsRefused starts a server again while it runs, and after its end: the error says
+// so, the clients of the first start stay, and Shutdown ends.
+func TestASecondStartIsRefused(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	w := dialClient(t, s)
+	if err := s.Run(); !errors.Is(err, errStartedBefore) {
+		t.Errorf("a second start: got %v, want %v", err, errStartedBefore)
+	}
+	s.Start() // returns
+	if !s.ReadyForConnections(patience) {
+		t.Error("after a second start the server is not ready")
+	}
+	okay(t, w.Send("PING\r\n"))
+	if _, err := w.UntilPong(); err != nil {
+		t.Errorf("after a second start a client got %v", err)
+	}
+	s.Shutdown()
+	if err := s.Run(); !errors.Is(err, errStartedBefore) {
+		t.Errorf("a start after the end: got %v, want %v", err, errStartedBefore)
+	}
+}
+
+func TestANilUserIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, o := range []*Options{{Users: []*User{{Username: "a", Password: "b"}, nil}}, {Nkeys: []*NkeyUser{nil}}} {
+		if _, err := NewServer(o); err == nil || !strings.Contains(err.Error(), "is nil") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
