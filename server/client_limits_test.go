@@ -1,8 +1,12 @@
 package server
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -319,5 +323,52 @@ func TestReloadChangesWhatHappensToSlowConsumers(t *testing.T) {
 	s.okay(t, "write_deadline: 7s\n"+limitedUsers("slow_consumer: drop_new"))
 	if l := c.out.Limits(); l.Drop != netio.DropNew || l.WriteDeadline != 7*time.Second {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// TestChangedLimitsApplyToAWriteThatWaits has a client that does not read when a reload gives it less
+// time, over TCP and TLS. It has nothing else to end for.
+func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	secure := fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: 20 }\n", filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem"))
+	for name, texts := range map[string][2]string{
+		"a shorter deadline":             {"write_deadline: \"1h\"\n" + limitedUsers("max_connections: 9"), "write_deadline: \"50ms\"\n" + limitedUsers("max_payload: 1MB")},
+		"messages are dropped no longer": {"write_deadline: \"50ms\"\n" + limitedUsers("slow_consumer: drop_old"), "write_deadline: \"50ms\"\n" + limitedUsers("max_connections: 9")},
+	} {
+		for over, block := range map[string]string{"TCP": "", "TLS": secure} {
+			t.Run(name+" over "+over, func(t *testing.T) {
+				t.Parallel()
+				if runtime.GOOS == "windows" {
+					t.Skip("the deadline of a write that waits cannot be changed here")
+				}
+				s := startReloader(t, block+texts[0])
+				login := func(user string) *wire.Client {
+					c := openClient(t, s.Server)
+					c.Conn.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+					if block != "" {
+						c = wire.Of(t, tls.Client(c.Conn.Conn, &tls.Config{InsecureSkipVerify: true}))
+					}
+					c.Say(connectAs(user))
+					c.Sync()
+					return c
+				}
+				slow, pub := login("a"), login("b")
+				slow.Say("SUB x 1")
+				slow.Sync()
+				for s.io.Pending.Load() < 2<<20 { // its socket takes no more
+					pub.Say("PUB x 100000", strings.Repeat("x", 100_000))
+					pub.Sync()
+				}
+				eventually(t, "a write that waits", func() bool {
+					return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Blocked() })
+				})
+				s.okay(t, block+texts[1])
+				eventually(t, "the end of the client that does not read", func() bool { return s.clients.len() == 1 })
+				if got := s.NumSlowConsumers(); got != 1 {
+					t.Errorf("%d slow consumers, want 1", got)
+				}
+			})
+		}
 	}
 }

@@ -228,37 +228,41 @@ func (c *conn) awaitRate() bool {
 const lostLast = "Client closed its connection while it published faster than it may: what it sent last is lost"
 
 // peerStays reports whether the peer of a paused reader is still there, or has not been gone for
-// long. If not, the connection is closed.
+// long. If not, the connection is closed. A client that closes its end with input that it has not
+// read, or that is sent something afterwards, resets the connection, and what it has sent can be
+// read all the same.
 func (c *conn) peerStays() bool {
-	c.probePeer()
-	switch netio.PeerStateOf(c.link.Conn()) {
-	case netio.PeerReset:
-		c.warnf(lostLast)
-		c.readFailed(syscall.ECONNRESET)
-		return false
-	case netio.PeerClosed:
-		now := time.Since(c.srv.start)
-		if c.peerClosed == 0 {
-			c.peerClosed = now
-		}
-		if now-c.peerClosed >= closedTime {
-			c.warnf(lostLast)
-			c.close(closeClient)
-			return false
-		}
+	state := netio.PeerStateOf(c.link.Conn())
+	if state == netio.PeerOpen {
+		c.probePeer()
+		return true
 	}
-	return true
+	now := time.Since(c.srv.start)
+	if c.peerClosed == 0 {
+		c.peerClosed = now
+	}
+	if now-c.peerClosed < closedTime {
+		return true
+	}
+	c.warnf(lostLast)
+	if state == netio.PeerReset {
+		c.readFailed(syscall.ECONNRESET)
+	} else {
+		c.close(closeClient)
+	}
+	return false
 }
 
 // probePeer sends a PING each second of a pause that lasts. Where the peer has sent more than the
 // receive window takes, the end of its connection waits behind that, and is not seen; but the system
-// of a peer that has closed its end answers what it is sent with a reset.
+// of a peer that has closed its end answers what it is sent with a reset. While something waits for
+// the socket the system sends again by itself.
 func (c *conn) probePeer() {
 	now := time.Since(c.srv.start)
 	switch since := now - c.probed; {
 	case since < probeEvery:
 		return
-	case since < 2*probeEvery: // it has been paused, with short breaks, all the time
+	case since < 2*probeEvery && c.out.Stats().Queued == 0: // it has been paused, with short breaks, all the time
 		c.sendPing()
 	}
 	c.probed = now

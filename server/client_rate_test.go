@@ -164,6 +164,45 @@ func TestEndOfAPausedPublisherIsNoticed(t *testing.T) {
 	}
 }
 
+// TestPausedPublisherThatClosesHasASecond has a client that closes its connection between two of the
+// PINGs that a paused reader sends. The next one would be answered with a reset.
+func TestPausedPublisherThatClosesHasASecond(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(nc *net.TCPConn){
+		"closed": func(nc *net.TCPConn) { nc.Close() },
+		"reset": func(nc *net.TCPConn) {
+			nc.SetLinger(0)
+			nc.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const rate = 200
+			s := startReloader(t, limitedUsers(fmt.Sprintf("max_msgs_per_second: %d", rate)))
+			sub, pub := loginAs(t, s.Server, "b"), loginAs(t, s.Server, "a")
+			sub.Say("SUB x 1")
+			sub.Sync()
+			next := func() {
+				_, err := sub.Next()
+				okay(t, err)
+			}
+			pub.Say(publications("x", 5*rate)) // fits the receive window
+			for range 2 * rate {
+				next()
+			}
+			pub.HearAfter("PING")
+			for range rate * 3 / 4 {
+				next()
+			}
+			end(pub.Conn.Conn.(*net.TCPConn))
+			for range rate / 2 {
+				next()
+			}
+			s.log.wait(t, lostLast)
+		})
+	}
+}
+
 func TestPausedPublisherIsNotStale(t *testing.T) {
 	t.Parallel()
 	s := broker(t, nil)

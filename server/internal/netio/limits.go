@@ -14,12 +14,12 @@ type Limits struct {
 // as it answers pings.
 const dropDeadline = 1000 * time.Hour
 
-// deadline returns when a write that begins now ends.
-func (l *Limits) deadline() time.Time {
+// patience returns how long a write may make no progress.
+func (l *Limits) patience() time.Duration {
 	if l.Drop != DropNone {
-		return time.Now().Add(dropDeadline)
+		return dropDeadline
 	}
-	return time.Now().Add(l.WriteDeadline)
+	return l.WriteDeadline
 }
 
 // Limit says which of the limits was exceeded.

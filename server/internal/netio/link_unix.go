@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// writesResume says that a write that a deadline has ended can go on: how much of it was sent is
+// known.
+const writesResume = true
+
 // directLink is a link over a TCP socket of a Unix system.
 type directLink struct {
 	// Set once.

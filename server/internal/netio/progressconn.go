@@ -12,8 +12,9 @@ import (
 // nothing was sent, and nothing acknowledged, for some time.
 type ProgressConn struct {
 	net.Conn
-	raw      syscall.RawConn // nil if there is no socket
-	patience atomic.Int64    // nanoseconds without progress; 0 = deadlines are those of Conn
+	raw      syscall.RawConn            // nil if there is no socket
+	patience atomic.Int64               // nanoseconds without progress; 0 = deadlines are those of Conn
+	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil = none
 }
 
 // NewProgressConn returns a ProgressConn that writes to nc.
@@ -35,14 +36,16 @@ func (c *ProgressConn) Write(b []byte) (total int, err error) {
 	if patience == 0 {
 		return c.Conn.Write(b)
 	}
+	q := c.queue.Load()
+	w := wait{queue: q, most: patience, once: q == nil || !writesResume}
 	for {
 		queued := unsent(c.raw)
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.Conn.SetWriteDeadline(w.begin()); err != nil {
 			return total, err
 		}
 		n, err := c.Conn.Write(b[total:])
 		total += n
-		if err == nil || !isTimeout(err) || n == 0 && !moved(queued, unsent(c.raw)) {
+		if err == nil || !isTimeout(err) || !w.goesOn(n > 0 || moved(queued, unsent(c.raw))) {
 			return total, err
 		}
 	}

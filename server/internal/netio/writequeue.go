@@ -67,11 +67,15 @@ const (
 
 // Init prepares an empty queue that writes to link.
 func (q *WriteQueue) Init(link Link, owner Owner, shared *Shared, lim *Limits) {
-	q.link, q.owner, q.shared, q.lim = link, owner, shared, lim
+	q.owner, q.shared, q.lim = owner, shared, lim
+	q.SetLink(link)
 }
 
 // SetLink makes the queue write to another link from now on. Nothing may be writing.
 func (q *WriteQueue) SetLink(link Link) {
+	if p := progressConnOf(link.Conn()); p != nil {
+		p.queue.Store(q)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.link = link
@@ -83,7 +87,7 @@ func (q *WriteQueue) Switch(text string, link Link) {
 	if !q.acquire() {
 		return
 	}
-	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, q.Limits().deadline())
+	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, time.Now().Add(q.Limits().patience()))
 	if err != nil {
 		q.broken(err)
 		return
@@ -453,14 +457,16 @@ func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // sendAll writes segments and gives them up. The deadline starts again whenever something was
 // written, or the peer has taken something of what the socket holds: that may be much, and the
-// socket takes more only when a good part of it is gone.
+// socket takes more only when a good part of it is gone. It is the one of the limits in force, which
+// may change meanwhile.
 func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
+	w := wait{queue: q, once: !resumes(q.link)}
 	for bytes > 0 {
 		held := q.link.Unsent()
-		n, err := q.link.Send(segs, q.Limits().deadline())
+		n, err := q.link.Send(segs, w.begin())
 		q.sent(n)
 		segs = q.consume(segs, n)
-		if err != nil && !(isTimeout(err) && (n > 0 || q.moved(held))) {
+		if err != nil && !(isTimeout(err) && w.goesOn(n > 0 || q.moved(held))) {
 			q.putBack(segs)
 			return err
 		}
