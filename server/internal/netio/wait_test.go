@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -49,4 +50,27 @@ func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAReaderThatPausesIsNotSlow has pauses that are shorter than the deadline, and together longer.
+func TestAReaderThatPausesIsNotSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := Pipe()
+		q, owner, shared := new(WriteQueue), new(fakeOwner), new(Shared)
+		q.Init(NewLink(near, shared), owner, shared, &Limits{MaxPending: 1 << 30, HighWater: 1 << 20, WriteDeadline: 3 * time.Second})
+		q.Push(text(20 * pipeSize))
+		for b := make([]byte, pipeSize); q.Stats().Pending > 0; {
+			time.Sleep(5 * time.Second / 2) // of the bubble
+			if _, err := io.ReadFull(far, b); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if slow, failed := owner.reported(); len(slow)+len(failed) > 0 {
+			t.Errorf("slow %v, failed %v", slow, failed)
+		}
+		q.Finish(0)
+		near.Close()
+		far.Close()
+	})
 }

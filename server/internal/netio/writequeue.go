@@ -466,6 +466,9 @@ func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
 		n, err := q.link.Send(segs, w.begin())
 		q.sent(n)
 		segs = q.consume(segs, n)
+		if n > 0 {
+			w.spent = 0
+		}
 		if err != nil && !(isTimeout(err) && w.goesOn(n > 0 || q.moved(held))) {
 			q.putBack(segs)
 			return err
