@@ -6,15 +6,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"gnatsd/server"
 )
 
 func main() {
+	rate := runtime.MemProfileRate
+	runtime.MemProfileRate = 0 // what is sampled can be asked for at the profiling port only, and takes memory
 	stderr := server.Stderr()
 	opts, status := server.CommandLine(os.Args[1:], os.Stdout, stderr)
 	if opts != nil {
+		if opts.ProfPort != 0 {
+			runtime.MemProfileRate = rate
+		}
 		status = serve(opts, stderr)
 	}
 	os.Exit(status)

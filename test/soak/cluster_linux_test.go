@@ -50,7 +50,6 @@ type node struct {
 	pages, profiler string // URLs
 	renewed         int    // certificates
 	strict          bool   // the second of two sets of permissions is in force
-	profile         []byte // of the heap, when it was measured last
 
 	mu        sync.Mutex // guards what follows
 	news      sync.Cond
@@ -119,7 +118,6 @@ func (n *node) configuration() string {
 	text := fmt.Sprintf(`server_name: n%d
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
-prof_port: -1
 max_closed_clients: 50
 max_pending: 1MB
 max_payload: 512KB
@@ -133,6 +131,9 @@ authorization {
 `, n.number, n.proxy.addr(), strings.Join(routes, ", "), files, permissions(rulesOf("some", n.strict)))
 	if n.number == secure {
 		text += files + "\n"
+	}
+	if *profile {
+		text += "prof_port: -1\n"
 	}
 	return text
 }
@@ -157,7 +158,9 @@ func (n *node) start(program string) {
 	n.addr = n.await(0, `Listening for client connections on (\S+)$`)
 	n.proxy.change(func() { n.proxy.target = n.await(0, `Listening for route connections on (\S+)$`) })
 	n.pages = "http://" + n.await(0, `Starting http monitor on (\S+)$`)
-	n.profiler = "http://127.0.0.1:" + n.await(0, `profiling port: (\d+)$`)
+	if *profile {
+		n.profiler = "http://127.0.0.1:" + n.await(0, `profiling port: (\d+)$`)
+	}
 }
 
 func (n *node) file() string { return filepath.Join(n.dir, "gnatsd.conf") }
@@ -348,23 +351,20 @@ func (n *node) measure() (s sample) {
 	}
 	must(t, json.Unmarshal(get(t, n.pages+"/varz"), &page))
 	s.server, s.connections, s.subscriptions, s.pending = n.number, page.Connections, page.Subscriptions, page.Pending
-	const collected = "/debug/pprof/heap?gc=1&debug=1"
-	get(t, n.profiler+collected) // what is in a sync.Pool outlives one collection
-	n.profile = get(t, n.profiler+collected)
-	stat := func(name string) int64 { return int64(number(t, n.profile, `# `+name+` = (\d+)`)) }
-	pair := func(name string) (used, sys int64) {
-		pattern := `# ` + name + ` = (\d+) / (\d+)`
-		return int64(number(t, n.profile, pattern)), int64(number(t, n.profile, `# `+name+` = \d+ / (\d+)`))
+	metrics := get(t, n.pages+"/metrics")
+	stat := func(name string) int64 {
+		value, err := strconv.ParseFloat(found(t, metrics, `(?m)^`+name+` (\S+)$`), 64)
+		must(t, err)
+		return int64(value)
 	}
-	s.heap = stat("HeapAlloc")
-	s.free = stat("HeapIdle") - stat("HeapReleased")
-	s.between = stat("HeapInuse") - s.heap
-	s.stacks, _ = pair("Stack")
-	_, spans := pair("MSpan")
-	_, caches := pair("MCache")
-	s.records = stat("BuckHashSys")
-	s.runtime = spans + caches + stat("GCSys") + stat("OtherSys")
-	s.goroutines = number(t, get(t, n.profiler+"/debug/pprof/goroutine?debug=1"), `goroutine profile: total (\d+)`)
+	memory := func(name string) int64 { return stat("go_memstats_" + name + "_bytes") }
+	s.goroutines = int(stat("go_goroutines"))
+	s.heap = memory("heap_alloc")
+	s.free = memory("heap_idle") - memory("heap_released")
+	s.between = memory("heap_inuse") - s.heap
+	s.stacks = memory("stack_inuse")
+	s.records = memory("buck_hash_sys")
+	s.runtime = memory("mspan_sys") + memory("mcache_sys") + memory("gc_sys") + memory("other_sys")
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
 	must(t, err)
 	s.files = len(list)
@@ -382,11 +382,17 @@ func (n *node) measure() (s sample) {
 // number finds a number.
 func number(t *testing.T, text []byte, pattern string) int {
 	t.Helper()
+	n, err := strconv.Atoi(found(t, text, pattern))
+	must(t, err)
+	return n
+}
+
+// found returns what the group of a pattern matches.
+func found(t *testing.T, text []byte, pattern string) string {
+	t.Helper()
 	m := regexp.MustCompile(pattern).FindSubmatch(text)
 	if m == nil {
 		t.Fatalf("no %s in %.200s", pattern, text)
 	}
-	n, err := strconv.Atoi(string(m[1]))
-	must(t, err)
-	return n
+	return string(m[1])
 }

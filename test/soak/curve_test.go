@@ -18,7 +18,7 @@ type sample struct {
 	connections, subscriptions int
 	pending                    int64 // bytes queued
 	goroutines, files          int
-	heap                       int64 // bytes, after a collection
+	heap                       int64 // bytes, with garbage
 	resident                   int64 // bytes, of which some are pages of files: the code that has run so far
 	anonymous                  int64 // bytes of it that are no pages of files: all that the process has taken
 	stacks                     int64 // bytes of goroutine stacks
@@ -83,6 +83,24 @@ func ofServer(all []sample, server int) (some []sample) {
 // since returns the samples from a time on.
 func since(all []sample, at time.Duration) []sample {
 	return slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.at < at })
+}
+
+// period is of how long a time the lowest sample counts.
+const period = 5 * time.Minute
+
+// lowest returns the sample of each period in which a measure is lowest: garbage, and memory that
+// the runtime keeps for what comes, are there at one moment and not at the next, but what is held
+// always is.
+func lowest(all []sample, of memory) (some []sample) {
+	end := time.Duration(-1)
+	for _, s := range all {
+		if s.at > end {
+			some, end = append(some, s), s.at+period
+		} else if last := &some[len(some)-1]; of(s) < of(*last) {
+			*last = s
+		}
+	}
+	return some
 }
 
 // thinned returns at most n of the samples, with the first and the last.
@@ -173,6 +191,9 @@ func TestGrowthIsTheMedianOfTheSlopes(t *testing.T) {
 	}
 	if got := since(all, 50*time.Minute); len(got) != 11 || got[0].at != 50*time.Minute {
 		t.Errorf("since 50m: %+v", got)
+	}
+	if got := lowest(all, ofHeap); len(got) != 11 || got[0].heap != 1e6 || got[1].at != 6*time.Minute || got[10].heap != 1_060_000 {
+		t.Errorf("the lowest of each period: %+v", got)
 	}
 	if got := growth(all[:1], ofHeap); got != 0 {
 		t.Errorf("one sample grows by %.0f bytes an hour", got)

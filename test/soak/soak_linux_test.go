@@ -3,7 +3,6 @@ package soak
 import (
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 	"time"
 )
@@ -51,8 +50,9 @@ func TestSoak(t *testing.T) {
 				continue
 			}
 			all = append(all, s)
-			if *curve != "" && s.heap > base[i].heap+peak {
-				must(t, os.WriteFile(fmt.Sprintf("%s.n%d.heap", *curve, i), n.profile, 0o644))
+			if *profile && s.heap > base[i].heap+peak {
+				heap := get(t, n.profiler+"/debug/pprof/heap?gc=1")
+				must(t, os.WriteFile(fmt.Sprintf("%s.n%d.heap", *curve, i), heap, 0o644))
 			}
 		}
 		if t.Failed() {
@@ -105,14 +105,16 @@ func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Du
 		all = since(all, settled)
 	}
 	resident := typical(all, ofResident)
-	heap, anonymous, total := growth(all, ofHeap)/resident, growth(all, ofAnonymous)/resident, growth(all, ofResident)/resident
+	grows := func(of memory) float64 { return growth(lowest(all, of), of) / resident }
+	heap, anonymous, total := grows(ofHeap), grows(ofAnonymous), grows(ofResident)
 	last := all[len(all)-1]
 	c.t.Logf("n%d: growth an hour, in parts of the resident memory (%.1f MB): heap %+.2f %%, anonymous %+.2f %%, resident %+.2f %%; %.1f %% of a core; before %+v, after %+v",
 		server, resident/1e6, 100*heap, 100*anonymous, 100*total, 100*last.cpu.Seconds()/ran.Seconds(), base, last)
 	if slope := max(heap, anonymous, total); ran >= longRun && slope > growthLimit {
 		c.t.Errorf("n%d: memory grows by %.2f %% an hour, want %.0f %% at most", server, 100*slope, 100*growthLimit)
 	}
-	if first := slices.MinFunc(all, func(a, b sample) int { return int(a.heap - b.heap) }); last.heap > first.heap+8<<20 {
-		c.t.Errorf("n%d: the heap has grown from %d to %d bytes", server, first.heap, last.heap)
+	heaps := lowest(all, ofHeap)
+	if first, end := heaps[0].heap, heaps[len(heaps)-1].heap; end > first+8<<20 {
+		c.t.Errorf("n%d: the heap has grown from %d to %d bytes", server, first, end)
 	}
 }
