@@ -8,28 +8,21 @@
 //	socket → netio.ReadBuffer → frameLimits.next → operator.do → match → batch → expansion → netio.WriteQueue → socket
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve), or none while a client is idle
-// ([parking]): then one goroutine waits for the sockets of all of them. The reader waits for bytes
-// without holding memory for them, and may poll for a moment before it sleeps (package netio). What
-// one read returned is a [batch]. The parser (parser.go) returns one operation after the other,
-// with a count where equal ones follow each other, and the role of the connection acts on each
-// (client.go, route.go). A publication is matched (package sublist), and the batch records its
-// place in the read buffer for the subscriptions that receive it: once for a whole list of plain
-// subscriptions, or for single ones where each message needs a decision (deliver_choose.go).
-// Nothing is copied, no lock is taken and no shared counter is changed. A control line that the
-// batch has had before is neither parsed nor matched again (deliver_recurring.go).
+// ([parking]). What one read returned is a [batch]. The parser (parser.go) returns one operation
+// after the other, with a count where equal ones follow each other, and the role of the connection
+// acts on each (client.go, route.go). A publication is matched (package sublist), and the batch
+// records its place in the read buffer for the subscriptions that receive it (deliver_choose.go):
+// nothing is copied, no lock is taken and no shared counter is changed. A control line that the batch
+// has had before is neither parsed nor matched again (deliver_recurring.go).
 //
-// At the end of the batch, or after some milliseconds, the batch is flushed target by target
-// (deliver_flush.go): all messages of a target are written out in the memory of an [expansion]
-// (deliver_expand.go), which is used again for the next target if it has the same messages and sid,
-// and pushed (netio.WriteQueue). Idle cores help with many targets (deliver_spread.go). If no
-// goroutine is writing to a target, the push makes one attempt to write, without waiting. Only what
-// the socket does not take is copied into a backlog, and only while there is a backlog there is a
-// goroutine that writes it. The reader's own connection is the last target, so a PONG means:
-// everything before the PING is in the queues of its subscribers.
-//
-// Batches of other readers may hold messages for a subscription that has just ended. The PONG that
-// follows an UNSUB is sent after them (deliver_grace.go): no message of the subscription follows
-// it, so a client that drains loses none.
+// At the end of the batch, or after some milliseconds, it is flushed target by target
+// (deliver_flush.go), on the cores that are idle (deliver_spread.go): all messages of a target are
+// written out in the memory of an [expansion] (deliver_expand.go), and pushed (netio.WriteQueue). If
+// no goroutine is writing to a target, the push makes one attempt to, without waiting. Only what the
+// socket does not take is copied into a backlog, which has a goroutine as long as it exists. The
+// reader's own connection is the last target, so a PONG means: everything before the PING is in the
+// queues of its subscribers. A PONG that follows an UNSUB is sent after the batches of other readers
+// (deliver_grace.go): no message of the subscription follows it.
 //
 // # Who owns what
 //
