@@ -46,6 +46,7 @@ type batch struct {
 	unheard         subjectSample
 	maxPending      int64 // of clients
 	preferLocal     bool  // queue members of this server come first
+	queued          bool  // some messages are for members of queue groups
 	tracing         bool
 	readAt          int64 // UnixNano of the read, 0 unless the batch is a sample
 

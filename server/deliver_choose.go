@@ -187,6 +187,7 @@ func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, 
 	if queueGroups == 0 {
 		return taken
 	}
+	b.queued = true
 	for i := range p.n {
 		one := place{at: p.at + i*stride, line: p.line, n: 1}
 		for q := range queues {

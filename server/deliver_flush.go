@@ -33,6 +33,7 @@ func (b *batch) flush() {
 
 func (b *batch) handOverAll() {
 	b.arrange()
+	b.claimForMembers()
 	x := &b.scratch
 	x.start(b, time.Now().UnixNano())
 	b.chooseSample()

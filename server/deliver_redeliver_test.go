@@ -307,3 +307,69 @@ func TestTheRingBeginsBehindThisServer(t *testing.T) {
 		}
 	}
 }
+
+// TestALimitOfAMemberThatComesWhenMessagesAreChosen has a member of a queue group get a limit between
+// the choice of its messages and the push: what is beyond goes to another member, in order, and
+// nothing to both.
+func TestALimitOfAMemberThatComesWhenMessagesAreChosen(t *testing.T) {
+	t.Parallel()
+	const messages = 40
+	for _, tt := range []struct {
+		name      string
+		subs      string // of the member that gets the limit
+		delivered int64  // to it before
+		others    string
+	}{
+		{"one other member", "SUB a q 1\r\n", 0, "SUB a q 1\r\n"},
+		{"a limit that is reached already", "SUB a q 1\r\n", 50, "SUB a q 1\r\n"},
+		{"among plain subscriptions", "SUB a q 1\r\nSUB a 8\r\n", 0, "SUB * 8\r\nSUB a q 1\r\n"},
+		{"another member of the same client", "SUB a q 1\r\nSUB > q 3\r\nSUB a q 4\r\n", 0, ""},
+		{"another member with a limit", "SUB a q 1\r\n", 0, "SUB a q 1\r\nUNSUB 1 5\r\nSUB a q 2\r\n"},
+	} {
+		for _, limit := range []int64{1, 3, 45} {
+			s, err := NewServer(nil)
+			okay(t, err)
+			links := [2]*fakeLink{{}, {}}
+			c, other, p := onFake(t, s, links[0]), onFake(t, s, links[1]), onFake(t, s, new(fakeLink))
+			deliverTo(t, c, tt.subs)
+			deliverTo(t, other, tt.others)
+			text := ""
+			for i := range messages {
+				text += fmt.Sprintf("PUB a 2\r\n%02d\r\n", i)
+			}
+			b := batchOf(p, text)
+			actOn(t, p, b, text)
+			sub := c.subOf([]byte("1"))
+			sub.delivered.Store(tt.delivered)
+			c.unsubscribeAfter(sub, limit)
+			b.end()
+			times, ofLimited := map[string]int{}, int64(0)
+			for i, l := range links {
+				out, _ := l.taken()
+				all, err := wire.Messages(out)
+				okay(t, err)
+				last := map[string]string{}
+				for _, m := range all {
+					if last[m.Sid] >= string(m.Payload) {
+						t.Errorf("%s, limit %d: message %s after %s", tt.name, limit, m.Payload, last[m.Sid])
+					}
+					last[m.Sid] = string(m.Payload)
+					if m.Sid != "8" { // that of a plain subscription
+						times[string(m.Payload)]++
+					}
+					if i == 0 && m.Sid == "1" {
+						ofLimited++
+					}
+				}
+			}
+			if len(times) != messages || ofLimited > max(0, limit-tt.delivered) {
+				t.Errorf("%s, limit %d: %d messages came, %d of them to the member with the limit", tt.name, limit, len(times), ofLimited)
+			}
+			for m, n := range times {
+				if n != 1 {
+					t.Errorf("%s, limit %d: message %s came %d times", tt.name, limit, m, n)
+				}
+			}
+		}
+	}
+}
