@@ -119,15 +119,7 @@ func (n *simNet) heal() {
 
 // crash breaks all connections of a host, and stops it listening.
 func (n *simNet) crash(ip string) {
-	n.mu.Lock()
-	var conns []*simConn
-	for c := range n.conns {
-		if c.local.IP.String() == ip {
-			conns = append(conns, c)
-		}
-	}
-	n.mu.Unlock()
-	for _, c := range conns {
+	for _, c := range n.of(ip) {
 		c.crash()
 	}
 }
@@ -135,14 +127,22 @@ func (n *simNet) crash(ip string) {
 // loseHost lets a host vanish without a word: what is sent to it is taken and lost, and the other
 // ends of its connections hear nothing more.
 func (n *simNet) loseHost(ip string) {
+	for _, c := range n.of(ip) { // not under mu, which pipes take under their own
+		c.in.lose()
+		c.out.lose()
+	}
+}
+
+// of returns the connections of a host.
+func (n *simNet) of(ip string) (conns []*simConn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.conns {
 		if c.local.IP.String() == ip {
-			c.in.lose()
-			c.out.lose()
+			conns = append(conns, c)
 		}
 	}
+	return conns
 }
 
 // simHost is the network as one host sees it.
