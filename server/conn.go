@@ -338,6 +338,7 @@ func (c *conn) work() closeReason {
 			if c.undecided {
 				return keepOpen
 			}
+			w.limits = c.frameLimits()
 		case verbLink:
 			c.ops.(*route).consumeCompressed()
 		}
@@ -365,8 +366,8 @@ func (c *conn) endWork(w *readerScratch) {
 func (c *conn) frameLimits() frameLimits {
 	opts := c.srv.options()
 	l := frameLimits{role: c.role, line: min(opts.MaxControlLine, maxName), payload: c.maxPayload(opts)}
-	if c.role == roleRoute && !c.unauthenticated { // before the login the limits of clients apply
-		l = routeFrameLimits(opts)
+	if r, ok := c.ops.(*route); ok && !c.unauthenticated { // before the login the limits of clients apply
+		l = routeFrameLimits(opts, r.isDecided())
 	}
 	l.single = c.tracing || c.ops.answersEach()
 	return l

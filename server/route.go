@@ -76,9 +76,13 @@ type route struct {
 
 // Limits of routes that differ from those of clients.
 const (
-	// routeLine is the smallest limit of a control line: subject, reply and subscription id may
-	// each be as long as a whole line of a client, and INFO lists many addresses.
+	// routeLine is the smallest limit of a control line before a connection is the route to a
+	// server: INFO lists many addresses.
 	routeLine = 256 << 10
+	// registeredLine is the limit afterwards. Subject, reply and subscription id may each be as
+	// long as a whole line of a client of the other server, whose max_control_line is its own: a
+	// line that is too long would close the route, and come again with the next one.
+	registeredLine = 3*maxName + 1<<10
 	// routePayload is the smallest limit of a payload: gnatsd 1.x has no limit for routes.
 	routePayload = 64 << 20
 	// routePendingShare is max_pending of routes as a multiple of that of clients: a route has
@@ -127,8 +131,11 @@ func (r *route) writeLimits(o *Options) *netio.Limits {
 }
 
 // routeFrameLimits returns the framing limits of routes.
-func routeFrameLimits(o *Options) frameLimits {
+func routeFrameLimits(o *Options, registered bool) frameLimits {
 	l := frameLimits{role: roleRoute, line: min(max(o.MaxControlLine, routeLine), maxName), payload: o.MaxPayload}
+	if registered {
+		l.line = registeredLine
+	}
 	if l.payload >= 0 {
 		l.payload = max(l.payload, routePayload)
 	}
@@ -263,6 +270,9 @@ func (r *route) sub(o *op, b *batch) closeReason {
 		queue = o.arg[1]
 	}
 	r.markActive()
+	if max(len(queue), len(sid)) > maxName {
+		return keepOpen // no subscription can have it
+	}
 	holder := r.holder()
 	s := newSubscription(holder, subject, queue, sid)
 	p := r.srv.cluster.policy.Load()

@@ -618,3 +618,38 @@ func TestAFloodOfInterestBeforeASlowPeer(t *testing.T) {
 		t.Error("the route is closed")
 	}
 }
+
+// TestLongLinesOfClientsDoNotCloseARoute has clients of a server with a large max_control_line use
+// long subjects, replies, queues and sids, beside a server with the same setting and one without.
+func TestLongLinesOfClientsDoNotCloseARoute(t *testing.T) {
+	t.Parallel()
+	const long = 300 << 10
+	large := func(o *Options) { o.MaxControlLine = long + 100 }
+	for _, change := range []func(*Options){large, nil} {
+		a := startServer(t, large)
+		b := startServer(t, func(o *Options) {
+			if change != nil {
+				change(o)
+			}
+			o.Routes = []*url.URL{routeTo(t, a)}
+		})
+		connected(t, 1, a, b)
+		before := b.cluster.active()[0]
+		subject, half := strings.Repeat("s", long), strings.Repeat("h", long/2)
+		sub, other := dialClient(t, a), dialClient(t, b)
+		sub.Do("SUB "+subject+" 1", "SUB short "+half+" "+half, "SUB "+half+" 2")
+		interested(t, b, 3)
+		other.Do("SUB * q 1")
+		interested(t, a, 4)
+		other.Say("PUB short 2\r\nhi")
+		sub.Want("MSG short "+half+" 2", "hi")
+		sub.Say("PUB " + half + " " + half + " 2\r\nho")
+		sub.Want("MSG "+half+" 2 "+half+" 2", "ho")
+		other.Want("MSG short 1 2", "hi", "MSG "+half+" 1 "+half+" 2", "ho")
+		sub.Do("UNSUB 1", "UNSUB "+half)
+		interested(t, b, 2)
+		if list := b.cluster.active(); len(list) != 1 || list[0] != before {
+			t.Error("the route was made again")
+		}
+	}
+}
