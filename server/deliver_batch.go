@@ -165,7 +165,6 @@ func (b *batch) begin(c *conn) {
 func (b *batch) end() {
 	b.flush()
 	b.from, b.in = nil, nil
-	b.begun, b.steps = time.Time{}, 0
 }
 
 // pin precedes every match: from here to the flush, those who unsubscribe wait for the batch before

@@ -152,10 +152,9 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 	limits.next(p.in.Unread(), &o)
 	at := place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
 	for name, choose := range map[string]func(){
-		"none":         func() { b.toMember(&g, []byte("a"), at, func(*conn) bool { return false }) },
-		"the next one": func() { b.nextServer(&g, s.id) },
-		"behind":       func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
-		"for a route":  func() { b.from.role = roleClient; b.toRoute(allButRoute(&g, p), []byte("a"), at) },
+		"none":        func() { b.toMember(&g, []byte("a"), at, func(*conn) bool { return false }) },
+		"behind":      func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
+		"for a route": func() { b.from.role = roleClient; b.toRoute(allButRoute(&g, p), []byte("a"), at) },
 	} {
 		b.steps = 0
 		if choose(); b.steps < members {

@@ -22,7 +22,6 @@ type expansion struct {
 	delivery netio.Delivery
 	lagging  bool
 	drops    bool         // it may lose messages: what is pushed at a time is small, and has no text besides
-	textual  bool         // what is pushed is text
 	limit    int          // of the bytes of one push
 	mixed    mixedEntries // if it has several sources
 
@@ -266,11 +265,9 @@ func (b *batch) appendSingle(list []entry, p place, sub *subscription) []entry {
 func (x *expansion) addText(part textPart) {
 	text := x.b.text[part.from:part.to]
 	x.makeRoom(len(text))
-	if x.drops {
-		x.push()
-		x.empty()
-		x.textual = true
-		defer x.endText()
+	if x.drops { // messages may be dropped, and text may not
+		x.flush()
+		defer x.flush()
 	}
 	x.buf = append(x.buf, text...)
 	if part.payload >= 0 {
@@ -279,11 +276,10 @@ func (x *expansion) addText(part textPart) {
 	}
 }
 
-// endText pushes a text alone: it is not dropped.
-func (x *expansion) endText() {
+// flush pushes what has been added, and makes room for more.
+func (x *expansion) flush() {
 	x.push()
 	x.empty()
-	x.textual = false
 }
 
 // add writes n messages of one line.
@@ -318,6 +314,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		x.delivery.Messages++
 		x.delivery.Payload += int64(size)
 		x.delivery.TooLarge = x.delivery.TooLarge || over
+		x.delivery.Droppable = x.drops
 		x.delivery.Subject = b.bytesAt(l.subject, l.subjectLen)
 		at += l.stride
 	}
@@ -327,8 +324,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 // large.
 func (x *expansion) makeRoom(n int) {
 	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.limit || len(x.delivery.Segments) >= maxSegments {
-		x.push()
-		x.empty()
+		x.flush()
 		x.buf = slices.Grow(x.buf, n)
 	}
 }
@@ -406,7 +402,6 @@ func (x *expansion) push() {
 	}
 	d := x.delivery
 	d.Bytes = len(x.buf) + x.large
-	d.Droppable = x.drops && !x.textual
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages

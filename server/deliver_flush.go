@@ -27,7 +27,7 @@ func (b *batch) flush() {
 		b.handOverAll()
 	} else {
 		b.unpin()
-		b.forget()
+		b.reset()
 	}
 }
 
@@ -57,7 +57,6 @@ func (b *batch) handOverAll() {
 		x.handOver(&b.targets[len(others)])
 	}
 	b.reset()
-	b.begun, b.steps = time.Time{}, 0
 	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
 		b.stall(x.lag)
 	}
@@ -117,14 +116,9 @@ func (b *batch) reset() {
 	clear(b.sorted)
 	clear(b.targets)
 	b.fanouts, b.entries, b.sorted, b.targets = b.fanouts[:0], b.entries[:0], b.sorted[:0], b.targets[:0]
-	b.texts = b.texts[:0]
-	b.forget()
-}
-
-// forget forgets what the next match needs to be found again for.
-func (b *batch) forget() {
 	clear(b.matches)
 	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
-	b.lines, b.text, b.collected = b.lines[:0], b.text[:0], 0
+	b.lines, b.text, b.texts, b.collected = b.lines[:0], b.text[:0], b.texts[:0], 0
 	b.known.from, b.known.matches = 0, 0
+	b.begun, b.steps = time.Time{}, 0
 }

@@ -85,53 +85,27 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 // sendOn collects a message for a member of a queue group on the first server in the ring that has
 // one which takes it. servers is how much of the ring is behind the message.
 func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place, servers int) {
-	others := 0 // in the ring, with members or without: those of them that have been asked may have none any more
-	for _, r := range b.srv.cluster.active() {
-		if r.counts() {
-			others++
-		}
-	}
-	for next, id := b.nextServer(g, b.srv.id); next != nil && servers < others; next, id = b.nextServer(g, id) {
-		passed := servers + b.ringDistance(id)
-		if passed > others {
-			break
-		}
-		if b.toMemberOf(next, g, subject, p, passed) {
+	ring := b.ring()
+	for i, r := range ring[:max(0, len(ring)-servers)] { // those behind them may have been asked
+		if b.toMemberOf(r.holder(), g, subject, p, servers+i+1) {
 			return
 		}
 	}
 	b.toMember(g, subject, p, func(c *conn) bool { return c.role == roleRoute && !c.counts() })
 }
 
-// nextServer returns the connection to the server that has members of a group and comes next in the
-// ring after another one, and its id; nil if that was the last before this server. It looks only at
-// servers that count.
-func (b *batch) nextServer(g *sublist.Group[*subscription], after string) (next *conn, id string) {
-	b.steps += g.Len()
-	self := b.srv.id
-	for i := range g.Len() {
-		c := g.At(i).conn
-		if c == next || c.role != roleRoute || !c.counts() {
-			continue
+// ring returns routes to the servers that count, in the order of the ring that begins behind this one.
+// Servers without members have their places too: one that had members may have none when it is asked.
+func (b *batch) ring() []*route {
+	ring := slices.DeleteFunc(slices.Clone(b.srv.cluster.active()), func(r *route) bool { return !r.counts() })
+	slices.SortFunc(ring, func(x, y *route) int {
+		if comesNext(b.srv.id, x.remoteID(), y.remoteID()) {
+			return -1
 		}
-		other := c.ops.(*route).remoteID()
-		if (after == self || comesNext(self, after, other)) && (next == nil || comesNext(self, other, id)) {
-			next, id = c, other
-		}
-	}
-	return next, id
-}
-
-// ringDistance returns how many places of the ring a server is behind this one. Servers without
-// members have their places too: one that had members may have none when it is asked.
-func (b *batch) ringDistance(id string) int {
-	d := 1
-	for _, r := range b.srv.cluster.active() {
-		if r.counts() && comesNext(b.srv.id, r.remoteID(), id) {
-			d++
-		}
-	}
-	return d
+		return 1
+	})
+	b.steps += len(ring)
+	return ring
 }
 
 // comesNext reports whether id a comes before b in the ring that begins behind self.
