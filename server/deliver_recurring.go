@@ -2,7 +2,7 @@ package server
 
 import (
 	"bytes"
-	"encoding/binary"
+	"hash/maphash"
 
 	"gnatsd/sublist"
 )
@@ -15,8 +15,6 @@ const (
 	recurringBits = 7
 	// maxRecurring is the longest control line that is recognized.
 	maxRecurring = 256
-	// minRecurring is the shortest: hashOfLine reads eight bytes.
-	minRecurring = 8
 	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
 	// that is found pays for another.
 	vainLooks = 64
@@ -33,16 +31,11 @@ type recurring struct {
 	matches uint32                     // the first ones, which lines are remembered with
 }
 
-// hashOfLine returns a hash of eight bytes at the end, in the middle and near the beginning, which
-// begins with the verb.
-func hashOfLine(text []byte) uint64 {
-	const odd = 0x9e3779b97f4a7c15 // spreads each bit over the higher ones
-	n := len(text)
-	h := binary.LittleEndian.Uint64(text[min(n-8, 4):]) * odd
-	h = (h>>32 ^ binary.LittleEndian.Uint64(text[n/2-4:])) * odd
-	h = (h>>32 ^ binary.LittleEndian.Uint64(text[n-8:])) * odd
-	return h >> (64 - recurringBits)
-}
+// lineSeed is the seed of the hashes of lines.
+var lineSeed = maphash.MakeSeed()
+
+// placeOfLine returns the place of a line in recurring.places.
+func placeOfLine(text []byte) uint64 { return maphash.Bytes(lineSeed, text) >> (64 - recurringBits) }
 
 // begin prepares for a batch.
 func (r *recurring) begin() { r.from, r.looks = 0, vainLooks }
@@ -50,10 +43,10 @@ func (r *recurring) begin() { r.from, r.looks = 0, vainLooks }
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
-	if n := len(o.line); n >= minRecurring && n <= maxRecurring && !l.made && len(res.Plain) <= maxKnownSets && b.known.looks > 0 {
+	if len(o.line) <= maxRecurring && !l.made && len(res.Plain) <= maxKnownSets && b.known.looks > 0 {
 		l.text, l.match = b.offset(o.line), b.matchOf(res)
 		b.known.matches = uint32(len(b.matches))
-		b.known.places[hashOfLine(o.line)] = number
+		b.known.places[placeOfLine(o.line)] = number
 	}
 }
 
@@ -70,11 +63,11 @@ func (b *batch) recognize(buf []byte, o *op) (number uint32, n int) {
 	r := &b.known
 	r.looks--
 	k := bytes.IndexByte(buf[:min(len(buf), maxRecurring)], '\n') + 1
-	if k < minRecurring {
+	if k == 0 {
 		return 0, 0
 	}
 	o.line = buf[:k]
-	number = r.places[hashOfLine(o.line)]
+	number = r.places[placeOfLine(o.line)]
 	if number < r.from || int(number) >= len(b.lines) {
 		return 0, 0
 	}
