@@ -77,7 +77,7 @@ func (x *expansion) finish() {
 // empty prepares for another target, or for the rest of one.
 func (x *expansion) empty() {
 	x.buf, x.cut, x.large = x.buf[:0], 0, 0
-	x.delivery = netio.Delivery{Segments: x.delivery.Segments[:0]}
+	x.delivery = netio.Delivery{Segments: x.delivery.Segments[:0], Droppable: x.drops}
 	x.headSub, x.whole = nil, false
 }
 
@@ -267,6 +267,7 @@ func (x *expansion) addText(part textPart) {
 	x.makeRoom(len(text))
 	if x.drops { // messages may be dropped, and text may not
 		x.flush()
+		x.delivery.Droppable = false
 		defer x.flush()
 	}
 	x.buf = append(x.buf, text...)
@@ -314,7 +315,6 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		x.delivery.Messages++
 		x.delivery.Payload += int64(size)
 		x.delivery.TooLarge = x.delivery.TooLarge || over
-		x.delivery.Droppable = x.drops
 		x.delivery.Subject = b.bytesAt(l.subject, l.subjectLen)
 		at += l.stride
 	}

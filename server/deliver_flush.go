@@ -76,6 +76,11 @@ func (b *batch) arrange() {
 			b.entries = append(b.entries, entry{place: all, target: b.target(sub.conn), sub: sub})
 		}
 	}
+	if len(b.targets) == 1 {
+		b.targets[0].to = uint32(len(b.entries))
+		b.sorted, b.entries = b.entries, b.sorted
+		return
+	}
 	for i := range b.entries {
 		b.targets[b.entries[i].target].to++
 	}

@@ -14,15 +14,16 @@ func TestEntriesComeTogetherByTarget(t *testing.T) {
 	b := new(batch)
 	for round := range 200 {
 		b.targets = make([]target, 1+r.IntN(9))
-		b.entries = make([]entry, r.IntN(30))
+		n := r.IntN(30)
+		b.entries = make([]entry, n)
 		want := make([][]entry, len(b.targets))
 		for i := range b.entries {
 			e := entry{place: place{at: uint32(i)}, target: uint32(r.IntN(len(b.targets)))}
 			b.entries[i], want[e.target] = e, append(want[e.target], e)
 		}
 		b.arrange()
-		if len(b.sorted) != len(b.entries) {
-			t.Fatalf("round %d: %d entries, want %d", round, len(b.sorted), len(b.entries))
+		if len(b.sorted) != n {
+			t.Fatalf("round %d: %d entries, want %d", round, len(b.sorted), n)
 		}
 		for i := range b.targets {
 			if got := b.sorted[b.targets[i].from:b.targets[i].to]; !slices.Equal(got, want[i]) {
