@@ -130,7 +130,7 @@ type textPart struct {
 const (
 	// maxCollected bounds the bytes that one subscription may get of a batch.
 	maxCollected = 1 << 20
-	// maxEntries bounds what is collected one by one, 1 MB of memory.
+	// maxEntries bounds what is collected one by one, 1 MB of memory, and the fanouts of matches.
 	maxEntries = 1 << 15
 	// maxFanouts bounds the fanouts of a batch.
 	maxFanouts = 512
@@ -153,8 +153,7 @@ func (b *batch) begin(c *conn) {
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt = 0
-	b.unheard, b.noReceivers = subjectSample{}, 0 // its place is in another buffer
-	b.known.begin()
+	b.known.looks = vainLooks
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
 		b.sampler.took(b.readAt)
@@ -185,7 +184,7 @@ func (b *batch) unpin() {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.collected >= b.limit || len(b.entries) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
+	if b.collected >= b.limit || max(len(b.entries), len(b.fanoutsOf)) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
 		return true
 	}
 	if b.steps < stepsPerLook {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 
 	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
@@ -47,17 +48,14 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 	return taken
 }
 
-// matchOf returns the number of a match, which is that of the message before, or takes the place of
-// that, unless a line is remembered with it.
+// matchOf returns the number of a match, which may be that of the message before.
 func (b *batch) matchOf(res *sublist.Result[*subscription]) uint32 {
 	if int(b.match) < len(b.matches) && b.matches[b.match].res == res {
 		return b.match
 	}
-	if b.match = b.known.matches; int(b.match) < len(b.matches) {
-		b.fanoutsOf = b.fanoutsOf[:b.matches[b.match].from]
-	}
 	at := uint32(len(b.fanoutsOf))
-	b.matches = append(b.matches[:b.match], match{res, at, at})
+	b.match = uint32(len(b.matches))
+	b.matches = append(b.matches, match{res, at, at})
 	return b.match
 }
 
@@ -80,36 +78,27 @@ func (b *batch) toFanout(g *fanout, subject []byte, p place) (taken uint32) {
 // noFanout stands for a set of one subscription, which needs no fanout.
 const noFanout = ^uint32(0)
 
-// fanoutFor returns the fanout of a set.
+// fanoutFor returns the fanout of a set. When it is added it is decided who needs a look at every
+// message.
 func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	if len(set.Values) == 1 {
 		return noFanout
 	}
-	i, known := b.fanoutOf[set]
-	if !known {
-		i = b.addFanout(set)
+	if i, known := b.fanoutOf[set]; known {
+		return i
 	}
-	return i
-}
-
-// addFanout adds the fanout of a set, deciding once who needs a look at every message.
-func (b *batch) addFanout(set *sublist.Set[*subscription]) uint32 {
 	i := len(b.fanouts)
-	if i < cap(b.fanouts) {
-		b.fanouts = b.fanouts[:i+1]
-	} else {
-		b.fanouts = append(b.fanouts, fanout{})
-	}
+	b.fanouts = slices.Grow(b.fanouts, 1)[:i+1] // with the memory of one before
 	b.fanoutOf[set] = uint32(i)
 	b.steps += len(set.Values)
 	g := &b.fanouts[i]
+	g.whole = set.Values
 	for k, sub := range set.Values {
 		if !b.takesAll(sub) {
 			g.split(b, set.Values, k)
-			return uint32(i)
+			break
 		}
 	}
-	g.whole = set.Values
 	return uint32(i)
 }
 

@@ -25,10 +25,9 @@ const (
 
 // recurring finds the lines of a batch by their text.
 type recurring struct {
-	places  [1 << recurringBits]uint32 // numbers of lines, by the hash of the text
-	from    uint32                     // the first line that still holds
-	looks   int                        // how many may be in vain
-	matches uint32                     // the first ones, which lines are remembered with
+	places [1 << recurringBits]uint32 // numbers of lines, by the hash of the text
+	from   uint32                     // the first line that still holds
+	looks  int                        // how many may be in vain
 }
 
 // lineSeed is the seed of the hashes of lines.
@@ -37,15 +36,11 @@ var lineSeed = maphash.MakeSeed()
 // placeOfLine returns the place of a line in recurring.places.
 func placeOfLine(text []byte) uint64 { return maphash.Bytes(lineSeed, text) >> (64 - recurringBits) }
 
-// begin prepares for a batch.
-func (r *recurring) begin() { r.from, r.looks = 0, vainLooks }
-
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
 	if len(o.line) <= maxRecurring && !l.made && len(res.Plain) <= maxKnownSets && b.known.looks > 0 {
 		l.text, l.match = b.offset(o.line), b.matchOf(res)
-		b.known.matches = uint32(len(b.matches))
 		b.known.places[placeOfLine(o.line)] = number
 	}
 }

@@ -25,12 +25,12 @@ type flushJob struct {
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
 
-	mu      sync.Mutex // guards what follows
-	closed  bool       // nothing is left to take
-	helping int        // helpers at work
-	left    sync.Cond
-	reach   int
-	lag     []*netio.WriteQueue
+	helping sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	closed bool       // nothing is left to take
+	reach  int
+	lag    []*netio.WriteQueue
 }
 
 const (
@@ -105,7 +105,6 @@ func (b *batch) spread(x *expansion, all []target) {
 		return
 	}
 	j := &flushJob{b: b, all: all, now: x.now, step: int32(max(1, min(8, len(all)/16)))}
-	j.left.L = &j.mu
 	for range n {
 		select {
 		case b.srv.helpers.jobs <- j:
@@ -137,28 +136,30 @@ func (j *flushJob) join() bool {
 	if j.closed {
 		return false
 	}
-	j.helping++
+	j.helping.Add(1)
 	return true
 }
 
 // add adds what a helper did.
 func (j *flushJob) add(x *expansion) {
+	defer j.helping.Done()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.reach += x.reached
 	j.lag = append(j.lag, x.lag...)
-	j.helping--
-	j.left.Signal()
 }
 
 // finish waits for the helpers, and adds what they did.
 func (j *flushJob) finish(x *expansion) {
+	j.close()
+	j.helping.Wait()
+	x.reached += j.reach
+	x.lag = append(x.lag, j.lag...)
+}
+
+// close lets no more helpers join.
+func (j *flushJob) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	for j.helping > 0 {
-		j.left.Wait()
-	}
-	x.reached += j.reach
-	x.lag = append(x.lag, j.lag...)
 }

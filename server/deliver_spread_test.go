@@ -72,7 +72,6 @@ func TestWorkIsThatOfTargetsMessagesAndBytes(t *testing.T) {
 func TestAFlushEndsWithItsLastHelper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := new(flushJob)
-		j.left.L = &j.mu
 		for range 3 {
 			if !j.join() {
 				t.Fatal("a helper may not help with a flush that goes on")

@@ -30,8 +30,6 @@
 //     may push to the connection's write queue, or ask the reader to end with conn.close(reason).
 //     Every reason is a row of the table in conn_close.go: the -ERR, the line in the log, the text
 //     in /connz.
-//   - A push that finds a write queue idle writes to the socket. If it cannot write everything, a
-//     writer goroutine continues.
 //   - A netio.Chunk belongs to the goroutine that allocated it; its bytes never change while there
 //     is another reference, and the last reference frees it.
 //   - Options, INFO, limits, policies and permissions are snapshots behind atomic pointers. They

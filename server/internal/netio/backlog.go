@@ -85,10 +85,7 @@ func (b *backlog) tail(want int) *Segment {
 // for a fourth of the backlog, and what would leave a third of it empty gets two chunks.
 func fillSize(want int, bytes int64) int {
 	size := min(ReadSize, max(want, int(min(bytes/4, ReadSize))))
-	at := 0
-	for chunkSizes[at] < size {
-		at++
-	}
+	at, _ := slices.BinarySearch(chunkSizes[:], size)
 	if at > 0 && 3*size < 2*chunkSizes[at] {
 		at--
 	}

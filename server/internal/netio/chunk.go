@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -40,18 +41,15 @@ var chunkPools [len(chunkSizes)]sync.Pool
 
 // newChunk takes an empty chunk that holds at least size bytes, with one reference.
 func newChunk(size int) *Chunk {
-	for i, s := range chunkSizes {
-		if size > s {
-			continue
-		}
-		pool := &chunkPools[i]
-		if c, ok := pool.Get().(*Chunk); ok {
-			c.refs.Store(1)
-			return c
-		}
-		return makeChunk(s, pool)
+	i, _ := slices.BinarySearch(chunkSizes[:], size)
+	if i == len(chunkSizes) {
+		return makeChunk(size, nil)
 	}
-	return makeChunk(size, nil)
+	if c, ok := chunkPools[i].Get().(*Chunk); ok {
+		c.refs.Store(1)
+		return c
+	}
+	return makeChunk(chunkSizes[i], &chunkPools[i])
 }
 
 func makeChunk(size int, pool *sync.Pool) *Chunk {

@@ -29,9 +29,6 @@ func (d *Delivery) Keep() {
 	}
 }
 
-// Drop gives up what Keep has kept.
-func (d *Delivery) Drop() { d.release() }
-
 // keep makes the segments the queue's own, without their first n bytes.
 func (d *Delivery) keep(n int) {
 	if d.own {
@@ -41,8 +38,8 @@ func (d *Delivery) keep(n int) {
 	}
 }
 
-// release gives up the segments if they are the queue's own.
-func (d *Delivery) release() {
+// Drop gives up the segments if they are the delivery's own.
+func (d *Delivery) Drop() {
 	if d.own {
 		releaseAll(d.Segments)
 	}

@@ -1,5 +1,7 @@
 package netio
 
+import "slices"
+
 // This file drops messages for a connection that does not read fast enough, instead of
 // disconnecting it.
 
@@ -38,17 +40,17 @@ type Lost struct {
 	Payload  int64 // bytes of their payloads
 }
 
-func (l *Lost) add(m mark) {
-	l.Messages += m.messages
-	l.Payload += m.payload
+func (l *Lost) add(more Lost) {
+	l.Messages += more.Messages
+	l.Payload += more.Payload
 }
 
 // mark is a part of a backlog: whole deliveries of about a [DropUnit], or bytes that must be sent. So
 // there are few, however small the deliveries are.
 type mark struct {
-	bytes             int64
-	messages, payload int64
-	droppable         bool
+	bytes     int64
+	Lost      // if it is dropped
+	droppable bool
 }
 
 // makeRoomLocked makes room for a delivery, where messages may be dropped for that. It reports
@@ -62,10 +64,10 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 		over -= q.evictLocked(over, &d.lost)
 	}
 	if d.Droppable && (over > 0 || d.TooLarge) {
-		d.lost.add(mark{messages: d.Messages, payload: d.Payload})
+		d.lost.add(Lost{d.Messages, d.Payload})
 		q.messages += d.Messages // it was handed to the connection
 		q.payload += d.Payload
-		d.release()
+		d.Drop()
 		dropped = true
 	}
 	if d.lost.Messages > 0 {
@@ -77,8 +79,7 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 // lostLocked counts what was dropped. It reports whether that is the first of this backlog.
 func (q *WriteQueue) lostLocked(l Lost) (first bool) {
 	r := q.rareLocked()
-	r.lost.Messages += l.Messages
-	r.lost.Payload += l.Payload
+	r.lost.add(l)
 	if q.back != nil {
 		first, q.back.lossy = !q.back.lossy, true
 	}
@@ -91,10 +92,7 @@ func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b := q.back
 	b.track()
 	k := q.keeperLocked()
-	before := int64(0)
-	for _, m := range b.marks {
-		before += m.bytes
-	}
+	before := sizeOf(b.queue)
 	freed = b.evict(need, lost)
 	if freed == 0 {
 		return 0
@@ -135,8 +133,7 @@ func (b *backlog) noteQueued(m mark, unit int64) {
 	if k := len(b.marks); k > 0 && b.marks[k-1].droppable == m.droppable {
 		if last := &b.marks[k-1]; !m.droppable || last.bytes+m.bytes <= unit {
 			last.bytes += m.bytes
-			last.messages += m.messages
-			last.payload += m.payload
+			last.add(m.Lost)
 			return
 		}
 	}
@@ -179,7 +176,7 @@ func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
 	for last < len(b.marks) && freed < need {
 		if m := b.marks[last]; m.droppable {
 			freed += m.bytes
-			lost.add(m)
+			lost.add(m.Lost)
 		}
 		last++
 	}
@@ -212,14 +209,11 @@ func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
 // evicted notes that bytes were dropped that were queued from a position on. What is queued still
 // consists of parts, of which all but perhaps the first begin with a delivery.
 func (k *keeper) evicted(from, bytes int64, parts []mark) {
-	n := 0
-	for n < len(k.starts) && k.starts[n] <= from {
-		n++
-	}
+	n, _ := slices.BinarySearch(k.starts, from+1)
 	k.starts = k.starts[:n]
 	for i, m := range parts {
-		if i > 0 && (len(k.starts) == 0 || from-k.starts[len(k.starts)-1] >= startInterval) {
-			k.starts = append(k.starts, from)
+		if i > 0 {
+			k.noteStart(from)
 		}
 		from += m.bytes
 	}

@@ -87,7 +87,7 @@ func (q *WriteQueue) wantMarks(t *testing.T) {
 	sum := int64(0)
 	for _, m := range q.back.marks {
 		sum += m.bytes
-		if m.bytes <= 0 || m.droppable && m.messages == 0 {
+		if m.bytes <= 0 || m.droppable && m.Messages == 0 {
 			t.Fatalf("a part is %+v", m)
 		}
 	}
@@ -315,7 +315,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 				b.add(Segment{Bytes: ck.buf, Chunk: ck})
 				m := mark{bytes: int64(len(p.text)), droppable: p.droppable}
 				if p.droppable {
-					m.messages, m.payload = 1, m.bytes
+					m.Messages, m.Payload = 1, m.bytes
 				}
 				b.noteQueued(m, 0) // each is a unit
 				want = append(want, p)
@@ -359,7 +359,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 					continue
 				}
 				wantFreed += int64(len(p.text))
-				wantLost.add(mark{messages: 1, payload: int64(len(p.text))})
+				wantLost.add(Lost{1, int64(len(p.text))})
 			}
 			want = left
 			freed := b.evict(need, &lost)
@@ -415,24 +415,24 @@ func TestTheFirstLossOfABacklogIsKnown(t *testing.T) {
 func TestNothingIsNotedWhereNothingIsDropped(t *testing.T) {
 	t.Parallel()
 	var b backlog
-	b.noteQueued(mark{bytes: 5, messages: 1, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 5, Lost: Lost{1, 0}, droppable: true}, 10)
 	b.notePutBack(5)
 	b.noteTaken(5)
 	if len(b.marks) > 0 {
 		t.Errorf("%d parts are noted", len(b.marks))
 	}
 	b.track()
-	b.noteQueued(mark{messages: 1, droppable: true}, 10)
+	b.noteQueued(mark{Lost: Lost{1, 0}, droppable: true}, 10)
 	b.notePutBack(0)
 	if len(b.marks) > 0 {
 		t.Errorf("%d parts without bytes are noted", len(b.marks))
 	}
-	b.noteQueued(mark{bytes: 4, messages: 1, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 6, messages: 2, payload: 3, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 1, messages: 1, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 100, messages: 1}, 10)
-	b.noteQueued(mark{bytes: 100, messages: 1}, 10)
-	if want := []mark{{10, 3, 3, true}, {1, 1, 0, true}, {200, 2, 0, false}}; !slices.Equal(b.marks, want) {
+	b.noteQueued(mark{bytes: 4, Lost: Lost{1, 0}, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 6, Lost: Lost{2, 3}, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 1, Lost: Lost{1, 0}, droppable: true}, 10)
+	b.noteQueued(mark{bytes: 100, Lost: Lost{1, 0}}, 10)
+	b.noteQueued(mark{bytes: 100, Lost: Lost{1, 0}}, 10)
+	if want := []mark{{10, Lost{3, 3}, true}, {1, Lost{1, 0}, true}, {200, Lost{2, 0}, false}}; !slices.Equal(b.marks, want) {
 		t.Errorf("got %+v, want %+v", b.marks, want)
 	}
 }

@@ -39,10 +39,15 @@ const startInterval = 16 << 10
 
 // begin notes that a delivery of n bytes has been pushed.
 func (k *keeper) begin(n int) {
-	if len(k.starts) == 0 || k.begun-k.starts[len(k.starts)-1] >= startInterval {
-		k.starts = append(k.starts, k.begun)
-	}
+	k.noteStart(k.begun)
 	k.begun += int64(n)
+}
+
+// noteStart remembers a position where a delivery begins, unless there is one shortly before.
+func (k *keeper) noteStart(at int64) {
+	if len(k.starts) == 0 || at-k.starts[len(k.starts)-1] >= startInterval {
+		k.starts = append(k.starts, at)
+	}
 }
 
 // wrote moves n bytes that were written from segs to past, and returns what is left of segs.
@@ -75,11 +80,9 @@ func (k *keeper) trim() {
 // wroteFirst notes that a delivery of n bytes has been written, before which there was nothing.
 func (k *keeper) wroteFirst(n int) {
 	k.written += int64(n)
-	i := 0
-	for i < len(k.starts) && k.starts[i] <= k.written {
-		i++
-	}
-	k.starts = append([]int64{k.written}, k.starts[i:]...)
+	i, _ := slices.BinarySearch(k.starts, k.written)
+	k.starts = slices.Insert(k.starts, i, k.written) // the next delivery begins here
+	k.trim()
 }
 
 // wroteAll notes that everything has been written.
@@ -208,20 +211,12 @@ func (q *WriteQueue) stopLocked() bool {
 	return true
 }
 
-// pend counts bytes as pending.
-func (q *WriteQueue) pend(n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.pending += int64(n)
-}
-
 // Continue writes what is to be written of a leftover, and then what was pushed meanwhile.
 func (q *WriteQueue) Continue(first []byte) {
 	if len(first) > 0 {
 		d := Delivery{Segments: []Segment{{Bytes: first}}, Bytes: len(first)}
 		d.Keep()
-		q.pend(len(first))
-		q.requeue(&d, 0)
+		q.requeue(&d, len(first))
 	}
 	if !q.write(pushRounds) {
 		q.startWriter()

@@ -165,7 +165,7 @@ func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 			q.owner.Written(d.ReadAt)
 		}
 		if q.settle(n) {
-			d.release()
+			d.Drop()
 			return false
 		}
 	}
@@ -223,7 +223,7 @@ func (q *WriteQueue) refuseLocked(d *Delivery) {
 		return
 	}
 	if d.Refused = true; !d.Reserved {
-		d.release()
+		d.Drop()
 	}
 }
 
@@ -321,12 +321,8 @@ func (q *WriteQueue) settle(n int) (done bool) {
 // delivery, what others queued meanwhile, or an error.
 func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	if err != nil && err != ErrWouldBlock {
-		if q.Keeps() {
-			d.Keep()
-			q.putBack(q.consume(d.Segments, n))
-		} else {
-			d.release()
-		}
+		d.Keep()
+		q.putBack(q.consume(d.Segments, n))
 		q.broken(err)
 		return false
 	}
@@ -338,9 +334,11 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 		} else {
 			d.keep(n)
 		}
-		lagging, over = q.requeue(d, n)
+		d.Bytes -= n
+		d.Droppable = d.Droppable && n == 0
+		lagging, over = q.requeue(d, -n)
 	} else {
-		d.release()
+		d.Drop()
 	}
 	if over {
 		q.owner.SlowConsumer(LimitPending)
@@ -352,18 +350,16 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	return lagging
 }
 
-// requeue puts what a direct write of n bytes left of a delivery in front of what others queued
-// while it was going on.
-func (q *WriteQueue) requeue(d *Delivery, n int) (lagging, over bool) {
+// requeue puts what a direct write has left of a delivery in front of what others queued while it was
+// going on. So many more bytes are pending then.
+func (q *WriteQueue) requeue(d *Delivery, more int) (lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
 		q.setAsideLocked(d.Segments)
 		return false, false
 	}
-	q.pending -= int64(n)
-	d.Bytes -= n
-	d.Droppable = d.Droppable && n == 0
+	q.pending += int64(more)
 	var later []Segment
 	var laterMarks []mark
 	if q.back != nil {
@@ -396,7 +392,7 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 		}
 	}
 	n := int64(d.Bytes)
-	q.back.noteQueued(mark{n, d.Messages, d.Payload, d.Droppable}, DropUnit(q.lim.MaxPending))
+	q.back.noteQueued(mark{n, Lost{d.Messages, d.Payload}, d.Droppable}, DropUnit(q.lim.MaxPending))
 	q.back.bytes += n
 	q.back.top.add(d.Subject, n)
 	q.shared.Pending.Add(n)
