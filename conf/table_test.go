@@ -140,7 +140,7 @@ x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port 
 		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "x.conf:1:1: listen: it is given twice: x.conf:2:1 counts, this has no effect", ""},
 		{"an address without port", "listen: nope", `x.conf:1:9: listen: could not parse address string "nope"`, "", ""},
 		{"an address of the wrong kind", "listen: yes", `x.conf:1:9: listen: want host:port or a port, have boolean yes`, "", ""},
-		{"a duration that does not read", `fade: "2x"`, `x.conf:1:7: fade: error parsing fade: time: unknown unit "x" in duration "2x"`, "", ""},
+		{"a duration that does not read", `fade: "2x"`, `x.conf:1:7: fade: error parsing fade: time: unknown unit "x" in duration "2x" (the units are h, m, s and ms, as in "1h30m")`, "", ""},
 		{"a duration as a number", "fade: 5\nping: 5", "", `x.conf:1:7: fade: fade should be converted to a duration`, ""},
 		{"a duration out of bounds", `fade: "-1s"`, `x.conf:1:7: fade: want a duration such as "2s" of at least 0s, have string "-1s"`, "", ""},
 		{"a duration as a size", "ping: 2kb", `x.conf:1:7: ping: want a duration such as "2s" of at least 1s, have integer 2kb`, "", ""},

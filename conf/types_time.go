@@ -4,6 +4,7 @@ package conf
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ func Duration[T any](get func(*T) *time.Duration, bounds Bounds, plain string) T
 			d, isPlain, err := readDuration(n)
 			switch {
 			case err != nil && n.Kind == String && !c.secret:
-				c.Errorf(n.Pos, "error parsing %s: %v", c.path[strings.LastIndexByte(c.path, '.')+1:], err)
+				err = fmt.Errorf("error parsing %s: %w", c.path[strings.LastIndexByte(c.path, '.')+1:], err)
+				c.ErrorHint(n.Pos, err, `the units are h, m, s and ms, as in "1h30m"`)
 				return 0, false
 			case err != nil || !bounds.contain(int64(d)):
 				c.Want(n, want)

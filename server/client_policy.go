@@ -106,19 +106,35 @@ func (s *Server) watchClientCerts() {
 	s.watch(&p.policy, p.tls, p.monitorTLS)
 }
 
-// certExpiry returns a warning if the certificate has expired or expires within certNotice, else
-// "".
-func (p *clientPolicy) certExpiry(now time.Time) string {
-	end := tlsfiles.NotAfter(p.tls.Current())
-	switch left := end.Sub(now); {
-	case end.IsZero() || left > certNotice:
-		return ""
-	case left <= 0:
-		return fmt.Sprintf("The TLS certificate expired on %s: clients will reject it", end.Format(time.DateOnly))
-	default:
-		return fmt.Sprintf("The TLS certificate expires on %s", end.Format(time.DateOnly))
+// A certWarning is about a certificate that has expired, or will soon.
+type certWarning struct {
+	text string
+	key  string // of the setting that names the file
+}
+
+// certWarnings returns those about the certificates for clients and for other servers.
+func (s *Server) certWarnings(now time.Time) (list []certWarning) {
+	add := func(name, peers, key string, config *tls.Config) {
+		end := tlsfiles.NotAfter(config)
+		switch left := end.Sub(now); {
+		case end.IsZero() || left > certNotice:
+		case left <= 0:
+			list = append(list, certWarning{fmt.Sprintf("%s expired on %s: %s will reject it", name, end.Format(time.DateOnly), peers), key})
+		default:
+			list = append(list, certWarning{fmt.Sprintf("%s expires on %s", name, end.Format(time.DateOnly)), key})
+		}
+	}
+	add("The TLS certificate", "clients", "tls.cert_file", s.policy.Load().tls.Current())
+	add("The TLS certificate of the cluster", "other servers", "cluster.tls.cert_file", s.cluster.policy.Load().tls.Current())
+	return list
+}
+
+// logCertWarnings logs them, with the places of the settings.
+func (s *Server) logCertWarnings() {
+	for _, w := range s.certWarnings(time.Now()) {
+		s.Warnf("%s%s", w.text, s.options().where(w.key))
 	}
 }
 
-// certNotice is how long before a certificate expires the log warns of it at start.
+// certNotice is how long before a certificate expires the log warns of it at a start, or at a reload that changes it.
 const certNotice = 14 * 24 * time.Hour

@@ -197,8 +197,8 @@ func (o *Options) startWarnings(s *Server) (warnings []string) {
 		}
 		warnings = append(warnings, w.Text)
 	}
-	if w := p.certExpiry(time.Now()); w != "" {
-		warnings = append(warnings, w)
+	for _, w := range s.certWarnings(time.Now()) {
+		warnings = append(warnings, w.text+o.where(w.key))
 	}
 	return warnings
 }
@@ -220,8 +220,8 @@ func (o *Options) startProblems() (problems []error) {
 	return problems
 }
 
-// missingFolders returns warnings about files that a start could not write, because the folder is
-// missing, or because the name is that of a folder. They are no errors: the file may be checked on
+// missingFolders returns warnings about files that a start could not write: the folder is missing, the
+// name is that of a folder, or this user may not write there. They are no errors: the file may be checked on
 // another machine than that of the start.
 func (o *Options) missingFolders() (warnings []string) {
 	warn := func(key, message string) {
@@ -233,10 +233,8 @@ func (o *Options) missingFolders() (warnings []string) {
 		if file.path == "" {
 			continue
 		}
-		if _, err := os.Stat(filepath.Dir(file.path)); err != nil {
-			warn(file.key, fmt.Sprintf("a start fails here, the folder is missing: %v", err))
-		} else if info, err := os.Stat(file.path); err == nil && info.IsDir() {
-			warn(file.key, "a start fails here, "+file.path+" is a folder")
+		if why := notWritable(file.path, process.MayWrite); why != "" {
+			warn(file.key, "a start fails here, "+why)
 		}
 	}
 	if dir := o.PortsFileDir; dir != "" {
@@ -244,9 +242,32 @@ func (o *Options) missingFolders() (warnings []string) {
 			warn("ports_file_dir", fmt.Sprintf("no ports file can be written here, the folder is missing: %v", err))
 		} else if !info.IsDir() {
 			warn("ports_file_dir", "no ports file can be written here, "+dir+" is not a folder")
+		} else if err := process.MayWrite(dir); err != nil {
+			warn("ports_file_dir", fmt.Sprintf("no ports file can be written here: %v", err))
 		}
 	}
 	return warnings
+}
+
+// notWritable returns why a file could not be written, or "". mayWrite returns an error if this
+// process may not write to a file or a folder.
+func notWritable(path string, mayWrite func(path string) error) string {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Sprintf("the folder is missing: %v", err)
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return path + " is a folder"
+	}
+	target := path
+	if err != nil { // a new file
+		target = dir
+	}
+	if err := mayWrite(target); err != nil {
+		return fmt.Sprintf("this user may not write there: %v", err)
+	}
+	return ""
 }
 
 // advertisedAddress is a setting for an address that INFO advertises.

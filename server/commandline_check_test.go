@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -125,6 +126,31 @@ func TestKeysThatRestrictNothingStopTheStart(t *testing.T) {
 	} {
 		if !wantAgreement(t, file, text) {
 			t.Errorf("%s is accepted", text)
+		}
+	}
+}
+
+// TestCheckKnowsWhatMayNotBeWritten has a user that may write to some places only.
+func TestCheckKnowsWhatMayNotBeWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old := filepath.Join(dir, "old")
+	okay(t, os.WriteFile(old, nil, 0o600))
+	for _, tt := range []struct{ path, allowed, want string }{
+		{filepath.Join(dir, "new"), dir, ""},
+		{filepath.Join(dir, "new"), "", "this user may not write there: " + dir},
+		{old, old, ""},
+		{old, dir, "this user may not write there: " + old},
+		{dir, "", dir + " is a folder"},
+	} {
+		got := notWritable(tt.path, func(path string) error {
+			if path != tt.allowed {
+				return errors.New(path)
+			}
+			return nil
+		})
+		if got != tt.want {
+			t.Errorf("%s, where %q is allowed: got %q, want %q", tt.path, tt.allowed, got, tt.want)
 		}
 	}
 }

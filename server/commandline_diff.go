@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"gnatsd/conf"
 	"gnatsd/server/internal/process"
@@ -89,7 +90,9 @@ func healthOnly(running string, stdout, stderr io.Writer) (status int) {
 	}
 	answer, err := process.Health(running)
 	if err != nil {
-		fmt.Fprintln(stderr, conf.Printable(err.Error()))
+		for line := range strings.Lines(err.Error()) { // several processes are listed one a line
+			fmt.Fprintln(stderr, conf.Printable(strings.TrimSuffix(line, "\n")))
+		}
 		return 1
 	}
 	fmt.Fprintln(stdout, conf.Printable(answer))

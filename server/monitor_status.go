@@ -8,7 +8,6 @@ import (
 
 	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/process"
-	"gnatsd/server/internal/tlsfiles"
 )
 
 // This file says what an operator should look at: a list of conditions, each a row of a table. The
@@ -245,21 +244,10 @@ func (f *statusFacts) reloadFailed() string {
 }
 
 func (f *statusFacts) certificate() string {
-	if text := f.s.policy.Load().certExpiry(f.now); text != "" {
-		return text
+	if list := f.s.certWarnings(f.now); len(list) > 0 {
+		return list[0].text
 	}
-	if f.s.cluster == nil {
-		return ""
-	}
-	end := tlsfiles.NotAfter(f.s.cluster.policy.Load().tls.Current())
-	switch left := end.Sub(f.now); {
-	case end.IsZero() || left > certNotice:
-		return ""
-	case left <= 0:
-		return "The TLS certificate of the cluster expired on " + end.Format(time.DateOnly) + ": other servers will reject it"
-	default:
-		return "The TLS certificate of the cluster expires on " + end.Format(time.DateOnly)
-	}
+	return ""
 }
 
 // nearLimit returns a text if n is at least nine tenths of a limit, which is 0 if there is none.

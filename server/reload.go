@@ -185,6 +185,9 @@ func (s *Server) applyReload(c *change) {
 	}
 	s.applySteps(c, false)
 	c.logWarnings(s)
+	if c.effects[onTLS] || c.effects[onRouteTLS] {
+		s.logCertWarnings()
+	}
 	s.recordSettings()
 	s.configTime.Store(time.Now().UnixNano())
 	s.Noticef("Reloaded server configuration")

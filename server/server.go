@@ -330,9 +330,7 @@ func (s *Server) logStart() {
 			s.Warnf("%s", w)
 		}
 	}
-	if w := p.certExpiry(time.Now()); w != "" {
-		s.Warnf("%s", w)
-	}
+	s.logCertWarnings()
 	if format, args := s.descriptors.warning(s.options().MaxConn); format != "" {
 		s.Warnf(format, args...)
 	}

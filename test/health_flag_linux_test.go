@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,5 +72,21 @@ func TestHealthFlagDuringLameDuckMode(t *testing.T) {
 	p.await(t, `Entering lame duck mode`)
 	if out, stderr, code := run(t, check); out != "server is in lame duck mode\n" || code != 0 {
 		t.Errorf("got exit %d, %q, %q", code, out, stderr)
+	}
+}
+
+// TestHealthFlagListsSeveralProcesses holds that each is on a line of its own, as with -sl.
+func TestHealthFlagListsSeveralProcesses(t *testing.T) {
+	t.Parallel()
+	var pids []string
+	for range 2 {
+		p := spawn(t, "-a", "127.0.0.1", "-p", "-1")
+		p.addr(t)
+		pids = append(pids, fmt.Sprint(p.cmd.Process.Pid))
+	}
+	_, stderr, code := run(t, "--health")
+	lines := strings.Split(stderr, "\n")
+	if code != 1 || lines[0] != "multiple gnatsd processes running:" || !slices.Contains(lines, pids[0]) || !slices.Contains(lines, pids[1]) {
+		t.Errorf("got exit %d, %q, want the lines %q among others", code, stderr, pids)
 	}
 }

@@ -134,6 +134,9 @@ func readPid(path string) (int, error) {
 		return 0, fmt.Errorf("%w (%v)", errInvalidPid(path), err)
 	}
 	text := strings.TrimSpace(string(content))
+	if text == "" {
+		return 0, fmt.Errorf("%w (the file is empty)", errInvalidPid(path))
+	}
 	pid, ok := parsePid(text)
 	if !ok {
 		return 0, errInvalidPid(text)

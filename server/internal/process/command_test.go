@@ -86,7 +86,7 @@ func TestResolvePid(t *testing.T) {
 		{name: "a pid file without a newline", target: file("4242"), want: 4242},
 		{name: "a pid file with white space around the pid", target: file("\n\t 4242 \r\n"), want: 4242},
 		{name: "a pid file that holds no pid", target: file("gnatsd\n"), wantErr: "invalid pid: gnatsd"},
-		{name: "an empty pid file", target: file(""), wantErr: "invalid pid: "},
+		{name: "an empty pid file", target: file(""), wantErr: "invalid pid: FILE (the file is empty)"},
 		{name: "a pid file that would garble a terminal", target: file("\x1b[2J"), wantErr: `invalid pid: \x1b[2J`},
 		{name: "a pid file that is something else", target: file(strings.Repeat("9", 1<<20)),
 			wantErr: "invalid pid: " + strings.Repeat("9", maxPidFileSize)},

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -97,12 +98,30 @@ func readKeyPair(certFile, keyFile string) (cert tls.Certificate, err error) {
 	}
 	cert, err = tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return cert, &FileError{keyOfPair(err, keyFile), fmt.Errorf("error parsing X509 certificate/key pair: %w", err)}
+		hint := ""
+		if encrypted(keyFile) {
+			hint = " (the key is encrypted: store it without a passphrase, as openssl pkey writes it)"
+		}
+		return cert, &FileError{keyOfPair(err, keyFile), fmt.Errorf("error parsing X509 certificate/key pair: %w%s", err, hint)}
 	}
 	if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
 		return cert, &FileError{"cert_file", fmt.Errorf("error parsing certificate: %w", err)}
 	}
 	return cert, nil
+}
+
+// encrypted reports whether a file has a private key with a passphrase.
+func encrypted(keyFile string) bool {
+	text, err := os.ReadFile(keyFile)
+	if err != nil {
+		return false
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return true
+		}
+	}
+	return false
 }
 
 // keyOfPair returns which file of a pair an error of crypto/tls is about.
@@ -121,12 +140,12 @@ func keyOfPair(err error, keyFile string) string {
 
 // readPool reads certificate authorities.
 func readPool(caFile string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(caFile)
+	text, err := os.ReadFile(caFile)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, errors.New("failed to parse root ca certificate")
 	}
 	return pool, nil

@@ -2,6 +2,7 @@ package tlsfiles
 
 import (
 	"crypto/tls"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,11 @@ func TestLoadErrors(t *testing.T) {
 	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	locked := filepath.Join(dir, "locked.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("secret")})
+	if err := os.WriteFile(locked, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	good := files(dir, "server")
 	change := func(set func(*Files)) Files { f := good; set(&f); return f }
 	for _, tt := range []struct {
@@ -70,6 +76,8 @@ func TestLoadErrors(t *testing.T) {
 		{"no key", change(func(f *Files) { f.Key = "" }), "TLS Server private key must be present and valid"},
 		{"junk for a certificate", change(func(f *Files) { f.Cert = junk }), "error parsing X509 certificate/key pair: "},
 		{"key of another", change(func(f *Files) { f.Key = files(dir, "srva").Key }), "error parsing X509 certificate/key pair: "},
+		{"a key with a passphrase", change(func(f *Files) { f.Key = locked }),
+			"error parsing X509 certificate/key pair: tls: failed to parse private key (the key is encrypted: "},
 		{"no such ca", change(func(f *Files) { f.CA = filepath.Join(dir, "none") }), "open "},
 		{"junk for a ca", change(func(f *Files) { f.CA = junk }), "failed to parse root ca certificate"},
 		{"insecure cipher", change(func(f *Files) { f.Ciphers = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA} }),
