@@ -26,9 +26,10 @@ type userUsage struct {
 
 	// Atomic.
 	subs     atomic.Int64
-	msgs     rate     // of publications
-	bytes    rate     // of their payloads
-	refusals logLimit // of lines about connections that are too many
+	paused   atomic.Int64 // readers that wait for the rates
+	msgs     rate         // of publications
+	bytes    rate         // of their payloads
+	refusals logLimit     // of lines about connections that are too many
 
 	// Guarded by userTable.mu.
 	limits *access.Limits // of the connection that was bound last

@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"math/rand/v2"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -185,6 +186,9 @@ const (
 	// rateStep is the longest time that a paused reader does not look whether its peer is gone,
 	// or a reload has changed the rate.
 	rateStep = 200 * time.Millisecond
+	// wakeInterval is the shortest mean time between two looks of all paused readers of a user,
+	// and maxSpread the longest between two of one of them that is due to this.
+	wakeInterval, maxSpread = 250 * time.Microsecond, 600 * time.Millisecond
 	// closedTime is for how long the broker still publishes what a client has sent before it
 	// closed its connection, as fast as its user may. It bounds how long such a connection
 	// stays.
@@ -201,6 +205,8 @@ func (c *conn) awaitRate() bool {
 	c.link.EndWork() // a pause is no work, others may poll
 	c.paused.Store(true)
 	defer c.paused.Store(false)
+	var among *userUsage // whose paused readers it is counted among
+	defer func() { endPause(among) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -221,8 +227,33 @@ func (c *conn) awaitRate() bool {
 			c.overRate = false
 			return !c.ended()
 		}
-		timer.Reset(min(wait, rateStep))
+		timer.Reset(pauseFor(wait, u.usage.beginPause(&among)))
 	}
+}
+
+// beginPause counts a paused reader, once. It returns how many there are.
+func (u *userUsage) beginPause(among **userUsage) int64 {
+	if *among != u {
+		endPause(*among)
+		*among = u
+		return u.paused.Add(1)
+	}
+	return u.paused.Load()
+}
+
+// endPause counts a reader as not paused any more; u may be nil.
+func endPause(u *userUsage) {
+	if u != nil {
+		u.paused.Add(-1)
+	}
+}
+
+// pauseFor returns how long a reader sleeps that may publish after wait, where so many of its user are
+// paused. Where there are many they wake one after the other, not all of them for each message that
+// one of them may publish: that would take more time than the messages.
+func pauseFor(wait time.Duration, paused int64) time.Duration {
+	spread := time.Duration(min(paused, int64(maxSpread/wakeInterval))) * wakeInterval
+	return max(min(wait, rateStep), spread/2+rand.N(spread+1))
 }
 
 const lostLast = "Client closed its connection while it published faster than it may: what it sent last is lost"

@@ -164,6 +164,35 @@ func TestEndOfAPausedPublisherIsNoticed(t *testing.T) {
 	}
 }
 
+// TestManyPausedPublishersTakeTurns looks at how often the readers of a user wake.
+func TestManyPausedPublishersTakeTurns(t *testing.T) {
+	t.Parallel()
+	const rounds = 2000
+	for _, tt := range []struct {
+		wait        time.Duration
+		paused      int64
+		least, most time.Duration // of the mean
+	}{
+		{time.Millisecond, 1, time.Millisecond, 2 * time.Millisecond},
+		{25 * time.Millisecond, 40, 25 * time.Millisecond, 26 * time.Millisecond},
+		{time.Hour, 1, rateStep, rateStep},
+		{25 * time.Millisecond, 400, 90 * time.Millisecond, 110 * time.Millisecond},
+		{25 * time.Millisecond, 100_000, maxSpread - maxSpread/10, maxSpread + maxSpread/10},
+		{time.Hour, 100_000, maxSpread - maxSpread/10, maxSpread + maxSpread/10},
+	} {
+		sum := time.Duration(0)
+		for range rounds {
+			d := pauseFor(tt.wait, tt.paused)
+			if sum += d; d >= probeEvery || d < min(tt.wait, rateStep) {
+				t.Fatalf("%+v: got %v", tt, d)
+			}
+		}
+		if mean := sum / rounds; mean < tt.least || mean > tt.most {
+			t.Errorf("%+v: %v on average", tt, mean)
+		}
+	}
+}
+
 // TestPausedPublisherThatClosesHasASecond has a client that closes its connection between two of the
 // PINGs that a paused reader sends. The next one would be answered with a reset.
 func TestPausedPublisherThatClosesHasASecond(t *testing.T) {
