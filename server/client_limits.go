@@ -50,6 +50,12 @@ func (u *limitedUser) slowConsumer() access.SlowConsumer {
 	return u.limits.SlowConsumer
 }
 
+// sheds reports whether much is pending for a connection whose messages are dropped when that is too
+// much.
+func (c *conn) sheds() bool {
+	return c.limited.Load().slowConsumer() != access.Disconnect && c.out.HalfFull()
+}
+
 // minUserSweep is the least number of users that are looked at for those not in use.
 const minUserSweep = 1024
 

@@ -298,6 +298,42 @@ func TestSlowConsumerOfAUserThatDropsLosesWholeMessages(t *testing.T) {
 	}
 }
 
+// TestAMemberThatDropsIsPassedOver has a queue group of two, of which one does not read: the other
+// gets what would be dropped. Alone it gets everything, too.
+func TestAMemberThatDropsIsPassedOver(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, "max_pending: 300KB\n"+limitedUsers("slow_consumer: drop_new"))
+	idle, pub := loginAs(t, s.Server, "a"), loginAs(t, s.Server, "b")
+	okay(t, idle.Conn.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	idle.Say("SUB q group 1")
+	idle.Sync()
+	payload := strings.Repeat("p", 4000)
+	batch := strings.Repeat(fmt.Sprintf("PUB q %d\r\n%s\r\n", len(payload), payload), 20)
+	for s.connLost(t, idle.CID()) == 0 {
+		pub.Say(batch)
+		pub.Sync()
+	}
+	before := s.connLost(t, idle.CID())
+	works := loginAs(t, s.Server, "b")
+	works.Say("SUB q group 1")
+	works.Sync()
+	const rounds = 50
+	for range rounds {
+		pub.Say(batch)
+		pub.Sync()
+		for range 20 {
+			m, err := works.Next()
+			okay(t, err)
+			if len(m.Payload) != len(payload) {
+				t.Fatalf("got %d bytes", len(m.Payload))
+			}
+		}
+	}
+	if lost := s.connLost(t, idle.CID()) - before; lost != 0 {
+		t.Errorf("%d of %d messages were dropped for the member that does not read", lost, 20*rounds)
+	}
+}
+
 // connLost returns how many messages /connz says were dropped for a client.
 func (s *Server) connLost(t testing.TB, cid uint64) int64 {
 	t.Helper()

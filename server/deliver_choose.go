@@ -220,19 +220,19 @@ func isLocal(c *conn) bool { return c.role == roleClient }
 
 // toMember collects a message for one member of a queue group, each with the same chance, or one of
 // those whose connections may have it, unless may is nil. A member that cannot take it (it has
-// reached its limit, or is the publisher that wants no echo) is passed over. It reports whether any
-// could.
+// reached its limit, or is the publisher that wants no echo) is passed over, and so is one that would
+// drop it, where another does not. It reports whether any could.
 func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
 	if may == nil && b.preferLocal && b.toMember(g, subject, p, isLocal) {
 		return true
 	}
 	n := g.Len()
 	for range randomTries {
-		if sub := g.At(rand.IntN(n)); (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
+		if sub := g.At(rand.IntN(n)); (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 		if n == 1 {
-			return false
+			break
 		}
 	}
 	b.steps += n
