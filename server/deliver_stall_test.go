@@ -40,7 +40,7 @@ func TestPublisherIsStalled(t *testing.T) {
 				var subs []*client
 				var links []*fakeLink
 				for _, rate := range c.rates {
-					l := atRate(rate, deadline)
+					l := atRate(rate)
 					sub := onFake(t, s, l)
 					deliverTo(t, sub, "SUB foo 1\r\n")
 					subs, links = append(subs, sub), append(links, l)
@@ -82,22 +82,20 @@ func TestPublisherIsStalled(t *testing.T) {
 
 // atRate returns a link whose peer reads so many bytes per second: 0 is all at once, less is
 // nothing.
-func atRate(rate int, deadline time.Duration) *fakeLink {
+func atRate(rate int) *fakeLink {
 	if rate == 0 {
 		return &fakeLink{forgets: true}
 	}
-	return &fakeLink{
-		forgets: true,
-		try:     func(int) (int, error) { return 0, netio.ErrWouldBlock },
-		wait: func(n int) (int, error) {
-			if rate < 0 {
-				time.Sleep(deadline)
-				return 0, os.ErrDeadlineExceeded
-			}
-			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
-			return n, nil
-		},
+	l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+	l.wait = func(n int) (int, error) {
+		if rate < 0 {
+			time.Sleep(time.Until(l.deadline))
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+		return n, nil
 	}
+	return l
 }
 
 // TestHowLongAPublisherWaits has targets that stay full, catch up, or do not lag, and looks at the

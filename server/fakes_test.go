@@ -22,8 +22,9 @@ type fakeLink struct {
 	forgets bool // out is not kept
 	// try returns how many of n bytes a direct write takes, and with what error.
 	try func(n int) (int, error)
-	// wait is the same for a write that waits.
-	wait func(n int) (int, error)
+	// wait is the same for a write that waits, until deadline.
+	wait     func(n int) (int, error)
+	deadline time.Time
 }
 
 func (f *fakeLink) Recv(*netio.ReadBuffer, int) (int, error) { return 0, net.ErrClosed }
@@ -38,7 +39,10 @@ func (f *fakeLink) EndWork() {}
 
 func (f *fakeLink) TrySend(segs []netio.Segment) (int, error) { return f.write(segs, f.try) }
 
-func (f *fakeLink) Send(segs []netio.Segment, _ time.Time) (int, error) { return f.write(segs, f.wait) }
+func (f *fakeLink) Send(segs []netio.Segment, deadline time.Time) (int, error) {
+	f.deadline = deadline
+	return f.write(segs, f.wait)
+}
 
 func (f *fakeLink) begin() {
 	f.mu.Lock()
