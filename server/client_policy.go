@@ -108,31 +108,44 @@ func (s *Server) watchClientCerts() {
 
 // A certWarning is about a certificate that has expired, or will soon.
 type certWarning struct {
-	text string
-	key  string // of the setting that names the file
+	of      string // what, if not of clients
+	end     string // date
+	expired bool
+	peers   string // that will not accept it
+	key     string // of the setting that names the file
 }
 
 // certWarnings returns those about the certificates for clients and for other servers.
 func (s *Server) certWarnings(now time.Time) (list []certWarning) {
-	add := func(name, peers, key string, config *tls.Config) {
-		end := tlsfiles.NotAfter(config)
-		switch left := end.Sub(now); {
-		case end.IsZero() || left > certNotice:
-		case left <= 0:
-			list = append(list, certWarning{fmt.Sprintf("%s expired on %s: %s will reject it", name, end.Format(time.DateOnly), peers), key})
-		default:
-			list = append(list, certWarning{fmt.Sprintf("%s expires on %s", name, end.Format(time.DateOnly)), key})
+	add := func(of, peers, key string, config *tls.Config) {
+		if end := tlsfiles.NotAfter(config); !end.IsZero() && end.Sub(now) <= certNotice {
+			list = append(list, certWarning{of, end.Format(time.DateOnly), !end.After(now), peers, key})
 		}
 	}
-	add("The TLS certificate", "clients", "tls.cert_file", s.policy.Load().tls.Current())
-	add("The TLS certificate of the cluster", "other servers", "cluster.tls.cert_file", s.cluster.policy.Load().tls.Current())
+	add("", "clients", "tls.cert_file", s.policy.Load().tls.Current())
+	add(" of the cluster", "other servers", "cluster.tls.cert_file", s.cluster.policy.Load().tls.Current())
 	return list
 }
 
-// logCertWarnings logs them, with the places of the settings.
+// report passes the warning on, with the place of the setting.
+func (w certWarning) report(where string, to func(format string, args ...any)) {
+	if w.expired {
+		to("The TLS certificate%s expired on %s: %s will reject it%s", w.of, w.end, w.peers, where)
+	} else {
+		to("The TLS certificate%s expires on %s%s", w.of, w.end, where)
+	}
+}
+
+// text returns the warning with the place of the setting.
+func (w certWarning) text(where string) (text string) {
+	w.report(where, func(format string, args ...any) { text = fmt.Sprintf(format, args...) })
+	return text
+}
+
+// logCertWarnings logs them.
 func (s *Server) logCertWarnings() {
 	for _, w := range s.certWarnings(time.Now()) {
-		s.Warnf("%s%s", w.text, s.options().where(w.key))
+		w.report(s.options().where(w.key), s.Warnf)
 	}
 }
 

@@ -198,7 +198,7 @@ func (o *Options) startWarnings(s *Server) (warnings []string) {
 		warnings = append(warnings, w.Text)
 	}
 	for _, w := range s.certWarnings(time.Now()) {
-		warnings = append(warnings, w.text+o.where(w.key))
+		warnings = append(warnings, w.text(o.where(w.key)))
 	}
 	return warnings
 }

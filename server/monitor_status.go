@@ -245,7 +245,7 @@ func (f *statusFacts) reloadFailed() string {
 
 func (f *statusFacts) certificate() string {
 	if list := f.s.certWarnings(f.now); len(list) > 0 {
-		return list[0].text
+		return list[0].text("")
 	}
 	return ""
 }
