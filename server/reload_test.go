@@ -254,7 +254,9 @@ func TestWhatAReloadDoesAboutEveryRow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := s.lines()
+			got := slices.DeleteFunc(s.lines(), func(line string) bool { // a route dials meanwhile
+				return strings.HasPrefix(line, "Error trying to connect to route")
+			})
 			if !slices.Contains(got, c.want) || got[len(got)-1] != "Reloaded server configuration" {
 				t.Errorf("got log %q, want %q", got, c.want)
 			}
