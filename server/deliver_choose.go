@@ -235,7 +235,7 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 			break
 		}
 	}
-	b.steps += n
+	b.steps += n + randomTries
 	seen, from := 0, 0 // begin at a random one of them
 	for i := range n {
 		if may == nil || may(g.At(i).conn) {

@@ -124,6 +124,6 @@ func (b *batch) reset() {
 	clear(b.matches)
 	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
 	b.lines, b.text, b.texts, b.collected = b.lines[:0], b.text[:0], b.texts[:0], 0
-	b.known.from = 0
+	b.known.from, b.queued = 0, false
 	b.begun, b.steps = time.Time{}, 0
 }

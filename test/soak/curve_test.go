@@ -85,13 +85,13 @@ func since(all []sample, at time.Duration) []sample {
 	return slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return s.at < at })
 }
 
-// period is of how long a time the lowest sample counts.
-const period = 5 * time.Minute
+// periodOf returns of how long a time of a run the lowest sample counts.
+func periodOf(ran time.Duration) time.Duration { return min(5*time.Minute, ran/6) }
 
 // lowest returns the sample of each period in which a measure is lowest: garbage, and memory that
 // the runtime keeps for what comes, are there at one moment and not at the next, but what is held
 // always is.
-func lowest(all []sample, of memory) (some []sample) {
+func lowest(all []sample, of memory, period time.Duration) (some []sample) {
 	end := time.Duration(-1)
 	for _, s := range all {
 		if s.at > end {
@@ -192,8 +192,11 @@ func TestGrowthIsTheMedianOfTheSlopes(t *testing.T) {
 	if got := since(all, 50*time.Minute); len(got) != 11 || got[0].at != 50*time.Minute {
 		t.Errorf("since 50m: %+v", got)
 	}
-	if got := lowest(all, ofHeap); len(got) != 11 || got[0].heap != 1e6 || got[1].at != 6*time.Minute || got[10].heap != 1_060_000 {
+	if got := lowest(all, ofHeap, periodOf(time.Hour)); len(got) != 11 || got[0].heap != 1e6 || got[1].at != 6*time.Minute || got[10].heap != 1_060_000 {
 		t.Errorf("the lowest of each period: %+v", got)
+	}
+	if got := lowest(all[:3], ofHeap, periodOf(2*time.Minute)); len(got) != 3 {
+		t.Errorf("a short run has %d periods, want one for each sample", len(got))
 	}
 	if got := growth(all[:1], ofHeap); got != 0 {
 		t.Errorf("one sample grows by %.0f bytes an hour", got)

@@ -105,7 +105,7 @@ func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Du
 		all = since(all, settled)
 	}
 	resident := typical(all, ofResident)
-	grows := func(of memory) float64 { return growth(lowest(all, of), of) / resident }
+	grows := func(of memory) float64 { return growth(lowest(all, of, periodOf(ran)), of) / resident }
 	heap, anonymous, total := grows(ofHeap), grows(ofAnonymous), grows(ofResident)
 	last := all[len(all)-1]
 	c.t.Logf("n%d: growth an hour, in parts of the resident memory (%.1f MB): heap %+.2f %%, anonymous %+.2f %%, resident %+.2f %%; %.1f %% of a core; before %+v, after %+v",
@@ -113,7 +113,7 @@ func (c *cluster) judgeGrowth(server int, all []sample, base sample, ran time.Du
 	if slope := max(heap, anonymous, total); ran >= longRun && slope > growthLimit {
 		c.t.Errorf("n%d: memory grows by %.2f %% an hour, want %.0f %% at most", server, 100*slope, 100*growthLimit)
 	}
-	heaps := lowest(all, ofHeap)
+	heaps := lowest(all, ofHeap, periodOf(ran))
 	if first, end := heaps[0].heap, heaps[len(heaps)-1].heap; end > first+8<<20 {
 		c.t.Errorf("n%d: the heap has grown from %d to %d bytes", server, first, end)
 	}
