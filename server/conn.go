@@ -284,7 +284,7 @@ type readerScratch struct {
 }
 
 func newReaderScratch(s *Server) *readerScratch {
-	return &readerScratch{batch: batch{srv: s, fanoutOf: map[*sublist.Set[*subscription]]uint32{}}}
+	return &readerScratch{batch: batch{srv: s, known: recurring{past: 1}, fanoutOf: map[*sublist.Set[*subscription]]uint32{}}}
 }
 
 // work acts on the operations that have been read. When it returns, everything that they cause is

@@ -75,11 +75,8 @@ type line struct {
 	n             uint32 // messages that were published with it
 
 	text  uint32 // where all of it is
-	match uint32 // of the messages, if the line is recognized when it comes again; else noMatch
+	match uint32 // of the messages, if the line is recognized when it comes again
 }
-
-// noMatch is the match of a line that is not recognized.
-const noMatch = ^uint32(0)
 
 // Entries that are no messages of one line have these instead of its number, and in n which they are.
 const (
@@ -207,7 +204,6 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	n := len(b.lines)
 	b.lines = slices.Grow(b.lines, 1)[:n+1]
 	l := &b.lines[n]
-	l.match = noMatch
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
 	tail := o.tail(reply)
@@ -298,7 +294,6 @@ func (b *batch) flushLine(p *place) {
 		l.tail = 0
 		b.text = append(b.text, tail...)
 	}
-	l.match = noMatch
 	b.lines = append(b.lines, l)
 	p.line = 0
 }

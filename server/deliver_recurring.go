@@ -13,6 +13,8 @@ import (
 
 const (
 	recurringBits = 7
+	// probes is how many places a line may be at: so few lines never displace each other.
+	probes = 4
 	// maxRecurring is the longest control line that is recognized.
 	maxRecurring = 256
 	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
@@ -25,24 +27,57 @@ const (
 
 // recurring finds the lines of a batch by their text.
 type recurring struct {
-	places [1 << recurringBits]uint32 // numbers of lines, by the hash of the text
-	from   uint32                     // the first line that still holds
+	places [1 << recurringBits]uint32 // numbers of lines, counted over all batches, by the hash of the text
+	past   uint32                     // lines of earlier batches, and one: a place that is 0 has no line
+	from   uint32                     // the first line of the batch that still holds
 	looks  int                        // how many may be in vain
 }
 
 // lineSeed is the seed of the hashes of lines.
 var lineSeed = maphash.MakeSeed()
 
-// placeOfLine returns the place of a line in recurring.places.
-func placeOfLine(text []byte) uint64 { return maphash.Bytes(lineSeed, text) >> (64 - recurringBits) }
+// placeOfLine returns the first place for a line in recurring.places.
+func placeOfLine(text []byte) int { return int(maphash.Bytes(lineSeed, text) >> (64 - recurringBits)) }
+
+// recurringAt returns the number of the line at a place, counted from the first probe at first, and
+// false if no line there holds.
+func (b *batch) recurringAt(first, probe int) (number uint32, ok bool) {
+	r := &b.known
+	number = r.places[(first+probe)%len(r.places)] - r.past
+	return number, number >= r.from && number < uint32(len(b.lines))
+}
+
+// find returns the number of the line that is the same as text.
+func (b *batch) find(text []byte) (number uint32, ok bool) {
+	first := placeOfLine(text)
+	for i := range probes {
+		if number, ok = b.recurringAt(first, i); !ok {
+			return 0, false
+		}
+		l := &b.lines[number]
+		if string(text) == string(b.bytesAt(l.text, l.tail+l.tailLen-l.text)) {
+			return number, true
+		}
+	}
+	return 0, false
+}
 
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
-	if len(o.line) <= maxRecurring && !l.made && len(res.Plain) <= maxKnownSets && b.known.looks > 0 {
-		l.text, l.match = b.offset(o.line), b.matchOf(res)
-		b.known.places[placeOfLine(o.line)] = number
+	if len(o.line) > maxRecurring || l.made || len(res.Plain) > maxKnownSets || b.known.looks <= 0 {
+		return
 	}
+	l.text, l.match = b.offset(o.line), b.matchOf(res)
+	first, probe := placeOfLine(o.line), 0
+	for i := range probes {
+		if _, taken := b.recurringAt(first, i); !taken {
+			probe = i
+			break
+		}
+	}
+	r := &b.known
+	r.places[(first+probe)%len(r.places)] = r.past + number
 }
 
 // forgetLines is called when lines that have been collected hold no longer for what follows.
@@ -62,14 +97,11 @@ func (b *batch) recognize(buf []byte, o *op) (number uint32, n int) {
 		return 0, 0
 	}
 	o.line = buf[:k]
-	number = r.places[placeOfLine(o.line)]
-	if number < r.from || int(number) >= len(b.lines) {
+	number, ok := b.find(o.line)
+	if !ok {
 		return 0, 0
 	}
 	l := &b.lines[number]
-	if l.match == noMatch || string(o.line) != string(b.bytesAt(l.text, l.tail+l.tailLen-l.text)) {
-		return 0, 0
-	}
 	o.size, o.count = int(l.size), 1
 	if n, _, _ = o.takePayload(buf, k); n == 0 {
 		return 0, 0

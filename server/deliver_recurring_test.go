@@ -191,7 +191,7 @@ func TestPlacesOfLinesThatDifferAnywhere(t *testing.T) {
 	t.Parallel()
 	const n = 32
 	for _, format := range []string{"PUB %d.price.of.wheat.in.euro 100\r\n", "PUB price.of.wheat.%02d.in.euro.now 1\r\n", "PUB price.of.wheat.in.euro %03d\r\n", "PUB %c 1\r\n"} {
-		places := map[uint64]bool{}
+		places := map[int]bool{}
 		for i := range n {
 			places[placeOfLine(fmt.Appendf(nil, format, 'A'+i))] = true
 		}
