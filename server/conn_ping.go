@@ -4,7 +4,7 @@ import "time"
 
 // pinger sends PING to an idle peer, and closes the connection when too many are unanswered.
 type pinger struct {
-	timer       *time.Timer
+	timer       *ownedTimer[conn]
 	sent        int64         // UnixNano of the last PING
 	rtt         time.Duration // of the last PING that was answered; 0 = unknown
 	outstanding int32         // PINGs without an answer
@@ -18,7 +18,7 @@ func (c *conn) startPing() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.subsDropped {
-		c.ping.timer = time.AfterFunc(c.srv.options().PingInterval, c.pingTick)
+		c.ping.timer = newOwnedTimer(c.srv.options().PingInterval, c, (*conn).pingTick)
 	}
 }
 

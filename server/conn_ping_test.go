@@ -13,7 +13,7 @@ import (
 func TestPingsGoOnWhenTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	c := &conn{}
-	c.ping.timer = time.NewTimer(time.Hour)
+	c.ping.timer = newOwnedTimer(time.Hour, c, (*conn).pingTick)
 	defer c.ping.timer.Stop()
 	o := &Options{PingInterval: time.Hour, MaxPingsOut: 2}
 	for _, tt := range []struct {
@@ -49,7 +49,7 @@ func TestTheFirstPingIsEarly(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := &conn{srv: s}
-		c.ping.timer = time.NewTimer(time.Hour)
+		c.ping.timer = newOwnedTimer(time.Hour, c, (*conn).pingTick)
 		c.measureRTT()
 		c.stopPing()
 		if c.ping.first != tt.want {

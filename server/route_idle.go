@@ -41,7 +41,7 @@ func (r *route) idle() time.Duration {
 // a tick without anything received sends PING, and after more than maxIdleTicks in a row the route
 // is closed. For peers of 1.x there is only the ping timer.
 type idleCheck struct {
-	timer    *time.Timer
+	timer    *ownedTimer[route]
 	due      time.Time // of the next tick
 	received int64     // route.received at the last tick
 	idle     int       // ticks in a row without anything received
@@ -64,7 +64,7 @@ func (r *route) startIdleCheck() {
 	if !r.subsDropped && r.remote.extended() {
 		tick := r.srv.cluster.idleTick
 		r.check.due = time.Now().Add(tick)
-		r.check.timer = time.AfterFunc(tick, r.checkIdle)
+		r.check.timer = newOwnedTimer(tick, r, (*route).checkIdle)
 	}
 }
 

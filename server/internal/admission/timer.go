@@ -9,15 +9,13 @@ import (
 // while the peer has sent what it has to send and waits for this process, and it does not count
 // time in which this process did not run.
 type Timer struct {
-	// Set once.
-	more func() time.Duration // how much more time there is when it is over, asked once; nil for none
-	f    func()
-
-	mu      sync.Mutex    // guards what follows
-	timer   *time.Timer   // nil once it has expired or was stopped
-	expired chan struct{} // closed when f has returned; nil unless it has expired
-	due     time.Time     // when the time is over; while paused, the time of that
-	left    time.Duration // while paused
+	mu      sync.Mutex           // guards what follows
+	more    func() time.Duration // how much more time there is when it is over, asked once; nil for none
+	f       func()               // nil once the timer was stopped: the runtime may keep it until its time
+	timer   *time.Timer          // nil once it has expired or was stopped
+	expired chan struct{}        // closed when f has returned; nil unless it has expired
+	due     time.Time            // when the time is over; while paused, the time of that
+	left    time.Duration        // while paused
 	paused  bool
 	asked   bool // for more
 	lates   int  // how often it was late
@@ -46,23 +44,30 @@ func newTimer(limit time.Duration, more func() time.Duration, f func()) *Timer {
 
 // check calls f if the time is over.
 func (t *Timer) check() {
-	var more time.Duration
-	if t.more != nil {
-		more = t.more()
+	var left time.Duration
+	if more := t.asks(); more != nil {
+		left = more()
 	}
-	if t.expire(more) {
-		t.f()
+	if f := t.expire(left); f != nil {
+		f()
 		close(t.expired)
 	}
 }
 
+// asks returns more, which is called without the lock.
+func (t *Timer) asks() func() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.more
+}
+
 // expire ends the timer if its time is over, and waits for the rest otherwise. The first time there
-// is more. It reports whether the caller must call f.
-func (t *Timer) expire(more time.Duration) bool {
+// is more. It returns f if the caller must call it.
+func (t *Timer) expire(more time.Duration) func() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.timer == nil || t.paused {
-		return false
+		return nil
 	}
 	late := time.Since(t.due)
 	if late >= 0 && !t.asked {
@@ -77,10 +82,10 @@ func (t *Timer) expire(more time.Duration) bool {
 	}
 	if late < 0 {
 		t.timer.Reset(-late)
-		return false
+		return nil
 	}
 	t.timer, t.expired = nil, make(chan struct{})
-	return true
+	return t.f
 }
 
 // pause stops the clock: the peer waits for this process.
@@ -120,7 +125,7 @@ func (t *Timer) stop() (expired chan struct{}) {
 	defer t.mu.Unlock()
 	if t.timer != nil {
 		t.timer.Stop()
-		t.timer = nil
+		t.timer, t.f, t.more = nil, nil, nil
 	}
 	return t.expired
 }

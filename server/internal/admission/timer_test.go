@@ -59,6 +59,9 @@ func TestAStoppedTimerNeverExpires(t *testing.T) {
 		if len(over)+len(pausedOver) > 0 {
 			t.Error("expired after Stop")
 		}
+		if timer.f != nil {
+			t.Error("keeps what it would have called: the runtime may keep a stopped timer until its time")
+		}
 	})
 }
 
