@@ -52,6 +52,7 @@ type conn struct {
 	// Owned by the reader.
 	in              netio.ReadBuffer
 	readLimit       int                                   // bytes of one read
+	got             int                                   // bytes of the last one
 	cursor          *sublist.Cursor[*subscription]        // nil until it publishes
 	noEcho          bool                                  // it does not receive its own messages
 	freshStack      bool                                  // serve continues on a new goroutine
@@ -221,7 +222,8 @@ func (c *conn) receive() input {
 
 // read reads once.
 func (c *conn) read() input {
-	_, err := c.link.Recv(&c.in, c.readLimit)
+	n, err := c.link.Recv(&c.in, c.readLimit)
+	c.got = n
 	switch {
 	case c.ended():
 		return inputEnded
@@ -236,6 +238,20 @@ func (c *conn) read() input {
 		c.readFailed(err)
 	}
 	return inputEnded
+}
+
+// adaptReads decides how much the next read may hold. Thin says that little of what was read went to
+// each connection that got some of it: what a write costs is then most of the cost of a message, and
+// a longer read makes fewer writes. It takes what the socket holds already, so nothing comes later
+// for it.
+func (c *conn) adaptReads(thin bool) {
+	switch {
+	case c.readLimit < netio.ReadSize: // before the login
+	case !thin || c.got < c.readLimit/4 || c.limited.Load() != nil: // one with limits may have to pause with what it has read
+		c.readLimit = max(netio.ReadSize, c.readLimit/2)
+	case c.got > c.readLimit/2:
+		c.readLimit = min(netio.LongRead, 2*c.readLimit)
+	}
 }
 
 // woken is what the reader does when it was woken without input.
@@ -356,6 +372,7 @@ func (c *conn) endWork(w *readerScratch) {
 		c.settle()
 	}
 	w.batch.end()
+	c.adaptReads(w.batch.thin)
 	w.meter.end()
 	w.op = op{}
 	c.srv.scratch.Put(w)

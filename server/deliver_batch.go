@@ -30,6 +30,7 @@ type batch struct {
 	matches   []match
 	match     uint32 // of the message before; none if there are no matches
 	known     recurring
+	thin      bool // what was flushed last was little for each target
 	entries   []entry
 
 	targets   []target
@@ -149,7 +150,7 @@ func (b *batch) begin(c *conn) {
 	b.limit = int(min(maxCollected, max(opts.MaxPending/2, 1)))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
-	b.readAt = 0
+	b.readAt, b.thin = 0, false
 	b.known.looks = vainLooks
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()

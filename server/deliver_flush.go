@@ -51,6 +51,7 @@ func (b *batch) handOverAll() {
 		}
 	}
 	b.spread(x, others)
+	b.thin = b.writesLittle()
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if len(others) < len(b.targets) {

@@ -42,6 +42,10 @@ const (
 	targetWork  = 1500
 	messageWork = 30
 	byteWork    = 3
+	// thinWrite is how many bytes a write takes on average, where a longer read would save time.
+	thinWrite = 16 << 10
+	// maxThin bounds how many targets the flush of a long read may have. So many take milliseconds.
+	maxThin = 1 << 10
 )
 
 // start starts helpers for a server.
@@ -83,16 +87,27 @@ func (b *batch) helpersFor() int {
 
 // work estimates how long a flush takes, in ns.
 func (b *batch) work() int64 {
-	n := int64(len(b.targets)) * targetWork
-	msgs := int64(len(b.sorted))
+	messages, bytes := b.outgoing()
+	return int64(len(b.targets))*targetWork + messages*messageWork + bytes*byteWork/32
+}
+
+// outgoing estimates how many messages and bytes the targets of a flush get.
+func (b *batch) outgoing() (messages, bytes int64) {
+	messages = int64(len(b.sorted))
 	for i := range b.fanouts {
-		msgs += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
+		messages += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
 	}
-	size := int64(0)
 	if len(b.lines) > 0 {
-		size = int64(b.lines[0].stride)
+		bytes = messages * int64(b.lines[0].stride)
 	}
-	return n + msgs*(messageWork+size*byteWork/32)
+	return messages, bytes
+}
+
+// writesLittle reports whether a longer read would save time.
+func (b *batch) writesLittle() bool {
+	_, bytes := b.outgoing()
+	n := len(b.targets)
+	return n <= maxThin && bytes < thinWrite*int64(n)
 }
 
 // spread hands over to targets, with helpers if that pays.

@@ -1,12 +1,68 @@
 package server
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
+
+// TestReadsAreLongWhereWritesAreSmall publishes to so many targets, and looks at how much the next
+// read may hold.
+func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
+	t.Parallel()
+	const usual, size = netio.ReadSize, 2000
+	for name, c := range map[string]struct {
+		subjects, each int // subscribers of each subject
+		limit, got     int // of the last read
+		limited        bool
+		want           int
+	}{
+		"small writes":                 {subjects: 3, each: 1, limit: usual, got: usual, want: 2 * usual},
+		"small writes to many each":    {subjects: 3, each: 2, limit: usual, got: usual, want: 2 * usual},
+		"again":                        {subjects: 3, each: 1, limit: 2 * usual, got: 2 * usual, want: 4 * usual},
+		"not more than the most":       {subjects: 3, each: 1, limit: netio.LongRead, got: netio.LongRead, want: netio.LongRead},
+		"the socket had little more":   {subjects: 3, each: 1, limit: 4 * usual, got: 2 * usual, want: 4 * usual},
+		"the socket had little":        {subjects: 3, each: 1, limit: 4 * usual, got: usual / 2, want: 2 * usual},
+		"one small message":            {subjects: 1, each: 1, limit: usual, got: size, want: usual},
+		"nobody receives":              {limit: 2 * usual, got: 2 * usual, want: usual},
+		"too many writes":              {subjects: 3, each: maxThin/3 + 1, limit: 2 * usual, got: 2 * usual, want: usual},
+		"a user with limits":           {subjects: 3, each: 1, limit: 2 * usual, got: 2 * usual, limited: true, want: usual},
+		"much for each, of one fanout": {subjects: 1, each: 2, limit: 4 * usual, got: 4 * usual, want: 2 * usual},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := NewServer(&Options{})
+			okay(t, err)
+			pub := onFake(t, s, new(fakeLink))
+			deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
+			var text strings.Builder
+			for i := range max(c.subjects, 1) {
+				for range c.each {
+					deliverTo(t, onFake(t, s, new(fakeLink)), fmt.Sprintf("SUB s.%d 1\r\n", i))
+				}
+				n := 1
+				if name == "much for each, of one fanout" {
+					n = thinWrite/size + 1
+				}
+				for range n {
+					fmt.Fprintf(&text, "PUB s.%d %d\r\n%s\r\n", i, size, strings.Repeat("x", size))
+				}
+			}
+			if c.limited {
+				dropsMessages(pub, access.Disconnect)
+			}
+			pub.readLimit, pub.got = c.limit, c.got
+			if deliverTo(t, pub, text.String()); pub.readLimit != c.want {
+				t.Errorf("the next read may hold %d bytes, want %d", pub.readLimit, c.want)
+			}
+		})
+	}
+}
 
 // TestHowManyHelpersAFlushHas has them limited by those there are, by the targets, which are two for
 // each, and by the cores that are idle.

@@ -8,7 +8,8 @@
 //	socket → netio.ReadBuffer → frameLimits.next → operator.do → match → batch → expansion → netio.WriteQueue → socket
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve), or none while a client is idle
-// ([parking]). What one read returned is a [batch]. The parser (parser.go) returns one operation
+// ([parking]). What one read returned is a [batch]; where little of it goes to each of several
+// connections, the next read is a longer one (conn.adaptReads). The parser (parser.go) returns one operation
 // after the other, with a count where equal ones follow each other, and the role of the connection
 // acts on each (client.go, route.go). A publication is matched (package sublist), and the batch
 // records its place in the read buffer for the subscriptions that receive it (deliver_choose.go):
@@ -155,6 +156,7 @@
 //	commandline_diff.go             --diff, --health
 //	commandline_documents.go        what the program prints of itself: manual, completions, schemas
 //	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
+//	timer.go                        timers of connections
 //	client_inprocess.go             clients in the same process, without a socket
 //	client_registry.go              the connected clients, by id
 //	conn_park.go                    idle clients, which have no reader

@@ -80,6 +80,7 @@ func unreads() (all []scenario) {
 			{name: "1-1/128", about: "one publisher to one subscriber, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1, 128)},
 			{name: "8-1/128", about: "eight publishers to one subject with one subscriber, 128 bytes", prepare: unreadMany(8, 128)},
 			{name: "queue-8/128", about: "one publisher to a queue group of 8, 128 bytes", prepare: unreadGroup(8, 128)},
+			{name: "1000-subjects/128", about: "one publisher on 1 000 subjects in turn, with a subscriber each, 128 bytes", prepare: unreadSpread(1000, 128)},
 		} {
 			sc.name = "unread-" + sc.name
 			sc.about += ", none reads while it is measured"
@@ -235,6 +236,25 @@ func unreadMany(publishers, size int) func() runner {
 			}
 			u.publishers = append(u.publishers, published)
 			u.subscribers[0].owed = append(u.subscribers[0].owed, owed)
+		}
+		return u.run
+	}
+}
+
+// unreadSpread sends on n subjects in turn, with a subscriber each.
+func unreadSpread(n, size int) func() runner {
+	return func() runner {
+		published := &stream{}
+		u := &unread{subscribers: make([]unreadSubscriber, n), publishers: []*stream{published}}
+		for i := range n * max(1, lapMessages(size, lapBytes)/n) {
+			to := &u.subscribers[i%n]
+			subject, payload := []byte("bench.spread."+sid(i%n)), appendPayload(nil, i, size)
+			if i < n {
+				to.setup = fmt.Sprintf("SUB %s %s\r\n", subject, sid(i))
+				to.owed = []*stream{{}}
+			}
+			published.add(subject, sid(i%n), payload)
+			to.owed[0].add(subject, sid(i%n), payload)
 		}
 		return u.run
 	}

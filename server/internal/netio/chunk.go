@@ -26,8 +26,9 @@ type Chunk struct {
 
 // Sizes of chunks.
 const (
-	SmallSize = 1 << 10  // holds the rest of a read when a connection waits with half an operation
-	ReadSize  = 64 << 10 // of a read
+	SmallSize = 1 << 10   // holds the rest of a read when a connection waits with half an operation
+	ReadSize  = 64 << 10  // of a read
+	LongRead  = 512 << 10 // of a read whose bytes go to many connections
 )
 
 // Each size is at most twice the one below it, and above a read buffer half as large again, so that

@@ -96,7 +96,7 @@ const minPlainRead = SmallSize
 func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	b.Shrink()
 	l.work.end()
-	l.size = min(limit, max(minPlainRead, l.size))
+	l.size = min(limit, ReadSize, max(minPlainRead, l.size))
 	space := b.Space(l.size)
 	n, err := l.nc.Read(space)
 	b.Filled(n)

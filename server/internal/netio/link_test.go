@@ -35,6 +35,13 @@ func TestPlainLinkSizesItsBufferByNeed(t *testing.T) {
 	for range 8 {
 		read(ReadSize)
 	}
+	for range 4 {
+		feed.next = LongRead
+		if _, err := l.Recv(&in, LongRead); err != nil {
+			t.Fatal(err)
+		}
+		in.Consume(len(in.Unread()))
+	}
 	if got := feed.space; got != ReadSize {
 		t.Errorf("after full reads it reads into %d bytes, want %d", got, ReadSize)
 	}
@@ -45,6 +52,25 @@ func TestPlainLinkSizesItsBufferByNeed(t *testing.T) {
 		t.Errorf("after short reads it waits with %d bytes, want %d", got, minPlainRead)
 	}
 	in.Clear()
+}
+
+// TestLongReadsAreForFew asks for a long read while more and more readers are at work.
+func TestLongReadsAreForFew(t *testing.T) {
+	t.Parallel()
+	shared := new(Shared)
+	for n := range maxLongReaders + 2 {
+		want := LongRead
+		if n > maxLongReaders {
+			want = ReadSize
+		}
+		if got := shared.readLimit(LongRead); got != want {
+			t.Errorf("beside %d at work: got %d, want %d", n, got, want)
+		}
+		if got := shared.readLimit(SmallSize); got != SmallSize {
+			t.Errorf("before a login: got %d, want %d", got, SmallSize)
+		}
+		shared.BusyPoll.begin()
+	}
 }
 
 // TestPlainLinkWritesInPieces looks at what one Send writes: no more than a slow reader takes within

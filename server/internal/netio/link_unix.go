@@ -61,7 +61,7 @@ func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
 // readReady makes one attempt to read. It reports false, holding no memory, if the socket has
 // nothing: the runtime then waits and calls it again. Before that it may poll for a moment.
 func (l *directLink) readReady(fd uintptr) bool {
-	space := l.in.Space(l.limit)
+	space := l.in.Space(l.work.shared.readLimit(l.limit))
 	for {
 		n, err := syscall.Read(int(fd), space)
 		switch {

@@ -24,6 +24,18 @@ type Shared struct {
 	yielders yielders
 }
 
+// maxLongReaders bounds how many readers and writers may be at work while one makes a long read. So it
+// bounds the memory of readers that have made one and are made to wait: 32 MB.
+const maxLongReaders = 32
+
+// readLimit is how many bytes a read may hold that is to hold limit bytes.
+func (s *Shared) readLimit(limit int) int {
+	if limit > ReadSize && s.BusyPoll.awake.Load() > maxLongReaders {
+		return ReadSize
+	}
+	return limit
+}
+
 // Open finds out what can be known of the network that the Go runtime waits for. l is any listener
 // of this process. No reader may have started.
 func (s *Shared) Open(l net.Listener) {
