@@ -13,7 +13,7 @@ func TestAStoppedTimerKeepsNothing(t *testing.T) {
 		other := time.AfterFunc(time.Hour, func() {})
 		defer other.Stop()
 	}
-	type owner struct{ memory [100]int }
+	type owner struct{ _ [100]int }
 	o, gone := new(owner), make(chan bool, 1)
 	runtime.AddCleanup(o, func(int) { gone <- true }, 0)
 	timer := newOwnedTimer(time.Hour, o, func(*owner) {})
