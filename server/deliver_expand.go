@@ -37,6 +37,7 @@ type expansion struct {
 	headless bool
 
 	msgs    int64
+	bytes   int
 	reached int                 // targets that got messages
 	lag     []*netio.WriteQueue // those of them that lag behind
 }
@@ -50,12 +51,16 @@ const (
 	refPayload = 8 << 10
 	// maxSegments bounds the parts of one write.
 	maxSegments = 64
+	// thinWrite is how much a target gets on average where a longer read would save time.
+	thinWrite = 16 << 10
+	// maxThin bounds how many targets the flush of a long read may have. So many take milliseconds.
+	maxThin = 1 << 10
 )
 
 // start prepares for a flush of b.
 func (x *expansion) start(b *batch, now int64) {
 	x.b, x.now = b, now
-	x.msgs, x.reached = 0, 0
+	x.msgs, x.bytes, x.reached = 0, 0, 0
 	if cap(x.buf) == 0 {
 		x.buf = make([]byte, 0, expansionSize)
 	}
@@ -405,6 +410,7 @@ func (x *expansion) push() {
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages
+		x.bytes += d.Bytes
 		x.b.srv.counters.out(x.b.from, x.t.c.role, d.Messages, d.Payload) // before a client can know of them
 	}
 	if r, ok := x.t.c.ops.(*route); ok && x.follow(r, &d) {

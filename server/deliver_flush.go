@@ -51,12 +51,12 @@ func (b *batch) handOverAll() {
 		}
 	}
 	b.spread(x, others)
-	b.thin = b.writesLittle()
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if len(others) < len(b.targets) {
 		x.handOver(&b.targets[len(others)])
 	}
+	b.thin = x.reached <= maxThin && x.bytes < thinWrite*x.reached
 	b.reset()
 	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
 		b.stall(x.lag)

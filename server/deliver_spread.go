@@ -30,6 +30,7 @@ type flushJob struct {
 	mu     sync.Mutex // guards what follows
 	closed bool       // nothing is left to take
 	reach  int
+	bytes  int
 	lag    []*netio.WriteQueue
 }
 
@@ -42,10 +43,6 @@ const (
 	targetWork  = 1500
 	messageWork = 30
 	byteWork    = 3
-	// thinWrite is how many bytes a write takes on average, where a longer read would save time.
-	thinWrite = 16 << 10
-	// maxThin bounds how many targets the flush of a long read may have. So many take milliseconds.
-	maxThin = 1 << 10
 )
 
 // start starts helpers for a server.
@@ -87,27 +84,16 @@ func (b *batch) helpersFor() int {
 
 // work estimates how long a flush takes, in ns.
 func (b *batch) work() int64 {
-	messages, bytes := b.outgoing()
-	return int64(len(b.targets))*targetWork + messages*messageWork + bytes*byteWork/32
-}
-
-// outgoing estimates how many messages and bytes the targets of a flush get.
-func (b *batch) outgoing() (messages, bytes int64) {
-	messages = int64(len(b.sorted))
+	n := int64(len(b.targets)) * targetWork
+	msgs := int64(len(b.sorted))
 	for i := range b.fanouts {
-		messages += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
+		msgs += b.fanouts[i].msgs * int64(len(b.fanouts[i].whole))
 	}
+	size := int64(0)
 	if len(b.lines) > 0 {
-		bytes = messages * int64(b.lines[0].stride)
+		size = int64(b.lines[0].stride)
 	}
-	return messages, bytes
-}
-
-// writesLittle reports whether a longer read would save time.
-func (b *batch) writesLittle() bool {
-	_, bytes := b.outgoing()
-	n := len(b.targets)
-	return n <= maxThin && bytes < thinWrite*int64(n)
+	return n + msgs*(messageWork+size*byteWork/32)
 }
 
 // spread hands over to targets, with helpers if that pays.
@@ -161,6 +147,7 @@ func (j *flushJob) add(x *expansion) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.reach += x.reached
+	j.bytes += x.bytes
 	j.lag = append(j.lag, x.lag...)
 }
 
@@ -169,6 +156,7 @@ func (j *flushJob) finish(x *expansion) {
 	j.close()
 	j.helping.Wait()
 	x.reached += j.reach
+	x.bytes += j.bytes
 	x.lag = append(x.lag, j.lag...)
 }
 

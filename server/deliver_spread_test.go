@@ -32,6 +32,7 @@ func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
 		"nobody receives":              {limit: 2 * usual, got: 2 * usual, want: usual},
 		"too many writes":              {subjects: 3, each: maxThin/3 + 1, limit: 2 * usual, got: 2 * usual, want: usual},
 		"a user with limits":           {subjects: 3, each: 1, limit: 2 * usual, got: 2 * usual, limited: true, want: usual},
+		"much for each, of one line":   {subjects: 1, each: 1, limit: 4 * usual, got: 4 * usual, want: 2 * usual},
 		"much for each, of one fanout": {subjects: 1, each: 2, limit: 4 * usual, got: 4 * usual, want: 2 * usual},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
 					deliverTo(t, onFake(t, s, new(fakeLink)), fmt.Sprintf("SUB s.%d 1\r\n", i))
 				}
 				n := 1
-				if name == "much for each, of one fanout" {
+				if strings.HasPrefix(name, "much") {
 					n = thinWrite/size + 1
 				}
 				for range n {

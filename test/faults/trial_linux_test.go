@@ -131,7 +131,9 @@ func (r *trial) result(from, to int, b broker) *result {
 	if got.mesh == 0 || got.mesh > r.row.bound {
 		r.t.Errorf("%s: the mesh was complete after %v (0s is never), want %v at most", r.row.name, got.mesh, r.row.bound)
 	}
-	if r.row.whole && got.lost > 0 || got.twice > 0 {
+	// Judge has found what came twice over one connection, or in a queue group. A client that moves to
+	// another server may get a message from both.
+	if r.row.whole && got.lost > 0 || got.dropped == 0 && got.twice > 0 {
 		r.t.Errorf("%s: of %d messages %d were lost, %d came twice", r.row.name, got.due, got.lost, got.twice)
 	}
 	if got.memory > memoryLimit {
