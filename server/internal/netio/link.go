@@ -161,14 +161,36 @@ type tlsLink struct {
 	got    int           // bytes of the last read
 }
 
-// Recv is that of a plainLink, and yields now and then.
+// Recv is that of a plainLink, and yields now and then. After a long record it reads the others that
+// have arrived, too: what it returns is worked on at once.
 func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	if l.streak.due(l.got) {
 		l.work.shared.yielders.yield()
 	}
 	n, err := l.plainLink.Recv(b, limit)
+	if n >= tlsRecord/2 {
+		n += l.more(b, l.work.shared.readLimit(limit)-n)
+	}
 	l.got = n
 	return n, err
+}
+
+// more reads what has arrived, up to so many bytes. Errors that last are for the next Recv.
+func (l *tlsLink) more(b *ReadBuffer, most int) (total int) {
+	if l.socket == nil {
+		return 0
+	}
+	l.socket.noWait = true
+	defer func() { l.socket.noWait = false }()
+	for total < most {
+		space := b.Space(most)
+		n, err := l.nc.Read(space[:min(len(space), most-total)])
+		b.Filled(n)
+		if total += n; err != nil {
+			break
+		}
+	}
+	return total
 }
 
 const (

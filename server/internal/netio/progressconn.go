@@ -2,6 +2,7 @@ package netio
 
 import (
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,6 +16,10 @@ type ProgressConn struct {
 	raw      syscall.RawConn            // nil if there is no socket
 	patience atomic.Int64               // nanoseconds without progress; 0 = deadlines are those of Conn
 	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil = none
+
+	// Owned by the reader.
+	noWait  bool  // reads do not wait
+	readErr error // of a read that did not wait: the next one that does returns it
 }
 
 // NewProgressConn returns a ProgressConn that writes to nc.
@@ -28,6 +33,25 @@ func rawOf(nc net.Conn) syscall.RawConn {
 		}
 	}
 	return nil
+}
+
+// Read reads. While it is not to wait, it returns [os.ErrDeadlineExceeded] if there is nothing to
+// read: TLS takes that for an error after which it can go on.
+func (c *ProgressConn) Read(b []byte) (int, error) {
+	switch {
+	case c.noWait && c.readErr == nil:
+		n, err := readNow(c.raw, b)
+		if n > 0 {
+			return n, nil
+		}
+		c.readErr = err
+		return 0, os.ErrDeadlineExceeded
+	case c.noWait:
+		return 0, os.ErrDeadlineExceeded
+	case c.readErr != nil:
+		return 0, c.readErr
+	}
+	return c.Conn.Read(b)
 }
 
 // Write writes b, as long as there is progress.

@@ -1,0 +1,132 @@
+//go:build unix
+
+package netio
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+
+	"gnatsd/test/certs"
+)
+
+// securePair returns a link over TLS, and the socket and the connection of its peer.
+func securePair(t *testing.T) (l Link, socket *net.TCPConn, peer *tls.Conn) {
+	t.Helper()
+	ca, err := certs.NewAuthority("netio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ca.Issue(certs.Request{Hosts: []string{"localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	far, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := tls.Server(NewProgressConn(near), &tls.Config{Certificates: []tls.Certificate{cert}})
+	peer = tls.Client(far, &tls.Config{InsecureSkipVerify: true})
+	t.Cleanup(func() { near.Close(); far.Close() })
+	done := make(chan error, 1)
+	go func() { done <- peer.Handshake() }()
+	if err := errors.Join(secure.Handshake(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	return NewLink(secure, new(Shared)), far.(*net.TCPConn), peer
+}
+
+// TestTLSReadsWhatHasArrived reads several records at once, no more than it may, and each byte.
+func TestTLSReadsWhatHasArrived(t *testing.T) {
+	t.Parallel()
+	l, _, peer := securePair(t)
+	text := make([]byte, 10*tlsRecord)
+	for i := range text {
+		text[i] = byte(i * 7 % 251)
+	}
+	for _, limit := range []int{tlsRecord, 3 * tlsRecord, ReadSize, LongRead} {
+		most := 0 // of one read
+		for round := 0; round == 0 || most < min(limit, len(text)/2) && round < 1000; round++ {
+			sent := make(chan error, 1)
+			go func() { _, err := peer.Write(text); sent <- err }()
+			var in ReadBuffer
+			for got := 0; got < len(text); {
+				n, err := l.Recv(&in, limit)
+				if err != nil || n > limit {
+					t.Fatalf("a read of %d bytes returned %d, %v", limit, n, err)
+				}
+				if !bytes.Equal(in.Unread(), text[got:got+n]) {
+					t.Fatalf("a read of %d bytes, after %d: other bytes than what was sent", limit, got)
+				}
+				in.Consume(n)
+				got, most = got+n, max(most, n)
+			}
+			in.Clear()
+			if err := <-sent; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if most < min(limit, len(text)/2) {
+			t.Errorf("a read of %d bytes returned %d at most", limit, most)
+		}
+	}
+}
+
+// TestTLSReadsTheEndAfterWhatHasArrived ends connections in several ways behind a message.
+func TestTLSReadsTheEndAfterWhatHasArrived(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(socket *net.TCPConn, peer *tls.Conn)
+		want error
+	}{
+		"TLS is closed":       {func(_ *net.TCPConn, p *tls.Conn) { p.Close() }, io.EOF},
+		"the socket is":       {func(s *net.TCPConn, _ *tls.Conn) { s.CloseWrite() }, io.EOF},
+		"in half a record":    {func(s *net.TCPConn, _ *tls.Conn) { s.Write([]byte{23, 3, 3, 1, 0, 1}); s.CloseWrite() }, io.ErrUnexpectedEOF},
+		"no record":           {func(s *net.TCPConn, _ *tls.Conn) { s.Write([]byte("GET / HTTP/1.1\r\n")) }, nil},
+		"the socket is reset": {func(s *net.TCPConn, _ *tls.Conn) { s.SetLinger(0); s.Close() }, syscall.ECONNRESET},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, socket, peer := securePair(t)
+			text := bytes.Repeat([]byte("x"), tlsRecord)
+			if name != "the socket is reset" { // what it has is lost
+				if _, err := peer.Write(text); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.end(socket, peer)
+			var in ReadBuffer
+			var err error
+			for err == nil {
+				_, err = l.Recv(&in, ReadSize)
+			}
+			if name != "the socket is reset" && !bytes.Equal(in.Unread(), text) {
+				t.Errorf("%d bytes arrived, want %d", len(in.Unread()), len(text))
+			}
+			if c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("then %v, want %v", err, c.want)
+			}
+			if _, again := l.Recv(&in, ReadSize); again == nil {
+				t.Errorf("after %v a read succeeds", err)
+			}
+			in.Clear()
+		})
+	}
+}

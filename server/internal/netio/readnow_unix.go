@@ -1,0 +1,24 @@
+//go:build unix
+
+package netio
+
+import "syscall"
+
+// readNow reads what a socket holds. It returns 0 and no error if that is nothing, or if nothing
+// will follow.
+func readNow(raw syscall.RawConn, b []byte) (n int, err error) {
+	if raw == nil {
+		return 0, nil
+	}
+	failed := raw.Read(func(fd uintptr) bool {
+		n, err = syscall.Read(int(fd), b)
+		return true
+	})
+	switch {
+	case failed != nil:
+		return 0, nil // closed, or its time is over: a read that waits says so
+	case err == syscall.EAGAIN, err == syscall.EINTR:
+		return 0, nil
+	}
+	return max(n, 0), err
+}
