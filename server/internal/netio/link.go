@@ -221,12 +221,16 @@ func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error
 	for _, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
 			k := min(len(text), tlsRecord-len(ck.buf))
-			ck.buf = append(ck.buf, text[:k]...)
+			record := text[:k]
+			if k < tlsRecord {
+				ck.buf = append(ck.buf, record...)
+				record = ck.buf
+			}
 			text = text[k:]
-			if len(ck.buf) < tlsRecord {
+			if len(record) < tlsRecord {
 				continue
 			}
-			n, err := l.nc.Write(ck.buf)
+			n, err := l.nc.Write(record)
 			total += n
 			if err != nil {
 				return total, err
