@@ -183,15 +183,27 @@ func (r *route) sendInfo() {
 	r.send(own.line(true))
 }
 
+// renewInfo sends the peer the INFO of this server again if that has changed since the connection
+// began. The settings that change while it is no route yet are not sent by those who change them.
+func (r *route) renewInfo() {
+	if r.began == r.srv.cluster.ownInfo() || !r.takesInfo() {
+		return
+	}
+	r.sendInfo()
+	if r.peerInfo().extended() {
+		r.recompress()
+	}
+}
+
 // firstInfo returns the INFO line that a connection begins with. It runs on the reader.
 func (k *cluster) firstInfo(r *route) string {
-	own := *k.ownInfo()
-	r.offered = own.PoolSize > 0
+	r.began = k.ownInfo()
+	own := *r.began
 	if own.Compression != "" {
 		r.offersS2.Store(true)
 	}
 	switch {
-	case !r.offered || r.attempt == nil:
+	case own.PoolSize == 0 || r.attempt == nil:
 	case r.attempt.Member > 0:
 		own.PoolID, own.PoolMember = r.attempt.PoolID, r.attempt.Member
 	default:

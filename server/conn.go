@@ -242,8 +242,7 @@ func (c *conn) read() input {
 
 // adaptReads decides how much the next read may hold. Thin says that little of what was read went to
 // each connection that got some of it: what a write costs is then most of the cost of a message, and
-// a longer read makes fewer writes. It takes what the socket holds already, so nothing comes later
-// for it.
+// a longer read makes fewer writes. It takes what the socket holds already: nothing is waited for.
 func (c *conn) adaptReads(thin bool) {
 	switch {
 	case c.readLimit < netio.ReadSize: // before the login

@@ -27,8 +27,8 @@ const (
 
 // recurring finds the lines of a batch by their text.
 type recurring struct {
-	places [1 << recurringBits]uint32 // numbers of lines, counted over all batches, by the hash of the text
-	past   uint32                     // lines of earlier batches, and one: a place that is 0 has no line
+	places [1 << recurringBits]uint64 // numbers of lines, counted over all batches, by the hash of the text
+	past   uint64                     // lines of earlier batches, and one: a place that is 0 has no line
 	from   uint32                     // the first line of the batch that still holds
 	looks  int                        // how many may be in vain
 }
@@ -43,8 +43,8 @@ func placeOfLine(text []byte) int { return int(maphash.Bytes(lineSeed, text) >> 
 // false if no line there holds.
 func (b *batch) recurringAt(first, probe int) (number uint32, ok bool) {
 	r := &b.known
-	number = r.places[(first+probe)%len(r.places)] - r.past
-	return number, number >= r.from && number < uint32(len(b.lines))
+	i := r.places[(first+probe)%len(r.places)] - r.past
+	return uint32(i), i >= uint64(r.from) && i < uint64(len(b.lines))
 }
 
 // find returns the number of the line that is the same as text.
@@ -77,7 +77,7 @@ func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription
 		}
 	}
 	r := &b.known
-	r.places[(first+probe)%len(r.places)] = r.past + number
+	r.places[(first+probe)%len(r.places)] = r.past + uint64(number)
 }
 
 // forgetLines is called when lines that have been collected hold no longer for what follows.

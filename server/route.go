@@ -31,12 +31,12 @@ type route struct {
 	number int   // in the pool
 
 	// Owned by the reader.
-	offered     bool // a pool, in INFO
-	inflated    bool // LINK s2 was read
-	inflateRest bool // and what was read behind it is to be decompressed
-	used        bool // messages were sent on it as a member of a pool
-	connected   bool // a CONNECT was accepted
-	quiet       bool // it is one of many attempts that failed in a row: what it logs is for debugging
+	began       *peerInfo // the INFO of this server that it began with
+	inflated    bool      // LINK s2 was read
+	inflateRest bool      // and what was read behind it is to be decompressed
+	used        bool      // messages were sent on it as a member of a pool
+	connected   bool      // a CONNECT was accepted
+	quiet       bool      // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose     bool
 	claimedID   string          // server id in CONNECT
 	infoDue     time.Time       // when it must have sent INFO; zero before that is known

@@ -149,12 +149,17 @@ func (k *cluster) recompress() {
 				continue
 			}
 			r.sendInfo()
-			k.srv.conns.Add(1)
-			go func() { // ends when the socket has taken a line, or with the route; Shutdown waits for it
-				defer k.srv.conns.Done()
-				r.adjustCompression()
-				r.measureWay()
-			}()
+			r.recompress()
 		}
 	}
+}
+
+// recompress applies new settings to the connection.
+func (r *route) recompress() {
+	r.srv.conns.Add(1)
+	go func() { // ends when the socket has taken a line, or with the route; Shutdown waits for it
+		defer r.srv.conns.Done()
+		r.adjustCompression()
+		r.measureWay()
+	}()
 }

@@ -189,7 +189,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.adjustCompression()
 	}
 	about := info.forMesh()
-	about.Offered = r.offered
+	about.Offered = r.began != nil && r.began.PoolSize > 0
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
 	if !first {
 		if before != nil && !before.Export.equal(info.Export) {
@@ -246,6 +246,7 @@ func (r *route) registered() {
 	if r.peerInfo().extended() {
 		r.measureRTT()
 	}
+	r.renewInfo()
 	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
 	r.out.SetLimits(r.writeLimits(r.srv.options()))
 	if r.pool != nil && r.attempt == nil {

@@ -204,6 +204,7 @@ func (r *route) joined() {
 		}
 		r.startIdleCheck()
 		r.measureWay()
+		r.renewInfo()
 	}
 	r.setDecided()
 }

@@ -33,7 +33,7 @@ var mayImport = map[string]importRow{
 	"server/internal/access": {imports: "sublist server/internal/admission golang.org/x/crypto github.com/nats-io/nkeys",
 		tests: "test/certs"},
 	"server/internal/mesh":        {},
-	"server/internal/netio":       {imports: "golang.org/x/sys github.com/klauspost/compress"},
+	"server/internal/netio":       {imports: "golang.org/x/sys github.com/klauspost/compress", tests: "test/certs"},
 	"server/internal/system":      {imports: "github.com/klauspost/compress github.com/nats-io/nuid"},
 	"server/internal/monitor":     {imports: "conf server/internal/admission", tests: "github.com/prometheus/client_golang github.com/prometheus/common"},
 	"sublist":                     {},

@@ -253,3 +253,28 @@ func reloadedExports(t *testing.T, block string) {
 	route.WantInAnyOrder("MSG open RSID:1:2 0\r\n", "\r\n")
 	route.Sync()
 }
+
+// TestAReloadReachesARouteThatLogsIn reloads while a server that connects has read INFO and said
+// nothing yet.
+func TestAReloadReachesARouteThatLogsIn(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"pool_size: 2":                           `"pool_size":2`,
+		"compression: s2_best":                   `"compression":"s2_best"`,
+		"permissions { export: { deny: shut } }": `"deny":["shut"]`,
+		`advertise: "r.example:77"`:              `"host":"r.example"`,
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			r, routes := spawnClustered(t, "")
+			route := wire.Open(t, routes)
+			route.Hear("INFO ")
+			r.recluster(t, text)
+			route.Say(`CONNECT {"verbose":false,"name":"aaaaaaaaaaaaaaaaaaaaaa"}`,
+				`INFO {"server_id":"aaaaaaaaaaaaaaaaaaaaaa","version":"1.5.0","proto":1,"pool_size":3}`)
+			if info := route.HearAfter("INFO "); !strings.Contains(info, want) {
+				t.Errorf("got %q, want %s in it", info, want)
+			}
+		})
+	}
+}

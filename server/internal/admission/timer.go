@@ -11,7 +11,7 @@ import (
 type Timer struct {
 	mu      sync.Mutex           // guards what follows
 	more    func() time.Duration // how much more time there is when it is over, asked once; nil for none
-	f       func()               // nil once the timer was stopped: the runtime may keep it until its time
+	f       func()               // nil once the timer was stopped in time: the runtime may keep it until then
 	timer   *time.Timer          // nil once it has expired or was stopped
 	expired chan struct{}        // closed when f has returned; nil unless it has expired
 	due     time.Time            // when the time is over; while paused, the time of that

@@ -159,11 +159,15 @@ type tlsLink struct {
 	socket *ProgressConn // nil if it has no such socket
 	streak streak        // of reads that may have waited
 	got    int           // bytes of the last read
+	failed error         // behind what has been read: for the next read
 }
 
 // Recv is that of a plainLink, and yields now and then. After a long record it reads the others that
 // have arrived, too: what it returns is worked on at once.
 func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
+	if l.failed != nil {
+		return 0, l.failed
+	}
 	if l.streak.due(l.got) {
 		l.work.shared.yielders.yield()
 	}
@@ -175,19 +179,25 @@ func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	return n, err
 }
 
-// more reads what has arrived, up to so many bytes. Errors that last are for the next Recv.
+// more reads what has arrived, up to so many bytes.
 func (l *tlsLink) more(b *ReadBuffer, most int) (total int) {
-	if l.socket == nil {
+	if l.socket == nil || most <= 0 {
 		return 0
 	}
 	l.socket.noWait = true
 	defer func() { l.socket.noWait = false }()
-	for total < most {
-		space := b.Space(most)
-		n, err := l.nc.Read(space[:min(len(space), most-total)])
+	space := b.Space(len(b.Unread()) + most)
+	for space = space[:min(len(space), most)]; len(space) > 0; {
+		n, err := l.nc.Read(space)
+		space = space[n:]
 		b.Filled(n)
-		if total += n; err != nil {
-			break
+		total += n
+		switch {
+		case isTimeout(err):
+			return total
+		case err != nil:
+			l.failed = err
+			return total
 		}
 	}
 	return total

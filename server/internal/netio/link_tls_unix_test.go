@@ -8,8 +8,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gnatsd/test/certs"
 )
@@ -128,5 +131,101 @@ func TestTLSReadsTheEndAfterWhatHasArrived(t *testing.T) {
 			}
 			in.Clear()
 		})
+	}
+}
+
+// scriptedConn returns one result of a read after the other.
+type scriptedConn struct {
+	net.Conn
+	results []scriptedRead
+}
+
+type scriptedRead struct {
+	n   int
+	err error
+}
+
+func (c *scriptedConn) Read(b []byte) (int, error) {
+	r := c.results[0]
+	c.results = c.results[1:]
+	return min(r.n, len(b)), r.err
+}
+
+// TestTLSKeepsAnErrorBehindWhatHasArrived has a read of what has arrived end with an error that TLS
+// itself does not keep, such as a message of the handshake that must not come.
+func TestTLSKeepsAnErrorBehindWhatHasArrived(t *testing.T) {
+	t.Parallel()
+	wrong := errors.New("unexpected message")
+	nc := &scriptedConn{results: []scriptedRead{{tlsRecord, nil}, {100, nil}, {0, wrong}, {100, nil}}}
+	l := &tlsLink{plainLink: plainLink{nc: nc, work: work{shared: new(Shared)}, size: tlsRecord}, socket: NewProgressConn(nc)}
+	var in ReadBuffer
+	if n, err := l.Recv(&in, ReadSize); n != tlsRecord+100 || err != nil {
+		t.Errorf("got %d bytes and %v, want what came before the error", n, err)
+	}
+	in.Consume(len(in.Unread()))
+	for range 2 {
+		if n, err := l.Recv(&in, ReadSize); n > 0 || err != wrong {
+			t.Errorf("then %d bytes and %v, want the error", n, err)
+		}
+	}
+}
+
+// TestReadsThatDoNotWaitSeeErrors resets a connection.
+func TestReadsThatDoNotWaitSeeErrors(t *testing.T) {
+	t.Parallel()
+	l, socket, _ := securePair(t)
+	c := l.(*tlsLink).socket
+	c.noWait = true
+	b := make([]byte, 1000)
+	for deadline := time.Now().Add(patience); ; { // the session tickets
+		if n, err := c.Read(b); err != nil {
+			if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(deadline) {
+				t.Fatalf("with nothing to read: %d bytes and %v", n, err)
+			}
+			break
+		}
+	}
+	socket.SetLinger(0)
+	socket.Close()
+	for deadline := time.Now().Add(patience); ; {
+		n, err := c.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline) {
+			continue
+		}
+		if n > 0 || !errors.Is(err, syscall.ECONNRESET) || !strings.Contains(err.Error(), socket.LocalAddr().String()) {
+			t.Errorf("after a reset: %d bytes and %v", n, err)
+		}
+		return
+	}
+}
+
+// TestTLSReadsTakeLittleMoreMemoryThanTheyMayHold looks at the largest buffer of many reads.
+func TestTLSReadsTakeLittleMoreMemoryThanTheyMayHold(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{ReadSize, 2 * ReadSize, LongRead} {
+		l, _, peer := securePair(t)
+		const all = 64 << 20
+		go func() { // ends with the connection
+			for text := make([]byte, all/64); ; {
+				if _, err := peer.Write(text); err != nil {
+					return
+				}
+			}
+		}()
+		var in ReadBuffer
+		largest := 0
+		for got := 0; got < all; {
+			n, err := l.Recv(&in, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			largest = max(largest, cap(in.chunk.buf))
+			got += n
+			in.Consume(len(in.Unread()) - got%100) // some of an operation stays
+		}
+		in.Clear()
+		if largest > 2*limit {
+			t.Errorf("reads of %d bytes took a buffer of %d", limit, largest)
+		}
 	}
 }

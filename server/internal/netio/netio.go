@@ -24,8 +24,8 @@ type Shared struct {
 	yielders yielders
 }
 
-// maxLongReaders bounds how many readers and writers may be at work while one makes a long read. So it
-// bounds the memory of readers that have made one and are made to wait: 32 MB.
+// maxLongReaders bounds how many readers and writers may be at work when one makes a long read, and
+// with that the memory of readers that have made one and are made to wait: some 16 MB.
 const maxLongReaders = 32
 
 // readLimit is how many bytes a read may hold that is to hold limit bytes.

@@ -17,9 +17,7 @@ type ProgressConn struct {
 	patience atomic.Int64               // nanoseconds without progress; 0 = deadlines are those of Conn
 	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil = none
 
-	// Owned by the reader.
-	noWait  bool  // reads do not wait
-	readErr error // of a read that did not wait: the next one that does returns it
+	noWait bool // reads do not wait; owned by the reader
 }
 
 // NewProgressConn returns a ProgressConn that writes to nc.
@@ -38,20 +36,16 @@ func rawOf(nc net.Conn) syscall.RawConn {
 // Read reads. While it is not to wait, it returns [os.ErrDeadlineExceeded] if there is nothing to
 // read: TLS takes that for an error after which it can go on.
 func (c *ProgressConn) Read(b []byte) (int, error) {
-	switch {
-	case c.noWait && c.readErr == nil:
-		n, err := readNow(c.raw, b)
-		if n > 0 {
-			return n, nil
-		}
-		c.readErr = err
-		return 0, os.ErrDeadlineExceeded
-	case c.noWait:
-		return 0, os.ErrDeadlineExceeded
-	case c.readErr != nil:
-		return 0, c.readErr
+	if !c.noWait {
+		return c.Conn.Read(b)
 	}
-	return c.Conn.Read(b)
+	switch n, err := readNow(c.raw, b); {
+	case err != nil:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+	case n > 0:
+		return n, nil
+	}
+	return 0, os.ErrDeadlineExceeded
 }
 
 // Write writes b, as long as there is progress.

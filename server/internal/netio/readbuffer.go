@@ -45,7 +45,7 @@ func (b *ReadBuffer) Space(limit int) []byte {
 		need = 2 * have
 	}
 	if need > limit { // more such operations will follow: a read should hold several
-		need = max(need, growthFactor*limit)
+		need = max(need, growthFactor*min(limit, ReadSize))
 	}
 	size := max(limit, min(need, growthFactor*have)) // more than have
 	room := size - have
