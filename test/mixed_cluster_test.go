@@ -60,7 +60,8 @@ func TestRequestsAndLimitsInAMixedCluster(t *testing.T) {
 	}
 	// A limit of a client of ours: they get its UNSUB when it is reached, with messages of
 	// both.
-	c, cid := rawClient(t, ours[1])
+	c := quiet(t, ours[1].Addr().String())
+	cid := c.CID()
 	c.Say("SUB once 1\r\nUNSUB 1 2\r\n")
 	c.Sync()
 	for _, p := range peers {

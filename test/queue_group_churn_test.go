@@ -55,19 +55,19 @@ func TestQueueGroupUnderChurn(t *testing.T) {
 	var members, publishers []*wire.Client
 	var answers []chan bool
 	for _, s := range list {
-		stays, _ := rawClient(t, s)
+		stays := quiet(t, s.Addr().String())
 		stays.Say("SUB work g 1\r\nPING\r\n")
 		pongs := make(chan bool, 1)
 		go g.take(stays, pongs) // as below
 		<-pongs
 		for range leaving {
-			c, _ := rawClient(t, s)
+			c := quiet(t, s.Addr().String())
 			members = append(members, c)
 			pongs := make(chan bool, 1)
 			answers = append(answers, pongs)
 			go g.take(c, pongs) // ends with the connection, at the end of the test
 		}
-		p, _ := rawClient(t, s)
+		p := quiet(t, s.Addr().String())
 		publishers = append(publishers, p)
 	}
 	for _, s := range list {

@@ -248,7 +248,7 @@ func TestReloadOfPermissionsBetweenServersOfOurKind(t *testing.T) {
 	a := clusteredFile(t, "")
 	b := clusteredFile(t, fmt.Sprintf("routes: [%q]", clusterURL(a.Server)))
 	routed(t, a.Server, 1)
-	c, _ := rawClient(t, a.Server)
+	c := quiet(t, a.Server.Addr().String())
 	const n = 500
 	for i := range n {
 		c.Say(fmt.Sprintf("SUB in.%d %d\r\nSUB out.%d %d\r\n", i, i, i, n+i))

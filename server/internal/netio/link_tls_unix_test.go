@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -227,5 +228,37 @@ func TestTLSReadsTakeLittleMoreMemoryThanTheyMayHold(t *testing.T) {
 		if largest > 2*limit {
 			t.Errorf("reads of %d bytes took a buffer of %d", limit, largest)
 		}
+	}
+}
+
+// TestTLSWritesMoreThanTheSocketTakes writes to a peer that begins to read when the socket is full.
+func TestTLSWritesMoreThanTheSocketTakes(t *testing.T) {
+	t.Parallel()
+	l, _, peer := securePair(t)
+	text := make([]byte, 16<<20)
+	for i := range text {
+		text[i] = byte(i * 7 % 251)
+	}
+	sent := make(chan error, 1)
+	go func() { // ends when all is sent
+		for segs := []Segment{{Bytes: text}}; len(segs) > 0; {
+			n, err := l.Send(segs, time.Now().Add(patience))
+			if segs = skip(segs, n); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	socket := l.(*tlsLink).socket
+	for deadline := time.Now().Add(patience); unsent(socket.raw) == 0 && time.Now().Before(deadline); { // where it is known
+		runtime.Gosched()
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("other bytes than what was sent arrive, then %v", err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }

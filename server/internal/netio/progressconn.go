@@ -41,11 +41,16 @@ func (c *ProgressConn) Read(b []byte) (int, error) {
 	}
 	switch n, err := readNow(c.raw, b); {
 	case err != nil:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+		return 0, c.opError("read", err)
 	case n > 0:
 		return n, nil
 	}
 	return 0, os.ErrDeadlineExceeded
+}
+
+// opError is what package net returns for an error of a system call.
+func (c *ProgressConn) opError(call string, err error) error {
+	return &net.OpError{Op: call, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}
 }
 
 // Write writes b, as long as there is progress.
@@ -53,6 +58,14 @@ func (c *ProgressConn) Write(b []byte) (total int, err error) {
 	patience := time.Duration(c.patience.Load())
 	if patience == 0 {
 		return c.Conn.Write(b)
+	}
+	switch n, err := writeNow(c.raw, b); { // mostly the socket takes it, and there is no need to look at its progress
+	case err != nil:
+		return n, c.opError("write", err)
+	case n == len(b):
+		return n, nil
+	default:
+		total = n
 	}
 	q := c.queue.Load()
 	w := wait{queue: q, most: patience, once: q == nil || !writesResume}

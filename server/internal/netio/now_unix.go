@@ -22,3 +22,18 @@ func readNow(raw syscall.RawConn, b []byte) (n int, err error) {
 	}
 	return max(n, 0), err
 }
+
+// writeNow writes what a socket takes.
+func writeNow(raw syscall.RawConn, b []byte) (n int, err error) {
+	if raw == nil {
+		return 0, nil
+	}
+	failed := raw.Write(func(fd uintptr) bool {
+		n, err = writeEach(int(fd), []Segment{{Bytes: b}})
+		return true
+	})
+	if failed != nil || err == ErrWouldBlock {
+		err = nil // a write that waits says more
+	}
+	return n, err
+}
