@@ -74,8 +74,7 @@ func TestSubscriberThatIsFrozenIsPinged(t *testing.T) {
 	opts := liveOptions(100 * time.Millisecond)
 	s := Start(t, opts)
 	frozen := wire.Dial(t, s.Addr().String())
-	frozen.Say(`CONNECT {"verbose":false}`, "SUB busy 1", "PING")
-	frozen.Want("PONG")
+	frozen.Say(`CONNECT {"verbose":false}`, "SUB busy 1") // without a PING: the answer may come behind one of the broker
 	p := wire.Dial(t, s.Addr().String())
 	p.Say(`CONNECT {"verbose":false}`)
 	tick := time.NewTicker(5 * time.Millisecond)
