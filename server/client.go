@@ -323,6 +323,7 @@ func (c *client) refuseSub(b *batch) {
 // ends at once.
 func (c *client) unsub(o *op, b *batch) closeReason {
 	c.markActive()
+	c.unsubscribed = true // a subscription that has ended already may still be in a batch
 	if sub := c.subOf(o.arg[0]); sub != nil {
 		limit := int64(0)
 		if o.argCount == 2 {
@@ -332,7 +333,6 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 			}
 		}
 		c.unsubscribeAfter(sub, limit)
-		c.unsubscribed = true
 		if c.tracing {
 			c.tracef("<-> [DELSUB %s]", sub.sid())
 		}

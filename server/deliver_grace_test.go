@@ -84,24 +84,30 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 }
 
 // TestNoMessageAfterThePongThatFollowsUnsub holds a batch that has chosen a queue member between
-// choice and push, while the member drains.
+// choice and push, while the member drains. Its subscription may have ended already: it has got as many
+// as it wanted, or a reload forbids it.
 func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
-	for _, words := range []string{"UNSUB 1\r\nPING\r\n", "UNSUB 1 1\r\nPING\r\n"} {
+	for _, c := range []struct{ before, words string }{
+		{"SUB work q 1\r\n", "UNSUB 1\r\nPING\r\n"},
+		{"SUB work q 1\r\n", "UNSUB 1 1\r\nPING\r\n"},
+		{"SUB work q 1\r\nUNSUB 1 1\r\n", "UNSUB 1\r\nPING\r\n"},
+		{"SUB work q 1\r\nUNSUB 1 1\r\n", "UNSUB 1 1\r\nPING\r\n"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := broker(t, func(o *Options) { o.network = newPipeNet() })
 			member := dialClient(t, s)
-			okay(t, member.Send("SUB work q 1\r\n"))
+			okay(t, member.Send(c.before))
 			member.Drain()
 
-			c := onFake(t, s, new(fakeLink))
-			b := batchOf(c, "PUB work 2\r\nhi\r\n")
+			p := onFake(t, s, new(fakeLink))
+			b := batchOf(p, "PUB work 2\r\nhi\r\n")
 			var o op
-			limits := c.frameLimits()
-			limits.next(c.in.Unread(), &o)
-			if c.pub(&o, b); len(b.entries) != 1 {
+			limits := p.frameLimits()
+			limits.next(p.in.Unread(), &o)
+			if p.pub(&o, b); len(b.entries) != 1 {
 				t.Fatal("the member was not chosen")
 			}
-			okay(t, member.Send(words))
+			okay(t, member.Send(c.words))
 			got := make(chan []*wire.Message, 1)
 			go func() { // ends with the PONG
 				before, err := member.UntilPong()
@@ -113,7 +119,7 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 			synctest.Wait()
 			b.end()
 			if before := <-got; len(before) != 1 {
-				t.Errorf("%q: %d messages came before the PONG, want 1", words, len(before))
+				t.Errorf("%q: %d messages came before the PONG, want 1", c.before+c.words, len(before))
 			}
 		})
 	}
