@@ -359,9 +359,9 @@ func (n *node) measure() (s sample) {
 	}
 	memory := func(name string) int64 { return stat("go_memstats_" + name + "_bytes") }
 	s.goroutines = int(stat("go_goroutines"))
-	s.heap = memory("heap_alloc")
+	s.heap = stat("go_gc_heap_live_bytes")
 	s.free = memory("heap_idle") - memory("heap_released")
-	s.between = memory("heap_inuse") - s.heap
+	s.between = memory("heap_inuse") - memory("heap_alloc")
 	s.stacks = memory("stack_inuse")
 	s.records = memory("buck_hash_sys")
 	s.runtime = memory("mspan_sys") + memory("mcache_sys") + memory("gc_sys") + memory("other_sys")

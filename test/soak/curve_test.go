@@ -18,7 +18,7 @@ type sample struct {
 	connections, subscriptions int
 	pending                    int64 // bytes queued
 	goroutines, files          int
-	heap                       int64 // bytes, with garbage
+	heap                       int64 // bytes that the last collection found in use
 	resident                   int64 // bytes, of which some are pages of files: the code that has run so far
 	anonymous                  int64 // bytes of it that are no pages of files: all that the process has taken
 	stacks                     int64 // bytes of goroutine stacks

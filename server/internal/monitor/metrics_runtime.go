@@ -50,6 +50,7 @@ const (
 	freeObjects   = "/gc/heap/frees:objects"
 	tinyObjects   = "/gc/heap/tiny/allocs:objects"
 	liveObjects   = "/gc/heap/objects:objects"
+	liveBytes     = "/gc/heap/live:bytes"
 	heapGoal      = "/gc/heap/goal:bytes"
 	gcPercent     = "/gc/gogc:percent"
 	memoryLimit   = "/gc/gomemlimit:bytes"
@@ -59,13 +60,14 @@ const (
 // runtimeMetrics returns the metrics of the Go runtime.
 func runtimeMetrics() []Metric {
 	v := readRuntime(heapObjects, heapUnused, heapReleased, heapFree, heapStacks, osStacks, spansInUse, spansFree, cachesInUse, cachesFree,
-		profileMemory, gcMemory, otherMemory, totalMemory, allocBytes, allocObjects, freeObjects, tinyObjects, liveObjects, heapGoal,
+		profileMemory, gcMemory, otherMemory, totalMemory, allocBytes, allocObjects, freeObjects, tinyObjects, liveObjects, liveBytes, heapGoal,
 		gcPercent, memoryLimit, maxProcs)
 	threads, _ := runtime.ThreadCreateProfile(nil)
 	info := Metric{Name: "go_info", Help: "Information about the Go environment.", Labels: []string{"version"}, Samples: []Sample{{Value: 1, Labels: []string{runtime.Version()}}}}
 	all := append(gcMetrics(), info,
 		withUnit("percent", Gauge("go_gc_gogc_percent", "Heap size target percentage configured by the user, otherwise 100. This value is set by the GOGC environment variable, and the runtime/debug.SetGCPercent function. Sourced from /gc/gogc:percent.", v[gcPercent])),
 		withUnit("bytes", Gauge("go_gc_gomemlimit_bytes", "Go runtime memory limit configured by the user, otherwise math.MaxInt64. This value is set by the GOMEMLIMIT environment variable, and the runtime/debug.SetMemoryLimit function. Sourced from /gc/gomemlimit:bytes.", v[memoryLimit])),
+		withUnit("bytes", Gauge("go_gc_heap_live_bytes", "Heap memory occupied by live objects that were marked by the previous GC. Sourced from /gc/heap/live:bytes.", v[liveBytes])),
 		withUnit("threads", Gauge("go_sched_gomaxprocs_threads", "The current runtime.GOMAXPROCS setting, or the number of operating system threads that can execute user-level Go code simultaneously. Sourced from /sched/gomaxprocs:threads.", v[maxProcs])),
 		Gauge("go_goroutines", "Number of goroutines that currently exist.", runtime.NumGoroutine()),
 		Gauge("go_threads", "Number of OS threads created.", threads))
