@@ -29,7 +29,7 @@ func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
 		"the socket had little more":   {subjects: 3, each: 1, limit: 4 * usual, got: 2 * usual, want: 4 * usual},
 		"the socket had little":        {subjects: 3, each: 1, limit: 4 * usual, got: usual / 2, want: 2 * usual},
 		"one small message":            {subjects: 1, each: 1, limit: usual, got: size, want: usual},
-		"nobody receives":              {limit: 2 * usual, got: 2 * usual, want: usual},
+		"no receiver":                  {limit: 2 * usual, got: 2 * usual, want: usual},
 		"too many writes":              {subjects: 3, each: maxThin/3 + 1, limit: 2 * usual, got: 2 * usual, want: usual},
 		"a user with limits":           {subjects: 3, each: 1, limit: 2 * usual, got: 2 * usual, limited: true, want: usual},
 		"much for each, of one line":   {subjects: 1, each: 1, limit: 4 * usual, got: 4 * usual, want: 2 * usual},

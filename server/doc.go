@@ -9,12 +9,13 @@
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve), or none while a client is idle
 // ([parking]). What one read returned is a [batch]; where little of it goes to each of several
-// connections, the next read is a longer one (conn.adaptReads). The parser (parser.go) returns one operation
-// after the other, with a count where equal ones follow each other, and the role of the connection
-// acts on each (client.go, route.go). A publication is matched (package sublist), and the batch
-// records its place in the read buffer for the subscriptions that receive it (deliver_choose.go):
-// nothing is copied, no lock is taken and no shared counter is changed. A control line that the batch
-// has had before is neither parsed nor matched again (deliver_recurring.go).
+// connections, the next read is a longer one (conn.adaptReads). The parser (parser.go) returns one
+// operation after the other, with a count where equal ones follow each other, and the role of the
+// connection acts on each (client.go, route.go). A publication is matched (package sublist), and
+// the batch records its place in the read buffer for the subscriptions that receive it
+// (deliver_choose.go): nothing is copied, no lock is taken and no shared counter is changed. A
+// control line that the batch has had before is neither parsed nor matched again
+// (deliver_recurring.go).
 //
 // At the end of the batch, or after some milliseconds, it is flushed target by target
 // (deliver_flush.go), on the cores that are idle (deliver_spread.go): all messages of a target are
@@ -129,7 +130,7 @@
 // connections of the user: client_limits.go counts these and their subscriptions, client_rate.go
 // pauses readers whose next operation is a publication that comes too soon, and netio.WriteQueue
 // drops whole messages for a user whose slow consumers are not to be disconnected. Only
-// conn.limited says that there are limits: it is looked at once for each read, and once for each
+// conn.limited says that there are limits: it is looked at for each read, and once for each
 // target of a flush. What one address may take, whatever users its clients are, is in
 // client_addresses.go and [admission.Addresses].
 //
