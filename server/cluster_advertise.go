@@ -86,7 +86,7 @@ func (k *cluster) relearn() {
 			k.adverts.withdraw(r)
 			continue
 		}
-		k.adverts.learn(r, r.peerInfo().ConnectURLs)
+		k.adverts.learn(r, r.peerInfo().ClientConnectURLs)
 	}
 }
 
@@ -137,7 +137,7 @@ func (a *advertiser) urls() []string {
 // changed renews INFO and sends it to the clients, on another goroutine: once for several changes
 // in a row.
 func (a *advertiser) changed() {
-	a.srv.changeInfo(func(i *Info) { i.ConnectURLs = a.urls() })
+	a.srv.changeInfo(func(i *Info) { i.ClientConnectURLs = a.urls() })
 	if a.startPublishing() {
 		go a.publish() // ends when INFO is queued for all clients, which does not wait
 	}
@@ -262,7 +262,7 @@ func (s *Server) readvertise() error {
 	if err := s.cluster.adverts.advertise(addrs); err != nil {
 		return err
 	}
-	s.changeInfo(func(i *Info) { i.ConnectURLs = s.cluster.adverts.urls() })
+	s.changeInfo(func(i *Info) { i.ClientConnectURLs = s.cluster.adverts.urls() })
 	return nil
 }
 

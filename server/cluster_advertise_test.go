@@ -68,7 +68,7 @@ func TestAdvertisementsOfRoutesAreBounded(t *testing.T) {
 		if len(c.Info) > maxAdvertisement+1000 {
 			t.Fatalf("a client is sent INFO of %d bytes, want at most %d", len(c.Info), maxAdvertisement+1000)
 		}
-		return len(info.ConnectURLs) > maxPeerURLs
+		return len(info.ClientConnectURLs) > maxPeerURLs
 	})
 	line := client.Hear("INFO ")
 	if len(line) > maxAdvertisement+1000 {

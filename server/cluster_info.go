@@ -159,7 +159,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 		own.Host, own.Port, own.IP = host, advertised, routeURL(host, advertised)
 	}
 	if !o.Cluster.NoAdvertise {
-		own.ConnectURLs = k.adverts.ownURLs()
+		own.ClientConnectURLs = k.adverts.ownURLs()
 	}
 	if p := o.Cluster.Permissions; p != nil {
 		own.Import, own.Export = newPeerPermission(p.Import), newPeerPermission(p.Export)

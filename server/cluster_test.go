@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -125,6 +126,51 @@ func TestMessagesCrossARoute(t *testing.T) {
 	sub.Hear("ho")
 	sub.Close()
 	interested(t, a, 0)
+}
+
+// TestConfiguredRoutesAreTriedFirst starts a server with a route to one that runs, to a port that is
+// closed, and to one that does not speak: clients need not wait for that.
+func TestConfiguredRoutesAreTriedFirst(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	t.Cleanup(func() { silent.Close() })
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	okay(t, err)
+	okay(t, closed.Close())
+	to := func(l net.Listener) *url.URL { return &url.URL{Scheme: "nats-route", Host: l.Addr().String()} }
+	running := routeTo(t, startServer(t, nil))
+	for name, test := range map[string]struct {
+		routes []*url.URL
+		tried  bool
+		active int
+	}{
+		"none":                 {nil, false, 0},
+		"a server":             {[]*url.URL{running}, true, 1},
+		"nothing":              {[]*url.URL{to(closed)}, true, 0},
+		"a silent one, and it": {[]*url.URL{running, to(silent)}, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, func(o *Options) { o.Routes = test.routes }) // waits until it is ready
+			if !test.tried {
+				select {
+				case <-s.cluster.tried:
+					t.Error("all routes count as tried")
+				default:
+				}
+				return
+			}
+			select {
+			case <-s.cluster.tried:
+			case <-time.After(patience):
+				t.Fatal("not tried")
+			}
+			if n := s.NumRoutes(); n != test.active {
+				t.Errorf("got %d routes, want %d", n, test.active)
+			}
+		})
+	}
 }
 
 func TestThirdServerIsLearntFromTheSeed(t *testing.T) {

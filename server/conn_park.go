@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,11 +16,13 @@ import (
 // goroutine waits for the sockets of all that are parked. What arrives on a socket starts a reader
 // again, and so does conn.close. What a parked client receives needs no reader.
 //
-// Clients are parked where package netio has a Poller, and if they have a socket.
+// Clients are parked where package netio has a Poller, and if they have a socket. While there are few,
+// none is: they take little memory, and tests of programs count the goroutines of their process.
 type parking struct {
 	// Set once.
 	srv   *Server
 	after time.Duration // parkAfter
+	least int           // parkLeast
 
 	parked atomic.Int64
 
@@ -39,6 +42,8 @@ const (
 	// youngFraction is the fraction of that which is enough in the first seconds of a connection:
 	// where many clients connect that do nothing yet, each uses the memory of those before it.
 	youngFraction = 50
+	// parkLeast is how many clients must be connected for any to be parked.
+	parkLeast = 64
 )
 
 // States of conn.reader.
@@ -47,6 +52,15 @@ const (
 	readerAsked         // to park the client
 	readerParked        // there is none
 )
+
+// init prepares the parking of a server. Unless idle is 0, a client is parked after so long, however
+// few there are.
+func (p *parking) init(s *Server, idle time.Duration) {
+	p.srv, p.after, p.least = s, parkAfter, parkLeast
+	if idle != 0 {
+		p.after, p.least = idle, 0
+	}
+}
 
 // add has a client parked when it is idle. It has a reader.
 func (p *parking) add(c *client) {
@@ -84,16 +98,19 @@ func (p *parking) schedule() {
 // sweep asks the readers of idle clients to park them.
 func (p *parking) sweep() {
 	p.srv.peak.note(p.srv.memoryTaken())
-	now := time.Now()
+	now, after := time.Now(), p.after
+	if p.srv.clients.len() < p.least {
+		after = math.MaxInt64
+	}
 	young, readers := p.take(now)
 	young = slices.DeleteFunc(young, func(c *client) bool {
 		if p.isYoung(c, now) {
-			return c.leavesReaders(now, p.after/youngFraction)
+			return c.leavesReaders(now, after/youngFraction)
 		}
 		readers = append(readers, c)
 		return true
 	})
-	readers = slices.DeleteFunc(readers, func(c *client) bool { return c.leavesReaders(now, p.after) })
+	readers = slices.DeleteFunc(readers, func(c *client) bool { return c.leavesReaders(now, after) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.young, p.readers = append(young, p.young...), append(readers, p.readers...)

@@ -101,6 +101,29 @@ func TestIdleClientsHaveNoReader(t *testing.T) {
 	}
 }
 
+// TestFewClientsKeepTheirReaders connects one client after the other: they are parked when there are
+// enough.
+func TestFewClientsKeepTheirReaders(t *testing.T) {
+	t.Parallel()
+	s := idleBroker(t, nil)
+	s.parking.least = 3
+	swept := func() time.Time {
+		s.parking.mu.Lock()
+		defer s.parking.mu.Unlock()
+		return s.parking.swept
+	}
+	for range s.parking.least - 1 {
+		dialClient(t, s).Sync()
+	}
+	idle := time.Now().Add(s.parking.after)
+	eventually(t, "a look at idle clients", func() bool { return swept().After(idle) })
+	if n := s.parking.parked.Load(); n != 0 {
+		t.Errorf("%d of two clients are parked, want none", n)
+	}
+	dialClient(t, s).Sync()
+	awaitParked(t, s, 3)
+}
+
 // TestParkedSlowConsumerIsDisconnected has a parked client that does not read.
 func TestParkedSlowConsumerIsDisconnected(t *testing.T) {
 	t.Parallel()

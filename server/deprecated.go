@@ -47,7 +47,7 @@ const (
 )
 
 // Limits of the protocol in gnatsd 1.x, and what it calls the two kinds of connections and of
-// routes, and the two versions of the client protocol.
+// routes, the two versions of the client protocol, and the lines INFO and CONNECT.
 //
 // Deprecated: they have no use outside of the broker.
 const (
@@ -62,6 +62,9 @@ const (
 
 	ClientProtoZero = 0
 	ClientProtoInfo = 1
+
+	InfoProto = "INFO %s" + CR_LF
+	ConProto  = "CONNECT %s" + CR_LF
 
 	Implicit RouteType = 0
 	Explicit RouteType = 1
@@ -204,7 +207,8 @@ const (
 )
 
 // New is [NewServer] for programs that have no use for its error: it panics. As in gnatsd 1.x,
-// options that are not set are set to their defaults, for programs that look there for the port.
+// options that are not set are set to their defaults, and [Server.Start] replaces ports that are
+// [RandomPort] by those it has opened: programs look there for the port.
 //
 // Deprecated: use NewServer.
 func New(opts *Options) *Server {
@@ -214,8 +218,29 @@ func New(opts *Options) *Server {
 	}
 	if opts != nil {
 		opts.fill()
+		s.given = opts
 	}
 	return s
+}
+
+// tellPorts sets the random ports in the options that [New] was given.
+func (s *Server) tellPorts() {
+	o := s.given
+	if o == nil {
+		return
+	}
+	client, _ := s.Addr().(*net.TCPAddr)
+	for _, p := range []struct {
+		port *int
+		addr *net.TCPAddr
+	}{
+		{&o.Port, client}, {&o.Cluster.Port, s.ClusterAddr()}, {&o.HTTPPort, s.MonitorAddr()},
+		{&o.HTTPSPort, s.MonitorAddr()}, {&o.ProfPort, s.ProfilerAddr()},
+	} {
+		if *p.port == RandomPort && p.addr != nil {
+			*p.port = p.addr.Port
+		}
+	}
 }
 
 // SetLoggerV2 is [Server.SetLogger]. There is no system account whose messages sysTrace could

@@ -239,7 +239,7 @@ func TestInfoLine(t *testing.T) {
 	info := &Info{
 		ID: "id", Name: "name", Version: "1.5.0", Proto: 1, GitCommit: "abc", GoVersion: "go1", Host: "h", Port: 1,
 		Headers: true, AuthRequired: true, TLSRequired: true, TLSVerify: true, TLSAvailable: true, MaxPayload: 2,
-		IP: "ip", ClientID: 3, ClientIP: "::1", Nonce: "n", Cluster: "c", ConnectURLs: []string{"u"}, LameDuck: true,
+		IP: "ip", CID: 3, ClientIP: "::1", Nonce: "n", Cluster: "c", ClientConnectURLs: []string{"u"}, LameDuckMode: true,
 	}
 	want := `INFO {"server_id":"id","server_name":"name","version":"1.5.0","proto":1,"git_commit":"abc","go":"go1",` +
 		`"host":"h","port":1,"headers":true,"auth_required":true,"tls_required":true,"tls_verify":true,` +

@@ -39,27 +39,27 @@ const protoVersion = 1
 // Info is the INFO that a server sends when a connection opens. The fields are in the order of the
 // JSON text, which is that of gnatsd 1.4; later fields stand where nats-server 2.x has them.
 type Info struct {
-	ID           string   `json:"server_id"`
-	Name         string   `json:"server_name,omitempty"`
-	Version      string   `json:"version"`
-	Proto        int      `json:"proto"`
-	GitCommit    string   `json:"git_commit,omitempty"`
-	GoVersion    string   `json:"go"`
-	Host         string   `json:"host"`
-	Port         int      `json:"port"`
-	Headers      bool     `json:"headers,omitempty"`
-	AuthRequired bool     `json:"auth_required,omitempty"`
-	TLSRequired  bool     `json:"tls_required,omitempty"`
-	TLSVerify    bool     `json:"tls_verify,omitempty"`
-	TLSAvailable bool     `json:"tls_available,omitempty"`
-	MaxPayload   int      `json:"max_payload"`
-	IP           string   `json:"ip,omitempty"`
-	ClientID     uint64   `json:"client_id,omitempty"`
-	ClientIP     string   `json:"client_ip,omitempty"`
-	Nonce        string   `json:"nonce,omitempty"`
-	Cluster      string   `json:"cluster,omitempty"`
-	ConnectURLs  []string `json:"connect_urls,omitempty"`
-	LameDuck     bool     `json:"ldm,omitempty"` // the server is in lame duck mode: clients should reconnect to another
+	ID                string   `json:"server_id"`
+	Name              string   `json:"server_name,omitempty"`
+	Version           string   `json:"version"`
+	Proto             int      `json:"proto"`
+	GitCommit         string   `json:"git_commit,omitempty"`
+	GoVersion         string   `json:"go"`
+	Host              string   `json:"host"`
+	Port              int      `json:"port"`
+	Headers           bool     `json:"headers,omitempty"`
+	AuthRequired      bool     `json:"auth_required,omitempty"`
+	TLSRequired       bool     `json:"tls_required,omitempty"`
+	TLSVerify         bool     `json:"tls_verify,omitempty"`
+	TLSAvailable      bool     `json:"tls_available,omitempty"`
+	MaxPayload        int      `json:"max_payload"`
+	IP                string   `json:"ip,omitempty"`
+	CID               uint64   `json:"client_id,omitempty"`
+	ClientIP          string   `json:"client_ip,omitempty"`
+	Nonce             string   `json:"nonce,omitempty"`
+	Cluster           string   `json:"cluster,omitempty"`
+	ClientConnectURLs []string `json:"connect_urls,omitempty"`
+	LameDuckMode      bool     `json:"ldm,omitempty"` // the server is in lame duck mode: clients should reconnect to another
 }
 
 // newInfo returns the part of INFO that all clients have in common.
@@ -96,7 +96,7 @@ type infoText struct {
 func newInfoText(info *Info) *infoText {
 	const placeholder = 1<<64 - 1 // no client has this id
 	i := *info
-	i.ClientID = placeholder
+	i.CID = placeholder
 	head, tail, _ := strings.Cut(infoLine(&i), strconv.FormatUint(placeholder, 10))
 	return &infoText{info: info, head: head, tail: tail}
 }

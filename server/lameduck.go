@@ -59,8 +59,8 @@ func (s *Server) enterLameDuck() bool {
 // whether there are any clients.
 func (s *Server) announceLameDuck() bool {
 	s.changeInfo(func(i *Info) {
-		i.LameDuck = true
-		i.ConnectURLs = s.cluster.adverts.urls()
+		i.LameDuckMode = true
+		i.ClientConnectURLs = s.cluster.adverts.urls()
 	})
 	clients := s.clients.all()
 	for _, c := range clients {

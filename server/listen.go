@@ -122,6 +122,7 @@ func (s *Server) listen() error {
 	if err := s.cluster.listen(); err != nil {
 		return err
 	}
+	s.tellPorts()
 	s.startAccepting()
 	close(s.ready)
 	s.cluster.solicit(s.options().Routes)

@@ -81,7 +81,7 @@ func (z *scrape) varzMetrics() []monitor.Metric {
 		monitor.Gauge("varz_cores", "Number of CPU cores of the machine.", v.Cores),
 		monitor.Gauge("varz_gomaxprocs", "Number of CPU cores that the server uses at a time.", v.GoMaxProcs),
 		monitor.Gauge("varz_connections", "Number of connected clients.", v.Connections),
-		monitor.Gauge("varz_total_connections", "Number of client connections accepted since the start, rejected ones included.", v.TotalConns),
+		monitor.Gauge("varz_total_connections", "Number of client connections accepted since the start, rejected ones included.", v.TotalConnections),
 		monitor.Gauge("varz_routes", "Number of routes.", v.Routes),
 		monitor.Gauge("varz_remotes", "Number of servers that this server has routes to.", v.Remotes),
 		monitor.Gauge("varz_in_msgs", "Number of messages received since the start.", v.InMsgs),

@@ -143,6 +143,11 @@ func TestMonitorChangesNothing(t *testing.T) {
 		})
 		return fmt.Sprint(map[string]float64(z))
 	}
+	eventually(t, "an end of the write of PONG", func() bool {
+		z, err := s.Connz(nil)
+		okay(t, err)
+		return z.Conns[0].Pending == 0
+	})
 	was := state()
 	for _, path := range monitorPaths(s) {
 		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {

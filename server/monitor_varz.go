@@ -17,52 +17,52 @@ type Varz struct {
 	*Info    `json:"-"`
 	*Options `json:"-"` // without secrets
 
-	ID             string            `json:"server_id"`
-	Version        string            `json:"version"`
-	Proto          int               `json:"proto"`
-	GitCommit      string            `json:"git_commit,omitempty"`
-	GoVersion      string            `json:"go"`
-	Host           string            `json:"host"`
-	AuthRequired   bool              `json:"auth_required,omitempty"`
-	TLSRequired    bool              `json:"tls_required,omitempty"`
-	TLSVerify      bool              `json:"tls_verify,omitempty"`
-	IP             string            `json:"ip,omitempty"`
-	ClientID       uint64            `json:"client_id,omitempty"`
-	ConnectURLs    []string          `json:"connect_urls,omitempty"`
-	Addr           string            `json:"addr"`
-	MaxConn        int               `json:"max_connections"`
-	MaxSubs        int               `json:"max_subscriptions,omitempty"`
-	PingInterval   time.Duration     `json:"ping_interval"`
-	MaxPingsOut    int               `json:"ping_max"`
-	HTTPHost       string            `json:"http_host"`
-	HTTPPort       int               `json:"http_port"`
-	HTTPSPort      int               `json:"https_port"`
-	AuthTimeout    float64           `json:"auth_timeout"`
-	MaxControlLine int               `json:"max_control_line"`
-	Cluster        ClusterOptsVarz   `json:"cluster"`
-	TLSTimeout     float64           `json:"tls_timeout"`
-	Port           int               `json:"port"`
-	MaxPayload     int               `json:"max_payload"`
-	Start          time.Time         `json:"start"`
-	Now            time.Time         `json:"now"`
-	Uptime         string            `json:"uptime"`
-	Mem            int64             `json:"mem"`
-	Cores          int               `json:"cores"`
-	CPU            float64           `json:"cpu"`
-	Connections    int               `json:"connections"`
-	TotalConns     uint64            `json:"total_connections"`
-	Routes         int               `json:"routes"`
-	Remotes        int               `json:"remotes"`
-	InMsgs         int64             `json:"in_msgs"`
-	OutMsgs        int64             `json:"out_msgs"`
-	InBytes        int64             `json:"in_bytes"`
-	OutBytes       int64             `json:"out_bytes"`
-	SlowConsumers  int64             `json:"slow_consumers"`
-	MaxPending     int64             `json:"max_pending"`
-	WriteDeadline  time.Duration     `json:"write_deadline"`
-	Subscriptions  uint32            `json:"subscriptions"`
-	HTTPReqStats   map[string]uint64 `json:"http_req_stats"`
-	ConfigLoadTime time.Time         `json:"config_load_time"`
+	ID                string            `json:"server_id"`
+	Version           string            `json:"version"`
+	Proto             int               `json:"proto"`
+	GitCommit         string            `json:"git_commit,omitempty"`
+	GoVersion         string            `json:"go"`
+	Host              string            `json:"host"`
+	AuthRequired      bool              `json:"auth_required,omitempty"`
+	TLSRequired       bool              `json:"tls_required,omitempty"`
+	TLSVerify         bool              `json:"tls_verify,omitempty"`
+	IP                string            `json:"ip,omitempty"`
+	CID               uint64            `json:"client_id,omitempty"`
+	ClientConnectURLs []string          `json:"connect_urls,omitempty"`
+	Addr              string            `json:"addr"`
+	MaxConn           int               `json:"max_connections"`
+	MaxSubs           int               `json:"max_subscriptions,omitempty"`
+	PingInterval      time.Duration     `json:"ping_interval"`
+	MaxPingsOut       int               `json:"ping_max"`
+	HTTPHost          string            `json:"http_host"`
+	HTTPPort          int               `json:"http_port"`
+	HTTPSPort         int               `json:"https_port"`
+	AuthTimeout       float64           `json:"auth_timeout"`
+	MaxControlLine    int               `json:"max_control_line"`
+	Cluster           ClusterOptsVarz   `json:"cluster"`
+	TLSTimeout        float64           `json:"tls_timeout"`
+	Port              int               `json:"port"`
+	MaxPayload        int               `json:"max_payload"`
+	Start             time.Time         `json:"start"`
+	Now               time.Time         `json:"now"`
+	Uptime            string            `json:"uptime"`
+	Mem               int64             `json:"mem"`
+	Cores             int               `json:"cores"`
+	CPU               float64           `json:"cpu"`
+	Connections       int               `json:"connections"`
+	TotalConnections  uint64            `json:"total_connections"`
+	Routes            int               `json:"routes"`
+	Remotes           int               `json:"remotes"`
+	InMsgs            int64             `json:"in_msgs"`
+	OutMsgs           int64             `json:"out_msgs"`
+	InBytes           int64             `json:"in_bytes"`
+	OutBytes          int64             `json:"out_bytes"`
+	SlowConsumers     int64             `json:"slow_consumers"`
+	MaxPending        int64             `json:"max_pending"`
+	WriteDeadline     time.Duration     `json:"write_deadline"`
+	Subscriptions     uint32            `json:"subscriptions"`
+	HTTPReqStats      map[string]uint64 `json:"http_req_stats"`
+	ConfigLoadTime    time.Time         `json:"config_load_time"`
 
 	ServerName       string            `json:"server_name"`
 	GoMaxProcs       int               `json:"gomaxprocs"`
@@ -142,7 +142,7 @@ func (v *Varz) identify(info *Info) {
 	v.GitCommit, v.GoVersion = info.GitCommit, info.GoVersion
 	v.Host, v.Port, v.IP = info.Host, info.Port, info.IP
 	v.AuthRequired, v.TLSRequired, v.TLSVerify = info.AuthRequired, info.TLSRequired, info.TLSVerify
-	v.ConnectURLs = info.ConnectURLs
+	v.ClientConnectURLs = info.ClientConnectURLs
 }
 
 // configure sets the settings.
@@ -189,7 +189,7 @@ func (s *Server) count(v *Varz) {
 	v.ConfigLoadTime = s.ConfigTime().UTC()
 	v.CPU, v.Mem, _ = s.usage.Usage() // zero if the operating system does not report them
 	v.Cores, v.GoMaxProcs = runtime.NumCPU(), runtime.GOMAXPROCS(0)
-	v.Connections, v.TotalConns = s.clients.len(), n.connections.Load()
+	v.Connections, v.TotalConnections = s.clients.len(), n.connections.Load()
 	v.Routes, v.Remotes = s.NumRoutes(), s.NumRemotes()
 	clients, all := n.sum()
 	v.InClientMsgs, v.InClientBytes = clients.inMsgs, clients.inBytes

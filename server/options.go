@@ -137,7 +137,7 @@ type Options struct {
 
 	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
 	network  network        // nil = that of the operating system
-	idle     time.Duration  // after which a client is parked; 0 = parkAfter
+	idle     time.Duration  // after which a client is parked; 0 = parkAfter if there are many
 	idleTick time.Duration  // between two looks at whether a route is idle; 0 = idleTick
 	identity string         // server id; "" = a new one
 

@@ -253,7 +253,7 @@ func (r *route) takesInfo() bool {
 // forward sends the peer the INFO of the server at the end of another route.
 func (r *route) forward(other *route) {
 	about := *other.peerInfo()
-	about.ClientID, about.Lost = 0, false
+	about.CID, about.Lost = 0, false
 	about.PoolSize, about.PoolID, about.PoolMember, about.Compression = 0, "", 0, ""
 	r.send(about.line(false))
 }

@@ -163,13 +163,13 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.errorf("INFO without server_id: '%s'", printable(o.args))
 		return closeBadArgs
 	}
-	if r.attempt != nil && info.ClientID != 0 && r.remoteID() == "" {
+	if r.attempt != nil && info.CID != 0 && r.remoteID() == "" {
 		cause := fmt.Sprintf("%s is a port for clients, not for routes", r.attempt.Addr)
 		r.setCause(cause)
 		r.errorf("Route Error %s", cause)
 		return closePeerError
 	}
-	info.ConnectURLs = advertisable(info.ConnectURLs)
+	info.ClientConnectURLs = advertisable(info.ClientConnectURLs)
 	r.markActive()
 	first, before := r.storeInfo(info)
 	if !r.sameCluster(info) {
@@ -225,7 +225,7 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 		r.hasSystem.Store(info.System && r.srv.system != nil)
 		return true, nil
 	}
-	if info.ID == r.remote.ID && info.ClientID == 0 && !info.Duplicate { // 1.4 also sends one for clients
+	if info.ID == r.remote.ID && info.CID == 0 && !info.Duplicate { // 1.4 also sends one for clients
 		before = r.remote
 		known := *before
 		known.Import, known.Export, known.Compression = info.Import, info.Export, info.Compression
@@ -247,7 +247,7 @@ func (r *route) registered() {
 		r.measureRTT()
 	}
 	r.renewInfo()
-	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
+	r.srv.cluster.adverts.learn(r, r.peerInfo().ClientConnectURLs)
 	r.out.SetLimits(r.writeLimits(r.srv.options()))
 	if r.pool != nil && r.attempt == nil {
 		r.send(joinedLine)

@@ -221,7 +221,7 @@ func (r *route) retire() {
 // promoted makes the connection the carrier of its pool, whose carrier is lost.
 func (r *route) promoted() {
 	r.debugf("Connection %d to server %q takes over", r.number, r.remoteID())
-	r.srv.cluster.adverts.learn(r, r.peerInfo().ConnectURLs)
+	r.srv.cluster.adverts.learn(r, r.peerInfo().ClientConnectURLs)
 	r.sendInfo()
 	r.send(syncLine)
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it

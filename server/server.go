@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +44,9 @@ type Server struct {
 	descriptors descriptors
 	monitor     *monitor.Monitor
 	usage       *process.UsageSampler // of the process, for /varz
+
+	// Set before Start.
+	given *Options // that New was given; nil if NewServer was
 
 	// Set before Run.
 	notify process.Notifier        // of the service manager; does nothing unless [Run] set it
@@ -159,7 +161,7 @@ func newServer(o *Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.configTime.Store(s.start.UnixNano())
 	s.closed.limit(o.MaxClosedClients)
-	s.parking.srv, s.parking.after = s, cmp.Or(o.idle, parkAfter)
+	s.parking.init(s, o.idle)
 	s.scratch.New = func() any { return newReaderScratch(s) }
 	s.opts.Store(o)
 	s.writeLimits.Store(newWriteLimits(o))
@@ -343,17 +345,30 @@ func (s *Server) ClusterName() string { return s.options().Cluster.Name }
 func (s *Server) Running() bool { return s.listening() && !s.ended() }
 
 // ReadyForConnections waits at most d until clients and routes can connect, and reports whether
-// they can.
+// they can. Configured routes get 25 ms of that to connect: in gnatsd 1.x it looks every 25 ms, so
+// that programs which start a cluster find the routes to servers that run already.
 func (s *Server) ReadyForConnections(d time.Duration) bool {
+	deadline := time.Now().Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-s.quit:
 	case <-s.ready:
+		if len(s.options().Routes) > 0 {
+			timer.Reset(min(time.Until(deadline), firstRoutesWait))
+			select {
+			case <-s.quit:
+			case <-s.cluster.tried:
+			case <-timer.C:
+			}
+		}
 	case <-timer.C:
 	}
 	return s.accepting()
 }
+
+// firstRoutesWait is how long ReadyForConnections waits for configured routes.
+const firstRoutesWait = 25 * time.Millisecond
 
 // accepting reports whether clients can connect now.
 func (s *Server) accepting() bool { return s.listening() && !s.ended() && !s.lameDuck.Load() }

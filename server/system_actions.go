@@ -277,8 +277,8 @@ func (s *Server) lameDuckFor(o *selector, who string) error {
 // sendLameDuck sends the client an INFO with ldm.
 func (c *client) sendLameDuck() {
 	info := *c.srv.info.Load().info
-	info.LameDuck = true
-	info.ConnectURLs = c.srv.cluster.adverts.urls()
+	info.LameDuckMode = true
+	info.ClientConnectURLs = c.srv.cluster.adverts.urls()
 	text := newInfoText(&info)
 	c.sendAppended(func(b []byte) []byte { return c.appendInfoText(b, text) })
 }

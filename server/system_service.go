@@ -228,7 +228,7 @@ func (v *systemView) Stats() *system.Stats {
 	clients, _ := v.s.counters.sum()
 	st := &system.Stats{
 		Start: z.Start, Mem: z.Mem, Cores: z.Cores, CPU: z.CPU, GoMaxProcs: z.GoMaxProcs,
-		Connections: z.Connections, TotalConnections: z.TotalConns, Subscriptions: z.Subscriptions + uint32(v.s.system.table.Count()),
+		Connections: z.Connections, TotalConnections: z.TotalConnections, Subscriptions: z.Subscriptions + uint32(v.s.system.table.Count()),
 		Sent: system.Traffic{Msgs: z.OutMsgs, Bytes: z.OutBytes}, Received: system.Traffic{Msgs: z.InMsgs, Bytes: z.InBytes},
 		SentToClients:       system.Traffic{Msgs: clients.outMsgs, Bytes: clients.outBytes},
 		ReceivedFromClients: system.Traffic{Msgs: clients.inMsgs, Bytes: clients.inBytes},

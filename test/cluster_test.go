@@ -69,12 +69,12 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	a := p.Join(alone.ClusterAddr())
 	want := []string{"10.0.0.7:4222", alone.Addr().String()}
 	info := infoOf(t, recent.Hear("INFO "))
-	if info.ConnectURLs[0] != alone.Addr().String() {
-		t.Errorf("got %q, want our own first", info.ConnectURLs)
+	if info.ClientConnectURLs[0] != alone.Addr().String() {
+		t.Errorf("got %q, want our own first", info.ClientConnectURLs)
 	}
-	slices.Sort(info.ConnectURLs)
-	if !slices.Equal(info.ConnectURLs, want) {
-		t.Errorf("got %q, want %q", info.ConnectURLs, want)
+	slices.Sort(info.ClientConnectURLs)
+	if !slices.Equal(info.ClientConnectURLs, want) {
+		t.Errorf("got %q, want %q", info.ClientConnectURLs, want)
 	}
 	old.Sync()
 	late.Say("PING\r\n")
@@ -92,7 +92,7 @@ func TestClientsLearnOfOtherServers(t *testing.T) {
 	}
 	recent.Sync()
 	b.Close()
-	if got, want := infoOf(t, recent.Hear("INFO ")).ConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
+	if got, want := infoOf(t, recent.Hear("INFO ")).ClientConnectURLs, []string{alone.Addr().String()}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -104,7 +104,7 @@ func TestAdvertisedAddresses(t *testing.T) {
 		s := clustered(t, func(o *server.Options) { o.ClientAdvertise = "me.example" })
 		r := wire.Listen(t, "p", false).Join(s.ClusterAddr())
 		_, port, _ := strings.Cut(s.Addr().String(), ":")
-		if got := infoOf(t, r.Info).ConnectURLs; !slices.Equal(got, []string{"me.example:" + port}) {
+		if got := infoOf(t, r.Info).ClientConnectURLs; !slices.Equal(got, []string{"me.example:" + port}) {
 			t.Errorf("got %q", got)
 		}
 		c := wire.Open(t, s.Addr().String())

@@ -69,7 +69,9 @@ func namesOf14() {
 	var _ func(*logger.Logger, int64) error = (*logger.Logger).SetSizeLimit
 	_ = server.TLSConfigOpts{CertFile: "", KeyFile: "", CaFile: "", Verify: false, Timeout: 0.5, Ciphers: []uint16{}, CurvePreferences: []tls.CurveID{}}
 	_ = server.Info{ID: "", Version: "", Proto: 1, GitCommit: "", GoVersion: "", Host: "", Port: 0, AuthRequired: false, TLSRequired: false,
-		TLSVerify: false, MaxPayload: 0, IP: "", Nonce: ""}
+		TLSVerify: false, MaxPayload: 0, IP: "", CID: 0, ClientConnectURLs: nil, Nonce: "", LameDuckMode: false}
+	var _ []string = []string{server.InfoProto, server.ConProto}
+	_ = server.Varz{ID: "", TotalConnections: 0, ClientConnectURLs: nil}
 	_ = server.ConnzOptions{Sort: server.ByCid, Username: false, Subscriptions: false, Offset: 0, Limit: 0, CID: 0, State: server.ConnOpen}
 	var _ []func(string) = []func(string){server.PrintAndDie}
 	var _ []func() = []func(){server.PrintServerAndExit, server.PrintTLSHelpAndDie}
@@ -519,6 +521,13 @@ func TestServersOfConfigurationFiles(t *testing.T) {
 	nc, err := nats.Connect(fmt.Sprintf("nats://%s:%d", opts.Host, opts.Port))
 	must(t, err)
 	nc.Close()
+	given := server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true}
+	older := server.New(&given)
+	go older.Start() // ends with Shutdown
+	defer older.Shutdown()
+	if !older.ReadyForConnections(readyIn) || given.Port != older.Addr().(*net.TCPAddr).Port {
+		t.Errorf("got the port %d of %v in the options that New was given", given.Port, older.Addr())
+	}
 	defer func() {
 		if recover() == nil {
 			t.Error("got no panic for a file that is missing")

@@ -93,7 +93,7 @@ func full(t *testing.T, list []*server.Server) {
 func advertised(t *testing.T, s *server.Server) []string {
 	t.Helper()
 	nc := wire.Open(t, s.Addr().String())
-	urls := infoOf(t, nc.Hear("INFO ")).ConnectURLs
+	urls := infoOf(t, nc.Hear("INFO ")).ClientConnectURLs
 	nc.Close()
 	slices.Sort(urls)
 	return urls

@@ -226,7 +226,7 @@ func TestReloadOfAdvertisedAddresses(t *testing.T) {
 	s.top = `client_advertise: "c.example:1"`
 	s.change(`cluster_advertise: "r.example:2"`)
 	info := infoOf(t, p.Dial(s.Server.ClusterAddr()).Info)
-	if info.Host != "r.example" || info.Port != 2 || info.IP != "nats-route://r.example:2/" || fmt.Sprint(info.ConnectURLs) != "[c.example:1]" {
+	if info.Host != "r.example" || info.Port != 2 || info.IP != "nats-route://r.example:2/" || fmt.Sprint(info.ClientConnectURLs) != "[c.example:1]" {
 		t.Errorf("got %+v", info)
 	}
 	if c, _ := rawClientInfo(t, s.Server); c.Host != "c.example" || c.Port != 1 {

@@ -59,11 +59,11 @@ var reloadedCluster = map[string]func(*testing.T){
 	},
 	"cluster.no_advertise": func(t *testing.T) {
 		r, routes := spawnClustered(t, "")
-		if len(greeting(t, routes).ConnectURLs) == 0 {
+		if len(greeting(t, routes).ClientConnectURLs) == 0 {
 			t.Error("no addresses of clients before")
 		}
 		r.recluster(t, "no_advertise: true")
-		if got := greeting(t, routes).ConnectURLs; len(got) > 0 {
+		if got := greeting(t, routes).ClientConnectURLs; len(got) > 0 {
 			t.Errorf("got %q after", got)
 		}
 	},

@@ -12,7 +12,6 @@ package test
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -52,8 +51,11 @@ func Start(tb testing.TB, opts *server.Options) *server.Server {
 		}
 		o.NoSigs = true
 	}
-	s, err := start(o, nil)
+	s, err := server.NewServer(o)
 	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := start(s); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Shutdown)
@@ -65,22 +67,14 @@ func quietOptions() *server.Options {
 	return &server.Options{Host: "127.0.0.1", Port: anyPort, NoLog: true, NoSigs: true}
 }
 
-// start runs a broker and waits until clients can connect. Before it is started, before is called if
-// it is not nil. Who calls start ends the broker with Shutdown.
-func start(opts *server.Options, before func(*server.Server)) (*server.Server, error) {
-	s, err := server.NewServer(opts)
-	if err != nil {
-		return nil, fmt.Errorf("make the broker: %w", err)
-	}
-	if before != nil {
-		before(s)
-	}
+// start runs a broker and waits until clients can connect. Who calls it ends the broker with Shutdown.
+func start(s *server.Server) error {
 	go s.Start() // ends with Shutdown
 	if !s.ReadyForConnections(readyIn) {
 		s.Shutdown()
-		return nil, fmt.Errorf("broker on %s:%d not ready in %v", opts.Host, opts.Port, readyIn)
+		return fmt.Errorf("broker not ready in %v", readyIn)
 	}
-	return s, nil
+	return nil
 }
 
 // RunDefaultServer runs a broker with DefaultTestOptions. Stop it with Shutdown.
@@ -89,8 +83,8 @@ func RunDefaultServer() *server.Server { return RunServer(&DefaultTestOptions) }
 // RunServer runs a broker with these options, or with DefaultTestOptions if they are nil, and
 // panics if it is not ready within ten seconds. Stop it with Shutdown. In a test, Start is simpler.
 //
-// Ports of opts that are -1 are set to those that the broker listens on: programs for other brokers
-// look there.
+// As by [server.New], options that are not set are set to their defaults, and ports that are -1 to
+// those that the broker listens on: programs for other brokers look there.
 func RunServer(opts *server.Options) *server.Server { return RunServerCallback(opts, nil) }
 
 // RunServerCallback is RunServer, and calls callback with the broker before it is started.
@@ -100,28 +94,14 @@ func RunServerCallback(opts *server.Options, callback func(*server.Server)) *ser
 	if opts == nil {
 		opts = &DefaultTestOptions
 	}
-	s, err := start(opts, callback)
-	if err != nil {
+	s := server.New(opts)
+	if callback != nil {
+		callback(s)
+	}
+	if err := start(s); err != nil {
 		panic(err)
 	}
-	setPorts(opts, s)
 	return s
-}
-
-// setPorts sets the ports of opts that were left to the operating system.
-func setPorts(opts *server.Options, s *server.Server) {
-	client, _ := s.Addr().(*net.TCPAddr)
-	for _, p := range []struct {
-		port *int
-		addr *net.TCPAddr
-	}{
-		{&opts.Port, client}, {&opts.Cluster.Port, s.ClusterAddr()}, {&opts.HTTPPort, s.MonitorAddr()},
-		{&opts.HTTPSPort, s.MonitorAddr()}, {&opts.ProfPort, s.ProfilerAddr()},
-	} {
-		if *p.port == anyPort && p.addr != nil {
-			*p.port = p.addr.Port
-		}
-	}
 }
 
 // LoadConfig reads a configuration file for RunServer: without a log and signals. It panics if the

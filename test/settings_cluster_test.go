@@ -102,7 +102,7 @@ var clusterEffects = map[string]func(*testing.T){
 	"cluster.no_advertise": func(t *testing.T) {
 		for _, silent := range []bool{false, true} {
 			_, _, routes := clusteredProcess(t, "", fmt.Sprintf("no_advertise: %v", silent))
-			if got := greeting(t, routes).ConnectURLs; (len(got) == 0) != silent {
+			if got := greeting(t, routes).ClientConnectURLs; (len(got) == 0) != silent {
 				t.Errorf("no_advertise %v: got %q for clients of other servers", silent, got)
 			}
 		}

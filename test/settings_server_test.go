@@ -85,7 +85,7 @@ var serverEffects = map[string]func(*testing.T){
 	},
 	"client_advertise": func(t *testing.T) {
 		_, _, routes := clusteredProcess(t, `client_advertise: "me.example:77"`, "")
-		if got := greeting(t, routes).ConnectURLs; len(got) != 1 || got[0] != "me.example:77" {
+		if got := greeting(t, routes).ClientConnectURLs; len(got) != 1 || got[0] != "me.example:77" {
 			t.Errorf("got %q for clients of other servers", got)
 		}
 	},

@@ -102,7 +102,10 @@ func newPlayer(t *testing.T, tr *transcript.Transcript) *player {
 
 func (p *player) restart(t *testing.T) {
 	t.Helper()
-	s, err := start(p.opts, nil)
+	s, err := server.NewServer(p.opts)
+	if err == nil {
+		err = start(s)
+	}
 	must(t, err)
 	p.s = s
 }

@@ -70,6 +70,13 @@ func (c *client) acked(at int) int {
 	return c.pongs[i]
 }
 
+// mayBeGone reports whether the broker may have ended the connection before an index. A client notices
+// late that it was disconnected, but what its last PONG answered came before.
+func (c *client) mayBeGone(at int) bool {
+	known := len(c.pongs)
+	return c.ended < at || c.dropped && (known == 0 || c.pings[known-1] < at)
+}
+
 // always reports whether ok holds for all rules that may have been in force between two events.
 func (c *client) always(from, to int, ok func(*Rules) bool) bool {
 	return !slices.ContainsFunc(c.rules, func(s span) bool { return s.from <= to && s.to >= from && s.rules != nil && !ok(s.rules) })
@@ -287,7 +294,7 @@ func (j *judge) order(at int, s *subscription, p *publication) {
 func (j *judge) mayRedeliver(s *subscription, at int) bool {
 	return slices.ContainsFunc(j.servers, func(c change) bool { return c.Kind != Settled && c.at < at }) ||
 		slices.ContainsFunc(j.subs, func(o *subscription) bool {
-			return o.queue == s.queue && o.at < at && (o.ended < at || o.limitedAt < at || o.client.ended < at || o.client.rules[0].rules != nil || len(o.client.rules) > 1)
+			return o.queue == s.queue && o.at < at && (o.ended < at || o.limitedAt < at || o.client.mayBeGone(at) || o.client.rules[0].rules != nil || len(o.client.rules) > 1)
 		})
 }
 

@@ -121,6 +121,11 @@ func TestJudge(t *testing.T) {
 		{"a member out of order", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x")), "order"},
 		{"redelivered out of order", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), of(Left, 3), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x")), ""},
 
+		{"redelivered before the member knows that it was disconnected", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			of(Dropped, 3), of(Explained, 3)), ""},
+		{"out of order before a PONG to the member that is disconnected later", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			fence(3), of(Dropped, 3), of(Explained, 3)), "order"},
+
 		{"not published", story(two, got(2, "1", 1, 1, "a.x")), "nothing"},
 		{"of another subject", story(two, pub(1, 1, "b"), got(2, "1", 1, 1, "b")), "nothing"},
 		{"under another subject", story(two, pub(1, 1, "b"), got(2, "1", 1, 1, "a.x")), "nothing"},
