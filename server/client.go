@@ -398,6 +398,7 @@ func (c *client) unregister(r closeReason, subs *subscriptions) {
 	c.stopStepTimer()
 	c.recordClosed(r, subs)
 	c.srv.clients.remove(c)
+	c.srv.parking.removeEnded()
 	if sketch := c.subjects.Load(); sketch != nil {
 		sketch.MergeInto(c.srv.goneSubjects, time.Now().UnixNano())
 	}

@@ -215,7 +215,7 @@ func TestPausedPublisherThatClosesHasASecond(t *testing.T) {
 				_, err := sub.Next()
 				okay(t, err)
 			}
-			pub.Say(publications("x", 5*rate)) // fits the receive window
+			pub.Say(publications("x", 8*rate)) // fits the receive window
 			for range 2 * rate {
 				next()
 			}
@@ -224,10 +224,12 @@ func TestPausedPublisherThatClosesHasASecond(t *testing.T) {
 				next()
 			}
 			end(pub.Conn.Conn.(*net.TCPConn))
-			for range rate / 2 {
-				next()
-			}
+			ended := time.Now()
 			s.log.wait(t, lostLast)
+			if took := time.Since(ended); took < closedTime {
+				t.Errorf("what it sent last was lost after %v, want %v at least", took, closedTime)
+			}
+			next()
 		})
 	}
 }

@@ -25,7 +25,6 @@ type cluster struct {
 	srv      *Server
 	on       bool          // the settings have a port for routes
 	idleTick time.Duration // between two looks at whether a route is idle
-	tried    chan struct{} // closed when every configured route has been tried
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
@@ -43,7 +42,6 @@ type cluster struct {
 	listeners []net.Listener // the first is that of Host and Port
 	own       *peerInfo      // INFO that this server sends to others; nil before it listens
 	refused   map[string]int // how often servers of other clusters were refused, by server id
-	triedAll  bool           // tried is closed
 	stopped   bool           // no more routes are added
 }
 
@@ -51,7 +49,6 @@ type cluster struct {
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
 		srv: s, on: o.Cluster.Port != 0, idleTick: cmp.Or(o.idleTick, idleTick),
-		tried:    make(chan struct{}),
 		arrivals: admission.NewEvictor[*conn](), adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))
@@ -182,17 +179,6 @@ func (k *cluster) event(report func(m *mesh.Mesh, now time.Time)) {
 	k.mu.Unlock()
 	for i := range work {
 		k.perform(&work[i])
-	}
-	k.noteTried()
-}
-
-// noteTried closes tried if every configured route has been tried.
-func (k *cluster) noteTried() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.triedAll && k.mesh.TriedConfigured() {
-		k.triedAll = true
-		close(k.tried)
 	}
 }
 

@@ -2,10 +2,10 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gnatsd/test/wire"
@@ -128,49 +128,35 @@ func TestMessagesCrossARoute(t *testing.T) {
 	interested(t, a, 0)
 }
 
-// TestConfiguredRoutesAreTriedFirst starts a server with a route to one that runs, to a port that is
-// closed, and to one that does not speak: clients need not wait for that.
-func TestConfiguredRoutesAreTriedFirst(t *testing.T) {
+// TestReadyServersHaveTheirRoutes starts one server after the other, as suites do that then connect
+// clients without looking at routes.
+func TestReadyServersHaveTheirRoutes(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	okay(t, err)
-	t.Cleanup(func() { silent.Close() })
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	okay(t, err)
-	okay(t, closed.Close())
-	to := func(l net.Listener) *url.URL { return &url.URL{Scheme: "nats-route", Host: l.Addr().String()} }
-	running := routeTo(t, startServer(t, nil))
-	for name, test := range map[string]struct {
-		routes []*url.URL
-		tried  bool
-		active int
-	}{
-		"none":                 {nil, false, 0},
-		"a server":             {[]*url.URL{running}, true, 1},
-		"nothing":              {[]*url.URL{to(closed)}, true, 0},
-		"a silent one, and it": {[]*url.URL{running, to(silent)}, false, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := startServer(t, func(o *Options) { o.Routes = test.routes }) // waits until it is ready
-			if !test.tried {
-				select {
-				case <-s.cluster.tried:
-					t.Error("all routes count as tried")
-				default:
+	synctest.Test(t, func(t *testing.T) {
+		net := newSimNet(1)
+		var servers []*Server
+		for i := range 3 {
+			o := Defaults()
+			o.Host, o.NoSigs, o.Cluster.Port = fmt.Sprintf("10.0.0.%d", i+1), true, simRoutePort
+			o.Cluster.Host, o.network = o.Host, &simHost{net, o.Host}
+			for _, s := range servers {
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: fmt.Sprintf("%s:%d", s.options().Host, simRoutePort)})
+			}
+			s, err := NewServer(o)
+			okay(t, err)
+			go s.Start() // ends with Shutdown, which waits
+			defer s.Shutdown()
+			if !s.ReadyForConnections(patience) {
+				t.Fatal("not ready")
+			}
+			servers = append(servers, s)
+			for _, s := range servers {
+				if n := s.NumRoutes(); n != i {
+					t.Errorf("with %d servers one has %d routes", i+1, n)
 				}
-				return
 			}
-			select {
-			case <-s.cluster.tried:
-			case <-time.After(patience):
-				t.Fatal("not tried")
-			}
-			if n := s.NumRoutes(); n != test.active {
-				t.Errorf("got %d routes, want %d", n, test.active)
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestThirdServerIsLearntFromTheSeed(t *testing.T) {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,6 +66,7 @@ func (p *parking) add(c *client) {
 	if !isSocket(c.nc) {
 		return
 	}
+	few := p.few()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
@@ -77,17 +77,30 @@ func (p *parking) add(c *client) {
 	} else {
 		p.readers = append(p.readers, c)
 	}
-	p.schedule()
+	p.schedule(few)
+}
+
+// few reports whether so few clients are connected that none is parked.
+func (p *parking) few() bool { return p.srv.clients.len() < p.least }
+
+// removeEnded forgets clients that have ended. Where there are many, the next sweep does.
+func (p *parking) removeEnded() {
+	if !p.few() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.young, p.readers = slices.DeleteFunc(p.young, (*client).ended), slices.DeleteFunc(p.readers, (*client).ended)
 }
 
 func (p *parking) isYoung(c *client, now time.Time) bool {
 	return now.UnixNano()-c.start < int64(p.after)
 }
 
-// schedule sets the timer, with mu held.
-func (p *parking) schedule() {
+// schedule sets the timer, unless there are few clients, with mu held.
+func (p *parking) schedule(few bool) {
 	switch {
-	case p.timer != nil || p.ended:
+	case few || p.timer != nil || p.ended:
 	case len(p.young) > 0:
 		p.timer = time.AfterFunc(p.after/youngFraction, p.sweep)
 	case len(p.readers) > 0:
@@ -98,24 +111,23 @@ func (p *parking) schedule() {
 // sweep asks the readers of idle clients to park them.
 func (p *parking) sweep() {
 	p.srv.peak.note(p.srv.memoryTaken())
-	now, after := time.Now(), p.after
-	if p.srv.clients.len() < p.least {
-		after = math.MaxInt64
-	}
+	now := time.Now()
 	young, readers := p.take(now)
 	young = slices.DeleteFunc(young, func(c *client) bool {
 		if p.isYoung(c, now) {
-			return c.leavesReaders(now, after/youngFraction)
+			return c.leavesReaders(now, p.after/youngFraction)
 		}
 		readers = append(readers, c)
 		return true
 	})
-	readers = slices.DeleteFunc(readers, func(c *client) bool { return c.leavesReaders(now, after) })
+	readers = slices.DeleteFunc(readers, func(c *client) bool { return c.leavesReaders(now, p.after) })
+	few := p.few()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.young, p.readers = append(young, p.young...), append(readers, p.readers...)
+	p.young = slices.DeleteFunc(append(young, p.young...), (*client).ended) // meanwhile
+	p.readers = slices.DeleteFunc(append(readers, p.readers...), (*client).ended)
 	p.timer = nil
-	p.schedule()
+	p.schedule(few)
 }
 
 // take returns the clients to look at, young ones and others. The latter are many where clients are

@@ -102,26 +102,31 @@ func TestIdleClientsHaveNoReader(t *testing.T) {
 }
 
 // TestFewClientsKeepTheirReaders connects one client after the other: they are parked when there are
-// enough.
+// enough. What is kept of those that have ended is given up in any case.
 func TestFewClientsKeepTheirReaders(t *testing.T) {
 	t.Parallel()
 	s := idleBroker(t, nil)
 	s.parking.least = 3
-	swept := func() time.Time {
+	watched := func() (clients int, swept bool) {
 		s.parking.mu.Lock()
 		defer s.parking.mu.Unlock()
-		return s.parking.swept
+		return len(s.parking.young) + len(s.parking.readers), s.parking.timer != nil
 	}
-	for range s.parking.least - 1 {
+	one, two := dialClient(t, s), dialClient(t, s)
+	one.Sync()
+	two.Sync()
+	eventually(t, "two clients with readers", func() bool { n, _ := watched(); return n == 2 })
+	if _, swept := watched(); swept {
+		t.Error("two clients are to be parked")
+	}
+	okay(t, one.Close())
+	eventually(t, "an end of one", func() bool { n, _ := watched(); return n == 1 })
+	for range 2 {
 		dialClient(t, s).Sync()
 	}
-	idle := time.Now().Add(s.parking.after)
-	eventually(t, "a look at idle clients", func() bool { return swept().After(idle) })
-	if n := s.parking.parked.Load(); n != 0 {
-		t.Errorf("%d of two clients are parked, want none", n)
-	}
-	dialClient(t, s).Sync()
 	awaitParked(t, s, 3)
+	okay(t, two.Close())
+	eventually(t, "no sweeps", func() bool { n, swept := watched(); return n == 0 && !swept })
 }
 
 // TestParkedSlowConsumerIsDisconnected has a parked client that does not read.

@@ -345,8 +345,8 @@ func (s *Server) ClusterName() string { return s.options().Cluster.Name }
 func (s *Server) Running() bool { return s.listening() && !s.ended() }
 
 // ReadyForConnections waits at most d until clients and routes can connect, and reports whether
-// they can. Configured routes get 25 ms of that to connect: in gnatsd 1.x it looks every 25 ms, so
-// that programs which start a cluster find the routes to servers that run already.
+// they can. Where routes are configured it gives them 25 ms of that to connect, as gnatsd 1.x does,
+// which looks every 25 ms: programs that start a cluster then find its routes.
 func (s *Server) ReadyForConnections(d time.Duration) bool {
 	deadline := time.Now().Add(d)
 	timer := time.NewTimer(d)
@@ -355,10 +355,9 @@ func (s *Server) ReadyForConnections(d time.Duration) bool {
 	case <-s.quit:
 	case <-s.ready:
 		if len(s.options().Routes) > 0 {
-			timer.Reset(min(time.Until(deadline), firstRoutesWait))
+			timer.Reset(min(time.Until(deadline), firstRoutesTime))
 			select {
 			case <-s.quit:
-			case <-s.cluster.tried:
 			case <-timer.C:
 			}
 		}
@@ -367,8 +366,8 @@ func (s *Server) ReadyForConnections(d time.Duration) bool {
 	return s.accepting()
 }
 
-// firstRoutesWait is how long ReadyForConnections waits for configured routes.
-const firstRoutesWait = 25 * time.Millisecond
+// firstRoutesTime is how long ReadyForConnections lets configured routes connect.
+const firstRoutesTime = 25 * time.Millisecond
 
 // accepting reports whether clients can connect now.
 func (s *Server) accepting() bool { return s.listening() && !s.ended() && !s.lameDuck.Load() }

@@ -349,20 +349,6 @@ func (m *Mesh) Targets() []TargetState {
 	return list
 }
 
-// TriedConfigured reports whether there are configured targets, and each of them has led to a server
-// or has failed.
-func (m *Mesh) TriedConfigured() bool {
-	tried := false
-	for _, t := range m.targets {
-		if t.configured {
-			if tried = t.self || t.failures > 0 || m.connected(t.peer); !tried {
-				return false
-			}
-		}
-	}
-	return tried
-}
-
 func latest(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
