@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -299,7 +300,7 @@ type readerScratch struct {
 }
 
 func newReaderScratch(s *Server) *readerScratch {
-	return &readerScratch{batch: batch{srv: s, known: recurring{past: 1}, fanoutOf: map[*sublist.Set[*subscription]]uint32{}}}
+	return &readerScratch{batch: batch{srv: s, rand: rand.New(rand.NewPCG(rand.Uint64(), 0)), known: recurring{past: 1}, fanoutOf: map[*sublist.Set[*subscription]]uint32{}}}
 }
 
 // work acts on the operations that have been read. When it returns, everything that they cause is

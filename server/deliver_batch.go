@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -53,6 +54,7 @@ type batch struct {
 
 	sampler sampler
 	scratch expansion
+	rand    *rand.Rand // draws members of queue groups
 
 	sorted []entry // by target
 }

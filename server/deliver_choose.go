@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"slices"
 
 	"gnatsd/server/internal/access"
@@ -228,7 +227,7 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 	}
 	n := g.Len()
 	for range randomTries {
-		if sub := g.At(rand.IntN(n)); (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
+		if sub := g.At(b.rand.IntN(n)); (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 		if n == 1 {
@@ -239,7 +238,7 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 	seen, from := 0, 0 // begin at a random one of them
 	for i := range n {
 		if may == nil || may(g.At(i).conn) {
-			if seen++; rand.IntN(seen) == 0 {
+			if seen++; b.rand.IntN(seen) == 0 {
 				from = i
 			}
 		}
