@@ -304,7 +304,10 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		}
 	}
 	over := int64(size) > b.maxPending && c.role == roleClient
-	room := maxHead + int(l.subjectLen+l.tailLen) + len(sub.sid())
+	room := x.headTo - x.headAt
+	if x.headSub != sub || x.headLine != p.line {
+		room = maxHead + int(l.subjectLen+l.tailLen) + len(sub.sid())
+	}
 	if size < refPayload {
 		room += int(size) + len("\r\n")
 	}
