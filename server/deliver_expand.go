@@ -16,9 +16,10 @@ type expansion struct {
 
 	// Of the target under way.
 	t        *target
-	buf      []byte // control lines, and payloads but the large ones
-	cut      int    // how much of buf is in delivery.Segments
-	large    int    // bytes of delivery.Segments that are not in buf
+	mem      *netio.Chunk // the memory of buf
+	buf      []byte       // control lines, and payloads but the large ones
+	cut      int          // how much of buf is in delivery.Segments
+	large    int          // bytes of delivery.Segments that are not in buf
 	delivery netio.Delivery
 	lagging  bool
 	drops    bool         // it may lose messages: what is pushed at a time is small, and has no text besides
@@ -43,9 +44,9 @@ type expansion struct {
 }
 
 const (
-	// expansionSize is the size of buf: it fits the cache of a core, and most batches need one
-	// write for each target.
-	expansionSize = 128 << 10
+	// expansionSize is the size of buf: it fits the cache of a core, most batches need one write
+	// for each target, and fill so much of it that a queue keeps the memory instead of a copy.
+	expansionSize = 96 << 10
 	// refPayload is the payload size from which a message is not copied but written from where
 	// it was read.
 	refPayload = 8 << 10
@@ -61,8 +62,8 @@ const (
 func (x *expansion) start(b *batch, now int64) {
 	x.b, x.now = b, now
 	x.msgs, x.bytes, x.reached = 0, 0, 0
-	if cap(x.buf) == 0 {
-		x.buf = make([]byte, 0, expansionSize)
+	if x.mem == nil {
+		x.allocate(expansionSize)
 	}
 	x.empty()
 }
@@ -71,16 +72,33 @@ func (x *expansion) start(b *batch, now int64) {
 func (x *expansion) finish() {
 	clear(x.lag)
 	clear(x.delivery.Segments[:cap(x.delivery.Segments)])
-	x.empty()
+	if x.mem.Shared() || cap(x.buf) > 4*expansionSize { // control lines can be very long
+		x.mem.Release()
+		x.mem, x.buf = nil, nil
+	}
+	x.reset()
 	x.lag, x.b, x.t = x.lag[:0], nil, nil
 	x.mixed.clear()
-	if cap(x.buf) > 4*expansionSize {
-		x.buf = nil // control lines can be very long
-	}
 }
 
-// empty prepares for another target, or for the rest of one.
+// allocate gets memory for buf, at least so many bytes.
+func (x *expansion) allocate(size int) {
+	x.mem = netio.NewChunk(size)
+	x.buf = x.mem.Space()
+}
+
+// empty prepares for another target, or for the rest of one. Memory that a queue has kept is left to
+// it.
 func (x *expansion) empty() {
+	if x.mem.Shared() {
+		x.mem.Release()
+		x.allocate(expansionSize)
+	}
+	x.reset()
+}
+
+// reset forgets what has been written.
+func (x *expansion) reset() {
 	x.buf, x.cut, x.large = x.buf[:0], 0, 0
 	x.delivery = netio.Delivery{Segments: x.delivery.Segments[:0], Droppable: x.drops}
 	x.headSub, x.whole = nil, false
@@ -333,7 +351,10 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 func (x *expansion) makeRoom(n int) {
 	if len(x.buf)+n > cap(x.buf) || len(x.buf)+x.large >= x.limit || len(x.delivery.Segments) >= maxSegments {
 		x.flush()
-		x.buf = slices.Grow(x.buf, n)
+		if n > cap(x.buf) {
+			x.mem.Release()
+			x.allocate(n)
+		}
 	}
 }
 
@@ -397,7 +418,7 @@ func (x *expansion) addLarge(payload []byte) {
 // cutOff makes what is new in buf a part of the next write.
 func (x *expansion) cutOff() {
 	if len(x.buf) > x.cut {
-		x.delivery.Segments = append(x.delivery.Segments, netio.Segment{Bytes: x.buf[x.cut:]})
+		x.delivery.Segments = append(x.delivery.Segments, netio.Segment{Bytes: x.buf[x.cut:], Chunk: x.mem})
 		x.cut = len(x.buf)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
@@ -447,6 +448,60 @@ func TestALimitThatComesWhenMessagesAreChosen(t *testing.T) {
 			if got, want := other.out.Stats().Messages, 5*min(1, len(tt.others)); int(got) != want {
 				t.Errorf("%s, limit %d: another client got %d messages, want %d", tt.name, limit, got, want)
 			}
+		}
+	}
+}
+
+// placeLink is a link that takes nothing at once, and remembers where the first bytes of each write
+// are in memory.
+type placeLink struct {
+	fakeConn
+	places chan *byte
+}
+
+func (l *placeLink) Send(segs []netio.Segment, deadline time.Time) (int, error) {
+	l.places <- &segs[0].Bytes[0]
+	return l.fakeConn.Send(segs, deadline)
+}
+
+// TestTargetsThatWaitShareMemory delivers to many connections under one sid that take nothing at once,
+// as those over TLS do: one copy is enough for all of them. The next batch must not change it.
+func TestTargetsThatWaitShareMemory(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	const targets, batches = 20, 3
+	var links []*placeLink
+	var clients []*client
+	for range targets {
+		l := &fakeLink{try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		c := onFake(t, s, l)
+		link := &placeLink{c.link.(fakeConn), make(chan *byte, 2*batches)}
+		c.link = link
+		c.out.SetLink(link)
+		deliverTo(t, c, "SUB a 1\r\n")
+		links, clients = append(links, link), append(clients, c)
+	}
+	pub := onFake(t, s, new(fakeLink))
+	var want strings.Builder
+	seen := map[*byte]bool{}
+	for i := range batches {
+		text := strings.Repeat(fmt.Sprintf("a 1 1000\r\n%s\r\n", strings.Repeat(fmt.Sprint(i), 1000)), 70)
+		want.WriteString(strings.ReplaceAll(text, "a 1 1000", "MSG a 1 1000"))
+		deliverTo(t, pub, strings.ReplaceAll(text, "a 1 1000", "PUB a 1000"))
+		for _, l := range links {
+			seen[<-l.places] = true
+		}
+	}
+	if len(seen) > batches {
+		t.Errorf("%d batches to %d targets are in %d places in memory", batches, targets, len(seen))
+	}
+	for i, l := range links {
+		if idle := clients[i].out.Refuse(); idle != nil {
+			<-idle
+		}
+		if got, _ := l.taken(); string(got) != want.String() {
+			t.Fatalf("a target got %d bytes, want %d, or others", len(got), want.Len())
 		}
 	}
 }

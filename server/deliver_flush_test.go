@@ -90,12 +90,12 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 		len(b.lines)+len(b.text)+len(b.texts)+b.collected+len(b.fanouts)+len(b.entries)+len(b.targets) > 0 {
 		t.Errorf("something is left: %+v", b)
 	}
-	x.buf = make([]byte, 0, 4*expansionSize)
-	if x.finish(); x.buf == nil {
+	x.allocate(4 * expansionSize)
+	if x.finish(); x.mem == nil {
 		t.Error("memory for usual control lines is given back")
 	}
-	x.buf = make([]byte, 0, 4*expansionSize+1)
-	if x.finish(); x.buf != nil {
+	x.allocate(4*expansionSize + 1)
+	if x.finish(); x.mem != nil || x.buf != nil {
 		t.Error("memory for very long control lines is kept")
 	}
 	b.end()

@@ -69,7 +69,7 @@ func (b *backlog) add(s Segment) {
 func (b *backlog) tail(want int) *Segment {
 	if b.fill == nil || b.fill.free() == 0 {
 		b.dropFill()
-		b.fill = newChunk(fillSize(want, b.bytes))
+		b.fill = NewChunk(fillSize(want, b.bytes))
 	}
 	at := len(b.fill.buf)
 	if k := len(b.queue); k > 0 && b.queue[k-1].Chunk == b.fill {
@@ -110,7 +110,7 @@ func kept(segs []Segment) []Segment {
 // dropFill gives up the chunk that short segments are copied to.
 func (b *backlog) dropFill() {
 	if b.fill != nil {
-		b.fill.release()
+		b.fill.Release()
 		b.fill = nil
 	}
 }

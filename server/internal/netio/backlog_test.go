@@ -42,7 +42,7 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 						b.add(s)
 					}
 					b.bytes += int64(n)
-					ck.release()
+					ck.Release()
 					for k := len(b.queue) - 1; k >= 0 && !chunks[b.queue[k].Chunk]; k-- {
 						chunks[b.queue[k].Chunk] = true
 						memory += len(b.queue[k].Chunk.mem)
@@ -73,7 +73,7 @@ func TestBacklogGivesBackWhatItTook(t *testing.T) {
 		ck.buf = append(ck.buf, text...)
 		want = append(want, text...)
 		b.add(Segment{Bytes: ck.buf, Chunk: ck})
-		ck.release()
+		ck.Release()
 		if i%5 == 0 {
 			segs, n := b.take(1 + i)
 			before := len(got)
@@ -199,7 +199,7 @@ func TestABacklogForgetsWhatItGaveUp(t *testing.T) {
 		ck := makeChunk(100, nil)
 		ck.buf = append(ck.buf, bytes.Repeat([]byte("x"), 100)...)
 		b.add(Segment{Bytes: ck.buf, Chunk: ck})
-		ck.release()
+		ck.Release()
 	}
 	segs, n := b.take(300)
 	if len(segs) != 3 || n != 300 || len(b.queue) != 7 {

@@ -40,8 +40,8 @@ var chunkSizes = [...]int{
 
 var chunkPools [len(chunkSizes)]sync.Pool
 
-// newChunk takes an empty chunk that holds at least size bytes, with one reference.
-func newChunk(size int) *Chunk {
+// NewChunk takes an empty chunk that holds at least size bytes, with one reference.
+func NewChunk(size int) *Chunk {
 	i, _ := slices.BinarySearch(chunkSizes[:], size)
 	if i == len(chunkSizes) {
 		return makeChunk(size, nil)
@@ -60,14 +60,20 @@ func makeChunk(size int, pool *sync.Pool) *Chunk {
 	return c
 }
 
+// Space returns the memory of an empty chunk.
+func (c *Chunk) Space() []byte { return c.mem[:0] }
+
+// Shared reports whether there is another reference than that of its owner.
+func (c *Chunk) Shared() bool { return c.refs.Load() > 1 }
+
 // free returns how many bytes can still be appended.
 func (c *Chunk) free() int { return cap(c.buf) - len(c.buf) }
 
 // retain adds a reference.
 func (c *Chunk) retain() { c.refs.Add(1) }
 
-// release gives up one reference; the last one returns the chunk to its pool.
-func (c *Chunk) release() {
+// Release gives up one reference; the last one returns the chunk to its pool.
+func (c *Chunk) Release() {
 	switch n := c.refs.Add(-1); {
 	case n > 0:
 		return
@@ -93,7 +99,7 @@ func (s Segment) worthKeeping() bool { return s.Chunk != nil && 3*len(s.Bytes) >
 
 func releaseAll(segs []Segment) {
 	for _, s := range segs {
-		s.Chunk.release()
+		s.Chunk.Release()
 	}
 }
 

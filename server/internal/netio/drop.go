@@ -191,7 +191,7 @@ func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
 			if !m.droppable {
 				kept.add(s)
 			}
-			s.Chunk.release()
+			s.Chunk.Release()
 		}
 	}
 	kept.dropFill()

@@ -56,7 +56,7 @@ func (r *dropRun) push() {
 				d.Segments = append(d.Segments, Segment{Bytes: part})
 				continue
 			}
-			c := newChunk(len(part))
+			c := NewChunk(len(part))
 			c.buf = append(c.buf, part...)
 			chunks = append(chunks, c)
 			d.Segments = append(d.Segments, Segment{Bytes: c.buf, Chunk: c})
@@ -69,7 +69,7 @@ func (r *dropRun) push() {
 	r.q.Push(d)
 	for _, c := range chunks {
 		clear(c.buf[:0])
-		c.release()
+		c.Release()
 	}
 }
 

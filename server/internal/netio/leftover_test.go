@@ -48,7 +48,7 @@ func TestLeftoverIsWhatTheSocketHasNotTaken(t *testing.T) {
 				ck.buf = append(ck.buf, text...)
 				chunks = append(chunks, ck)
 				d.Segments[0] = Segment{Bytes: ck.buf, Chunk: ck}
-				defer ck.release()
+				defer ck.Release()
 			}
 			q.Push(d)
 		}

@@ -226,8 +226,8 @@ func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error
 		return 0, err
 	}
 	defer end()
-	ck := newChunk(tlsRecord)
-	defer ck.release()
+	ck := NewChunk(tlsRecord)
+	defer ck.Release()
 	for _, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
 			k := min(len(text), tlsRecord-len(ck.buf))

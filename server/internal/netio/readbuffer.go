@@ -54,7 +54,7 @@ func (b *ReadBuffer) Space(limit int) []byte {
 	}
 	switch {
 	case b.chunk == nil:
-		b.chunk = newChunk(size)
+		b.chunk = NewChunk(size)
 		b.start = 0
 	case b.chunk.free() < room:
 		b.move(size)
@@ -72,7 +72,7 @@ func (b *ReadBuffer) move(size int) {
 		b.start = 0
 		return
 	}
-	b.moveTo(newChunk(size))
+	b.moveTo(NewChunk(size))
 }
 
 // moveTo takes what is unread to the front of another chunk.
@@ -80,7 +80,7 @@ func (b *ReadBuffer) moveTo(c *Chunk) {
 	old := b.chunk
 	c.buf = append(c.buf, old.buf[b.start:]...)
 	b.chunk, b.start = c, 0
-	old.release()
+	old.Release()
 }
 
 // Filled notes that n bytes were read into what Space returned.
@@ -123,14 +123,14 @@ func (b *ReadBuffer) Shrink() {
 	case n == 0:
 		b.Clear()
 	case n*factor <= size && size > SmallSize:
-		b.moveTo(newChunk(n))
+		b.moveTo(NewChunk(n))
 	}
 }
 
 // Clear drops what is unread and gives back the chunk.
 func (b *ReadBuffer) Clear() {
 	if b.chunk != nil {
-		b.chunk.release()
+		b.chunk.Release()
 	}
 	*b = ReadBuffer{}
 }

@@ -51,7 +51,7 @@ func TestBufferKeepsEveryByteInOrder(t *testing.T) {
 			if !bytes.Equal(held[0].Bytes, want[0]) {
 				t.Fatal("bytes that are referred to were written again")
 			}
-			held[0].Chunk.release()
+			held[0].Chunk.Release()
 			held, want = held[1:], want[1:]
 		}
 	}
@@ -60,7 +60,7 @@ func TestBufferKeepsEveryByteInOrder(t *testing.T) {
 		if !bytes.Equal(s.Bytes, want[i]) {
 			t.Fatal("bytes that are referred to were written again")
 		}
-		s.Chunk.release()
+		s.Chunk.Release()
 	}
 }
 
@@ -244,12 +244,12 @@ func TestWhatABufferNeeds(t *testing.T) {
 	if n := old.refs.Load(); n != 1 || string(in.Unread()[:2]) != "xy" {
 		t.Errorf("%d references to the chunk before, and it begins with %q", n, in.Unread()[:2])
 	}
-	old.release()
+	old.Release()
 	last := in.Chunk()
 	last.retain()
 	in.Clear()
 	if n := last.refs.Load(); n != 1 || in.Chunk() != nil {
 		t.Errorf("%d references when it was cleared", n)
 	}
-	last.release()
+	last.Release()
 }
