@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -238,7 +239,7 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	res := c.match(subject)
 	if res.Empty() {
 		b.steps += count
-		c.unheard(subject, reply, count, o.size, b)
+		c.unheard(subject, reply, count, o.size, b, nil)
 		return keepOpen
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
@@ -254,27 +255,30 @@ func (c *client) publish(res *sublist.Result[*subscription], subject, reply []by
 	for {
 		n, taken := b.publish(res, subject, p)
 		if taken < n {
-			c.unheard(subject, reply, int(n-taken), int(b.lines[p.line].size), b)
+			c.unheard(subject, reply, int(n-taken), int(b.lines[p.line].size), b, &p)
 		}
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return
 		}
 		b.flushLine(&p)
+		reply = b.tail(&b.lines[p.line])[:len(reply)] // it may have moved
 		b.pin()
 		res = c.match(subject)
 	}
 }
 
 // unheard counts n messages that have no receiver, and answers them if they are requests and the
-// client wants to know.
-func (c *client) unheard(subject, reply []byte, n, size int, b *batch) {
+// client wants to know. It flushes the batch when that is due, but keeps the line of p, if there is one.
+func (c *client) unheard(subject, reply []byte, n, size int, b *batch, p *place) {
 	b.noReceivers += int64(n)
 	if b.readAt != 0 || b.unheard.seen == 0 {
 		b.noteUnheard(subject, n, size)
 	}
 	if len(reply) > 0 && c.opts.NoResponders {
+		reply = bytes.Clone(reply) // a flush may overwrite it
 		for range n {
 			b.noResponders(subject, reply)
+			b.flushIfDue(p)
 		}
 	}
 }
@@ -329,7 +333,7 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 		if o.argCount == 2 {
 			b.flush() // messages that were published before count
 			if n, err := strconv.ParseInt(string(o.arg[1]), 10, 64); err == nil {
-				limit = n
+				limit = min(n, endedBit-1)
 			}
 		}
 		c.unsubscribeAfter(sub, limit)

@@ -181,6 +181,9 @@ func (r *route) sendInfo() {
 		r.offersS2.Store(true)
 	}
 	r.send(own.line(true))
+	if own.Compression != "" {
+		r.toldS2.Store(true)
+	}
 }
 
 // renewInfo sends the peer the INFO of this server again if that has changed since the connection
@@ -201,6 +204,7 @@ func (k *cluster) firstInfo(r *route) string {
 	own := *r.began
 	if own.Compression != "" {
 		r.offersS2.Store(true)
+		r.toldS2.Store(true) // the reader sends it before it reads one
 	}
 	switch {
 	case own.PoolSize == 0 || r.attempt == nil:

@@ -504,6 +504,7 @@ func (c *conn) close(r closeReason) {
 
 // wake ends what the reader waits for.
 func (c *conn) wake() {
+	c.out.End(c.finishTime())
 	c.nc.SetReadDeadline(aLongTimeAgo)
 	if c.unpark() {
 		go c.serve() // ends with teardown
@@ -511,6 +512,14 @@ func (c *conn) wake() {
 	if cancel := c.abort.Load(); cancel != nil {
 		(*cancel)()
 	}
+}
+
+// finishTime is how long what is pending may take to be written when the connection has ended.
+func (c *conn) finishTime() time.Duration {
+	if closeRows[c.reason()].abrupt {
+		return 0
+	}
+	return finishWait
 }
 
 // abortable returns a context that is canceled when the connection is closed, for the reader to
@@ -559,10 +568,7 @@ func (c *conn) teardown() {
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
 	c.passOn(row, &subs)
-	wait := finishWait
-	if row.abrupt {
-		wait = 0
-	}
+	wait := c.finishTime()
 	if row.wire != "" && !c.omitErr {
 		c.sendErr(row.wire)
 	}

@@ -132,6 +132,9 @@ const (
 	maxCollected = 1 << 20
 	// maxEntries bounds what is collected one by one, 1 MB of memory, and the fanouts of matches.
 	maxEntries = 1 << 15
+	// maxTries bounds how many members of queue groups are looked at for one part of an operation, if
+	// all refuse: a millisecond or two.
+	maxTries = 1 << 18
 	// maxFanouts bounds the fanouts of a batch.
 	maxFanouts = 512
 	// maxText bounds the replies of a batch.
@@ -275,17 +278,37 @@ func (b *batch) target(c *conn) uint32 {
 	return i
 }
 
+// members returns how many members queue groups have.
+func members(queues []sublist.Group[*subscription]) (n int) {
+	for i := range queues {
+		n += queues[i].Len()
+	}
+	return n
+}
+
 // part returns the messages at the beginning of a place that the batch has room for, at least one.
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 	l := &b.lines[p.line]
 	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
 	n := 1
 	if p.n > 1 { // dividing takes as long as the rest
-		n = max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1)))
+		n = max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1), maxTries/(members(res.Queues())+1)))
 	}
 	b.collected += n * each
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}
+}
+
+// flushIfDue flushes the batch if it is due, in the middle of an operation, but keeps the line of p
+// unless that is nil.
+func (b *batch) flushIfDue(p *place) {
+	switch {
+	case !b.due():
+	case p != nil:
+		b.flushLine(p)
+	default:
+		b.flush()
+	}
 }
 
 // flushLine flushes the batch, but keeps the line of p.

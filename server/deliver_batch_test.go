@@ -483,3 +483,80 @@ func TestAPartOfAPublicationFitsTheBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestMembersThatRefuseBoundAPart has a queue group of so many members that few messages may be looked
+// at in one go: each member may refuse.
+func TestMembersThatRefuseBoundAPart(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	c := sunk(t, s)
+	const members = 20_000
+	var text strings.Builder
+	for i := range members {
+		fmt.Fprintf(&text, "SUB x q %d\r\n", i)
+	}
+	handle(t, c, text.String())
+	b := &batch{limit: 1 << 30, lines: []line{{}}}
+	if got := b.part(place{n: 1000}, c.match([]byte("x"))); got.n == 0 || got.n*members > maxTries {
+		t.Errorf("%d messages for %d members at a time", got.n, members)
+	}
+}
+
+// TestAnswersWithoutRespondersAreFlushed has one operation, many equal requests, whose answers go to
+// many subscriptions: what they take must not add up.
+func TestAnswersWithoutRespondersAreFlushed(t *testing.T) {
+	t.Parallel()
+	for name, other := range map[string]string{"no receiver": "", "an echo": "SUB ask 0\r\n"} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		c := sunk(t, s)
+		const subs, requests = 500, 400
+		var text strings.Builder
+		text.WriteString("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true,\"echo\":false}\r\n" + other)
+		for i := range subs {
+			fmt.Fprintf(&text, "SUB answer %d\r\n", i+1)
+		}
+		handle(t, c, text.String())
+		w := newReaderScratch(s)
+		b := &w.batch
+		b.begin(c)
+		asks := strings.Repeat("PUB ask answer 0\r\n\r\n", requests)
+		n := copy(c.in.Space(len(asks)), asks)
+		c.in.Filled(n)
+		b.in = c.in.Bytes()[:0]
+		most := 0
+		for len(c.in.Unread()) > 0 {
+			var o op
+			w.limits = c.frameLimits()
+			n, _, _, err := w.limits.next(c.in.Unread(), &o)
+			if err != frameOK || n == 0 {
+				t.Fatalf("%s: got %v, %d bytes", name, err, n)
+			}
+			if r := c.ops.do(&o, b); r != keepOpen {
+				t.Fatalf("%s: %v", name, r)
+			}
+			c.in.Consume(n)
+			most = max(most, cap(b.text), cap(b.texts))
+		}
+		b.end()
+		if got := c.out.Stats().Messages; got != subs*requests {
+			t.Errorf("%s: got %d answers, want %d", name, got, subs*requests)
+		}
+		if most > 8*maxText {
+			t.Errorf("%s: %d bytes of answers were collected", name, most)
+		}
+	}
+}
+
+// TestVeryLargeMaximumIsNoEnd has limits that no counter reaches.
+func TestVeryLargeMaximumIsNoEnd(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	for _, most := range []int64{1<<62 - 1, 1 << 62, 1<<63 - 1} {
+		c := dialClient(t, s)
+		c.Say("SUB a 1", fmt.Sprintf("UNSUB 1 %d", most), "PUB a 2\r\nhi", "PING")
+		c.Want("MSG a 1 2\r\nhi", "PONG")
+		okay(t, c.Close())
+	}
+}

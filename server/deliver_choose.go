@@ -297,6 +297,7 @@ func (b *batch) answer(reply []byte, header int, payload ...[]byte) {
 		}
 		b.text = append(b.text, "\r\n"...)
 		b.addText(uint32(at), size)
+		b.steps++
 	}
 }
 

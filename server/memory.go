@@ -106,7 +106,7 @@ func (s *Server) disconnectWorst(limit, spared int64, reason closeReason) {
 // is being handed to a socket that keeps up does not count.
 func (s *Server) mostQueued(least int64) (worst *conn) {
 	look := func(c *conn) {
-		if n := c.out.Stats().Queued; n > least && !c.ended() {
+		if n := c.out.Stats().Queued; n > least {
 			worst, least = c, n
 		}
 	}

@@ -31,17 +31,18 @@ type route struct {
 	number int   // in the pool
 
 	// Owned by the reader.
-	began       *peerInfo // the INFO of this server that it began with
-	inflated    bool      // LINK s2 was read
-	inflateRest bool      // and what was read behind it is to be decompressed
-	used        bool      // messages were sent on it as a member of a pool
-	connected   bool      // a CONNECT was accepted
-	quiet       bool      // it is one of many attempts that failed in a row: what it logs is for debugging
-	verbose     bool
-	claimedID   string          // server id in CONNECT
-	infoDue     time.Time       // when it must have sent INFO; zero before that is known
-	decisions   access.Cache    // about subjects of received messages
-	announced   map[string]bool // by sid: interest that a new carrier has repeated; nil else
+	began        *peerInfo // the INFO of this server that it began with
+	inflated     bool      // LINK s2 was read
+	inflateRest  bool      // and what was read behind it is to be decompressed
+	peerOffersS2 bool      // the peer has told in INFO how it compresses
+	used         bool      // messages were sent on it as a member of a pool
+	connected    bool      // a CONNECT was accepted
+	quiet        bool      // it is one of many attempts that failed in a row: what it logs is for debugging
+	verbose      bool
+	claimedID    string          // server id in CONNECT
+	infoDue      time.Time       // when it must have sent INFO; zero before that is known
+	decisions    access.Cache    // about subjects of received messages
+	announced    map[string]bool // by sid: interest that a new carrier has repeated; nil else
 
 	systemCursor *sublist.Cursor[*subscription] // owned by the reader; nil until it sends a message of the system account
 
@@ -57,7 +58,8 @@ type route struct {
 	marks          atomic.Int64           // LINK mark that were sent
 	marked         markCount              // LINK mark that were read
 	fenced         atomic.Pointer[fenced] // up to where a carrier precedes what was sent; nil = nothing
-	offersS2       atomic.Bool            // this server has told in INFO how it compresses
+	offersS2       atomic.Bool            // this server tells in INFO how it compresses, or has done so
+	toldS2         atomic.Bool            // such an INFO has been sent: what is sent now follows it
 	inStandby      atomic.Bool            // the reader waits, or has waited, for decided
 	retired        atomic.Bool            // nothing more is sent on it
 	waiting        atomic.Bool            // the reader waits for another member of the pool

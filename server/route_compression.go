@@ -21,7 +21,8 @@ type routeCompression struct {
 const compressedLine = "LINK s2\r\n"
 
 // adjustCompression begins to compress what is sent, or changes the level, as the settings and the
-// INFO of the peer say. It waits for the socket.
+// INFO of the peer say. It waits for the socket. The reader must not call it later than for the first
+// INFO: it reads what the peer must write before the peer can read.
 func (r *route) adjustCompression() {
 	mode := r.srv.options().Cluster.Compression.with(r.compressionOfPeer())
 	if out, begun := r.setCompression(mode); begun {
@@ -40,12 +41,13 @@ func (r *route) compressionOfPeer() string {
 }
 
 // setCompression sets the mode. It returns the link that compresses, and whether it is new; nil if
-// nothing is compressed.
+// nothing is compressed. Compression begins after the peer has been sent an INFO that offers it: new
+// settings are in force before that.
 func (r *route) setCompression(mode string) (out *netio.Compressor, begun bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.compression
-	if c.out == nil && mode == compressOff || r.subsDropped {
+	if c.out == nil && (mode == compressOff || !r.toldS2.Load()) || r.subsDropped {
 		return nil, false
 	}
 	if begun = c.out == nil; begun {
@@ -89,9 +91,10 @@ func (r *route) startMeasuring() bool {
 	return true
 }
 
-// beginDecompression handles LINK s2: what follows is compressed.
+// beginDecompression handles LINK s2: what follows is compressed. It may come after the INFO that
+// takes the offer back: what was pending delays it.
 func (r *route) beginDecompression() closeReason {
-	if !r.offersS2.Load() || r.compressionOfPeer() == "" || r.inflated {
+	if !r.offersS2.Load() || !r.peerOffersS2 || r.inflated {
 		return closeUnknownOp
 	}
 	r.inflated, r.inflateRest = true, true

@@ -202,6 +202,76 @@ func TestCompressedLineMustBeNegotiated(t *testing.T) {
 	}
 }
 
+// TestCompressionMayBeginAfterTheOfferIsTakenBack has a peer whose LINK s2 waited behind messages while
+// its settings changed again.
+func TestCompressionMayBeginAfterTheOfferIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "s2_fast" })
+	r := wire.Dial(t, s.ClusterAddr().String())
+	r.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"off"}`, "PING")
+	r.HearAfter("PONG")
+	r.Say(`INFO {"server_id":"peer","version":"1.5.0","compression":"s2_fast"}`, `INFO {"server_id":"peer","version":"1.5.0"}`, "LINK s2")
+	eventually(t, "what follows is decompressed", func() bool {
+		z, err := s.Routez(nil)
+		okay(t, err)
+		return len(z.Routes) == 1 && s.cluster.active()[0].decompresses()
+	})
+}
+
+func (r *route) decompresses() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.compression.in != nil
+}
+
+// TestCompressionBeginsAfterItsInfo changes the settings of a server, and has the peer offer compression
+// before the server could tell that it does.
+func TestCompressionBeginsAfterItsInfo(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "off" })
+	peer := wire.Dial(t, s.ClusterAddr().String())
+	peer.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"s2_fast"}`, "PING")
+	peer.HearAfter("PONG")
+	eventually(t, "a route", func() bool { return s.NumRoutes() == 1 })
+	r := s.cluster.active()[0]
+	changed := *s.options()
+	changed.Cluster.Compression.Mode = "s2_fast"
+	s.opts.Store(&changed)
+	if r.adjustCompression(); r.compression.out != nil {
+		t.Error("compression begins before the INFO that offers it")
+	}
+	s.cluster.renewOwn(&changed)
+	r.sendInfo()
+	if r.adjustCompression(); r.compression.out == nil {
+		t.Error("compression does not begin after the INFO that offers it")
+	}
+	peer.HearAfter("INFO ")
+	peer.Hear("LINK s2")
+}
+
+// TestAReaderDoesNotWaitToCompress has a peer that reads nothing and offers compression: until the
+// server can write it must go on to read, or two servers wait for each other.
+func TestAReaderDoesNotWaitToCompress(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "s2_fast"; o.MaxPending = 1 << 30 })
+	peer := wire.Dial(t, s.ClusterAddr().String())
+	peer.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"off"}`, "SUB a 1", "PING")
+	peer.HearAfter("PONG")
+	sub, pub := dialClient(t, s), dialClient(t, s)
+	sub.Do("SUB b 1")
+	interested(t, s, 2)
+	payload := strings.Repeat("x", 1<<20)
+	for range 20 { // more than sockets hold
+		pub.Do("PUB a 1048576\r\n" + payload)
+	}
+	began := time.Now()
+	peer.Say(`INFO {"server_id":"peer","version":"1.5.0","compression":"s2_fast"}`, "MSG b 1 2\r\nhi")
+	sub.Want("MSG b 1 2\r\nhi")
+	if took := time.Since(began); took >= routeDeadline/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // TestBombOnARoute sends what takes much memory to decompress.
 func TestBombOnARoute(t *testing.T) {
 	t.Parallel()

@@ -185,8 +185,14 @@ func (r *route) info(o *op, b *batch) closeReason {
 	if first && !joining {
 		r.stopStepTimer()
 	}
-	if first || before != nil && before.Compression != info.Compression {
+	if first || before != nil {
+		r.peerOffersS2 = r.peerOffersS2 || r.compressionOfPeer() != ""
+	}
+	switch {
+	case first:
 		r.adjustCompression()
+	case before != nil && before.Compression != info.Compression:
+		r.recompress()
 	}
 	about := info.forMesh()
 	about.Offered = r.began != nil && r.began.PoolSize > 0

@@ -27,12 +27,13 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 	}
 	if access.IsAction(subject) {
 		if !(&systemView{c.srv}).Wanted(string(subject)) { // there is no such server
-			c.unheard(subject, reply, o.count, o.size, b)
+			c.unheard(subject, reply, o.count, o.size, b, nil)
 			reply = nil
 		}
 		b.flush()
 		c.awaitInterestSent()
 	}
+	var own []byte // the answer to what a user asks
 	for i := range o.count {
 		if c.verbose {
 			c.ok(b)
@@ -44,7 +45,12 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 			continue
 		}
 		if len(reply) > 0 {
-			b.answer(reply, 0, service.Response(c.userInfo()))
+			if own == nil {
+				own = service.Response(c.userInfo())
+			}
+			b.answer(reply, 0, own)
+			b.steps += len(own)
+			b.flushIfDue(nil)
 		}
 	}
 	return true

@@ -14,8 +14,9 @@ import (
 type ProgressConn struct {
 	net.Conn
 	raw      syscall.RawConn            // nil if there is no socket
-	patience atomic.Int64               // nanoseconds without progress; 0 = deadlines are those of Conn
-	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil = none
+	patience atomic.Int64               // nanoseconds without progress; 0 = the link does not write
+	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil during the handshake
+	end      atomic.Pointer[time.Time]  // from when on nothing is waited for; nil while it is open
 
 	noWait bool // reads do not wait; owned by the reader
 }
@@ -53,10 +54,11 @@ func (c *ProgressConn) opError(call string, err error) error {
 	return &net.OpError{Op: call, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}
 }
 
-// Write writes b, as long as there is progress.
+// Write writes b, as long as there is progress. TLS also writes what it answers by itself, such as
+// new keys, and does so while the reader reads: that is limited in the same way.
 func (c *ProgressConn) Write(b []byte) (total int, err error) {
-	patience := time.Duration(c.patience.Load())
-	if patience == 0 {
+	patience, q := time.Duration(c.patience.Load()), c.queue.Load()
+	if patience == 0 && q == nil {
 		return c.Conn.Write(b)
 	}
 	switch n, err := writeNow(c.raw, b); { // mostly the socket takes it, and there is no need to look at its progress
@@ -67,18 +69,33 @@ func (c *ProgressConn) Write(b []byte) (total int, err error) {
 	default:
 		total = n
 	}
-	q := c.queue.Load()
+	defer c.Conn.SetWriteDeadline(time.Time{}) // the next write begins without one
 	w := wait{queue: q, most: patience, once: q == nil || !writesResume}
 	for {
 		queued := unsent(c.raw)
-		if err := c.Conn.SetWriteDeadline(w.begin()); err != nil {
+		deadline := w.begin()
+		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
 			return total, err
+		}
+		if end := c.end.Load(); end != nil && end.Before(deadline) {
+			c.Conn.SetWriteDeadline(*end)
 		}
 		n, err := c.Conn.Write(b[total:])
 		total += n
-		if err == nil || !isTimeout(err) || !w.goesOn(n > 0 || moved(queued, unsent(c.raw))) {
+		if err == nil || !isTimeout(err) {
 			return total, err
 		}
+		if end := c.end.Load(); end != nil && !time.Now().Before(*end) || !w.goesOn(n > 0 || moved(queued, unsent(c.raw))) {
+			return total, err
+		}
+	}
+}
+
+// End says that the connection ends: no write waits for the peer from t on.
+func (c *ProgressConn) End(t time.Time) {
+	if end := c.end.Load(); end == nil || t.Before(*end) {
+		c.end.Store(&t) // first: a write that begins sees it
+		c.Conn.SetWriteDeadline(t)
 	}
 }
 
@@ -93,6 +110,9 @@ const closeNotifyTime = time.Second
 func (c *ProgressConn) SetWriteDeadline(t time.Time) error {
 	if end := time.Now().Add(closeNotifyTime); t.After(end) {
 		t = end
+	}
+	if !t.IsZero() {
+		c.End(t)
 	}
 	return c.Conn.SetWriteDeadline(t)
 }

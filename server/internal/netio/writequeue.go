@@ -81,6 +81,20 @@ func (q *WriteQueue) SetLink(link Link) {
 	q.link = link
 }
 
+// End says that the connection ends: over TLS, where the reader writes, too, nothing waits for the peer
+// after d. See [ProgressConn.End].
+func (q *WriteQueue) End(d time.Duration) {
+	if p := progressConnOf(q.currentLink().Conn()); p != nil {
+		p.End(time.Now().Add(d))
+	}
+}
+
+func (q *WriteQueue) currentLink() Link {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.link
+}
+
 // Switch writes text after everything that is pending, and makes the queue write what follows to
 // another link. It waits for the socket, as long as a write may take.
 func (q *WriteQueue) Switch(text string, link Link) {
