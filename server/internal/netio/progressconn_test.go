@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// fullSocket returns a connection below TLS whose socket takes nothing more, and its peer. A reader
-// may write to it: new keys are answered.
-func fullSocket(t *testing.T, patience time.Duration) (p *ProgressConn, far net.Conn) {
+// tooLong is more than the sockets of smallSocket hold.
+var tooLong = make([]byte, 16<<20)
+
+// smallSocket returns a connection below TLS whose sockets hold little, and its peer. A reader may write
+// to it: new keys are answered.
+func smallSocket(t *testing.T, patience time.Duration) (p *ProgressConn, far net.Conn) {
 	t.Helper()
 	near, far := tcpPair(t)
+	okay(t, near.(*net.TCPConn).SetWriteBuffer(64<<10))
+	okay(t, far.(*net.TCPConn).SetReadBuffer(64<<10))
 	p = NewProgressConn(near)
 	q := new(WriteQueue)
 	q.Init(newPlainLink(near, new(Shared)), nil, new(Shared), &Limits{WriteDeadline: patience})
 	p.queue.Store(q)
-	near.SetWriteDeadline(time.Now().Add(patience))
-	for err := error(nil); err == nil; {
-		_, err = near.Write(make([]byte, 64<<10))
-	}
-	near.SetWriteDeadline(time.Time{})
 	return p, far
 }
 
@@ -38,13 +38,13 @@ func TestAReaderThatWritesEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, _ := fullSocket(t, short)
+			p, _ := smallSocket(t, short)
 			if end != nil {
 				p.queue.Load().SetLimits(&Limits{WriteDeadline: time.Hour})
 			}
 			failed := make(chan error, 1)
 			go func() { // ends with the write
-				_, err := p.Write(make([]byte, 1<<20))
+				_, err := p.Write(tooLong)
 				failed <- err
 			}()
 			if end != nil {
@@ -61,11 +61,11 @@ func TestAReaderThatWritesEnds(t *testing.T) {
 // when the time for the first write is over.
 func TestAWriteThatHasWaitedLeavesNoDeadline(t *testing.T) {
 	t.Parallel()
-	const patience = 300 * time.Millisecond
-	p, far := fullSocket(t, patience)
+	const patience = time.Second
+	p, far := smallSocket(t, patience)
 	wrote := make(chan error, 1)
 	go func() { // ends with the write
-		_, err := p.Write(make([]byte, 1<<20))
+		_, err := p.Write(tooLong)
 		wrote <- err
 	}()
 	go io.Copy(io.Discard, far) // ends with far
