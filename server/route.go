@@ -58,8 +58,8 @@ type route struct {
 	marks          atomic.Int64           // LINK mark that were sent
 	marked         markCount              // LINK mark that were read
 	fenced         atomic.Pointer[fenced] // up to where a carrier precedes what was sent; nil = nothing
-	offersS2       atomic.Bool            // this server tells in INFO how it compresses, or has done so
-	toldS2         atomic.Bool            // such an INFO has been sent: what is sent now follows it
+	offersS2       atomic.Bool            // this server offers compression in INFO, or has done so
+	toldS2         atomic.Bool            // such an INFO was sent: what is sent now follows it
 	inStandby      atomic.Bool            // the reader waits, or has waited, for decided
 	retired        atomic.Bool            // nothing more is sent on it
 	waiting        atomic.Bool            // the reader waits for another member of the pool

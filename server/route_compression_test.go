@@ -202,14 +202,21 @@ func TestCompressedLineMustBeNegotiated(t *testing.T) {
 	}
 }
 
+// compressingPeer connects a peer with a mode of compression.
+func compressingPeer(t *testing.T, s *Server, mode string, lines ...string) *wire.Client {
+	t.Helper()
+	peer := wire.Dial(t, s.ClusterAddr().String())
+	peer.Say(append([]string{`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"` + mode + `"}`}, append(lines, "PING")...)...)
+	peer.HearAfter("PONG")
+	return peer
+}
+
 // TestCompressionMayBeginAfterTheOfferIsTakenBack has a peer whose LINK s2 waited behind messages while
 // its settings changed again.
 func TestCompressionMayBeginAfterTheOfferIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "s2_fast" })
-	r := wire.Dial(t, s.ClusterAddr().String())
-	r.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"off"}`, "PING")
-	r.HearAfter("PONG")
+	r := compressingPeer(t, s, "off")
 	r.Say(`INFO {"server_id":"peer","version":"1.5.0","compression":"s2_fast"}`, `INFO {"server_id":"peer","version":"1.5.0"}`, "LINK s2")
 	eventually(t, "what follows is decompressed", func() bool {
 		z, err := s.Routez(nil)
@@ -229,9 +236,7 @@ func (r *route) decompresses() bool {
 func TestCompressionBeginsAfterItsInfo(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "off" })
-	peer := wire.Dial(t, s.ClusterAddr().String())
-	peer.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"s2_fast"}`, "PING")
-	peer.HearAfter("PONG")
+	peer := compressingPeer(t, s, "s2_fast")
 	eventually(t, "a route", func() bool { return s.NumRoutes() == 1 })
 	r := s.cluster.active()[0]
 	changed := *s.options()
@@ -254,9 +259,7 @@ func TestCompressionBeginsAfterItsInfo(t *testing.T) {
 func TestAReaderDoesNotWaitToCompress(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.Cluster.Compression.Mode = "s2_fast"; o.MaxPending = 1 << 30 })
-	peer := wire.Dial(t, s.ClusterAddr().String())
-	peer.Say(`CONNECT {"name":"peer"}`, `INFO {"server_id":"peer","version":"1.5.0","compression":"off"}`, "SUB a 1", "PING")
-	peer.HearAfter("PONG")
+	peer := compressingPeer(t, s, "off", "SUB a 1")
 	sub, pub := dialClient(t, s), dialClient(t, s)
 	sub.Do("SUB b 1")
 	interested(t, s, 2)
