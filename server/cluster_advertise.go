@@ -63,11 +63,12 @@ func (a *advertiser) learn(r *route, urls []string) {
 func (a *advertiser) add(r *route, urls []string) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return !r.ended() && a.learned[r] == nil && a.addLocked(r, urls)
+}
+
+func (a *advertiser) addLocked(r *route, urls []string) (changed bool) {
 	if a.learned == nil {
 		a.learned, a.counts = make(map[*route][]string), make(map[string]int)
-	}
-	if r.ended() || a.learned[r] != nil {
-		return false
 	}
 	a.learned[r] = urls
 	for _, u := range urls {
@@ -77,6 +78,23 @@ func (a *advertiser) add(r *route, urls []string) (changed bool) {
 	}
 	a.advertises = a.advertises || changed
 	return changed
+}
+
+// renew replaces the addresses that a route sent, after its peer has sent others.
+func (a *advertiser) renew(r *route, urls []string) {
+	if !a.srv.options().Cluster.NoAdvertise && a.replace(r, urls) {
+		a.changed()
+	}
+}
+
+func (a *advertiser) replace(r *route, urls []string) (changed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.ended() {
+		return false
+	}
+	dropped := a.dropLocked(r)
+	return len(urls) > 0 && a.addLocked(r, urls) || dropped
 }
 
 // relearn adds the addresses that peers sent, or removes them, after no_advertise has changed.
@@ -101,6 +119,10 @@ func (a *advertiser) withdraw(r *route) {
 func (a *advertiser) drop(r *route) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.dropLocked(r)
+}
+
+func (a *advertiser) dropLocked(r *route) (changed bool) {
 	for _, u := range a.learned[r] {
 		if a.counts[u]--; a.counts[u] == 0 {
 			delete(a.counts, u)

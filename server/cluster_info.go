@@ -108,6 +108,13 @@ func (i *peerInfo) routeAddr() string {
 	return u.Host
 }
 
+// setIP sets where routes of the server are dialed, which is at a host, if the server has not said it.
+func (i *peerInfo) setIP(host string) {
+	if i.IP == "" {
+		i.IP = routeURL(host, i.Port)
+	}
+}
+
 // routeURL returns a route address as it stands in the ip field of INFO.
 func routeURL(host string, port int) string {
 	return routeScheme + net.JoinHostPort(host, strconv.Itoa(port)) + "/"
@@ -216,22 +223,26 @@ func (k *cluster) firstInfo(r *route) string {
 	return own.line(true)
 }
 
-// renewOwn updates the INFO for other servers after the settings have changed.
-func (k *cluster) renewOwn(o *Options) {
+// renewOwn updates the INFO for other servers after the settings have changed. It reports whether
+// that says something else now to those that are connected.
+func (k *cluster) renewOwn(o *Options) (changed bool) {
 	k.mu.Lock()
-	listening, retries := k.own != nil, o.Cluster.ConnectRetries
+	before, retries := k.own, o.Cluster.ConnectRetries
 	k.mesh.SetRetries(retries)
 	k.mu.Unlock()
 	addr := k.srv.ClusterAddr()
-	if !listening || addr == nil {
-		return
+	if before == nil || addr == nil {
+		return false
 	}
 	own, err := k.describe(o, addr.Port)
 	if err != nil {
 		k.srv.Errorf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", o.Cluster.Advertise, err)
-		return
+		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.own = own
+	said := *before
+	said.AuthRequired, said.TLSRequired, said.TLSVerify = own.AuthRequired, own.TLSRequired, own.TLSVerify // for new connections
+	return said.line(true) != own.line(true)
 }

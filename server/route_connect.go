@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 
 	"gnatsd/server/internal/access"
@@ -198,8 +199,8 @@ func (r *route) info(o *op, b *batch) closeReason {
 	about.Offered = r.began != nil && r.began.PoolSize > 0
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
 	if !first {
-		if before != nil && !before.Export.equal(info.Export) {
-			r.exportsChanged(before.Export, info.Export)
+		if before != nil {
+			r.updated(before, info)
 		}
 		return keepOpen
 	}
@@ -214,8 +215,18 @@ func (r *route) info(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
+// updated is called when the peer has sent INFO about itself again.
+func (r *route) updated(before, now *peerInfo) {
+	if !before.Export.equal(now.Export) {
+		r.exportsChanged(before.Export, now.Export)
+	}
+	if carrier := r.carrier(); carrier != nil && !slices.Equal(before.ClientConnectURLs, now.ClientConnectURLs) {
+		r.srv.cluster.adverts.renew(carrier, now.ClientConnectURLs)
+	}
+}
+
 // storeInfo stores the first INFO about the peer, and reports whether info is it. Of a later INFO
-// about the peer it stores the permissions, and returns the INFO that they replace.
+// about the peer it stores what a reload changes, and returns the INFO that it replaces.
 func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,9 +234,7 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 		if r.claimedID != "" && r.claimedID != info.ID {
 			return false, nil
 		}
-		if info.IP == "" {
-			info.IP = routeURL(r.host, info.Port)
-		}
+		info.setIP(r.host)
 		r.remote = info
 		r.headers.Store(info.Headers)
 		r.hasSystem.Store(info.System && r.srv.system != nil)
@@ -235,6 +244,11 @@ func (r *route) storeInfo(info *peerInfo) (first bool, before *peerInfo) {
 		before = r.remote
 		known := *before
 		known.Import, known.Export, known.Compression = info.Import, info.Export, info.Compression
+		known.ClientConnectURLs = info.ClientConnectURLs
+		if info.Port != 0 {
+			info.setIP(r.host)
+			known.Host, known.Port, known.IP = info.Host, info.Port, info.IP
+		}
 		r.remote = &known
 	}
 	return false, before

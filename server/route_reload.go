@@ -34,7 +34,9 @@ func (s *Server) applyRoutePolicy(c *change) {
 		c.routes.previous = old
 	}
 	k.replacePolicy(c.routes)
-	k.renewOwn(c.new)
+	if k.renewOwn(c.new) {
+		k.sendInfo()
+	}
 	if c.effects[onPoolSize] {
 		k.resizePools(c.new.Cluster.PoolSize)
 	}
@@ -59,25 +61,28 @@ func (k *cluster) replacePolicy(p *routePolicy) {
 	k.srv.policyReplaced(&before.policy, &p.policy, k.watchCerts, routes)
 }
 
-// resizePools makes the pools larger or smaller, and sends the other servers the size they may have.
-// A route that has none is made again if both servers want one now.
-func (k *cluster) resizePools(size int) {
+// sendInfo sends the other servers the INFO of this one again, if they treat that as an update.
+func (k *cluster) sendInfo() {
 	for _, r := range k.active() {
-		if r.peerInfo().extended() {
+		if r.takesInfo() {
 			r.sendInfo()
 		}
 	}
+}
+
+// resizePools makes the pools larger or smaller. A route that has none is made again if both servers
+// want one now.
+func (k *cluster) resizePools(size int) {
 	k.event(func(m *mesh.Mesh, now time.Time) { m.SetPoolSize(now, size) })
 }
 
-// reannounce applies new permissions to open routes. Peers are sent INFO, then interest that they
-// may now receive, then withdrawals. gnatsd 1.1 takes no updates: its route is closed and dialed
-// again.
+// reannounce applies new permissions to open routes. Peers, which have been sent INFO, are sent
+// interest that they may now receive, then withdrawals. gnatsd 1.1 takes no updates: its route is
+// closed and dialed again.
 func (k *cluster) reannounce(p *routePolicy) {
 	var updated []*route // routes that are registered later get all interest by the new policy
 	for _, r := range k.active() {
 		if r.takesInfo() {
-			r.sendInfo()
 			updated = append(updated, r)
 		} else {
 			k.event(func(m *mesh.Mesh, _ time.Time) { m.Reconnect(r.id) })

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,6 +232,42 @@ func TestReloadOfAdvertisedAddresses(t *testing.T) {
 	}
 	if c, _ := rawClientInfo(t, s.Server); c.Host != "c.example" || c.Port != 1 {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestReloadOfAdvertisedAddressesReachesServersThatAreConnected has the clients of another server hear
+// of the addresses of this one as the settings change, and of none when it advertises none.
+func TestReloadOfAdvertisedAddressesReachesServersThatAreConnected(t *testing.T) {
+	t.Parallel()
+	for _, pool := range []string{"", "pool_size: 3\n"} {
+		a := clusteredFile(t, pool)
+		b := clusteredFile(t, pool+fmt.Sprintf("routes: [%q]", clusterURL(a.Server)))
+		p := wire.Listen(t, "peer", false)
+		r := p.Join(a.Server.ClusterAddr())
+		eventually(t, "both peers", func() bool { return a.NumRemotes() == 2 && b.NumRemotes() >= 1 })
+		own := "[" + a.Server.Addr().String() + "]"
+		other := func(want string) {
+			t.Helper()
+			eventually(t, "addresses at the other server: "+want, func() bool {
+				return fmt.Sprint(slices.DeleteFunc(advertised(t, b.Server), func(u string) bool { return u == b.Server.Addr().String() })) == want
+			})
+		}
+		other(own)
+		a.top = `client_advertise: "c.example:1"`
+		a.change(pool)
+		other("[c.example:1]")
+		for { // others are about b
+			if info := infoOf(t, r.HearAfter("INFO ")); info.ID == a.Server.ID() {
+				if fmt.Sprint(info.ClientConnectURLs) != "[c.example:1]" {
+					t.Errorf("got %+v", info)
+				}
+				break
+			}
+		}
+		a.change(pool + "no_advertise: true")
+		other("[]")
+		a.change(pool + `cluster_advertise: "r.example:2"`)
+		other("[c.example:1]")
 	}
 }
 

@@ -47,13 +47,15 @@ func (m *Mesh) SetPoolSize(now time.Time, n int) {
 
 // updated is the event that a server has sent INFO about itself again.
 func (m *Mesh) updated(l *link, info *Info) {
-	if l.pool != nil {
+	p, known := m.peers[l.peer], *l.info
+	if known.PoolSize = info.PoolSize; info.DialAddr != "" {
+		known.Addr, known.DialAddr = info.Addr, info.DialAddr
+	}
+	l.info = &known
+	if p.info = l.info; l.pool != nil {
 		l.pool.most = max(info.PoolSize, 1)
 		return
 	}
-	known := *l.info
-	known.PoolSize = info.PoolSize
-	l.info = &known
 	m.repool(l)
 }
 

@@ -314,3 +314,23 @@ func TestNamesOfAdvertisedServers(t *testing.T) {
 		}
 	}
 }
+
+// TestAServerIsDialedWhereItSaidLast has a server say another address while its route is up, which is
+// dialed when that is made anew; an INFO without an address changes nothing.
+func TestAServerIsDialedWhereItSaidLast(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	h.Accepted(1)
+	h.introduce(1, server("b", 1))
+	moved := server("b", 2)
+	h.introduce(1, moved)
+	silent := server("b", 3)
+	silent.Addr, silent.DialAddr = "", ""
+	h.introduce(1, silent)
+	h.Reconnect(1)
+	h.Actions()
+	h.Closed(h.now, 1, "made anew")
+	if got := h.dialed(); got == nil || got.URL().Host != moved.DialAddr {
+		t.Errorf("got %+v, want an attempt at %s", got, moved.DialAddr)
+	}
+}
