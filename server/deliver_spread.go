@@ -25,13 +25,12 @@ type flushJob struct {
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
 
-	helping sync.WaitGroup
+	left sync.WaitGroup // targets that have not been handed over
 
-	mu     sync.Mutex // guards what follows
-	closed bool       // nothing is left to take
-	reach  int
-	bytes  int
-	lag    []*netio.WriteQueue
+	mu    sync.Mutex // guards what helpers did, as in expansion
+	reach int
+	bytes int
+	lag   []*netio.WriteQueue
 }
 
 const (
@@ -61,12 +60,7 @@ func (h *flushHelpers) run(s *Server) {
 	for {
 		select {
 		case j := <-h.jobs:
-			if j.join() {
-				x.start(j.b, j.now)
-				j.work(&x)
-				j.add(&x)
-				x.finish()
-			}
+			j.help(&x)
 		case <-s.quit:
 			return
 		}
@@ -105,64 +99,64 @@ func (b *batch) spread(x *expansion, all []target) {
 		}
 		return
 	}
-	j := &flushJob{b: b, all: all, now: x.now, step: int32(max(1, min(8, len(all)/16)))}
+	j := newFlushJob(b, all, x.now)
 	for range n {
 		select {
 		case b.srv.helpers.jobs <- j:
 		default: // all of them are busy
 		}
 	}
-	j.work(x)
+	j.left.Add(-j.work(x))
 	j.finish(x)
 }
 
-// work takes targets until none is left.
-func (j *flushJob) work(x *expansion) {
-	for {
-		to := int(j.next.Add(j.step))
-		from := to - int(j.step)
-		if from >= len(j.all) {
-			return
-		}
-		for i := from; i < min(to, len(j.all)); i++ {
-			x.handOver(&j.all[i])
-		}
-	}
+func newFlushJob(b *batch, all []target, now int64) *flushJob {
+	j := &flushJob{b: b, all: all, now: now, step: int32(max(1, min(8, len(all)/16)))}
+	j.left.Add(len(all))
+	return j
 }
 
-// join reports whether there is something left to do.
-func (j *flushJob) join() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.closed {
-		return false
-	}
-	j.helping.Add(1)
-	return true
+// take returns targets that nobody else works on, none if there are no more.
+func (j *flushJob) take() []target {
+	to := int(j.next.Add(j.step))
+	return j.all[min(to-int(j.step), len(j.all)):min(to, len(j.all))]
 }
 
-// add adds what a helper did.
-func (j *flushJob) add(x *expansion) {
-	defer j.helping.Done()
+// work hands over to targets until none is left. It returns to how many.
+func (j *flushJob) work(x *expansion) (done int) {
+	for part := j.take(); len(part) > 0; part = j.take() {
+		for i := range part {
+			x.handOver(&part[i])
+		}
+		done += len(part)
+	}
+	return done
+}
+
+// help takes a part in the flush. A helper that comes too late finds no target, and does not look at
+// the batch, which is another one by then.
+func (j *flushJob) help(x *expansion) {
+	x.start(j.b, j.now)
+	if done := j.work(x); done > 0 {
+		j.add(x, done)
+	}
+	x.finish()
+}
+
+// add adds what a helper did for so many targets.
+func (j *flushJob) add(x *expansion, done int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.reach += x.reached
 	j.bytes += x.bytes
 	j.lag = append(j.lag, x.lag...)
+	j.left.Add(-done)
 }
 
 // finish waits for the helpers, and adds what they did.
 func (j *flushJob) finish(x *expansion) {
-	j.close()
-	j.helping.Wait()
+	j.left.Wait()
 	x.reached += j.reach
 	x.bytes += j.bytes
 	x.lag = append(x.lag, j.lag...)
-}
-
-// close lets no more helpers join.
-func (j *flushJob) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.closed = true
 }

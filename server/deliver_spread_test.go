@@ -3,7 +3,9 @@ package server
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -128,31 +130,49 @@ func TestWorkIsThatOfTargetsMessagesAndBytes(t *testing.T) {
 // and others come later.
 func TestAFlushEndsWithItsLastHelper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		j := new(flushJob)
-		for range 3 {
-			if !j.join() {
-				t.Fatal("a helper may not help with a flush that goes on")
-			}
+		j := newFlushJob(nil, make([]target, 50), 0)
+		for len(j.take()) > 0 { // by three helpers
 		}
 		queues := make([]netio.WriteQueue, 4)
-		x := &expansion{reached: 2, lag: []*netio.WriteQueue{&queues[0]}}
+		x := &expansion{reached: 2, bytes: 5, lag: []*netio.WriteQueue{&queues[0]}}
 		done := false
 		go func() { j.finish(x); done = true }() // ends with the last helper
-		for i := range 3 {
+		for i, n := range []int{15, 15, 20} {
 			synctest.Wait()
 			if done {
 				t.Fatalf("the flush has ended with %d helpers at work", 3-i)
 			}
-			if j.join() {
-				t.Error("a helper may help with a flush that has nothing left to do")
-			}
-			j.add(&expansion{reached: 10, lag: []*netio.WriteQueue{&queues[i+1]}})
+			j.help(new(expansion)) // does nothing: no target is left
+			j.add(&expansion{reached: 10, bytes: 7, lag: []*netio.WriteQueue{&queues[i+1]}}, n)
 		}
 		synctest.Wait()
-		if !done || x.reached != 32 || len(x.lag) != 4 {
-			t.Errorf("ended is %v, with %d targets, of which %d lag", done, x.reached, len(x.lag))
+		if !done || x.reached != 32 || x.bytes != 26 || len(x.lag) != 4 {
+			t.Errorf("ended is %v, with %d targets, of which %d lag, and %d bytes", done, x.reached, len(x.lag), x.bytes)
 		}
 	})
+}
+
+// TestTargetsAreTakenOnce has goroutines take the targets of flushes of every small size.
+func TestTargetsAreTakenOnce(t *testing.T) {
+	t.Parallel()
+	for n := range 200 {
+		all := make([]target, n)
+		j := newFlushJob(nil, all, 0)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for part := j.take(); len(part) > 0; part = j.take() {
+					for i := range part {
+						part[i].to++
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if i := slices.IndexFunc(all, func(t target) bool { return t.to != 1 }); i >= 0 {
+			t.Fatalf("of %d targets that with index %d was taken %d times", n, i, all[i].to)
+		}
+	}
 }
 
 // TestHelpersEndWithTheServer starts some; how many processors the program uses stays the same.
