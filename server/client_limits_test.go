@@ -392,11 +392,11 @@ func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
 				slow, pub := login("a"), login("b")
 				slow.Say("SUB x 1")
 				slow.Sync()
-				for s.io.Pending.Load() < 2<<20 { // its socket takes no more
-					pub.Say("PUB x 100000", strings.Repeat("x", 100_000))
-					pub.Sync()
-				}
 				eventually(t, "a write that waits", func() bool {
+					for s.io.Pending.Load() < 2<<20 { // its socket takes no more, or for a moment only
+						pub.Say("PUB x 100000", strings.Repeat("x", 100_000))
+						pub.Sync()
+					}
 					return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Blocked() })
 				})
 				s.okay(t, block+texts[1])

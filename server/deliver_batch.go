@@ -48,7 +48,6 @@ type batch struct {
 	unheard         subjectSample
 	maxPending      int64 // of clients
 	preferLocal     bool  // queue members of this server come first
-	queued          bool  // some messages are for members of queue groups
 	tracing         bool
 	readAt          int64 // UnixNano of the read, 0 unless the batch is a sample
 
@@ -84,10 +83,10 @@ type line struct {
 // Entries that are no messages of one line have these instead of its number, and in n which they are.
 const (
 	textLine   = ^uint32(0) - iota // text for the batch's own connection, of batch.texts
-	fanoutLine                     // all messages of a fanout
+	fanoutLine                     // messages of a fanout; at says how many, once they are claimed
 )
 
-// claimed marks the count of an entry that its subscription has counted already.
+// claimed marks the n of an entry that its subscription has counted already.
 const claimed = 1 << 31
 
 // entry is what one subscription gets of the batch. Those of fanouts are added while flushing.

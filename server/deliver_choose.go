@@ -175,7 +175,6 @@ func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, 
 	if queueGroups == 0 {
 		return taken
 	}
-	b.queued = true
 	for i := range p.n {
 		one := place{at: p.at + i*stride, line: p.line, n: 1}
 		for q := range queues {

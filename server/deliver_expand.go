@@ -139,14 +139,14 @@ func (x *expansion) handOver(t *target) {
 // addFanout writes the messages of one fanout. They stand in buf already if the target before got
 // the same.
 func (x *expansion) addFanout(all *entry) {
-	g, sid := &x.b.fanouts[all.n], all.sub.sid()
-	n := all.sub.claim(g.msgs)
+	number, n := all.n&^claimed, int64(all.at)
+	g, sid := &x.b.fanouts[number], all.sub.sid()
 	headless := g.headers && !x.t.c.headers.Load()
-	if x.whole && !x.drops && n == g.msgs && x.fanout == all.n && x.sid == sid && x.headless == headless {
+	if x.whole && !x.drops && n == g.msgs && x.fanout == number && x.sid == sid && x.headless == headless {
 		return
 	}
 	x.empty()
-	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, all.n, sid, headless
+	x.whole, x.fanout, x.sid, x.headless = n == g.msgs, number, sid, headless
 	for _, p := range g.places {
 		k := min(int64(p.n), n)
 		x.add(all.sub, p, uint32(k))
@@ -156,27 +156,12 @@ func (x *expansion) addFanout(all *entry) {
 
 // addEach writes entries, in their order.
 func (x *expansion) addEach(list []entry) {
-	for len(list) > 0 {
-		d, k := &list[0], 1
-		switch {
-		case d.line == textLine:
+	for i := range list {
+		if d := &list[i]; d.line == textLine {
 			x.addText(x.b.texts[d.n])
-		case d.n&claimed != 0:
+		} else {
 			x.add(d.sub, d.place, d.n&^claimed)
-		default:
-			sum := int64(d.n)
-			for k < len(list) && list[k].sub == d.sub && list[k].n&claimed == 0 {
-				sum += int64(list[k].n)
-				k++
-			}
-			left := d.sub.claim(sum)
-			for i := range list[:k] {
-				n := min(int64(list[i].n), left)
-				x.add(d.sub, list[i].place, uint32(n))
-				left -= n
-			}
 		}
-		list = list[k:]
 	}
 }
 
@@ -193,12 +178,10 @@ func (x *expansion) merge(list []entry) []entry {
 			m.list = x.b.appendSingle(m.list, d.place, d.sub)
 			continue
 		}
-		g := &x.b.fanouts[d.n]
-		left := d.sub.claim(g.msgs)
-		for _, p := range g.places {
-			n := min(int64(p.n), left)
-			left -= n
-			p.n = uint32(n) | claimed
+		left := d.at
+		for _, p := range x.b.fanouts[d.n&^claimed].places {
+			p.n = min(p.n, left)
+			left -= p.n
 			m.list = x.b.appendSingle(m.list, p, d.sub)
 		}
 	}
@@ -265,7 +248,7 @@ func (b *batch) inOrder(list []entry) bool {
 		if d.at < last || d.line == fanoutLine {
 			return false
 		}
-		if last = d.at; d.line != textLine {
+		if last = d.at; d.line != textLine && d.n != claimed {
 			last += (d.n&^claimed - 1) * b.lines[d.line].stride
 		}
 	}
@@ -279,7 +262,7 @@ func (b *batch) appendSingle(list []entry, p place, sub *subscription) []entry {
 	}
 	stride := b.lines[p.line].stride
 	for i := range p.n &^ claimed {
-		list = append(list, entry{place: place{p.at + i*stride, p.line, 1 | p.n&claimed}, sub: sub})
+		list = append(list, entry{place: place{p.at + i*stride, p.line, 1}, sub: sub})
 	}
 	return list
 }

@@ -32,8 +32,13 @@ func (b *batch) flush() {
 }
 
 func (b *batch) handOverAll() {
+	b.addFanouts()
 	b.arrange()
-	b.claimForMembers()
+	for beyond := b.claim(); len(beyond) > 0; beyond = b.claim() {
+		b.disarrange()
+		b.redeliverBeyond(beyond)
+		b.arrange()
+	}
 	x := &b.scratch
 	x.start(b, time.Now().UnixNano())
 	b.chooseSample()
@@ -64,9 +69,8 @@ func (b *batch) handOverAll() {
 	x.finish()
 }
 
-// arrange adds the entries of fanouts, and sorts all entries by their targets (a stable counting
-// sort).
-func (b *batch) arrange() {
+// addFanouts adds the entries of fanouts.
+func (b *batch) addFanouts() {
 	for i := range b.fanouts {
 		g := &b.fanouts[i]
 		if g.msgs == 0 {
@@ -77,6 +81,10 @@ func (b *batch) arrange() {
 			b.entries = append(b.entries, entry{place: all, target: b.target(sub.conn), sub: sub})
 		}
 	}
+}
+
+// arrange sorts the entries by their targets (a stable counting sort).
+func (b *batch) arrange() {
 	if len(b.targets) == 1 {
 		b.targets[0].to = uint32(len(b.entries))
 		b.sorted, b.entries = b.entries, b.sorted
@@ -96,6 +104,52 @@ func (b *batch) arrange() {
 		b.sorted[t.to] = b.entries[i]
 		t.to++
 	}
+}
+
+// disarrange is the reverse of arrange: others can be added.
+func (b *batch) disarrange() {
+	clear(b.entries)
+	b.entries, b.sorted = b.sorted, b.entries[:0]
+	for i := range b.targets {
+		b.targets[i].from, b.targets[i].to = 0, 0
+	}
+}
+
+// claim counts what subscriptions get of the batch, which is arranged, as far as that is not counted
+// yet: each may have a limit by now. It returns what is beyond the limits of members of queue groups.
+func (b *batch) claim() (beyond []entry) {
+	for list := b.sorted; len(list) > 0; {
+		d, k := &list[0], 1
+		switch {
+		case d.line == textLine || d.n&claimed != 0:
+		case d.line == fanoutLine:
+			d.at = uint32(d.sub.claim(b.fanouts[d.n].msgs))
+			d.n |= claimed
+		default:
+			sum := int64(d.n)
+			for ; k < len(list) && list[k].sub == d.sub && list[k].n&claimed == 0 && list[k].line != fanoutLine; k++ {
+				sum += int64(list[k].n)
+			}
+			beyond = b.divide(list[:k], d.sub.claim(sum), beyond)
+		}
+		list = list[k:]
+	}
+	return beyond
+}
+
+// divide gives the messages that a subscription has claimed to its entries, the first ones first. It
+// appends the rest to beyond if others of a queue group may get them.
+func (b *batch) divide(list []entry, left int64, beyond []entry) []entry {
+	for i := range list {
+		e := &list[i]
+		n := uint32(min(int64(e.n), left))
+		left -= int64(n)
+		if n < e.n && e.sub.queue() != "" {
+			beyond = append(beyond, entry{place: b.lines[e.line].behind(e.place, n), sub: e.sub})
+		}
+		e.n = n | claimed
+	}
+	return beyond
 }
 
 // chooseSample chooses the target whose bytes are followed to the socket. Any one has the same
@@ -126,6 +180,6 @@ func (b *batch) reset() {
 	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
 	b.known.past += uint64(len(b.lines))
 	b.lines, b.text, b.texts, b.collected = b.lines[:0], b.text[:0], b.texts[:0], 0
-	b.known.from, b.queued = 0, false
+	b.known.from = 0
 	b.begun, b.steps = time.Time{}, 0
 }

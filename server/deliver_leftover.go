@@ -143,7 +143,6 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 		return false
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: 1}
-	b.queued = true
 	return b.toMember(&queues[i], subject, p, (*conn).roomy)
 }
 

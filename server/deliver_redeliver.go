@@ -70,7 +70,6 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 		c.limitedf(levelDebug, "Redelivery failed, no queue subscribers for message on group '%q'", r.group)
 		return
 	}
-	b.queued = true
 	for i := range p.n {
 		one := place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}
 		if !r.notHere && b.toMember(&queues[g], subject, one, isLocal) {
@@ -140,67 +139,15 @@ func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []b
 	return false
 }
 
-// claimForMembers counts what members of queue groups get of the batch, which is arranged, before it
-// is handed over. What is beyond the limit of one is chosen other members for.
-func (b *batch) claimForMembers() {
-	for b.queued {
-		b.queued = false
-		beyond := b.claimQueued()
-		if len(beyond) == 0 {
-			return
+// redeliverBeyond collects what members of queue groups do not take because they have reached their
+// limits.
+func (b *batch) redeliverBeyond(beyond []entry) {
+	for _, d := range beyond {
+		l := &b.lines[d.line]
+		to := redelivery{group: d.sub.queue(), match: b.from.match}
+		if r, ok := b.from.ops.(*route); ok && d.sub.table() != b.from.table {
+			to.match = r.matchSystem
 		}
-		b.disarrange()
-		for _, d := range beyond {
-			l := &b.lines[d.line]
-			to := redelivery{group: d.sub.queue(), match: b.from.match}
-			if r, ok := b.from.ops.(*route); ok && d.sub.table() != b.from.table {
-				to.match = r.matchSystem
-			}
-			b.redeliver([]byte(d.sub.sid()), b.bytesAt(l.subject, l.subjectLen), d.place, to)
-		}
-		b.arrange()
-	}
-}
-
-// claimQueued counts the messages for members of queue groups. It returns those that are beyond
-// their limits.
-func (b *batch) claimQueued() (beyond []entry) {
-	for list := b.sorted; len(list) > 0; {
-		d, k := &list[0], 1
-		if d.line == textLine || d.line == fanoutLine || d.n&claimed != 0 || d.sub.queue() == "" {
-			list = list[1:]
-			continue
-		}
-		sum := int64(d.n)
-		for ; k < len(list) && list[k].sub == d.sub && list[k].n&claimed == 0; k++ {
-			sum += int64(list[k].n)
-		}
-		left := d.sub.claim(sum)
-		for i := range list[:k] {
-			e := &list[i]
-			n := uint32(min(int64(e.n), left))
-			left -= int64(n)
-			if n < e.n {
-				beyond = append(beyond, entry{place: b.lines[e.line].behind(e.place, n), sub: e.sub})
-			}
-			e.n = n | claimed
-		}
-		list = list[k:]
-	}
-	return beyond
-}
-
-// disarrange is the reverse of arrange. Entries without messages are dropped.
-func (b *batch) disarrange() {
-	clear(b.entries)
-	b.entries = b.entries[:0]
-	for _, d := range b.sorted {
-		if d.line != fanoutLine && (d.n != claimed || d.line == textLine) {
-			b.entries = append(b.entries, d)
-		}
-	}
-	clear(b.sorted)
-	for i := range b.targets {
-		b.targets[i].from, b.targets[i].to = 0, 0
+		b.redeliver([]byte(d.sub.sid()), b.bytesAt(l.subject, l.subjectLen), d.place, to)
 	}
 }

@@ -42,7 +42,6 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 		return
 	}
 	group := ""
-	b.queued = true
 	if sub != nil && sub.takes(subject) {
 		if p = b.lines[p.line].behind(p, b.offer(sub, subject, p)); p.n == 0 {
 			return

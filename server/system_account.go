@@ -170,7 +170,6 @@ func (b *batch) publishSystem(subject, id []byte, p place) {
 	if own := b.srv.system.conn.Load(); own != nil && own.id == cid {
 		sub = own.subOf(sid)
 	}
-	b.queued = true
 	if sub != nil && sublist.Matches(sub.subject(), string(subject)) {
 		p = b.lines[p.line].behind(p, b.offer(sub, subject, p))
 	}
