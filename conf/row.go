@@ -283,12 +283,19 @@ func nearest(s string, names []string) string {
 	}
 	best, least := "", 1+max(1, len(s)/3)
 	for _, name := range names {
-		if d := distance(normalize(s), normalize(name)); d < least {
+		d := distance(normalize(s), normalize(name))
+		if len(s) >= minPrefix && strings.HasPrefix(normalize(name), normalize(s)) {
+			d = min(d, 1) // abbreviated
+		}
+		if d < least {
 			best, least = name, d
 		}
 	}
 	return best
 }
+
+// minPrefix is how long the beginning of a key is at least that stands for it.
+const minPrefix = 6
 
 // normalize is a key without its case, and without what may separate its words.
 func normalize(s string) string {

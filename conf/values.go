@@ -107,6 +107,8 @@ func (v *Values[T]) repeated(m *Node, path string) {
 		case later.Pos.File != p.Pos.File && !(v.matched[p.Pos.File] && v.matched[later.Pos.File]) || r.Type.isSection() && later.Key != p.Key: // the latter are read as one
 		case r.Type.isSection() && r.Restricts:
 			v.Errors.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, and would have no effect here", Hint: "the other is at " + later.Pos.String()})
+		case later.Pos.String() == p.Pos.String():
+			v.Warnings.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, because its file is included twice"})
 		default:
 			v.Warnings.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice: " + later.Pos.String() + " counts, this has no effect"})
 		}

@@ -213,6 +213,12 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		reply = o.arg[1]
 	}
 	count, usual := o.count, true
+	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
+		usual = false
+		for range count {
+			c.refuse(b, wireInvalidPublish)
+		}
+	}
 	if d := c.mayPublish(subject); !d.Allowed() {
 		usual = false
 		if d.OfSystem() && c.askSystem(subject, reply, o, b) {
@@ -224,12 +230,6 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		}
 		if count == 0 {
 			return keepOpen
-		}
-	}
-	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
-		usual = false
-		for range count {
-			c.refuse(b, wireInvalidPublish)
 		}
 	}
 	if c.verbose {
@@ -337,9 +337,6 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 			}
 		}
 		c.unsubscribeAfter(sub, limit)
-		if c.tracing {
-			c.tracef("<-> [DELSUB %s]", sub.sid())
-		}
 	}
 	c.ok(b)
 	return keepOpen

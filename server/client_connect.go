@@ -162,6 +162,7 @@ func (c *client) recheck(reply func(text string)) {
 	)
 	c.srv.cluster.pushInterest()
 	for _, e := range ended {
+		c.traceRemoved(e.sub)
 		c.limitedf(levelInfo, "Removed sub %q for user %q - not authorized", e.sub.subject(), c.user())
 		reply("-ERR '" + subscribeRefusal(e.sub.subject(), e.sub.queue(), e.decision) + fmt.Sprintf(wireLostSid, e.sub.sid()) + "'\r\n")
 	}

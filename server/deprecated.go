@@ -264,7 +264,7 @@ func NoErrOnUnknownFields(noError bool) {}
 // ResponseHandler answers a request for a page of a program with JSON, or with a call of the
 // function that the parameter callback names (JSONP).
 func ResponseHandler(w http.ResponseWriter, r *http.Request, data []byte) {
-	monitor.Answer(w, r, data, monitor.Settings{})
+	monitor.Answer(w, r, http.StatusOK, data, monitor.Settings{})
 }
 
 // RemoveSelfReference returns the routes without those that lead to an address of this machine at

@@ -125,7 +125,9 @@ func (s *Server) listen() error {
 	s.tellPorts()
 	s.startAccepting()
 	close(s.ready)
-	s.cluster.solicit(s.options().Routes)
+	if s.cluster.ready() {
+		s.cluster.solicit(s.options().Routes)
+	}
 	return nil
 }
 

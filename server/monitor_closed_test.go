@@ -216,3 +216,22 @@ func TestSlowConsumersStayListed(t *testing.T) {
 		t.Errorf("found %d slow consumers of 3 among %d", found, z.Total)
 	}
 }
+
+// TestClosedClientsThatCouldNotLogInAreWhomTheySaidToBe has one with a wrong password, and one that is
+// one too many of its user.
+func TestClosedClientsThatCouldNotLogInAreWhomTheySaidToBe(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{Users: []*User{{Username: "a", Password: "b", Limits: &UserLimits{MaxConnections: 1}}}})
+	first := openClient(t, s)
+	first.Do(`CONNECT {"user":"a","pass":"b","verbose":false}`)
+	for i, pass := range []string{"wrong", "b"} {
+		c := openClient(t, s)
+		c.Say(fmt.Sprintf(`CONNECT {"user":"a","pass":%q,"name":"n%d","lang":"go","version":"9"}`, pass, i))
+		okay(t, c.Dropped())
+		eventually(t, "it is filed", func() bool { return len(decode[Connz](t, s, "/connz?state=closed").Conns) == i+1 })
+		got := decode[Connz](t, s, "/connz?state=closed&auth=1&sort=stop").Conns[0] // the last one
+		if got.AuthorizedUser != "a" || got.Name != fmt.Sprintf("n%d", i) || got.Lang != "go" || got.Version != "9" {
+			t.Errorf("%s: got %+v", pass, got)
+		}
+	}
+}

@@ -58,10 +58,20 @@ func (c *client) row() *connRow {
 	return r
 }
 
+// lastRow returns the row of a client that ends: one that could not log in is whom it said to be. Only
+// its reader calls it.
+func (c *client) lastRow() *connRow {
+	r := c.row()
+	if o := c.refused; o != nil {
+		r.user, r.name, r.lang, r.version = o.userName(), o.Name, o.Lang, o.Version
+	}
+	return r
+}
+
 // recordClosed adds the client, which was closed for reason, and the subscriptions that it had to
 // the records of closed connections.
 func (c *client) recordClosed(reason closeReason, subs *subscriptions) {
-	row := c.row()
+	row := c.lastRow()
 	row.c, row.stop, row.reason, row.subs = nil, time.Now(), reason, subs.len()
 	if stats := c.slowStats.Load(); stats != nil && reason.ofSlowConsumer() {
 		row.out = *stats

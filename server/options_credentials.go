@@ -40,17 +40,17 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 	report := func(key, message string) { problems = append(problems, placedAt(v.Origin(key), key, message)) }
 	const token, permissions = "authorization.token", "authorization.default_permissions"
 	logins := o.logins()
-	if given(token) && o.Authorization == "" {
+	if given(token) && o.Authorization == "" && o.Users == nil {
 		report(token, "the token is empty: "+logins[0].open)
 	}
 	for i, l := range logins {
 		user, password := l.section+"user", l.section+"password"
 		switch superseded := i == 0 && (o.Users != nil || o.Authorization != ""); {
+		case superseded:
 		case given(user) && l.user == "":
 			report(user, "the user is empty: "+l.open)
 		case given(password) && l.password == "":
 			report(password, "the password is empty")
-		case superseded:
 		case l.user != "" && l.password == "":
 			report(user, "the user has no password: the name alone would be enough")
 		case l.user == "" && l.password != "":

@@ -32,6 +32,14 @@ func TestFlagsAndFileCombine(t *testing.T) {
 			return o.Cluster.Host == "x" && o.Cluster.Port == -1 && o.Cluster.Password == "b"
 		}},
 		{"an empty cluster URL turns clustering off", cluster, []string{"--cluster", ""}, func(o *Options) bool { return o.Cluster.Port == 0 }},
+		{"what a cluster URL turns off may have routes", cluster, []string{"--cluster", ""}, func(o *Options) bool {
+			_, err := NewServer(o)
+			return err == nil && len(o.Routes) == 1
+		}},
+		{"a cluster without a port may have them, too", "cluster { port: 0, routes: [nats://h:1] }", nil, func(o *Options) bool {
+			_, err := NewServer(o)
+			return err == nil
+		}},
 		{"routes replace those of the file", cluster, []string{"--routes", "nats://a:1, nats://b:2"}, func(o *Options) bool {
 			return len(o.Routes) == 2 && o.Routes[1].Host == "b:2" && o.RoutesStr == "nats://a:1, nats://b:2"
 		}},

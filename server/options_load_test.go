@@ -419,6 +419,7 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 		{"a payload of ten digits", "max_pending: 1GB, max_payload: 1000000000", `x.conf:1:32: max_payload: 1000000000 is more than the largest value, which is used: 999999999`},
 		{"a key given twice", "port: 1\nPort: 2\nport: 3\nhost: a, net: b", "x.conf:1:1: port: it is given twice: x.conf:3:1 counts, this has no effect\n" +
 			"x.conf:2:1: port: it is given twice: x.conf:3:1 counts, this has no effect\nx.conf:4:1: host: it is given twice: x.conf:4:10 counts, this has no effect"},
+		{"a control line beyond what names may have", "max_control_line: 32MB", `x.conf:1:19: max_control_line: 32MB is more than the largest value, which is used: 16777215`},
 		{"a zero that is none", "lame_duck_duration: 0\nmax_connections: 0, host: \"\"", `x.conf:1:21: lame_duck_duration: 0 means the default, "30s"` + "\n" +
 			"x.conf:2:18: max_connections: 0 means the default, 65536\n" + `x.conf:2:27: host: "" means the default, "0.0.0.0"`},
 		{"a message larger than what may be pending", "max_pending: 10", "x.conf:1:1: max_pending: max_payload (1048576) is more than max_pending (10): a message of more than 10 bytes disconnects its subscribers as slow consumers"},

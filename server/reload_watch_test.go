@@ -152,6 +152,12 @@ func TestIncludeOfADirectory(t *testing.T) {
 	if got, status := check(); status != 0 || !strings.HasPrefix(got, "warning: DIR/conf.d/10.conf:1:1: max_connections: it is given twice: DIR/conf.d/30.conf:1:1 counts, this has no effect\n") {
 		t.Errorf("of two files with the same key: status %d, %s", status, got)
 	}
+	put(t, dir, "y.conf", "include \"conf.d/30.conf\"\ninclude \"conf.d/30.conf\"")
+	var stderr strings.Builder
+	CommandLine([]string{"-t", "-c", filepath.Join(dir, "y.conf")}, io.Discard, &stderr)
+	if got := stderr.String(); !strings.Contains(got, "/conf.d/30.conf:1:1: max_connections: it is given twice, because its file is included twice\n") {
+		t.Errorf("of a file that is included twice: %s", got)
+	}
 	put(t, sub, "40.conf", "authorization { user: a, password: b }")
 	put(t, sub, "50.conf", "authorization { timeout: 5 }")
 	if got, status := check(); status != 1 || !strings.Contains(got, "DIR/conf.d/40.conf:1:1: authorization: it is given twice, and would have no effect here (the other is at DIR/conf.d/50.conf:1:1)") {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/tlsfiles"
 )
@@ -41,9 +42,11 @@ func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 	return p, nil
 }
 
-// checkRoutes returns an error if routes are configured without a port for routes.
+// checkRoutes returns an error if routes are configured without a port for routes, unless that was
+// turned off on purpose.
 func (k *cluster) checkRoutes(o *Options) error {
-	if !k.on && len(o.Routes) > 0 {
+	off := o.loaded != nil && o.loaded.values.Origin("cluster.port").Layer != conf.FromDefault
+	if !k.on && !off && len(o.Routes) > 0 {
 		return &settingError{"cluster.routes", errors.New("solicited routes require cluster capabilities, e.g. --cluster")}
 	}
 	return nil

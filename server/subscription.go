@@ -209,20 +209,40 @@ func (c *conn) subscribe(sub *subscription) (added, full bool) {
 // unsubscribe ends a subscription at once.
 func (c *conn) unsubscribe(sub *subscription) {
 	pending := sub.queue() != "" && c.role == roleClient && c.out.Stats().Pending > 0 // perhaps for it
+	if c.removeSub(sub, pending) {
+		c.traceRemoved(sub)
+	}
+}
+
+// traceRemoved traces that a subscription has ended.
+func (c *conn) traceRemoved(sub *subscription) {
+	if c.tracing {
+		c.tracef("<-> [DELSUB %s]", sub.sid())
+	}
+}
+
+// removeSub removes a subscription and, if it is of a queue group and messages for it may be pending,
+// remembers it. It reports whether it was there.
+func (c *conn) removeSub(sub *subscription, pending bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs.with(sub.sid()) != sub {
-		return
+		return false
 	}
+	c.removeSubLocked(sub)
+	if pending {
+		c.srv.cluster.closed.remember(sub)
+	}
+	return true
+}
+
+func (c *conn) removeSubLocked(sub *subscription) {
 	c.subs.remove(sub)
 	c.giveSubsLocked(1)
 	sub.limit.Or(endedBit)
 	sub.table().Remove(sub.subject(), sub.group(), sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, true)
-		if pending {
-			c.srv.cluster.closed.remember(sub)
-		}
 	}
 }
 
@@ -313,13 +333,7 @@ func (c *conn) recheckSubs(may func(*subscription) access.Decision, filter func(
 	defer c.mu.Unlock()
 	for sub := range c.subs.all {
 		if d := may(sub); !d.Allowed() {
-			c.subs.remove(sub)
-			c.giveSubsLocked(1)
-			sub.limit.Or(endedBit)
-			sub.table().Remove(sub.subject(), sub.group(), sub)
-			if c.role == roleClient {
-				c.srv.cluster.interestChanged(sub, true)
-			}
+			c.removeSubLocked(sub)
 			ended = append(ended, deniedSub{sub, d})
 			continue
 		}

@@ -182,10 +182,7 @@ func (c *client) announceDisconnected(r closeReason) {
 
 // departure returns what events say about a client that is gone.
 func (c *client) departure(account string, r closeReason) system.Departure {
-	row := c.row()
-	if o := c.refused; o != nil {
-		row.user, row.name, row.lang, row.version = o.userName(), o.Name, o.Lang, o.Version
-	}
+	row := c.lastRow()
 	return system.Departure{
 		Client: row.described(account), Reason: eventReason(r),
 		Sent: system.Traffic{Msgs: row.inMsgs, Bytes: row.inBytes}, Received: system.Traffic{Msgs: row.out.Messages, Bytes: row.out.Payload},

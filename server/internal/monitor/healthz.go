@@ -22,17 +22,15 @@ func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, p.err.Error(), http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	status := healthStatus{Status: "ok"}
+	status, code := healthStatus{Status: "ok"}, http.StatusOK
 	if reason := m.config.Health(routes); reason != "" {
-		status = healthStatus{Status: "unavailable", Error: reason}
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status, code = healthStatus{Status: "unavailable", Error: reason}, http.StatusServiceUnavailable
 	}
 	status.Note = m.config.Note()
 	text, err := json.Marshal(status)
 	if err != nil {
 		panic("health cannot be encoded: " + err.Error()) // no field can fail
 	}
-	w.Write(text)
+	Answer(w, r, code, text, m.config.Settings())
 }

@@ -64,12 +64,12 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 
 // answer writes an encoded page as the settings in force say.
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
-	Answer(w, r, text, m.config.Settings())
+	Answer(w, r, http.StatusOK, text, m.config.Settings())
 }
 
-// Answer writes an encoded page, as JSON or as a call of the function that the parameter callback
-// names (JSONP).
-func Answer(w http.ResponseWriter, r *http.Request, text []byte, s Settings) {
+// Answer writes an encoded page with a status, as JSON or as a call of the function that the parameter
+// callback names (JSONP).
+func Answer(w http.ResponseWriter, r *http.Request, status int, text []byte, s Settings) {
 	contentType, before, after := "application/json", "", ""
 	if !s.SameOrigin {
 		if !s.Login && !s.Certificates {
@@ -85,6 +85,7 @@ func Answer(w http.ResponseWriter, r *http.Request, text []byte, s Settings) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(before)+len(text)+len(after)))
+	w.WriteHeader(status)
 	io.WriteString(w, before)
 	w.Write(text)
 	io.WriteString(w, after)

@@ -51,8 +51,12 @@ func TestPagesAnswerWithTheRightStatusAndType(t *testing.T) {
 func TestPagesAreWrappedForJSONP(t *testing.T) {
 	t.Parallel()
 	m := started(t, Settings{}, nil)
-	for _, page := range []string{"/figures", "/large", "/stacksz"} {
-		got := ask(t, m, page+"?callback=jQuery12_3.data[0]")
+	for _, page := range []string{"/figures", "/large", "/stacksz", "/healthz", "/healthz?routes=1"} {
+		and := "?"
+		if strings.Contains(page, "?") {
+			and = "&"
+		}
+		got := ask(t, m, page+and+"callback=jQuery12_3.data[0]")
 		if got.contentType != "application/javascript" || !strings.HasPrefix(got.body, "jQuery12_3.data[0](") || !strings.HasSuffix(got.body, ")") {
 			t.Errorf("%s: got %q %.40q", page, got.contentType, got.body)
 		}
