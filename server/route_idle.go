@@ -43,13 +43,16 @@ func (r *route) idle() time.Duration {
 type idleCheck struct {
 	timer    *ownedTimer[route]
 	due      time.Time // of the next tick
-	received int64     // route.received at the last tick
-	idle     int       // ticks in a row without anything received
+	received int64     // route.activity at the last tick
+	idle     int       // ticks in a row without any
 }
 
 const (
 	idleTick     = 2 * time.Second
 	maxIdleTicks = 3
+	// maxRetiredTicks is how many ticks in a row a connection may have that is left by this server
+	// and on which no messages come or go: the peer is to close it.
+	maxRetiredTicks = 15
 )
 
 // startIdleCheck starts the ticks, if the peer is a server of this kind. They end at teardown. With
@@ -82,6 +85,10 @@ func (r *route) checkIdle() {
 		r.send("PING\r\n")
 	}
 	switch idle := r.idleTicks(); {
+	case r.retired.Load():
+		if idle > maxRetiredTicks {
+			r.close(closeStale)
+		}
 	case idle > maxIdleTicks:
 		r.close(closeStale)
 	case idle > 0:
@@ -90,11 +97,21 @@ func (r *route) checkIdle() {
 	}
 }
 
+// activity returns a number that changes with what is received or, once the connection is left, with
+// messages only.
+func (r *route) activity() int64 {
+	if !r.retired.Load() {
+		return r.received.Load()
+	}
+	_, written := r.out.Progress()
+	return r.inMsgs.Load() + written
+}
+
 // idleTicks counts a tick, sets the timer for the next, and returns the number of idle ticks. A
 // late tick is not counted: this process was suspended or overloaded, and may not have read what
 // was sent.
 func (r *route) idleTicks() int {
-	received, now, tick := r.received.Load(), time.Now(), r.srv.cluster.idleTick
+	received, now, tick := r.activity(), time.Now(), r.srv.cluster.idleTick
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.check

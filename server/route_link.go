@@ -177,9 +177,7 @@ func (r *route) endUnannounced() {
 	defer c.mu.Unlock()
 	for sub := range c.subs.all {
 		if !known[sub.sid()] {
-			c.subs.remove(sub)
-			sub.limit.Or(endedBit)
-			sub.table().Remove(sub.subject(), sub.group(), sub)
+			c.removeSubLocked(sub)
 		}
 	}
 }

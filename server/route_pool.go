@@ -290,7 +290,7 @@ func (w *path) member() *route {
 		if c := w.pool.carrier.Load(); alive && c != nil && c.interest.has(w.from) {
 			return from // what waits behind interest is for the old member: it stays for now
 		}
-		if !alive && w.from.role == roleClient {
+		if !alive && w.from.role == roleClient && !from.retired.Load() {
 			<-from.handedOver // soon: in its teardown, which waits for no client
 		}
 		w.before = from.appendMoved(w.before, alive)
@@ -394,10 +394,10 @@ func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
 }
 
 // handOn pushes messages that a member has refused, or that its carrier had for it when it was
-// lost, to another one. turn is that of the path of their publisher, which chooses the same one. They
+// lost, to another one; what a lost one had pending goes first. turn is that of the path of their publisher, which chooses the same one. They
 // are dropped if no member is left.
 func (p *pool) handOn(d *netio.Delivery, refused *route, turn uint32) {
-	if !p.k.deferLate(refused, lateMessages{d, turn}) {
+	if refused.retired.Load() || !p.k.deferLate(refused, lateMessages{d, turn}) {
 		p.pushElsewhere(d, refused, turn)
 	}
 }

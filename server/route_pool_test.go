@@ -101,6 +101,14 @@ func (p *poolProxy) holds(number int) <-chan struct{} {
 	return p.held[number]
 }
 
+// release passes on what hold has held.
+func (p *poolProxy) release(number int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.held[number])
+	delete(p.held, number)
+}
+
 // cut ends one connection, chosen by pick of how many there have been.
 func (p *poolProxy) cut(pick func(n int) int) {
 	p.mu.Lock()
@@ -576,6 +584,52 @@ func TestPoolSizeIsReloaded(t *testing.T) {
 	connected(t, 3, a.Server, b.Server)
 	a.Shutdown()
 	eventually(t, "no route", func() bool { return b.NumRoutes() == 0 })
+}
+
+// TestNobodyWaitsForAPeerToLeaveAConnection has a server leave connections, and a peer that does not
+// hear of it: publishers go on with another one, in order, nobody else waits, and in the end the
+// connections are closed.
+func TestNobodyWaitsForAPeerToLeaveAConnection(t *testing.T) {
+	t.Parallel()
+	const size, publishers = 3, 6
+	a, b, p := pooled(t, size, nil, func(o *Options) { o.idleTick = 300 * time.Millisecond })
+	sub := dialClient(t, a)
+	sub.Say("SUB x 1")
+	sub.Sync()
+	interested(t, b, 1)
+	var pubs []*wire.Client
+	for i := range publishers {
+		c := dialClient(t, b)
+		c.Say("PUB x 1\r\n" + fmt.Sprint(i))
+		c.Sync()
+		pubs = append(pubs, c)
+	}
+	for range publishers {
+		_, err := sub.Next()
+		okay(t, err)
+	}
+	for n := 1; n < size; n++ {
+		p.hold(n)
+	}
+	b.cluster.resizePools(1)
+	for i, c := range pubs {
+		c.Say("PUB x 1\r\n" + fmt.Sprint(i))
+		c.Sync()
+	}
+	c := dialClient(t, b)
+	c.Say("SUB y 1", "UNSUB 1")
+	c.Sync()
+	if got := len(b.cluster.all()); got != size {
+		t.Errorf("%d connections, want those that are left to be there: all waited for their end", got)
+	}
+	eventually(t, "the end of those that are left", func() bool { return len(b.cluster.all()) == 1 })
+	for n := 1; n < size; n++ {
+		p.release(n)
+	}
+	for range publishers {
+		_, err := sub.Next()
+		okay(t, err)
+	}
 }
 
 // poolOf is a configuration with a pool, and a route to another server.
