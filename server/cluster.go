@@ -34,6 +34,8 @@ type cluster struct {
 	arrivals *admission.Evictor[*conn] // accepted connections that are not routes yet
 	adverts  advertiser
 	closed   closedQueues
+	// dialLimit is of the lines about advertised servers that cannot be reached.
+	dialLimit logLimit
 
 	mu        sync.Mutex // guards what follows
 	mesh      *mesh.Mesh

@@ -59,20 +59,28 @@ func (k *cluster) dial(attempt *mesh.Attempt) {
 	k.dialFailed(attempt.Target, err)
 }
 
-// dialFailed notes that a target could not be reached. A configured one is tried for ever: of many
-// failures in a row the first, the 10th, the 100th and so on are errors in the log.
+// advertTries is how many attempts in a row at a server that others advertise are all in the log.
+const advertTries = 10
+
+// dialFailed notes that a target could not be reached. Of many failures in a row the first, the 10th,
+// the 100th and so on are errors in the log, and the first advertTries if others advertise the server;
+// those may advertise any number of servers.
 func (k *cluster) dialFailed(t *mesh.Target, err error) {
 	failures := 0
 	k.event(func(m *mesh.Mesh, now time.Time) { failures = m.DialFailed(now, t, err.Error()) })
-	switch {
-	case failures == 0: // the server is stopping
-	case failures == 1 || !t.Configured():
-		k.srv.Errorf("Error trying to connect to route: %v", err)
-	case powerOfTen(failures):
-		k.srv.Errorf("Error trying to connect to route: %v (attempt %d)", err, failures)
-	default:
-		k.srv.Debugf("Error trying to connect to route: %v (attempt %d)", err, failures)
+	if failures == 0 { // the server is stopping
+		return
 	}
+	log, attempt := k.srv.Errorf, ""
+	if failures > 1 && (t.Configured() || failures > advertTries) {
+		attempt = fmt.Sprintf(" (attempt %d)", failures)
+	}
+	if !powerOfTen(failures) && (t.Configured() || failures > advertTries) || !t.Configured() && !k.dialLimit.admit(time.Since(k.srv.start)) {
+		log = k.srv.Debugf
+	} else if n := k.dialLimit.leftOut.Swap(0); n > 0 {
+		k.srv.Warnf("Left out %d log lines about advertised servers that cannot be reached", n)
+	}
+	log("Error trying to connect to route: %v%s", err, attempt)
 }
 
 func powerOfTen(n int) bool {

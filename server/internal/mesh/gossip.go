@@ -28,15 +28,18 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	switch {
 	case info.Lost:
 		if p := m.peers[info.ID]; p != nil {
-			delete(p.adverts, from)
+			m.unadvertise(p, from)
 		}
 		return true
 	case info.DialAddr == "": // 1.x would dial an empty address
 		return false
-	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers:
+	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers && !m.makeRoom(from):
 		return false
 	}
 	p := m.peer(info.ID)
+	if _, known := p.adverts[from]; !known {
+		m.adverts[from]++
+	}
 	p.adverts[from] = now
 	p.advertised, p.auth = info.DialAddr, info.AuthRequired
 	if p.active != nil || m.targeted(p.id, info.Addr) {
@@ -48,6 +51,49 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	}
 	m.addTarget(now, p, wait)
 	return true
+}
+
+// makeRoom forgets a server that is not connected, of those that another one advertises which
+// advertises more of them: so one that advertises many does not keep out what others say. It reports
+// false if there is none.
+func (m *Mesh) makeRoom(from string) bool {
+	most := from
+	for by, n := range m.adverts {
+		if n > m.adverts[most] || n == m.adverts[most] && by < most {
+			most = by
+		}
+	}
+	if m.adverts[most] <= m.adverts[from]+1 {
+		return false
+	}
+	kept := map[string]bool{} // a target that is configured or being dialed leads to them
+	for _, t := range m.targets {
+		kept[t.peer] = kept[t.peer] || t.configured || t.busy
+	}
+	victim := ""
+	for id, p := range m.peers {
+		if _, ok := p.adverts[most]; ok && id > victim && len(p.adverts) == 1 && p.active == nil && len(p.standby) == 0 && !kept[id] {
+			victim = id
+		}
+	}
+	if victim == "" {
+		return false
+	}
+	m.unadvertise(m.peers[victim], most)
+	delete(m.peers, victim)
+	m.targets = slices.DeleteFunc(m.targets, func(t *Target) bool { return t.peer == victim })
+	return true
+}
+
+// unadvertise notes that a server no longer advertises p.
+func (m *Mesh) unadvertise(p *peer, from string) {
+	if _, ok := p.adverts[from]; !ok {
+		return
+	}
+	delete(p.adverts, from)
+	if m.adverts[from]--; m.adverts[from] == 0 {
+		delete(m.adverts, from)
+	}
 }
 
 // introducedByOthers reports whether another server than except, which advertises a third one, may be
@@ -83,6 +129,6 @@ func (m *Mesh) advertised(now time.Time, p *peer) bool {
 // forgetAdverts forgets what a server said about others.
 func (m *Mesh) forgetAdverts(from string) {
 	for _, p := range m.peers {
-		delete(p.adverts, from)
+		m.unadvertise(p, from)
 	}
 }

@@ -120,7 +120,10 @@ func (m *Mesh) targetIntroduced(l *link) {
 	}
 	if !t.configured && t.peer != l.peer { // another server has taken the address
 		m.targets = slices.DeleteFunc(m.targets, func(x *Target) bool { return x == t })
-		clear(m.peer(t.peer).adverts)
+		p := m.peer(t.peer)
+		for from := range p.adverts {
+			m.unadvertise(p, from)
+		}
 		l.target = nil
 		return
 	}
@@ -219,7 +222,7 @@ func (m *Mesh) register(now time.Time, p *peer, l *link) {
 			t.resolvedTo(p.id)
 		}
 		if t.peer == p.id {
-			t.due = time.Time{}
+			t.due, t.waits = time.Time{}, time.Time{}
 		}
 	}
 	for _, o := range others {

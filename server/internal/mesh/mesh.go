@@ -43,6 +43,7 @@ type Mesh struct {
 	targets  []*Target // in the order they were learned
 	links    map[uint64]*link
 	peers    map[string]*peer // by server id
+	adverts  map[string]int   // how many peers a server advertises, by its id
 	actions  []Action
 }
 
@@ -99,7 +100,8 @@ type peer struct {
 	auth       bool                 // they said that it requires credentials
 }
 
-// maxPeers bounds how many servers are known: what others advertise beyond it is ignored.
+// maxPeers bounds how many servers are known. Beyond it, each server that advertises others has the same
+// share.
 const maxPeers = 1000
 
 // New returns the state of a server that knows no others.
@@ -110,7 +112,7 @@ func New(c Config) *Mesh {
 		rand:  c.Rand,
 		idle:  c.Idle,
 		links: make(map[uint64]*link),
-		peers: make(map[string]*peer),
+		peers: make(map[string]*peer), adverts: make(map[string]int),
 	}
 }
 

@@ -207,3 +207,60 @@ func TestServersLearnOfEachOther(t *testing.T) {
 		t.Errorf("a lost server: got %v, want %v: 1.x does not understand it", got, want)
 	}
 }
+
+// TestOneServerThatAdvertisesManyKeepsOutNoOther has one advertise as many as may be known, and more.
+// What others say is taken all the same, and dialed soon, although there are always more to dial than
+// are dialed at a time.
+func TestOneServerThatAdvertisesManyKeepsOutNoOther(t *testing.T) {
+	t.Parallel()
+	const most, atOnce, timeout = 1000, 64, time.Second
+	h := newHarness(t, "self", neverIdle)
+	for link, id := range []string{"flood", "honest"} {
+		h.Accepted(uint64(link))
+		h.introduce(uint64(link), server(id, link+1))
+	}
+	for i := range 2 * most {
+		h.introduce(0, server(fmt.Sprint("made up ", i), 10+i))
+	}
+	if n := len(h.Targets()); n < most-10 || n > most {
+		t.Fatalf("%d targets, want about %d", n, most)
+	}
+	want := server("third", 5000)
+	began := h.now
+	h.introduce(1, want)
+	h.introduce(0, server("made up again", 6000))
+	for h.now.Sub(began) < time.Minute {
+		h.wakeUntil(h.now.Add(timeout)) // none answers
+		dials := h.of(mesh.Dial)
+		if len(dials) > atOnce {
+			t.Fatalf("%d are dialed at a time, want %d at most", len(dials), atOnce)
+		}
+		for _, a := range dials {
+			if a.Attempt.Target.URL().Host == want.DialAddr {
+				return
+			}
+			h.DialFailed(h.now, a.Attempt.Target, "timeout")
+		}
+	}
+	t.Errorf("the server that another one advertises is not dialed within %v", h.now.Sub(began))
+}
+
+// TestAdvertisedServersThatAreNeverReachedAreTriedLessOften counts the attempts.
+func TestAdvertisedServersThatAreNeverReachedAreTriedLessOften(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "a", neverIdle)
+	h.Accepted(1)
+	h.introduce(1, server("b", 1))
+	h.introduce(1, server("c", 2))
+	began, n := h.now, 0
+	for h.now.Sub(began) < 10*time.Minute {
+		h.wakeUntil(h.now.Add(100 * time.Millisecond))
+		for _, a := range h.of(mesh.Dial) {
+			n++
+			h.DialFailed(h.now, a.Attempt.Target, "connection refused")
+		}
+	}
+	if n < 60 || n > 110 {
+		t.Errorf("%d attempts in ten minutes, want one a second at first, and one in ten seconds in the end", n)
+	}
+}

@@ -21,6 +21,7 @@ type Target struct {
 	busy     bool      // being dialed, or there is a link that it led to
 	claimed  string    // while busy: the address that is dialed or connected to
 	due      time.Time // next attempt; zero if none is planned
+	waits    time.Time // since when it has been due while others were dialed; zero if it has not
 	failures int       // attempts in a row that failed
 	refusals int       // attempts in a row that ended with Refused
 	left     int       // attempts that are left while no other server advertises it
@@ -47,6 +48,9 @@ const (
 	// maxRefusedDelay is the longest wait before a server that was refused is tried again: the
 	// wait doubles with each attempt.
 	maxRefusedDelay = 30 * time.Second
+	// maxAdvertDelay is the longest wait before an advertised server is tried again that was not
+	// reached quickTries times: the wait doubles with each attempt.
+	maxAdvertDelay = 10 * time.Second
 	// retryYield is how much earlier the server with the smaller id tries: both ends may dial.
 	retryYield = 150 * time.Millisecond
 	// maxDialing bounds how many advertised targets are dialed at a time; dialPause is how
@@ -73,7 +77,7 @@ func (t *Target) Configured() bool { return t.configured }
 // resolvedTo notes that the target leads to a server.
 func (t *Target) resolvedTo(id string) {
 	t.peer = id
-	t.due = time.Time{}
+	t.due, t.waits = time.Time{}, time.Time{}
 	t.failures, t.refusals = 0, 0
 	t.lastErr = ""
 	t.self = false
@@ -121,13 +125,22 @@ func (m *Mesh) delayOf(now time.Time, t *Target) time.Duration {
 	lost := p != nil && p.lostAt.Equal(now) && !p.flaps && (t.configured || m.advertised(now, p))
 	restarting := t.configured && t.failures > 0 && t.failures < quickTries
 	if !lost && !restarting {
-		return m.delay(p)
+		return repeated(t, m.delay(p))
 	}
 	d := quickDelay - m.jitter(quickJitter)
 	if m.yields(p) {
 		d -= quickYield
 	}
 	return d
+}
+
+// repeated returns how long to wait instead of d before another attempt at a target. What others
+// advertise, and is not reached again and again, may never be.
+func repeated(t *Target, d time.Duration) time.Duration {
+	for i := quickTries; !t.configured && i < t.failures && d < maxAdvertDelay; i++ {
+		d *= 2
+	}
+	return min(d, maxAdvertDelay)
 }
 
 // refusedDelay returns the wait before the next attempt to reach a server that was refused.
@@ -193,18 +206,26 @@ func (m *Mesh) dialAgain(now time.Time, p *peer) {
 	}
 }
 
-// dialDue dials the targets that are due.
+// dialDue dials the targets that are due, those first that have been for longest.
 func (m *Mesh) dialDue(now time.Time) {
-	dialing := m.dialing()
+	var list []*Target
 	for _, t := range m.targets {
 		if t.busy || t.due.IsZero() || t.due.After(now) {
 			continue
 		}
+		if t.waits.IsZero() {
+			t.waits = t.due
+		}
+		list = append(list, t)
+	}
+	slices.SortStableFunc(list, func(a, b *Target) int { return a.waits.Compare(b.waits) })
+	dialing := m.dialing()
+	for _, t := range list {
 		if !t.configured && dialing >= maxDialing {
 			t.due = now.Truncate(dialPause).Add(dialPause) // at once for all that wait: Wake looks at every target
 			continue
 		}
-		t.due = time.Time{}
+		t.due, t.waits = time.Time{}, time.Time{}
 		if m.connected(t.peer) {
 			continue
 		}
