@@ -274,7 +274,7 @@ func (k *cluster) perform(w *clusterWork) {
 		r.close(routeCloses[w.Reason])
 		r.setDecided()
 	case mesh.Probe:
-		r.send("PING\r\n")
+		r.sendPing()
 	case mesh.Forward:
 		r.forward(w.of)
 	case mesh.Withdraw:

@@ -558,6 +558,10 @@ const finishWait = time.Second
 
 // teardown ends the connection. The reader calls it last.
 func (c *conn) teardown() {
+	if c.role == roleClient {
+		c.srv.leaving.Add(1)
+		defer c.srv.leaving.Add(-1)
+	}
 	r := c.reason()
 	row := &closeRows[r]
 	c.stopPing()

@@ -70,6 +70,9 @@ func (c *conn) pingTick() {
 }
 
 func (c *conn) sendPing() {
+	if r, ok := c.ops.(*route); ok {
+		r.pings.Add(1)
+	}
 	if c.tracing {
 		c.tracef("<<- [PING]")
 	}

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gnatsd/server/internal/system"
@@ -32,6 +34,7 @@ func (s *Server) leaveLameDuck() {
 	if s.announceLameDuck() && s.pause(s.options().LameDuckGracePeriod) {
 		s.Noticef("Closing existing clients")
 		s.closeSpread(s.clients.all(), s.options().LameDuckDuration)
+		s.quiesce()
 	}
 	s.Shutdown()
 }
@@ -78,6 +81,52 @@ func (s *Server) closeSpread(clients []*client, d time.Duration) {
 		if last := i == len(clients)-1; !last && !s.pause(lameDuckPause(d, len(clients), rand.Int64N)) {
 			return
 		}
+	}
+}
+
+const (
+	// quiesceLimit bounds how long the shutdown waits for what the clients have left.
+	quiesceLimit = 3 * time.Second
+	quiesceStep  = 5 * time.Millisecond
+)
+
+// quiesce waits until the clients are gone, what they have left of queue groups is on its way to other
+// members, and other servers know that there are none here any more: what they had sent before that
+// has come, and goes back to them. That takes a few round trips.
+func (s *Server) quiesce() {
+	end := time.Now().Add(quiesceLimit)
+	until := func(done func() bool) bool {
+		for !done() {
+			if !time.Now().Before(end) || !s.pause(quiesceStep) {
+				return false
+			}
+		}
+		return true
+	}
+	quiet := until(func() bool { return s.clients.len() == 0 && s.leaving.Load() == 0 })
+	for range 2 { // a batch of another server may have matched before the first answer, and be sent after it
+		quiet = quiet && until(s.cluster.interestSent) && until(s.cluster.pingAll()) && s.pause(batchTime)
+	}
+}
+
+// interestSent reports whether the interest of this server has been sent to all others.
+func (k *cluster) interestSent() bool {
+	return !slices.ContainsFunc(k.active(), func(r *route) bool { return r.interest.waiting.Load() > 0 })
+}
+
+// pingAll sends PING on every connection to other servers. It returns a function that reports whether
+// all of them have answered, or have ended.
+func (k *cluster) pingAll() (answered func() bool) {
+	due := map[*route]int64{}
+	for _, carrier := range k.active() {
+		for _, r := range carrier.siblings() {
+			r.sendPing()
+			due[r] = r.pings.Load()
+		}
+	}
+	return func() bool {
+		maps.DeleteFunc(due, func(r *route, n int64) bool { return r.pongs.Load() >= n || r.ended() })
+		return len(due) == 0
 	}
 }
 

@@ -2,8 +2,12 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,3 +218,60 @@ func TestLameDuckLeavesOwnAddressesOut(t *testing.T) {
 
 // errDisk is an error of a log file.
 var errDisk = errors.New("disk full")
+
+// TestLameDuckLosesNoQueueMessages has a member of a queue group on a server that goes, and another one
+// on a server that stays, where messages are published all the while: each is received by one of them.
+func TestLameDuckLosesNoQueueMessages(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		pool, size int
+		reads      bool // the member that goes
+	}{
+		"of a member that reads":                    {1, 100, true},
+		"of one that does not":                      {1, 5000, false},
+		"of a member that reads, over several":      {3, 100, true},
+		"of a member that does not, over several":   {3, 5000, false},
+		"of one that does not, with large messages": {1, 100_000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := func(o *Options) {
+				o.Cluster.PoolSize = tt.pool
+				o.MaxPending, o.WriteDeadline = 256<<20, patience
+				o.LameDuckGracePeriod, o.LameDuckDuration = time.Millisecond, time.Millisecond
+			}
+			a := startServer(t, set)
+			b := startServer(t, func(o *Options) { set(o); o.Routes = []*url.URL{routeTo(t, a)} })
+			connected(t, tt.pool, a, b)
+			l := &tally{times: map[string]int{}}
+			stays, goes := dialClient(t, a), dialClient(t, b)
+			stays.Do("SUB work g 1")
+			goes.Do("SUB work g 1")
+			interested(t, a, 2)
+			go l.read(stays) // ends with the connection
+			var readers, publishing sync.WaitGroup
+			if tt.reads {
+				readers.Go(func() { l.read(goes) })
+			}
+			stop := make(chan bool)
+			var published atomic.Int64
+			for i := range 3 {
+				publishing.Go(func() {
+					published.Add(int64(publishNumbers(t, a, fmt.Sprintf("p%d.", i), 1<<20/tt.size*20, tt.size, stop)))
+				})
+			}
+			eventually(t, "messages for both", func() bool {
+				clients, _ := b.counters.sum()
+				return l.known() > 200 && clients.outMsgs > 200
+			})
+			b.LameDuckShutdown()
+			close(stop)
+			publishing.Wait()
+			if !tt.reads {
+				l.read(goes)
+			}
+			readers.Wait()
+			l.want(t, int(published.Load()))
+		})
+	}
+}

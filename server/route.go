@@ -55,6 +55,7 @@ type route struct {
 	// Atomic.
 	received       atomic.Int64           // when something was received last, a duration since the server started
 	headersDropped atomic.Int64           // messages sent without their headers
+	pings, pongs   atomic.Int64           // that were sent, and their answers
 	marks          atomic.Int64           // LINK mark that were sent
 	marked         markCount              // LINK mark that were read
 	fenced         atomic.Pointer[fenced] // up to where a carrier precedes what was sent; nil = nothing
@@ -212,6 +213,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 		b.reply(answerPong)
 	case verbPong:
 		r.dropStale()
+		r.pongs.Add(1)
 		r.pong()
 		r.interest.answered()
 		r.adjustLevel()

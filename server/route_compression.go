@@ -76,7 +76,7 @@ func (r *route) adjustLevel() {
 // measureWay sends a PING whose answer shows the round-trip time, if s2_auto needs that.
 func (r *route) measureWay() {
 	if r.startMeasuring() {
-		r.send("PING\r\n")
+		r.sendPing()
 	}
 }
 

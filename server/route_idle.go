@@ -82,7 +82,7 @@ func (r *route) stopIdleCheck() {
 // checkIdle runs at every tick, on the timer's goroutine.
 func (r *route) checkIdle() {
 	if r.waiting.Load() { // the peer must not take it for idle
-		r.send("PING\r\n")
+		r.sendPing()
 	}
 	switch idle := r.idleTicks(); {
 	case r.retired.Load():
@@ -92,8 +92,7 @@ func (r *route) checkIdle() {
 	case idle > maxIdleTicks:
 		r.close(closeStale)
 	case idle > 0:
-		r.tracef("<<- [PING]")
-		r.send("PING\r\n")
+		r.sendPing()
 	}
 }
 

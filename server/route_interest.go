@@ -363,6 +363,7 @@ func (q *interestQueue) sendPiece() {
 		if q.to.tracing {
 			q.to.tracef("<<- [PING]")
 		}
+		q.to.pings.Add(1)
 		text = append(text, "PING\r\n"...)
 	}
 	q.pushLines(text)

@@ -80,7 +80,8 @@ type Server struct {
 	limiting atomic.Bool                         // a goroutine is in limitPending
 	memory   memoryLimit
 	peak     memoryPeak
-	lameDuck atomic.Bool // in lame duck mode
+	lameDuck atomic.Bool  // in lame duck mode
+	leaving  atomic.Int64 // clients whose readers tear down
 	closed   closedConns
 	history  history
 	rates    atomic.Pointer[rateSamples] // of clients; nil while they are not asked for
