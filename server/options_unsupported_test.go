@@ -180,7 +180,7 @@ func TestWhatWouldLeaveAccessOpenIsRefused(t *testing.T) {
 		{`cluster { authorization { token: a } }`, nil, `x.conf:1:34: cluster.authorization.token: cluster authorization does not allow a token: use user and password`},
 		{`http_user: a`, nil, `x.conf:1:1: http_user: the user has no password: the name alone would be enough`},
 		{`http_password: a`, nil, `x.conf:1:1: http_password: a password without a user: the monitoring pages would need no login`},
-		{`http_user: a, http_pass: b`, nil, `x.conf:1:15: http_pass: unknown field "http_pass" (did you mean "http_password"?)`},
+		{`http_user: a, http_pass: b`, nil, `x.conf:1:1: http_user: the user has no password: the name alone would be enough` + "\n" + `x.conf:1:15: http_pass: unknown field "http_pass" (did you mean "http_password"?)`},
 		{`http_user: a, http_password: ""`, nil, `x.conf:1:15: http_password: the password is empty`},
 		{"http_user: a\nport: x\nauthorization { token: 5 }", nil, `x.conf:1:1: http_user: the user has no password: the name alone would be enough` + "\n" +
 			`x.conf:2:7: port: want an integer from -1 to 65535, have string "x"` + "\n" + `x.conf:3:24: authorization.token: want a string, have integer (put it in quotes)`},
