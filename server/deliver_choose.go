@@ -234,9 +234,9 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 		}
 	}
 	b.steps += n + randomTries
-	seen, from := 0, 0 // begin at a random one of them
-	for i := range n {
-		if may == nil || may(g.At(i).conn) {
+	from := b.rand.IntN(n) // begin at a random one
+	for i, seen := 0, 0; may != nil && i < n; i++ {
+		if may(g.At(i).conn) {
 			if seen++; b.rand.IntN(seen) == 0 {
 				from = i
 			}
