@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -212,13 +213,18 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	l := &b.lines[n]
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
-	tail := o.tail(reply)
-	if l.made = tail == nil; !l.made {
-		l.tail, l.tailLen = b.offset(tail), uint32(len(tail))
-	} else {
-		l.tail = uint32(len(b.text))
+	size, at := o.arg[o.argCount-1], len(b.text)
+	tail := o.line[cap(o.line)-cap(size):] // is what is sent, of most lines
+	if l.made = false; len(reply)+o.header > 0 || size[0] == '0' || len(tail) != len(size)+2 || tail[len(size)] != '\r' {
 		b.text = appendTail(b.text, reply, o.header, o.size)
-		l.tailLen = uint32(len(b.text)) - l.tail
+		tail = b.text[at:]
+		if l.made = !bytes.HasSuffix(o.line, tail); !l.made {
+			tail = o.line[len(o.line)-len(tail):]
+			b.text = b.text[:at]
+		}
+	}
+	if l.tail, l.tailLen = uint32(at), uint32(len(tail)); !l.made {
+		l.tail = b.offset(tail)
 	}
 	return uint32(n)
 }

@@ -16,17 +16,17 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 		text    func(i int) string
 		parsed  int
 	}{
-		"three in turn":        {text: func(i int) string { return pubOf(i%3, "1\r\nx") }, parsed: 3},
-		"in another order":     {text: func(i int) string { return pubOf(i*i%7, "1\r\nx") }, parsed: 4},
-		"with a reply":         {text: func(i int) string { return pubOf(i%2, "answers.to 1\r\nx") }, parsed: 2},
-		"with headers":         {text: func(i int) string { return "H" + pubOf(i%2, "12 13\r\nNATS/1.0\r\n\r\nx") }, parsed: 2},
-		"in lower case":        {text: func(i int) string { return strings.ToLower(pubOf(i%2, "1\r\nx")) }, parsed: 2},
-		"one line end":         {text: func(i int) string { return pubOf(i%2, "1\nx") }, parsed: messages},
-		"with another size":    {text: func(i int) string { return pubOf(i%2, fmt.Sprintf("%d\r\n%s", i, strings.Repeat("x", i))) }, parsed: messages},
-		"not as it is sent on": {text: func(i int) string { return pubOf(i%2, "01\r\nx") }, parsed: messages},
-		"no receiver":          {text: func(i int) string { return fmt.Sprintf("PUB out.%d 1\r\nx\r\n", i%2) }, parsed: messages},
-		"too long":             {text: func(i int) string { return fmt.Sprintf("PUB in.%d%0*d 1\r\nx\r\n", i%2, maxRecurring, 1) }, parsed: messages},
-		"each answered":        {connect: `"verbose":true,`, text: func(i int) string { return pubOf(i%2, "1\r\nx") }, parsed: messages},
+		"three in turn":     {text: func(i int) string { return pubOf(i%3, "1\r\nx") }, parsed: 3},
+		"in another order":  {text: func(i int) string { return pubOf(i*i%7, "1\r\nx") }, parsed: 4},
+		"with a reply":      {text: func(i int) string { return pubOf(i%2, "answers.to 1\r\nx") }, parsed: 2},
+		"with headers":      {text: func(i int) string { return "H" + pubOf(i%2, "12 13\r\nNATS/1.0\r\n\r\nx") }, parsed: 2},
+		"in lower case":     {text: func(i int) string { return strings.ToLower(pubOf(i%2, "1\r\nx")) }, parsed: 2},
+		"one line end":      {text: func(i int) string { return pubOf(i%2, "1\nx") }, parsed: messages},
+		"with another size": {text: func(i int) string { return pubOf(i%2, fmt.Sprintf("%d\r\n%s", i, strings.Repeat("x", i))) }, parsed: messages},
+		"zeros in front":    {text: func(i int) string { return pubOf(i%2, "01\r\nx") }, parsed: 2},
+		"no receiver":       {text: func(i int) string { return fmt.Sprintf("PUB out.%d 1\r\nx\r\n", i%2) }, parsed: messages},
+		"too long":          {text: func(i int) string { return fmt.Sprintf("PUB in.%d%0*d 1\r\nx\r\n", i%2, maxRecurring, 1) }, parsed: messages},
+		"each answered":     {connect: `"verbose":true,`, text: func(i int) string { return pubOf(i%2, "1\r\nx") }, parsed: messages},
 		"SUB in between": {text: func(i int) string {
 			return strings.Repeat("SUB other 2\r\n", 1-(i%20+19)/20) + pubOf(i%2, "1\r\nx")
 		}, parsed: 10 + 10*2},

@@ -149,44 +149,6 @@ type op struct {
 // stride returns the bytes that one of several equal operations takes.
 func (o *op) stride() int { return len(o.line) + len(o.payload) }
 
-// tail returns the end of the line that begins with the reply, or with the sizes if there is no
-// reply. It returns nil if the broker would write it in another form.
-func (o *op) tail(reply []byte) []byte {
-	last := o.arg[o.argCount-1]
-	if end := cap(o.line) - cap(last) + len(last); end+2 != len(o.line) || o.line[end] != '\r' {
-		return nil
-	}
-	if o.header == 0 && len(reply) == 0 { // most are
-		if last[0] == '0' && len(last) > 1 {
-			return nil
-		}
-		return o.line[cap(o.line)-cap(last):]
-	}
-	first := o.argCount - 1
-	if o.header > 0 {
-		first--
-	}
-	if len(reply) > 0 {
-		if o.header == 0 && verbRows[o.verb].headers {
-			return nil // a header size of 0 is in between
-		}
-		first--
-	}
-	at := cap(o.line) - cap(o.arg[first])
-	for i := first; i < o.argCount; i++ {
-		w := o.arg[i]
-		if from := cap(o.line) - cap(w); i > first && (o.line[from-1] != ' ' || from-1 != cap(o.line)-cap(o.arg[i-1])+len(o.arg[i-1])) {
-			return nil
-		}
-		if i >= o.argCount-1 || o.header > 0 && i == o.argCount-2 {
-			if w[0] == '0' && len(w) > 1 {
-				return nil
-			}
-		}
-	}
-	return o.line[at:]
-}
-
 // next parses the operation at the start of buf. It returns how many bytes the operation takes. 0
 // means that it is incomplete: want is then the number of bytes that buf must have before the next
 // try (len(buf)+1 if unknown). If keep is not 0, only the first keep bytes of an incomplete
