@@ -323,6 +323,7 @@ func TestALimitOfAMemberThatComesWhenMessagesAreChosen(t *testing.T) {
 		{"one other member", "SUB a q 1\r\n", 0, "SUB a q 1\r\n"},
 		{"a limit that is reached already", "SUB a q 1\r\n", 50, "SUB a q 1\r\n"},
 		{"among plain subscriptions", "SUB a q 1\r\nSUB a 8\r\n", 0, "SUB * 8\r\nSUB a q 1\r\n"},
+		{"among plain subscriptions to one subject", "SUB a q 1\r\nSUB a 8\r\n", 0, "SUB a 8\r\nSUB a q 1\r\n"},
 		{"another member of the same client", "SUB a q 1\r\nSUB > q 3\r\nSUB a q 4\r\n", 0, ""},
 		{"another member with a limit", "SUB a q 1\r\n", 0, "SUB a q 1\r\nUNSUB 1 5\r\nSUB a q 2\r\n"},
 	} {
@@ -360,6 +361,11 @@ func TestALimitOfAMemberThatComesWhenMessagesAreChosen(t *testing.T) {
 					if i == 0 && m.Sid == "1" {
 						ofLimited++
 					}
+				}
+			}
+			for _, c := range []*client{c, other} {
+				if plain := c.subOf([]byte("8")); plain != nil && plain.delivered.Load() != messages {
+					t.Errorf("%s, limit %d: %d messages are counted for a plain subscription, want %d", tt.name, limit, plain.delivered.Load(), messages)
 				}
 			}
 			if len(times) != messages || ofLimited > max(0, limit-tt.delivered) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -391,76 +390,6 @@ func TestEqualOperationsAreCounted(t *testing.T) {
 	l.single = true
 	if got, n := count([]byte("PUB a 0\r\n\r\nPUB a 0\r\n\r\n")); got != 1 || n != 11 {
 		t.Errorf("where they are not counted: got %d of %d bytes", got, n)
-	}
-}
-
-// TestTheEndOfALineIsTakenAsItIs compares the end of a line that is passed on with what the broker
-// writes. It is in the line that came if that ends so.
-func TestTheEndOfALineIsTakenAsItIs(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		line string
-		want string
-	}{
-		{"PUB a 2\r\n", "2\r\n"},
-		{"PUB a 0\r\n", "0\r\n"},
-		{"PUB  a\t2\r\n", "2\r\n"},
-		{"PUB a 02\r\n", "2\r\n"},
-		{"PUB a 00\r\n", "0\r\n"},
-		{"PUB a 2 \r\n", "2\r\n"},
-		{"PUB a 2\n", "2\r\n"},
-		{"PUB a 2\t\n", "2\r\n"},
-		{"PUB a r 2\r\n", "r 2\r\n"},
-		{"PUB a  r 2\r\n", "r 2\r\n"},
-		{"PUB a r  2\r\n", "r 2\r\n"},
-		{"PUB a r\t2\r\n", "r 2\r\n"},
-		{"PUB a r 02\r\n", "r 2\r\n"},
-		{"PUB a r 0\r\n", "r 0\r\n"},
-		{"PUB a 0r 2\r\n", "0r 2\r\n"},
-		{"PUB a reply.12 10\r\n", "reply.12 10\r\n"},
-		{"HPUB a 1 2\r\n", "1 2\r\n"},
-		{"HPUB a 1  2\r\n", "1 2\r\n"},
-		{"HPUB a 01 2\r\n", "1 2\r\n"},
-		{"HPUB a 1 02\r\n", "1 2\r\n"},
-		{"HPUB a 0 2\r\n", "2\r\n"},
-		{"HPUB a r 0 2\r\n", "r 2\r\n"},
-		{"HPUB a r 1 2\r\n", "r 1 2\r\n"},
-		{"HPUB a r 1\t2\r\n", "r 1 2\r\n"},
-		{"HPUB a r\t1 2\r\n", "r 1 2\r\n"},
-		{"HPUB a r  1 2\r\n", "r 1 2\r\n"},
-		{"HPUB a r 01 2\r\n", "r 1 2\r\n"},
-		{"HPUB a 0r 1 2\r\n", "0r 1 2\r\n"},
-		{"MSG a s 2\r\n", "2\r\n"},
-		{"MSG a s r 2\r\n", "r 2\r\n"},
-		{"HMSG a s r 1 2\r\n", "r 1 2\r\n"},
-		{"HMSG a s 1 2\r\n", "1 2\r\n"},
-	} {
-		l := &frameLimits{role: roleClient, line: 64, payload: 100}
-		if strings.Contains(tt.line, "MSG") {
-			l.role = roleRoute
-		}
-		var o op
-		words := strings.Fields(tt.line)
-		size, err := strconv.Atoi(words[len(words)-1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		stream := []byte(tt.line + strings.Repeat("x", size) + "\r\n")
-		if _, _, _, err := l.next(stream, &o); err != frameOK {
-			t.Fatalf("%q: error %d", tt.line, err)
-		}
-		var reply []byte
-		if row := &verbRows[o.verb]; o.argCount == row.max {
-			reply = o.arg[o.argCount-2]
-			if row.headers {
-				reply = o.arg[o.argCount-3]
-			}
-		}
-		b := &batch{in: stream[:0]}
-		b.addLine(o.arg[0], reply, &o)
-		if got := string(b.tail(&b.lines[0])); got != tt.want || b.lines[0].made == strings.HasSuffix(tt.line, tt.want) || len(b.text) > 0 != b.lines[0].made {
-			t.Errorf("%q: got %q, made is %v; want %q", tt.line, got, b.lines[0].made, tt.want)
-		}
 	}
 }
 
