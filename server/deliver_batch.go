@@ -215,7 +215,7 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
 	size, at := o.arg[o.argCount-1], len(b.text)
 	tail := o.line[cap(o.line)-cap(size):] // is what is sent, of most lines
-	if l.made = false; len(reply)+o.header > 0 || size[0] == '0' || len(tail) != len(size)+2 || tail[len(size)] != '\r' {
+	if l.made = false; len(reply)+o.header > 0 || size[0] == '0' || tail[len(size)] != '\r' {
 		b.text = appendTail(b.text, reply, o.header, o.size)
 		tail = b.text[at:]
 		if l.made = !bytes.HasSuffix(o.line, tail); !l.made {
