@@ -106,9 +106,13 @@ func (c *client) do(o *op, b *batch) closeReason {
 	return keepOpen
 }
 
-// ok answers an accepted operation in verbose mode.
+// ok answers an accepted operation in verbose mode, before the messages that follow from it.
 func (c *client) ok(b *batch) {
 	if c.verbose {
+		if c.deferred != nil {
+			b.flush() // no grace period may wait for a batch that waits for it
+			c.awaitReplies()
+		}
 		if c.tracing {
 			c.tracef("<<- [OK]")
 		}

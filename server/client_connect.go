@@ -82,7 +82,7 @@ func (c *client) sendInfo(refused closeReason) closeReason {
 // awaitPass waits until the client may begin its handshake. The error says that the connection was
 // closed meanwhile.
 func (c *client) awaitPass() (*admission.Pass, error) {
-	ctx, done := c.abortable()
+	ctx, done := c.abortableByReset()
 	defer done()
 	return c.srv.gate.Acquire(ctx, c.source())
 }

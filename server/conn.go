@@ -536,6 +536,30 @@ func (c *conn) abortable() (ctx context.Context, done func()) {
 	}
 }
 
+// resetLook is how often a connection that waits for something else is asked whether the peer has reset
+// it.
+const resetLook = 500 * time.Millisecond
+
+// abortableByReset is abortable for a wait that may be long. It also ends, and the connection is
+// closed, when the peer has reset the connection: the reader does not notice, as it does not read.
+func (c *conn) abortableByReset() (ctx context.Context, done func()) {
+	ctx, end := c.abortable()
+	var timer atomic.Pointer[time.Timer]
+	timer.Store(time.AfterFunc(resetLook, func() { // ends with ctx
+		switch t := timer.Load(); {
+		case ctx.Err() != nil || t == nil:
+		case netio.PeerStateOf(c.nc) == netio.PeerReset:
+			c.close(closeReadError)
+		default:
+			t.Reset(resetLook)
+		}
+	}))
+	return ctx, func() {
+		end()
+		timer.Load().Stop()
+	}
+}
+
 // startStepTimer closes the connection for a reason unless stopStepTimer is called within d.
 func (c *conn) startStepTimer(d time.Duration, r closeReason) {
 	c.stepTimer = admission.AfterFunc(d, func() { c.close(r) })

@@ -120,7 +120,7 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 	if p.auth.Hook() {
 		return c.auth.askHook(opts), nil
 	}
-	ctx, done := c.abortable()
+	ctx, done := c.abortableByReset()
 	defer done()
 	return p.auth.Check(ctx, c.shown(opts))
 }

@@ -40,3 +40,24 @@ func TestOnlyThePongWaitsForOtherBatches(t *testing.T) {
 		}
 	})
 }
+
+// TestVerboseAnswersPrecedeMessages has a client in verbose mode publish to itself while its PONG waits.
+func TestVerboseAnswersPrecedeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := broker(t, func(o *Options) { o.network = newPipeNet() })
+		a := dialClient(t, s)
+		okay(t, a.Send("CONNECT {\"verbose\":true}\r\nSUB work 1\r\nSUB own 2\r\nPING\r\n"))
+		a.Want("+OK", "+OK", "+OK", "PONG") // only the first PONG is waited for
+		c := onFake(t, s, new(fakeLink))
+		b := batchOf(c, "PUB work 2\r\nhi\r\n")
+		b.pin()
+		okay(t, a.Send("UNSUB 1\r\nPING\r\nPUB own 2\r\nho\r\n"))
+		a.Want("+OK")
+		synctest.Wait()
+		if got := a.In.Buffered(); got > 0 {
+			t.Errorf("%d bytes came while a batch was held", got)
+		}
+		b.end()
+		a.Want("PONG", "+OK", "MSG own 2 2", "ho")
+	})
+}

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -142,4 +144,39 @@ func TestAllPortsShareOneLimiter(t *testing.T) {
 		slot.Release()
 	}
 	logins.Wait()
+}
+
+// TestClientsThatResetTheirConnectionWaitForNoCheck has more clients wait for the check of their password
+// than there are checks at a time, none of which ends, and for a TLS handshake likewise.
+func TestClientsThatResetTheirConnectionWaitForNoCheck(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("what is known of a peer without reading is asked of Linux")
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	okay(t, err)
+	s := broker(t, func(o *Options) { o.Username, o.Password = "u", string(hash) })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for s.limiter.Waiting() == 0 { // until no slot is left
+		go func() { // ends with the test
+			if slot, err := s.limiter.Acquire(ctx, admission.SourceOf(s.Addr())); err == nil {
+				defer slot.Release()
+				<-ctx.Done()
+			}
+		}()
+		<-time.After(time.Millisecond)
+	}
+	const clients = 20
+	var list []net.Conn
+	for i := range clients {
+		nc := attack(t, "127.0.0.2", s.Addr(), fmt.Sprintf("CONNECT {\"user\":\"u\",\"pass\":\"%d\"}\r\n", i))
+		list = append(list, nc)
+	}
+	eventually(t, "all wait", func() bool { return s.limiter.Waiting() > clients })
+	for _, nc := range list[1:] {
+		okay(t, nc.(*net.TCPConn).SetLinger(0))
+		nc.Close()
+	}
+	eventually(t, "those that are there are left", func() bool { return s.NumClients() == 1 })
 }
