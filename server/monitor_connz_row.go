@@ -201,6 +201,7 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 	case opts.SubscriptionsDetail:
 		i.SubsDetail = r.subscriptions
 	case opts.Subscriptions:
+		i.Subs = make([]string, 0, len(r.subscriptions))
 		for _, sub := range r.subscriptions {
 			i.Subs = append(i.Subs, sub.Subject)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -168,4 +169,38 @@ func FuzzConnzQuery(f *testing.F) {
 			t.Errorf("%q: %d entries, offset %d, limit %d", query, z.NumConns, z.Offset, z.Limit)
 		}
 	})
+}
+
+// TestPagesWithSubscriptionsAreEncodedLikeEverything compares pages whose lists are encoded one element
+// after the other with what the standard library makes of them.
+func TestPagesWithSubscriptionsAreEncodedLikeEverything(t *testing.T) {
+	t.Parallel()
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	meshed(t, a, b)
+	for i, subs := range []string{"", "SUB one 1", "SUB one 1\r\nSUB <two>.> q 2\r\nUNSUB 2 5\r\nSUB \" 3"} {
+		c := dialClient(t, a)
+		c.Say(strings.TrimPrefix(subs+"\r\nPING", "\r\n"))
+		c.Want("PONG")
+		if i == 2 {
+			interested(t, b, 4)
+		}
+	}
+	check := func(z encoder, err error) {
+		t.Helper()
+		okay(t, err)
+		got, err := z.encode()
+		okay(t, err)
+		want, err := json.MarshalIndent(z, "", "  ")
+		okay(t, err)
+		if string(got) != string(want) {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	for _, detail := range []bool{false, true} {
+		conns, err := a.Connz(&ConnzOptions{Subscriptions: true, SubscriptionsDetail: detail})
+		check(conns, err)
+		routes, err := b.Routez(&RoutezOptions{Subscriptions: true, SubscriptionsDetail: detail})
+		check(routes, err)
+	}
 }

@@ -30,7 +30,14 @@ type RouteTarget struct {
 	Next         *time.Time `json:"next,omitempty"`       // time of the next attempt, if there is one
 }
 
-func (z *Routez) encode() ([]byte, error) { return monitor.Encode(z) }
+func (z *Routez) encode() ([]byte, error) {
+	page := *z
+	page.Routes = []*RouteInfo{}
+	return monitor.EncodeNested(&page, "routes", z.Routes, func(r *RouteInfo) (*RouteInfo, *monitor.Rest) {
+		first := *r
+		return &first, restOfSubs(&first.Subs, &first.SubsDetail)
+	})
+}
 
 // RoutezOptions are the parameters of [Server.Routez].
 type RoutezOptions struct {

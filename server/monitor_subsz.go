@@ -174,14 +174,21 @@ func (s *Server) addSubscriptions(rows []*connRow) {
 	if len(large) == 0 {
 		return
 	}
+	for c, r := range large {
+		r.subscriptions = make([]SubDetail, 0, c.subCount())
+	}
 	s.allSubs(func(e sublist.Entry[*subscription]) bool {
 		if r := large[e.Value.conn]; r != nil {
 			r.subscriptions = append(r.subscriptions, e.Value.detail())
 		}
+		y.Compared()
 		return true
 	})
 	for _, r := range large {
-		slices.SortFunc(r.subscriptions, compareSubs)
+		slices.SortFunc(r.subscriptions, func(a, b SubDetail) int {
+			y.Compared()
+			return compareSubs(a, b)
+		})
 	}
 }
 

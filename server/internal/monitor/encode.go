@@ -27,6 +27,19 @@ const sizeSample = 64
 // other and yields in between. page is the page with an empty list, and key the name of the list
 // there.
 func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
+	return EncodeNested(page, key, list, func(e E) (E, *Rest) { return e, nil })
+}
+
+// Rest is the end of a list of an entry: all but the first of its elements.
+type Rest struct {
+	Key string // of the list
+	Len int
+	At  func(i int) any
+}
+
+// EncodeNested is [EncodeList] for entries that may have long lists themselves. nested returns an entry
+// with the first element of such a list, and the others; or the entry and nil.
+func EncodeNested[P, E any](page P, key string, list []E, nested func(E) (E, *Rest)) ([]byte, error) {
 	frame, err := Encode(page)
 	if err != nil || len(list) == 0 {
 		return frame, err
@@ -34,24 +47,60 @@ func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
 	at := listAt(frame, key)
 	var b bytes.Buffer
 	b.Write(frame[:at])
-	encoder := json.NewEncoder(&b)
-	encoder.SetIndent("    ", "  ")
 	var y Yielder
+	entries, elements := indented(&b, "    "), indented(&b, "        ")
 	for i, e := range list {
 		if i == sizeSample {
 			b.Grow(b.Len() / sizeSample * (len(list) - i) * 9 / 8)
 		}
-		b.WriteString("\n    ")
-		if err := encoder.Encode(e); err != nil {
-			return nil, &encodeError{err}
+		first, rest := nested(e)
+		begin := b.Len()
+		if err := entries(first); err != nil {
+			return nil, err
 		}
-		b.Bytes()[b.Len()-1] = ',' // in place of the line end
-		y.Step()
+		if y.Step(); rest == nil {
+			continue
+		}
+		end := begin + endOf(b.Bytes()[begin:], rest.Key)
+		behind := bytes.Clone(b.Bytes()[end:])
+		b.Truncate(end)
+		b.WriteByte(',')
+		for i := range rest.Len {
+			if err := elements(rest.At(i)); err != nil {
+				return nil, err
+			}
+			y.Step()
+		}
+		b.Truncate(b.Len() - 1)
+		b.Write(behind)
 	}
 	b.Truncate(b.Len() - 1)
 	b.WriteString("\n  ")
 	b.Write(frame[at:])
 	return b.Bytes(), nil
+}
+
+// indented returns what appends an element of a list to b, and a comma.
+func indented(b *bytes.Buffer, indent string) func(e any) error {
+	encoder := json.NewEncoder(b)
+	encoder.SetIndent(indent, "  ")
+	return func(e any) error {
+		b.WriteString("\n" + indent)
+		if err := encoder.Encode(e); err != nil {
+			return &encodeError{err}
+		}
+		b.Bytes()[b.Len()-1] = ',' // in place of the line end
+		return nil
+	}
+}
+
+// endOf returns where the last element ends of a list of an encoded entry.
+func endOf(entry []byte, key string) int {
+	begin := bytes.Index(entry, []byte("\n      \""+key+"\": [\n")) // a string in JSON has no line end
+	if begin < 0 {
+		panic("an entry has no list " + key)
+	}
+	return begin + bytes.Index(entry[begin:], []byte("\n      ]"))
 }
 
 // EncodeLines is [EncodeList] with one line for each entry, which add appends as JSON.
