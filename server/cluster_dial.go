@@ -71,16 +71,27 @@ func (k *cluster) dialFailed(t *mesh.Target, err error) {
 	if failures == 0 { // the server is stopping
 		return
 	}
-	log, attempt := k.srv.Errorf, ""
-	if failures > 1 && (t.Configured() || failures > advertTries) {
+	many := failures > 1 && (t.Configured() || failures > advertTries)
+	attempt, log := "", k.srv.Errorf
+	if many {
 		attempt = fmt.Sprintf(" (attempt %d)", failures)
 	}
-	if !powerOfTen(failures) && (t.Configured() || failures > advertTries) || !t.Configured() && !k.dialLimit.admit(time.Since(k.srv.start)) {
+	if many && !powerOfTen(failures) || !t.Configured() && !k.logsAdvertised() {
 		log = k.srv.Debugf
-	} else if n := k.dialLimit.leftOut.Swap(0); n > 0 {
-		k.srv.Warnf("Left out %d log lines about advertised servers that cannot be reached", n)
 	}
 	log("Error trying to connect to route: %v%s", err, attempt)
+}
+
+// logsAdvertised reports whether a line is to be written about an advertised server that cannot be
+// reached.
+func (k *cluster) logsAdvertised() bool {
+	if !k.dialLimit.admit(time.Since(k.srv.start)) {
+		return false
+	}
+	if n := k.dialLimit.leftOut.Swap(0); n > 0 {
+		k.srv.Warnf("Left out %d log lines about advertised servers that cannot be reached", n)
+	}
+	return true
 }
 
 func powerOfTen(n int) bool {

@@ -3,11 +3,13 @@ package server
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"gnatsd/server/internal/mesh"
 	"gnatsd/test/wire"
 )
 
@@ -207,5 +209,33 @@ func TestARouteToOneselfIsJustClosed(t *testing.T) {
 	okay(t, self.Ended())
 	if n := s.NumRoutes(); n != 0 {
 		t.Errorf("got %d routes to itself, want none", n)
+	}
+}
+
+// TestAdvertisedServersThatCannotBeReachedFillNoLog has a server advertise many others: each is tried
+// several times.
+func TestAdvertisedServersThatCannotBeReachedFillNoLog(t *testing.T) {
+	t.Parallel()
+	const advertised, tries = 100, 3
+	s := startServer(t, nil)
+	log := newLineLog()
+	s.SetLogger(log, false, false)
+	peer, _ := manualPeer(t, s)
+	for i := range advertised {
+		peer.Say(fmt.Sprintf(`INFO {"server_id":"made up %d","version":"1.5.0","ip":"nats-route://127.0.1.%d:1/"}`, i, 1+i) + "\r\n")
+	}
+	eventually(t, "attempts at all of them", func() bool {
+		list := s.cluster.targets()
+		return len(list) == advertised && !slices.ContainsFunc(list, func(t mesh.TargetState) bool { return t.Failures < tries })
+	})
+	most := logBurst + int(time.Since(s.start)/logInterval) + 1
+	n := 0
+	for len(log.lines) > 0 {
+		if strings.Contains(<-log.lines, "Error trying to connect to route: ") {
+			n++
+		}
+	}
+	if n < logBurst || n > most {
+		t.Errorf("%d lines, want from %d to %d", n, logBurst, most)
 	}
 }

@@ -116,7 +116,7 @@ func newFlushJob(b *batch, all []target, now int64) *flushJob {
 	return j
 }
 
-// take returns targets that nobody else works on, none if there are no more.
+// take returns targets that no other goroutine works on, none if there are no more.
 func (j *flushJob) take() []target {
 	to := int(j.next.Add(j.step))
 	return j.all[min(to-int(j.step), len(j.all)):min(to, len(j.all))]

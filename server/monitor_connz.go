@@ -26,23 +26,24 @@ func (z *Connz) encode() ([]byte, error) {
 	page := *z
 	page.Conns = []*ConnInfo{}
 	return monitor.EncodeNested(&page, "connections", z.Conns, func(c *ConnInfo) (*ConnInfo, *monitor.Rest) {
+		if max(len(c.Subs), len(c.SubsDetail)) < 2 {
+			return c, nil
+		}
 		first := *c
 		return &first, restOfSubs(&first.Subs, &first.SubsDetail)
 	})
 }
 
-// restOfSubs leaves the first subscription in the list of an entry, and returns the others; nil if there
-// are none.
+// restOfSubs leaves the first subscription in the list of an entry that has several, and returns the
+// others.
 func restOfSubs(subjects *[]string, details *[]SubDetail) *monitor.Rest {
-	switch names, list := *subjects, *details; {
-	case len(list) > 1:
+	if list := *details; len(list) > 1 {
 		*details = list[:1]
 		return &monitor.Rest{Key: "subscriptions_list_detail", Len: len(list) - 1, At: func(i int) any { return &list[i+1] }}
-	case len(names) > 1:
-		*subjects = names[:1]
-		return &monitor.Rest{Key: "subscriptions_list", Len: len(names) - 1, At: func(i int) any { return names[i+1] }}
 	}
-	return nil
+	names := *subjects
+	*subjects = names[:1]
+	return &monitor.Rest{Key: "subscriptions_list", Len: len(names) - 1, At: func(i int) any { return names[i+1] }}
 }
 
 // ConnInfo is one client on the page /connz. In and Out are seen from the server: InMsgs is the

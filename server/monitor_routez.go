@@ -34,6 +34,9 @@ func (z *Routez) encode() ([]byte, error) {
 	page := *z
 	page.Routes = []*RouteInfo{}
 	return monitor.EncodeNested(&page, "routes", z.Routes, func(r *RouteInfo) (*RouteInfo, *monitor.Rest) {
+		if max(len(r.Subs), len(r.SubsDetail)) < 2 {
+			return r, nil
+		}
 		first := *r
 		return &first, restOfSubs(&first.Subs, &first.SubsDetail)
 	})

@@ -586,10 +586,10 @@ func TestPoolSizeIsReloaded(t *testing.T) {
 	eventually(t, "no route", func() bool { return b.NumRoutes() == 0 })
 }
 
-// TestNobodyWaitsForAPeerToLeaveAConnection has a server leave connections, and a peer that does not
-// hear of it: publishers go on with another one, in order, nobody else waits, and in the end the
+// TestPublishersDoNotWaitForAPeerToLeaveAConnection has a server leave connections, and a peer that does not
+// hear of it: publishers go on with another one, in order, no client waits, and in the end the
 // connections are closed.
-func TestNobodyWaitsForAPeerToLeaveAConnection(t *testing.T) {
+func TestPublishersDoNotWaitForAPeerToLeaveAConnection(t *testing.T) {
 	t.Parallel()
 	const size, publishers = 3, 6
 	a, b, p := pooled(t, size, nil, func(o *Options) { o.idleTick = 300 * time.Millisecond })

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 		return true
 	case info.DialAddr == "": // 1.x would dial an empty address
 		return false
-	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers && !m.makeRoom(from):
+	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers && !m.makeRoom(now, from):
 		return false
 	}
 	p := m.peer(info.ID)
@@ -53,30 +54,37 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	return true
 }
 
-// makeRoom forgets a server that is not connected, of those that another one advertises which
-// advertises more of them: so one that advertises many does not keep out what others say. It reports
-// false if there is none.
-func (m *Mesh) makeRoom(from string) bool {
+// makeRoom forgets a server that is not connected: one that is not advertised any more or, if from
+// advertises less than others, one that only the server advertises which advertises most. So one that
+// advertises many does not keep out what others say. It reports false if there is none.
+func (m *Mesh) makeRoom(now time.Time, from string) bool {
 	most := from
 	for by, n := range m.adverts {
 		if n > m.adverts[most] || n == m.adverts[most] && by < most {
 			most = by
 		}
 	}
-	if m.adverts[most] <= m.adverts[from]+1 {
+	fair := m.adverts[most] <= m.adverts[from]+1
+	if fair && now.Before(m.full) {
 		return false
 	}
 	kept := map[string]bool{} // a target that is configured or being dialed leads to them
 	for _, t := range m.targets {
 		kept[t.peer] = kept[t.peer] || t.configured || t.busy
 	}
-	victim := ""
+	orphan, victim := "", ""
 	for id, p := range m.peers {
-		if _, ok := p.adverts[most]; ok && id > victim && len(p.adverts) == 1 && p.active == nil && len(p.standby) == 0 && !kept[id] {
-			victim = id
+		_, byMost := p.adverts[most]
+		switch {
+		case p.active != nil || len(p.standby) > 0 || kept[id]:
+		case len(p.adverts) == 0:
+			orphan = max(orphan, id)
+		case byMost && len(p.adverts) == 1 && !fair:
+			victim = max(victim, id)
 		}
 	}
-	if victim == "" {
+	if victim = cmp.Or(orphan, victim); victim == "" {
+		m.full = now.Add(dialPause)
 		return false
 	}
 	m.unadvertise(m.peers[victim], most)
@@ -91,6 +99,7 @@ func (m *Mesh) unadvertise(p *peer, from string) {
 		return
 	}
 	delete(p.adverts, from)
+	m.full = time.Time{}
 	if m.adverts[from]--; m.adverts[from] == 0 {
 		delete(m.adverts, from)
 	}

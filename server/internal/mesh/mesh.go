@@ -44,6 +44,7 @@ type Mesh struct {
 	links    map[uint64]*link
 	peers    map[string]*peer // by server id
 	adverts  map[string]int   // how many peers a server advertises, by its id
+	full     time.Time        // until then no peer can be forgotten for who advertises most
 	actions  []Action
 }
 
@@ -174,8 +175,10 @@ func (m *Mesh) Received(now time.Time, link uint64, name string, info *Info) {
 		m.updated(l, info)
 	case l.state != linkNew:
 	case name != "" && name != info.ID:
-		l.gossiper = name
-		if !m.gossip(now, name, info) {
+		if l.gossiper == "" { // one link counts as one server, whatever names it gives
+			l.gossiper = name
+		}
+		if !m.gossip(now, l.gossiper, info) {
 			return
 		}
 	case info.ID == m.self:

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -262,5 +263,33 @@ func TestAdvertisedServersThatAreNeverReachedAreTriedLessOften(t *testing.T) {
 	}
 	if n < 60 || n > 110 {
 		t.Errorf("%d attempts in ten minutes, want one a second at first, and one in ten seconds in the end", n)
+	}
+}
+
+// TestALinkIsOneServerWhateverNamesItGives has a link that has not introduced itself advertise servers
+// under one name after the other: they are forgotten when it ends.
+func TestALinkIsOneServerWhateverNamesItGives(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	h := newHarness(t, "self", neverIdle)
+	h.Accepted(1)
+	h.introduce(1, server("honest", 1))
+	h.Accepted(2)
+	for i := range 2 * most {
+		h.Received(h.now, 2, fmt.Sprint("name ", i), server(fmt.Sprint("made up ", i), 10+i))
+	}
+	h.introduce(1, server("third", 5000))
+	h.Closed(h.now, 2, "gone")
+	for i := range most / 2 {
+		h.introduce(1, server(fmt.Sprint("real ", i), 6000+i))
+	}
+	real := 0
+	for _, target := range h.Targets() {
+		if target.Server == "third" || strings.HasPrefix(target.Server, "real ") {
+			real++
+		}
+	}
+	if real != 1+most/2 {
+		t.Errorf("%d of %d servers that are advertised are known", real, 1+most/2)
 	}
 }

@@ -316,7 +316,7 @@ func TestNamesOfAdvertisedServers(t *testing.T) {
 }
 
 // TestAServerIsDialedWhereItSaidLast has a server say another address while its route is up, which is
-// dialed when that is made anew; an INFO without an address changes nothing.
+// dialed when that is made again; an INFO without an address changes nothing.
 func TestAServerIsDialedWhereItSaidLast(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, "a", neverIdle)
@@ -329,7 +329,7 @@ func TestAServerIsDialedWhereItSaidLast(t *testing.T) {
 	h.introduce(1, silent)
 	h.Reconnect(1)
 	h.Actions()
-	h.Closed(h.now, 1, "made anew")
+	h.Closed(h.now, 1, "made again")
 	if got := h.dialed(); got == nil || got.URL().Host != moved.DialAddr {
 		t.Errorf("got %+v, want an attempt at %s", got, moved.DialAddr)
 	}
