@@ -51,7 +51,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *broker {
 		}
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", cmd.Args, strings.Join(b.seen, "\n"))
+			t.Logf("%v, log of %s:\n%s", cmd.ProcessState, cmd.Args, strings.Join(b.seen, "\n"))
 		}
 	})
 	return b

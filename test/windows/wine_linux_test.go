@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,8 +34,8 @@ const (
 
 // machine is an installation of Wine of its own. It ends with the tests.
 type machine struct {
-	root   string // of everything here
-	wine   string // the program that starts those of Windows
+	root   string   // of everything here
+	wine   []string // the program that starts those of Windows, and what starts that
 	server string
 	linux  string    // the broker for Linux
 	shell  io.Closer // standard input of a program that runs all the time
@@ -49,10 +50,11 @@ var installed machine
 // install sets the machine up, once.
 var install = sync.OnceValues(func() (*machine, error) {
 	m := &installed
-	var err error
-	if m.wine, err = find("wine64", "/usr/lib/wine/wine64", "wine"); err != nil {
+	wine, err := find("wine64", "/usr/lib/wine/wine64", "wine")
+	if err != nil {
 		return nil, err
 	}
+	m.wine = append(fixedAddresses(), wine)
 	if m.server, err = find("/usr/lib/wine/wineserver64", "wineserver"); err != nil {
 		return nil, err
 	}
@@ -91,6 +93,18 @@ var install = sync.OnceValues(func() (*machine, error) {
 	}
 	return m, nil
 })
+
+// fixedAddresses is a command that runs another one without randomized addresses, or nothing where
+// that is not permitted. Wine needs the page at 0x7ffe0000. Since Linux 6.9 the heap of its loader is
+// somewhere in the 1 GB around it, so that one of some thousand programs ends before it begins, with
+// status 1; the reason, "failed to map the shared user data", is shown with WINEDEBUG=err+all only.
+func fixedAddresses() []string {
+	command := []string{"setarch", "x86_64", "-R"}
+	if exec.Command(command[0], append(command[1:], "true")...).Run() != nil {
+		return nil
+	}
+	return command
+}
 
 // find returns the first of some programs that there is.
 func find(names ...string) (string, error) {
@@ -136,7 +150,7 @@ func (m *machine) compile(file, source string, flags ...string) error {
 
 // command is a run of a program under Wine that has not begun.
 func (m *machine) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(m.wine, append([]string{program}, args...)...)
+	cmd := exec.Command(m.wine[0], slices.Concat(m.wine[1:], []string{program}, args)...)
 	cmd.Env = append(os.Environ(), "WINEPREFIX="+filepath.Join(m.root, "prefix"), "WINEDEBUG=-all",
 		"WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=", "TZ=UTC")
 	cmd.Dir = m.drive()
