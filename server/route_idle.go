@@ -85,7 +85,7 @@ func (r *route) checkIdle() {
 		r.sendPing()
 	}
 	switch idle := r.idleTicks(); {
-	case r.retired.Load():
+	case r.retired():
 		if idle > maxRetiredTicks {
 			r.close(closeStale)
 		}
@@ -99,7 +99,7 @@ func (r *route) checkIdle() {
 // activity returns a number that changes with what is received or, once the connection is left, with
 // messages only.
 func (r *route) activity() int64 {
-	if !r.retired.Load() {
+	if !r.retired() {
 		return r.received.Load()
 	}
 	_, written := r.out.Progress()

@@ -401,10 +401,11 @@ func (q *interestQueue) pushLines(text []byte) []byte {
 		return text
 	}
 	if q.to.pool != nil {
-		q.to.marks.Add(1)
 		text = append(text, markLine...)
+		q.to.pushMark(text)
+	} else {
+		q.to.push(text)
 	}
-	q.to.push(text)
 	return text[:0]
 }
 

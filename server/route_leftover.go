@@ -156,10 +156,13 @@ func (h *handOver) push(text []byte) bool {
 
 // end lets publishers follow what was handed over.
 func (h *handOver) end() {
-	if h.to != nil {
-		n := h.to.marks.Add(1)
-		h.to.push([]byte(movedLine))
+	if h.to == nil {
+		return
+	}
+	if n := h.to.pushMark([]byte(movedLine)); n > 0 {
 		h.r.handedTo = appendWait(nil, h.to.number, n)
+	} else {
+		h.r.handedTo = h.to.appendMoved(nil, false)
 	}
 }
 

@@ -94,7 +94,7 @@ func (r *route) linkLine(o *op, b *batch) closeReason {
 // left handles LINK leave: the peer sends nothing more on the connection. It is closed when both have
 // left it.
 func (r *route) left() closeReason {
-	if r.retired.Load() {
+	if r.retired() {
 		return closeRouteRemoved
 	}
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Left(now, r.id) })

@@ -36,8 +36,8 @@ import (
 // A mark follows the interest that is sent, and messages on other members are preceded by a wait
 // for it: a message does not arrive before interest that was sent before it. A publisher that moves
 // to another member, because one was added or lost, sends a mark on the old one and a wait on the
-// new one, or gone. A wait is sent after the mark that it waits for, so no circle of them is
-// possible.
+// new one, or gone. A wait is sent after the mark that it waits for has its place (pushMark), or
+// after the last line of the member whose end it waits for, so no circle of them is possible.
 
 // pool is the connections to one server.
 type pool struct {
@@ -111,7 +111,7 @@ func (k *cluster) dropMember(r *route) []*route {
 
 // logMemberLost logs that one of several connections was lost, if there are others.
 func (r *route) logMemberLost(cause string, rest int) {
-	if !r.used || rest == 0 || r.retired.Load() || r.srv.ended() {
+	if !r.used || rest == 0 || r.retired() || r.srv.ended() {
 		return
 	}
 	if r.reason() == closeClient {
@@ -170,7 +170,7 @@ func (r *route) leavePool(cause string) {
 	}
 	rest := r.srv.cluster.dropMember(r)
 	r.logMemberLost(cause, len(rest))
-	if !r.retired.Load() {
+	if !r.retired() {
 		for _, o := range rest {
 			o.send(goneLine(r.number))
 		}
@@ -213,10 +213,14 @@ func (r *route) joined() {
 // likewise.
 func (r *route) retire() {
 	r.debugf("Connection %d to server %q leaves", r.number, r.remoteID())
-	r.retired.Store(true)
+	r.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(leaveLine)}}, Bytes: len(leaveLine), Last: true, Counter: &r.leaves})
 	r.srv.cluster.dropMember(r)
-	r.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(leaveLine)}}, Bytes: len(leaveLine), Last: true})
 }
+
+// retired reports whether nothing more is sent on the connection because it has left its pool. What
+// waits for its end may be sent from then on, and no sooner: all that it carries waits for what was
+// sent before.
+func (r *route) retired() bool { return r.leaves.Load() > 0 }
 
 // promoted makes the connection the carrier of its pool, whose carrier is lost.
 func (r *route) promoted() {
@@ -290,7 +294,7 @@ func (w *path) member() *route {
 		if c := w.pool.carrier.Load(); alive && c != nil && c.interest.has(w.from) {
 			return from // what waits behind interest is for the old member: it stays for now
 		}
-		if !alive && w.from.role == roleClient && !from.retired.Load() {
+		if !alive && w.from.role == roleClient && !from.retired() {
 			<-from.handedOver // soon: in its teardown, which waits for no client
 		}
 		w.before = from.appendMoved(w.before, alive)
@@ -303,12 +307,11 @@ func (w *path) member() *route {
 // appendMoved appends what precedes the messages of a publisher that has left the member.
 func (r *route) appendMoved(text []byte, alive bool) []byte {
 	if alive {
-		n := r.marks.Add(1)
-		if r.push([]byte(movedLine)) {
+		if n := r.pushMark([]byte(movedLine)); n > 0 {
 			return appendWait(text, r.number, n)
 		}
 	}
-	if r.retired.Load() {
+	if r.retired() {
 		return appendWait(text, r.number, untilEnd)
 	}
 	text = append(text, goneLine(r.number)...)
@@ -397,7 +400,7 @@ func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
 // lost, to another one; what a lost one had pending goes first. turn is that of the path of their publisher, which chooses the same one. They
 // are dropped if no member is left.
 func (p *pool) handOn(d *netio.Delivery, refused *route, turn uint32) {
-	if refused.retired.Load() || !p.k.deferLate(refused, lateMessages{d, turn}) {
+	if refused.retired() || !p.k.deferLate(refused, lateMessages{d, turn}) {
 		p.pushElsewhere(d, refused, turn)
 	}
 }
@@ -425,6 +428,15 @@ func (c *conn) push(text []byte) bool {
 	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)}
 	c.out.Push(&d)
 	return !d.Refused
+}
+
+// pushMark queues text that ends with a mark. It returns the number of the mark, 0 if the connection
+// takes nothing any more. Nothing can wait for the mark before it has its place: another
+// member could have a wait for it, and behind that what this one is to wait for first.
+func (r *route) pushMark(text []byte) (n int64) {
+	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text), Counter: &r.marks}
+	r.out.Push(&d)
+	return d.Count
 }
 
 const (

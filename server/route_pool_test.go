@@ -549,6 +549,20 @@ func TestPoolSizeIsReloaded(t *testing.T) {
 			c.Sync()
 		})
 	}
+	for range 2 { // interest comes and goes meanwhile
+		c := dialClient(t, b.Server)
+		pubs.Go(func() {
+			for !stop.Load() {
+				for i := range 200 {
+					c.Say(fmt.Sprintf("SUB y.%d %d", i, i))
+				}
+				for i := range 200 {
+					c.Say(fmt.Sprintf("UNSUB %d", i))
+				}
+				c.Sync()
+			}
+		})
+	}
 	got := [4]int{}
 	var read sync.WaitGroup
 	read.Go(func() {

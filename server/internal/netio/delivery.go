@@ -1,5 +1,7 @@
 package netio
 
+import "sync/atomic"
+
 // Delivery is what one push hands to a connection: bytes, and what they are counted as.
 type Delivery struct {
 	Segments []Segment // lent for the time of the push
@@ -12,6 +14,11 @@ type Delivery struct {
 	Last     bool      // nothing is taken after it
 	Reserved bool      // its bytes have been reserved; if it is refused, it must be dropped
 	Refused  bool      // set by Push: the connection takes nothing any more
+
+	// Counter is incremented at the moment that the delivery gets its place among all that is
+	// pushed: who has seen the new count pushes behind it, here and elsewhere. nil = none.
+	Counter *atomic.Int64
+	Count   int64 // set by Push: the new count, 0 if the delivery has no place
 
 	// Droppable says that the delivery may be dropped, as a whole: it is nothing but whole messages.
 	Droppable bool

@@ -214,6 +214,9 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	if k := q.keeperLocked(); k != nil {
 		k.begin(d.Bytes)
 	}
+	if d.Counter != nil {
+		d.Count = d.Counter.Add(1)
+	}
 	q.closed = d.Last
 	q.messages += d.Messages
 	q.payload += d.Payload

@@ -591,6 +591,56 @@ func TestNothingFollowsTheLastDelivery(t *testing.T) {
 	}
 }
 
+// TestACounterCountsWhatHasItsPlace has goroutines push counted texts, and others that push a text
+// when they have seen a count: what was counted stands before it.
+func TestACounterCountsWhatHasItsPlace(t *testing.T) {
+	t.Parallel()
+	const pushers, rounds = 4, 500
+	l := &fakeLink{try: erratic(1, false), wait: erratic(2, true)}
+	q, _, _ := newTestQueue(l, Limits{})
+	var counter atomic.Int64
+	push := func(count *atomic.Int64, text string) int64 {
+		d := Delivery{Segments: []Segment{{Bytes: []byte(text)}}, Bytes: len(text), Counter: count}
+		q.Push(&d)
+		return d.Count
+	}
+	var counts [pushers][rounds]int64
+	var wg sync.WaitGroup
+	for p := range pushers {
+		wg.Go(func() {
+			for i := range rounds {
+				counts[p][i] = push(&counter, fmt.Sprintf("%d %d|", p, i))
+			}
+		})
+		wg.Go(func() {
+			for range rounds {
+				push(nil, fmt.Sprintf("saw %d|", counter.Load()))
+			}
+		})
+	}
+	wg.Wait()
+	awaitWritten(t, q)
+	q.Refuse()
+	if n := push(&counter, "late"); n != 0 || counter.Load() != pushers*rounds {
+		t.Errorf("what is refused has count %d of %d", n, counter.Load())
+	}
+	out, _ := l.taken()
+	n := int64(0)
+	for f := range strings.SplitSeq(strings.TrimSuffix(string(out), "|"), "|") {
+		var p, i, saw int64
+		if _, err := fmt.Sscanf(f, "saw %d", &saw); err == nil {
+			if saw > n {
+				t.Fatalf("%d were counted when %d had a place", saw, n)
+			}
+			continue
+		}
+		n++
+		if _, err := fmt.Sscanf(f, "%d %d", &p, &i); err != nil || counts[p][i] != n {
+			t.Fatalf("text %d is %q, with count %d", n, f, counts[p][i])
+		}
+	}
+}
+
 // TestSwitchToAnotherLink has a text follow what is pending, and everything else another link.
 func TestSwitchToAnotherLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
