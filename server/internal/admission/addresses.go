@@ -18,6 +18,7 @@ type Addresses struct {
 type address struct {
 	connections int
 	paid        time.Time // when its logins will have been paid for, see Login
+	perSecond   int       // of its last login, on which paid depends
 }
 
 // minSweep is the least number of sources that are looked at for some to remove.
@@ -61,15 +62,24 @@ func (a *Addresses) Login(from Source, perSecond int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s, now := a.sourceLocked(from), time.Now()
-	if s.paid.Before(now) {
-		s.paid = now
-	}
+	s.chargeLocked(now, perSecond)
 	next := s.paid.Add(time.Second / time.Duration(perSecond))
 	if next.Sub(now) > time.Second {
 		return false
 	}
 	s.paid = next
 	return true
+}
+
+// chargeLocked makes paid the time for the logins until now at so many per second, a second later at
+// most: as many as may be at once.
+func (s *address) chargeLocked(now time.Time, perSecond int) {
+	owed := max(0, s.paid.Sub(now))
+	if was := s.perSecond; was != perSecond && was > 0 {
+		logins := owed.Seconds() * float64(was)
+		owed = time.Duration(min(1, logins/float64(perSecond)) * float64(time.Second))
+	}
+	s.paid, s.perSecond = now.Add(owed), perSecond
 }
 
 // sourceLocked returns what a Source has taken. Now and then it removes those that have taken

@@ -60,6 +60,33 @@ func TestAddressLogsInNoMoreOftenThanItMay(t *testing.T) {
 	})
 }
 
+func TestAddressLogsInAsOftenAsANewRateSays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a Addresses
+		one := sourceOf("10.0.0.1:5")
+		many := func(perSecond int) (admitted int) {
+			for range 1000 {
+				if a.Login(one, perSecond) {
+					admitted++
+				}
+			}
+			return admitted
+		}
+		for i, step := range []struct {
+			rate, want int
+			then       time.Duration
+		}{
+			{3, 3, 0}, {100, 97, 0}, {3, 0, time.Second}, {3, 3, 0}, {0, 1000, 0}, {10, 7, time.Second}, {10, 10, 500 * time.Millisecond}, {100, 95, 0},
+		} {
+			if got := many(step.rate); got != step.want {
+				t.Errorf("step %d: %d logins at %d a second, want %d", i, got, step.rate, step.want)
+			}
+			time.Sleep(step.then)
+		}
+	})
+}
+
 func TestAddressesWithNothingAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
