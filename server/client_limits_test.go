@@ -148,6 +148,14 @@ func TestUserPublishesNoLargerMessagesThanItMay(t *testing.T) {
 	if info := c.Hear("INFO"); !strings.Contains(info, `"max_payload":20,`) {
 		t.Errorf("got %s", info)
 	}
+	for _, both := range []struct{ users, max, want string }{ // at once
+		{"max_payload: 30", "25", "25"}, {"", "40", "40"}, {"max_payload: 20", "1000", "20"},
+	} {
+		s.okay(t, "max_payload: "+both.max+"\n"+limitedUsers(both.users))
+		if info := c.Hear("INFO"); !strings.Contains(info, `"max_payload":`+both.want+`,`) {
+			t.Errorf("%v: got %s", both, info)
+		}
+	}
 	c.Say("PUB x 11", "01234567890")
 	c.Sync()
 	c.Say("PUB x 21", "012345678901234567890")

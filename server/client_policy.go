@@ -86,20 +86,6 @@ func (p *clientPolicy) describe(info *Info) {
 	info.TLSVerify = p.tls != nil && p.tlsVerify
 }
 
-// setClientPolicy replaces the policy of clients. The caller must renew INFO, too. Clients that may
-// no longer connect are disconnected, subscriptions that are no longer allowed end.
-func (s *Server) setClientPolicy(p *clientPolicy) {
-	before := s.policy.Swap(p)
-	if before == nil {
-		return // there are no clients yet
-	}
-	var clients []*conn
-	for _, c := range s.clients.all() {
-		clients = append(clients, &c.conn)
-	}
-	s.policyReplaced(&before.policy, &p.policy, s.watchClientCerts, clients)
-}
-
 // watchClientCerts starts to watch the certificate files of the client port.
 func (s *Server) watchClientCerts() {
 	p := s.policy.Load()

@@ -111,7 +111,7 @@ func (c *client) appendInfoText(b []byte, t *infoText) []byte {
 		clear.TLSRequired, clear.TLSVerify, clear.TLSAvailable = false, false, false
 		t = newInfoText(&clear)
 	}
-	if most := c.maxPayload(c.srv.options()); most != c.srv.options().MaxPayload {
+	if most := c.maxPayload(c.srv.options()); most != t.info.MaxPayload { // what is in force, whatever t is made of
 		limited := *t.info
 		limited.MaxPayload = most
 		t = newInfoText(&limited)

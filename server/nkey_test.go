@@ -102,7 +102,9 @@ func TestNkeyAcrossChangesOfTheRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.setClientPolicy(g)
+		replaced := &change{clients: g}
+		s.applyClients(replaced)
+		s.applyToClients(replaced)
 	}
 	c, info := challenged(t, s)
 	c.Say(fmt.Sprintf("CONNECT {\"verbose\":false,\"nkey\":%q,\"sig\":%q}\r\n", public, signature(t, pair, info.Nonce)))

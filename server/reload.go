@@ -153,6 +153,8 @@ type change struct {
 	clients *clientPolicy
 	routes  *routePolicy
 	log     *logSink
+
+	clientsBefore *clientPolicy // the policy that clients has replaced
 }
 
 // prepareReload is the first phase, from when the options have been read. If there are problems the

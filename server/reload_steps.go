@@ -41,17 +41,20 @@ type reloadStep struct {
 	first   bool                         // apply precedes the log lines about the changes
 }
 
-// reloadSteps are all steps, in the order in which they are applied.
+// reloadSteps are all steps, in the order in which they are applied. What connections are told and
+// judged by is replaced before the connections that exist are gone through, and before new routes are
+// dialed: else they would be told what a later step replaces.
 var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
 	{effects: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},
-	{effects: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes, first: true},
 	{effects: []conf.Effect{onClients, onAuth, onTLS}, prepare: (*Server).prepareClients, apply: (*Server).applyClients},
 	{effects: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
 	{effects: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
 	{effects: []conf.Effect{onBusyPoll}, apply: (*Server).applyBusyPoll},
 	{effects: []conf.Effect{onPing}, apply: (*Server).applyPing},
+	{effects: []conf.Effect{onClients, onAuth, onTLS}, apply: (*Server).applyToClients},
 	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions, onPoolSize, onCompression}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
+	{effects: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes},
 	{effects: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
 	{effects: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
 	{effects: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
@@ -107,16 +110,27 @@ func (s *Server) prepareClients(c *change) (err error) {
 	return nil
 }
 
-func (s *Server) applyClients(c *change) { s.setClientPolicy(c.clients) }
+// applyClients makes the policy that of new clients.
+func (s *Server) applyClients(c *change) { c.clientsBefore = s.policy.Swap(c.clients) }
+
+// applyToClients applies the policy to the clients that are connected: those that may no longer
+// connect are disconnected, subscriptions that are no longer allowed end.
+func (s *Server) applyToClients(c *change) {
+	var clients []*conn
+	for _, c := range s.clients.all() {
+		clients = append(clients, &c.conn)
+	}
+	s.policyReplaced(&c.clientsBefore.policy, &c.clients.policy, s.watchClientCerts, clients)
+}
 
 // applyInfo renews INFO for new connections. Connected clients are not sent it.
 func (s *Server) applyInfo(c *change) {
+	s.renewInfo() // first: clients are sent INFO when the addresses have changed
 	if c.old.ClientAdvertise != c.new.ClientAdvertise {
 		if err := s.readvertise(); err != nil {
 			s.Errorf("Error setting server INFO with ClientAdvertise value of %s, err=%v", c.new.ClientAdvertise, err)
 		}
 	}
-	s.renewInfo()
 }
 
 func (s *Server) applyBusyPoll(c *change) { s.allowBusyPoll(!c.new.NoBusyPoll) }

@@ -170,7 +170,7 @@ func newServer(o *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.setClientPolicy(p)
+	s.policy.Store(p)
 	s.info.Store(newInfoText(newInfo(s.id, o)))
 	s.renewInfo()
 	s.clients.limit, s.clients.maxSockets = o.MaxConn, s.descriptors.clients
