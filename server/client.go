@@ -225,8 +225,11 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	}
 	if d := c.mayPublish(subject); !d.Allowed() {
 		usual = false
-		if d.OfSystem() && c.askSystem(subject, reply, o, b) {
-			return keepOpen
+		if d.OfSystem() {
+			if d = c.mayAsk(subject, d); d.Allowed() {
+				c.askSystem(subject, reply, o, b)
+				return keepOpen
+			}
 		}
 		count = c.mayRespond(subject, count)
 		for range o.count - count {

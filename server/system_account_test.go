@@ -17,7 +17,7 @@ import (
 const systemConfig = `
 accounts {
 	SYS { users: [{user: sys, password: s}, {user: half, password: h, permissions: {publish: "$SYS.REQ.SERVER.PING", subscribe: ["_INBOX.>", "$SYS.ACCOUNT.>"]}}] }
-	APP { users: [{user: app, password: a}, {user: none, password: n, permissions: {publish: {deny: ">"}, subscribe: "x"}}] }
+	APP { users: [{user: app, password: a}, {user: none, password: n, permissions: {publish: {deny: ">"}, subscribe: "x"}}, {user: listed, password: l, permissions: {publish: "x", subscribe: "_INBOX.>"}}] }
 }
 system_account: SYS
 `

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,13 +17,19 @@ import (
 
 // This file does what operators ask the server for over the system account.
 
-// askSystem handles a publication that is for the server itself: a request of any user for what it
-// is, or one for an action. It reports false if the client may not ask.
-func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
-	service := c.srv.system.service()
-	if service == nil || !c.permissions.Load().CanAsk(subject).Allowed() {
-		return false
+// mayAsk decides whether the client may send a publication that is for the server itself, and that
+// d refuses as any other: a server without the service does nothing itself.
+func (c *client) mayAsk(subject []byte, d access.Decision) access.Decision {
+	if c.srv.system.service() == nil {
+		return d
 	}
+	return c.permissions.Load().CanAsk(subject)
+}
+
+// askSystem handles a publication that is for the server itself: a request of any user for what it
+// is, or one for an action.
+func (c *client) askSystem(subject, reply []byte, o *op, b *batch) {
+	service := c.srv.system.service()
 	if access.IsAction(subject) {
 		if !(&systemView{c.srv}).Wanted(string(subject)) { // there is no such server
 			c.unheard(subject, reply, o.count, o.size, b, nil)
@@ -53,7 +58,6 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) bool {
 			b.flushIfDue(nil)
 		}
 	}
-	return true
 }
 
 // interestTime bounds the wait of awaitInterestSent.
@@ -146,8 +150,7 @@ var errNoneSelected = errors.New("no such client or leafnode id")
 
 // Act implements system.Broker.
 func (v *systemView) Act(a *system.Action) error {
-	s, o := v.s, selector{}
-	who := cmp.Or(a.Who, "an unknown user")
+	s, o, who := v.s, selector{}, a.Who
 	if len(bytes.TrimSpace(a.Options)) > 0 {
 		if err := json.Unmarshal(a.Options, &o); err != nil {
 			return fmt.Errorf("invalid options: %w", jsonError(err, "the request"))
@@ -187,7 +190,6 @@ func (v *systemView) Rebalance(b *system.Balance, who string) error {
 	s := v.s
 	list := s.surplus(b.Mean)
 	b.Surplus = len(list)
-	who = cmp.Or(who, "an unknown user")
 	if len(list) == 0 {
 		s.Noticef("No client is above the mean of %d servers, %d clients: asked for by %s", b.Servers, b.Mean, who)
 		return nil

@@ -115,7 +115,7 @@ func TestARogueRouteCannotSpeakForTheSystemAccount(t *testing.T) {
 		app.Do("SUB > 1")
 		r := wire.Listen(t, "rogue", old).Join(s.ClusterAddr())
 		conn := s.system.conn.Load()
-		for i, subject := range append(requestsOfSystem(s), "$SYS.ACCOUNT.APP.CONNECT", "$SYS.REQ.USER.INFO", "_INBOX.gnatsd."+s.id) {
+		for i, subject := range append(requestsOfSystem(s), "$SYS.ACCOUNT.APP.CONNECT", "$SYS.REQ.USER.INFO") {
 			r.Say("MSG "+subject+" RSID:1:1 _INBOX.rogue 13", fmt.Sprintf(`{"cid":%5d}`, app.CID()))
 			for _, id := range []string{"QRSID:%d:%d", "QRSID:$%d:%d", "QRSID:$q%d:%d"} {
 				r.Say("MSG "+subject+" "+fmt.Sprintf(id, conn.id, i)+" _INBOX.rogue 13", fmt.Sprintf(`{"cid":%5d}`, app.CID()))
@@ -192,4 +192,90 @@ func TestReloadsLeaveNoDecisionBehind(t *testing.T) {
 	c := dialClient(t, open)
 	c.Say("PUB $SYS.mine 0", "")
 	c.Want(`-ERR 'Permissions Violation for Publish to "$SYS.mine"'`)
+}
+
+// TestAReplySubjectMakesNoServerAct has a user that may send one request name what it may not
+// publish to as the reply subject: servers would act, and events be forged, by their answers.
+func TestAReplySubjectMakesNoServerAct(t *testing.T) {
+	t.Parallel()
+	mesh := systemMesh(t, 2)
+	const ping = "$SYS.REQ.SERVER.PING"
+	half, sys := as(t, mesh[0], "half"), as(t, mesh[1], "sys")
+	eventually(t, "interest of both servers", func() bool { return (&systemView{mesh[0]}).subscribers(ping) == 2 })
+	var all []*lineLog
+	forged := []string{"$SYS.ACCOUNT.FORGED.CONNECT", "$SYS.SERVER.forged.SHUTDOWN", "_SYS.forged"}
+	for i, subject := range forged {
+		sys.Do(fmt.Sprintf("SUB %s %d", subject, i))
+		eventually(t, "interest in "+subject, func() bool { return strings.HasPrefix(subject, "_") || (&systemView{mesh[0]}).Wanted(subject) })
+	}
+	for _, s := range mesh {
+		lines := newLineLog()
+		s.SetLogger(lines, false, false)
+		all = append(all, lines)
+		for _, action := range system.Actions {
+			subject := "$SYS.REQ.SERVER." + s.id + "." + action
+			forged = append(forged, subject)
+			eventually(t, "interest in "+subject, func() bool { return (&systemView{mesh[0]}).subscribers(subject) == 1 })
+			// As a server does that answers on every reply subject.
+			_, err := fmt.Fprintf(mesh[0].system.conn.Load().peer, "PUB %s 15\r\n{\"server\":true}\r\n", subject)
+			okay(t, err)
+		}
+	}
+	for _, reply := range forged {
+		half.Say("PUB "+ping+" "+reply+" 2", "{}")
+	}
+	askSystem(t, half, ping, "", 2) // comes after what would have been done
+	askSystem(t, sys, ping, "", 2)
+	if got := messagesOf(t, sys); len(got) > 0 {
+		t.Errorf("a forged event came: %s %q", got[0].Subject, got[0].Payload)
+	}
+	for i, lines := range all {
+		for len(lines.lines) > 0 {
+			if line := <-lines.lines; strings.Contains(line, "asked for by") || strings.Contains(line, "eload") {
+				t.Errorf("server %d has acted: %s", i, line)
+			}
+		}
+	}
+}
+
+// TestOnlyServersAnswerEachOther publishes on the subjects of their answers, with every right.
+func TestOnlyServersAnswerEachOther(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	lines := newLineLog()
+	s.SetLogger(lines, false, false)
+	sys, app := as(t, s, "sys"), as(t, s, "app")
+	found := 0
+	for _, sub := range system.Subscriptions(s.id) {
+		if !strings.Contains(sub.Subject, "INBOX") {
+			continue
+		}
+		found++
+		for _, c := range []*wire.Client{sys, app} {
+			c.Say("PUB "+sub.Subject+" 2", "{}")
+			c.Want(fmt.Sprintf("-ERR 'Permissions Violation for Publish to %q'", sub.Subject))
+		}
+	}
+	if found != 1 {
+		t.Errorf("there are %d such subjects", found)
+	}
+	lines.wait(t, `User "sys"`)
+}
+
+// TestTheLogSaysWhyARequestIsRefused has users ask without the right to.
+func TestTheLogSaysWhyARequestIsRefused(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	lines := newLineLog()
+	s.SetLogger(lines, false, false)
+	for user, want := range map[string]string{"half": "no allow entry covers it", "app": "subjects that begin with $SYS. are for users of the system account"} {
+		as(t, s, user).Say("PUB $SYS.REQ.SERVER."+s.id+".KICK 0", "")
+		if line := lines.wait(t, "Publish Violation"); !strings.HasSuffix(line, want) {
+			t.Errorf("%s: got %s, want %s", user, line, want)
+		}
+	}
+	as(t, s, "sys").Say("PUB $SYS._INBOX.x 0", "")
+	if line := lines.wait(t, "Publish Violation"); !strings.HasSuffix(line, "subjects that begin with $SYS._INBOX. are for servers") {
+		t.Errorf("got %s", line)
+	}
 }

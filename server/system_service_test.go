@@ -131,7 +131,7 @@ func TestAnswersOfOneServer(t *testing.T) {
 		}
 		c.Do("UNSUB 9")
 	}
-	for user, who := range map[*wire.Client]string{app: "app APP", c: "sys SYS"} {
+	for user, who := range map[*wire.Client]string{app: "app APP", c: "sys SYS", as(t, s, "half"): "half SYS", as(t, s, "listed"): "listed APP"} {
 		user.Say("SUB _INBOX.me 9", "PUB $SYS.REQ.USER.INFO _INBOX.me 0", "")
 		m, err := user.Next()
 		okay(t, err)

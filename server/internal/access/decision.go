@@ -18,6 +18,7 @@ const (
 	otherQueues                 // allow entries admit other queue groups only
 	reserved                    // begins with reservedPrefix
 	ofSystem                    // begins with systemPrefix
+	ofServers                   // begins with inboxPrefix
 )
 
 // Allowed reports whether the peer may do it.
@@ -42,6 +43,8 @@ func (d Decision) String() string {
 		return "subjects that begin with " + reservedPrefix + " are reserved"
 	case ofSystem:
 		return "subjects that begin with " + systemPrefix + " are for users of the system account"
+	case ofServers:
+		return "subjects that begin with " + inboxPrefix + " are for servers"
 	}
 	return d.rule.String()
 }

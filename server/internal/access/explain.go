@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gnatsd/server/internal/admission"
@@ -39,7 +40,7 @@ func Explain(s Settings, args []string) (text string, allowed bool, err error) {
 	what, answer := "", ""
 	switch {
 	case q.pub != "":
-		what, answer = fmt.Sprintf("publish to %q", q.pub), id.Permissions.explainPublish(q.pub)
+		what, answer = fmt.Sprintf("publish to %q", q.pub), id.Permissions.explainPublish(q.pub, s.hasSystem())
 	case q.queue != "":
 		what, answer = fmt.Sprintf("subscribe to %q in queue %q", q.sub, q.queue), id.Permissions.explainSubscribe(q.sub, q.queue)
 	default:
@@ -95,13 +96,19 @@ func (p *Policy) named(user string) (*Identity, error) {
 	return p.single, nil
 }
 
-// explainPublish says whether subject may be published, and which rule decides.
-func (p *Permissions) explainPublish(subject string) string {
+// hasSystem reports whether the server has a system account that has users.
+func (s *Settings) hasSystem() bool {
+	return slices.ContainsFunc(s.Users, func(u User) bool { return u.System })
+}
+
+// explainPublish says whether subject may be published, and which rule decides. hasSystem says that
+// the server does what subjects of the system account ask it.
+func (p *Permissions) explainPublish(subject string, hasSystem bool) string {
 	if !sublist.ValidSubject(subject) {
 		return answerRefused + "not a valid subject to publish to"
 	}
 	d := p.CanPublish([]byte(subject))
-	if d.OfSystem() && p != nil && p.system { // the server takes the request itself
+	if d.OfSystem() && hasSystem {
 		d = p.CanAsk([]byte(subject))
 	}
 	text := explainDecision(d)

@@ -12,8 +12,8 @@ func TestExplainedPermissions(t *testing.T) {
 		Subscribe: list("c.>", "c.x workers", "!c.no"),
 	})
 	for _, tt := range []struct{ name, got, want string }{
-		{"an allowed PUB", p.explainPublish("foo.a"), `allowed: allow "foo.*"`},
-		{"a denied PUB", p.explainPublish("foo.no"), `refused: deny "foo.no" (gnatsd.conf:12:5)`},
+		{"an allowed PUB", p.explainPublish("foo.a", true), `allowed: allow "foo.*"`},
+		{"a denied PUB", p.explainPublish("foo.no", true), `refused: deny "foo.no" (gnatsd.conf:12:5)`},
 		{"a filtered SUB", p.explainSubscribe("c.*", ""), `allowed: allow "c.>"; messages are withheld that match deny "c.no"`},
 		{"a filtered SUB of a queue", p.explainSubscribe("c.*", "q"), `allowed: allow "c.>"; messages are withheld that match deny "c.no", allow "c.x workers" of other queue groups`},
 		{"an invalid SUB", p.explainSubscribe("c..x", ""), "refused: not a valid subject to subscribe to"},
@@ -52,6 +52,8 @@ func TestExplainOfTheSystemAccount(t *testing.T) {
 	t.Parallel()
 	s := Settings{Users: []User{
 		{Name: "app", Password: "a"},
+		{Name: "listed", Password: "l", Rules: &Rules{Publish: List{Allow: []Entry{{Text: "x"}}}}},
+		{Name: "mute", Password: "m", Rules: &Rules{Publish: List{Deny: []Entry{{Text: ">"}}}}},
 		{Name: "sys", Password: "s", System: true, Rules: &Rules{Publish: List{Deny: []Entry{{Text: "$SYS.REQ.SERVER.*.KICK"}}}}},
 	}}
 	for args, want := range map[string]bool{
@@ -63,9 +65,23 @@ func TestExplainOfTheSystemAccount(t *testing.T) {
 		"user=sys pub=$SYS.REQ.SERVER.a.LDM":  true,
 		"user=sys pub=$SYS.REQ.SERVER.a.KICK": false,
 		"user=sys pub=$SYS.REQ.USER.INFO":     true,
+		"user=sys pub=$SYS._INBOX.a":          false,
+		"user=app pub=$SYS.REQ.USER.INFO":     true,
+		"user=listed pub=$SYS.REQ.USER.INFO":  true,
+		"user=mute pub=$SYS.REQ.USER.INFO":    false,
 	} {
 		if text, got, err := Explain(s, strings.Fields(args)); err != nil || got != want {
 			t.Errorf("%s: got %s, %v", args, text, err)
+		}
+	}
+}
+
+func TestExplainOfAServerWithoutASystemAccount(t *testing.T) {
+	t.Parallel()
+	for _, subject := range []string{UserInfo, "$SYS.REQ.SERVER.a.KICK", "$SYS._INBOX.a"} {
+		text, allowed, err := Explain(Settings{Users: []User{{Name: "app", Password: "a"}}}, []string{"user=app", "pub=" + subject})
+		if err != nil || allowed {
+			t.Errorf("%s: got %s, %v", subject, text, err)
 		}
 	}
 }

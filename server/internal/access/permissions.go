@@ -86,6 +86,8 @@ const (
 	reservedPrefix = "_SYS."
 	// systemPrefix begins the subjects that only users of the system account may use.
 	systemPrefix = "$SYS."
+	// inboxPrefix begins the subjects on which servers answer each other.
+	inboxPrefix = systemPrefix + "_INBOX."
 	// UserInfo is the subject on which every user may ask for what it is itself. The server
 	// answers it for every user: no message is delivered on it.
 	UserInfo = "$SYS.REQ.USER.INFO"
@@ -120,11 +122,13 @@ func (p *Permissions) CanPublish(subject []byte) Decision {
 	return p.publish.decideLiteral(subject)
 }
 
-// forServer reports whether a request on subject is not delivered as it is: the server acts on it,
-// because it needs to know who asks.
+// forServer reports whether a message on subject is not delivered as it is: the server acts on it,
+// because it needs to know who asks, or only servers may publish it.
 func forServer(subject []byte) bool {
-	return string(subject) == UserInfo || IsAction(subject)
+	return string(subject) == UserInfo || IsAction(subject) || isInbox(subject)
 }
+
+func isInbox(subject []byte) bool { return bytes.HasPrefix(subject, []byte(inboxPrefix)) }
 
 // IsAction reports whether a request on subject asks a server to do something.
 func IsAction(subject []byte) bool {
@@ -140,16 +144,30 @@ func IsAction(subject []byte) bool {
 }
 
 // CanAsk decides about a request for which CanPublish says that it is [Decision.OfSystem]: every
-// user may ask on [UserInfo], those of the system account for actions, as far as their publish
-// rules allow it.
+// user may ask on [UserInfo] unless an entry denies it, those of the system account for actions, as
+// far as their publish rules allow it.
 func (p *Permissions) CanAsk(subject []byte) Decision {
 	switch {
-	case string(subject) != UserInfo && (p == nil || !p.system || !IsAction(subject)):
+	case string(subject) == UserInfo:
+		return p.canAskWho(subject)
+	case p == nil || !p.system:
 		return Decision{reason: ofSystem}
-	case p == nil:
-		return Decision{}
+	case !IsAction(subject):
+		return Decision{reason: ofServers}
 	}
 	return p.publish.decideLiteral(subject)
+}
+
+// canAskWho decides about a request for what the user is. It is no subject of the user's own
+// programs, so lists of those need not name it.
+func (p *Permissions) canAskWho(subject []byte) Decision {
+	if p == nil {
+		return Decision{}
+	}
+	if r := p.publish.deny.find(subject); r != nil {
+		return Decision{r, denied}
+	}
+	return Decision{}
 }
 
 // CanSubscribe decides about a subscription; queue is "" for a plain one.

@@ -497,6 +497,7 @@ func TestSubjectsOfTheSystemAccount(t *testing.T) {
 		{"$SYS.x", false, false, true, true, false, false, false},
 		{"$SYS.REQ.SERVER.PING", false, false, true, true, false, false, false},
 		{"$SYS.REQ.USER.INFO", false, false, false, false, false, true, true},
+		{"$SYS._INBOX.a", false, false, false, false, false, false, false},
 		{"$SYS.REQ.SERVER.a.KICK", false, false, false, false, false, false, false},
 		{"$SYS.REQ.SERVER.a.RELOAD", false, false, false, false, false, false, true},
 		{"$SYS.REQ.SERVER.a.b.RELOAD", false, false, true, true, false, false, false},

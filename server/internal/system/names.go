@@ -10,6 +10,9 @@ const (
 	reqAccount = Prefix + "REQ.ACCOUNT."
 	// ping stands for the id of every server, or the name of every account.
 	ping = "PING"
+	// inbox begins the subjects on which the services of servers answer each other. Clients may not
+	// publish there.
+	inbox = Prefix + "_INBOX."
 	// subscribers is the subject of requests for the number of subscribers of a subject.
 	subscribers = Prefix + "DEBUG.SUBSCRIBERS"
 )
@@ -54,7 +57,18 @@ func Subscriptions(id string) []Subscription {
 }
 
 // counts is the subject of the answers of all servers to a request of the service itself.
-func counts(id string) string { return "_INBOX.gnatsd." + id }
+func counts(id string) string { return inbox + id }
+
+// mayReply reports whether the service answers on a reply subject. Its answers have every right, and
+// a user that may ask need not have any on the subjects of servers: it could make them act, or forge
+// events.
+func mayReply(subject string) bool {
+	switch {
+	case subject == "", strings.HasPrefix(subject, "_SYS."):
+		return false
+	}
+	return !strings.HasPrefix(subject, Prefix) || strings.HasPrefix(subject, inbox)
+}
 
 // Connect is the subject of events about clients of an account that have logged in.
 func Connect(account string) string { return Prefix + "ACCOUNT." + token(account) + ".CONNECT" }

@@ -66,19 +66,24 @@ type Service struct {
 	// Owned by Run.
 	asked    *request // for REBALANCE, which waits for the answers of all servers; else nil
 	balance  Balance
+	heard    map[string]bool  // the ids of servers that have answered
 	balanced <-chan time.Time // when asked has waited long enough
 
 	seq     atomic.Uint64
 	dropped atomic.Int64
-	ids     *nuid.NUID // owned by Run
-	text    []byte     // of the latest event; owned by Run
+	held    atomic.Int64 // bytes of requests that wait
+	ids     *nuid.NUID   // owned by Run
+	text    []byte       // of the latest event; owned by Run
 }
 
 const (
-	// maxRequests and maxRequestBytes bound the requests that wait to be answered.
+	// maxRequests and maxHeld, in bytes, bound the requests that wait to be answered.
 	maxRequests = 256
-	// maxRequest is the largest request that is answered, in bytes.
+	maxHeld     = 16 << 20
+	// maxRequest is the largest request that is done, in bytes, and what its headers may have besides.
 	maxRequest = 64 << 10
+	// maxErrorText is how many bytes of an error are sent whatever max_payload is.
+	maxErrorText = 256
 	// maxEvents bounds the events that wait to be published, some 2 MB.
 	maxEvents = 2048
 	// statsInterval is the time between two events STATSZ.
@@ -114,6 +119,7 @@ type request struct {
 	who            string // asks for an action
 	ask            bool   // it is to be published, not to be answered
 	body           []byte
+	refusal        error       // why it is not done, whatever it asks for; else nil
 	refused        func(error) // is told the error, if there is no reply subject
 }
 
@@ -210,10 +216,21 @@ func (s *Service) Flush(limit time.Duration) {
 // broker hands those of clients to Ask.
 const whose = "Gnatsd-Asked-By"
 
-// Ask publishes a request for an action. who asks for it. It reports false if too many requests are
-// waiting.
+// Ask publishes a request for an action, or answers that it is too large. who asks for it. It reports
+// false if too many requests are waiting.
 func (s *Service) Ask(subject, reply, who string, body []byte) bool {
-	return s.queue(&request{subject: subject, reply: reply, who: who, ask: true, body: bytes.Clone(body)})
+	r := &request{subject: subject, reply: reply, who: who, ask: true}
+	if len(body) > maxRequest {
+		r.refusal = tooLarge(len(body))
+	} else {
+		r.body = bytes.Clone(body)
+	}
+	return s.queue(r)
+}
+
+// tooLarge is the error of a request, or its headers, of so many bytes.
+func tooLarge(size int) error {
+	return fmt.Errorf("the request has %d bytes: %d are the most", size, maxRequest)
 }
 
 // Rebalance does what a request for REBALANCE does. who asks for it; refused is called with the error
@@ -225,14 +242,23 @@ func (s *Service) Rebalance(who string, refused func(error)) {
 	}
 }
 
+// queue queues a request, or drops it if too many are waiting.
 func (s *Service) queue(r *request) bool {
-	select {
-	case s.requests <- r:
-		return true
-	default:
-		s.dropped.Add(1)
-		return false
+	if s.held.Add(r.size()) <= maxHeld {
+		select {
+		case s.requests <- r:
+			return true
+		default:
+		}
 	}
+	s.held.Add(-r.size())
+	s.dropped.Add(1)
+	return false
+}
+
+// size returns how many bytes a request holds, as long as it waits.
+func (r *request) size() int64 {
+	return int64(len(r.subject) + len(r.reply) + len(r.who) + len(r.body))
 }
 
 // Run runs the service over a connection, until that is closed.
@@ -260,6 +286,7 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 		case <-over:
 			return
 		case r := <-s.requests:
+			s.held.Add(-r.size())
 			s.handle(w, r)
 		case e := <-events:
 			s.publish(w, e)
@@ -352,6 +379,13 @@ func (s *Service) sendText(w *writer, subject string, text []byte) {
 
 // handle answers a request, or publishes that for an action.
 func (s *Service) handle(w *writer, r *request) {
+	if !mayReply(r.reply) {
+		r.reply = ""
+	}
+	if r.refusal != nil {
+		s.reply(w, r, s.fail(codeBadRequest, r.refusal))
+		return
+	}
 	if r.ask {
 		header := fmt.Appendf(nil, "NATS/1.0\r\n%s: %s\r\n\r\n", whose, r.who)
 		w.publish(r.subject, r.reply, header, r.body)
@@ -361,7 +395,7 @@ func (s *Service) handle(w *writer, r *request) {
 	case r.subject == counts(s.id):
 		s.counted(r)
 		return
-	case strings.HasSuffix(r.subject, rebalanceName) && s.asked == nil:
+	case strings.HasSuffix(r.subject, rebalanceName) && r.who != "" && s.asked == nil:
 		s.count(w, r)
 		return
 	}
@@ -373,13 +407,19 @@ func (s *Service) handle(w *writer, r *request) {
 // count asks all servers how many clients they have, for a request to rebalance.
 func (s *Service) count(w *writer, r *request) {
 	s.asked, s.balance, s.balanced = r, Balance{}, time.After(countTime)
+	s.heard = map[string]bool{}
 	w.publish(reqServer+ping, counts(s.id), nil, nil)
 }
 
-// counted adds the clients of a server that has answered.
+// counted adds the clients of a server that has answered, once: a user may have named this subject in
+// requests of its own.
 func (s *Service) counted(r *request) {
 	var m statsMessage
-	if json.Unmarshal(r.body, &m) == nil && m.Stats != nil && s.asked != nil {
+	if s.asked == nil || json.Unmarshal(r.body, &m) != nil {
+		return
+	}
+	if m.Stats != nil && m.Server != nil && !s.heard[m.Server.ID] {
+		s.heard[m.Server.ID] = true
 		s.balance.Servers++
 		s.balance.Connections += m.Stats.Connections
 	}
@@ -388,7 +428,7 @@ func (s *Service) counted(r *request) {
 // rebalance does what was asked for, when all servers have had time to answer.
 func (s *Service) rebalance(w *writer) {
 	r, b := s.asked, s.balance
-	s.asked, s.balanced = nil, nil
+	s.asked, s.balanced, s.heard = nil, nil, nil
 	answer := &response{Server: s.server(), Data: &b}
 	if b.Servers < 2 {
 		answer = s.fail(codeFailed, errors.New("no other server has answered: there is nowhere to send clients"))
@@ -418,11 +458,21 @@ func (s *Service) reply(w *writer, r *request, answer any) {
 		header, text = []byte("NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n"), compressed(text)
 	}
 	if limit := s.broker.MaxPayload(); len(header)+len(text) > limit {
-		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed,
-			fmt.Sprintf("the answer has %d bytes, max_payload is %d: ask for less with offset and limit", len(text), limit)}})
-		header = nil
+		header, text = nil, s.shortened(answer, len(text), limit)
 	}
 	w.publish(r.reply, "", header, text)
+}
+
+// shortened returns what is sent instead of an answer that is too large: an error, which is sent
+// although it may have more than max_payload, since whoever asks waits for something.
+func (s *Service) shortened(answer any, size, limit int) []byte {
+	e := apiError{codeFailed, fmt.Sprintf("the answer has %d bytes, max_payload is %d: ask for less with offset and limit", size, limit)}
+	if failed, ok := answer.(*response); ok && failed.Error != nil {
+		e = *failed.Error
+		e.Description = strings.ToValidUTF8(e.Description[:min(len(e.Description), maxErrorText)], "")
+	}
+	text, _ := json.Marshal(&response{Server: s.server(), Error: &e}) // texts can always be encoded
+	return text
 }
 
 // compressed returns text in the framing format of Snappy.
@@ -467,6 +517,8 @@ func (s *Service) answer(r *request) (answer any, answered bool) {
 		return &identity{here.Name, here.Host, here.ID}, true
 	case slices.Contains(Pages, name):
 		return s.page(name, "", r.body), true
+	case r.who == "" && slices.Contains(Actions, name):
+		return s.fail(codeBadRequest, errors.New("no server says who asks for it")), true
 	case name == "REBALANCE":
 		return s.fail(codeFailed, errors.New("clients are being counted already")), true
 	case slices.Contains(Actions, name):
@@ -569,38 +621,45 @@ func (s *Service) unsupported(name string) *response {
 // read queues requests until the connection is closed.
 func (s *Service) read(in *bufio.Reader) {
 	for {
-		line, err := in.ReadSlice('\n')
+		line, err := in.ReadString('\n') // as long as the broker lets it be
 		if err != nil {
 			return
 		}
-		r, size, header, ok := parse(string(bytes.TrimSpace(line)))
+		r, size, header, ok := parse(strings.TrimRight(line, "\r\n"))
 		if !ok {
 			continue
 		}
-		if size > maxRequest {
-			if _, err := in.Discard(size + 2); err != nil {
-				return
-			}
-			s.dropped.Add(1)
-			continue
-		}
-		text := make([]byte, size+2)
-		if _, err := io.ReadFull(in, text); err != nil {
+		if err := r.read(in, size, header); err != nil {
 			return
 		}
-		r.headers(text[:header])
-		r.body = text[header:size]
 		s.queue(r)
 	}
 }
 
-// parse parses the line of a message: MSG subject sid [reply] size, or HMSG with the size of the
-// headers before.
-func parse(line string) (r *request, size, header int, ok bool) {
-	f := strings.Fields(line)
-	if len(f) == 0 {
-		return nil, 0, 0, false
+// read reads the payload of a request, of which the first bytes are headers. One that is too large
+// is refused.
+func (r *request) read(in *bufio.Reader, size, header int) error {
+	if most := max(header, size-header); most > maxRequest {
+		r.refusal = tooLarge(most)
+		_, err := in.Discard(size + 2)
+		return err
 	}
+	text := make([]byte, size+2)
+	if _, err := io.ReadFull(in, text); err != nil {
+		return err
+	}
+	r.headers(text[:header])
+	if r.body = text[:size]; header > 0 {
+		r.body = bytes.Clone(text[header:size])
+	}
+	return nil
+}
+
+// parse parses the line of a message: MSG subject sid [reply] size, or HMSG with the size of the
+// headers before. The broker separates its words by one blank, and the words of clients may have
+// every other white space of Unicode.
+func parse(line string) (r *request, size, header int, ok bool) {
+	f := strings.Split(line, " ")
 	with := f[0] == "HMSG"
 	extra := 0
 	if with {
@@ -617,7 +676,7 @@ func parse(line string) (r *request, size, header int, ok bool) {
 	if err == nil && with {
 		header, err = strconv.Atoi(f[len(f)-2])
 	}
-	return r, size, header, err == nil && header <= size
+	return r, size, header, err == nil && 0 <= header && header <= size
 }
 
 // headers takes what it needs of the headers of the request.

@@ -2,9 +2,13 @@ package system
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -106,19 +110,230 @@ func TestRequestsThatAreNoneAreSkipped(t *testing.T) {
 	large := strings.Repeat("x", maxRequest+1)
 	go fmt.Fprintf(here, "\r\nPING\r\n+OK\r\nMSG\r\nMSG a b c\r\nHMSG a 1 r 9 3\r\nMSG $SYS.REQ.SERVER.PING.IDZ 1 no %d\r\n%s\r\nMSG $SYS.REQ.SERVER.PING.IDZ 1 yes 0\r\n\r\n", len(large), large)
 	in := bufio.NewReader(here)
-	line, err := in.ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "PUB yes ") {
-		t.Errorf("got %q, %v", line, err)
-	}
-	text, err := in.ReadString('\n')
-	if want := `{"name":"a","host":"h","id":"ID"}` + "\r\n"; err != nil || text != want {
-		t.Errorf("got %q, %v", text, err)
+	for _, want := range []string{"PUB no ", `{"server"`, "PUB yes ", `{"name":"a","host":"h","id":"ID"}` + "\r\n"} {
+		if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+			t.Errorf("got %q, %v, want %s", line, err, want)
+		}
 	}
 	here.Close()
 	<-ended
-	if s.Dropped() != 1 {
-		t.Errorf("%d requests were dropped, want 1", s.Dropped())
+	if s.Dropped() != 0 {
+		t.Errorf("%d requests were dropped", s.Dropped())
 	}
+}
+
+// served is a service that runs on the clock of a test, with what it has published.
+type served struct {
+	t    *testing.T
+	here net.Conn
+	mu   sync.Mutex
+	sent strings.Builder // guarded by mu
+}
+
+func (v *served) Write(p []byte) (int, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sent.Write(p)
+}
+
+// serve runs a service. The test ends it.
+func serve(t *testing.T, b Broker) *served {
+	here, there := net.Pipe()
+	v := &served{t: t, here: here}
+	s := New(b, "ID")
+	over := make(chan struct{}, 2)
+	go func() { s.Run(there); over <- struct{}{} }()     // ends when here is closed
+	go func() { io.Copy(v, here); over <- struct{}{} }() // likewise
+	t.Cleanup(func() { here.Close(); <-over; <-over })
+	return v
+}
+
+// got sends text to the service and returns what that publishes then.
+func (v *served) got(text string) string {
+	v.t.Helper()
+	if _, err := io.WriteString(v.here, text); err != nil {
+		v.t.Fatal(err)
+	}
+	synctest.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	defer v.sent.Reset()
+	return v.sent.String()
+}
+
+// msg returns a message for the service, with a header for who asks unless that is "".
+func msg(subject, reply, who, body string) string {
+	if who == "" {
+		return fmt.Sprintf("MSG %s 1 %s %d\r\n%s\r\n", subject, reply, len(body), body)
+	}
+	header := "NATS/1.0\r\n" + whose + ": " + who + "\r\n\r\n"
+	return fmt.Sprintf("HMSG %s 1 %s %d %d\r\n%s%s\r\n", subject, reply, len(header), len(header)+len(body), header, body)
+}
+
+// actingBroker notes what it is made to do.
+type actingBroker struct {
+	fakeBroker
+	acts     []string
+	balances []Balance
+}
+
+func (b *actingBroker) Act(a *Action) error {
+	b.acts = append(b.acts, a.Name+" for "+a.Who)
+	return nil
+}
+
+func (b *actingBroker) Rebalance(balance *Balance, _ string) error {
+	b.balances = append(b.balances, *balance)
+	return nil
+}
+
+// TestActionsAreForUsersThatAServerNames sends each as an answer that a user has made go there.
+func TestActionsAreForUsersThatAServerNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &actingBroker{}
+		v := serve(t, b)
+		for _, name := range Actions {
+			if got := v.got(msg(reqServer+"ID."+name, "r", "", "{}")); !strings.Contains(got, `"code":400`) {
+				t.Errorf("%s: got %q, want an error", name, got)
+			}
+		}
+		time.Sleep(2 * countTime)
+		if len(b.acts)+len(b.balances) > 0 {
+			t.Errorf("done: %v, %v", b.acts, b.balances)
+		}
+		v.got(msg(reqServer+"ID.KICK", "r", "me", "{}"))
+		if want := []string{"KICK for me"}; !slices.Equal(b.acts, want) {
+			t.Errorf("done: %v, want %v", b.acts, want)
+		}
+	})
+}
+
+// TestEachServerIsCountedOnce has servers answer a request to rebalance, one of them often.
+func TestEachServerIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &actingBroker{}
+		v := serve(t, b)
+		if got := v.got(msg(reqServer+"ID"+rebalanceName, "r", "me", "")); !strings.Contains(got, counts("ID")) {
+			t.Fatalf("got %q", got)
+		}
+		for server, clients := range map[string]int{"A": 10, "B": 2} {
+			answer := fmt.Sprintf(`{"server":{"id":%q},"statsz":{"connections":%d}}`, server, clients)
+			v.got(strings.Repeat(msg(counts("ID"), "", "", answer), 100*len(server)))
+		}
+		v.got(msg(counts("ID"), "", "", `{"statsz":{"connections":5}}`))
+		time.Sleep(2 * countTime)
+		synctest.Wait()
+		if want := []Balance{{Servers: 2, Connections: 12, Mean: 6}}; !slices.Equal(b.balances, want) {
+			t.Errorf("got %v, want %v", b.balances, want)
+		}
+	})
+}
+
+// TestRepliesOnSubjectsOfServersAreNotSent asks with such reply subjects.
+func TestRepliesOnSubjectsOfServersAreNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := serve(t, &actingBroker{})
+		for reply, want := range map[string]bool{
+			"a": true, "_INBOX.x": true, "$SYS": true, "$SYSTEM.x": true, counts("OTHER"): true, "$SYS._INBOX": false,
+			reqServer + "ID.RELOAD": false, reqServer + ping: false, Connect("APP"): false, Shutdown("ID"): false, "$SYS.x": false, "_SYS.x": false,
+		} {
+			for subject, who := range map[string]string{reqServer + ping + ".IDZ": "", reqServer + "ID.KICK": "me", reqServer + ping + ".JSZ": ""} {
+				if got := v.got(msg(subject, reply, who, "{}")); (got != "") != want {
+					t.Errorf("%s with the reply subject %s: got %q", subject, reply, got)
+				}
+			}
+		}
+	})
+}
+
+// TestRequestsAreReadAsTheBrokerWritesThem has what clients may put into words and payloads: white
+// space that is not the protocol's, and lines of it.
+func TestRequestsAreReadAsTheBrokerWritesThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &actingBroker{}
+		v := serve(t, b)
+		forged := "\r\n" + msg(reqServer+"ID.RELOAD", "r", "forger", "")
+		for _, blank := range []string{"\u0085", "\u00a0", "\u2003", "\u3000", "\u2028"} {
+			got := v.got(msg(reqServer+ping+".IDZ", "re"+blank+"ply", "", forged))
+			if !strings.HasPrefix(got, "PUB re"+blank+"ply ") || len(b.acts) > 0 {
+				t.Errorf("%q: got %q, and %v was done", blank, got, b.acts)
+			}
+			v.got(msg(reqAccount+"a"+blank+"b.STATZ", "r", "", forged))
+			if len(b.acts) > 0 {
+				t.Errorf("%q: %v was done", blank, b.acts)
+			}
+		}
+	})
+}
+
+// TestLargeRequestsAreAnswered has requests, headers and reply subjects of many sizes.
+func TestLargeRequestsAreAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := serve(t, &actingBroker{})
+		for size, want := range map[int]string{maxRequest: `"name":"a"`, maxRequest + 1: `"code":400`, 10 * maxRequest: `"code":400`} {
+			body := "{}" + strings.Repeat(" ", size-2)
+			for _, who := range []string{"", "a user with a name"} {
+				if got := v.got(msg(reqServer+ping+".IDZ", "r", who, body)); !strings.HasPrefix(got, "PUB r ") || !strings.Contains(got, want) {
+					t.Errorf("a request of %d bytes is answered %.300q", size, got)
+				}
+			}
+			reply := strings.Repeat("r", size)
+			if got := v.got(msg(reqServer+ping+".IDZ", reply, "", "")); !strings.HasPrefix(got, "PUB "+reply+" ") {
+				t.Errorf("a reply subject of %d bytes is answered %.300q", size, got)
+			}
+		}
+		if got := v.got(msg(reqServer+ping+".IDZ", "r", strings.Repeat("w", maxRequest), "{}")); !strings.Contains(got, `"code":400`) {
+			t.Errorf("large headers are answered %.300q", got)
+		}
+	})
+}
+
+// TestRequestsThatWaitAreBounded sends requests to a service that does not run, and large ones.
+func TestRequestsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	s := New(fakeBroker{}, "ID")
+	long, body := strings.Repeat("s", 2*maxRequest), make([]byte, maxRequest)
+	n := int64(0)
+	for s.Ask(long, long, "me", body) {
+		n++
+	}
+	if held := s.held.Load(); held > maxHeld || held != n*(5*maxRequest+2) || s.Dropped() != 1 {
+		t.Errorf("%d requests are held, %d bytes, and %d dropped", n, held, s.Dropped())
+	}
+	if !s.Ask("s", "r", "me", make([]byte, maxRequest+1)) || s.held.Load() > maxHeld {
+		t.Error("the error for a large request is not queued, or holds it")
+	}
+}
+
+// smallBroker has a small max_payload.
+type smallBroker struct{ actingBroker }
+
+func (*smallBroker) MaxPayload() int { return 10 }
+
+func (*smallBroker) Act(*Action) error {
+	return errors.New("f\u00fc" + strings.Repeat("\u00fc", 4*maxErrorText))
+}
+
+// TestErrorsAreSentWhateverMaxPayloadIs asks where no answer is small enough.
+func TestErrorsAreSentWhateverMaxPayloadIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := serve(t, &smallBroker{})
+		for request, want := range map[string]string{
+			msg(reqServer+ping+".IDZ", "r", "", ""):   "max_payload is 10",
+			msg(reqServer+ping+".JSZ", "r", "", ""):   "JSZ is not available",
+			msg(reqServer+"ID.RELOAD", "r", "me", ""): `"f` + strings.Repeat("\u00fc", (maxErrorText-1)/2) + `"`,
+		} {
+			if got := v.got(request); !strings.HasPrefix(got, "PUB r ") || !strings.Contains(got, want) || len(got) > 2*maxErrorText+300 {
+				t.Errorf("%.60q: got %.600q, want %q in it", request, got, want)
+			}
+		}
+	})
 }
 
 func TestFilters(t *testing.T) {
