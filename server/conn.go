@@ -383,8 +383,13 @@ func (c *conn) endWork(w *readerScratch) {
 func (c *conn) frameLimits() frameLimits {
 	opts := c.srv.options()
 	l := frameLimits{role: c.role, line: min(opts.MaxControlLine, maxName), payload: c.maxPayload(opts)}
-	if r, ok := c.ops.(*route); ok && !c.unauthenticated { // before the login the limits of clients apply
-		l = routeFrameLimits(opts, r.isDecided())
+	switch peer := c.ops.(type) {
+	case *route:
+		if !c.unauthenticated { // before the login the limits of clients apply
+			l = routeFrameLimits(opts, peer.isDecided())
+		}
+	case *systemConn:
+		l = systemFrameLimits
 	}
 	l.single = c.tracing || c.ops.answersEach()
 	return l

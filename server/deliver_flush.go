@@ -63,7 +63,7 @@ func (b *batch) handOverAll() {
 	}
 	b.thin = x.reached <= maxThin && x.bytes < thinWrite*x.reached
 	b.reset()
-	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
+	if x.reached > 0 && len(x.lag) == x.reached && b.from.waits() {
 		b.stall(x.lag)
 	}
 	x.finish()

@@ -44,6 +44,13 @@ func (c *conn) setWriteLimits() {
 	}
 }
 
+// waits reports whether the connection is stalled as a publisher. The service of the system account
+// is not: all users would wait for one of them.
+func (c *conn) waits() bool {
+	_, service := c.ops.(*systemConn)
+	return c.role == roleClient && !service
+}
+
 // stall waits until one of the targets, all of which lag, has caught up. Once is enough while there
 // is room for what the publisher may send next; when all are so full that it might disconnect them,
 // although they read, it waits on, as long as a write may take.

@@ -141,8 +141,10 @@
 // connection uses is decided at its login, so messages are not looked at for it. Subjects that begin
 // with $SYS. are theirs: package access refuses them to others. On routes their subscriptions have
 // ids of their own, which only peers with such an account are sent. Package system answers requests
-// and publishes events, as a client over a connection in memory (system_service.go); requests that
-// depend on who asks are taken from the client by its reader (system_actions.go).
+// and publishes events, as a client over a connection in memory (system_service.go) that no user can
+// close or stall; requests that depend on who asks are taken from the client by its reader
+// (system_actions.go). The service has every right, so it acts only on what such a reader has passed
+// on, and answers on no reply subject of the system account but those of servers.
 //
 // # The other files
 //

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/system"
 	"gnatsd/sublist"
 )
@@ -19,10 +20,18 @@ import (
 
 // systemConn is the connection of the service, in memory. It has a reader and a write queue like
 // every connection, but no file descriptor and no login, and is not counted as a client.
+//
+// Nothing that users do closes it, or makes the service wait: of what it publishes they choose the
+// subjects, and how slowly they read. It has frame limits of its own (see conn.frameLimits), is not
+// stalled for those that lag (batch.flush), and what it does not read soon enough is dropped.
 type systemConn struct {
 	conn
 	peer net.Conn // the service's end
 }
+
+// systemFrameLimits are those of the connection of the service, which keeps to max_payload itself. A
+// request for an action has the subject and the reply subject of a client in one line.
+var systemFrameLimits = frameLimits{role: roleClient, line: registeredLine, payload: -1}
 
 // startSystem starts the service, if there is a system account.
 func (s *Server) startSystem() {
@@ -42,6 +51,7 @@ func (s *Server) newSystemConn() *systemConn {
 	c.table, c.tracing = s.system.table, false
 	c.inSystem.Store(true)
 	c.headers.Store(true)
+	c.out.SetLimits(s.writeLimits.Load()[access.DropNew])
 	for i, sub := range system.Subscriptions(s.id) {
 		c.subscribe(newSubscription(&c.conn, []byte(sub.Subject), []byte(sub.Queue), []byte(strconv.Itoa(i))))
 	}
@@ -50,16 +60,19 @@ func (s *Server) newSystemConn() *systemConn {
 	return c
 }
 
-// runSystem runs the service. If its connection is lost, because it could not keep up, there is
-// another one.
+// runSystem runs the service. If its connection is lost there is another one, when the service has
+// ended what it was doing: it must not run twice.
 func (s *Server) runSystem(c *systemConn) {
 	for {
+		over := make(chan struct{})
 		s.conns.Add(1)
 		go func() { // ends with the connection
 			defer s.conns.Done()
+			defer close(over)
 			s.system.running.Load().Run(c.peer)
 		}()
 		c.serve()
+		<-over
 		if s.ended() || !s.pause(stallStep) {
 			return
 		}

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gnatsd/server/internal/system"
+)
+
+// TestNothingAUserSendsClosesTheConnectionOfTheService sends requests of all sizes, with long
+// subjects, where little is allowed and where much is, and wants each to be answered.
+func TestNothingAUserSendsClosesTheConnectionOfTheService(t *testing.T) {
+	t.Parallel()
+	const line = 4096
+	for name, limits := range map[string]string{"usual": "", "small": "max_payload: 200\nmax_pending: 100000", "long lines": "max_control_line: 1MB"} {
+		s := systemBroker(t, systemConfig+limits, nil)
+		conn, c := s.system.conn.Load(), as(t, s, "sys")
+		c.Do("SUB _INBOX.* 1")
+		ask := func(subject, reply, body, want string) {
+			t.Helper()
+			c.Say(fmt.Sprintf("PUB %s %s %d", subject, reply, len(body)), body)
+			m, err := c.Next()
+			okay(t, err)
+			if m.Subject != reply || !strings.Contains(string(m.Payload), want) {
+				t.Errorf("%s: %.60s of %d bytes, reply subject of %d: got %q", name, subject, len(body), len(reply), m.Payload)
+			}
+		}
+		ping, kick := "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER."+s.id+".KICK"
+		ask(kick, "_INBOX.x", `{"cid":99999}`, "no such client")
+		ask(ping+".VARZ", "_INBOX.x", "", s.id)
+		for _, subject := range []string{ping, kick} {
+			for less := range 12 {
+				used := len(subject) + len("  0_INBOX.")
+				ask(subject, "_INBOX."+strings.Repeat("r", line-used-less), "", s.id)
+			}
+			if limits == "" {
+				for size, want := range map[int]string{64 << 10: s.id, 64<<10 + 1: `"code":400`, 1 << 20: `"code":400`} {
+					ask(subject, "_INBOX.x", "{}"+strings.Repeat(" ", size-2), want)
+				}
+			}
+			for _, size := range []int{65_520, 70_000, 500_000} {
+				if name == "long lines" {
+					ask(subject, "_INBOX."+strings.Repeat("r", size), "", s.id)
+				}
+			}
+		}
+		if s.system.conn.Load() != conn || conn.ended() {
+			t.Errorf("%s: the connection of the service was closed: %v", name, conn.reason())
+		}
+	}
+}
+
+// TestALowerMaxPayloadDoesNotCloseTheConnectionOfTheService lets the service send what was allowed
+// when it began.
+func TestALowerMaxPayloadDoesNotCloseTheConnectionOfTheService(t *testing.T) {
+	t.Parallel()
+	s := systemBroker(t, systemConfig, nil)
+	conn, c := s.system.conn.Load(), as(t, s, "sys")
+	c.Do("SUB large 1")
+	okay(t, os.WriteFile(s.options().ConfigFile, []byte(systemConfig+"max_payload: 1000"), 0o600))
+	okay(t, s.Reload())
+	text := strings.Repeat("x", 100_000)
+	_, err := fmt.Fprintf(conn.peer, "PUB large %d\r\n%s\r\n", len(text), text)
+	okay(t, err)
+	if m, err := c.Next(); err != nil || string(m.Payload) != text {
+		t.Fatalf("got %v, %v", m, err)
+	}
+	if s.system.conn.Load() != conn || conn.ended() {
+		t.Errorf("the connection of the service was closed: %v", conn.reason())
+	}
+}
+
+// systemInMemory returns a server with a system account that does not run.
+func systemInMemory(t *testing.T) *Server {
+	o := &Options{}
+	okay(t, loadText(t, o, systemConfig+"max_pending: 8MB"))
+	s, err := NewServer(o)
+	okay(t, err)
+	return s
+}
+
+// TestTheServiceIsNotStalled publishes many events for a subscriber that reads nothing, on a clock
+// of its own: the service goes on at once, and the subscriber is disconnected when it has as much
+// pending as it may.
+func TestTheServiceIsNotStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := systemInMemory(t)
+		sub := onFake(t, s, atRate(-1))
+		sub.table = s.system.table
+		sub.inSystem.Store(true)
+		sub.subscribe(newSubscription(&sub.conn, []byte("$SYS.ACCOUNT.>"), nil, []byte("1")))
+		c := s.newSystemConn()
+		event := "PUB $SYS.ACCOUNT.APP.CONNECT 100000\r\n" + strings.Repeat("x", 100_000) + "\r\n"
+		start, sent := time.Now(), 0
+		for ; !sub.ended() && sent < 100; sent++ {
+			if n := copy(c.in.Space(len(event)), event); n < len(event) {
+				t.Fatalf("room for %d bytes of %d", n, len(event))
+			}
+			c.in.Filled(len(event))
+			if r := c.work(); r != keepOpen {
+				t.Fatalf("the connection of the service ends: %v", r)
+			}
+		}
+		if took := time.Since(start); took > 0 || s.counters.stalls.Load() > 0 {
+			t.Errorf("%d events took %v, with %d stalls", sent, took, s.counters.stalls.Load())
+		}
+		if r := sub.reason(); r != closeSlowPending || sent < 80 {
+			t.Errorf("after %d events the subscriber has ended for reason %d", sent, r)
+		}
+		sub.out.Finish(0)
+		allWritten(t, &sub.out)
+		c.peer.Close()
+		c.serve()
+	})
+}
+
+// slowView is a server that takes long to say anything about itself.
+type slowView struct {
+	systemView
+	asked, answer chan bool
+}
+
+func (v *slowView) Stats() *system.Stats {
+	v.asked <- true
+	<-v.answer
+	return &system.Stats{}
+}
+
+// TestTheServiceRunsOnce closes its connection while it is busy with a request.
+func TestTheServiceRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := systemInMemory(t)
+		v := &slowView{systemView{s}, make(chan bool, 2), make(chan bool)}
+		s.system.running.Store(system.New(v, s.id))
+		c := s.newSystemConn()
+		over := make(chan bool)
+		go func() { s.runSystem(c); close(over) }() // ends with Shutdown
+		c.send("MSG $SYS.REQ.SERVER.PING 0 reply 0\r\n\r\n")
+		<-v.asked
+		c.close(closeClient)
+		time.Sleep(10 * stallStep)
+		if s.system.conn.Load() != nil {
+			t.Error("it has a new connection before it has ended what it was doing")
+		}
+		close(v.answer)
+		time.Sleep(10 * stallStep)
+		if again := s.system.conn.Load(); again == nil {
+			t.Error("it has no new connection")
+		} else {
+			again.send("MSG $SYS.REQ.SERVER.PING 0 reply 0\r\n\r\n")
+			<-v.asked
+		}
+		s.Shutdown()
+		<-over
+	})
+}
