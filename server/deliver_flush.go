@@ -62,9 +62,10 @@ func (b *batch) handOverAll() {
 		x.handOver(&b.targets[len(others)])
 	}
 	b.thin = x.reached <= maxThin && x.bytes < thinWrite*x.reached
+	lag := b.stallFor(x)
 	b.reset()
-	if x.reached > 0 && len(x.lag) == x.reached && b.from.waits() {
-		b.stall(x.lag)
+	if len(lag) > 0 {
+		b.stall(lag)
 	}
 	x.finish()
 }

@@ -44,11 +44,22 @@ func (c *conn) setWriteLimits() {
 	}
 }
 
-// waits reports whether the connection is stalled as a publisher. The service of the system account
-// is not: all users would wait for one of them.
-func (c *conn) waits() bool {
-	_, service := c.ops.(*systemConn)
-	return c.role == roleClient && !service
+// stallFor returns the targets for which the publisher is stalled, all of which lag; none if it is not.
+// The service of the system account is not stalled for clients, since all users would wait for one of
+// them, but for routes, which others need, as far as they lag.
+func (b *batch) stallFor(x *expansion) (lag []*netio.WriteQueue) {
+	if _, service := b.from.ops.(*systemConn); service {
+		for i := range b.targets {
+			if c := b.targets[i].c; c.role == roleRoute && slices.Contains(x.lag, &c.out) {
+				lag = append(lag, &c.out)
+			}
+		}
+		return lag
+	}
+	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
+		return x.lag
+	}
+	return nil
 }
 
 // stall waits until one of the targets, all of which lag, has caught up. Once is enough while there

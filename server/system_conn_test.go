@@ -158,3 +158,38 @@ func TestTheServiceRunsOnce(t *testing.T) {
 		<-over
 	})
 }
+
+// TestForWhomPublishersAreStalled has a client and a route that lag, and one of each that do not.
+func TestForWhomPublishersAreStalled(t *testing.T) {
+	t.Parallel()
+	s := systemInMemory(t)
+	service, publisher := s.newSystemConn(), onFake(t, s, new(fakeLink))
+	slow, route, quick := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+	route.role = roleRoute
+	for _, c := range []struct {
+		name   string
+		from   *conn
+		others []*client // all of which lag but quick
+		want   int
+	}{
+		{"a client for all of them", &publisher.conn, []*client{slow, route}, 2},
+		{"a client for none if one does not lag", &publisher.conn, []*client{slow, route, quick}, 0},
+		{"a route for none", &route.conn, []*client{slow}, 0},
+		{"the service for no client", &service.conn, []*client{slow}, 0},
+		{"the service for a route", &service.conn, []*client{slow, route, quick}, 1},
+		{"the service for nothing that does not lag", &service.conn, []*client{quick}, 0},
+	} {
+		b, x := &batch{srv: s, from: c.from}, &expansion{reached: len(c.others)}
+		for _, to := range c.others {
+			b.targets = append(b.targets, target{c: &to.conn})
+			if to != quick {
+				x.lag = append(x.lag, &to.out)
+			}
+		}
+		if got := b.stallFor(x); len(got) != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, len(got), c.want)
+		}
+	}
+	service.peer.Close()
+	service.serve()
+}

@@ -23,7 +23,7 @@ import (
 //
 // Nothing that users do closes it, or makes the service wait: of what it publishes they choose the
 // subjects, and how slowly they read. It has frame limits of its own (see conn.frameLimits), is not
-// stalled for those that lag (batch.flush), and what it does not read soon enough is dropped.
+// stalled for clients that lag (batch.stallFor), and what it does not read soon enough is dropped.
 type systemConn struct {
 	conn
 	peer net.Conn // the service's end
@@ -225,6 +225,11 @@ func (v *systemView) MaxPayload() int {
 		return limit
 	}
 	return maxSize
+}
+
+// RoutesNearFull implements system.Broker.
+func (v *systemView) RoutesNearFull() bool {
+	return slices.ContainsFunc(v.s.cluster.active(), func(r *route) bool { return r.out.NearFull() })
 }
 
 // Wanted implements system.Broker.

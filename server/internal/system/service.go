@@ -41,6 +41,8 @@ type Broker interface {
 	Subscribers(subject, queue string) (int, error)
 	// Wanted reports whether some subscription matches the subject of an event.
 	Wanted(subject string) bool
+	// RoutesNearFull reports whether a route could be closed for what is still published over it.
+	RoutesNearFull() bool
 	// MaxPayload returns the size of the largest answer, in bytes.
 	MaxPayload() int
 }
@@ -330,9 +332,13 @@ func (s *Service) advisory(kind string, at time.Time) advisory {
 	return advisory{Type: kind, ID: s.ids.Next(), Time: at, Server: s.server()}
 }
 
-// publishWaiting publishes the events that wait, and returns how many there were.
+// publishWaiting publishes the events that wait, and returns how many there were. While a route is near
+// full they wait on, and those are dropped for which there is no room.
 func (s *Service) publishWaiting(w *writer) int {
 	n := len(s.events)
+	if n > 0 && s.broker.RoutesNearFull() {
+		return n
+	}
 	for range n {
 		s.publish(w, <-s.events)
 	}

@@ -23,6 +23,7 @@ func (fakeBroker) Identify() ServerInfo {
 }
 func (fakeBroker) Wanted(string) bool       { return true }
 func (fakeBroker) MaxPayload() int          { return 1 << 20 }
+func (fakeBroker) RoutesNearFull() bool     { return false }
 func (fakeBroker) Accounts() []AccountStats { return nil }
 
 // TestEventsAreDroppedRatherThanQueuedWithoutEnd publishes more than may wait, while nothing runs.
@@ -100,6 +101,37 @@ func TestEventsWaitForOthersWhereThereAreMany(t *testing.T) {
 	})
 }
 
+// busyBroker has a route that is near full.
+type busyBroker struct {
+	fakeBroker
+	full atomic.Bool
+}
+
+func (b *busyBroker) RoutesNearFull() bool { return b.full.Load() }
+
+// TestEventsWaitForRoutes has many events while a route cannot take them, and a request.
+func TestEventsWaitForRoutes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &busyBroker{}
+		b.full.Store(true)
+		v := serve(t, b)
+		for range maxEvents + 10 {
+			v.service.Connected("A", func() ClientInfo { return ClientInfo{} })
+		}
+		time.Sleep(10 * gatherTime)
+		got := v.got(msg(reqServer+ping+".IDZ", "r", "", ""))
+		if n := strings.Count(got, "PUB $SYS."); n > 2 || !strings.Contains(got, "PUB r ") {
+			t.Errorf("%d events are published, and an answer: %v", n, strings.Contains(got, "PUB r "))
+		}
+		b.full.Store(false)
+		time.Sleep(2 * gatherTime)
+		if n := strings.Count(v.got("PING\r\n"), "PUB $SYS."); n < maxEvents-10 || v.service.Dropped() < 8 {
+			t.Errorf("%d events are published later, and %d were dropped", n, v.service.Dropped())
+		}
+	})
+}
+
 // TestRequestsThatAreNoneAreSkipped sends what the broker would not, and one request behind it.
 func TestRequestsThatAreNoneAreSkipped(t *testing.T) {
 	t.Parallel()
@@ -124,10 +156,11 @@ func TestRequestsThatAreNoneAreSkipped(t *testing.T) {
 
 // served is a service that runs on the clock of a test, with what it has published.
 type served struct {
-	t    *testing.T
-	here net.Conn
-	mu   sync.Mutex
-	sent strings.Builder // guarded by mu
+	t       *testing.T
+	service *Service
+	here    net.Conn
+	mu      sync.Mutex
+	sent    strings.Builder // guarded by mu
 }
 
 func (v *served) Write(p []byte) (int, error) {
@@ -139,8 +172,8 @@ func (v *served) Write(p []byte) (int, error) {
 // serve runs a service. The test ends it.
 func serve(t *testing.T, b Broker) *served {
 	here, there := net.Pipe()
-	v := &served{t: t, here: here}
 	s := New(b, "ID")
+	v := &served{t: t, service: s, here: here}
 	over := make(chan struct{}, 2)
 	go func() { s.Run(there); over <- struct{}{} }()     // ends when here is closed
 	go func() { io.Copy(v, here); over <- struct{}{} }() // likewise
