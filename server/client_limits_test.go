@@ -416,3 +416,28 @@ func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
 		}
 	}
 }
+
+// TestClientsAreToldOnlyWhatIsInForce changes what makes a server send INFO together with what else is
+// in INFO.
+func TestClientsAreToldOnlyWhatIsInForce(t *testing.T) {
+	t.Parallel()
+	text := func(host string, most int) string {
+		return fmt.Sprintf("client_advertise: \"%s:1\"\nmax_payload: 1000\ncluster { listen: 127.0.0.1:-1 }\n%s", host, limitedUsers(fmt.Sprint("max_payload: ", most)))
+	}
+	s := startReloader(t, text("old", 10))
+	c := loginAs(t, s.Server, "a")
+	c.HearAfter("INFO")
+	for i, host := range []string{"new", "other", "third"} {
+		s.okay(t, text(host, 20+i))
+		if info := c.HearAfter("INFO"); !strings.Contains(info, `"host":"`+host) || !strings.Contains(info, fmt.Sprintf(`"max_payload":%d,`, 20+i)) {
+			t.Errorf("after a reload to %s: got %s", host, info)
+		}
+		c.Sync()
+		s.okay(t, text(host, 30+i)) // another one, after which nothing of the first can follow
+		for info := ""; !strings.Contains(info, fmt.Sprintf(`"max_payload":%d,`, 30+i)); {
+			if info = c.HearAfter("INFO"); !strings.Contains(info, `"host":"`+host) {
+				t.Errorf("after a reload to %s: got %s", host, info)
+			}
+		}
+	}
+}
