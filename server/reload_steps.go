@@ -2,6 +2,8 @@ package server
 
 import (
 	"math/rand/v2"
+	"net/url"
+	"slices"
 	"time"
 
 	"gnatsd/conf"
@@ -47,6 +49,7 @@ type reloadStep struct {
 var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
 	{effects: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},
+	{effects: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).removeRoutes, first: true},
 	{effects: []conf.Effect{onClients, onAuth, onTLS}, prepare: (*Server).prepareClients, apply: (*Server).applyClients},
 	{effects: []conf.Effect{onInfo, onAuth, onTLS}, apply: (*Server).applyInfo},
 	{effects: []conf.Effect{onDeadline}, apply: (*Server).applyDeadline},
@@ -54,7 +57,7 @@ var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onPing}, apply: (*Server).applyPing},
 	{effects: []conf.Effect{onClients, onAuth, onTLS}, apply: (*Server).applyToClients},
 	{effects: []conf.Effect{onInfo, onCluster, onRouteAuth, onRouteTLS, onPermissions, onPoolSize, onCompression}, prepare: (*Server).prepareRoutePolicy, apply: (*Server).applyRoutePolicy},
-	{effects: []conf.Effect{onRoutes}, prepare: (*Server).prepareRoutes, apply: (*Server).applyRoutes},
+	{effects: []conf.Effect{onRoutes}, apply: (*Server).addRoutes},
 	{effects: []conf.Effect{onPidFile}, apply: (*Server).applyPidFile},
 	{effects: []conf.Effect{onPortsFile, onTLS, onRouteTLS}, apply: (*Server).applyPortsFile},
 	{effects: []conf.Effect{onLogger}, prepare: (*Server).prepareLog, apply: (*Server).applyLog},
@@ -87,10 +90,19 @@ func (s *Server) applyMaxConn(c *change) {
 
 func (s *Server) prepareRoutes(c *change) error { return s.cluster.checkRoutes(c.new) }
 
-// applyRoutes sets the configured routes of the mesh.
-func (s *Server) applyRoutes(c *change) {
+// removeRoutes closes the routes that are configured no more.
+func (s *Server) removeRoutes(c *change) {
+	s.configureRoutes(slices.DeleteFunc(slices.Clone(c.old.Routes), func(old *url.URL) bool {
+		return !slices.ContainsFunc(c.new.Routes, func(u *url.URL) bool { return u.String() == old.String() })
+	}))
+}
+
+// addRoutes dials the routes that are new.
+func (s *Server) addRoutes(c *change) { s.configureRoutes(c.new.Routes) }
+
+func (s *Server) configureRoutes(routes []*url.URL) {
 	if s.cluster.ready() {
-		s.cluster.solicit(c.new.Routes)
+		s.cluster.solicit(routes)
 	}
 }
 
