@@ -43,10 +43,14 @@ type Row[T any] struct {
 	// HoldsURL marks a row whose value is a URL, or might be taken for one: what precedes an
 	// '@' is not shown.
 	HoldsURL bool
-	// Restricts marks a row that says who may connect or what they may do. A key that is not
-	// known and was probably meant to be this one is an error, not a warning: without effect
-	// it would leave open what it should close.
+	// Restricts marks a row that says who may connect or what they may do. Without effect it
+	// would leave open what it should close, so these are errors, not warnings: a key that is
+	// not known and was probably meant to be this one, one without a value, and a value that
+	// is replaced.
 	Restricts bool
+	// Overridable marks a row that restricts and may be replaced all the same, by a later value
+	// or by the default: where to listen, for instance.
+	Overridable bool
 	// Doc describes the setting in one sentence.
 	Doc string
 }

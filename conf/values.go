@@ -80,37 +80,21 @@ func (v *Values[T]) ApplyFile(root *Node) {
 
 // pairs sets the values of a map. path is that of the map, followed by a dot.
 func (v *Values[T]) pairs(m *Node, path string, section *SectionType[T]) {
-	v.repeated(m, path)
+	counts := v.table.counting(m, path)
+	for _, p := range m.Pairs {
+		if _, r := v.table.find(path, p); r != nil && counts[r] != p {
+			v.replaced(r, p, counts[r])
+		}
+	}
 	for p := range m.Effective() {
 		key, r := v.table.find(path, p)
 		switch {
+		case r != nil && counts[r] != p:
 		case r != nil:
 			v.pair(r, p)
 		case p.Used || v.Errors.full():
 		default:
 			v.unknown(p, key, section)
-		}
-	}
-}
-
-// repeated warns of keys that a map has more than once in one file: only the last counts. Of a map
-// that restricts access this is an error, as what it says would be lost as a whole. A file may be
-// included to be overridden; of those that one pattern names, none is meant to be.
-func (v *Values[T]) repeated(m *Node, path string) {
-	last := map[*Row[T]]*Pair{}
-	for _, p := range slices.Backward(m.Pairs) {
-		_, r := v.table.find(path, p)
-		switch later := last[r]; {
-		case r == nil || p.Used:
-		case later == nil:
-			last[r] = p
-		case later.Pos.File != p.Pos.File && !(v.matched[p.Pos.File] && v.matched[later.Pos.File]) || r.Type.isSection() && later.Key != p.Key: // the latter are read as one
-		case r.Type.isSection() && r.Restricts:
-			v.Errors.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, and would have no effect here", Hint: "the other is at " + later.Pos.String()})
-		case later.Pos.String() == p.Pos.String():
-			v.Warnings.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice, because its file is included twice"})
-		default:
-			v.Warnings.add(&Error{Pos: p.Pos, Key: r.Key, Msg: "it is given twice: " + later.Pos.String() + " counts, this has no effect"})
 		}
 	}
 }

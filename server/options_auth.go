@@ -104,6 +104,17 @@ func permissionKey(key string) string {
 	return key
 }
 
+// responseKey returns the first of the spellings of a key of allow_responses.
+func responseKey(key string) string {
+	switch key = strings.ToLower(key); key {
+	case "max_msgs", "max_messages", "max_responses":
+		return "max"
+	case "expiration", "ttl":
+		return "expires"
+	}
+	return key
+}
+
 func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 	if n.Kind != conf.Map {
 		c.HiddenErrorf(n.Pos, "expected user entry to be a map/struct, got %s", n.Kind) // it may be a password
@@ -190,7 +201,7 @@ func readResponses(c *conf.Check, n *conf.Node) *ResponsePermission {
 		c.Errorf(n.Pos, "error parsing response permissions, expected a boolean or a map, got %s", c.Have(n))
 		return r
 	}
-	c.Repeated(n, strings.ToLower)
+	c.Repeated(n, responseKey)
 	for p := range n.Effective() {
 		key := strings.ToLower(p.Key)
 		switch c := c.In(key); key {

@@ -199,6 +199,8 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 	}
 	for i := range rows {
 		rows[i].Restricts = true
+		admits := []string{section, section + ".verify", section + ".ca_file"}
+		rows[i].Overridable = !slices.Contains(admits, rows[i].Key)
 	}
 	if section == "tls" {
 		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {
