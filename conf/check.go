@@ -55,7 +55,7 @@ func (c *Check) add(e *Error) {
 	if c.url && !strings.Contains(e.Msg, "@") && e.Pos.cutURL() {
 		e.Msg, e.Hint = errCutURL.Error(), ""
 	}
-	c.report.Errors.add(e)
+	c.report.Errors.add(e.masked())
 }
 
 // HiddenErrorf reports an error that is shown without its line of the file, which may have a secret
@@ -67,7 +67,8 @@ func (c *Check) HiddenErrorf(at Pos, format string, args ...any) {
 
 // Warnf reports a warning about a value that works.
 func (c *Check) Warnf(at Pos, format string, args ...any) {
-	c.report.Warnings.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
+	e := &Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)}
+	c.report.Warnings.add(e.masked())
 }
 
 // Want reports a value of the wrong type: "want …, have …".
@@ -127,8 +128,8 @@ func (c *Check) Unknown(p *Pair, known, restricting []string) {
 		}
 	}
 	e := unknownKey(p, c.path+"."+p.Key, hint)
-	if refused {
-		c.report.Errors.add(e)
+	if refused || p.Pos.behind != "" {
+		c.report.Errors.add(e.masked())
 		return
 	}
 	c.report.Unknown.add(e)

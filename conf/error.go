@@ -19,13 +19,16 @@ type Pos struct {
 	File      string
 	Line, Col int
 
-	src *source
+	src    *source
+	behind string // key of a secret whose rest it may be; empty if it is none
 }
 
 // source is the text a Pos points into.
 type source struct {
 	name string
 	text string
+
+	hidden map[int]int // lines of which nothing is shown from a column on
 }
 
 // String returns file:line:col, or line:col for text without a name.
@@ -94,9 +97,10 @@ type Error struct {
 	// Hint says what to do. It follows the message in parentheses.
 	Hint string
 
-	shows    string // the part of Msg that is text of a value, and may be secret
-	variable bool   // about a variable, and complete without the text around the reference
-	last     bool   // nothing can be read after it
+	shows     string // the part of Msg that is text of a value, and may be secret
+	variable  bool   // about a variable, and complete without the text around the reference
+	valueless bool   // a key at the end of a file has no value
+	last      bool   // nothing can be read after it
 }
 
 // Error returns "file:line:col: key: message (hint)", without what is not known.
@@ -118,12 +122,16 @@ func (e *Error) Error() string {
 // frame is Error followed by the line of the file and a caret under the position. of says which keys
 // of the file are secret.
 func (e *Error) frame(of func(key string) sensitivity) string {
-	line, ok := e.Pos.sourceLine()
+	line, col, ok := e.Pos.shownLine()
 	if !ok {
 		return e.Error()
 	}
-	line, col := near(line, e.Pos.Col-1)
-	shown, col := window(redactLine(line, col, of(e.Key), of))
+	line, col = near(line, col)
+	about := of(e.Key)
+	if e.Pos.behind != "" {
+		about = allSecret
+	}
+	shown, col := window(redactLine(line, col, about, of))
 	return e.Error() + "\n    " + shown + "\n    " + strings.Repeat(" ", col) + "^"
 }
 

@@ -340,7 +340,7 @@ func (p *parser) parseIncluded(shown, text, prefix string, at Pos) (*Node, *Erro
 	p.files = append(p.files, file)
 	inner := parser{
 		lexer: newLexer(shown, text), session: p.session,
-		path: p.path, depth: p.depth, prefix: p.prefix + prefix,
+		path: p.path, hiddenFrom: p.hiddenFrom, inUsers: p.inUsers, depth: p.depth, prefix: p.prefix + prefix,
 	}
 	root := inner.file()
 	p.files = p.files[:len(p.files)-1]

@@ -27,6 +27,9 @@ type lexer struct {
 	// lines in a file.
 	fixed *Pos
 
+	tailFrom, tailTo int    // what may be the rest of a secret
+	tailKey          string // of that secret
+
 	known      int // an offset whose line and column are known
 	knownLine  int
 	knownChars int // characters of that line before it
@@ -49,8 +52,16 @@ func (l *lexer) pos() Pos {
 // posAt is the position of an offset. It counts from the offset of the last call, so that calls in
 // ascending order take one pass over the text.
 func (l *lexer) posAt(off int) Pos {
+	behind := ""
+	if l.inSecretTail(off) {
+		behind = l.tailKey
+	}
 	if l.fixed != nil {
-		return *l.fixed
+		at := *l.fixed
+		if at.behind == "" {
+			at.behind = behind
+		}
+		return at
 	}
 	if off < l.known {
 		l.known, l.knownLine, l.knownChars = 0, 1, 0
@@ -64,7 +75,7 @@ func (l *lexer) posAt(off int) Pos {
 			l.knownChars = 0
 		}
 	}
-	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src}
+	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src, behind: behind}
 }
 
 // peek returns the next character, or endOfText.
@@ -276,7 +287,7 @@ func (l *lexer) escape() (byte, *Error) {
 	case 'x':
 		return l.hexByte(at)
 	}
-	return 0, errorAt(at, `Invalid escape character '%s'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\.`, char(r))
+	return 0, errorAt(at, `Invalid escape character '%s'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\.`, char(r)).showing("'" + char(r) + "'")
 }
 
 func (l *lexer) hexByte(at Pos) (byte, *Error) {
@@ -286,7 +297,7 @@ func (l *lexer) hexByte(at Pos) (byte, *Error) {
 	}
 	n, err := strconv.ParseUint(digits, 16, 8)
 	if err != nil || digits[0] == '+' {
-		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, Printable(digits))
+		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, Printable(digits)).showing("'" + Printable(digits) + "'")
 	}
 	l.off += 2
 	return byte(n), nil

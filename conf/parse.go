@@ -58,6 +58,11 @@ type parser struct {
 	braces int      // braces around the whole file still open
 	prefix string   // of every error, in an included file
 
+	inUsers    bool   // the innermost map is that of a key "users"
+	hiddenFrom int    // of the path, from this key on none is shown; they count from 1, 0 is none
+	secretEnd  int    // where the last secret value ends; 0 if there was none
+	secretKey  string // of that
+
 	brokenString bool // a variable in the last quoted string could not be read
 	ended        bool // the text ended too early: no more errors
 }
@@ -68,9 +73,14 @@ func (p *parser) report(err *Error) {
 		return
 	}
 	if err.Key == "" {
-		err.Key = strings.Join(withoutSecrets(p.path), ".")
+		err.Key = p.shownKey()
 	}
-	if err.shows != "" && isSecretKey(err.Key) {
+	if err.Pos.behind != "" {
+		last := err.last
+		err = err.masked()
+		err.last = last
+	}
+	if err.shows != "" && (p.inUsers || isSecretKey(err.Key)) {
 		err.Msg = strings.ReplaceAll(err.Msg, err.shows, Redacted)
 		if err.variable {
 			err.Hint = "if it is meant as a string, put it in quotes"
@@ -113,7 +123,8 @@ func (p *parser) file() *Node {
 
 // pairs reads pairs into m up to the brace that closes it or the end of the text.
 func (p *parser) pairs(m *Node, in context) {
-	arrays := p.arrays
+	arrays, inUsers := p.arrays, p.inUsers
+	p.inUsers = in == inFile && inUsers || in == inMap && arrays == 0 && len(p.path) > 0 && strings.EqualFold(p.path[len(p.path)-1], "users")
 	p.scopes, p.arrays = append(p.scopes, m), 0
 	for !p.full && !p.ended {
 		p.skipToToken()
@@ -125,7 +136,7 @@ func (p *parser) pairs(m *Node, in context) {
 			p.ended = true
 		case r == '}' && in == inMap:
 			p.next()
-			p.scopes, p.arrays = p.scopes[:len(p.scopes)-1], arrays
+			p.scopes, p.arrays, p.inUsers = p.scopes[:len(p.scopes)-1], arrays, inUsers
 			return
 		case (r == '{' || r == '}') && in == inFile:
 			p.outerBrace(r)
@@ -137,13 +148,13 @@ func (p *parser) pairs(m *Node, in context) {
 
 // onePair reads a pair and, if that fails, skips to the next.
 func (p *parser) onePair(m *Node, in context) {
-	depth, levels := len(p.path), p.depth
+	depth, levels, hiddenFrom := len(p.path), p.depth, p.hiddenFrom
 	if err := p.pair(m, in); err != nil {
 		p.report(err)
 		m.Broken = true
 		p.skipPair(in)
 	}
-	p.path, p.depth, p.arrays = p.path[:depth], levels, 0
+	p.path, p.depth, p.arrays, p.hiddenFrom = p.path[:depth], levels, 0, hiddenFrom
 }
 
 // unclosedMap reports a map without its closing brace.
@@ -174,7 +185,7 @@ func (p *parser) outerBrace(r rune) {
 
 // pair reads one key, its value, and what ends them.
 func (p *parser) pair(m *Node, in context) *Error {
-	at := p.pos()
+	at, start := p.pos(), p.off
 	if err := p.checkKeyStart(in); err != nil {
 		return err
 	}
@@ -183,17 +194,24 @@ func (p *parser) pair(m *Node, in context) *Error {
 		return err
 	}
 	p.path = append(p.path, key)
+	if p.hiddenFrom == 0 && at.behind != "" {
+		p.hiddenFrom = len(p.path)
+	}
+	if err := p.checkBehindSecret(start, at); err != nil {
+		return err
+	}
 	if !quoted && strings.EqualFold(key, "include") && unicode.IsSpace(p.peek()) {
 		return p.include(m, in)
 	}
 	separated := p.separator(in)
 	if !separated && p.peek() == endOfText && in == inFile {
 		// No error, as in 1.x; a file that was cut off may end so.
-		p.warnings.add(&Error{Pos: at, Key: strings.Join(withoutSecrets(p.path), "."), Msg: "it has no value, and no effect"})
+		p.warnings.add(&Error{Pos: at, Key: p.shownKey(), Msg: "it has no value, and no effect", valueless: true})
 		return nil
 	}
+	from := p.off
 	value, err := p.value(in)
-	if err != nil {
+	if err = p.hideSecret(start, from, value, err); err != nil {
 		return err
 	}
 	m.set(&Pair{Key: key, Pos: at, Value: value})
@@ -375,7 +393,7 @@ func (p *parser) elementEnd(n *Node) *Error {
 		p.unclosedArray(n)
 		return nil
 	default:
-		return errorAt(p.pos(), `Expected an array value terminator "," or an array terminator "]", but got '%s' instead.`, char(r))
+		return p.unexpected(`Expected an array value terminator "," or an array terminator "]", but got '%s' instead.`)
 	}
 }
 
@@ -407,7 +425,7 @@ func (p *parser) terminator(in context) *Error {
 		p.braces = max(0, p.braces-1)
 		return nil
 	case in == inMap:
-		return errorAt(p.pos(), `Expected a map value terminator "," or a map terminator "}", but got '%s' instead.`, char(r))
+		return p.unexpected(`Expected a map value terminator "," or a map terminator "}", but got '%s' instead.`)
 	}
-	return errorAt(p.pos(), "Expected a top-level value to end with a new line, comment or EOF, but got '%s' instead.", char(r))
+	return p.unexpected("Expected a top-level value to end with a new line, comment or EOF, but got '%s' instead.")
 }

@@ -120,7 +120,7 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		switch of(line[from+m[2] : from+m[3]]) {
 		case allSecret:
 			h.hide(from+m[4], from+m[5])
-			h.hide(afterValue(line, from+m[5]), len(line))
+			h.hide(afterValue(line, from+m[5], strings.IndexByte(`"'`, line[from+m[4]]) >= 0), len(line))
 		case holdsURL:
 			h.urls = max(h.urls, from+m[4])
 		}
@@ -137,8 +137,12 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 }
 
 // afterValue returns where the rest of a secret begins in a line behind what seems to be its end: at
-// what cannot follow a value, or may be a comment, or else at the end of the line.
-func afterValue(line string, at int) int {
+// what cannot follow a value, or follows without a blank, or may be a comment, or else at the end of the
+// line.
+func afterValue(line string, at int, quoted bool) int {
+	if isRestOfSecret(line[at:], quoted) {
+		return at
+	}
 	rest := strings.TrimLeft(line[at:], " \t")
 	if rest != "" && strings.IndexByte(",;}", rest[0]) >= 0 {
 		return len(line)

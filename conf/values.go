@@ -72,10 +72,24 @@ func (v *Values[T]) setOrigin(r *Row[T], o Origin) {
 // ApplyFile sets the values that a file has. What is wrong goes to the report.
 func (v *Values[T]) ApplyFile(root *Node) {
 	if root != nil {
-		v.Warnings = append(v.Warnings, root.Warnings...)
+		for _, w := range root.Warnings {
+			v.fileWarning(w)
+		}
 		v.matched = root.Matched
 		v.pairs(root, "", nil)
 	}
+}
+
+// fileWarning takes over a warning of the parser. A key that restricts access and has no value, at the
+// end of a file that was cut off perhaps, is an error.
+func (v *Values[T]) fileWarning(w *Error) {
+	key := strings.ToLower(w.Key)
+	_, refused := v.table.unknownHint(&Pair{Key: lastPart(key), Value: &Node{}}, key, true)
+	if r := v.table.byKey[key]; w.valueless && (r != nil && r.Restricts || r == nil && refused) {
+		v.Errors.add(&Error{Pos: w.Pos, Key: w.Key, Msg: "it has no value: it restricts access, and would have no effect"})
+		return
+	}
+	v.Warnings = append(v.Warnings, w)
 }
 
 // pairs sets the values of a map. path is that of the map, followed by a dot.
@@ -107,8 +121,8 @@ func (v *Values[T]) unknown(p *Pair, key string, section *SectionType[T]) {
 	if section != nil && section.Strict != nil && (refused || !foreign) {
 		e.Msg, refused = section.Strict(p.Key), true
 	}
-	if refused {
-		v.Errors.add(e)
+	if refused || p.Pos.behind != "" {
+		v.Errors.add(e.masked())
 		return
 	}
 	v.Unknown.add(e)

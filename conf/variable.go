@@ -121,7 +121,7 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 	p.envStack = append(p.envStack, name)
 	inner := parser{lexer: newLexer("", text), session: &session{
 		source: p.source, envStack: p.envStack, expanded: p.expanded, firstOnly: true,
-	}, depth: p.depth, path: p.path}
+	}, depth: p.depth, path: p.path, hiddenFrom: p.hiddenFrom, inUsers: p.inUsers}
 	inner.fixed = &at
 	inner.expand = inner.variableText
 	inner.skipBlanks()
@@ -154,7 +154,7 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 // beginning of a password is not the password.
 func (p *parser) checkRest(name string, text *parser, end int, at Pos) *Error {
 	p.warnings = append(p.warnings, text.warnings...)
-	key := strings.Join(withoutSecrets(p.path), ".")
+	key := p.shownKey()
 	if isSecretKey(key) && strings.TrimSpace(text.text[end:]) != "" {
 		err := aboutVariable(at, "variable '%s' has more in the environment than a single value", shorten(name))
 		err.Hint = "put quotes inside the quotes"

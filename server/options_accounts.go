@@ -139,7 +139,7 @@ func emptyValue(n *conf.Node) bool {
 
 func readAccountUsers(c *conf.Check, n *conf.Node, o *Options) []*User {
 	if n.Kind != conf.Array {
-		c.Errorf(n.Pos, "expected users field to be an array, got %s", c.Have(n))
+		usersError(c, n)
 		return nil
 	}
 	users := []*User{}

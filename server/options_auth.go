@@ -53,7 +53,7 @@ func usersType() conf.CustomType[Options] {
 		Name: "list of maps",
 		Read: func(c *conf.Check, n *conf.Node, o *Options) {
 			if n.Kind != conf.Array {
-				c.Errorf(n.Pos, "expected users field to be an array, got %s", c.Have(n))
+				usersError(c, n)
 				return
 			}
 			o.Users, o.usersBroken = []*User{}, n.Broken || n.Partial
@@ -73,6 +73,15 @@ func usersType() conf.CustomType[Options] {
 		Zero: func(o *Options) bool { return o.Users == nil },
 		Copy: func(dst, src *Options) { dst.Users = cloneUsers(src) },
 	}
+}
+
+// usersError reports users that are no array. The line of a map is not shown: its values are passwords.
+func usersError(c *conf.Check, n *conf.Node) {
+	report := c.Errorf
+	if n.Kind == conf.Map {
+		report = c.HiddenErrorf
+	}
+	report(n.Pos, "expected users field to be an array, got %s", c.Have(n))
 }
 
 // userKeys are the keys of a user, aliases included. All of them say who may do what.

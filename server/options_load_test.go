@@ -302,6 +302,9 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"a key of a user given twice", "authorization { users: [{user: a, pass: b, password: c}] }", `x.conf:1:44: authorization.users.password: "password" is given twice, first at x.conf:1:35`},
 		{"a denial given twice", "authorization { users: [{user: a, pass: b, permissions: {publish: {deny: x, deny: y}}}] }", `x.conf:1:77: authorization.users.permissions.publish.deny: "deny" is given twice, first at x.conf:1:68`},
 		{"permissions given twice", "cluster { permissions: {import: a, pub: b} }", `x.conf:1:36: cluster.permissions.pub: "pub" is given twice, first at x.conf:1:25`},
+		{"a block that ends the file without a value", "port: 1\nauthorization\n", "x.conf:2:1: authorization: it has no value: it restricts access, and would have no effect"},
+		{"a misspelled one", "port: 1\nauthorisation", "x.conf:2:1: authorisation: it has no value: it restricts access, and would have no effect"},
+		{"tls that ends the file without a value", "tls", "x.conf:1:1: tls: it has no value: it restricts access, and would have no effect"},
 		{"users for routes", "cluster { authorization { users: [] } }", `x.conf:1:34: cluster.authorization.users: cluster authorization does not allow multiple users`},
 		{"route permissions that are no map", "cluster { permissions: x }", `x.conf:1:24: cluster.permissions: expected permissions to be a map/struct, got string "x"`},
 		{"a route that does not parse", `cluster { routes: ["nats://u:secret@h:x"] }`, `x.conf:1:20: cluster.routes: error parsing route url ["nats://[REDACTED]@h:x"]: invalid port ":x" after host`},
@@ -415,6 +418,7 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 		{"a key that begins with a dot", "cluster { .name: x }", `x.conf:1:11: cluster..name: unknown field ".name" (did you mean "name"?), it has no effect`},
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
+		{"a key that ends the file without a value", "port: 1\ndebug", `x.conf:2:1: debug: it has no value, and no effect`},
 		{"a payload beyond nine digits", "max_pending: 1GB, max_payload: 1GB", `x.conf:1:32: max_payload: 1GB is more than the largest value, which is used: 999999999`},
 		{"a payload of ten digits", "max_pending: 1GB, max_payload: 1000000000", `x.conf:1:32: max_payload: 1000000000 is more than the largest value, which is used: 999999999`},
 		{"a key given twice", "port: 1\nPort: 2\nport: 3\nhost: a, net: b", "x.conf:1:1: port: it is given twice: x.conf:3:1 counts, this has no effect\n" +

@@ -114,7 +114,7 @@ func TestNoValueOfASecretKeyIsShown(t *testing.T) {
 	t.Parallel()
 	for _, password := range oddPasswords() {
 		for _, value := range []string{password, conf.Quote(password), "'" + password + "'"} {
-			if value == password && (strings.ContainsAny(password, ",;}\n") || strings.HasPrefix(password, "$C")) || value[0] == '\'' && strings.Contains(password, "'") {
+			if value == password && (strings.Contains(password, "\n") || strings.HasPrefix(password, "$C")) || value[0] == '\'' && strings.Contains(password, "'") {
 				continue // the string ends there, or it is a variable
 			}
 			for _, file := range []string{
@@ -123,6 +123,10 @@ func TestNoValueOfASecretKeyIsShown(t *testing.T) {
 				"authorization { user: a, pasword: %s }", "authorization { user: a, passwrod: %s }", "authorization { user: a, pas: %s }", "authorization { toekn: %s }", "authorization { tokn: [ %s ] }",
 				"paswords: %s, port: x", "db-pasword = %s\nport: x", "sceret: %s, port: x", "http_pasword: %s", "http_user: a, http_password: %s, port: x", "http_password: [%s]",
 				"cluster { port: 1, authorization { user: a, pasword: %s } }", "cluster { authorization { user: a, password: %s }, port: x }", "cluster { authorization { token: %s } }",
+				"authorization {\nuser: a\npassword: %s\n}", "http_user: a\nhttp_password: %s\nport: 1", "http_user: a\nhttp_password: %s", "authorization: {user: a, password: %s}",
+				"authorization { users: [\n{user: a, password: %s}\n{user: b, password: c}\n] }", "accounts { A: { users: [ {user: a,password:%s},{user: b,password:c} ] } }",
+				"http_password =\n%s x", "http_password\n%s x", "authorization {\npassword:\n %s\n}", "authorization {\npassword:\n %s} b\n}", "authorization { users: { a: %s } }",
+				"authorization { users: {\na: %s\nb: %[1]s } }", "authorization { users: [ { nkey: %s } ] }", "cluster { port: 1, authorization { user: a\npassword: %s\n} }",
 				"authorization { users: [ { user: a, paswrd: %s } ] }", "authorization { users: [ { user: a, pasword: %s } ] }",
 			} {
 				config := fmt.Sprintf(file, value)
@@ -143,6 +147,45 @@ func TestNoValueOfASecretKeyIsShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTheRestOfASecretIsAnErrorAndNotShown has secrets that end too early for want of quotes, in files
+// and in the environment, and such that stand on another line than their key.
+func TestTheRestOfASecretIsAnErrorAndNotShown(t *testing.T) {
+	for _, tc := range []struct{ text, want string }{
+		{"authorization {\n user: a\n password: S3c,CANARY9\n}", ":3:16: authorization.password: the text behind the secret cannot be read (a secret with"},
+		{"authorization { user: a, password: S3c,CANARY: 9 }", ":1:40: authorization.password: the text behind"},
+		{"authorization { user: a, password: S3c,CANARY { b: 9 } }", ":1:40: authorization.password: the text behind"},
+		{"authorization { user: a, password: S3c, CANARY }", ":1:41: authorization.password: the text behind"},
+		{"authorization { user: a, password: S3c; CANARY # x\n}", ":1:41: authorization.password: the text behind"},
+		{"authorization: {user: a, password: S3c}CANARY7}", ":1:40: authorization.password: the text behind"},
+		{"authorization { users: [\n{user: a, password: S3c,CANARY}\n{user: b, password: c}\n] }", ":2:25: authorization.users.password: the text behind"},
+		{"authorization { users: [ {user: a, password: S3c},CANARY ] }", ":1:51: authorization.users.password: the text behind"},
+		{"authorization { token: S3c,CANARY\n}", ":1:28: authorization.token: the text behind"},
+		{`authorization { token: "S3c",CANARY"` + "\n}", ":1:30: authorization.token: the text behind"},
+		{"authorization { token: [S3c,CAN CANARY] }", ":1:33: authorization.token: the text behind"},
+		{"http_user: a\nhttp_password: S3c,CANARY", ":2:20: http_password: the text behind"},
+		{"http_user: a\nhttp_password: S3c, CANARY", ":2:21: http_password: the text behind"},
+		{"http_user: a\nhttp_password: S3c;CANARY: x", ":2:20: http_password: the text behind"},
+		{"cluster { port: 1, authorization { user: a, password: S3c,CANARY\n} }", ":1:59: cluster.authorization.password: the text behind"},
+		{"accounts { A { users: [{user: a, password: S3c}CANARY] } }", ":1:48: accounts.A.users.password: the text behind"},
+		{"authorization: $CANARY_AUTH", ":1:16: authorization.password: the text behind"},
+		{"http_password =\n CANARY7 x", ":1:16: http_password: Expected value but found new line"},
+		{"http_password\nCANARY7 x", ":2:9: http_password: the text behind"},
+		{"authorization {\npassword:\n \"CANARY7\\q CANARY\nCANARY\"\n}", ":3:10: authorization.password: Invalid escape character [REDACTED]"},
+		{"authorization {\npassword:\n CANARY7} b\n}", ":3:11: authorization.password: the text behind"},
+		{"authorization { users: { a: CANARY7 } }", ":1:24: authorization.users: expected users field to be an array, got map"},
+		{"authorization { users: {\na: CANARY7 CANARY8\n} }", ":2:12: authorization.users.a: the text behind"},
+		{"authorization { password: \"CANARY\nCANARY x\ny: z }", ":1:27: authorization.password: Unexpected EOF."},
+	} {
+		t.Setenv("CANARY_AUTH", "{user: a, password: S3c,CANARY: 5}")
+		file := writeConfig(t, tc.text)
+		shown := shownBy(t, "-c", file)
+		if !strings.Contains(shown, file+tc.want) || leaks(strings.ReplaceAll(shown, "CANARY_AUTH", "")) {
+			t.Errorf("a file with\n%s\nshows\n%s\nwant %s", tc.text, shown, tc.want)
+		}
+	}
+	mustConfigure(t, "authorization { users: [{user: a,password: b,permissions: {publish: x}},{user: c,password: d}] }")
 }
 
 // TestMessagesAboutURLsStillSayWhatIsWrong has the host shown, and the mistake.

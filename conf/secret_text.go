@@ -1,0 +1,204 @@
+package conf
+
+// This file keeps the rest of a secret out of messages: text that a secret without quotes would have
+// gone on with, and lines that have one without its key.
+
+import (
+	"strings"
+	"unicode"
+)
+
+// behindSecret is the error about text that follows a secret and may be its rest, of which nothing is
+// shown.
+func behindSecret(at Pos, key string) *Error {
+	return &Error{Pos: at, Key: key, Msg: "the text behind the secret cannot be read",
+		Hint: "a secret with commas, semicolons, braces, blanks or quotes in it must be in quotes"}
+}
+
+// masked is e, or the error that shows nothing if e is about what may be the rest of a secret.
+func (e *Error) masked() *Error {
+	if e.Pos.behind == "" {
+		return e
+	}
+	return behindSecret(e.Pos, e.Pos.behind)
+}
+
+// isRestOfSecret reports whether the text behind a secret, up to the end of the line, may be its rest:
+// it follows without a blank. Behind quotes it is if they are not the right ones.
+func isRestOfSecret(text string, quoted bool) bool {
+	separators := ",;}]'"
+	if quoted {
+		separators = ",;}]"
+	}
+	rest := strings.TrimLeft(text, separators)
+	switch {
+	case strings.TrimLeft(rest, " \t\r") == "" || strings.IndexByte(" \t", rest[0]) >= 0:
+		return false
+	case !quoted || len(rest) == len(text):
+		return true
+	}
+	return strings.Count(rest, `"`)%2 == 1 || strings.Count(rest, "'")%2 == 1
+}
+
+// lineEnd is the offset of the end of the line that off is in.
+func (l *lexer) lineEnd(off int) int {
+	if i := strings.IndexAny(l.text[off:], "\r\n"); i >= 0 {
+		return off + i
+	}
+	return len(l.text)
+}
+
+// inSecretTail reports whether an offset is in what may be the rest of the last secret.
+func (l *lexer) inSecretTail(off int) bool {
+	return l.tailFrom < l.tailTo && off >= l.tailFrom && off < l.tailTo
+}
+
+// hideTail marks text as what may be the rest of the secret with this key.
+func (l *lexer) hideTail(from, to int, key string) {
+	if !l.inSecretTail(from) {
+		l.tailFrom, l.tailTo, l.tailKey = from, to, key
+	}
+}
+
+// isSecretValue reports whether the value n of the pair that is being read is secret; n is nil if it
+// could not be read. A map of users is a mistake, in which the values are passwords.
+func (p *parser) isSecretValue(n *Node) bool {
+	key := p.path[len(p.path)-1]
+	switch {
+	case p.inUsers:
+		return true
+	case !isSecretName(key):
+		return false
+	}
+	container := n != nil && (n.Kind == Map || n.Kind == Array)
+	return !container || !strings.HasPrefix(strings.ToLower(key), "auth")
+}
+
+// shownKey is the key of the pair that is being read, as far as it may be shown.
+func (p *parser) shownKey() string {
+	path := p.path
+	if p.hiddenFrom > 0 {
+		path = path[:p.hiddenFrom-1]
+	}
+	return strings.Join(withoutSecrets(path), ".")
+}
+
+// hideSecret records where the secret value is that was read, or could not be. key and value are where
+// they begin.
+func (p *parser) hideSecret(key, value int, n *Node, err *Error) *Error {
+	if !p.isSecretValue(n) {
+		return err
+	}
+	if err != nil {
+		p.skipSecret(value, err)
+	}
+	p.secretEnd, p.secretKey = p.off, p.shownKey()
+	if end := p.lineEnd(p.off); err != nil || isRestOfSecret(p.text[p.off:end], p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0) {
+		p.hideTail(p.off, end, p.secretKey)
+	}
+	if p.fixed != nil {
+		return err
+	}
+	if p.inUsers || err != nil || strings.Contains(p.text[key:value], "\n") {
+		p.src.hide(p.posAt(value))
+	}
+	for i := value; i < p.off; i++ {
+		if p.text[i] == '\n' {
+			p.src.hide(p.posAt(i + 1))
+		}
+	}
+	return err
+}
+
+// skipSecret skips the rest of a secret that begins at value and could not be read. If its end is not
+// known, nothing more is read: it would be the secret.
+func (p *parser) skipSecret(value int, err *Error) {
+	switch {
+	case value >= len(p.text):
+	case p.text[value] == '\n' || p.text[value] == '\r': // it may be in the next line
+		from := len(p.text) - len(strings.TrimLeftFunc(p.text[value:], unicode.IsSpace))
+		p.hideTail(value, p.lineEnd(from), p.shownKey())
+		if p.fixed == nil {
+			p.src.hide(p.posAt(from))
+		}
+	case strings.HasPrefix(err.Msg, "Unexpected EOF"):
+		err.last = true
+	case p.text[value] == '"':
+		end := quotedString().FindString(p.text[value:])
+		if end == "" {
+			err.last = true
+		}
+		p.off = max(p.off, value+len(end))
+	}
+}
+
+// quotedString matches a string in double quotes at the beginning of a text.
+var quotedString = pattern(`^"(?:[^"\\]|\\(?s:.))*"`)
+
+// followsSecret reports whether a secret ends before an offset in the same line.
+func (p *parser) followsSecret(off int) bool {
+	return p.secretEnd > 0 && p.secretEnd <= off && !strings.Contains(p.text[p.secretEnd:off], "\n")
+}
+
+// checkBehindSecret refuses a key without a value behind a secret: it is the rest of that. start is
+// where the key begins; it has been read.
+func (p *parser) checkBehindSecret(start int, at Pos) *Error {
+	if !p.followsSecret(start) {
+		return nil
+	}
+	rest := strings.TrimLeft(p.text[p.off:], " \t")
+	if strings.HasPrefix(rest, "=") || strings.HasPrefix(rest, ":") {
+		rest = strings.TrimLeft(rest[1:], " \t")
+	}
+	if rest != "" && strings.IndexByte("\r\n,;}]#", rest[0]) < 0 && !strings.HasPrefix(rest, "//") {
+		return nil
+	}
+	if next := strings.TrimLeftFunc(rest, unicode.IsSpace); len(next) < len(rest) && next != "" && !p.inSecretTail(start) {
+		// The brace of a block may be in the next line.
+		if strings.IndexByte("{[", next[0]) >= 0 && bareWord().MatchString(p.path[len(p.path)-1]) {
+			return nil
+		}
+	}
+	p.hideTail(start, p.lineEnd(start), p.secretKey)
+	return behindSecret(at, p.secretKey)
+}
+
+// bareWord matches what a key of a setting looks like.
+var bareWord = pattern(`^\w+$`)
+
+// unexpected is an error about the next character, unless it may be one of a secret.
+func (p *parser) unexpected(format string) *Error {
+	switch {
+	case p.followsSecret(p.off):
+		return behindSecret(p.pos(), p.secretKey)
+	case len(p.path) > 0 && p.isSecretValue(nil) && p.arrays > 0:
+		return behindSecret(p.pos(), p.shownKey())
+	}
+	return errorAt(p.pos(), format, char(p.peek()))
+}
+
+// hide marks what stands behind at, up to the end of its line, as not to be shown.
+func (s *source) hide(at Pos) {
+	if s.hidden == nil {
+		s.hidden = map[int]int{}
+	}
+	if from, ok := s.hidden[at.Line]; !ok || at.Col < from {
+		s.hidden[at.Line] = at.Col
+	}
+}
+
+// shownLine is the line that p is on as far as it may be shown, and the column in it.
+func (p Pos) shownLine() (line string, col int, ok bool) {
+	line, ok = p.sourceLine()
+	col = p.Col - 1
+	if !ok {
+		return "", 0, false
+	}
+	if from, hidden := p.src.hidden[p.Line]; hidden {
+		if runes := []rune(line); from-1 < len(runes) {
+			line = string(runes[:from-1]) + Redacted
+		}
+		col = min(col, from-1)
+	}
+	return line, col, true
+}
