@@ -147,6 +147,9 @@ func (p *parser) include(m *Node, in context) *Error {
 	p.skipBlanks()
 	at := p.pos()
 	path, err := p.includePath()
+	if err == nil && path == "" {
+		err = errorAt(at, "the name of the file to include is empty")
+	}
 	if err != nil {
 		return err
 	}
@@ -360,6 +363,8 @@ func (p *parser) openIncluded(path string) (file, text string, err error) {
 	if err != nil && rooted != "" {
 		if asIs, err2 := p.source.Read(rooted, true); err2 == nil {
 			file, content, err = rooted, asIs, nil
+		} else if errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w, and %w", err, err2)
 		}
 	}
 	if err == nil {

@@ -261,6 +261,9 @@ func (l *lexer) block() (*Node, *Error) {
 	}
 	err := unclosed(at, "block")
 	err.Hint = "a block ends at a line that holds ')' and nothing else"
+	if strings.Contains(rest, "\n)\r") {
+		err.Hint += "; behind this ')' is a carriage return, of line ends of Windows"
+	}
 	return nil, err
 }
 

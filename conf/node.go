@@ -33,6 +33,14 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", k)
 }
 
+// article is a noun with the article before it.
+func article(noun string) string {
+	if strings.IndexByte("aeiou", noun[0]) >= 0 {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
 // Node is one value of a file. Only the field that belongs to its Kind is set.
 type Node struct {
 	Kind Kind

@@ -28,10 +28,11 @@ var (
 	// may be escaped.
 	keyAndValue = pattern(`["']?([\pL\pN_.$-]+)["']?\s*[:=\s]\s*` +
 		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
-	keyWords = pattern(`[\pL\pN]+`)
-	urlKey   = pattern(`(?i)ur[il]|route|listen|dsn`)
-	nkeySeed = pattern(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
-	urlWord  = pattern(`[^\s,]+`)
+	keyWords     = pattern(`[\pL\pN]+`)
+	urlKey       = pattern(`(?i)ur[il]|route|listen|dsn`)
+	nkeySeed     = pattern(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
+	openingQuote = pattern(`(?:^|[\s,\[{])["']`)    // rather than one in a word
+	urlWord      = pattern(`[^\s,]+`)
 )
 
 // sensitivity says what of the value of a key must not be shown.
@@ -183,7 +184,7 @@ func (h *hiding) hideURLs() {
 	case !open: // else the string goes on in the next line
 	case i >= 0:
 		h.hide(from+i+len("://"), len(h.line))
-	case h.urls >= from:
+	case h.urls >= from && openingQuote().MatchString(h.line[h.urls:]):
 		h.hide(h.urls, len(h.line))
 	}
 }

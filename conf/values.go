@@ -61,6 +61,9 @@ func (v *Values[T]) Origin(key string) Origin {
 	return v.origins[key]
 }
 
+// SetOrigin records where the value of a row came from, if it did not come as its own file or flag says.
+func (v *Values[T]) SetOrigin(key string, o Origin) { v.origins[key] = o }
+
 // setOrigin records where the value of a row came from, and that of the rows it expands to.
 func (v *Values[T]) setOrigin(r *Row[T], o Origin) {
 	v.origins[r.id()] = o

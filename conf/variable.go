@@ -38,7 +38,7 @@ func (p *parser) variableText(name string, at Pos) string {
 	switch {
 	case err != nil:
 	case n.Kind == Map || n.Kind == Array || n.Kind == Time:
-		err = aboutVariable(at, "variable '%s' is no text but a %s: it cannot stand in a string", shorten(name), n.Kind)
+		err = aboutVariable(at, "variable '%s' is no text but %s: it cannot stand in a string", shorten(name), article(n.Kind.String()))
 	case n.Kind != String:
 		return n.Raw
 	case n.Str == "" && isSecretKey(strings.Join(p.path, ".")):

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"gnatsd/sublist"
 )
@@ -259,7 +261,7 @@ func (a *advertiser) advertise(addrs []string) error {
 		return err
 	}
 	if o.ClientAdvertise != "" {
-		if host, port, err = hostAndPort(strings.TrimSpace(o.ClientAdvertise), port); err != nil {
+		if host, port, err = advertisedAddr(o.ClientAdvertise, port); err != nil {
 			return err
 		}
 		addrs = []string{net.JoinHostPort(host, strconv.Itoa(port))}
@@ -293,6 +295,29 @@ func (a *advertiser) ownURLs() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.own
+}
+
+// advertisedAddr is hostAndPort for an address that an operator has others use. It may be one of IPv6,
+// with or without brackets.
+func advertisedAddr(text string, port int) (string, int, error) {
+	text = strings.TrimSpace(text)
+	inner, bracket := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if ip, err := netip.ParseAddr(inner); err == nil && bracket == closed && (!bracket || ip.Is6()) {
+		return inner, port, nil
+	}
+	host, port, err := hostAndPort(text, port)
+	switch {
+	case err != nil:
+		return "", 0, err
+	case host == "":
+		return "", 0, errors.New("the host is missing")
+	case strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return "", 0, errors.New("a host has no blanks in it")
+	case strings.ContainsAny(host, "[]"):
+		return "", 0, errors.New("what is in brackets is no IPv6 address")
+	}
+	return host, port, nil
 }
 
 // hostAndPort splits "host" or "host:port". If the port is missing, 0 or -1 it returns port

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -73,5 +74,28 @@ func TestAdvertisementsOfRoutesAreBounded(t *testing.T) {
 	line := client.Hear("INFO ")
 	if len(line) > maxAdvertisement+1000 {
 		t.Errorf("a connected client is sent INFO of %d bytes, want at most %d", len(line), maxAdvertisement+1000)
+	}
+}
+
+// TestAdvertisedAddresses has the forms of client_advertise and cluster_advertise, for a listener at
+// port 4222.
+func TestAdvertisedAddresses(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		text, host string
+		port       int
+	}{
+		{"h", "h", 4222}, {"h:5", "h", 5}, {" h:0 ", "h", 4222}, {"h:-1", "h", 4222}, {"1.2.3.4", "1.2.3.4", 4222},
+		{"::1", "::1", 4222}, {"[::1]", "::1", 4222}, {"[2001:db8::1]:5", "2001:db8::1", 5}, {"fe80::1%eth0", "fe80::1%eth0", 4222},
+		{"", "", 0}, {":5", "", 0}, {"a b", "", 0}, {"a b:5", "", 0}, {"[1.2.3.4]", "", 0}, {"[h]", "", 0}, {"[::1", "", 0}, {"::1]", "", 0}, {"a:b:c", "", 0}, {"[]:5", "", 0},
+	} {
+		host, port, err := advertisedAddr(tc.text, 4222)
+		if host != tc.host || port != tc.port && err == nil || (err == nil) != (tc.host != "") {
+			t.Errorf("%q: got %q, %d, %v, want %q, %d", tc.text, host, port, err, tc.host, tc.port)
+		}
+	}
+	s := broker(t, func(o *Options) { o.ClientAdvertise = "[2001:db8::1]" })
+	if got, want := s.cluster.adverts.ownURLs(), fmt.Sprintf("[2001:db8::1]:%d", s.Addr().(*net.TCPAddr).Port); len(got) != 1 || got[0] != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

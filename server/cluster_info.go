@@ -159,7 +159,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own.AuthRequired = p.auth.Required()
 	own.TLSRequired, own.TLSVerify = p.tls != nil, p.tls != nil
 	if o.Cluster.Advertise != "" {
-		host, advertised, err := hostAndPort(o.Cluster.Advertise, port)
+		host, advertised, err := advertisedAddr(o.Cluster.Advertise, port)
 		if err != nil {
 			return nil, err
 		}

@@ -70,11 +70,7 @@ func commandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 	case opts == nil:
 		return nil, 0
 	}
-	for _, w := range opts.loaded.values.Warnings {
-		if w.Msg == plainWriteDeadline {
-			fmt.Fprintln(stdout, "WARNING: "+w.Msg) // as 1.x does
-		}
-	}
+	opts.printDeadlineWarning(stdout)
 	flags := opts.loaded.flags
 	running, diff := flags.Typed("diff")
 	asked, health := flags.Typed("health")
@@ -105,6 +101,19 @@ func commandLine(args []string, stdout, stderr io.Writer) (opts *Options, status
 		return nil, explainOnly(opts, stdout, stderr)
 	}
 	return opts, 0
+}
+
+// printDeadlineWarning prints a warning about a write_deadline that is a number. As in 1.x that is no
+// line of the log, and every start and reload has it.
+func (o *Options) printDeadlineWarning(stdout io.Writer) {
+	if o.loaded == nil || o.loaded.values == nil {
+		return
+	}
+	for _, w := range o.loaded.values.Warnings {
+		if w.Msg == plainWriteDeadline {
+			fmt.Fprintln(stdout, "WARNING: "+w.Msg)
+		}
+	}
 }
 
 // topOnly is --top: it shows a running server, times times if that is not empty. The status is 0 if
@@ -286,7 +295,7 @@ func (o *Options) advertised() []advertisedAddress {
 	}
 	for i, a := range list {
 		if a.text != "" {
-			_, _, list[i].err = hostAndPort(strings.TrimSpace(a.text), DefaultPort)
+			_, _, list[i].err = advertisedAddr(a.text, DefaultPort)
 		}
 	}
 	return list
@@ -297,6 +306,12 @@ func (o *Options) advertised() []advertisedAddress {
 func (o *Options) describe() string {
 	filled := o.Clone()
 	filled.fill()
+	switch { // what has no effect beside them could not be read again
+	case filled.Users != nil:
+		filled.Username, filled.Authorization = "", ""
+	case filled.Authorization != "":
+		filled.Username, filled.Password = "", ""
+	}
 	v := *o.loaded.values
 	v.Target = filled
 	return v.Print("GNATSD_")

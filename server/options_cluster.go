@@ -22,7 +22,7 @@ func clusterRows() []row {
 			Type: conf.Section(conf.SectionType[Options]{On: func(o *Options) bool { return o.Cluster.Port != 0 }, Bare: true})},
 		{Key: "cluster.listen", Restricts: true, Overridable: true, HoldsURL: true, Expands: []string{"cluster.host", "cluster.port", "cluster.also_listen"}, Type: conf.Addresses(host, port, also),
 			Doc: "`host:port`, or the port alone; a list of them for several addresses."},
-		{Key: "cluster.host", Restricts: true, Overridable: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Cluster.Host", Reload: conf.Fixed,
+		{Key: "cluster.host", Restricts: true, Overridable: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkListenHost), Field: "Cluster.Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for other servers."},
 		{Key: "cluster.port", Type: conf.Port(port), Field: "Cluster.Port", Reload: conf.Fixed,
 			Doc: "Port for other servers; 0 turns clustering off, -1 is any free port."},

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"gnatsd/conf"
 )
@@ -31,11 +30,7 @@ func (o *Options) logins() []credentialPair {
 // permissions without effect.
 func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Errors) {
 	given := func(key string) bool {
-		from := v.Origin(key)
-		if from.Flag == "--cluster" && !strings.Contains(o.Cluster.ListenStr, "@") {
-			return false // it leaves the credentials of the file
-		}
-		return from.Layer != conf.FromDefault
+		return v.Origin(key).Layer != conf.FromDefault
 	}
 	report := func(key, message string) { problems = append(problems, placedAt(v.Origin(key), key, message)) }
 	const token, permissions = "authorization.token", "authorization.default_permissions"
@@ -78,10 +73,16 @@ func placedAt(from conf.Origin, key, message string) *conf.Error {
 var errMonitoringLogin = errors.New("HTTPUsername and HTTPPassword must be set together: with one of them the monitoring pages would be open")
 
 // checkMonitoringLogin returns an error if a program has set half of the login of the monitoring
-// pages.
+// pages, or what the row of a setting refuses.
 func (o *Options) checkMonitoringLogin() error {
 	if (o.HTTPUsername == "") != (o.HTTPPassword == "") {
 		return errMonitoringLogin
+	}
+	if err := checkMonitoringUser(o.HTTPUsername); err != nil {
+		return fmt.Errorf("HTTPUsername: %w", err)
+	}
+	if err := checkBasePath(o.HTTPBasePath); err != nil {
+		return fmt.Errorf("HTTPBasePath: %w", err)
 	}
 	return nil
 }

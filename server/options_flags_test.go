@@ -111,6 +111,27 @@ func TestFlagsThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestFlagsWithoutEffectAreWarnedAbout has logins on the command line that the file outdoes.
+func TestFlagsWithoutEffectAreWarnedAbout(t *testing.T) {
+	t.Parallel()
+	const users, token = "authorization { users: [{user: a, password: b}] }", "authorization { token: t }"
+	for _, tc := range []struct {
+		file string
+		args []string
+		want string
+	}{
+		{users, []string{"--auth", "t"}, "--auth: it has no effect: the file has users, at FILE:1:17"},
+		{users, []string{"--user", "u", "--pass", "p"}, "--user: it has no effect: the file has users, at FILE:1:17\n--pass: it has no effect: the file has users, at FILE:1:17"},
+		{token, []string{"--user", "u", "--pass", "p"}, "--user: it has no effect: the file has a token, at FILE:1:17\n--pass: it has no effect: the file has a token, at FILE:1:17"},
+		{token, []string{"--auth", "t"}, ""},
+	} {
+		o := mustConfigure(t, tc.file, tc.args...)
+		if got := strings.ReplaceAll(strings.Join(o.loaded.warnings, "\n"), o.ConfigFile, "FILE"); got != tc.want {
+			t.Errorf("%s with %q: got\n%s\nwant\n%s", tc.file, tc.args, got, tc.want)
+		}
+	}
+}
+
 func TestTLSFromFileAndFlags(t *testing.T) {
 	t.Parallel()
 	dir := certDir(t)

@@ -85,7 +85,11 @@ func (o *Options) checkListen() error {
 				if o.loaded != nil && o.loaded.values.Origin(a.key).Layer == conf.FromDefault {
 					a, b = b, a // the place is that of the one that was set
 				}
-				return &settingError{a.key, fmt.Errorf("%s overlaps with %s of %s: only one of them can be listened on", a.addr, b.addr, b.key)}
+				what := a.addr
+				if o.where(a.key) == "" { // no place says which setting it is
+					what += " of " + a.key
+				}
+				return &settingError{a.key, fmt.Errorf("%s overlaps with %s of %s: only one of them can be listened on", what, b.addr, b.key)}
 			}
 		}
 	}

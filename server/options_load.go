@@ -57,10 +57,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 		}
 		o.ConfigFile = file
 	}
-	if err := v.ApplyFlags(l.flags); err != nil {
-		return err
-	}
-	if err := o.completeFlags(l.flags); err != nil {
+	if err := o.applyFlags(v, l.flags); err != nil {
 		return err
 	}
 	if problems := o.checkCredentials(v); len(problems) > 0 {
@@ -73,6 +70,27 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 	}
 	o.addWarnings(v)
 	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
+	return nil
+}
+
+// applyFlags applies the flags. A URL in one sets the login only if it has one.
+func (o *Options) applyFlags(v *conf.Values[Options], flags *conf.Flags[Options]) error {
+	const user, password = "cluster.authorization.user", "cluster.authorization.password"
+	fromUser, fromPassword := v.Origin(user), v.Origin(password)
+	if err := v.ApplyFlags(flags); err != nil {
+		return err
+	}
+	if text, typed := flags.Typed("cluster"); typed && !strings.Contains(text, "@") {
+		v.SetOrigin(user, fromUser)
+		v.SetOrigin(password, fromPassword)
+	}
+	before := o.Password
+	if err := o.completeFlags(flags); err != nil {
+		return err
+	}
+	if from := v.Origin("authorization.user"); o.Password != before {
+		v.SetOrigin("authorization.password", from)
+	}
 	return nil
 }
 
@@ -102,11 +120,11 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	return nil
 }
 
-// unrelated returns those errors that cannot follow from others: of sections without an error.
+// unrelated returns those errors that cannot follow from others: of keys and sections without an error.
 func unrelated(errs, others conf.Errors) (rest conf.Errors) {
 	for _, e := range errs {
 		section := e.Key[:strings.LastIndexByte(e.Key, '.')+1]
-		if section == "" || !slices.ContainsFunc(others, func(o *conf.Error) bool { return strings.HasPrefix(o.Key, section) }) {
+		if !slices.ContainsFunc(others, func(o *conf.Error) bool { return o.Key == e.Key || section != "" && strings.HasPrefix(o.Key, section) }) {
 			rest = append(rest, e)
 		}
 	}
@@ -253,6 +271,8 @@ func (o *Options) addWarnings(v *conf.Values[Options]) {
 		from := v.Origin(key)
 		v.Warnings = append(v.Warnings, placedAt(conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}, key, fmt.Sprintf(format, args...)))
 	}
+	o.warnOfUnusedFlags(v, warn)
+	o.warnOfUnusedCluster(v, warn)
 	if o.Users != nil && len(o.Users) == 0 && v.Origin("authorization.users").Layer == conf.FromFile {
 		warn("authorization.users", "the list of users is empty: no client can connect")
 	}
@@ -272,6 +292,36 @@ func (o *Options) addWarnings(v *conf.Values[Options]) {
 		}
 	}
 	v.Warnings = v.Warnings.Sorted()
+}
+
+// warnOfUnusedFlags warns of logins on the command line that have no effect: users of a file count
+// before a token, and that before a single user.
+func (o *Options) warnOfUnusedFlags(v *conf.Values[Options], warn func(key, format string, args ...any)) {
+	const users, token = "authorization.users", "authorization.token"
+	for _, key := range []string{"authorization.user", "authorization.password", token} {
+		switch by := v.Origin(users); {
+		case v.Origin(key).Layer != conf.FromFlag:
+		case by.Layer == conf.FromFile && o.Users != nil:
+			warn(key, "it has no effect: the file has users, at %s", by.Pos)
+		case key != token && v.Origin(token).Layer == conf.FromFile && o.Authorization != "":
+			warn(key, "it has no effect: the file has a token, at %s", v.Origin(token).Pos)
+		}
+	}
+}
+
+// warnOfUnusedCluster warns of a cluster block without a port.
+func (o *Options) warnOfUnusedCluster(v *conf.Values[Options], warn func(key, format string, args ...any)) {
+	if o.Cluster.Port != 0 || v.Origin("cluster.port").Layer == conf.FromFlag {
+		return
+	}
+	for _, r := range optionTable().Rows() {
+		name, inside := strings.CutPrefix(r.Key, "cluster.")
+		listens := name == "listen" || name == "host" || name == "port" || name == "also_listen"
+		if inside && !listens && v.Origin(r.Key).Layer == conf.FromFile {
+			warn("cluster", "it has no effect: there is no cluster port (set listen, or port)")
+			return
+		}
+	}
 }
 
 // loadWarnings returns the warnings for the log at start: deprecated values, and keys without

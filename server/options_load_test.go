@@ -419,6 +419,7 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
 		{"a key that ends the file without a value", "port: 1\ndebug", `x.conf:2:1: debug: it has no value, and no effect`},
+		{"a cluster without a port", "cluster { authorization { user: a, password: b } }", "x.conf:1:1: cluster: it has no effect: there is no cluster port (set listen, or port)"},
 		{"a payload beyond nine digits", "max_pending: 1GB, max_payload: 1GB", `x.conf:1:32: max_payload: 1GB is more than the largest value, which is used: 999999999`},
 		{"a payload of ten digits", "max_pending: 1GB, max_payload: 1000000000", `x.conf:1:32: max_payload: 1000000000 is more than the largest value, which is used: 999999999`},
 		{"a key given twice", "port: 1\nPort: 2\nport: 3\nhost: a, net: b", "x.conf:1:1: port: it is given twice: x.conf:3:1 counts, this has no effect\n" +
@@ -486,6 +487,30 @@ func TestPrintedSettingsLoadAsTheSame(t *testing.T) {
 	again.fill()
 	if diff := optionTable().Compare(o, again); len(diff) != 0 {
 		t.Errorf("%v differs in:\n%s", diff[0].Row.Key, printed)
+	}
+}
+
+// TestPrintedLoginsSayWhereTheyComeFrom prints logins of flags, some of them in URLs, beside those of
+// the file. What is printed can be read.
+func TestPrintedLoginsSayWhereTheyComeFrom(t *testing.T) {
+	t.Parallel()
+	const file = "authorization { user: a, password: b }\ncluster { port: 1, authorization { user: c, password: d } }"
+	for _, tc := range []struct {
+		args       []string
+		want, none string
+	}{
+		{[]string{"--user", "nats://q:r@h"}, `password: "${GNATSD_AUTHORIZATION_PASSWORD}" # flag --user`, "from"},
+		{[]string{"--cluster", "nats://h:1"}, `user: "c"                            # FILE:2:36`, "none"},
+		{[]string{"--auth", "t"}, `token: "${GNATSD_AUTHORIZATION_TOKEN}" # flag --auth`, `user: "a"`},
+	} {
+		o := mustConfigure(t, file, tc.args...)
+		printed := strings.ReplaceAll(o.describe(), o.ConfigFile, "FILE")
+		if !strings.Contains(printed, tc.want) || strings.Contains(printed, tc.none) {
+			t.Errorf("%q: want %s, without %s, in\n%s", tc.args, tc.want, tc.none, printed)
+		}
+		if _, err := readPrinted(printed, secretsOf(o, printed)); err != nil {
+			t.Errorf("%q: %v, of\n%s", tc.args, err, printed)
+		}
 	}
 }
 

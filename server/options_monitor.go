@@ -15,7 +15,7 @@ func monitorRows() []row {
 	return []row{
 		{Key: "http_socket", Type: conf.Text(func(o *Options) *string { return &o.HTTPSocket }), Field: "HTTPSocket", Reload: conf.Fixed,
 			Doc: "Path of a Unix socket that also serves the monitoring pages."},
-		{Key: "http_user", Restricts: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPUsername }), Field: "HTTPUsername", Reload: onSnapshot,
+		{Key: "http_user", Restricts: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPUsername }, checkMonitoringUser), Field: "HTTPUsername", Reload: onSnapshot,
 			Doc: "User name that the monitoring pages, except `/healthz`, require; empty is none."},
 		{Key: "http_password", Restricts: true, Secret: true, Type: conf.Text(func(o *Options) *string { return &o.HTTPPassword }), Field: "HTTPPassword", Reload: onSnapshot,
 			Doc: "Password of `http_user`, plain or as a bcrypt hash."},
@@ -28,6 +28,14 @@ func monitorRows() []row {
 		{Key: "metrics_prefix", Default: `"gnatsd"`, Type: conf.Text(func(o *Options) *string { return &o.MetricsPrefix }, checkPrefix), Field: "MetricsPrefix", Reload: onSnapshot,
 			Doc: "Prefix of the metric names on `/metrics`."},
 	}
+}
+
+// checkMonitoringUser returns an error for a user name that no client can send: it ends at a colon.
+func checkMonitoringUser(s string) error {
+	if strings.Contains(s, ":") {
+		return errors.New("a user name of HTTP basic authentication has no colon in it: no login would fit")
+	}
+	return nil
 }
 
 // metricName reports whether s is a valid name of a metric.

@@ -6,6 +6,7 @@ package server
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ func serverRows() []row {
 	return []row{
 		{Key: "listen", Restricts: true, Overridable: true, HoldsURL: true, Expands: []string{"host", "port", "also_listen"}, Type: conf.Addresses(host, port, alsoListen),
 			Doc: "`host:port`, or the port alone; a list of them for several addresses."},
-		{Key: "host", Restricts: true, Overridable: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkHost), Field: "Host", Reload: conf.Fixed,
+		{Key: "host", Restricts: true, Overridable: true, HoldsURL: true, Aliases: []string{"net"}, Default: `"0.0.0.0"`, Type: conf.Text(host, checkListenHost), Field: "Host", Reload: conf.Fixed,
 			Doc: "Address to listen on for clients.",
 			Flags: []conf.Flag{{Names: []string{"a", "addr"}, Hidden: []string{"net"}, Arg: "<host>", Group: serverGroup,
 				Usage: "Bind to host address (default: 0.0.0.0)"}}},
@@ -75,7 +76,7 @@ func serverRows() []row {
 			Doc: "Monitoring: host:port, or the port alone."},
 		{Key: "https", Restricts: true, Overridable: true, HoldsURL: true, Expands: []string{"http_host", "https_port"}, Type: conf.Address(httpHost, httpsPort),
 			Doc: "Monitoring over TLS: host:port, or the port alone."},
-		{Key: "http_host", Restricts: true, Overridable: true, HoldsURL: true, Type: conf.Text(httpHost, checkHost), Field: "HTTPHost", Reload: conf.Fixed,
+		{Key: "http_host", Restricts: true, Overridable: true, HoldsURL: true, Type: conf.Text(httpHost, checkListenHost), Field: "HTTPHost", Reload: conf.Fixed,
 			Doc: "Address to listen on for monitoring; `host` if not given."},
 		{Key: "http_port", Aliases: []string{"monitor_port"}, Type: conf.Port(httpPort), Field: "HTTPPort", Reload: conf.Fixed,
 			Doc:   "Port for monitoring; 0 is off.",
@@ -116,11 +117,27 @@ func configFileType() conf.CustomType[Options] {
 	}}
 }
 
-// checkHost returns an error for a URL, which may have a password in it, in the place of a host. The
-// host is shown to others.
+// checkHost returns an error for a URL, which may have a password in it, in the place of an address
+// that is shown to others.
 func checkHost(s string) error {
 	if strings.Contains(s, "@") || strings.Contains(s, "://") {
 		return fmt.Errorf("want a host, perhaps with a port, not a URL")
+	}
+	return nil
+}
+
+// checkListenHost returns an error for what is more than a host to listen on.
+func checkListenHost(s string) error {
+	_, err := netip.ParseAddr(s)
+	switch {
+	case strings.Contains(s, "@") || strings.Contains(s, "://"):
+		return fmt.Errorf("want a host without a port, not a URL")
+	case err == nil:
+		return nil
+	case strings.ContainsAny(s, "[]"):
+		return fmt.Errorf("want a host without a port, an IPv6 address without brackets")
+	case strings.Contains(s, ":"):
+		return fmt.Errorf("want a host without a port, which is a setting of its own")
 	}
 	return nil
 }
@@ -136,6 +153,14 @@ func checkName(s string) error {
 func checkBasePath(s string) error {
 	if strings.ContainsAny(s, "?# \t\r\n") {
 		return fmt.Errorf("a base path holds no spaces, '?' or '#'")
+	}
+	if strings.ContainsAny(s, `%\`) {
+		return fmt.Errorf(`a base path holds no '%%' or '\'`)
+	}
+	for part := range strings.SplitSeq(strings.Trim(s, "/"), "/") {
+		if part == "." || part == ".." || part == "" && strings.Trim(s, "/") != "" {
+			return fmt.Errorf("a base path holds no '.', '..' or nothing between two slashes")
+		}
 	}
 	return nil
 }

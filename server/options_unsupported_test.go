@@ -77,7 +77,7 @@ var accessKeys = []struct{ verdict, file, keys string }{
 	{"harmless", "KEY: false", "operator proxies"}, // off
 	{"harmless", "authorization { users: [{user: a, password: b, KEY: false}] }", "proxy_required"},
 	{"harmless", "tls { CERTS KEY: true }", "insecure allow_insecure_cipher_suites connection_rate_limit"},
-	{"harmless", "cluster { tls { CERTS KEY: true } }", "insecure allow_insecure_cipher_suites connection_rate_limit handshake_first"},
+	{"harmless", "cluster { port: 1, tls { CERTS KEY: true } }", "insecure allow_insecure_cipher_suites connection_rate_limit handshake_first"},
 	{"harmless", "cluster { KEY: x }", "connect_backoff ping_max"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"reflect"
 	"runtime/debug"
 	"slices"
@@ -187,6 +188,7 @@ func (s *Server) applyReload(c *change) {
 	}
 	s.applySteps(c, false)
 	c.logWarnings(s)
+	c.new.printDeadlineWarning(os.Stdout)
 	if c.effects[onTLS] || c.effects[onRouteTLS] {
 		s.logCertWarnings()
 	}
