@@ -92,6 +92,9 @@ func remoteEndpoint(remote string) (endpoint, error) {
 	}
 	switch u.Scheme {
 	case "udp", "tcp":
+		if u.Port() == "" {
+			return endpoint{}, fmt.Errorf("error parsing remote syslog: the port is missing, as in %s://host:%s", u.Scheme, syslogPort)
+		}
 		return endpoint{u.Scheme, u.Host}, nil
 	case "syslog":
 		if u.Port() == "" {
@@ -109,6 +112,9 @@ const syslogPort = "514"
 
 // badNetwork is the error of the classic broker, whose text begins with "error".
 func badNetwork(scheme string) error {
+	if scheme == "" {
+		return errors.New("error invalid network type: write udp://host:port, tcp://host:port or unix:///path")
+	}
 	return fmt.Errorf("error invalid network type: %q", scheme)
 }
 

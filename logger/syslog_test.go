@@ -197,7 +197,7 @@ func TestSyslogErrors(t *testing.T) {
 	for _, c := range []struct{ name, url, want string }{
 		{"another scheme", "http://127.0.0.1:1", `error invalid network type: "http"`},
 		{"nothing listens", "unix:///nonexistent/socket", `error connecting to syslog: "dial unix /nonexistent/socket: `},
-		{"no port", "tcp://127.0.0.1", `error connecting to syslog: "dial tcp: address 127.0.0.1: missing port in address"`},
+		{"no port", "tcp://127.0.0.1", `error parsing remote syslog: the port is missing, as in tcp://host:514`},
 		{"not a URL, with a secret", "tcp://u:s3cret@[::1", `error parsing remote syslog: not a valid URL`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -207,8 +207,9 @@ const (
 )
 
 // New is [NewServer] for programs that have no use for its error: it panics. As in gnatsd 1.x,
-// options that are not set are set to their defaults, and [Server.Start] replaces ports that are
-// [RandomPort] by those it has opened: programs look there for the port.
+// options that are not set are set to their defaults, a Port of [RandomPort] to 0, and [Server.Start]
+// replaces it and other ports that are RandomPort by those it has opened: programs look there for the
+// port.
 //
 // Deprecated: use NewServer.
 func New(opts *Options) *Server {
@@ -218,6 +219,9 @@ func New(opts *Options) *Server {
 	}
 	if opts != nil {
 		opts.fill()
+		if opts.Port == RandomPort {
+			opts.Port = 0
+		}
 		s.given = opts
 	}
 	return s
@@ -237,7 +241,7 @@ func (s *Server) tellPorts() {
 		{&o.Port, client}, {&o.Cluster.Port, s.ClusterAddr()}, {&o.HTTPPort, s.MonitorAddr()},
 		{&o.HTTPSPort, s.MonitorAddr()}, {&o.ProfPort, s.ProfilerAddr()},
 	} {
-		if *p.port == RandomPort && p.addr != nil {
+		if (*p.port == RandomPort || *p.port == 0 && p.port == &o.Port) && p.addr != nil {
 			*p.port = p.addr.Port
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // ErrInvalidSubject is returned, wrapped, for a subject that may not be subscribed to, see
 // [ValidSubject].
-var ErrInvalidSubject = errors.New("invalid subject")
+var ErrInvalidSubject = errors.New("sublist: Invalid Subject")
 
 // sweepStep is how many sets of the cache, and merged results, the removal of a wildcard pattern
 // checks for stale ones.

@@ -359,6 +359,19 @@ func TestNamesOfOtherVersionsMeanWhatTheyMeant(t *testing.T) {
 	if server.New(&empty); empty.Host != server.DEFAULT_HOST || empty.Port != server.DEFAULT_PORT || empty.MaxPayload != server.MAX_PAYLOAD_SIZE {
 		t.Errorf("got %s:%d, want options with their defaults", empty.Host, empty.Port)
 	}
+	anyPort := server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true}
+	s := server.New(&anyPort)
+	if anyPort.Port != 0 {
+		t.Errorf("before it listens the port is %d, want 0", anyPort.Port)
+	}
+	go s.Start() // ends with Shutdown
+	defer s.Shutdown()
+	if !s.ReadyForConnections(patience) || anyPort.Port != s.Addr().(*net.TCPAddr).Port {
+		t.Errorf("when it listens the port is %d, want that of %v", anyPort.Port, s.Addr())
+	}
+	if got := server.ErrInvalidSubject.Error() + ", " + server.ErrNotFound.Error(); got != "sublist: Invalid Subject, sublist: No Matches Found" {
+		t.Errorf("the errors of subjects are %q", got)
+	}
 	if s := server.New(&optionsOf14); s.Running() || s.Name() != s.ID() {
 		t.Errorf("got a server that runs (%v) and is called %q; want one that has not been started", s.Running(), s.Name())
 	}

@@ -141,3 +141,23 @@ var reloadedLogs = map[string]func(*testing.T){
 		r.await(t, `->> MSG_PAYLOAD: \[abc\.\.\.\]$`)
 	},
 }
+
+// TestADeadlineWithoutAUnitIsSaidAtEveryReload reads the standard output of a broker whose file stays
+// as it is.
+func TestADeadlineWithoutAUnitIsSaidAtEveryReload(t *testing.T) {
+	t.Parallel()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	must(t, err)
+	defer out.Close()
+	cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-c", writeConfig(t, "write_deadline: 3"))
+	cmd.Stdout = out
+	p := launch(t, cmd)
+	p.addr(t)
+	p.signal(t, syscall.SIGHUP)
+	p.await(t, `Reloaded server configuration$`)
+	text, err := os.ReadFile(out.Name())
+	must(t, err)
+	if got := strings.Count(string(text), "WARNING: write_deadline should be converted to a duration\n"); got != 2 {
+		t.Errorf("got %d warnings, want one at the start and one at the reload: %q", got, text)
+	}
+}

@@ -15,7 +15,6 @@ type healthStatus struct {
 // serveHealth answers /healthz: 200 if clients may be sent here, else 503 and why not. With
 // routes=N at least N routes must be up.
 func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
-	m.requests["/healthz"].Add(1)
 	p := Params{values: r.URL.Query()}
 	routes := p.Number("routes")
 	if p.err != nil {

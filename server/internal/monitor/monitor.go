@@ -91,7 +91,7 @@ type page struct {
 func New(config Config) *Monitor {
 	m := &Monitor{
 		config:   config,
-		requests: map[string]*atomic.Uint64{"/": {}, "/healthz": {}},
+		requests: map[string]*atomic.Uint64{"/": {}},
 		large:    admission.NewLimiter(1),
 		answers:  answers{max: maxAnswers, time: answerTime, stall: answerStall},
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -114,6 +115,9 @@ func FindRunning(target string) (*Running, error) {
 		return nil, err
 	}
 	text, err := published(pid)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no such process: %d", pid)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; compare with the file it runs with, --diff=FILE", err)
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -118,5 +119,19 @@ func TestLookupEnvIsThatOfTheProcess(t *testing.T) {
 	}
 	if got, ok := new(Running).LookupEnv("GNATSD_TEST_DIFF"); got != "ours" || !ok {
 		t.Errorf("an environment that may not be read: got %q, %v, want ours", got, ok)
+	}
+}
+
+func TestAProcessThatIsGoneIsNamed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("settings are published on Linux only")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(cmd.Process.Pid)
+	if _, err := Health(pid); err == nil || err.Error() != "no such process: "+pid {
+		t.Errorf("got %v, want that there is no process %s", err, pid)
 	}
 }

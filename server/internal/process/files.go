@@ -34,6 +34,9 @@ func (f *Files) WritePid(path string) error {
 	if err := writePid(path); err != nil {
 		return err
 	}
+	if written, err := filepath.EvalSymlinks(path); err == nil {
+		path = written // a link stays, and what it leads to is removed at the end
+	}
 	if !slices.Contains(f.pids, path) {
 		f.pids = append(f.pids, path)
 	}
@@ -150,6 +153,11 @@ func removePid(path string) error {
 func replaceFile(path string, content []byte, perm os.FileMode, durable bool) (err error) {
 	dir, name := filepath.Split(path)
 	temp := filepath.Join(dir, "."+name+"."+strconv.Itoa(os.Getpid())+".tmp")
+	defer func() {
+		if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == temp {
+			err = &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
+		}
+	}()
 	os.Remove(temp) // left by a crash: in a container the pid is always the same
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {

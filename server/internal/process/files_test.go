@@ -154,6 +154,38 @@ func TestPortsFile(t *testing.T) {
 	}
 }
 
+func TestThePidBehindALinkIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "link.pid"), filepath.Join(dir, "target.pid")
+	if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip(err) // Windows needs a privilege
+	}
+	f := &Files{}
+	if err := f.WritePid(link); err != nil {
+		t.Fatal(err)
+	}
+	if failures := f.Remove(); len(failures) > 0 {
+		t.Error(failures)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of the link: got %v", err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Errorf("the link is gone: %v", err)
+	}
+}
+
+func TestErrorsNameThePathThatWasAskedFor(t *testing.T) {
+	f := &Files{}
+	path, err := f.WritePorts(filepath.Join(t.TempDir(), "none"), nil)
+	if err == nil || !strings.Contains(err.Error(), path+": ") {
+		t.Errorf("got %v, want one about %s", err, path)
+	}
+}
+
 func TestFilesAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
