@@ -64,6 +64,10 @@ func TestNoInputExhaustsTheProcess(t *testing.T) {
 	for i := range 18 {
 		envTwice[fmt.Sprintf("E%d", i)] = fmt.Sprintf("[$E%d,$E%d]", i+1, i+1)
 	}
+	var manyKeys strings.Builder
+	for i := range 400_000 {
+		fmt.Fprintf(&manyKeys, "key_%d=1\n", i)
+	}
 	const longest = 2 * time.Minute // with the race detector, beside other tests; without bounds some take for ever
 	for _, tc := range []struct {
 		name  string
@@ -91,6 +95,9 @@ func TestNoInputExhaustsTheProcess(t *testing.T) {
 		{"quotes have no end", map[string]string{"f0": "a=1 " + strings.Repeat(`"" '' `, 1<<19)}, nil, "Expected a top-level value"},
 		{"quotes are never closed", map[string]string{"f0": strings.Repeat("a='x\nb=\"y\nc (\n", 1) + strings.Repeat("\n", 1<<20)}, nil, "never closed"},
 		{"many values on one line", map[string]string{"f0": strings.Repeat("a=1;", 200_000)}, nil, ""},
+		{"many secrets on one line", map[string]string{"f0": strings.Repeat("pass=1;", 200_000)}, nil, ""},
+		{"many quoted secrets on one line", map[string]string{"f0": strings.Repeat(`"pass":"1","x":2,`, 100_000)}, nil, ""},
+		{"many keys", map[string]string{"f0": manyKeys.String()}, nil, ""},
 		{"the same variable is used often", map[string]string{"f0": "v=1\n" + strings.Repeat("a=$v;", 100_000)}, nil, ""},
 		{"braces close without end", map[string]string{"f0": strings.Repeat("}", 1<<20)}, nil, "too many errors"},
 		{"braces open without end", map[string]string{"f0": strings.Repeat("{", 1<<20)}, nil, ""},

@@ -27,6 +27,7 @@ type lexer struct {
 	// lines in a file.
 	fixed *Pos
 
+	lineFrom, lineTo int    // of the last line whose end was looked for
 	tailFrom, tailTo int    // what may be the rest of a secret
 	tailKey          string // of that secret
 

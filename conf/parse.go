@@ -61,6 +61,7 @@ type parser struct {
 	inUsers    bool   // the innermost map is that of a key "users"
 	hiddenFrom int    // of the path, from this key on none is shown; they count from 1, 0 is none
 	secretEnd  int    // where the last secret value ends; 0 if there was none
+	secretLine int    // where the line of that ends
 	secretKey  string // of that
 
 	brokenString bool // a variable in the last quoted string could not be read
@@ -209,9 +210,9 @@ func (p *parser) pair(m *Node, in context) *Error {
 		p.warnings.add(&Error{Pos: at, Key: p.shownKey(), Msg: "it has no value, and no effect", valueless: true})
 		return nil
 	}
-	from := p.off
+	valueAt, from := p.pos(), p.off
 	value, err := p.value(in)
-	if err = p.hideSecret(start, from, value, err); err != nil {
+	if err = p.hideSecret(start, valueAt, from, value, err); err != nil {
 		return err
 	}
 	m.set(&Pair{Key: key, Pos: at, Value: value})

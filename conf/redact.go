@@ -6,6 +6,7 @@ package conf
 import (
 	"bytes"
 	"encoding/json"
+	"math/bits"
 	"net/url"
 	"slices"
 	"strings"
@@ -54,9 +55,32 @@ func isSecretName(name string) bool {
 	if len(name) > maxShownKey {
 		return true // not worth a search
 	}
-	return secretKey().MatchString(name) || slices.ContainsFunc(keyWords().FindAllString(name, -1), func(word string) bool {
-		return len(word) >= 3 && nearest(word, misspelled) != ""
+	return secretKey().MatchString(name) || slices.ContainsFunc(keyWords().FindAllString(name, -1), isMisspelled)
+}
+
+// isMisspelled reports whether a word is a misspelling of a secret one. It is [nearest] without what
+// takes long there: a file may have very many keys. Most words lack more letters than there may be
+// mistakes.
+func isMisspelled(word string) bool {
+	if len(word) < 3 || len(word) > 64 {
+		return false
+	}
+	word = strings.ToLower(word)
+	have, mistakes := letters(word), max(1, len(word)/3)
+	return slices.ContainsFunc(misspelled, func(name string) bool {
+		return len(word) >= minPrefix && strings.HasPrefix(name, word) ||
+			bits.OnesCount32(letters(name)&^have) <= mistakes && distance(word, name) <= mistakes
 	})
+}
+
+// letters is the set of the letters from a to z in a word, in any case.
+func letters(word string) (set uint32) {
+	for _, c := range []byte(word) {
+		if c |= 'a' - 'A'; c >= 'a' && c <= 'z' {
+			set |= 1 << (c - 'a')
+		}
+	}
+	return set
 }
 
 // sensitivity returns that of a key: as its row says or, if it is of none, by its words. A key

@@ -23,6 +23,9 @@ func (e *Error) masked() *Error {
 	return behindSecret(e.Pos, e.Pos.behind)
 }
 
+// maxQuotedLine bounds the search for a quote that is one too many, in bytes.
+const maxQuotedLine = 64 << 10
+
 // isRestOfSecret reports whether the text behind a secret, up to the end of the line, may be its rest:
 // it follows without a blank. Behind quotes it is if they are not the right ones.
 func isRestOfSecret(text string, quoted bool) bool {
@@ -36,16 +39,23 @@ func isRestOfSecret(text string, quoted bool) bool {
 		return false
 	case !quoted || len(rest) == len(text):
 		return true
+	case len(rest) > maxQuotedLine:
+		return false
 	}
 	return strings.Count(rest, `"`)%2 == 1 || strings.Count(rest, "'")%2 == 1
 }
 
-// lineEnd is the offset of the end of the line that off is in.
+// lineEnd is the offset of the end of the line that off is in. It is remembered for others in the same
+// line, which may be long.
 func (l *lexer) lineEnd(off int) int {
-	if i := strings.IndexAny(l.text[off:], "\r\n"); i >= 0 {
-		return off + i
+	if off >= l.lineFrom && off <= l.lineTo && l.lineTo > 0 {
+		return l.lineTo
 	}
-	return len(l.text)
+	l.lineFrom, l.lineTo = off, len(l.text)
+	if i := strings.IndexAny(l.text[off:], "\r\n"); i >= 0 {
+		l.lineTo = off + i
+	}
+	return l.lineTo
 }
 
 // inSecretTail reports whether an offset is in what may be the rest of the last secret.
@@ -84,28 +94,27 @@ func (p *parser) shownKey() string {
 }
 
 // hideSecret records where the secret value is that was read, or could not be. key and value are where
-// they begin.
-func (p *parser) hideSecret(key, value int, n *Node, err *Error) *Error {
+// they begin; at is the position of the value.
+func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Error {
 	if !p.isSecretValue(n) {
 		return err
 	}
 	if err != nil {
 		p.skipSecret(value, err)
 	}
-	p.secretEnd, p.secretKey = p.off, p.shownKey()
-	if end := p.lineEnd(p.off); err != nil || isRestOfSecret(p.text[p.off:end], p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0) {
+	end := p.lineEnd(p.off)
+	p.secretEnd, p.secretLine, p.secretKey = p.off, end, p.shownKey()
+	if err != nil || isRestOfSecret(p.text[p.off:end], p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0) {
 		p.hideTail(p.off, end, p.secretKey)
 	}
 	if p.fixed != nil {
 		return err
 	}
 	if p.inUsers || err != nil || strings.Contains(p.text[key:value], "\n") {
-		p.src.hide(p.posAt(value))
+		p.src.hide(at.Line, at.Col)
 	}
-	for i := value; i < p.off; i++ {
-		if p.text[i] == '\n' {
-			p.src.hide(p.posAt(i + 1))
-		}
+	for i := range strings.Count(p.text[value:p.off], "\n") {
+		p.src.hide(at.Line+1+i, 1)
 	}
 	return err
 }
@@ -119,7 +128,8 @@ func (p *parser) skipSecret(value int, err *Error) {
 		from := len(p.text) - len(strings.TrimLeftFunc(p.text[value:], unicode.IsSpace))
 		p.hideTail(value, p.lineEnd(from), p.shownKey())
 		if p.fixed == nil {
-			p.src.hide(p.posAt(from))
+			at := p.posAt(from)
+			p.src.hide(at.Line, at.Col)
 		}
 	case strings.HasPrefix(err.Msg, "Unexpected EOF"):
 		err.last = true
@@ -137,7 +147,7 @@ var quotedString = pattern(`^"(?:[^"\\]|\\(?s:.))*"`)
 
 // followsSecret reports whether a secret ends before an offset in the same line.
 func (p *parser) followsSecret(off int) bool {
-	return p.secretEnd > 0 && p.secretEnd <= off && !strings.Contains(p.text[p.secretEnd:off], "\n")
+	return p.secretEnd > 0 && p.secretEnd <= off && off <= p.secretLine
 }
 
 // checkBehindSecret refuses a key without a value behind a secret: it is the rest of that. start is
@@ -177,13 +187,13 @@ func (p *parser) unexpected(format string) *Error {
 	return errorAt(p.pos(), format, char(p.peek()))
 }
 
-// hide marks what stands behind at, up to the end of its line, as not to be shown.
-func (s *source) hide(at Pos) {
+// hide marks a line as not to be shown from a column on.
+func (s *source) hide(line, col int) {
 	if s.hidden == nil {
 		s.hidden = map[int]int{}
 	}
-	if from, ok := s.hidden[at.Line]; !ok || at.Col < from {
-		s.hidden[at.Line] = at.Col
+	if from, ok := s.hidden[line]; !ok || col < from {
+		s.hidden[line] = col
 	}
 }
 
