@@ -26,7 +26,7 @@ type Logger interface {
 type logSink struct {
 	to           Logger
 	debug, trace bool
-	opened       bool   // a reload has opened the logger, and closes it if it is refused
+	keeps        bool   // the logger is that of the sink before, with other levels
 	lost         uint64 // lines that the loggers before it lost
 }
 
@@ -49,8 +49,50 @@ func (s *logSink) close() {
 	}
 }
 
+// end closes the logger at the end of the server. One that is not of package logger belongs to the
+// embedding program and stays open.
+func (s *logSink) end() {
+	if s == nil {
+		return
+	}
+	if l, ours := s.to.(*logger.Logger); ours {
+		_ = l.Close() // there is no log for its error
+	}
+}
+
 // logging writes to the logger, if there is one.
-type logging struct{ sink atomic.Pointer[logSink] }
+type logging struct {
+	sink  atomic.Pointer[logSink]
+	ended atomic.Bool // loggers that come now are closed at once
+}
+
+// replace puts next in the place of old, which it closes unless next keeps the logger. It reports
+// false, and does nothing, if old has been replaced already.
+func (l *logging) replace(old, next *logSink) bool {
+	keeps := next != nil && next.keeps
+	switch {
+	case keeps:
+		next.lost = old.lost
+	case next != nil:
+		next.lost = old.linesLost()
+	}
+	if !l.sink.CompareAndSwap(old, next) {
+		return false
+	}
+	if old != nil && !keeps {
+		old.close()
+	}
+	if l.ended.Load() {
+		next.end()
+	}
+	return true
+}
+
+// end closes the logger, and those that come later.
+func (l *logging) end() {
+	l.ended.Store(true)
+	l.sink.Load().end()
+}
 
 func (l *logging) tracing() bool {
 	s := l.sink.Load()
@@ -93,10 +135,9 @@ func (l *logging) write(level logLevel, format string, v ...any) {
 func (s *Server) SetLogger(l Logger, debug, trace bool) {
 	var sink *logSink
 	if l != nil {
-		sink = &logSink{to: l, debug: debug, trace: trace, lost: s.log.sink.Load().linesLost()}
+		sink = &logSink{to: l, debug: debug, trace: trace}
 	}
-	if old := s.log.sink.Swap(sink); old != nil {
-		old.close()
+	for !s.log.replace(s.log.sink.Load(), sink) {
 	}
 }
 

@@ -133,15 +133,3 @@ func (s *Server) ReOpenLogFile() {
 		s.Errorf("File log not re-opened, the old file stays in use: %v", pathError(err))
 	}
 }
-
-// closeLog writes the queued lines and closes the log. A logger that is not of package logger
-// belongs to the embedding program and stays open.
-func (s *Server) closeLog() {
-	sink := s.log.sink.Load()
-	if sink == nil {
-		return
-	}
-	if l, ok := sink.to.(*logger.Logger); ok {
-		_ = l.Close() // there is no log for its error
-	}
-}

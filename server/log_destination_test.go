@@ -96,6 +96,63 @@ func TestSetLoggerClosesThePrevious(t *testing.T) {
 	}
 }
 
+// TestALoggerThatIsSetDuringAReloadStays sets one between the two phases of a reload, which is about
+// the levels only or opens a file.
+func TestALoggerThatIsSetDuringAReloadStays(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "log")
+	for _, next := range []Options{{Debug: true}, {LogFile: file}} {
+		next.Host, next.Port, next.NoSigs = "127.0.0.1", RandomPort, true
+		s, err := NewServer(&Options{Host: next.Host, Port: next.Port, NoSigs: true, LogFile: file + ".before"})
+		okay(t, err)
+		for _, to := range []*closingLog{{lineLog: newLineLog()}, nil} {
+			okay(t, s.ConfigureLogger())
+			c, problems := s.prepareReload(next.Clone())
+			if c.log == nil || len(problems) > 0 {
+				t.Fatalf("got the log %v, problems %v", c.log, problems)
+			}
+			if to == nil {
+				s.SetLogger(nil, false, false)
+			} else {
+				s.SetLogger(to, false, false)
+			}
+			s.applyLog(c)
+			if now := s.log.sink.Load(); (now == nil) != (to == nil) || to != nil && (now.to != to || to.closed > 0) {
+				t.Errorf("after a reload to %+v: got %+v", next, now)
+			}
+			if l := c.log.to.(*logger.Logger); l.Flush() {
+				t.Errorf("after a reload to %+v: the log that is not used is open", next)
+			}
+		}
+		s.Shutdown()
+	}
+}
+
+// TestARefusedReloadKeepsTheLog refuses one that would change a level of the log, too.
+func TestARefusedReloadKeepsTheLog(t *testing.T) {
+	t.Parallel()
+	r := startReloader(t, "debug: false")
+	log := &closingLog{lineLog: newLineLog()}
+	r.SetLogger(log, false, false)
+	if err := r.change(t, "debug: true\ntls { cert_file: nope.pem, key_file: nope.pem }"); err == nil {
+		t.Fatal("a certificate that is missing is accepted")
+	}
+	if log.closed > 0 {
+		t.Error("the log is closed")
+	}
+}
+
+func TestALogAfterTheEndIsClosed(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&Options{NoSigs: true, LogFile: filepath.Join(t.TempDir(), "log")})
+	okay(t, err)
+	s.Shutdown()
+	okay(t, s.ConfigureLogger())
+	if s.log.sink.Load().to.(*logger.Logger).Flush() {
+		t.Error("it is open")
+	}
+}
+
 func TestReOpenLogFile(t *testing.T) {
 	t.Parallel()
 	s, err := NewServer(nil)

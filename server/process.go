@@ -13,6 +13,7 @@ import (
 // it expects them, and with the sockets that systemd has opened. It returns the error that ended
 // the server, nil after Shutdown. Other programs use [Server.Start] or [Server.Run].
 func Run(s *Server) error {
+	s.isProgram = true
 	s.notify = process.NewNotifier()
 	s.record = process.NewSettingsRecord()
 	s.inherited = process.InheritedListeners()
@@ -37,7 +38,14 @@ func (b processBroker) LameDuck() { b.lameDuckMode() }
 func (b processBroker) Rebalance() { b.rebalance() }
 
 // InLameDuck implements process.Actions.
-func (b processBroker) InLameDuck() bool { return b.lameDuck.Load() }
+func (b processBroker) InLameDuck() bool {
+	select {
+	case <-b.done: // it is over
+		return false
+	default:
+		return b.lameDuck.Load()
+	}
+}
 
 // trapSignals starts to handle the signals of the process, unless NoSigs is set.
 func (s *Server) trapSignals() {
@@ -56,8 +64,12 @@ func (s *Server) trapSignals() {
 	}
 }
 
-// releaseSignals stops handling signals.
+// releaseSignals stops handling signals, unless the process ends with the server: a late signal, as
+// the SIGTERM that Kubernetes sends after lame duck mode, must not spoil its status, nor cut the log.
 func (s *Server) releaseSignals() {
+	if s.isProgram {
+		return
+	}
 	s.mu.Lock()
 	loop := s.signals
 	s.signals = nil

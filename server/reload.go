@@ -156,6 +156,7 @@ type change struct {
 	log     *logSink
 
 	clientsBefore *clientPolicy // the policy that clients has replaced
+	logBefore     *logSink      // what log is to replace
 }
 
 // prepareReload is the first phase, from when the options have been read. If there are problems the
@@ -304,8 +305,7 @@ func (o *Options) isSet(r *row) bool {
 
 // discard releases what was prepared for a reload that has failed.
 func (c *change) discard() {
-	if c == nil || c.log == nil {
-		return
+	if c != nil && c.log != nil && !c.log.keeps {
+		c.log.close()
 	}
-	c.log.close()
 }

@@ -191,15 +191,15 @@ func (s *Server) prepareLog(c *change) error {
 	if now == nil || c.new.NoLog {
 		return nil
 	}
-	next := &logSink{to: now.to, debug: c.new.Debug, trace: c.new.Trace}
+	next := &logSink{to: now.to, debug: c.new.Debug, trace: c.new.Trace, keeps: true}
 	if _, ours := now.to.(*logger.Logger); ours && c.reopensLog() {
 		l, err := openLog(c.new)
 		if err != nil {
 			return &settingError{c.logKey(), err}
 		}
-		next.to, next.opened = l, true
+		next.to, next.keeps = l, false
 	}
-	c.log = next
+	c.log, c.logBefore = next, now
 	return nil
 }
 
@@ -224,21 +224,16 @@ func (c *change) logKey() string {
 	return "syslog"
 }
 
-// applyLog replaces the log. Queued lines of the old one are written first.
+// applyLog replaces the log. Queued lines of the old one are written first. A logger that the
+// embedding program has set since prepareLog stays.
 func (s *Server) applyLog(c *change) {
 	if c.log == nil {
 		return
 	}
-	old := s.log.sink.Load()
-	if !c.log.opened {
-		c.log.lost = old.lost
-		s.log.sink.Store(c.log)
-		return
-	}
-	if l, ours := old.to.(*logger.Logger); ours {
+	if l, ours := c.logBefore.to.(*logger.Logger); ours && !c.log.keeps {
 		l.Flush()
 	}
-	c.log.lost = old.linesLost()
-	s.log.sink.Store(c.log)
-	old.close()
+	if !s.log.replace(c.logBefore, c.log) && !c.log.keeps {
+		c.log.close()
+	}
 }

@@ -51,7 +51,9 @@ type Server struct {
 	// Set before Run.
 	notify process.Notifier        // of the service manager; does nothing unless [Run] set it
 	record *process.SettingsRecord // for --diff; nil unless [Run] set it
-	exit   func(code int)
+
+	isProgram bool // the process ends with the server; set by [Run]
+	exit      func(code int)
 
 	// Snapshots.
 	opts        atomic.Pointer[Options]
@@ -425,7 +427,7 @@ func (s *Server) Shutdown() {
 	s.removeFiles()
 	s.releaseSignals()
 	s.Noticef("Server Exiting..")
-	s.closeLog()
+	s.log.end()
 	close(s.done)
 }
 

@@ -160,3 +160,33 @@ func TestInterruptEndsLameDuck(t *testing.T) {
 		t.Errorf("got exit %d and %q, want 0 and the two lines of a stop", code, log)
 	}
 }
+
+// TestNoSignalSpoilsTheEndOfLameDuck sends signals until the broker has ended, as Kubernetes sends
+// SIGTERM at any moment after its preStop command.
+func TestNoSignalSpoilsTheEndOfLameDuck(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		p := spawn(t, "-c", writeConfig(t, `lame_duck_duration: "1s"`+"\n"+`lame_duck_grace_period: "0s"`))
+		p.addr(t)
+		p.signal(t, syscall.SIGUSR2)
+		p.await(t, `Initiating Shutdown\.\.\.$`)
+		var code int
+		var log []string
+		over := make(chan struct{})
+		go func() { // ends with the broker
+			defer close(over)
+			code, log = p.finish()
+		}()
+		for ended := false; !ended; {
+			select {
+			case <-over:
+				ended = true
+			default:
+				_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails when it has ended
+			}
+		}
+		if code != 0 || len(log) == 0 || !strings.HasSuffix(log[len(log)-1], "Server Exiting..") {
+			t.Errorf("got exit %d and %q", code, log)
+		}
+	}
+}

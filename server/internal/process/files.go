@@ -112,7 +112,7 @@ func exhausted(err error) bool {
 // overwrite writes content to a file. One that cannot be written in full is left empty, or is
 // removed: a part of a pid would be another pid.
 func overwrite(path string, content []byte, perm os.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, perm) // a pipe may have no reader
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,13 @@ func overwrite(path string, content []byte, perm os.FileMode) error {
 }
 
 // removePid removes a pid file at the end of an orderly stop. One that has come to hold another pid
-// belongs to another process and stays, and one that is gone is fine.
+// belongs to another process and stays, and one that is gone is fine. So does what is no file, a pipe
+// for instance: reading it might never end.
 func removePid(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil
+	}
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
