@@ -46,7 +46,7 @@ func (v *Values[T]) replaced(r *Row[T], p, by *Pair) {
 	case by.Value.Broken || by.Value.Partial: // it may have what seems to be lost
 		return
 	}
-	if key, lost := v.table.lost(r, p, by); lost != nil {
+	if key, lost := v.table.lost(r, p, by, oneFile); lost != nil {
 		v.Errors.add(&Error{Pos: lost.Pos, Key: key, Msg: "it restricts access, and would have no effect here",
 			Hint: fmt.Sprintf("%s is given again at %s", r.Key, by.Pos)})
 		return
@@ -58,10 +58,10 @@ func (v *Values[T]) replaced(r *Row[T], p, by *Pair) {
 
 // lost returns the first setting in p that restricts access and comes to nothing if the pair by takes
 // its place, with its key; nil if there is none. by is nil if nothing does.
-func (tb *Table[T]) lost(r *Row[T], p, by *Pair) (key string, lost *Pair) {
+func (tb *Table[T]) lost(r *Row[T], p, by *Pair, oneFile bool) (key string, lost *Pair) {
 	switch {
 	case !r.Type.isSection():
-		if r.Restricts && !r.Overridable && restricts(p.Value) && !(by != nil && continues(p.Value, by.Value)) {
+		if r.Restricts && !r.Overridable && restricts(p.Value) && !(by != nil && continues(p.Value, by.Value, oneFile)) {
 			return r.Key, p
 		}
 		return "", nil
@@ -77,7 +77,7 @@ func (tb *Table[T]) lost(r *Row[T], p, by *Pair) (key string, lost *Pair) {
 		if inner == nil || old[inner] != q || inner.isDefinition(q) {
 			continue
 		}
-		if key, lost := tb.lost(inner, q, now[inner]); lost != nil {
+		if key, lost := tb.lost(inner, q, now[inner], oneFile); lost != nil {
 			return key, lost
 		}
 	}
@@ -101,9 +101,12 @@ func restricts(n *Node) bool {
 }
 
 // continues reports whether a restriction stays if the value now takes the place of old: it is the
-// same, or another limit.
-func continues(old, now *Node) bool {
-	return old.Kind == Integer && now.Kind == Integer && now.Int > 0 || equal(old, now)
+// same, another limit, or that of another file, which is to override the first.
+func continues(old, now *Node, oneFile bool) bool {
+	if !oneFile || old.Kind == Integer && now.Kind == Integer {
+		return restricts(now) || equal(old, now)
+	}
+	return equal(old, now)
 }
 
 // equal reports whether two values are the same.
