@@ -58,11 +58,11 @@ type parser struct {
 	braces int      // braces around the whole file still open
 	prefix string   // of every error, in an included file
 
-	inUsers    bool   // the innermost map is that of a key "users"
-	hiddenFrom int    // of the path, from this key on none is shown; they count from 1, 0 is none
-	secretEnd  int    // where the last secret value ends; 0 if there was none
-	secretLine int    // where the line of that ends
-	secretKey  string // of that
+	inUsers    bool // the innermost map is that of a key "users"
+	hiddenFrom int  // of the path, from this key on none is shown; they count from 1, 0 is none
+	secretEnd  int  // where the last secret value ends; 0 if there was none
+	secretLine int  // where the line of that ends
+	secretPath []string
 
 	brokenString bool // a variable in the last quoted string could not be read
 	ended        bool // the text ended too early: no more errors

@@ -85,13 +85,18 @@ func (p *parser) isSecretValue(n *Node) bool {
 }
 
 // shownKey is the key of the pair that is being read, as far as it may be shown.
-func (p *parser) shownKey() string {
-	path := p.path
+func (p *parser) shownKey() string { return strings.Join(withoutSecrets(p.shownPath()), ".") }
+
+// shownPath is the path of that pair as far as it is no rest of a secret.
+func (p *parser) shownPath() []string {
 	if p.hiddenFrom > 0 {
-		path = path[:p.hiddenFrom-1]
+		return p.path[:p.hiddenFrom-1]
 	}
-	return strings.Join(withoutSecrets(path), ".")
+	return p.path
 }
+
+// secretKey is the key of the last secret value, as far as it may be shown.
+func (p *parser) secretKey() string { return strings.Join(withoutSecrets(p.secretPath), ".") }
 
 // hideSecret records where the secret value is that was read, or could not be. key and value are where
 // they begin; at is the position of the value.
@@ -103,9 +108,9 @@ func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Er
 		p.skipSecret(value, err)
 	}
 	end := p.lineEnd(p.off)
-	p.secretEnd, p.secretLine, p.secretKey = p.off, end, p.shownKey()
+	p.secretEnd, p.secretLine, p.secretPath = p.off, end, append(p.secretPath[:0], p.shownPath()...)
 	if err != nil || isRestOfSecret(p.text[p.off:end], p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0) {
-		p.hideTail(p.off, end, p.secretKey)
+		p.hideTail(p.off, end, p.secretKey())
 	}
 	if p.fixed != nil {
 		return err
@@ -169,8 +174,8 @@ func (p *parser) checkBehindSecret(start int, at Pos) *Error {
 			return nil
 		}
 	}
-	p.hideTail(start, p.lineEnd(start), p.secretKey)
-	return behindSecret(at, p.secretKey)
+	p.hideTail(start, p.lineEnd(start), p.secretKey())
+	return behindSecret(at, p.secretKey())
 }
 
 // bareWord matches what a key of a setting looks like.
@@ -180,7 +185,7 @@ var bareWord = pattern(`^\w+$`)
 func (p *parser) unexpected(format string) *Error {
 	switch {
 	case p.followsSecret(p.off):
-		return behindSecret(p.pos(), p.secretKey)
+		return behindSecret(p.pos(), p.secretKey())
 	case len(p.path) > 0 && p.isSecretValue(nil) && p.arrays > 0:
 		return behindSecret(p.pos(), p.shownKey())
 	}
