@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -94,7 +95,7 @@ const (
 // members, and other servers know that there are none here any more: what they had sent before that
 // has come, and goes back to them. That takes a few round trips.
 func (s *Server) quiesce() {
-	end := time.Now().Add(quiesceLimit)
+	end := time.Now().Add(cmp.Or(s.options().quiesce, quiesceLimit))
 	until := func(done func() bool) bool {
 		for !done() {
 			if !time.Now().Before(end) || !s.pause(quiesceStep) {

@@ -237,7 +237,7 @@ func TestLameDuckLosesNoQueueMessages(t *testing.T) {
 			t.Parallel()
 			set := func(o *Options) {
 				o.Cluster.PoolSize = tt.pool
-				o.MaxPending, o.WriteDeadline = 256<<20, patience
+				o.MaxPending, o.WriteDeadline, o.quiesce = 256<<20, patience, patience
 				o.LameDuckGracePeriod, o.LameDuckDuration = time.Millisecond, time.Millisecond
 			}
 			a := startServer(t, set)

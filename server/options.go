@@ -139,6 +139,7 @@ type Options struct {
 	network  network        // nil = that of the operating system
 	idle     time.Duration  // after which a client is parked; 0 = parkAfter if there are many
 	idleTick time.Duration  // between two looks at whether a route is idle; 0 = idleTick
+	quiesce  time.Duration  // limit of that in lame duck mode; 0 = quiesceLimit
 	identity string         // server id; "" = a new one
 
 	// Settings of a file without an exported field.
