@@ -55,7 +55,10 @@ func (c *Check) add(e *Error) {
 	if c.url && !strings.Contains(e.Msg, "@") && e.Pos.cutURL() {
 		e.Msg, e.Hint = errCutURL.Error(), ""
 	}
-	c.report.Errors.add(e.masked())
+	if e.Pos.cut {
+		e = e.masked()
+	}
+	c.report.Errors.add(e)
 }
 
 // HiddenErrorf reports an error that is shown without its line of the file, which may have a secret
@@ -67,8 +70,7 @@ func (c *Check) HiddenErrorf(at Pos, format string, args ...any) {
 
 // Warnf reports a warning about a value that works.
 func (c *Check) Warnf(at Pos, format string, args ...any) {
-	e := &Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)}
-	c.report.Warnings.add(e.masked())
+	c.report.Warnings.add(&Error{Pos: at, Key: c.path, Msg: fmt.Sprintf(format, args...)})
 }
 
 // Want reports a value of the wrong type: "want …, have …".
@@ -127,12 +129,7 @@ func (c *Check) Unknown(p *Pair, known, restricting []string) {
 			hint, refused = fmt.Sprintf("did you mean %q?", best), slices.Contains(restricting, best)
 		}
 	}
-	e := unknownKey(p, c.path+"."+p.Key, hint)
-	if refused || p.Pos.behind != "" {
-		c.report.Errors.add(e.masked())
-		return
-	}
-	c.report.Unknown.add(e)
+	c.report.addUnknown(unknownKey(p, c.path+"."+p.Key, hint), refused)
 }
 
 // String returns the string that a value is, or reports that it is none.

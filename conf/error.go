@@ -21,6 +21,7 @@ type Pos struct {
 
 	src    *source
 	behind string // key of a secret whose rest it may be; empty if it is none
+	cut    bool   // that secret seems to be cut off
 }
 
 // source is the text a Pos points into.

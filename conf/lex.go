@@ -30,6 +30,7 @@ type lexer struct {
 	lineFrom, lineTo int    // of the last line whose end was looked for
 	tailFrom, tailTo int    // what may be the rest of a secret
 	tailKey          string // of that secret
+	tailCut          bool   // that secret seems to be cut off
 
 	known      int // an offset whose line and column are known
 	knownLine  int
@@ -60,7 +61,7 @@ func (l *lexer) posAt(off int) Pos {
 	if l.fixed != nil {
 		at := *l.fixed
 		if at.behind == "" {
-			at.behind = behind
+			at.behind, at.cut = behind, behind != "" && l.tailCut
 		}
 		return at
 	}
@@ -76,7 +77,7 @@ func (l *lexer) posAt(off int) Pos {
 			l.knownChars = 0
 		}
 	}
-	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src, behind: behind}
+	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src, behind: behind, cut: behind != "" && l.tailCut}
 }
 
 // peek returns the next character, or endOfText.

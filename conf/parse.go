@@ -58,11 +58,11 @@ type parser struct {
 	braces int      // braces around the whole file still open
 	prefix string   // of every error, in an included file
 
-	inUsers    bool // the innermost map is that of a key "users"
-	hiddenFrom int  // of the path, from this key on none is shown; they count from 1, 0 is none
-	secretEnd  int  // where the last secret value ends; 0 if there was none
-	secretLine int  // where the line of that ends
-	secretPath []string
+	inUsers    bool     // the innermost map is that of a key "users"
+	hiddenFrom int      // index of the first key of the path that is not shown, plus 1; 0 if all are
+	secretEnd  int      // where the last secret value ends; 0 if there was none
+	secretLine int      // where the line ends that it ends in
+	secretPath []string // of its key
 
 	brokenString bool // a variable in the last quoted string could not be read
 	ended        bool // the text ended too early: no more errors
@@ -198,7 +198,7 @@ func (p *parser) pair(m *Node, in context) *Error {
 	if p.hiddenFrom == 0 && at.behind != "" {
 		p.hiddenFrom = len(p.path)
 	}
-	if err := p.checkBehindSecret(start, at); err != nil {
+	if err := p.checkBehindSecret(start, at, quoted); err != nil {
 		return err
 	}
 	if !quoted && strings.EqualFold(key, "include") && unicode.IsSpace(p.peek()) {

@@ -130,7 +130,7 @@ func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
 		{"by its alias, in quotes, without a separator", `"pass" "CANARY 1"`, "", `"pass" [REDACTED]`},
 		{"a list", "password: [CANARY, CANARY]", "", "password: [REDACTED]"},
 		{"what is not known, by its words", "my_token = CANARY", "", "my_token = [REDACTED]"},
-		{"in another case", "MyPWD=CANARY, x", "", "MyPWD=[REDACTED], x"},
+		{"in another case", "MyPWD=CANARY, x", "", "MyPWD=[REDACTED]"},
 		{"what is known and public", "no_auth_user: bob", "no_auth_user", "no_auth_user: bob"},
 		{"a section shows its public keys", "authorization { user: bob, password: CANARY }", "authorization",
 			"authorization { user: bob, password: [REDACTED] }"},

@@ -2,7 +2,7 @@ package conf
 
 // This file judges settings that are replaced: a key given again, in any of its spellings, in one file
 // or by one that is included. The last one counts. That is a mistake if the earlier one restricts
-// access and would come to nothing.
+// access and would have no effect.
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func (r *Row[T]) isDefinition(p *Pair) bool {
 }
 
 // replaced reports what is wrong with p, whose row has another pair that counts. A file may be
-// included to be overridden, without a word; of those that one pattern names, none is meant to be.
+// included to be overridden, without a warning; of those that one pattern names, none is meant to be.
 func (v *Values[T]) replaced(r *Row[T], p, by *Pair) {
 	if r.isDefinition(p) {
 		return
@@ -56,7 +56,7 @@ func (v *Values[T]) replaced(r *Row[T], p, by *Pair) {
 	}
 }
 
-// lost returns the first setting in p that restricts access and comes to nothing if the pair by takes
+// lost returns the first setting in p that restricts access and has no effect if the pair by takes
 // its place, with its key; nil if there is none. by is nil if nothing does.
 func (tb *Table[T]) lost(r *Row[T], p, by *Pair, oneFile bool) (key string, lost *Pair) {
 	switch {
@@ -74,7 +74,7 @@ func (tb *Table[T]) lost(r *Row[T], p, by *Pair, oneFile bool) (key string, lost
 	}
 	for _, q := range p.Value.Pairs {
 		_, inner := tb.find(r.Key+".", q)
-		if inner == nil || old[inner] != q || inner.isDefinition(q) {
+		if inner == nil || old[inner] != q || inner.isDefinition(q) || !oneFile && inner.hasInstead(now) {
 			continue
 		}
 		if key, lost := tb.lost(inner, q, now[inner], oneFile); lost != nil {
@@ -82,6 +82,16 @@ func (tb *Table[T]) lost(r *Row[T], p, by *Pair, oneFile bool) (key string, lost
 		}
 	}
 	return "", nil
+}
+
+// hasInstead reports whether another row of the section, whose pairs are now, restricts as r does.
+func (r *Row[T]) hasInstead(now map[*Row[T]]*Pair) bool {
+	for other, p := range now {
+		if slices.Contains(r.Instead, other.name()) && restricts(p.Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // restricts reports whether the value of a row that restricts access does so. An empty list does: that

@@ -51,6 +51,9 @@ type Row[T any] struct {
 	// Overridable marks a row that restricts and may be replaced all the same, by a later value
 	// or by the default: where to listen, for instance.
 	Overridable bool
+	// Instead are the rows of the same section that restrict as this one does: in an included
+	// file, one of them may take its place.
+	Instead []string
 	// Doc describes the setting in one sentence.
 	Doc string
 }

@@ -23,26 +23,37 @@ func (e *Error) masked() *Error {
 	return behindSecret(e.Pos, e.Pos.behind)
 }
 
-// maxQuotedLine bounds the search for a quote that is one too many, in bytes.
-const maxQuotedLine = 64 << 10
-
-// isRestOfSecret reports whether the text behind a secret, up to the end of the line, may be its rest:
-// it follows without a blank. Behind quotes it is if they are not the right ones.
-func isRestOfSecret(text string, quoted bool) bool {
-	separators := ",;}]'"
-	if quoted {
-		separators = ",;}]"
-	}
-	rest := strings.TrimLeft(text, separators)
+// addUnknown adds the error about a key that is in no row: as an error if it is refused, or seems to be
+// the rest of a secret. One that only may be that is not shown either, unless a known key is meant.
+func (r *Report) addUnknown(e *Error, refused bool) {
+	behind := e.Pos.behind != "" && e.Hint == ""
 	switch {
-	case strings.TrimLeft(rest, " \t\r") == "" || strings.IndexByte(" \t", rest[0]) >= 0:
-		return false
-	case !quoted || len(rest) == len(text):
-		return true
-	case len(rest) > maxQuotedLine:
-		return false
+	case behind && e.Pos.cut:
+		r.Errors.add(e.masked())
+	case behind && !refused:
+		e.Msg, e.Key = "a key behind the secret is unknown, and not shown: it may be the rest of the secret, if that has no quotes", e.Pos.behind
+		r.Unknown.add(e)
+	case refused:
+		r.Errors.add(e)
+	default:
+		r.Unknown.add(e)
 	}
-	return strings.Count(rest, `"`)%2 == 1 || strings.Count(rest, "'")%2 == 1
+}
+
+// isRestOfSecret reports whether the text behind a secret, up to the end of the line, may be its rest.
+// A secret without quotes may go on with anything. Behind quotes, text that follows at once is.
+func isRestOfSecret(text string, quoted bool) bool {
+	if !quoted {
+		return strings.Trim(text, " \t\r,;}]'") != ""
+	}
+	return text != "" && strings.IndexByte(" \t\r\n,;}]#", text[0]) < 0 && !strings.HasPrefix(text, "//")
+}
+
+// isCutSecret reports whether a secret without quotes seems to be cut off by the text behind it, which
+// follows without a blank.
+func isCutSecret(text string) bool {
+	rest := strings.TrimLeft(text, ",;}]'")
+	return rest != "" && strings.IndexByte(" \t\r", rest[0]) < 0
 }
 
 // lineEnd is the offset of the end of the line that off is in. It is remembered for others in the same
@@ -64,10 +75,11 @@ func (l *lexer) inSecretTail(off int) bool {
 }
 
 // hideTail marks text as what may be the rest of the secret with this key.
-func (l *lexer) hideTail(from, to int, key string) {
+func (l *lexer) hideTail(from, to int, key string, cut bool) {
 	if !l.inSecretTail(from) {
-		l.tailFrom, l.tailTo, l.tailKey = from, to, key
+		l.tailFrom, l.tailTo, l.tailKey, l.tailCut = from, to, key, false
 	}
+	l.tailCut = l.tailCut || cut
 }
 
 // isSecretValue reports whether the value n of the pair that is being read is secret; n is nil if it
@@ -109,8 +121,9 @@ func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Er
 	}
 	end := p.lineEnd(p.off)
 	p.secretEnd, p.secretLine, p.secretPath = p.off, end, append(p.secretPath[:0], p.shownPath()...)
-	if err != nil || isRestOfSecret(p.text[p.off:end], p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0) {
-		p.hideTail(p.off, end, p.secretKey())
+	quoted := p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0
+	if err != nil || isRestOfSecret(p.text[p.off:end], quoted) {
+		p.hideTail(p.off, end, p.secretKey(), err != nil || quoted || isCutSecret(p.text[p.off:end]))
 	}
 	if p.fixed != nil {
 		return err
@@ -131,7 +144,7 @@ func (p *parser) skipSecret(value int, err *Error) {
 	case value >= len(p.text):
 	case p.text[value] == '\n' || p.text[value] == '\r': // it may be in the next line
 		from := len(p.text) - len(strings.TrimLeftFunc(p.text[value:], unicode.IsSpace))
-		p.hideTail(value, p.lineEnd(from), p.shownKey())
+		p.hideTail(value, p.lineEnd(from), p.shownKey(), true)
 		if p.fixed == nil {
 			at := p.posAt(from)
 			p.src.hide(at.Line, at.Col)
@@ -155,31 +168,31 @@ func (p *parser) followsSecret(off int) bool {
 	return p.secretEnd > 0 && p.secretEnd <= off && off <= p.secretLine
 }
 
-// checkBehindSecret refuses a key without a value behind a secret: it is the rest of that. start is
-// where the key begins; it has been read.
-func (p *parser) checkBehindSecret(start int, at Pos) *Error {
+// checkBehindSecret refuses what is no key with a value behind a secret: it is the rest of that. start
+// is where the key begins; it has been read.
+func (p *parser) checkBehindSecret(start int, at Pos, quoted bool) *Error {
 	if !p.followsSecret(start) {
 		return nil
 	}
+	word := quoted || keyWord().MatchString(p.path[len(p.path)-1])
 	rest := strings.TrimLeft(p.text[p.off:], " \t")
 	if strings.HasPrefix(rest, "=") || strings.HasPrefix(rest, ":") {
 		rest = strings.TrimLeft(rest[1:], " \t")
 	}
-	if rest != "" && strings.IndexByte("\r\n,;}]#", rest[0]) < 0 && !strings.HasPrefix(rest, "//") {
+	if word && rest != "" && strings.IndexByte("\r\n,;}]#", rest[0]) < 0 && !strings.HasPrefix(rest, "//") {
 		return nil
 	}
-	if next := strings.TrimLeftFunc(rest, unicode.IsSpace); len(next) < len(rest) && next != "" && !p.inSecretTail(start) {
-		// The brace of a block may be in the next line.
-		if strings.IndexByte("{[", next[0]) >= 0 && bareWord().MatchString(p.path[len(p.path)-1]) {
+	if next := strings.TrimLeftFunc(rest, unicode.IsSpace); word && len(next) < len(rest) && next != "" {
+		if strings.IndexByte("{[", next[0]) >= 0 { // of a block, in the next line
 			return nil
 		}
 	}
-	p.hideTail(start, p.lineEnd(start), p.secretKey())
+	p.hideTail(start, p.lineEnd(start), p.secretKey(), true)
 	return behindSecret(at, p.secretKey())
 }
 
-// bareWord matches what a key of a setting looks like.
-var bareWord = pattern(`^\w+$`)
+// keyWord matches what the key of a setting looks like.
+var keyWord = pattern(`^[\w.$-]+$`)
 
 // unexpected is an error about the next character, unless it may be one of a secret.
 func (p *parser) unexpected(format string) *Error {

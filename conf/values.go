@@ -124,11 +124,7 @@ func (v *Values[T]) unknown(p *Pair, key string, section *SectionType[T]) {
 	if section != nil && section.Strict != nil && (refused || !foreign) {
 		e.Msg, refused = section.Strict(p.Key), true
 	}
-	if refused || p.Pos.behind != "" {
-		v.Errors.add(e.masked())
-		return
-	}
-	v.Unknown.add(e)
+	v.addUnknown(e, refused)
 }
 
 func (v *Values[T]) pair(r *Row[T], p *Pair) {

@@ -72,9 +72,9 @@ func placedAt(from conf.Origin, key, message string) *conf.Error {
 // errMonitoringLogin is the error about a program's settings.
 var errMonitoringLogin = errors.New("HTTPUsername and HTTPPassword must be set together: with one of them the monitoring pages would be open")
 
-// checkMonitoringLogin returns an error if a program has set half of the login of the monitoring
+// checkMonitoringOptions returns an error if a program has set half of the login of the monitoring
 // pages, or what the row of a setting refuses.
-func (o *Options) checkMonitoringLogin() error {
+func (o *Options) checkMonitoringOptions() error {
 	if (o.HTTPUsername == "") != (o.HTTPPassword == "") {
 		return errMonitoringLogin
 	}

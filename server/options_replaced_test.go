@@ -51,6 +51,10 @@ func TestNoRestrictionIsReplacedWithoutAWord(t *testing.T) {
 
 		{"what is the same", "include a.conf\n" + auth, []string{"a.conf", auth}, ""},
 		{"another user by an include", auth + "\ninclude a.conf", []string{"a.conf", "authorization { user: b, password: aa }"}, ""},
+		{"a token by an include", auth + "\ninclude a.conf", []string{"a.conf", "authorization { token: b }"}, ""},
+		{"users by an include", "authorization { token: b }\ninclude a.conf", []string{"a.conf", "authorization { users: [{user: a, password: b}] }"}, ""},
+		{"another way to verify", "tls { verify: true, cert_file: c, key_file: k, ca_file: a }\ninclude a.conf",
+			[]string{"a.conf", "tls { verify_and_map: true, cert_file: c, key_file: k, ca_file: a }"}, "DIR/a.conf:1:29: tls.cert_file: error parsing X509"},
 		{"another user inside a block", "authorization { include a.conf\n user: a }", []string{"a.conf", "user: b, password: c"}, ""},
 		{"what restricts nothing", "include a.conf\n" + auth, []string{"a.conf", "authorization { timeout: 5 }, http_verify: false, max_connections_per_address: 5"}, ""},
 		{"what only an include overrides", "include a.conf\nlisten: 127.0.0.1:-1, max_connections_per_address: 9", []string{"a.conf", "listen: 127.0.0.2:-1, max_connections_per_address: 5"}, ""},

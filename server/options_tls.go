@@ -91,7 +91,7 @@ func tlsRows() []row {
 		Flags: []conf.Flag{{Names: []string{"tls"}, Group: tlsGroup, Usage: "Enable TLS, do not verify clients (default: false)"}},
 	}
 	return slices.Concat([]row{on}, rows, []row{
-		{Key: "tls.verify_and_map", Restricts: true, Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
+		{Key: "tls.verify_and_map", Restricts: true, Instead: []string{"verify"}, Field: "TLSMap", Reload: onAuth, Type: conf.Bool(func(o *Options) *bool { return &o.TLSMap }),
 			Doc: "Whether the user of a client is found by the names in its certificate; implies `verify`."},
 		{Key: "tls.handshake_first", Field: "TLSHandshakeFirst", Reload: onTLS, Type: handshakeFirstType(),
 			Doc: "Whether the TLS handshake precedes INFO. With a duration (`auto` is 50 ms), a client that has not begun the handshake by then is sent INFO in clear."},
@@ -181,7 +181,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		})},
 		file("cert_file", "Certificate chain: the certificate, and any intermediate ones.", f.cert),
 		file("key_file", "Private key of the certificate.", f.key),
-		{Key: section + ".verify", Type: conf.Bool(f.verify), TypeError: typeError("verify", "a boolean"), Reload: effect,
+		{Key: section + ".verify", Instead: []string{"verify_and_map"}, Type: conf.Bool(f.verify), TypeError: typeError("verify", "a boolean"), Reload: effect,
 			Doc: "Whether peers must have a certificate; those of routes always must."},
 		file("ca_file", "Authorities that may sign the certificates of peers.", f.ca),
 		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,

@@ -189,7 +189,7 @@ func (s *Server) applyReload(c *change) {
 	}
 	s.applySteps(c, false)
 	c.logWarnings(s)
-	c.new.printDeadlineWarning(os.Stdout)
+	go c.new.printDeadlineWarning(os.Stdout) // ends when it is written: nothing may wait for a pipe that is not read
 	if c.effects[onTLS] || c.effects[onRouteTLS] {
 		s.logCertWarnings()
 	}

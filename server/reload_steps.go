@@ -43,9 +43,9 @@ type reloadStep struct {
 	first   bool                         // apply precedes the log lines about the changes
 }
 
-// reloadSteps are all steps, in the order in which they are applied. What connections are told and
-// judged by is replaced before the connections that exist are gone through, and before new routes are
-// dialed: else they would be told what a later step replaces.
+// reloadSteps are all steps, in the order in which they are applied. INFO and policies are
+// replaced before they are applied to the connections that exist, and before new routes are dialed: no
+// connection is sent, or checked by, what a later step replaces.
 var reloadSteps = []reloadStep{
 	{effects: []conf.Effect{onSnapshot}, apply: func(*Server, *change) {}},
 	{effects: []conf.Effect{onLimits}, apply: (*Server).applyMaxConn, first: true},

@@ -193,7 +193,7 @@ func (o *Options) check() error {
 	if err := o.checkListen(); err != nil {
 		return err
 	}
-	return o.checkMonitoringLogin()
+	return o.checkMonitoringOptions()
 }
 
 func (s *Server) options() *Options { return s.opts.Load() }

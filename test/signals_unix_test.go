@@ -221,3 +221,22 @@ func TestSignalsStopTheBrokerInOrder(t *testing.T) {
 		})
 	}
 }
+
+// TestReloadWithoutAReaderOfStandardOutput has a supervisor that closes the standard output, where
+// each reload prints a warning.
+func TestReloadWithoutAReaderOfStandardOutput(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	must(t, err)
+	cmd := command(t, "-a", "127.0.0.1", "-p", "-1", "-c", writeConfig(t, "write_deadline: 2"))
+	cmd.Stdout = w
+	p := launch(t, cmd)
+	must(t, w.Close())
+	addr := p.addr(t)
+	must(t, r.Close())
+	for range 3 {
+		p.signal(t, syscall.SIGHUP)
+		p.await(t, `Reloaded server configuration$`)
+		alive(t, addr)
+	}
+}

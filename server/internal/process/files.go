@@ -162,6 +162,9 @@ func replaceFile(path string, content []byte, perm os.FileMode, durable bool) (e
 		if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == temp {
 			err = &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
 		}
+		if e, ok := errors.AsType[*os.LinkError](err); ok {
+			err = &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
+		}
 	}()
 	os.Remove(temp) // left by a crash: in a container the pid is always the same
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)

@@ -68,7 +68,7 @@ type Service struct {
 	// Owned by Run.
 	asked    *request // for REBALANCE, which waits for the answers of all servers; else nil
 	balance  Balance
-	heard    map[string]bool  // the ids of servers that have answered
+	answered map[string]bool  // the ids of servers that have said how many clients they have
 	balanced <-chan time.Time // when asked has waited long enough
 
 	seq     atomic.Uint64
@@ -413,7 +413,7 @@ func (s *Service) handle(w *writer, r *request) {
 // count asks all servers how many clients they have, for a request to rebalance.
 func (s *Service) count(w *writer, r *request) {
 	s.asked, s.balance, s.balanced = r, Balance{}, time.After(countTime)
-	s.heard = map[string]bool{}
+	s.answered = map[string]bool{}
 	w.publish(reqServer+ping, counts(s.id), nil, nil)
 }
 
@@ -424,8 +424,8 @@ func (s *Service) counted(r *request) {
 	if s.asked == nil || json.Unmarshal(r.body, &m) != nil {
 		return
 	}
-	if m.Stats != nil && m.Server != nil && !s.heard[m.Server.ID] {
-		s.heard[m.Server.ID] = true
+	if m.Stats != nil && m.Server != nil && !s.answered[m.Server.ID] {
+		s.answered[m.Server.ID] = true
 		s.balance.Servers++
 		s.balance.Connections += m.Stats.Connections
 	}
@@ -434,7 +434,7 @@ func (s *Service) counted(r *request) {
 // rebalance does what was asked for, when all servers have had time to answer.
 func (s *Service) rebalance(w *writer) {
 	r, b := s.asked, s.balance
-	s.asked, s.balanced, s.heard = nil, nil, nil
+	s.asked, s.balanced, s.answered = nil, nil, nil
 	answer := &response{Server: s.server(), Data: &b}
 	if b.Servers < 2 {
 		answer = s.fail(codeFailed, errors.New("no other server has answered: there is nowhere to send clients"))
@@ -470,7 +470,7 @@ func (s *Service) reply(w *writer, r *request, answer any) {
 }
 
 // shortened returns what is sent instead of an answer that is too large: an error, which is sent
-// although it may have more than max_payload, since whoever asks waits for something.
+// although it may have more than max_payload, since the client waits for an answer.
 func (s *Service) shortened(answer any, size, limit int) []byte {
 	e := apiError{codeFailed, fmt.Sprintf("the answer has %d bytes, max_payload is %d: ask for less with offset and limit", size, limit)}
 	if failed, ok := answer.(*response); ok && failed.Error != nil {
@@ -627,7 +627,7 @@ func (s *Service) unsupported(name string) *response {
 // read queues requests until the connection is closed.
 func (s *Service) read(in *bufio.Reader) {
 	for {
-		line, err := in.ReadString('\n') // as long as the broker lets it be
+		line, err := in.ReadString('\n') // bounded by the frame limits of the connection
 		if err != nil {
 			return
 		}
