@@ -111,12 +111,13 @@ func restricts(n *Node) bool {
 }
 
 // continues reports whether a restriction stays if the value now takes the place of old: it is the
-// same, another limit, or that of another file, which is to override the first.
+// same, or restricts as well. Of lists and maps in one file neither is meant to have no effect.
 func continues(old, now *Node, oneFile bool) bool {
-	if !oneFile || old.Kind == Integer && now.Kind == Integer {
-		return restricts(now) || equal(old, now)
+	container := func(n *Node) bool { return n.Kind == Map || n.Kind == Array }
+	if oneFile && (container(old) || container(now)) {
+		return equal(old, now)
 	}
-	return equal(old, now)
+	return restricts(now) || equal(old, now)
 }
 
 // equal reports whether two values are the same.

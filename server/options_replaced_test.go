@@ -29,7 +29,6 @@ func TestNoRestrictionIsReplacedWithoutAWord(t *testing.T) {
 			lost("d/1.conf:1:17", "authorization.users", "authorization", "d/2.conf:1:1")},
 		{"by a nested one", auth + "\ninclude d/1.conf", []string{"d/1.conf", "include '2.conf'", "d/2.conf", "authorization { timeout: 1 }"}, lost("x.conf:1:17", "authorization.user", "authorization", "d/2.conf:1:1")},
 		{"by a user without a password", auth + "\ninclude a.conf", []string{"a.conf", "authorization { user: b }"}, lost("x.conf:1:26", "authorization.password", "authorization", "a.conf:1:1")},
-		{"another user in one file", "authorization { user: a, password: b, user: c }", nil, lost("x.conf:1:17", "authorization.user", "authorization.user", "x.conf:1:39")},
 		{"in another case", "include a.conf\nAUTHORIZATION { timeout: 2 }", []string{"a.conf", auth}, lost("a.conf:1:17", "authorization.user", "authorization", "x.conf:2:1")},
 		{"verify of tls", "tls { verify: true, cert_file: c }\ninclude a.conf", []string{"a.conf", "tls { cert_file: d }"}, lost("x.conf:1:7", "tls.verify", "tls", "a.conf:1:1")},
 		{"authorization of routes", "cluster { port: 1, authorization { user: a, password: b } }\ncluster { listen: 5 }", nil, lost("x.conf:1:36", "cluster.authorization.user", "cluster", "x.conf:2:1")},
@@ -50,6 +49,7 @@ func TestNoRestrictionIsReplacedWithoutAWord(t *testing.T) {
 			`DIR/x.conf:1:69: authorization.permissions.allow_responses.max_msgs: "max_msgs" is given twice, first at DIR/x.conf:1:61`},
 
 		{"what is the same", "include a.conf\n" + auth, []string{"a.conf", auth}, ""},
+		{"another user in one file", "authorization { user: a, password: b, user: c }", nil, ""},
 		{"another user by an include", auth + "\ninclude a.conf", []string{"a.conf", "authorization { user: b, password: aa }"}, ""},
 		{"a token by an include", auth + "\ninclude a.conf", []string{"a.conf", "authorization { token: b }"}, ""},
 		{"users by an include", "authorization { token: b }\ninclude a.conf", []string{"a.conf", "authorization { users: [{user: a, password: b}] }"}, ""},
