@@ -212,7 +212,8 @@ func (p *parser) pair(m *Node, in context) *Error {
 	}
 	valueAt, from := p.pos(), p.off
 	value, err := p.value(in)
-	if err = p.hideSecret(start, valueAt, from, value, err); err != nil {
+	p.hideSecret(start, valueAt, from, value, err)
+	if err != nil {
 		return err
 	}
 	m.set(&Pair{Key: key, Pos: at, Value: value})

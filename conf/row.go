@@ -176,6 +176,11 @@ func NewTable[T any](rows []Row[T], foreign map[string]Foreign) *Table[T] {
 			}
 			tb.byKey[prefix+name] = r
 		}
+		for _, name := range r.Instead {
+			if !slices.ContainsFunc(rows, func(o Row[T]) bool { return o.Key == prefix+name && o.Restricts }) {
+				panic("conf: no row that restricts for what may stand instead of " + r.Key + ": " + name)
+			}
+		}
 		if s := r.section(); s != "" && (tb.byKey[s] == nil || !tb.byKey[s].Type.isSection()) {
 			panic("conf: no section for key " + r.Key)
 		}

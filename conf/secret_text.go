@@ -24,13 +24,13 @@ func (e *Error) masked() *Error {
 }
 
 // addUnknown adds the error about a key that is in no row: as an error if it is refused, or seems to be
-// the rest of a secret. One that only may be that is not shown either, unless a known key is meant.
+// the rest of a secret. One that may be that is not shown, unless a known key is meant.
 func (r *Report) addUnknown(e *Error, refused bool) {
 	behind := e.Pos.behind != "" && e.Hint == ""
 	switch {
-	case behind && e.Pos.cut:
+	case behind && (e.Pos.cut || refused):
 		r.Errors.add(e.masked())
-	case behind && !refused:
+	case behind:
 		e.Msg, e.Key = "a key behind the secret is unknown, and not shown: it may be the rest of the secret, if that has no quotes", e.Pos.behind
 		r.Unknown.add(e)
 	case refused:
@@ -112,9 +112,9 @@ func (p *parser) secretKey() string { return strings.Join(withoutSecrets(p.secre
 
 // hideSecret records where the secret value is that was read, or could not be. key and value are where
 // they begin; at is the position of the value.
-func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Error {
+func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) {
 	if !p.isSecretValue(n) {
-		return err
+		return
 	}
 	if err != nil {
 		p.skipSecret(value, err)
@@ -126,7 +126,7 @@ func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Er
 		p.hideTail(p.off, end, p.secretKey(), err != nil || quoted || isCutSecret(p.text[p.off:end]))
 	}
 	if p.fixed != nil {
-		return err
+		return
 	}
 	if p.inUsers || err != nil || strings.Contains(p.text[key:value], "\n") {
 		p.src.hide(at.Line, at.Col)
@@ -134,7 +134,6 @@ func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) *Er
 	for i := range strings.Count(p.text[value:p.off], "\n") {
 		p.src.hide(at.Line+1+i, 1)
 	}
-	return err
 }
 
 // skipSecret skips the rest of a secret that begins at value and could not be read. If its end is not

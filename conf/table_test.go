@@ -438,6 +438,7 @@ func TestTablesThatContradictThemselvesPanic(t *testing.T) {
 	}{
 		{"two rows for a key", []Row[lamp]{{Key: "a", Type: on}, {Key: "b", Aliases: []string{"a"}, Type: on}}},
 		{"a key without its section", []Row[lamp]{{Key: "a.b", Type: on}}},
+		{"a row that is replaced by one that does not restrict", []Row[lamp]{{Key: "a", Restricts: true, Instead: []string{"b"}, Type: on}, {Key: "b", Type: on}}},
 		{"a row that stands for nothing", []Row[lamp]{{Key: "a", Expands: []string{"b"}, Type: on}}},
 		{"a row without a name", []Row[lamp]{{Type: on}}},
 		{"a secret that an error may show", []Row[lamp]{{Key: "token", Secret: true, Type: on}}},

@@ -185,7 +185,59 @@ func TestTheRestOfASecretIsAnErrorAndNotShown(t *testing.T) {
 			t.Errorf("a file with\n%s\nshows\n%s\nwant %s", tc.text, shown, tc.want)
 		}
 	}
-	mustConfigure(t, "authorization { users: [{user: a,password: b,permissions: {publish: x}},{user: c,password: d}] }")
+}
+
+// TestWhatFollowsASecretMayBeASetting has settings behind secrets without quotes, in the same line.
+func TestWhatFollowsASecretMayBeASetting(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"authorization { users: [{user: a,password: b,permissions: {publish: x}},{user: c,password: d}] }",
+		"authorization { users: [{user: a,password: b,permissions:\n {publish: x}}] }",
+		"cluster { port: 1, authorization {user: a,password: b},routes:\n [\"nats-route://127.0.0.1:1\"] }",
+		"http_password: b,http_user: a,cluster\n{ port: 1 }",
+		`{"http_user":"a","http_password":"b","server_name":"bob's","port":1}`,
+		"http_user: a, http_password: b, server_name: x",
+	} {
+		mustConfigure(t, text)
+	}
+	o := mustConfigure(t, "authorization {user: a,password: b},write_deadline: 2")
+	if w := o.loaded.warnings; len(w) == 0 || !strings.Contains(w[0], plainWriteDeadline) {
+		t.Errorf("a warning about a setting behind a secret: got %q", w)
+	}
+}
+
+// TestAnUnknownKeyBehindASecretIsNotShown has text behind secrets, and a blank, that is read as a key
+// with a value. The start warns of it, and -t refuses it.
+func TestAnUnknownKeyBehindASecretIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"http_user: a, http_password: My, CANARY blah",
+		"http_user: a, http_password: My; CANARY = 4",
+		"authorization { user: a, password: My, CANARY blah, timeout: 2 }",
+		"authorization { users: [{user: a, password: My, CANARY blah}] }",
+	} {
+		file := writeConfig(t, text)
+		if shown := shownBy(t, "-c", file); !strings.Contains(shown, "a key behind the secret is unknown") || leaks(shown) {
+			t.Errorf("a file with\n%s\nshows\n%s", text, shown)
+		}
+	}
+	for _, text := range []string{
+		"authorization { user: a, password: My, CANARY, timeout: 2 }",
+		`authorization { user: a, password: "My", CANARY", timeout: 2 }`,
+		"authorization { user: a,password: b,CANARY: 1 }",
+	} {
+		file := writeConfig(t, text)
+		if shown := shownBy(t, "-c", file); !strings.Contains(shown, "the text behind the secret cannot be read") || leaks(shown) {
+			t.Errorf("a file with\n%s\nshows\n%s", text, shown)
+		}
+		if _, err := ProcessConfigFile(file); err == nil {
+			t.Errorf("a start accepts\n%s", text)
+		}
+	}
+	o := mustConfigure(t, "http_user: a, http_password: My, CANARY blah")
+	if w := strings.Join(o.loaded.warnings, "\n"); !strings.Contains(w, "a key behind the secret is unknown") || leaks(w) {
+		t.Errorf("at the start: %q", w)
+	}
 }
 
 // TestMessagesAboutURLsStillSayWhatIsWrong has the host shown, and the mistake.

@@ -181,7 +181,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		})},
 		file("cert_file", "Certificate chain: the certificate, and any intermediate ones.", f.cert),
 		file("key_file", "Private key of the certificate.", f.key),
-		{Key: section + ".verify", Instead: []string{"verify_and_map"}, Type: conf.Bool(f.verify), TypeError: typeError("verify", "a boolean"), Reload: effect,
+		{Key: section + ".verify", Type: conf.Bool(f.verify), TypeError: typeError("verify", "a boolean"), Reload: effect,
 			Doc: "Whether peers must have a certificate; those of routes always must."},
 		file("ca_file", "Authorities that may sign the certificates of peers.", f.ca),
 		{Key: section + ".timeout", Default: "0.5", Type: conf.Seconds(f.timeout, upTo(longest)), Reload: timeout,
@@ -203,6 +203,7 @@ func tlsBlock(section string, effect, timeout conf.Effect, f tlsFields) []row {
 		rows[i].Overridable = !slices.Contains(admits, rows[i].Key)
 	}
 	if section == "tls" {
+		rows[slices.IndexFunc(rows, func(r row) bool { return r.Key == "tls.verify" })].Instead = []string{"verify_and_map"}
 		for i, name := range []string{"", "TLSCert", "TLSKey", "TLSVerify", "TLSCaCert", "TLSTimeout"} {
 			rows[i].Field = name
 		}

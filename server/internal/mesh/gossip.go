@@ -72,18 +72,18 @@ func (m *Mesh) makeRoom(now time.Time, from string) bool {
 	for _, t := range m.targets {
 		kept[t.peer] = kept[t.peer] || t.configured || t.busy
 	}
-	orphan, victim := "", ""
+	unadvertised, victim := "", ""
 	for id, p := range m.peers {
 		_, byMost := p.adverts[most]
 		switch {
 		case p.active != nil || len(p.standby) > 0 || kept[id]:
 		case len(p.adverts) == 0:
-			orphan = max(orphan, id)
+			unadvertised = max(unadvertised, id)
 		case byMost && len(p.adverts) == 1 && !fair:
 			victim = max(victim, id)
 		}
 	}
-	if victim = cmp.Or(orphan, victim); victim == "" {
+	if victim = cmp.Or(unadvertised, victim); victim == "" {
 		m.full = now.Add(dialPause)
 		return false
 	}
