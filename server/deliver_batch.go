@@ -37,7 +37,8 @@ type batch struct {
 
 	targets   []target
 	sparse    []uint32 // by slot: index of the target, if that is really of the connection
-	collected int      // bytes that one subscription may get of what is collected
+	perSlot   []uint32 // by slot: memory to count subscriptions; all are 0
+	collected int      // bytes that one connection may get of what is collected
 	limit     int      // flush above it
 
 	begun  time.Time // of the batch, or the last flush
@@ -101,6 +102,7 @@ type entry struct {
 type match struct {
 	res      *sublist.Result[*subscription]
 	from, to uint32 // its fanouts in batch.fanoutsOf
+	copies   int    // that one connection gets of a message at most, 0 = not known yet
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.
@@ -111,6 +113,7 @@ type fanout struct {
 	places  []place
 	msgs    int64 // in places
 	headers bool  // some of them have headers
+	copies  int   // of a message that one connection gets at most
 }
 
 // target is one connection that gets something.
@@ -128,8 +131,11 @@ type textPart struct {
 }
 
 const (
-	// maxCollected bounds the bytes that one subscription may get of a batch.
+	// maxCollected bounds the bytes that one connection may get of a batch, and batchShare how
+	// much of max_pending they are: half of that may be pending when a publisher goes on that was
+	// stalled, and a batch may exceed the bound by one message.
 	maxCollected = 1 << 20
+	batchShare   = 4
 	// maxEntries bounds what is collected one by one, 1 MB of memory, and the fanouts of matches.
 	maxEntries = 1 << 15
 	// maxTries bounds how many members of queue groups are looked at for one part of an operation, if
@@ -153,7 +159,7 @@ func (b *batch) begin(c *conn) {
 	b.from = c
 	b.in = c.in.Bytes()[:0]
 	b.maxPending = opts.MaxPending
-	b.limit = int(min(maxCollected, max(opts.MaxPending/2, 1)))
+	b.limit = int(min(maxCollected, max(opts.MaxPending/batchShare, 1)))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt, b.thin = 0, false
@@ -295,7 +301,7 @@ func members(queues []sublist.Group[*subscription]) (n int) {
 // part returns the messages at the beginning of a place that the batch has room for, at least one.
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 	l := &b.lines[p.line]
-	each := int(l.subjectLen+l.tailLen+l.size) + maxHead
+	each := (int(l.subjectLen+l.tailLen+l.size) + maxHead) * b.copies(res)
 	n := 1
 	if p.n > 1 { // dividing takes as long as the rest
 		n = max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1), maxTries/(members(res.Queues())+1)))

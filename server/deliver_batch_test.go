@@ -399,10 +399,10 @@ func TestSpeedABatchIsBoundedInTime(t *testing.T) {
 func TestABatchIsFlushedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, change := range map[string]func(b *batch, less int){
-			"bytes of one subscription": func(b *batch, less int) { b.collected = b.limit - less },
-			"entries":                   func(b *batch, less int) { b.entries = make([]entry, maxEntries-less) },
-			"fan-outs":                  func(b *batch, less int) { b.fanouts = make([]fanout, maxFanouts-less) },
-			"text":                      func(b *batch, less int) { b.text = make([]byte, maxText-less) },
+			"bytes of one connection": func(b *batch, less int) { b.collected = b.limit - less },
+			"entries":                 func(b *batch, less int) { b.entries = make([]entry, maxEntries-less) },
+			"fan-outs":                func(b *batch, less int) { b.fanouts = make([]fanout, maxFanouts-less) },
+			"text":                    func(b *batch, less int) { b.text = make([]byte, maxText-less) },
 		} {
 			b := &batch{limit: 1000}
 			if change(b, 1); b.due() {
@@ -434,10 +434,10 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 	})
 }
 
-// TestABatchHoldsHalfOfWhatMayBePending looks at the bound for other sizes.
-func TestABatchHoldsHalfOfWhatMayBePending(t *testing.T) {
+// TestABatchHoldsAQuarterOfWhatMayBePending looks at the bound for other sizes.
+func TestABatchHoldsAQuarterOfWhatMayBePending(t *testing.T) {
 	t.Parallel()
-	for maxPending, want := range map[int64]int{1 << 30: maxCollected, 2 * maxCollected: maxCollected, 2*maxCollected - 2: maxCollected - 1, 3000: 1500, 1: 1} {
+	for maxPending, want := range map[int64]int{1 << 30: maxCollected, 4 * maxCollected: maxCollected, 4*maxCollected - 4: maxCollected - 1, 6000: 1500, 1: 1} {
 		s, err := NewServer(&Options{MaxPending: maxPending})
 		okay(t, err)
 		b := batchOf(onFake(t, s, new(fakeLink)), "PING\r\n")

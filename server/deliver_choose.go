@@ -11,16 +11,29 @@ import (
 // This file chooses who receives published messages: every plain subscription, and of each queue
 // group one member.
 
-// publish collects messages that a client published for everyone they match: of those at p as many
-// as the batch has room for, n. It returns how many of them, the first ones, had a receiver. The
-// batch is pinned since before the match.
+// publish collects messages for everyone they match: of those at p as many as the batch has room for,
+// n. It returns how many of them, the first ones, had a receiver. Messages from a route are for plain
+// subscriptions only. The batch is pinned since before the match.
 func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p place) (n, taken uint32) {
 	p = b.part(p, res)
 	taken = b.toPlain(res, subject, p)
-	if queues := res.Queues(); len(queues) > 0 {
+	if queues := res.Queues(); len(queues) > 0 && b.from.role != roleRoute {
 		taken = max(taken, b.toQueues(queues, subject, p))
 	}
 	return p.n, taken
+}
+
+// publishAll is publish, for all messages of a place.
+func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p place) {
+	for {
+		n, _ := b.publish(res, subject, p)
+		if p = b.lines[p.line].behind(p, n); p.n == 0 {
+			return
+		}
+		b.flushLine(&p)
+		b.pin()
+		res = b.from.match(subject)
+	}
 }
 
 // toPlain collects messages for the plain subscriptions of clients. It returns how many of them,
@@ -29,13 +42,7 @@ func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p pl
 	if res.Count() == 1 {
 		return b.offer(res.Plain[0].Values[0], subject, p)
 	}
-	m := &b.matches[b.matchOf(res)]
-	if m.from == m.to && len(res.Plain) > 0 {
-		for _, set := range res.Plain {
-			b.fanoutsOf = append(b.fanoutsOf, b.fanoutFor(set))
-		}
-		m.to = uint32(len(b.fanoutsOf))
-	}
+	m := b.fanOut(res)
 	b.steps += len(res.Plain) // some may take nothing, and are looked at all the same
 	for k, i := range b.fanoutsOf[m.from:m.to] {
 		if i == noFanout {
@@ -54,8 +61,41 @@ func (b *batch) matchOf(res *sublist.Result[*subscription]) uint32 {
 	}
 	at := uint32(len(b.fanoutsOf))
 	b.match = uint32(len(b.matches))
-	b.matches = append(b.matches, match{res, at, at})
+	b.matches = append(b.matches, match{res: res, from: at, to: at})
 	return b.match
+}
+
+// fanOut returns a match with the fanouts of its sets.
+func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
+	m := &b.matches[b.matchOf(res)]
+	if m.copies > 0 {
+		return m
+	}
+	m.from = uint32(len(b.fanoutsOf))
+	for _, set := range res.Plain {
+		i, copies := b.fanoutFor(set), 1
+		if i != noFanout {
+			copies = b.fanouts[i].copies
+		}
+		b.fanoutsOf = append(b.fanoutsOf, i)
+		m.copies += copies
+	}
+	m.to = uint32(len(b.fanoutsOf))
+	return m
+}
+
+// copies bounds how often one client gets a message: as often as it has subscriptions of one set, or is
+// a member of queue groups.
+func (b *batch) copies(res *sublist.Result[*subscription]) (n int) {
+	if n = res.Count(); n > 1 {
+		n = b.fanOut(res).copies
+	}
+	for _, g := range res.Queues() {
+		if !isRouteGroup(g.Name) {
+			n++
+		}
+	}
+	return max(1, n)
 }
 
 // toFanout collects messages for a fanout subscriptions. It returns how many of them, the first
@@ -91,7 +131,7 @@ func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	b.fanoutOf[set] = uint32(i)
 	b.steps += len(set.Values)
 	g := &b.fanouts[i]
-	g.whole = set.Values
+	g.whole, g.copies = set.Values, b.mostOfOne(set.Values)
 	for k, sub := range set.Values {
 		if !b.takesAll(sub) {
 			g.split(b, set.Values, k)
@@ -99,6 +139,22 @@ func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 		}
 	}
 	return uint32(i)
+}
+
+// mostOfOne returns how many subscriptions the connection has that has most.
+func (b *batch) mostOfOne(subs []*subscription) (most int) {
+	for _, sub := range subs {
+		slot := int(sub.conn.slot)
+		if slot >= len(b.perSlot) {
+			b.perSlot = append(b.perSlot, make([]uint32, slot+1-len(b.perSlot))...)
+		}
+		b.perSlot[slot]++
+		most = max(most, int(b.perSlot[slot]))
+	}
+	for _, sub := range subs {
+		b.perSlot[sub.conn.slot] = 0
+	}
+	return most
 }
 
 // split sorts the subscriptions of a fanout, of which the first k get all messages.

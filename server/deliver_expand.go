@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"strconv"
 
 	"gnatsd/server/internal/access"
@@ -22,9 +21,9 @@ type expansion struct {
 	large    int          // bytes of delivery.Segments that are not in buf
 	delivery netio.Delivery
 	lagging  bool
-	drops    bool         // it may lose messages: what is pushed at a time is small, and has no text besides
-	limit    int          // of the bytes of one push
-	mixed    mixedEntries // if it has several sources
+	drops    bool     // it may lose messages: what is pushed at a time is small, and has no text besides
+	limit    int      // of the bytes of one push
+	sources  []source // of it, if it has several
 
 	// The control line that was written last into buf, to be copied for the next message.
 	headSub        *subscription
@@ -78,7 +77,7 @@ func (x *expansion) finish() {
 	}
 	x.reset()
 	x.lag, x.b, x.t = x.lag[:0], nil, nil
-	x.mixed.clear()
+	x.forgetSources()
 }
 
 // allocate gets memory for buf, at least so many bytes.
@@ -120,10 +119,11 @@ func (x *expansion) handOver(t *target) {
 		if t.path != nil {
 			x.buf = t.path.appendFences(x.buf)
 		}
-		if !b.inOrder(list) {
-			list = x.merge(list)
+		if b.inOrder(list) {
+			x.addEach(list)
+		} else {
+			x.addMerged(list)
 		}
-		x.addEach(list)
 	}
 	x.push()
 	if x.msgs == before {
@@ -165,80 +165,6 @@ func (x *expansion) addEach(list []entry) {
 	}
 }
 
-// merge brings everything for one target into the order in which it was read, message by message.
-func (x *expansion) merge(list []entry) []entry {
-	m := &x.mixed
-	m.list, m.runs = m.list[:0], m.runs[:0]
-	for i := range list {
-		d := &list[i]
-		if i == 0 || !x.b.inOrder(list[i-1:i+1]) {
-			m.runs = append(m.runs, len(m.list))
-		}
-		if d.line != fanoutLine {
-			m.list = x.b.appendSingle(m.list, d.place, d.sub)
-			continue
-		}
-		left := d.at
-		for _, p := range x.b.fanouts[d.n&^claimed].places {
-			p.n = min(p.n, left)
-			left -= p.n
-			m.list = x.b.appendSingle(m.list, p, d.sub)
-		}
-	}
-	return m.sorted()
-}
-
-// mixedEntries are entries of one message each: runs of them are in order.
-type mixedEntries struct {
-	list  []entry
-	runs  []int // where each begins
-	spare []entry
-	used  int // most entries since they were cleared
-}
-
-// clear forgets the entries, and memory that is rarely needed.
-func (m *mixedEntries) clear() {
-	clear(m.list[:min(m.used, cap(m.list))])
-	clear(m.spare[:min(m.used, cap(m.spare))])
-	if m.used = 0; cap(m.list) > maxEntries {
-		m.list, m.spare = nil, nil
-	}
-}
-
-// sorted merges neighbouring runs until there is one (a bottom-up merge sort). It is stable.
-func (m *mixedEntries) sorted() []entry {
-	m.used = max(m.used, len(m.list))
-	for len(m.runs) > 1 {
-		m.spare = slices.Grow(m.spare[:0], len(m.list))
-		runs := m.runs[:0]
-		for i := 0; i < len(m.runs); i += 2 {
-			from, mid, to := m.runs[i], len(m.list), len(m.list)
-			if i+1 < len(m.runs) {
-				mid = m.runs[i+1]
-			}
-			if i+2 < len(m.runs) {
-				to = m.runs[i+2]
-			}
-			runs = append(runs, from)
-			m.spare = appendMerged(m.spare, m.list[from:mid], m.list[mid:to])
-		}
-		m.runs, m.list, m.spare = runs, m.spare, m.list
-	}
-	return m.list
-}
-
-// appendMerged appends two runs in order; of equal places that of a comes first.
-func appendMerged(list, a, b []entry) []entry {
-	for len(a) > 0 && len(b) > 0 {
-		if b[0].at < a[0].at {
-			list, b = append(list, b[0]), b[1:]
-		} else {
-			list, a = append(list, a[0]), a[1:]
-		}
-	}
-	return append(append(list, a...), b...)
-}
-
 // inOrder reports whether each entry begins behind the last message of the one before. Fanouts have
 // messages everywhere.
 func (b *batch) inOrder(list []entry) bool {
@@ -253,18 +179,6 @@ func (b *batch) inOrder(list []entry) bool {
 		}
 	}
 	return true
-}
-
-// appendSingle appends entries of one message each.
-func (b *batch) appendSingle(list []entry, p place, sub *subscription) []entry {
-	if p.line == textLine {
-		return append(list, entry{place: p})
-	}
-	stride := b.lines[p.line].stride
-	for i := range p.n &^ claimed {
-		list = append(list, entry{place: place{p.at + i*stride, p.line, 1}, sub: sub})
-	}
-	return list
 }
 
 // addText writes text for the batch's own connection.

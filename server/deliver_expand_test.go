@@ -2,11 +2,9 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,45 +13,6 @@ import (
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
-
-// TestMergedEntriesAreInOrder merges runs of entries, of any number and length, and compares them
-// with a stable sort of all.
-func TestMergedEntriesAreInOrder(t *testing.T) {
-	t.Parallel()
-	r := rand.New(rand.NewPCG(2, 5))
-	var m mixedEntries
-	for round := range 300 {
-		var all []entry
-		m.list, m.runs = m.list[:0], m.runs[:0]
-		for range r.IntN(9) {
-			m.runs = append(m.runs, len(m.list))
-			at := uint32(0)
-			for range r.IntN(6) {
-				at += uint32(r.IntN(4))
-				m.list = append(m.list, entry{place: place{at: at, line: uint32(len(m.list))}, sub: new(subscription)})
-			}
-		}
-		all = slices.Clone(m.list)
-		slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
-		if got := m.sorted(); !slices.Equal(got, all) {
-			t.Fatalf("round %d: got %v, want %v", round, got, all)
-		}
-	}
-	m.clear()
-	for _, e := range slices.Concat(m.list[:cap(m.list)], m.spare[:cap(m.spare)]) {
-		if e.sub != nil {
-			t.Fatal("a subscription is referenced when the entries are cleared")
-		}
-	}
-	m.list = make([]entry, 0, maxEntries)
-	if m.clear(); m.list == nil {
-		t.Error("memory for as many entries as a batch may have is given back")
-	}
-	m.list = make([]entry, 0, maxEntries+1)
-	if m.clear(); m.list != nil || m.spare != nil {
-		t.Error("memory for more entries than a batch may have is kept")
-	}
-}
 
 // TestEntriesInOrderAreKnown compares with the places of all single messages.
 func TestEntriesInOrderAreKnown(t *testing.T) {

@@ -71,9 +71,9 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 		}
 	}
 	x := &b.scratch
-	for _, e := range slices.Concat(x.mixed.list[:cap(x.mixed.list)], x.mixed.spare[:cap(x.mixed.spare)]) {
-		if e.sub != nil {
-			t.Fatal("a merged entry refers to a subscription")
+	for _, e := range x.sources[:cap(x.sources)] {
+		if e.sub != nil || e.rest != nil || e.fanout != nil || e.places != nil {
+			t.Fatal("a source refers to what it was read from")
 		}
 	}
 	for _, q := range x.lag[:cap(x.lag)] {
@@ -97,6 +97,14 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 	x.allocate(4*expansionSize + 1)
 	if x.finish(); x.mem != nil || x.buf != nil {
 		t.Error("memory for very long control lines is kept")
+	}
+	x.sources = make([]source, 0, keptSources)
+	if x.forgetSources(); x.sources == nil {
+		t.Error("memory for usual sources is given back")
+	}
+	x.sources = make([]source, 0, keptSources+1)
+	if x.forgetSources(); x.sources != nil {
+		t.Error("memory for very many sources is kept")
 	}
 	b.end()
 	if b.from != nil || b.in != nil {

@@ -126,7 +126,7 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
 	if c.role == roleRoute {
-		b.toPlain(res, subject, p)
+		b.publishAll(res, subject, p)
 	} else {
 		c.ops.(*client).publish(res, subject, b.tail(l)[:l.replyLen], p, b)
 	}

@@ -25,7 +25,7 @@ func (b *batch) publishRouted(o *op, subject []byte, p place) {
 	}
 	res := b.from.match(subject)
 	b.remember(p.line, o, res)
-	b.toPlain(res, subject, p)
+	b.publishAll(res, subject, p)
 }
 
 // publishQueued collects messages for the queue subscription that the sender chose. If that is

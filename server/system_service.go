@@ -96,14 +96,7 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 	}
 	b.pin()
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	for res := c.match(subject); !res.Empty(); res = c.match(subject) {
-		n, _ := b.publish(res, subject, p)
-		if p = b.lines[p.line].behind(p, n); p.n == 0 {
-			break
-		}
-		b.flushLine(&p)
-		b.pin()
-	}
+	b.publishAll(c.match(subject), subject, p)
 	return keepOpen
 }
 
