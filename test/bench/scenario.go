@@ -74,6 +74,7 @@ func unreads() (all []scenario) {
 		for _, sc := range []scenario{
 			{name: "1-1000/128", about: "one publisher to 1 000 subscribers, 128 bytes", prepare: unreadOwn("bench.fan", "bench.fan", 1000, 128)},
 			{name: "1-1000-same/128", about: "one publisher to 1 000 subscribers under the same sid, 128 bytes", prepare: unreadSame(1000, 128)},
+			{name: "1-1x100/128", about: "one publisher to one client with 100 subscriptions of the subject, 128 bytes", prepare: unreadOverlapping(100, 128)},
 			{name: "1-50-wild/200", about: "one publisher to 50 subscribers of a wildcard, 200 bytes", prepare: unreadOwn("bench.px.eur", "bench.*.eur", 50, 200)},
 			{name: "1-10/16384", about: "one publisher to 10 subscribers, 16 KiB", prepare: unreadOwn("bench.fan", "bench.fan", 10, 16384)},
 			{name: "2-3-wild/300", about: "two publishers on three subjects in turn, a subscriber of wildcards for each, 300 bytes", prepare: unreadTurns(2, 300)},
@@ -212,6 +213,20 @@ func unreadOwn(subject, pattern string, n, size int) func() runner {
 func unreadSame(n, size int) func() runner {
 	return func() runner {
 		return unreadSource(sameSid("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n)), false).run
+	}
+}
+
+// unreadOverlapping sends to one subscriber with n subscriptions of the subject.
+func unreadOverlapping(n, size int) func() runner {
+	return func() runner {
+		u := unreadSource(ownSids("bench.fan", "SUB bench.fan %s\r\n", n, size, ownLap(n)), false)
+		one := &u.subscribers[0]
+		for _, s := range u.subscribers[1:] {
+			one.setup += s.setup
+			one.owed = append(one.owed, s.owed...)
+		}
+		u.subscribers = u.subscribers[:1]
+		return u.run
 	}
 }
 

@@ -39,6 +39,7 @@ func thresholds() []threshold {
 		{"unread-1-1000/128-1", serverCPU, 0.35, false},
 		{"unread-1-1000/128-2", throughput, 3.5, false},
 		{"unread-1-1000-same/128-1", serverCPU, 0.3, false},
+		{"unread-1-1x100/128-1", serverCPU, 0.6, false},
 		{"unread-1-50-wild/200-2", throughput, 2, false},
 		{"unread-1-10/16384-2", throughput, 2, false},
 		{"unread-2-3-wild/300-1", serverCPU, 0.6, false},
