@@ -356,7 +356,7 @@ func (c *client) answerPing(b *batch) closeReason {
 	if c.unsubscribed {
 		c.unsubscribed = false
 		b.flush() // other connections may be waiting for this batch
-		if c.srv.grace.pinned() > 0 {
+		if c.srv.grace.mayHold(&c.conn) {
 			c.deferReplies()
 		}
 	}

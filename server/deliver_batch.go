@@ -44,6 +44,7 @@ type batch struct {
 	begun  time.Time // of the batch, or the last flush
 	steps  int       // work since the clock was looked at
 	pinned pin
+	long   *longFlush // while it is handed over and not pinned
 
 	inMsgs, inBytes int64
 	noReceivers     int64 // of inMsgs, those without a receiver
@@ -189,6 +190,20 @@ func (b *batch) unpin() {
 	if b.pinned.shard != nil {
 		b.srv.grace.unpin(b.pinned)
 		b.pinned = pin{}
+	}
+	if b.long != nil {
+		b.srv.grace.end(b.long)
+		b.long = nil
+	}
+}
+
+// narrow unpins a batch that is about to be handed over if that takes long: only those wait for it that
+// it may hold messages for.
+func (b *batch) narrow(targets []target) {
+	if b.pinned.shard != nil && b.work() >= longWork {
+		long := b.srv.grace.begin(targets)
+		b.unpin()
+		b.long = long
 	}
 }
 

@@ -16,8 +16,8 @@ type deferredReplies struct {
 // maxDeferred bounds the bytes of replies that wait; for more the reader waits.
 const maxDeferred = 64 << 10
 
-// deferReplies lets the replies from now on wait until the batches that are under way now are
-// handed over.
+// deferReplies lets the replies from now on wait until the batches that are under way now, and
+// may hold messages for the connection, are handed over.
 func (c *conn) deferReplies() {
 	c.awaitReplies() // of an UNSUB before
 	d := &deferredReplies{sent: make(chan struct{})}
@@ -25,7 +25,7 @@ func (c *conn) deferReplies() {
 	c.srv.conns.Add(1)
 	go func() { // ends with the grace period, which is some milliseconds; Shutdown waits for it
 		defer c.srv.conns.Done()
-		c.srv.grace.wait()
+		c.srv.grace.wait(c)
 		for text := d.take(); text != nil; text = d.take() {
 			c.send(string(text))
 		}

@@ -40,6 +40,7 @@ type expansion struct {
 	bytes   int
 	reached int                 // targets that got messages
 	lag     []*netio.WriteQueue // those of them that lag behind
+	streak  netio.Streak
 }
 
 const (
@@ -60,7 +61,7 @@ const (
 // start prepares for a flush of b.
 func (x *expansion) start(b *batch, now int64) {
 	x.b, x.now = b, now
-	x.msgs, x.bytes, x.reached = 0, 0, 0
+	x.msgs, x.bytes, x.reached, x.streak = 0, 0, 0, netio.Streak{}
 	if x.mem == nil {
 		x.allocate(expansionSize)
 	}
@@ -103,9 +104,10 @@ func (x *expansion) reset() {
 	x.headSub, x.whole = nil, false
 }
 
-// handOver writes what the batch holds for one target.
+// handOver writes what the batch holds for one target. Others are let go on now and then, since there
+// may be thousands.
 func (x *expansion) handOver(t *target) {
-	b, before := x.b, x.msgs
+	b, before, bytes := x.b, x.msgs, x.bytes
 	x.t, x.lagging = t, false
 	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
 	if x.drops {
@@ -134,6 +136,7 @@ func (x *expansion) handOver(t *target) {
 	if x.lagging {
 		x.lag = append(x.lag, &t.c.out)
 	}
+	b.srv.io.Step(&x.streak, x.bytes-bytes)
 }
 
 // addFanout writes the messages of one fanout. They stand in buf already if the target before got

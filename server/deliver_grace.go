@@ -1,6 +1,11 @@
 package server
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // gracePeriods let a client that unsubscribed wait until no batch can hold messages for the
 // subscription. Batches match first and push later; without this, a message could follow the PONG
@@ -9,6 +14,9 @@ import "sync/atomic"
 // This is SRCU (sleepable read-copy-update): a batch is pinned in the current epoch from its first
 // match to its push. A grace period begins the next epoch and waits until no batch is pinned in the
 // one before: a batch that is pinned later matches later, and does not find the subscription.
+//
+// A flush to thousands of targets takes long. Its batch is unpinned when it begins, since it is known
+// then for whom it holds messages: only those wait for it.
 type gracePeriods struct {
 	epoch   atomic.Uint32 // only its last bit counts
 	waiting atomic.Bool
@@ -18,7 +26,19 @@ type gracePeriods struct {
 
 	one   oneAtATime    // held during a grace period
 	begun atomic.Uint64 // grace periods
+
+	mu   sync.Mutex // guards what follows
+	long []*longFlush
 }
+
+// longFlush is a flush that takes long, and whose batch is not pinned.
+type longFlush struct {
+	slots []uint64 // a bit for each connection that it may hold messages for
+	over  chan struct{}
+}
+
+// longWork is the estimated time of a flush, in ns, that takes long.
+const longWork = int64(time.Millisecond)
 
 // graceShards is how many counters batches are spread over, so that cores do not contend for one.
 const graceShards = 8
@@ -63,6 +83,52 @@ func (g *gracePeriods) unpin(p pin) {
 	}
 }
 
+// begin notes that a long flush begins.
+func (g *gracePeriods) begin(targets []target) *longFlush {
+	f := &longFlush{over: make(chan struct{})}
+	for i := range targets {
+		slot := int(targets[i].c.slot)
+		if k := slot/64 + 1; k > len(f.slots) {
+			f.slots = append(f.slots, make([]uint64, k-len(f.slots))...)
+		}
+		f.slots[slot/64] |= 1 << (slot % 64)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.long = append(g.long, f)
+	return f
+}
+
+// end notes that a long flush is over.
+func (g *gracePeriods) end(f *longFlush) {
+	close(f.over)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.long = slices.DeleteFunc(g.long, func(o *longFlush) bool { return o == f })
+}
+
+// holds reports whether a flush may hold messages for the connection with a slot.
+func (f *longFlush) holds(slot uint32) bool {
+	return int(slot/64) < len(f.slots) && f.slots[slot/64]&(1<<(slot%64)) != 0
+}
+
+// longFlushes returns those under way, or only those that may hold messages for a connection.
+func (g *gracePeriods) longFlushes(only *conn) []*longFlush {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.long), func(f *longFlush) bool { return only != nil && !f.holds(only.slot) })
+}
+
+// mayHold reports whether a batch may hold messages for a connection.
+func (g *gracePeriods) mayHold(c *conn) bool { return g.pinned() > 0 || len(g.longFlushes(c)) > 0 }
+
+// busy returns about how many readers have a batch to hand over.
+func (g *gracePeriods) busy() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pinned() + len(g.long)
+}
+
 // pinned returns about how many batches are pinned.
 func (g *gracePeriods) pinned() int {
 	n := int64(0)
@@ -72,10 +138,18 @@ func (g *gracePeriods) pinned() int {
 	return int(n)
 }
 
-// wait returns when all batches that are pinned now have been unpinned. The caller must not have
-// one pinned. Concurrent callers share a grace period: the next that begins is enough for all that
-// wait for one under way.
-func (g *gracePeriods) wait() {
+// wait returns when all batches that are under way now have been handed over, or only those that may
+// hold messages for a connection. The caller must not have one under way.
+func (g *gracePeriods) wait(only *conn) {
+	g.waitPinned()
+	for _, f := range g.longFlushes(only) {
+		<-f.over
+	}
+}
+
+// waitPinned returns when all batches that are pinned now have been unpinned. Concurrent callers share
+// a grace period: the next that begins is enough for all that wait for one under way.
+func (g *gracePeriods) waitPinned() {
 	before := g.begun.Load()
 	g.one.begin()
 	defer g.one.end()

@@ -12,11 +12,11 @@ import (
 func TestGracePeriodWaitsForPinnedBatchesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGracePeriods()
-		g.wait() // none is pinned
+		g.wait(nil) // none is pinned
 		a, b := g.pin(1), g.pin(2)
 		var over atomic.Int32
 		for range 3 {
-			go func() { g.wait(); over.Add(1) }()
+			go func() { g.wait(nil); over.Add(1) }()
 		}
 		synctest.Wait()
 		late := g.pin(1)
@@ -59,6 +59,17 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 				default:
 				}
 				k := g.pin(n)
+				th := current.Load()
+				long := g.begin([]target{{c: &conn{slot: n}}})
+				g.unpin(k)
+				for i := 0; i < 20; i++ {
+					if th.dead.Load() {
+						t.Error("used in a long flush after the wait was over")
+						i = 20
+					}
+				}
+				g.end(long)
+				k = g.pin(n)
 				for th, i := current.Load(), 0; i < 20; i++ {
 					if th.dead.Load() {
 						t.Error("used after the wait was over")
@@ -73,7 +84,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 		writers.Go(func() {
 			for range 200 {
 				old := current.Swap(new(thing))
-				g.wait()
+				g.wait(nil)
 				old.dead.Store(true)
 			}
 		})
@@ -123,4 +134,83 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLongFlushesHoldUpThoseTheyReachOnly has a flush that takes long: only connections that it may hold
+// messages for wait for it, and who waits for all.
+func TestLongFlushesHoldUpThoseTheyReachOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGracePeriods()
+		in, out := &conn{slot: 130}, &conn{slot: 129}
+		first := g.begin([]target{{c: in}, {c: &conn{slot: 2}}})
+		second := g.begin([]target{{c: in}})
+		if !g.mayHold(in) || g.mayHold(out) || g.mayHold(&conn{slot: 1000}) || g.busy() != 2 {
+			t.Errorf("%v, %v: who may be sent something is not known, or not that %d are busy", first, second, g.busy())
+		}
+		g.wait(out)
+		var over atomic.Int32
+		for _, c := range []*conn{in, nil} {
+			go func() { g.wait(c); over.Add(1) }()
+		}
+		synctest.Wait()
+		g.end(first)
+		synctest.Wait()
+		if n := over.Load(); n != 0 {
+			t.Errorf("%d waits are over during a long flush", n)
+		}
+		g.end(second)
+		synctest.Wait()
+		if n := over.Load(); n != 2 || g.mayHold(in) || g.busy() != 0 {
+			t.Errorf("%d waits are over after the flushes, want 2; %d are busy", n, g.busy())
+		}
+	})
+}
+
+// TestUnsubDoesNotWaitForALongFlush stops a flush to many clients at the first of them: a PONG after an
+// UNSUB waits for it if the client is one of them, and not if it is another one.
+func TestUnsubDoesNotWaitForALongFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := broker(t, func(o *Options) { o.network = newPipeNet() })
+		held := make(chan bool)
+		deliverTo(t, onFake(t, s, &fakeLink{try: func(n int) (int, error) { <-held; return n, nil }}), "SUB work 1\r\n")
+		member, other := dialClient(t, s), dialClient(t, s)
+		for _, c := range []*wire.Client{member, other} {
+			okay(t, c.Send("SUB rest 1\r\n"))
+			c.Drain()
+		}
+		okay(t, member.Send("SUB work 2\r\n"))
+		member.Drain()
+		for range longWork / targetWork {
+			handle(t, sunk(t, s), "SUB work 1\r\n")
+		}
+		p := onFake(t, s, new(fakeLink))
+		published := make(chan bool)
+		go func() { // ends when the flush goes on
+			deliverTo(t, p, "PUB work 2\r\nhi\r\n")
+			close(published)
+		}()
+		synctest.Wait()
+		got := make(chan []*wire.Message, 1)
+		okay(t, member.Send("UNSUB 2\r\nPING\r\n"))
+		go func() { // ends with the PONG
+			before, err := member.UntilPong()
+			if err != nil {
+				t.Error(err)
+			}
+			got <- before
+		}()
+		okay(t, other.Send("UNSUB 1\r\n"))
+		other.Drain()
+		synctest.Wait()
+		select {
+		case <-got:
+			t.Error("the PONG of a client that is to get a message does not wait for that")
+		default:
+		}
+		close(held)
+		if before := <-got; len(before) != 1 {
+			t.Errorf("%d messages came before the PONG, want 1", len(before))
+		}
+		<-published
+	})
 }

@@ -32,7 +32,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	if r, ok := c.ops.(*route); ok && r.pool != nil && !r.pool.ended.Load() {
 		return // others to the same server are left, and its members are to receive messages in order
 	}
-	c.srv.grace.wait() // batches may have collected messages for it
+	c.srv.grace.wait(nil) // batches may have collected messages for it
 	wait := finishWait
 	if row.abrupt {
 		wait = 0

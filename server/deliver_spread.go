@@ -73,7 +73,7 @@ func (b *batch) helpersFor() int {
 	if h.count == 0 || len(b.targets) < 2 || b.work() < h.least {
 		return 0
 	}
-	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.pinned())
+	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.busy())
 }
 
 // work estimates how long a flush takes, in ns.

@@ -157,7 +157,7 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 type tlsLink struct {
 	plainLink
 	socket *ProgressConn // nil if it has no such socket
-	streak streak        // of reads that may have waited
+	streak Streak        // of reads that may have waited
 	got    int           // bytes of the last read
 	failed error         // behind what has been read: for the next read
 }
@@ -168,9 +168,7 @@ func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	if l.failed != nil {
 		return 0, l.failed
 	}
-	if l.streak.due(l.got) {
-		l.work.shared.yielders.yield()
-	}
+	l.work.shared.Step(&l.streak, l.got)
 	n, err := l.plainLink.Recv(b, limit)
 	if n >= tlsRecord/2 {
 		n += l.more(b, l.work.shared.readLimit(limit)-n)

@@ -27,7 +27,7 @@ type directLink struct {
 	readErr error
 	ready   func(fd uintptr) bool // readReady
 	work    work
-	streak  streak
+	streak  Streak
 }
 
 // NewLink returns the fastest link that nc can have.
@@ -48,9 +48,7 @@ func NewLink(nc net.Conn, shared *Shared) Link {
 func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
-	if l.streak.due(l.n) {
-		l.work.shared.yielders.yield()
-	}
+	l.work.shared.Step(&l.streak, l.n)
 	l.in, l.limit = b, limit
 	if err := l.raw.Read(l.ready); err != nil {
 		return 0, err
@@ -75,7 +73,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 		case err == syscall.EAGAIN:
 			l.in.Shrink()
 			l.work.end()
-			l.streak = streak{}
+			l.streak = Streak{}
 			l.work.shared.BusyPoll.poll(l.n)
 			return false
 		case err == nil:

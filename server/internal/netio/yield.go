@@ -34,27 +34,34 @@ const (
 	// yieldAfter is how long a reader goes on without waiting before it yields. With four such
 	// readers on one core a request and its reply wait sixteen times as long.
 	yieldAfter = 150 * time.Microsecond
-	// readsPerLook and bytesPerLook are how many reads are made, or bytes read, between two looks
-	// at the clock.
-	readsPerLook = 4
+	// stepsPerLook and bytesPerLook are how many reads or writes are made, or bytes read or written,
+	// between two looks at the clock.
+	stepsPerLook = 4
 	bytesPerLook = 32 << 10
 )
 
-// streak is how long a reader has gone on without waiting. The zero streak begins.
-type streak struct {
-	reads int
+// Streak is how long a goroutine has gone on without waiting. The zero streak begins.
+type Streak struct {
+	steps int
 	bytes int
 	since time.Time // of the first look at the clock
 }
 
-// due counts a read of n bytes, and reports whether to yield before the next.
-func (s *streak) due(n int) bool {
-	s.reads++
+// Step counts a read, or writes, of n bytes, and yields if the streak has been long.
+func (s *Shared) Step(t *Streak, n int) {
+	if t.due(n) {
+		s.yielders.yield()
+	}
+}
+
+// due counts a step of n bytes, and reports whether to yield before the next.
+func (s *Streak) due(n int) bool {
+	s.steps++
 	s.bytes += n
-	if s.reads < readsPerLook && s.bytes < bytesPerLook {
+	if s.steps < stepsPerLook && s.bytes < bytesPerLook {
 		return false
 	}
-	s.reads, s.bytes = 0, 0
+	s.steps, s.bytes = 0, 0
 	now := time.Now()
 	if s.since.IsZero() {
 		s.since = now
@@ -63,7 +70,7 @@ func (s *streak) due(n int) bool {
 	if now.Sub(s.since) < yieldAfter {
 		return false
 	}
-	*s = streak{}
+	*s = Streak{}
 	return true
 }
 

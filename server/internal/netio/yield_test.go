@@ -68,8 +68,8 @@ func TestYieldingLooksAtTheNetworkOnlyIfSomethingIsReady(t *testing.T) {
 
 func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	var s streak
-	for range readsPerLook {
+	var s Streak
+	for range stepsPerLook {
 		if s.due(1) {
 			t.Fatal("due at the first look at the clock")
 		}
@@ -77,7 +77,7 @@ func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	s.since = time.Now().Add(-yieldAfter)
 	reads := 1
 	for ; !s.due(1); reads++ {
-		if reads > readsPerLook {
+		if reads > stepsPerLook {
 			t.Fatal("not due though the time is over")
 		}
 	}
@@ -88,7 +88,7 @@ func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	if !s.due(bytesPerLook) {
 		t.Fatal("not due after a long read though the time is over")
 	}
-	if s != (streak{}) {
+	if s != (Streak{}) {
 		t.Error("the streak goes on after a yield")
 	}
 }
