@@ -132,11 +132,6 @@ type textPart struct {
 }
 
 const (
-	// maxCollected bounds the bytes that one connection may get of a batch, and batchShare how
-	// much of max_pending they are: half of that may be pending when a publisher goes on that was
-	// stalled, and a batch may exceed the bound by one message.
-	maxCollected = 1 << 20
-	batchShare   = 4
 	// maxEntries bounds what is collected one by one, 1 MB of memory, and the fanouts of matches.
 	maxEntries = 1 << 15
 	// maxTries bounds how many members of queue groups are looked at for one part of an operation, if
@@ -160,7 +155,7 @@ func (b *batch) begin(c *conn) {
 	b.from = c
 	b.in = c.in.Bytes()[:0]
 	b.maxPending = opts.MaxPending
-	b.limit = int(min(maxCollected, max(opts.MaxPending/batchShare, 1)))
+	b.limit = int(max(opts.highWater(), 1))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt, b.thin = 0, false

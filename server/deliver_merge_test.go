@@ -18,7 +18,7 @@ func TestSourcesAreMergedInOrder(t *testing.T) {
 	c := onFake(t, s, new(fakeLink))
 	r := rand.New(rand.NewPCG(2, 5))
 	for round := range 500 {
-		b := &batch{srv: s, from: &c.conn, limit: maxCollected}
+		b := &batch{srv: s, from: &c.conn, limit: highWater}
 		type piece struct {
 			at   uint32
 			text string

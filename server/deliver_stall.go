@@ -24,11 +24,17 @@ const (
 // writeLimits are what a client may have pending, by what happens to slow consumers of its user.
 type writeLimits [access.DropOld + 1]*netio.Limits
 
+// highWater returns how many bytes a client may have pending before it lags, and may get of one batch:
+// half of max_pending may be pending when a publisher goes on that was stalled.
+func (o *Options) highWater() int64 {
+	return min(highWater, o.MaxPending/4)
+}
+
 // newWriteLimits returns what clients may have pending.
 func newWriteLimits(o *Options) *writeLimits {
 	var all writeLimits
 	for policy, drop := range map[access.SlowConsumer]netio.DropPolicy{access.Disconnect: netio.DropNone, access.DropNew: netio.DropNew, access.DropOld: netio.DropOld} {
-		all[policy] = &netio.Limits{MaxPending: o.MaxPending, HighWater: min(highWater, o.MaxPending/4), WriteDeadline: o.WriteDeadline, Drop: drop}
+		all[policy] = &netio.Limits{MaxPending: o.MaxPending, HighWater: o.highWater(), WriteDeadline: o.WriteDeadline, Drop: drop}
 	}
 	return &all
 }

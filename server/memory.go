@@ -16,8 +16,9 @@ import (
 // process.
 type memoryLimit struct {
 	// Set once.
-	limit int64                               // bytes; 0 = none
-	live  func() (bytes int64, cycles uint64) // what the last garbage collection left, and how many there were
+	limit   int64                               // bytes; 0 = none
+	live    func() (bytes int64, cycles uint64) // what the last garbage collection left, and how many there were
+	collect func()                              // collects garbage
 
 	// Owned by the goroutine that has set Server.limiting.
 	checked time.Time
@@ -43,7 +44,9 @@ func goMemoryLimit() int64 {
 	return 0
 }
 
-func newMemoryLimit() memoryLimit { return memoryLimit{limit: goMemoryLimit(), live: heapInUse} }
+func newMemoryLimit() memoryLimit {
+	return memoryLimit{limit: goMemoryLimit(), live: heapInUse, collect: runtime.GC}
+}
 
 // heapInUse returns what the last garbage collection found to be in use, and how many there were.
 func heapInUse() (bytes int64, cycles uint64) {
@@ -52,20 +55,22 @@ func heapInUse() (bytes int64, cycles uint64) {
 	return int64(samples[0].Value.Uint64()), samples[1].Value.Uint64()
 }
 
-// excess returns by how many bytes live memory exceeds its share of the limit. A result of the
-// garbage collector counts once: what is given up then is seen by the next one.
+// excess returns by how many bytes live memory exceeds its share of the limit. If it seems to, garbage is
+// collected once more: what lies in pools survives one collection, such as what queues held of those who
+// were disconnected before. A result counts once: what is given up then is seen by the next one.
 func (m *memoryLimit) excess(now time.Time) int64 {
 	if m.limit == 0 || now.Sub(m.checked) < memoryInterval {
 		return 0
 	}
 	m.checked = now
+	share := m.limit / memoryParts * memoryShare
 	bytes, cycles := m.live()
-	excess := bytes - m.limit/memoryParts*memoryShare
-	if excess <= 0 || cycles == m.acted {
+	if bytes <= share || cycles == m.acted {
 		return 0
 	}
-	m.acted = cycles
-	return excess
+	m.collect()
+	bytes, m.acted = m.live()
+	return max(0, bytes-share)
 }
 
 // limitPending disconnects the connections that have most pending, clients or routes, while all

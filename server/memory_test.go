@@ -14,26 +14,30 @@ import (
 func TestMemoryLimitCountsEachCollectionOnce(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
-	var bytes int64
+	var bytes, pools int64
 	var cycles uint64
 	m := memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { return bytes, cycles }}
+	m.collect = func() { bytes, pools, cycles = bytes-pools, 0, cycles+1 }
 	now := time.Now()
 	for i, step := range []struct {
 		after  time.Duration
 		bytes  int64
+		pools  int64 // of bytes
 		cycles uint64
 		want   int64
 	}{
-		{time.Hour, 74 * mb, 1, 0},
-		{time.Hour, 80 * mb, 2, 5 * mb},
-		{time.Hour, 80 * mb, 2, 0}, // what was given up is not yet collected
-		{time.Hour, 85 * mb, 3, 10 * mb},
-		{memoryInterval / 2, 95 * mb, 4, 0}, // too soon
-		{memoryInterval / 2, 95 * mb, 4, 20 * mb},
-		{time.Hour, 10 * mb, 5, 0},
+		{time.Hour, 74 * mb, 0, 1, 0},
+		{time.Hour, 80 * mb, 0, 2, 5 * mb},
+		{time.Hour, 80 * mb, 0, 3, 0}, // what was given up is not yet collected
+		{time.Hour, 85 * mb, 0, 4, 10 * mb},
+		{memoryInterval / 2, 95 * mb, 0, 6, 0}, // too soon
+		{memoryInterval / 2, 95 * mb, 0, 6, 20 * mb},
+		{time.Hour, 10 * mb, 0, 8, 0},
+		{time.Hour, 95 * mb, 90 * mb, 9, 0},
+		{time.Hour, 95 * mb, 15 * mb, 11, 5 * mb},
 	} {
 		now = now.Add(step.after)
-		bytes, cycles = step.bytes, step.cycles
+		bytes, pools, cycles = step.bytes, step.pools, step.cycles
 		if got := m.excess(now); got != step.want {
 			t.Errorf("step %d: got %d, want %d", i, got, step.want)
 		}
