@@ -437,7 +437,7 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 // TestABatchHoldsAQuarterOfWhatMayBePending looks at the bound for other sizes.
 func TestABatchHoldsAQuarterOfWhatMayBePending(t *testing.T) {
 	t.Parallel()
-	for maxPending, want := range map[int64]int{1 << 30: highWater, 64 << 20: highWater, 8 << 20: highWater / 2, 6000: 1500, 1: 1} {
+	for maxPending, want := range map[int64]int{1 << 30: highWater, 64 << 20: highWater, 2 << 20: highWater / 2, 6000: 1500, 1: 1} {
 		s, err := NewServer(&Options{MaxPending: maxPending})
 		okay(t, err)
 		b := batchOf(onFake(t, s, new(fakeLink)), "PING\r\n")
