@@ -243,7 +243,7 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		c.ok(b)
 	}
 	b.pin()
-	res := c.match(subject)
+	res := b.lookUp(subject)
 	if res.Empty() {
 		b.steps += count
 		c.unheard(subject, reply, count, o.size, b, nil)
@@ -270,7 +270,7 @@ func (c *client) publish(res *sublist.Result[*subscription], subject, reply []by
 		b.flushLine(&p)
 		reply = b.tail(&b.lines[p.line])[:len(reply)] // it may have moved
 		b.pin()
-		res = c.match(subject)
+		res = b.lookUp(subject)
 	}
 }
 

@@ -477,6 +477,14 @@ func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 	return c.cursor.Match(c.table, subject)
 }
 
+// slowMatches returns how many matches no cache had.
+func (c *conn) slowMatches() uint32 {
+	if c.cursor == nil {
+		return 0
+	}
+	return c.cursor.Slow()
+}
+
 // flushCursor adds the matches counted by the cursor to the statistics.
 func (c *conn) flushCursor() {
 	if c.cursor != nil {

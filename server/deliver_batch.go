@@ -147,6 +147,8 @@ const (
 	batchTime = 5 * time.Millisecond
 	// stepsPerLook is how much is done between two looks at the clock. A step takes some 10 ns.
 	stepsPerLook = 4 << 10
+	// slowSteps is what a match counts for that no cache had: it may take milliseconds.
+	slowSteps = stepsPerLook / 4
 )
 
 // begin prepares for what c has read.
@@ -178,6 +180,14 @@ func (b *batch) pin() {
 	if b.pinned.shard == nil {
 		b.pinned = b.srv.grace.pin(b.from.slot)
 	}
+}
+
+// lookUp returns what a subject matches. The batch is pinned.
+func (b *batch) lookUp(subject []byte) *sublist.Result[*subscription] {
+	slow := b.from.slowMatches()
+	res := b.from.match(subject)
+	b.steps += int(b.from.slowMatches()-slow) * slowSteps
+	return res
 }
 
 // unpin says that everything collected has been handed over, to other clients at least.

@@ -631,3 +631,24 @@ func TestTheEndOfALineIsTakenAsItIs(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowMatchesCountMore has matches that a cache has, and others, which may take milliseconds where
+// there are many patterns: the clock is looked at after a few of these.
+func TestSlowMatchesCountMore(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	c := onFake(t, s, new(fakeLink))
+	deliverTo(t, c, "SUB *.a 1\r\n")
+	b := batchOf(c, "PING\r\n")
+	for i, tt := range []struct {
+		subject string
+		want    int
+	}{{"x.a", slowSteps}, {"x.a", 0}, {"y.a", slowSteps}, {"x.a", 0}, {"y.b", slowSteps}} {
+		b.steps = 0
+		if b.lookUp([]byte(tt.subject)); b.steps != tt.want {
+			t.Errorf("match %d, %s: counts for %d steps, want %d", i, tt.subject, b.steps, tt.want)
+		}
+	}
+	b.end()
+}

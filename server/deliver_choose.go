@@ -32,7 +32,7 @@ func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p
 		}
 		b.flushLine(&p)
 		b.pin()
-		res = b.from.match(subject)
+		res = b.lookUp(subject)
 	}
 }
 
@@ -337,7 +337,7 @@ func (b *batch) answer(reply []byte, header int, payload ...[]byte) {
 	for _, part := range payload {
 		size += len(part)
 	}
-	for sub := range b.from.match(reply).All {
+	for sub := range b.lookUp(reply).All {
 		if sub.conn != b.from || !sub.takesOne(reply) {
 			continue
 		}

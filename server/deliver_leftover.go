@@ -137,7 +137,7 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 		reply = o.arg[2]
 	}
 	b.pin()
-	queues := l.c.match(subject).Queues()
+	queues := b.lookUp(subject).Queues()
 	i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group })
 	if i < 0 {
 		return false

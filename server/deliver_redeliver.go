@@ -144,7 +144,7 @@ func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []b
 func (b *batch) redeliverBeyond(beyond []entry) {
 	for _, d := range beyond {
 		l := &b.lines[d.line]
-		to := redelivery{group: d.sub.queue(), match: b.from.match}
+		to := redelivery{group: d.sub.queue(), match: b.lookUp}
 		if r, ok := b.from.ops.(*route); ok && d.sub.table() != b.from.table {
 			to.match = r.matchSystem
 		}

@@ -23,7 +23,7 @@ func (b *batch) publishRouted(o *op, subject []byte, p place) {
 		b.publishQueued(subject, sid, p)
 		return
 	}
-	res := b.from.match(subject)
+	res := b.lookUp(subject)
 	b.remember(p.line, o, res)
 	b.publishAll(res, subject, p)
 }
@@ -48,7 +48,7 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 		}
 		group = sub.queue()
 	}
-	b.redeliver(id, subject, p, redelivery{group: group, servers: servers, match: b.from.match})
+	b.redeliver(id, subject, p, redelivery{group: group, servers: servers, match: b.lookUp})
 }
 
 // takes reports whether a subject matches that of a subscription.

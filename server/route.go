@@ -351,7 +351,7 @@ func (r *route) passBy(o *op, b *batch) {
 	if !bytes.HasPrefix(id, []byte(queueID)) || bytes.HasPrefix(id, []byte(systemID)) || access.Reserved(subject) {
 		return
 	}
-	d := redelivery{servers: servers, match: r.match, notHere: true}
+	d := redelivery{servers: servers, match: b.lookUp, notHere: true}
 	if sub, _ := b.queueMember(id); sub != nil && sub.takes(subject) {
 		d.group = sub.queue()
 	}

@@ -96,7 +96,7 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 	}
 	b.pin()
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	b.publishAll(c.match(subject), subject, p)
+	b.publishAll(b.lookUp(subject), subject, p)
 	return keepOpen
 }
 

@@ -15,6 +15,7 @@ type Cursor[T comparable] struct {
 	recent  *recent  // nil until there is a second subject
 	changes int64    // of the list when last was found
 	tally   tally
+	slow    uint32
 	random  uint32 // state of a generator (xorshift), to choose which misses are noted
 }
 
@@ -38,6 +39,9 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	}
 	changes := l.counts.changes()
 	found, hit := l.find(subject, c.chance())
+	if found.slow {
+		c.slow++
+	}
 	if !found.stamped || c.isNew(found.hash, changes) || !hit {
 		c.tally.add(found.result.fanout(), hit)
 	}
@@ -49,6 +53,10 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	c.subject = append(c.subject[:0], subject...)
 	return found.result
 }
+
+// Slow returns how many matches no cache had: they take up to milliseconds where very many patterns
+// have a part in common with the subject.
+func (c *Cursor[T]) Slow() uint32 { return c.slow }
 
 // chance reports true one time in four, at random. To note a miss writes to memory that all cursors
 // share; subjects that are matched often are noted soon all the same.

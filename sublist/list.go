@@ -176,6 +176,7 @@ type match[T comparable] struct {
 	stamp   uint64
 	touch   touch
 	stamped bool
+	slow    bool // the index and the trie were asked
 }
 
 // find looks subject up in the cache, then in the index and the trie. It reports whether the cache
@@ -188,11 +189,11 @@ func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	old, way := set.find(subject, tag)
 	if old != nil && l.gens.stamp(old.touch) == old.stamp {
 		set.markHit(way)
-		return match[T]{old.result, hash, old.stamp, old.touch, true}, true
+		return match[T]{result: old.result, hash: hash, stamp: old.stamp, touch: old.touch, stamped: true}, true
 	}
 	cached := len(subject) <= maxCachedSubject
 	if old == nil && cached && !set.missedBefore(tag, note) && !l.admitsFirst() {
-		return match[T]{result: l.lookUp(subject, hash), hash: hash}, false // a stamp would take as long as the rest
+		return match[T]{result: l.lookUp(subject, hash), hash: hash, slow: true}, false // a stamp would take as long as the rest
 	}
 	removes := l.counts.removes.Load()
 	m := l.start(subject, hash)
@@ -213,7 +214,7 @@ func (l *List[T]) Fanout(subject []byte) int {
 // start returns a match without result. It takes the stamp, so it must be called before anything is
 // looked up.
 func (l *List[T]) start(subject []byte, hash uint64) match[T] {
-	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash), stamped: true}
+	m := match[T]{hash: hash, touch: l.gens.touchOf(subject, hash), stamped: true, slow: true}
 	m.stamp = l.gens.stamp(m.touch)
 	return m
 }
