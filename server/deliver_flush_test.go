@@ -72,7 +72,7 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 	}
 	x := &b.scratch
 	for _, e := range x.sources[:cap(x.sources)] {
-		if e.sub != nil || e.rest != nil || e.fanout != nil || e.places != nil {
+		if e.subs != nil || e.rest != nil || e.places != nil {
 			t.Fatal("a source refers to what it was read from")
 		}
 	}

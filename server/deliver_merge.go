@@ -4,19 +4,16 @@ import "slices"
 
 // This file brings what a target gets from several sources into the order in which it was read.
 
-// source is a part of what a target gets that is in order: entries one after the other, or the messages
-// of a fanout, each for several subscriptions of the target. It remembers how far it was read: however
-// many messages and subscriptions there are, they are not listed.
+// source is a part of what a target gets that is in order: the messages of a fanout, or entries one after
+// the other, of which those at the same place are for several subscriptions. It remembers how far it was
+// read: however many messages and subscriptions there are, they are not listed.
 type source struct {
-	number int   // among the sources of the target
-	next   place // what comes next
-
-	rest []entry       // the entries behind it
-	sub  *subscription // that gets next
-
-	fanout []entry // the subscriptions of a fanout; at says how many messages they get
-	places []place // of the fanout behind next
-	past   uint32  // its messages before next
+	number int     // among the sources of the target
+	next   place   // what comes next
+	subs   []entry // that get it, as far as they get so many
+	past   uint32  // messages that subs were looked at for
+	rest   []entry // behind subs; none of a fanout
+	places []place // of a fanout, behind next
 }
 
 // keptSources is for how many sources memory is kept.
@@ -29,7 +26,7 @@ func (x *expansion) addMerged(list []entry) {
 		n := x.b.sourceLen(list)
 		s := source{number: len(heap), rest: list[:n]}
 		if list[0].line == fanoutLine {
-			s.fanout, s.rest, s.places = s.rest, nil, x.b.fanouts[list[0].n&^claimed].places
+			s.subs, s.rest, s.places = s.rest, nil, x.b.fanouts[list[0].n&^claimed].places
 		}
 		if s.advance() {
 			heap = append(heap, s)
@@ -63,13 +60,36 @@ func (x *expansion) forgetSources() {
 
 // sourceLen returns how many entries at the beginning of a list are one source.
 func (b *batch) sourceLen(list []entry) int {
-	for n := 1; n < len(list); n++ {
-		one := list[n-1].line == fanoutLine && list[n].line == fanoutLine && list[n-1].n&^claimed == list[n].n&^claimed
-		if !one && !b.inOrder(list[n-1:n+1]) {
-			return n
+	end := uint32(0) // the place of its last message
+	for i := range list {
+		d := &list[i]
+		if i > 0 && !d.together(&list[i-1]) && (d.line == fanoutLine || list[i-1].line == fanoutLine || d.at < end) {
+			return i
+		}
+		if end = max(end, d.at); d.line != textLine && d.line != fanoutLine {
+			end = max(end, d.at+(max(1, d.messages())-1)*b.lines[d.line].stride)
 		}
 	}
 	return len(list)
+}
+
+// together reports whether two entries have the same messages, at least the first ones of them.
+func (e *entry) together(f *entry) bool {
+	switch e.line {
+	case textLine:
+		return false
+	case fanoutLine:
+		return f.line == fanoutLine && e.n&^claimed == f.n&^claimed
+	}
+	return e.line == f.line && e.at == f.at
+}
+
+// messages returns how many messages an entry has that is no text.
+func (e *entry) messages() uint32 {
+	if e.line == fanoutLine {
+		return e.at
+	}
+	return e.n &^ claimed
 }
 
 // advance takes the next place. It reports false if there is none.
@@ -79,11 +99,15 @@ func (s *source) advance() bool {
 		return true
 	}
 	for len(s.rest) > 0 {
-		s.next, s.sub, s.rest = s.rest[0].place, s.rest[0].sub, s.rest[1:]
+		k, most := 1, s.rest[0].messages()
+		for ; k < len(s.rest) && s.rest[k].together(&s.rest[0]); k++ {
+			most = max(most, s.rest[k].messages())
+		}
+		s.next, s.subs, s.rest, s.past = s.rest[0].place, s.rest[:k], s.rest[k:], 0
 		if s.next.line == textLine {
 			return true
 		}
-		if s.next.n &^= claimed; s.next.n > 0 {
+		if s.next.n = most; most > 0 {
 			return true
 		}
 	}
@@ -97,13 +121,10 @@ func (x *expansion) addNext(s *source) (more bool) {
 		x.addText(x.b.texts[s.next.n])
 		return s.advance()
 	}
-	for i := range s.fanout {
-		if d := &s.fanout[i]; d.at > s.past {
+	for i := range s.subs {
+		if d := &s.subs[i]; d.messages() > s.past {
 			x.add(d.sub, s.next, 1)
 		}
-	}
-	if s.sub != nil {
-		x.add(s.sub, s.next, 1)
 	}
 	s.past++
 	s.next = x.b.lines[s.next.line].behind(s.next, 1)
