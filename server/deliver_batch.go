@@ -44,7 +44,8 @@ type batch struct {
 	begun  time.Time // of the batch, or the last flush
 	steps  int       // work since the clock was looked at
 	pinned pin
-	long   *longFlush // while it is handed over and not pinned
+	narrow bool // it is handed over, and not pinned
+	long   longFlush
 
 	inMsgs, inBytes int64
 	noReceivers     int64 // of inMsgs, those without a receiver
@@ -196,19 +197,19 @@ func (b *batch) unpin() {
 		b.srv.grace.unpin(b.pinned)
 		b.pinned = pin{}
 	}
-	if b.long != nil {
-		b.srv.grace.end(b.long)
-		b.long = nil
+	if b.narrow {
+		b.srv.grace.end(&b.long)
+		b.narrow = false
 	}
 }
 
-// narrow unpins a batch that is about to be handed over if that takes long: only those wait for it that
+// narrowTo unpins a batch that is about to be handed over if that takes long: only those wait for it that
 // it may hold messages for.
-func (b *batch) narrow(targets []target) {
+func (b *batch) narrowTo(targets []target) {
 	if b.pinned.shard != nil && b.work() >= longWork {
-		long := b.srv.grace.begin(targets)
+		b.srv.grace.begin(&b.long, targets)
 		b.unpin()
-		b.long = long
+		b.narrow = true
 	}
 }
 

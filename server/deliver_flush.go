@@ -55,7 +55,7 @@ func (b *batch) handOverAll() {
 			t.c = &t.path.member().conn
 		}
 	}
-	b.narrow(others)
+	b.narrowTo(others)
 	b.spread(x, others)
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit

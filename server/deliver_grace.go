@@ -33,8 +33,8 @@ type gracePeriods struct {
 
 // longFlush is a flush that takes long, and whose batch is not pinned.
 type longFlush struct {
-	slots []uint64 // a bit for each connection that it may hold messages for
-	over  chan struct{}
+	slots []uint64      // a bit for each connection that it may hold messages for
+	over  chan struct{} // closed at its end; nil unless something waits for it
 }
 
 // longWork is the estimated time of a flush, in ns, that takes long.
@@ -84,8 +84,8 @@ func (g *gracePeriods) unpin(p pin) {
 }
 
 // begin notes that a long flush begins.
-func (g *gracePeriods) begin(targets []target) *longFlush {
-	f := &longFlush{over: make(chan struct{})}
+func (g *gracePeriods) begin(f *longFlush, targets []target) {
+	clear(f.slots)
 	for i := range targets {
 		slot := int(targets[i].c.slot)
 		if k := slot/64 + 1; k > len(f.slots) {
@@ -96,31 +96,44 @@ func (g *gracePeriods) begin(targets []target) *longFlush {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.long = append(g.long, f)
-	return f
 }
 
 // end notes that a long flush is over.
 func (g *gracePeriods) end(f *longFlush) {
-	close(f.over)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.long = slices.DeleteFunc(g.long, func(o *longFlush) bool { return o == f })
+	if f.over != nil {
+		close(f.over)
+		f.over = nil
+	}
+	i := slices.Index(g.long, f)
+	g.long = slices.Delete(g.long, i, i+1)
 }
 
-// holds reports whether a flush may hold messages for the connection with a slot.
-func (f *longFlush) holds(slot uint32) bool {
-	return int(slot/64) < len(f.slots) && f.slots[slot/64]&(1<<(slot%64)) != 0
+// holds reports whether a flush may hold messages for a connection; nil stands for any.
+func (f *longFlush) holds(c *conn) bool {
+	return c == nil || int(c.slot/64) < len(f.slots) && f.slots[c.slot/64]&(1<<(c.slot%64)) != 0
 }
 
-// longFlushes returns those under way, or only those that may hold messages for a connection.
-func (g *gracePeriods) longFlushes(only *conn) []*longFlush {
+// ends returns channels that are closed at the end of the long flushes that may hold messages for a
+// connection, nil = any.
+func (g *gracePeriods) ends(c *conn) (list []chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(g.long), func(f *longFlush) bool { return only != nil && !f.holds(only.slot) })
+	for _, f := range g.long {
+		if !f.holds(c) {
+			continue
+		}
+		if f.over == nil {
+			f.over = make(chan struct{})
+		}
+		list = append(list, f.over)
+	}
+	return list
 }
 
 // mayHold reports whether a batch may hold messages for a connection.
-func (g *gracePeriods) mayHold(c *conn) bool { return g.pinned() > 0 || len(g.longFlushes(c)) > 0 }
+func (g *gracePeriods) mayHold(c *conn) bool { return g.pinned() > 0 || len(g.ends(c)) > 0 }
 
 // busy returns about how many readers have a batch to hand over.
 func (g *gracePeriods) busy() int {
@@ -138,12 +151,12 @@ func (g *gracePeriods) pinned() int {
 	return int(n)
 }
 
-// wait returns when all batches that are under way now have been handed over, or only those that may
-// hold messages for a connection. The caller must not have one under way.
-func (g *gracePeriods) wait(only *conn) {
+// wait returns when all batches that are under way now, and may hold messages for a connection, nil =
+// any, have been handed over. The caller must not have one under way.
+func (g *gracePeriods) wait(c *conn) {
 	g.waitPinned()
-	for _, f := range g.longFlushes(only) {
-		<-f.over
+	for _, over := range g.ends(c) {
+		<-over
 	}
 }
 

@@ -52,6 +52,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 	var readers, writers sync.WaitGroup
 	for n := range uint32(3) {
 		readers.Go(func() {
+			var long longFlush
 			for {
 				select {
 				case <-stop:
@@ -60,7 +61,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 				}
 				k := g.pin(n)
 				th := current.Load()
-				long := g.begin([]target{{c: &conn{slot: n}}})
+				g.begin(&long, []target{{c: &conn{slot: n}}})
 				g.unpin(k)
 				for i := 0; i < 20; i++ {
 					if th.dead.Load() {
@@ -68,7 +69,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 						i = 20
 					}
 				}
-				g.end(long)
+				g.end(&long)
 				k = g.pin(n)
 				for th, i := current.Load(), 0; i < 20; i++ {
 					if th.dead.Load() {
@@ -142,10 +143,15 @@ func TestLongFlushesHoldUpThoseTheyReachOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGracePeriods()
 		in, out := &conn{slot: 130}, &conn{slot: 129}
-		first := g.begin([]target{{c: in}, {c: &conn{slot: 2}}})
-		second := g.begin([]target{{c: in}})
+		first, second := new(longFlush), new(longFlush)
+		for range 2 { // the memory of one before is used
+			g.begin(first, []target{{c: out}})
+			g.end(first)
+		}
+		g.begin(first, []target{{c: in}, {c: &conn{slot: 2}}})
+		g.begin(second, []target{{c: in}})
 		if !g.mayHold(in) || g.mayHold(out) || g.mayHold(&conn{slot: 1000}) || g.busy() != 2 {
-			t.Errorf("%v, %v: who may be sent something is not known, or not that %d are busy", first, second, g.busy())
+			t.Errorf("who may be sent something is not known, or not that %d are busy", g.busy())
 		}
 		g.wait(out)
 		var over atomic.Int32

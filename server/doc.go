@@ -25,7 +25,8 @@
 // which has a goroutine as long as it exists: it is copied, or the backlog keeps the memory if that
 // fills two thirds of it. The reader's own connection is the last target, so a PONG means: everything
 // before the PING is in the queues of its subscribers. A PONG that follows an UNSUB is sent after the
-// batches of other readers (deliver_grace.go): no message of the subscription follows it.
+// batches of other readers that may hold messages for the client (deliver_grace.go): no message of the
+// subscription follows it.
 //
 // # Who owns what
 //
@@ -65,8 +66,8 @@
 // them. All backlogs together may hold max_pending_total bytes; above that the connection with the
 // longest backlog is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at
 // a time, only while every connection that receives from its batch lags: one slow consumer does not
-// slow the others, and a fast publisher does not disconnect its only subscriber. While all of them
-// are near full but make progress it is stalled again, for write_deadline at most.
+// slow the others, and a fast publisher does not disconnect its only subscriber on the same server.
+// While all of them are near full but make progress it is stalled again, for write_deadline at most.
 //
 // Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and what was freed is
 // given back to the system (memory.go).
@@ -223,6 +224,7 @@
 //	history.mu                   samples of the last hour                    none
 //	closedConns.mu               records of closed connections               none
 //	markCount.mu                 who waits for a mark of a pool              none
+//	gracePeriods.mu              flushes that take long                      none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	flushJob.mu                  what the helpers of one flush did           none
 //	access.Replies.mu            replies that a client may publish to        none
