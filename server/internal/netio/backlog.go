@@ -116,11 +116,18 @@ func (b *backlog) dropFill() {
 }
 
 // take takes limit bytes from the front, or all there are.
-func (b *backlog) take(limit int) (segs []Segment, bytes int) {
+func (b *backlog) take(limit int) []Segment {
 	front, rest := cut(b.queue, limit)
-	segs = slices.Clone(front)
+	segs := slices.Clone(front)
 	b.queue = slices.Delete(b.queue, 0, len(b.queue)-len(rest))
-	return segs, int(sizeOf(segs))
+	b.noteTaken(sizeOf(segs))
+	return segs
+}
+
+// putBack puts segments that were taken back to the front.
+func (b *backlog) putBack(segs []Segment) {
+	b.notePutBack(sizeOf(segs))
+	b.queue = slices.Insert(b.queue, 0, segs...) // where they were: nothing is allocated
 }
 
 // topSubject finds, in one pass and constant memory, the subject that most of the queued bytes were

@@ -330,12 +330,10 @@ func TestTheOldestAreDropped(t *testing.T) {
 		}
 		for range 6 {
 			if r.IntN(2) == 0 { // a write takes something, and gives some of it back
-				segs, n := b.take(r.IntN(total() + 1))
-				b.noteTaken(int64(n))
+				segs := b.take(r.IntN(total() + 1))
+				n := int(sizeOf(segs))
 				sent := r.IntN(n + 1)
-				rest := dropSent(segs, sent)
-				b.notePutBack(sizeOf(rest))
-				b.queue = append(rest[:len(rest):len(rest)], b.queue...)
+				b.putBack(dropSent(segs, sent))
 				back := ""
 				for at := n; at > 0; {
 					k := min(at, len(want[0].text))

@@ -199,13 +199,7 @@ func (q *WriteQueue) stopLocked() bool {
 	if k == nil || !k.stop {
 		return false
 	}
-	if b := q.back; b != nil {
-		k.setAside(b.queue, false)
-		q.pending -= b.bytes
-		q.shared.Pending.Add(-b.bytes)
-		b.dropFill()
-		q.back = nil
-	}
+	q.dropBacklogLocked()
 	k.stop = false
 	q.signalIdleLocked()
 	return true

@@ -321,10 +321,16 @@ func (q *WriteQueue) settle(n int) (done bool) {
 	if !q.dead {
 		q.pending -= int64(n)
 	}
+	done = q.doneLocked()
+	if k := q.keeperLocked(); k != nil && !done {
+		k.wroteFirst(n)
+	}
+	return done
+}
+
+// doneLocked ends the writing, and reports true, if nothing is queued.
+func (q *WriteQueue) doneLocked() bool {
 	if q.back != nil && len(q.back.queue) > 0 {
-		if k := q.keeperLocked(); k != nil {
-			k.wroteFirst(n)
-		}
 		return false
 	}
 	if k := q.keeperLocked(); k != nil && !q.dead {
@@ -337,12 +343,6 @@ func (q *WriteQueue) settle(n int) (done bool) {
 // pushed deals with a direct write of n bytes after which something is left: the rest of the
 // delivery, what others queued meanwhile, or an error.
 func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
-	if err != nil && err != ErrWouldBlock {
-		d.Keep()
-		q.putBack(q.consume(d.Segments, n))
-		q.broken(err)
-		return false
-	}
 	over := false
 	if n < d.Bytes {
 		if q.Keeps() {
@@ -356,6 +356,10 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 		lagging, over = q.requeue(d, -n)
 	} else {
 		d.Drop()
+	}
+	if err != nil && err != ErrWouldBlock {
+		q.broken(err)
+		return false
 	}
 	if over {
 		q.owner.SlowConsumer(LimitPending)
@@ -419,22 +423,19 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 // left, and the writing has ended.
 func (q *WriteQueue) write(rounds int) (done bool) {
 	for range rounds {
-		segs, bytes, ok := q.next()
+		segs, ok := q.next()
 		if !ok {
 			return true
 		}
 		n, err := q.link.TrySend(segs)
-		q.sent(n)
-		segs = q.consume(segs, n)
-		if err == nil && n == bytes {
-			continue
-		}
-		q.putBack(segs)
+		q.sent(segs, n)
 		if err == ErrWouldBlock {
 			return false
 		}
-		q.broken(err)
-		return true
+		if err != nil {
+			q.broken(err)
+			return true
+		}
 	}
 	return false
 }
@@ -447,52 +448,36 @@ func (q *WriteQueue) startWriter() {
 }
 
 // drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is
-// none.
+// none. The deadline starts again whenever something was written, or the peer has taken something of
+// what the socket holds: that may be much, and the socket takes more only when a good part of it is
+// gone. It is the one of the limits in force, which may change meanwhile.
 func (q *WriteQueue) drain() {
 	defer q.shared.BusyPoll.end()
+	w := wait{queue: q, once: !resumes(q.link)}
 	for {
-		segs, bytes, ok := q.next()
+		segs, ok := q.next()
 		if !ok {
 			return
 		}
-		if err := q.sendAll(segs, bytes); err != nil {
-			if isTimeout(err) && !q.stopping() {
-				q.owner.SlowConsumer(LimitDeadline)
-			}
-			q.broken(err)
-			return
+		held := q.link.Unsent()
+		n, err := q.link.Send(segs, w.begin())
+		q.sent(segs, n)
+		if n > 0 {
+			w.spent = 0
 		}
+		if err == nil || isTimeout(err) && w.goesOn(n > 0 || q.moved(held)) {
+			continue
+		}
+		if isTimeout(err) && !q.stopping() {
+			q.owner.SlowConsumer(LimitDeadline)
+		}
+		q.broken(err)
+		return
 	}
 }
 
 // isTimeout reports whether err is a deadline that passed.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// sendAll writes segments and gives them up. The deadline starts again whenever something was
-// written, or the peer has taken something of what the socket holds: that may be much, and the
-// socket takes more only when a good part of it is gone. It is the one of the limits in force, which
-// may change meanwhile.
-func (q *WriteQueue) sendAll(segs []Segment, bytes int) error {
-	w := wait{queue: q, once: !resumes(q.link)}
-	for bytes > 0 {
-		held := q.link.Unsent()
-		n, err := q.link.Send(segs, w.begin())
-		q.sent(n)
-		segs = q.consume(segs, n)
-		if n > 0 {
-			w.spent = 0
-		}
-		if err != nil && !(isTimeout(err) && w.goesOn(n > 0 || q.moved(held))) {
-			q.putBack(segs)
-			return err
-		}
-		if bytes -= n; q.stopping() {
-			q.putBack(segs)
-			return nil
-		}
-	}
-	return nil
-}
 
 // moved reports whether the socket holds less than before, and notes that if so.
 func (q *WriteQueue) moved(held int) bool {
@@ -527,22 +512,14 @@ func (q *WriteQueue) Keeps() bool {
 func (q *WriteQueue) consume(segs []Segment, n int) []Segment {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.consumeLocked(segs, n)
+}
+
+func (q *WriteQueue) consumeLocked(segs []Segment, n int) []Segment {
 	if k := q.keeperLocked(); k != nil {
 		return k.wrote(segs, n)
 	}
 	return dropSent(segs, n)
-}
-
-// putBack puts segments that were not written back to the front.
-func (q *WriteQueue) putBack(segs []Segment) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.back == nil || q.dead {
-		q.setAsideLocked(segs)
-		return
-	}
-	q.back.notePutBack(sizeOf(segs))
-	q.back.queue = append(segs[:len(segs):len(segs)], q.back.queue...)
 }
 
 // setAsideLocked keeps segments that precede all others for Leave, or gives them up.
@@ -555,43 +532,39 @@ func (q *WriteQueue) setAsideLocked(segs []Segment) {
 }
 
 // next takes a part of the backlog. If there is none, the writing ends.
-func (q *WriteQueue) next() (segs []Segment, bytes int, ok bool) {
+func (q *WriteQueue) next() (segs []Segment, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.stopLocked() {
-		return nil, 0, false
-	}
-	if q.back == nil || len(q.back.queue) == 0 {
-		if k := q.keeperLocked(); k != nil && !q.dead {
-			k.wroteAll()
-		}
-		q.endLocked()
-		return nil, 0, false
+	if q.stopLocked() || q.doneLocked() {
+		return nil, false
 	}
 	limit := int64(writeBatch)
 	if q.lim.Drop != DropNone {
 		limit = min(limit, max(1, q.lim.MaxPending/dropShare))
 	}
-	segs, bytes = q.back.take(int(limit))
-	q.back.noteTaken(int64(bytes))
-	return segs, bytes, true
+	return q.back.take(int(limit)), true
 }
 
-// sent accounts bytes of the backlog that were written, and lets publishers go on if it is short
-// now.
-func (q *WriteQueue) sent(n int) {
-	if readAt := q.account(n); readAt != 0 {
+// sent accounts segments of which n bytes were written, and puts the rest back. It lets publishers
+// go on if the backlog is short now.
+func (q *WriteQueue) sent(segs []Segment, n int) {
+	if readAt := q.account(segs, n); readAt != 0 {
 		q.owner.Written(readAt)
 	}
 }
 
 // account is sent, without the report about a sample: it returns when that was read, 0 if there is
 // none.
-func (q *WriteQueue) account(n int) (readAt int64) {
+func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	rest := q.consumeLocked(segs, n)
 	if q.dead {
+		q.setAsideLocked(rest)
 		return 0
+	}
+	if len(rest) > 0 {
+		q.back.putBack(rest)
 	}
 	q.pending -= int64(n)
 	q.back.bytes -= int64(n)
@@ -621,30 +594,28 @@ func (q *WriteQueue) fail() {
 // endLocked ends the writing.
 func (q *WriteQueue) endLocked() {
 	q.busy = false
-	if q.back != nil {
-		q.back.dropFill()
-		q.back = nil
-	}
+	q.dropBacklogLocked()
 	if q.reservedLocked() == 0 {
 		q.resumeLocked()
 	}
 	q.signalIdleLocked()
 }
 
-// dropLocked refuses everything from now on and drops the backlog. A writer stays busy until it
-// notices.
-func (q *WriteQueue) dropLocked() {
-	k := q.keeperLocked()
+// dropBacklogLocked ends the backlog, and sets aside what is queued.
+func (q *WriteQueue) dropBacklogLocked() {
 	if b := q.back; b != nil {
-		if k != nil {
-			k.setAside(b.queue, false)
-		} else {
-			releaseAll(b.queue)
-		}
+		q.setAsideLocked(b.queue)
+		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
 		b.dropFill()
 		q.back = nil
 	}
+}
+
+// dropLocked refuses everything from now on and drops the backlog. A writer stays busy until it
+// notices.
+func (q *WriteQueue) dropLocked() {
+	q.dropBacklogLocked()
 	if q.rare != nil {
 		q.shared.Pending.Add(-q.rare.reserved)
 		q.rare.reserved = 0
