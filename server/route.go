@@ -112,7 +112,6 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r.interest.to = r
 	r.interest.replaced = make(chan struct{})
 	r.out.SetLimits(routeWriteLimits(s.options()))
-	r.out.Track()
 	return r
 }
 

@@ -78,8 +78,7 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 
 // lostLocked counts what was dropped. It reports whether that is the first of this backlog.
 func (q *WriteQueue) lostLocked(l Lost) (first bool) {
-	r := q.rareLocked()
-	r.lost.add(l)
+	q.lost.add(l)
 	if q.back != nil {
 		first, q.back.lossy = !q.back.lossy, true
 	}
@@ -91,7 +90,7 @@ func (q *WriteQueue) lostLocked(l Lost) (first bool) {
 func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b := q.back
 	b.track()
-	k := q.keeperLocked()
+	k := q.keeper
 	before := sizeOf(b.queue)
 	freed = b.evict(need, lost)
 	if freed == 0 {

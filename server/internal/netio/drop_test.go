@@ -81,7 +81,7 @@ func (q *WriteQueue) wantMarks(t *testing.T) {
 	if q.back == nil || !q.back.tracked {
 		return
 	}
-	if k := q.keeperLocked(); k != nil && len(k.starts) > 0 && (!slices.IsSorted(k.starts) || k.starts[len(k.starts)-1] > k.begun) {
+	if k := q.keeper; k != nil && len(k.starts) > 0 && (!slices.IsSorted(k.starts) || k.starts[len(k.starts)-1] > k.begun) {
 		t.Fatalf("deliveries begin at %v, the next one at %d", k.starts, k.begun)
 	}
 	sum := int64(0)

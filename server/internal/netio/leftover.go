@@ -121,21 +121,12 @@ func (k *keeper) leftover() Leftover {
 func (q *WriteQueue) KeepLeftover(gathers bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r := q.rareLocked()
-	if r.keeper == nil && !q.closed {
-		r.keeper = &keeper{begun: q.pending - r.reserved}
+	if q.keeper == nil && !q.closed {
+		q.keeper = &keeper{begun: q.pending - q.reserved}
 	}
-	if r.keeper != nil {
-		r.keeper.gathers = gathers
+	if q.keeper != nil {
+		q.keeper.gathers = gathers
 	}
-}
-
-// keeperLocked returns what keeps the leftover, nil if nothing does.
-func (q *WriteQueue) keeperLocked() *keeper {
-	if q.rare == nil {
-		return nil
-	}
-	return q.rare.keeper
 }
 
 // Leave ends what KeepLeftover began and returns what has not been written. A write under way gets
@@ -148,11 +139,11 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	k := q.keeperLocked()
+	k := q.keeper
 	if k == nil {
 		return l, false
 	}
-	q.rare.keeper = nil
+	q.keeper = nil
 	stopped := idle != nil && !k.stop // and nothing else may write
 	if stopped && q.dead {
 		q.endLocked()
@@ -165,7 +156,7 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 func (q *WriteQueue) stopWriting() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	k := q.keeperLocked()
+	k := q.keeper
 	if k == nil || !q.busy {
 		return nil
 	}
@@ -195,7 +186,7 @@ func (q *WriteQueue) awaitStop(idle <-chan struct{}, wait time.Duration) {
 
 // stopLocked sets aside what is queued, if Leave waits for that. It reports whether it did.
 func (q *WriteQueue) stopLocked() bool {
-	k := q.keeperLocked()
+	k := q.keeper
 	if k == nil || !k.stop {
 		return false
 	}

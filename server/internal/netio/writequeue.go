@@ -27,14 +27,9 @@ type WriteQueue struct {
 	dead     bool          // nothing is written any more
 	back     *backlog      // nil while the socket takes everything
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
-	rare     *rareState    // nil until it is needed
-}
-
-// rareState is what most write queues never need. It is guarded by WriteQueue.mu.
-type rareState struct {
 	waiting  []chan<- bool // publishers who wait until little is pending
 	reserved int64         // bytes that wait elsewhere to be pushed
-	total    int64         // bytes pushed since Track
+	total    int64         // bytes pushed
 	keeper   *keeper       // nil if what is not written is dropped
 	lost     Lost          // by its drop policy
 }
@@ -198,12 +193,10 @@ func (q *WriteQueue) writing() bool {
 func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r := q.rare; r != nil {
-		if d.Reserved {
-			q.unreserveLocked(int64(d.Bytes))
-		}
-		r.total += int64(d.Bytes)
+	if d.Reserved {
+		q.unreserveLocked(int64(d.Bytes))
 	}
+	q.total += int64(d.Bytes)
 	if q.closed {
 		q.refuseLocked(d)
 		return true, false, false
@@ -211,7 +204,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	if q.lim.Drop != DropNone && (q.busy || d.TooLarge) && q.makeRoomLocked(d) {
 		return true, false, false
 	}
-	if k := q.keeperLocked(); k != nil {
+	if k := q.keeper; k != nil {
 		k.begin(d.Bytes)
 	}
 	if d.Counter != nil {
@@ -233,7 +226,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
 func (q *WriteQueue) refuseLocked(d *Delivery) {
-	if k := q.keeperLocked(); k != nil && k.gathers && q.dead && k.left < q.lim.MaxPending {
+	if k := q.keeper; k != nil && k.gathers && q.dead && k.left < q.lim.MaxPending {
 		k.begin(d.Bytes)
 		d.Keep()
 		k.setAside(d.Segments, false)
@@ -260,49 +253,24 @@ func (q *WriteQueue) reserve(n int64) (lagging, over bool) {
 	if q.dead {
 		return false, false
 	}
-	q.rareLocked().reserved += n
+	q.reserved += n
 	q.pending += n
 	q.shared.Pending.Add(n)
 	return q.levelLocked()
 }
 
 func (q *WriteQueue) unreserveLocked(n int64) {
-	n = min(n, q.rare.reserved) // nothing is left of it if the queue is dead
-	q.rare.reserved -= n
+	n = min(n, q.reserved) // nothing is left of it if the queue is dead
+	q.reserved -= n
 	q.pending -= n
 	q.shared.Pending.Add(-n)
 }
 
-// rareLocked returns the rare state, making it if need be.
-func (q *WriteQueue) rareLocked() *rareState {
-	if q.rare == nil {
-		q.rare = new(rareState)
-	}
-	return q.rare
-}
-
-// reservedLocked returns how many of the pending bytes wait elsewhere.
-func (q *WriteQueue) reservedLocked() int64 {
-	if q.rare == nil {
-		return 0
-	}
-	return q.rare.reserved
-}
-
-// Track makes the queue count for Progress.
-func (q *WriteQueue) Track() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.rareLocked()
-}
-
-// Progress returns how many bytes have been pushed since Track, and how many of them the socket has
-// taken.
+// Progress returns how many bytes have been pushed, and how many of them the socket has taken.
 func (q *WriteQueue) Progress() (pushed, written int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	total := q.rareLocked().total
-	return total, total - (q.pending - q.reservedLocked())
+	return q.total, q.total - (q.pending - q.reserved)
 }
 
 // levelLocked reports whether the connection lags, and whether it is a slow consumer.
@@ -322,7 +290,7 @@ func (q *WriteQueue) settle(n int) (done bool) {
 		q.pending -= int64(n)
 	}
 	done = q.doneLocked()
-	if k := q.keeperLocked(); k != nil && !done {
+	if k := q.keeper; k != nil && !done {
 		k.wroteFirst(n)
 	}
 	return done
@@ -333,7 +301,7 @@ func (q *WriteQueue) doneLocked() bool {
 	if q.back != nil && len(q.back.queue) > 0 {
 		return false
 	}
-	if k := q.keeperLocked(); k != nil && !q.dead {
+	if k := q.keeper; k != nil && !q.dead {
 		k.wroteAll()
 	}
 	q.endLocked()
@@ -496,15 +464,14 @@ func (q *WriteQueue) moved(held int) bool {
 func (q *WriteQueue) stopping() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	k := q.keeperLocked()
-	return k != nil && k.stop
+	return q.keeper != nil && q.keeper.stop
 }
 
 // Keeps reports whether the queue keeps what it does not write.
 func (q *WriteQueue) Keeps() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.keeperLocked() != nil
+	return q.keeper != nil
 }
 
 // consume releases the first n bytes of segments, which were written, or keeps them. It returns the
@@ -516,7 +483,7 @@ func (q *WriteQueue) consume(segs []Segment, n int) []Segment {
 }
 
 func (q *WriteQueue) consumeLocked(segs []Segment, n int) []Segment {
-	if k := q.keeperLocked(); k != nil {
+	if k := q.keeper; k != nil {
 		return k.wrote(segs, n)
 	}
 	return dropSent(segs, n)
@@ -524,7 +491,7 @@ func (q *WriteQueue) consumeLocked(segs []Segment, n int) []Segment {
 
 // setAsideLocked keeps segments that precede all others for Leave, or gives them up.
 func (q *WriteQueue) setAsideLocked(segs []Segment) {
-	if k := q.keeperLocked(); k != nil {
+	if k := q.keeper; k != nil {
 		k.setAside(segs, true)
 	} else {
 		releaseAll(segs)
@@ -595,7 +562,7 @@ func (q *WriteQueue) fail() {
 func (q *WriteQueue) endLocked() {
 	q.busy = false
 	q.dropBacklogLocked()
-	if q.reservedLocked() == 0 {
+	if q.reserved == 0 {
 		q.resumeLocked()
 	}
 	q.signalIdleLocked()
@@ -616,11 +583,8 @@ func (q *WriteQueue) dropBacklogLocked() {
 // notices.
 func (q *WriteQueue) dropLocked() {
 	q.dropBacklogLocked()
-	if q.rare != nil {
-		q.shared.Pending.Add(-q.rare.reserved)
-		q.rare.reserved = 0
-	}
-	q.pending = 0
+	q.shared.Pending.Add(-q.reserved)
+	q.pending, q.reserved = 0, 0
 	q.resumeLocked()
 	q.closed, q.dead = true, true
 }
@@ -630,37 +594,30 @@ func (q *WriteQueue) dropLocked() {
 func (q *WriteQueue) NotifyResume(ch chan<- bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if lagging, _ := q.levelLocked(); !lagging || q.back == nil && q.reservedLocked() == 0 {
+	if lagging, _ := q.levelLocked(); !lagging || q.back == nil && q.reserved == 0 {
 		return false
 	}
-	r := q.rareLocked()
-	r.waiting = append(r.waiting, ch)
+	q.waiting = append(q.waiting, ch)
 	return true
 }
 
 // resumeLocked lets the publishers who wait go on.
 func (q *WriteQueue) resumeLocked() {
-	if q.rare == nil {
-		return
-	}
-	for _, ch := range q.rare.waiting {
+	for _, ch := range q.waiting {
 		select {
 		case ch <- true:
 		default: // another connection has let it go on
 		}
 	}
-	q.rare.waiting = nil
+	q.waiting = nil
 }
 
 // StopNotify undoes NotifyResume.
 func (q *WriteQueue) StopNotify(ch chan<- bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.rare == nil {
-		return
-	}
-	if i := slices.Index(q.rare.waiting, ch); i >= 0 {
-		q.rare.waiting = slices.Delete(q.rare.waiting, i, i+1)
+	if i := slices.Index(q.waiting, ch); i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
 	}
 }
 
@@ -729,10 +686,7 @@ type Stats struct {
 func (q *WriteQueue) Stats() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := Stats{Messages: q.messages, Payload: q.payload, Pending: q.pending}
-	if q.rare != nil {
-		s.Lost = q.rare.lost
-	}
+	s := Stats{Messages: q.messages, Payload: q.payload, Pending: q.pending, Lost: q.lost}
 	if q.back != nil {
 		s.Queued = q.back.bytes
 		s.Subject, s.Lag = string(q.back.top.subject), time.Since(q.back.since)

@@ -497,7 +497,6 @@ func TestBytesThatWaitElsewhere(t *testing.T) {
 			t.Errorf("%s: %d bytes pending, %d of all, %d of %d written, want %d, and %d of %d", when, got, pending.Load(), w, p, bytes, written, pushed)
 		}
 	}
-	q.Track()
 	want("at first", 0, 0, 0)
 	q.Push(text(7))
 	want("after a push", 0, 7, 7)
@@ -548,7 +547,6 @@ func TestBytesThatWaitElsewhere(t *testing.T) {
 func TestProgressOfABacklog(t *testing.T) {
 	t.Parallel()
 	q, l, _, _, release := blockedQueue(Limits{})
-	q.Track()
 	l.try = func(n int) (int, error) { return min(n, 30), ErrWouldBlock }
 	q.Push(text(100))
 	q.Reserve(1000)
