@@ -64,7 +64,8 @@ func frames(t *testing.T, out []byte) (messages, payload int64, texts string) {
 			texts, out = texts+string(text)+" ", rest
 			continue
 		}
-		size := lastNumber(text)
+		size, err := strconv.Atoi(string(text[bytes.LastIndexByte(text, ' ')+1:]))
+		okay(t, err)
 		if len(rest) < size+2 || string(rest[size:size+2]) != "\r\n" {
 			t.Fatalf("%.100q is no message", out)
 		}

@@ -18,7 +18,6 @@ type leftover struct {
 	subs   *subscriptions // that it had
 	out    netio.Leftover
 	goesOn bool   // the peer may still be sent what no other connection takes
-	at     int    // bytes that have been looked at
 	rest   []byte // that no other connection takes
 }
 
@@ -48,77 +47,59 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	}
 }
 
-// pass reads what is left as if it had come over a route, and delivers the queue messages in it.
+// pass delivers the queue messages in what is left to others, and keeps the rest.
 func (l *leftover) pass() {
-	c := l.c
+	l.c.readLeftover(&l.out, func(o *op, b *batch, text []byte, sent int) {
+		begun, ended := sent > 0, sent == len(text)
+		if (ended || begun && l.goesOn || !l.passMessage(o, b)) && l.goesOn {
+			l.rest = append(l.rest, text[sent:]...)
+		}
+	})
+}
+
+// readLeftover calls act with each operation of a leftover, its text, and how many bytes of that have
+// been sent, as if it had come over a route. Bytes that are no operation end that, but there are none:
+// this server has written them.
+func (c *conn) readLeftover(l *netio.Leftover, act func(o *op, b *batch, text []byte, sent int)) {
+	at := 0
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.limits = frameLimits{role: roleRoute, line: math.MaxInt32, payload: -1, single: true}
 	c.in.Clear()
-	for _, s := range l.out.Segments {
-		if !l.read(w, s.Bytes) {
-			break
+	for _, s := range l.Segments {
+		for text := s.Bytes; len(text) > 0; {
+			n := copy(c.in.Space(netio.ReadSize), text)
+			c.in.Filled(n)
+			text = text[n:]
+			w.batch.begin(c)
+			c.readOps(w, func(o *op, b *batch, text []byte) {
+				sent := min(len(text), max(0, l.Sent-at))
+				at += len(text)
+				act(o, b, text, sent)
+			})
+			w.batch.end()
 		}
 	}
-	l.keep(c.in.Unread())
 	c.in.Clear()
 	w.op = op{}
 	c.srv.scratch.Put(w)
 }
 
-// read acts on bytes. It reports false if they are not operations, which does not happen: this
-// server has written them.
-func (l *leftover) read(w *readerScratch, text []byte) (ok bool) {
-	c := l.c
-	for len(text) > 0 {
-		n := copy(c.in.Space(netio.ReadSize), text)
-		c.in.Filled(n)
-		if text = text[n:]; c.in.Incomplete() {
-			continue
-		}
-		w.batch.begin(c)
-		ok := l.passRead(w)
-		w.batch.end()
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// passRead acts on the operations in the read buffer.
-func (l *leftover) passRead(w *readerScratch) (ok bool) {
-	c, b, o := l.c, &w.batch, &w.op
+// readOps calls act with the operations in the read buffer.
+func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte)) {
+	b, o := &w.batch, &w.op
 	for !c.in.Incomplete() {
 		unread := c.in.Unread()
-		n, want, _, err := w.limits.next(unread, o)
-		if err != frameOK {
-			return false
-		}
+		n, want, _, _ := w.limits.next(unread, o)
 		if n == 0 {
 			c.in.Need(want, 0) // nothing may be dropped: it counts, and may be sent
-			return true
+			return
 		}
 		b.at = uint32(c.in.Offset())
-		begun, ended := l.at < l.out.Sent, l.at+n <= l.out.Sent
-		if !ended && !(begun && l.goesOn) && l.passMessage(o, b) {
-			l.at += n
-		} else {
-			l.keep(unread[:n])
-		}
+		act(o, b, unread[:n])
 		c.in.Consume(n)
 		if b.due() {
 			b.flush()
 		}
-	}
-	return true
-}
-
-// keep keeps bytes that no other connection takes, and that have not been sent, for the peer.
-func (l *leftover) keep(text []byte) {
-	sent := min(len(text), max(0, l.out.Sent-l.at))
-	l.at += len(text)
-	if l.goesOn {
-		l.rest = append(l.rest, text[sent:]...)
 	}
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"slices"
 
 	"gnatsd/server/internal/netio"
@@ -14,72 +13,6 @@ import (
 
 // movedLine is the mark of a publisher that moves to another member.
 const movedLine = "LINK moved\r\n"
-
-// frameCutter finds the frames in what this server was about to send on a route.
-type frameCutter struct {
-	line []byte // of the frame under way, as far as it is known
-	rest int    // bytes of the payload under way
-}
-
-// step consumes a part of b: up to the end of the line, or of the payload, under way. It returns how
-// many bytes it has, and the line if it is complete.
-func (f *frameCutter) step(b []byte) (n int, line []byte) {
-	if f.rest > 0 {
-		n = min(f.rest, len(b))
-		f.rest -= n
-		return n, nil
-	}
-	eol := bytes.IndexByte(b, '\n')
-	if eol < 0 {
-		f.line = append(f.line, b...)
-		return len(b), nil
-	}
-	line = append(f.line, b[:eol+1]...)
-	if isMessage(line) {
-		f.rest = lastNumber(line) + len("\r\n")
-	}
-	f.line = line[:0]
-	return eol + 1, line
-}
-
-// isMessage reports whether a payload follows a line.
-func isMessage(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("MSG ")) || bytes.HasPrefix(line, []byte("HMSG "))
-}
-
-// lastNumber returns the number at the end of a line that this server has written.
-func lastNumber(line []byte) (n int) {
-	line = bytes.TrimRight(line, "\r\n")
-	for _, c := range line[bytes.LastIndexByte(line, ' ')+1:] {
-		n = n*10 + int(c-'0')
-	}
-	return n
-}
-
-// unsentFrames calls each with the line of every frame of which nothing has been sent, and add with
-// its parts: the line, and those of the payload.
-func unsentFrames(l *netio.Leftover, each func(line []byte), add func(part []byte)) {
-	var f frameCutter
-	at, begin := 0, 0 // bytes before the next part, and before its frame
-	for _, s := range l.Segments {
-		for b := s.Bytes; len(b) > 0; {
-			inLine := f.rest == 0
-			n, line := f.step(b)
-			at += n
-			switch {
-			case line != nil && begin >= l.Sent:
-				each(line)
-				add(line)
-			case !inLine && begin >= l.Sent:
-				add(b[:n])
-			}
-			if len(f.line) == 0 && f.rest == 0 {
-				begin = at
-			}
-			b = b[n:]
-		}
-	}
-}
 
 // handOver sends what the connection, which is lost, has pending on other members of its pool.
 func (r *route) handOver() {
@@ -94,20 +27,19 @@ func (r *route) handOver() {
 		return // another one would not take it either
 	}
 	after, n := 0, 0 // frames up to the last one that may not be sent
-	unsentFrames(&l, func(line []byte) {
-		if n++; string(line) == movedLine {
+	r.readLeftover(&l, func(_ *op, _ *batch, frame []byte, sent int) {
+		if n++; sent == 0 && string(frame) == movedLine {
 			after = n
 		}
-	}, func([]byte) {})
+	})
 	h := handOver{r: r}
-	keep, n := false, 0
-	unsentFrames(&l, func(line []byte) {
+	n = 0
+	r.readLeftover(&l, func(o *op, _ *batch, frame []byte, sent int) {
 		h.flush(leftoverPiece)
 		n++
-		keep = isMessage(line) && n > after || bytes.HasPrefix(line, []byte("LINK wait ")) || bytes.HasPrefix(line, []byte("LINK gone "))
-	}, func(part []byte) {
-		if keep {
-			h.text = append(h.text, part...)
+		wait := o.verb == verbLink && o.argCount > 1 // or gone
+		if sent == 0 && (wait || verbRows[o.verb].payload && n > after) {
+			h.text = append(h.text, frame...)
 		}
 	})
 	h.flush(0)
