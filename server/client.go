@@ -253,25 +253,8 @@ func (c *client) pub(o *op, b *batch) closeReason {
 	if usual {
 		b.remember(p.line, o, res)
 	}
-	c.publish(res, subject, reply, p, b)
+	b.publishAll(res, subject, p)
 	return keepOpen
-}
-
-// publish delivers the messages of a place, which match res.
-func (c *client) publish(res *sublist.Result[*subscription], subject, reply []byte, p place, b *batch) {
-	for {
-		n, taken := b.publish(res, subject, p)
-		if taken < n {
-			c.unheard(subject, reply, int(n-taken), int(b.lines[p.line].size), b, &p)
-		}
-		if p = b.lines[p.line].behind(p, n); p.n == 0 {
-			return
-		}
-		b.flushLine(&p)
-		reply = b.tail(&b.lines[p.line])[:len(reply)] // it may have moved
-		b.pin()
-		res = b.lookUp(subject)
-	}
 }
 
 // unheard counts n messages that have no receiver, and answers them if they are requests and the

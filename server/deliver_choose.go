@@ -23,10 +23,14 @@ func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p pl
 	return p.n, taken
 }
 
-// publishAll is publish, for all messages of a place.
+// publishAll is publish, for all messages of a place. A client may be answered if one has no receiver.
 func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p place) {
 	for {
-		n, _ := b.publish(res, subject, p)
+		n, taken := b.publish(res, subject, p)
+		if c, ok := b.from.ops.(*client); ok && taken < n {
+			l := &b.lines[p.line]
+			c.unheard(subject, b.tail(l)[:l.replyLen], int(n-taken), int(l.size), b, &p)
+		}
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return
 		}

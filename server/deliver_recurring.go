@@ -125,11 +125,7 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 	b.match = l.match
 	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
-	if c.role == roleRoute {
-		b.publishAll(res, subject, p)
-	} else {
-		c.ops.(*client).publish(res, subject, b.tail(l)[:l.replyLen], p, b)
-	}
+	b.publishAll(res, subject, p)
 	if b.due() {
 		b.flush()
 	}
