@@ -201,7 +201,7 @@ func (q *WriteQueue) Continue(first []byte) {
 	if len(first) > 0 {
 		d := Delivery{Segments: []Segment{{Bytes: first}}, Bytes: len(first)}
 		d.Keep()
-		q.requeue(&d, len(first))
+		q.requeue(&d, -len(first), true)
 	}
 	if !q.write(pushRounds) {
 		q.startWriter()

@@ -313,7 +313,8 @@ func (q *WriteQueue) doneLocked() bool {
 func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	over := false
 	if n < d.Bytes {
-		if q.Keeps() {
+		keeps := q.Keeps()
+		if keeps {
 			d.Keep()
 			d.Segments = q.consume(d.Segments, n)
 		} else {
@@ -321,7 +322,7 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 		}
 		d.Bytes -= n
 		d.Droppable = d.Droppable && n == 0
-		lagging, over = q.requeue(d, -n)
+		lagging, over = q.requeue(d, n, keeps)
 	} else {
 		d.Drop()
 	}
@@ -339,16 +340,19 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	return lagging
 }
 
-// requeue puts what a direct write has left of a delivery in front of what others queued while it was
-// going on. So many more bytes are pending then.
-func (q *WriteQueue) requeue(d *Delivery, more int) (lagging, over bool) {
+// requeue puts what a direct write of n bytes has left of a delivery in front of what others queued while
+// it was going on. The keeper has noted the write unless there has been one only since.
+func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.keeper != nil && !noted {
+		q.keeper.written += int64(n)
+	}
 	if q.dead {
 		q.setAsideLocked(d.Segments)
 		return false, false
 	}
-	q.pending += int64(more)
+	q.pending -= int64(n)
 	var later []Segment
 	var laterMarks []mark
 	if q.back != nil {
