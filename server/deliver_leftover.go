@@ -19,7 +19,30 @@ type leftover struct {
 	out    netio.Leftover
 	goesOn bool   // the peer may still be sent what no other connection takes
 	rest   []byte // that no other connection takes
+
+	choices map[string]*choice // of what is in the read buffer, by subject and group
+	key     []byte             // memory for one of them
+	looks   int                // at groups and members, to find those with room
+	allowed int                // looks
 }
+
+// choice is the members of a queue group that messages of one subject can be given to.
+type choice struct {
+	group *sublist.Group[*subscription] // nil = it has no members
+	known bool                          // roomy is all of them
+	roomy []*subscription               // on connections with room, without those that took nothing
+}
+
+const (
+	// roomyTries is how many members are drawn at random before all are looked at, to find those with
+	// room.
+	roomyTries = 8
+	// freeLooks and looksPerMessage bound the looks that finding them takes. When there have been more,
+	// messages are passed on only if members with room are known or drawn. Without a bound 450 000
+	// messages and a group of 10 000 members without room took minutes.
+	freeLooks       = 1 << 20
+	looksPerMessage = 16
+)
 
 // passOn gives what is left of a connection to others. The connection has no subscriptions any
 // more; subs are those it had. The rest is still sent, if the connection ends in order, while the
@@ -49,7 +72,8 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 
 // pass delivers the queue messages in what is left to others, and keeps the rest.
 func (l *leftover) pass() {
-	l.c.readLeftover(&l.out, func(o *op, b *batch, text []byte, sent int) {
+	l.choices, l.allowed = make(map[string]*choice), freeLooks
+	l.c.readLeftover(&l.out, func() { clear(l.choices) }, func(o *op, b *batch, text []byte, sent int) {
 		begun, ended := sent > 0, sent == len(text)
 		if (ended || begun && l.goesOn || !l.passMessage(o, b)) && l.goesOn {
 			l.rest = append(l.rest, text[sent:]...)
@@ -58,9 +82,9 @@ func (l *leftover) pass() {
 }
 
 // readLeftover calls act with each operation of a leftover, its text, and how many bytes of that have
-// been sent, as if it had come over a route. Bytes that are no operation end that, but there are none:
-// this server has written them.
-func (c *conn) readLeftover(l *netio.Leftover, act func(o *op, b *batch, text []byte, sent int)) {
+// been sent, as if it had come over a route, and begin before each part that is in the read buffer at a
+// time. Bytes that are no operation end that, but there are none: this server has written them.
+func (c *conn) readLeftover(l *netio.Leftover, begin func(), act func(o *op, b *batch, text []byte, sent int)) {
 	at := 0
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.limits = frameLimits{role: roleRoute, line: math.MaxInt32, payload: -1, single: true}
@@ -70,6 +94,7 @@ func (c *conn) readLeftover(l *netio.Leftover, act func(o *op, b *batch, text []
 			n := copy(c.in.Space(netio.ReadSize), text)
 			c.in.Filled(n)
 			text = text[n:]
+			begin()
 			w.batch.begin(c)
 			c.readOps(w, func(o *op, b *batch, text []byte) {
 				sent := min(len(text), max(0, l.Sent-at))
@@ -118,13 +143,82 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 		reply = o.arg[2]
 	}
 	b.pin()
-	queues := b.lookUp(subject).Queues()
-	i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group })
-	if i < 0 {
+	l.allowed += looksPerMessage
+	c := l.choice(subject, group, b)
+	if c.group == nil {
 		return false
 	}
 	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: 1}
-	return b.toMember(&queues[i], subject, p, (*conn).roomy)
+	return l.give(c, subject, p, b)
+}
+
+// choice returns who messages of a subject can be given to.
+func (l *leftover) choice(subject []byte, group string, b *batch) *choice {
+	l.key = append(append(append(l.key[:0], subject...), ' '), group...)
+	c := l.choices[string(l.key)]
+	if c != nil {
+		return c
+	}
+	c = new(choice)
+	l.choices[string(l.key)] = c
+	if queues := b.lookUp(subject).Queues(); l.look(len(queues)) {
+		if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
+			c.group = &queues[i]
+		}
+	}
+	return c
+}
+
+// look reports whether n more groups or members may be looked at.
+func (l *leftover) look(n int) bool {
+	if l.looks+n > l.allowed {
+		return false
+	}
+	l.looks += n
+	return true
+}
+
+// give collects a message for a random member that has room. It reports false if there is none, or
+// finding one would take too long.
+func (l *leftover) give(c *choice, subject []byte, p place, b *batch) bool {
+	n := c.group.Len()
+	if !c.known {
+		for range min(n, roomyTries) {
+			if sub := c.group.At(b.rand.IntN(n)); sub.conn.roomy() && b.offer(sub, subject, p) > 0 {
+				return true
+			}
+		}
+		if !l.look(n) {
+			return false
+		}
+		b.steps += n
+		c.findRoomy()
+	}
+	for len(c.roomy) > 0 {
+		i, last := b.rand.IntN(len(c.roomy)), len(c.roomy)-1
+		if sub := c.roomy[i]; sub.conn.roomy() && b.offer(sub, subject, p) > 0 {
+			return true
+		}
+		c.roomy[i], c.roomy = c.roomy[last], c.roomy[:last]
+	}
+	return false
+}
+
+// findRoomy finds the members with room. Members of one connection often follow each other.
+func (c *choice) findRoomy() {
+	var conn *conn
+	roomy := false
+	for i := range c.group.Len() {
+		sub := c.group.At(i)
+		if sub.conn != conn {
+			conn = sub.conn
+			roomy = conn.roomy()
+		}
+		if roomy {
+			c.roomy = append(c.roomy, sub)
+		}
+	}
+	c.known = true
 }
 
 // group returns the queue group of a subscription that the connection had, "" if it is none.

@@ -345,6 +345,70 @@ func TestWhatIsLeftGoesToMembersWithRoom(t *testing.T) {
 	}
 }
 
+// TestFindingMembersWithRoomIsBounded has much left for members of a large group, of which few or none
+// have room: they are looked at a few times, not for each message, and those with room get everything.
+func TestFindingMembersWithRoomIsBounded(t *testing.T) {
+	t.Parallel()
+	const members, messages = 2000, 20_000 // in 5 reads
+	for _, tt := range []struct {
+		name   string
+		groups int // others
+		roomy  int // members
+		differ bool
+		looks  int // at most
+	}{
+		{"there is no room", 0, 0, false, 10 * (members + 1)},
+		{"one of them has room", 0, 1, false, 10 * (members + 2)},
+		{"half of them have room", 0, members, false, 10 * (2*members + 1)},
+		{"there are many groups", members, 0, false, 10 * (2*members + 1)},
+		{"the subjects differ", 0, 0, true, freeLooks + looksPerMessage*messages},
+	} {
+		s, err := NewServer(&Options{MaxPending: 10_000})
+		okay(t, err)
+		gone := onFake(t, s, new(fakeLink))
+		deliverTo(t, gone, "SUB work.> q 1\r\n")
+		subs := gone.dropSubs()
+		release := make(chan bool)
+		full := onFake(t, s, &fakeLink{try: func(int) (int, error) { return 0, netio.ErrWouldBlock }, wait: func(n int) (int, error) { <-release; return n, nil }})
+		roomy := onFake(t, s, new(fakeLink))
+		var text strings.Builder
+		for i := range members {
+			fmt.Fprintf(&text, "SUB work.> q %d\r\n", i)
+		}
+		deliverTo(t, full, text.String())
+		text.Reset()
+		for i := range tt.roomy {
+			fmt.Fprintf(&text, "SUB work.> q %d\r\n", i)
+		}
+		for i := range tt.groups {
+			fmt.Fprintf(&text, "SUB work.> group%d x%d\r\n", i, i)
+		}
+		deliverTo(t, roomy, text.String())
+		full.send(strings.Repeat("+OK\r\n", 1001)) // more than half
+		text.Reset()
+		for i := range messages {
+			if !tt.differ {
+				i = 0
+			}
+			fmt.Fprintf(&text, "MSG work.%d 1 0\r\n\r\n", i)
+		}
+		l := &leftover{c: &gone.conn, subs: &subs, goesOn: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text.String())}}}}
+		l.pass()
+		got, want := roomy.out.Stats().Messages, int64(0)
+		if tt.roomy > 0 {
+			want = messages
+		}
+		if got != want || l.looks > tt.looks || full.out.Stats().Messages != 0 {
+			t.Errorf("%s: %d messages are passed on with %d looks, want %d and %d at most", tt.name, got, l.looks, want, tt.looks)
+		}
+		if rest := text.Len(); want == 0 && len(l.rest) != rest {
+			t.Errorf("%s: %d bytes are left, want %d", tt.name, len(l.rest), rest)
+		}
+		close(release)
+		allWritten(t, &full.out)
+	}
+}
+
 // TestWhoIsGivenWhatIsLeft ends a client, for several reasons, that has queue messages and others
 // pending, and looks what another member of the group gets. What none gets is still sent, unless the
 // client is ended because of it.

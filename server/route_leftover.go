@@ -27,14 +27,14 @@ func (r *route) handOver() {
 		return // another one would not take it either
 	}
 	after, n := 0, 0 // frames up to the last one that may not be sent
-	r.readLeftover(&l, func(_ *op, _ *batch, frame []byte, sent int) {
+	r.readLeftover(&l, func() {}, func(_ *op, _ *batch, frame []byte, sent int) {
 		if n++; sent == 0 && string(frame) == movedLine {
 			after = n
 		}
 	})
 	h := handOver{r: r}
 	n = 0
-	r.readLeftover(&l, func(o *op, _ *batch, frame []byte, sent int) {
+	r.readLeftover(&l, func() {}, func(o *op, _ *batch, frame []byte, sent int) {
 		h.flush(leftoverPiece)
 		n++
 		wait := o.verb == verbLink && o.argCount > 1 // or gone
