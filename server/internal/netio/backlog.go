@@ -8,10 +8,10 @@ import (
 // backlog is what waits for a socket that does not take everything at once. It exists only while
 // there is such a thing, and is guarded by the mutex of the queue it belongs to.
 type backlog struct {
-	queue  []Segment
-	fill   *Chunk // the backlog's own, to copy short segments to; nil = none yet
-	coming int    // bytes that are about to be copied; 0 if that is not known
-	bytes  int64  // in queue, or taken from it and not yet written
+	first        segmentQueue // precedes the rest, and must be sent even if messages may be dropped
+	segmentQueue              // the rest
+
+	bytes  int64 // in both, or taken from them and not yet written
 	top    topSubject
 	since  time.Time // when it began
 	moved  time.Time // when bytes of it were written last, or it began
@@ -19,8 +19,17 @@ type backlog struct {
 
 	// Only if messages may be dropped.
 	tracked bool   // marks is kept
-	marks   []mark // all of queue, in order
+	marks   []mark // all of the rest, in order
 	lossy   bool   // messages have been dropped
+}
+
+// segmentQueue is segments in order, with references of its own. What is added and taken is moved, the
+// rest stays where it is.
+type segmentQueue struct {
+	queue  []Segment
+	size   int64  // bytes in queue
+	fill   *Chunk // the queue's own, to copy short segments to; nil = none yet
+	coming int    // bytes that are about to be copied; 0 if that is not known
 }
 
 // sample is a place in a backlog. How long the bytes before it take is measured.
@@ -49,35 +58,63 @@ func (s *sample) sent(n int64) (readAt int64) {
 }
 
 // add queues a segment: it keeps the chunk, or copies the bytes exactly.
-func (b *backlog) add(s Segment) {
+func (q *segmentQueue) add(s Segment) {
 	if s.worthKeeping() {
 		s.Chunk.retain()
-		b.queue = append(b.queue, s)
+		q.push(s)
 		return
 	}
 	for text := s.Bytes; len(text) > 0; {
-		tail := b.tail(max(len(text), b.coming))
-		k := min(len(text), b.fill.free())
-		b.coming = max(0, b.coming-k)
-		b.fill.buf = append(b.fill.buf, text[:k]...)
+		tail := q.tail(max(len(text), q.coming))
+		k := min(len(text), q.fill.free())
+		q.coming = max(0, q.coming-k)
+		q.fill.buf = append(q.fill.buf, text[:k]...)
 		tail.Bytes = tail.Bytes[:len(tail.Bytes)+k]
+		q.size += int64(k)
 		text = text[k:]
 	}
 }
 
 // tail returns a last segment that ends where the free part of fill begins.
-func (b *backlog) tail(want int) *Segment {
-	if b.fill == nil || b.fill.free() == 0 {
-		b.dropFill()
-		b.fill = NewChunk(fillSize(want, b.bytes))
+func (q *segmentQueue) tail(want int) *Segment {
+	if q.fill == nil || q.fill.free() == 0 {
+		q.dropFill()
+		size := q.size
+		if q.coming > 0 {
+			size = 0 // no more is copied then
+		}
+		q.fill = NewChunk(fillSize(want, size))
 	}
-	at := len(b.fill.buf)
-	if k := len(b.queue); k > 0 && b.queue[k-1].Chunk == b.fill {
-		return &b.queue[k-1] // nothing was queued since, so it ends there
+	at := len(q.fill.buf)
+	if k := len(q.queue); k > 0 && q.queue[k-1].Chunk == q.fill {
+		return &q.queue[k-1] // nothing was queued since, so it ends there
 	}
-	b.fill.retain()
-	b.queue = append(b.queue, Segment{Bytes: b.fill.mem[at:at], Chunk: b.fill})
-	return &b.queue[len(b.queue)-1]
+	q.fill.retain()
+	q.queue = append(q.queue, Segment{Bytes: q.fill.mem[at:at], Chunk: q.fill})
+	return &q.queue[len(q.queue)-1]
+}
+
+// push queues segments, and takes over their references.
+func (q *segmentQueue) push(segs ...Segment) {
+	q.queue = append(q.queue, segs...)
+	q.size += sizeOf(segs)
+}
+
+// addDelivery queues the segments of a delivery.
+func (q *segmentQueue) addDelivery(d *Delivery) {
+	if d.own {
+		q.push(d.Segments...)
+		return
+	}
+	for _, s := range d.Segments {
+		q.add(s)
+	}
+}
+
+// putBack is push, in front of all others.
+func (q *segmentQueue) putBack(segs []Segment) {
+	q.queue = append(segs[:len(segs):len(segs)], q.queue...)
+	q.size += sizeOf(segs)
 }
 
 // fillSize returns the size of a chunk for want bytes in a backlog that has so many already: at most
@@ -94,41 +131,54 @@ func fillSize(want int, bytes int64) int {
 
 // kept returns segments as a queue holds them: with references of their own, or copied.
 func kept(segs []Segment) []Segment {
-	var b backlog
+	var q segmentQueue
 	for _, s := range segs {
 		if !s.worthKeeping() {
-			b.coming += len(s.Bytes)
+			q.coming += len(s.Bytes)
 		}
 	}
 	for _, s := range segs {
-		b.add(s)
+		q.add(s)
 	}
-	b.dropFill()
-	return b.queue
+	q.dropFill()
+	return q.queue
 }
 
 // dropFill gives up the chunk that short segments are copied to.
-func (b *backlog) dropFill() {
-	if b.fill != nil {
-		b.fill.Release()
-		b.fill = nil
+func (q *segmentQueue) dropFill() {
+	if q.fill != nil {
+		q.fill.Release()
+		q.fill = nil
 	}
+}
+
+// take moves limit bytes from the front, or all there are, to the end of segs.
+func (q *segmentQueue) take(segs []Segment, limit int) (_ []Segment, bytes int) {
+	front, rest := cut(q.queue, limit)
+	segs, bytes = append(segs, front...), int(sizeOf(front))
+	clear(q.queue[:len(q.queue)-len(rest)]) // or it would hold the chunks
+	q.queue, q.size = rest, q.size-int64(bytes)
+	return segs, bytes
 }
 
 // take takes limit bytes from the front, or all there are.
 func (b *backlog) take(limit int) []Segment {
-	front, rest := cut(b.queue, limit)
-	segs := slices.Clone(front)
-	b.queue = slices.Delete(b.queue, 0, len(b.queue)-len(rest))
-	b.noteTaken(sizeOf(segs))
+	segs, n := b.first.take(nil, limit)
+	if n < limit {
+		segs, n = b.segmentQueue.take(segs, limit-n)
+		b.noteTaken(int64(n))
+	}
 	return segs
 }
 
-// putBack puts segments that were taken back to the front.
-func (b *backlog) putBack(segs []Segment) {
-	b.notePutBack(sizeOf(segs))
-	b.queue = slices.Insert(b.queue, 0, segs...) // where they were: nothing is allocated
+// all returns everything that is queued. The backlog is not used any more.
+func (b *backlog) all() []Segment {
+	b.dropFill()
+	b.first.dropFill()
+	return append(b.first.queue, b.queue...)
 }
+
+func (b *backlog) empty() bool { return b.first.size+b.size == 0 }
 
 // topSubject finds, in one pass and constant memory, the subject that most of the queued bytes were
 // published on, if there is one: Boyer–Moore majority vote, weighted by bytes.

@@ -37,7 +37,7 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 					ck := makeChunk(max(n, ReadSize), nil)
 					s := Segment{Bytes: ck.mem[:n], Chunk: ck}
 					if own && n > maxLockedCopy { // as a push does that would have to wait
-						b.queue = append(b.queue, kept([]Segment{s})...)
+						b.push(kept([]Segment{s})...)
 					} else {
 						b.add(s)
 					}
@@ -228,4 +228,85 @@ func TestABacklogForgetsWhatItGaveUp(t *testing.T) {
 	}
 	releaseAll(segs)
 	b.dropFill()
+}
+
+// TestWhatStaysQueuedIsNotMoved takes from the front of a long backlog, drops there and puts back: what
+// is behind, and what is noted of it, stays in its place, and what is gone is not referred to.
+func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
+	t.Parallel()
+	const count, size = 1000, 100
+	var b backlog
+	b.track()
+	for i := range count {
+		ck := makeChunk(size, nil)
+		ck.buf = append(ck.buf, bytes.Repeat([]byte("x"), size)...)
+		b.push(Segment{Bytes: ck.buf, Chunk: ck})
+		b.noteQueued(mark{bytes: size, Lost: Lost{Messages: 1}, droppable: i%3 > 0}, 0)
+	}
+	k := keeper{begun: count * size}
+	for i := range int64(count) {
+		k.starts = append(k.starts, i*startInterval)
+	}
+	all, segment, noted, start := b.queue, &b.queue[count-1], &b.marks[count-1], &k.starts[count-1]
+	wants := func(after string, left int) {
+		t.Helper()
+		if len(b.queue) != left || &b.queue[left-1] != segment || &b.marks[len(b.marks)-1] != noted || &k.starts[len(k.starts)-1] != start {
+			t.Errorf("after %s what stays was moved, or is %d segments, want %d", after, len(b.queue), left)
+		}
+		for i, s := range all[:count-left] {
+			if s.Chunk != nil {
+				t.Fatalf("after %s segment %d is still referred to", after, i)
+			}
+		}
+	}
+	segs := b.take(10 * size)
+	wants("a take", count-10)
+	b.first.putBack(segs)
+	wants("putting it back", count-10)
+	segs = b.take(10*size + size/2)
+	if n := sizeOf(segs); n != 10*size+size/2 {
+		t.Errorf("%d bytes were taken", n)
+	}
+	releaseAll(segs)
+	wants("taking a part of a delivery", count-11)
+	var lost Lost
+	if freed := b.evict(20*size, &lost); freed != 20*size || lost.Messages != 20 {
+		t.Errorf("%d bytes and %+v were dropped", freed, lost)
+	}
+	wants("a drop", count-11-30)
+	k.evicted(10*startInterval, 40*startInterval, 20*startInterval)
+	wants("noting a drop", count-11-30)
+	k.written = 100 * startInterval
+	k.trim()
+	wants("a write", count-11-30)
+	if len(k.starts) != count-100 {
+		t.Errorf("%d positions are left, want %d", len(k.starts), count-100)
+	}
+	releaseAll(b.all())
+}
+
+// BenchmarkPushDropOld pushes to a connection that does not read and has as much pending as may be.
+func BenchmarkPushDropOld(b *testing.B) {
+	for _, limit := range []int64{1 << 20, 64 << 20} {
+		for _, size := range []int{100, 90_000} {
+			b.Run(fmt.Sprintf("pending=%dMB/size=%d", limit>>20, size), func(b *testing.B) {
+				q, _, _, _, release := blockedQueue(Limits{MaxPending: limit, HighWater: limit, WriteDeadline: patience, Drop: DropOld})
+				q.KeepLeftover(false)
+				payload := make([]byte, size)
+				push := func() {
+					q.Push(&Delivery{Segments: []Segment{{Bytes: payload}}, Bytes: size, Messages: 1, Droppable: true})
+				}
+				for range int(limit)/size + 1 {
+					push()
+				}
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					push()
+				}
+				release()
+				q.Finish(0)
+			})
+		}
+	}
 }

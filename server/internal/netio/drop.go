@@ -90,8 +90,7 @@ func (q *WriteQueue) lostLocked(l Lost) (first bool) {
 func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b := q.back
 	b.track()
-	k := q.keeper
-	before := sizeOf(b.queue)
+	before := b.size
 	freed = b.evict(need, lost)
 	if freed == 0 {
 		return 0
@@ -100,8 +99,8 @@ func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b.sample = sample{} // it may have been in what was dropped
 	q.pending -= freed
 	q.shared.Pending.Add(-freed)
-	if k != nil {
-		k.evicted(k.begun-before, freed, b.marks)
+	if k := q.keeper; k != nil {
+		k.evicted(k.begun-before, k.begun-b.size, freed)
 	}
 	return freed
 }
@@ -112,9 +111,8 @@ func (b *backlog) track() {
 		return
 	}
 	b.tracked = true
-	if n := sizeOf(b.queue); n > 0 {
-		b.marks = append(b.marks, mark{bytes: n})
-	}
+	b.first.push(b.queue...)
+	b.queue, b.size = nil, 0
 }
 
 func sizeOf(segs []Segment) (n int64) {
@@ -150,22 +148,16 @@ func (b *backlog) noteTaken(n int64) {
 		n -= b.marks[at].bytes
 		at++
 	}
-	b.marks = b.marks[:copy(b.marks, b.marks[at:])]
-	if n > 0 {
-		b.marks[0] = mark{bytes: b.marks[0].bytes - n}
-	}
-}
-
-// notePutBack notes that so many bytes were put back to the front. They must be sent.
-func (b *backlog) notePutBack(n int64) {
-	if !b.tracked || n == 0 {
+	b.marks = b.marks[at:]
+	if n == 0 {
 		return
 	}
-	if len(b.marks) > 0 && !b.marks[0].droppable {
-		b.marks[0].bytes += n
-		return
+	m := &b.marks[0]
+	if m.bytes -= n; m.droppable {
+		segs, _ := b.segmentQueue.take(nil, int(m.bytes))
+		b.first.push(segs...)
+		b.marks = b.marks[1:]
 	}
-	b.marks = append([]mark{{bytes: n}}, b.marks...)
 }
 
 // evict drops the oldest droppable deliveries until need bytes are dropped, or all of them. What lies
@@ -182,39 +174,33 @@ func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
 	if freed == 0 {
 		return 0
 	}
-	var kept backlog // copies what is short: a few bytes must not hold all that is dropped around them
 	for _, m := range b.marks[:last] {
-		part, rest := cut(b.queue, int(m.bytes))
-		b.queue = rest
+		var memory [4]Segment
+		part, _ := b.segmentQueue.take(memory[:0], int(m.bytes))
 		for _, s := range part {
 			if !m.droppable {
-				kept.add(s)
+				b.first.add(s) // a copy, if it is short: a few bytes must not hold all that is dropped around them
 			}
 			s.Chunk.Release()
 		}
 	}
-	kept.dropFill()
-	if len(b.queue) == 0 {
-		b.dropFill() // its end is not where the last segment ends any more
-	}
-	if len(kept.queue) > 0 {
-		b.queue = append(kept.queue, b.queue...)
-	}
-	b.marks = b.marks[:copy(b.marks, b.marks[last:])]
-	b.notePutBack(sizeOf(kept.queue))
+	b.marks = b.marks[last:]
 	return freed
 }
 
-// evicted notes that bytes were dropped that were queued from a position on. What is queued still
-// consists of parts, of which all but perhaps the first begin with a delivery.
-func (k *keeper) evicted(from, bytes int64, parts []mark) {
+// evicted notes that of what was queued from one position to another so many bytes were dropped, and
+// that the rest of it, which begins in front, has no positions any more. Those before it are moved, as
+// they are few.
+func (k *keeper) evicted(from, to, dropped int64) {
 	n, _ := slices.BinarySearch(k.starts, from+1)
-	k.starts = k.starts[:n]
-	for i, m := range parts {
-		if i > 0 {
-			k.noteStart(from)
-		}
-		from += m.bytes
+	behind, _ := slices.BinarySearch(k.starts, to)
+	for i := range n {
+		k.starts[i] += dropped
 	}
-	k.begun -= bytes
+	if n > 0 && behind < len(k.starts) && k.starts[behind]-k.starts[n-1] < startInterval {
+		behind++
+	}
+	copy(k.starts[behind-n:behind], k.starts[:n])
+	k.starts = k.starts[behind-n:]
+	k.written += dropped
 }

@@ -91,8 +91,10 @@ func (q *WriteQueue) wantMarks(t *testing.T) {
 			t.Fatalf("a part is %+v", m)
 		}
 	}
-	if n := sizeOf(q.back.queue); sum != n || q.back.bytes < n {
-		t.Fatalf("%d bytes are queued, %d are noted, %d with those that are being written", n, sum, q.back.bytes)
+	b := q.back
+	n, first := sizeOf(b.queue), sizeOf(b.first.queue)
+	if sum != n || b.size != n || b.first.size != first || b.bytes < first+n {
+		t.Fatalf("%d and %d bytes are queued, counted are %d and %d; %d are noted, %d with those that are being written", first, n, b.first.size, b.size, sum, b.bytes)
 	}
 }
 
@@ -333,7 +335,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 				segs := b.take(r.IntN(total() + 1))
 				n := int(sizeOf(segs))
 				sent := r.IntN(n + 1)
-				b.putBack(dropSent(segs, sent))
+				b.first.putBack(dropSent(segs, sent))
 				back := ""
 				for at := n; at > 0; {
 					k := min(at, len(want[0].text))
@@ -365,20 +367,19 @@ func TestTheOldestAreDropped(t *testing.T) {
 			for _, p := range want {
 				text += p.text
 			}
-			if got := string(bytes.Join(segmentBytes(b.queue), nil)); freed != wantFreed || lost != wantLost || got != text {
+			if got := string(bytes.Join(append(segmentBytes(b.first.queue), segmentBytes(b.queue)...), nil)); freed != wantFreed || lost != wantLost || got != text {
 				t.Fatalf("seed %d: %d bytes, %+v are dropped, want %d, %+v; left is %.100q, want %.100q", seed, freed, lost, wantFreed, wantLost, got, text)
 			}
 			sum := int64(0)
 			for _, m := range b.marks {
 				sum += m.bytes
 			}
-			if sum != int64(len(text)) {
-				t.Fatalf("seed %d: %d bytes are noted, %d are left", seed, sum, len(text))
+			if sum != b.size || b.first.size+b.size != int64(len(text)) {
+				t.Fatalf("seed %d: %d bytes are noted of %d and %d; %d are left", seed, sum, b.first.size, b.size, len(text))
 			}
 			add(r.IntN(4))
 		}
-		releaseAll(b.queue)
-		b.dropFill()
+		releaseAll(b.all())
 		for i, ck := range chunks {
 			if n := ck.refs.Load(); n != 1 {
 				t.Fatalf("seed %d: chunk %d has %d references", seed, i, n)
@@ -414,14 +415,12 @@ func TestNothingIsNotedWhereNothingIsDropped(t *testing.T) {
 	t.Parallel()
 	var b backlog
 	b.noteQueued(mark{bytes: 5, Lost: Lost{1, 0}, droppable: true}, 10)
-	b.notePutBack(5)
 	b.noteTaken(5)
 	if len(b.marks) > 0 {
 		t.Errorf("%d parts are noted", len(b.marks))
 	}
 	b.track()
 	b.noteQueued(mark{Lost: Lost{1, 0}, droppable: true}, 10)
-	b.notePutBack(0)
 	if len(b.marks) > 0 {
 		t.Errorf("%d parts without bytes are noted", len(b.marks))
 	}
@@ -529,5 +528,35 @@ func TestASocketThatTakesEverythingLosesNothing(t *testing.T) {
 			t.Errorf("policy %d: %d bytes were taken, %+v lost", policy, len(out), owner.lost)
 		}
 		q.Finish(0)
+	}
+}
+
+// TestWhatIsDroppedIsNotCopied pushes much to a connection that has little room: only what is queued is
+// copied before it gets its place.
+func TestWhatIsDroppedIsNotCopied(t *testing.T) {
+	t.Parallel()
+	const size = maxLockedCopy + 1
+	for _, tt := range []struct {
+		policy DropPolicy
+		want   []bool
+	}{
+		{DropNone, []bool{true, true, true}},
+		{DropNew, []bool{true, false, false}},
+		{DropOld, []bool{true, true, true}},
+	} {
+		q, _, owner, _, release := blockedQueue(Limits{MaxPending: 2*size + 1, HighWater: size, WriteDeadline: patience, Drop: tt.policy})
+		q.Push(text(size)) // is being written
+		for i, want := range tt.want {
+			d := text(size)
+			d.Droppable = true
+			if q.Push(d); d.own != want {
+				t.Errorf("policy %d: delivery %d is copied: %v", tt.policy, i, d.own)
+			}
+		}
+		if drops := tt.policy != DropNone; drops != (owner.lost.Messages == 2) {
+			t.Errorf("policy %d: %+v is lost", tt.policy, owner.lost)
+		}
+		release()
+		q.Finish(patience)
 	}
 }

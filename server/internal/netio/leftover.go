@@ -27,11 +27,10 @@ type keeper struct {
 	begun   int64 // position where the next delivery begins
 	written int64 // position up to which everything has been written
 	starts  []int64
-	past    []Segment // written bytes before that position
-	bytes   int64     // in past
-	rest    []Segment // what follows it, when nothing is written any more
-	left    int64     // bytes in rest
-	stop    bool      // Leave waits for the writer to stop
+	past    []Segment    // written bytes before that position
+	bytes   int64        // in past
+	rest    segmentQueue // what follows it, when nothing is written any more
+	stop    bool         // Leave waits for the writer to stop
 }
 
 // startInterval is the least number of bytes between two positions that are remembered.
@@ -66,7 +65,7 @@ func (k *keeper) trim() {
 	for i+1 < len(k.starts) && k.starts[i+1] <= k.written {
 		i++
 	}
-	k.starts = slices.Delete(k.starts, 0, i)
+	k.starts = k.starts[i:]
 	first := k.written
 	if len(k.starts) > 0 {
 		first = min(first, k.starts[0])
@@ -93,19 +92,17 @@ func (k *keeper) wroteAll() {
 
 // setAside keeps segments that follow those that are kept already, or precede them.
 func (k *keeper) setAside(segs []Segment, first bool) {
-	for _, s := range segs {
-		k.left += int64(len(s.Bytes))
-	}
 	if first {
-		k.rest = append(segs[:len(segs):len(segs)], k.rest...)
+		k.rest.putBack(segs)
 	} else {
-		k.rest = append(k.rest, segs...)
+		k.rest.push(segs...)
 	}
 }
 
 // leftover returns everything that is kept. The keeper is not used any more.
 func (k *keeper) leftover() Leftover {
-	l := Leftover{Segments: append(k.past, k.rest...)}
+	k.rest.dropFill()
+	l := Leftover{Segments: append(k.past, k.rest.queue...)}
 	begin := k.written - k.bytes
 	if len(k.starts) == 0 {
 		l.Release()

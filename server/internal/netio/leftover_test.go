@@ -261,34 +261,29 @@ func TestAPushBehindTheWriteThatLeaveWaitsFor(t *testing.T) {
 	}
 }
 
-// TestPositionsAfterADrop drops bytes in front of parts of a backlog: the positions that are kept
-// are those of deliveries before it, and of parts behind the first, not too near to each other.
+// TestPositionsAfterADrop drops bytes at the beginning of a queue: those before it are moved, those
+// behind what was dropped stay, and none is near to another.
 func TestPositionsAfterADrop(t *testing.T) {
 	t.Parallel()
-	const k = startInterval
+	const k, dropped = startInterval, startInterval + 10
 	for _, tt := range []struct {
-		starts []int64
-		from   int64
-		parts  []int64
-		want   []int64
+		starts   []int64
+		from, to int64
+		want     []int64
 	}{
-		{[]int64{0, k, 2 * k, 3 * k, 4 * k}, 2*k + 5, []int64{k, k, k}, []int64{0, k, 2 * k, 3*k + 5, 4*k + 5}},
-		{[]int64{0, k, 2 * k, 3 * k}, 2 * k, []int64{k - 1, 1, k}, []int64{0, k, 2 * k, 3 * k}},
-		{[]int64{0, k, 2 * k, 3 * k}, 2 * k, []int64{k - 1, 2, k}, []int64{0, k, 2 * k, 3*k + 1}},
-		{nil, 7, []int64{5, 6, k}, []int64{12}},
-		{[]int64{10}, 7, []int64{5, k, k}, []int64{12, 12 + k}},
-		{[]int64{0}, 7, []int64{5}, []int64{0}},
+		{[]int64{0, k, 2 * k, 3 * k, 4 * k, 5 * k}, 2*k + 5, 4*k + 5, []int64{k + 10, 2*k + 10, 3*k + 10, 5 * k}},
+		{[]int64{0, k, 2 * k, 3 * k, 4 * k}, k, 2*k + 10, []int64{k + 10, 2*k + 10, 4 * k}},
+		{[]int64{k, 2*k + 10, 4 * k}, k, 2*k + 10, []int64{2*k + 10, 4 * k}},
+		{[]int64{k, 2*k + 10, 3*k + 10}, k, 2*k + 10, []int64{2*k + 10, 3*k + 10}},
+		{[]int64{0, k}, k, 2*k + 10, []int64{k + 10, 2*k + 10}},
+		{[]int64{k, 3 * k}, 5, 2*k + 10, []int64{3 * k}},
+		{[]int64{k, 3 * k}, 5, 3 * k, []int64{3 * k}},
+		{nil, 7, 2*k + 10, nil},
 	} {
-		parts, sum := []mark(nil), int64(0)
-		for _, n := range tt.parts {
-			parts = append(parts, mark{bytes: n})
-			sum += n
-		}
-		const dropped = 1000
-		keeper := &keeper{starts: append([]int64(nil), tt.starts...), begun: tt.from + sum + dropped}
-		keeper.evicted(tt.from, dropped, parts)
-		if !slices.Equal(keeper.starts, tt.want) || keeper.begun != tt.from+sum {
-			t.Errorf("%v, from %d, parts %v: got %v and %d, want %v and %d", tt.starts, tt.from, tt.parts, keeper.starts, keeper.begun, tt.want, tt.from+sum)
+		keeper := &keeper{starts: slices.Clone(tt.starts), begun: 6 * k, written: 3}
+		keeper.evicted(tt.from, tt.to, dropped)
+		if !slices.Equal(keeper.starts, tt.want) || keeper.begun != 6*k || keeper.written != 3+dropped {
+			t.Errorf("%v, from %d to %d: got %v, %d and %d, want %v", tt.starts, tt.from, tt.to, keeper.starts, keeper.begun, keeper.written, tt.want)
 		}
 	}
 }
@@ -390,4 +385,27 @@ func TestLeftoverOfAQueueThatEndsDuringAWrite(t *testing.T) {
 	if _, failed := owner.reported(); pending.Load() != 0 || len(failed) != 1 {
 		t.Errorf("%d bytes are pending in the end, %v", pending.Load(), failed)
 	}
+}
+
+// TestWhatIsGatheredTakesLittleMoreMemory pushes many small deliveries to a queue whose socket has
+// broken, and that gathers what is pushed: they share chunks.
+func TestWhatIsGatheredTakesLittleMoreMemory(t *testing.T) {
+	t.Parallel()
+	q, _, _ := newTestQueue(&fakeLink{try: func(int) (int, error) { return 0, errors.New("reset") }}, Limits{MaxPending: 1 << 20, HighWater: 100})
+	q.KeepLeftover(true)
+	for range 5000 {
+		q.Push(text(20))
+	}
+	left, _ := q.Leave(0)
+	chunks, memory := map[*Chunk]bool{}, 0
+	for _, s := range left.Segments {
+		if !chunks[s.Chunk] {
+			memory += len(s.Chunk.mem)
+		}
+		chunks[s.Chunk] = true
+	}
+	if n := sizeOf(left.Segments); n != 100_000 || memory > 150_000+2*SmallSize {
+		t.Errorf("%d bytes take %d", n, memory)
+	}
+	left.Release()
 }

@@ -155,7 +155,7 @@ const maxLockedCopy = 16 << 10
 // Push hands bytes to the connection, and keeps or copies what cannot be written now. It reports
 // whether the connection lags.
 func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
-	if d.Bytes > maxLockedCopy && q.writing() {
+	if d.Bytes > maxLockedCopy && q.queues(d) {
 		d.Keep()
 	}
 	queued, lagging, over := q.enqueue(d)
@@ -181,11 +181,12 @@ func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 	return q.pushed(d, n, err)
 }
 
-// writing reports whether a push would have to wait for another.
-func (q *WriteQueue) writing() bool {
+// queues reports whether a delivery would have to wait for another, and would not be dropped.
+func (q *WriteQueue) queues(d *Delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.busy
+	drops := q.lim.Drop == DropNew && d.Droppable && q.pending+int64(d.Bytes) > q.lim.MaxPending
+	return q.busy && !drops
 }
 
 // enqueue queues a delivery behind others. If there are none it takes the right to write instead,
@@ -226,10 +227,9 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
 func (q *WriteQueue) refuseLocked(d *Delivery) {
-	if k := q.keeper; k != nil && k.gathers && q.dead && k.left < q.lim.MaxPending {
+	if k := q.keeper; k != nil && k.gathers && q.dead && k.rest.size < q.lim.MaxPending {
 		k.begin(d.Bytes)
-		d.Keep()
-		k.setAside(d.Segments, false)
+		k.rest.addDelivery(d)
 		return
 	}
 	if d.Refused = true; !d.Reserved {
@@ -298,7 +298,7 @@ func (q *WriteQueue) settle(n int) (done bool) {
 
 // doneLocked ends the writing, and reports true, if nothing is queued.
 func (q *WriteQueue) doneLocked() bool {
-	if q.back != nil && len(q.back.queue) > 0 {
+	if q.back != nil && !q.back.empty() {
 		return false
 	}
 	if k := q.keeper; k != nil && !q.dead {
@@ -321,7 +321,6 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 			d.keep(n)
 		}
 		d.Bytes -= n
-		d.Droppable = d.Droppable && n == 0
 		lagging, over = q.requeue(d, n, keeps)
 	} else {
 		d.Drop()
@@ -340,8 +339,9 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 	return lagging
 }
 
-// requeue puts what a direct write of n bytes has left of a delivery in front of what others queued while
-// it was going on. The keeper has noted the write unless there has been one only since.
+// requeue puts what a direct write of n bytes has left of a delivery, which must be sent, in front of what
+// others queued while it was going on. The keeper has noted the write unless there has been one only
+// since.
 func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -353,39 +353,38 @@ func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool
 		return false, false
 	}
 	q.pending -= int64(n)
-	var later []Segment
-	var laterMarks []mark
-	if q.back != nil {
-		later, q.back.queue = q.back.queue, nil
-		laterMarks, q.back.marks = q.back.marks, nil
-		q.back.sample.left += int64(d.Bytes)
-	}
-	q.queueLocked(d)
-	q.back.follow(d.ReadAt, int64(d.Bytes))
-	q.back.queue = append(q.back.queue, later...)
-	q.back.marks = append(q.back.marks, laterMarks...)
+	b := q.backLocked()
+	b.first.putBack(d.Segments)
+	b.sample.left += int64(d.Bytes)
+	b.follow(d.ReadAt, int64(d.Bytes))
+	q.countLocked(d)
 	return q.levelLocked()
 }
 
 // queueLocked appends a delivery to the backlog, which takes over the segments that are the queue's
 // own.
 func (q *WriteQueue) queueLocked(d *Delivery) {
+	b := q.backLocked()
+	if q.lim.Drop == DropOld {
+		b.track()
+	}
+	b.addDelivery(d)
+	b.noteQueued(mark{int64(d.Bytes), Lost{d.Messages, d.Payload}, d.Droppable}, DropUnit(q.lim.MaxPending))
+	q.countLocked(d)
+}
+
+// backLocked returns the backlog, which begins if there is none.
+func (q *WriteQueue) backLocked() *backlog {
 	if q.back == nil {
 		now := time.Now()
 		q.back = &backlog{since: now, moved: now}
 	}
-	if q.lim.Drop == DropOld {
-		q.back.track()
-	}
-	if d.own {
-		q.back.queue = append(q.back.queue, d.Segments...)
-	} else {
-		for _, s := range d.Segments {
-			q.back.add(s)
-		}
-	}
+	return q.back
+}
+
+// countLocked counts a delivery that was queued.
+func (q *WriteQueue) countLocked(d *Delivery) {
 	n := int64(d.Bytes)
-	q.back.noteQueued(mark{n, Lost{d.Messages, d.Payload}, d.Droppable}, DropUnit(q.lim.MaxPending))
 	q.back.bytes += n
 	q.back.top.add(d.Subject, n)
 	q.shared.Pending.Add(n)
@@ -535,7 +534,7 @@ func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 		return 0
 	}
 	if len(rest) > 0 {
-		q.back.putBack(rest)
+		q.back.first.putBack(rest)
 	}
 	q.pending -= int64(n)
 	q.back.bytes -= int64(n)
@@ -575,10 +574,9 @@ func (q *WriteQueue) endLocked() {
 // dropBacklogLocked ends the backlog, and sets aside what is queued.
 func (q *WriteQueue) dropBacklogLocked() {
 	if b := q.back; b != nil {
-		q.setAsideLocked(b.queue)
+		q.setAsideLocked(b.all())
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
-		b.dropFill()
 		q.back = nil
 	}
 }

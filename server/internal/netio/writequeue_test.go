@@ -890,7 +890,7 @@ func TestAPushWritesWhatComesMeanwhile(t *testing.T) {
 	if n := ck.refs.Load(); n != 1 {
 		t.Errorf("%d references to what was taken", n)
 	}
-	if out, _ := l.taken(); len(out) != 16 || q.writing() || pending.Load() != 0 || q.Stats().Pending != 0 || q.shared.BusyPoll.awake.Load() != 0 {
+	if out, _ := l.taken(); len(out) != 16 || q.queues(d) || pending.Load() != 0 || q.Stats().Pending != 0 || q.shared.BusyPoll.awake.Load() != 0 {
 		t.Errorf("%d bytes were taken, %d are pending", len(out), pending.Load())
 	}
 	if len(owner.readAt) > 0 {
