@@ -258,8 +258,8 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 	if b.from.role == roleRoute {
 		return 0
 	}
-	for i := range g.Len() {
-		n := b.offer(g.At(i), subject, p)
+	for sub := range g.From(0) {
+		n := b.offer(sub, subject, p)
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return taken + n
 		}
@@ -271,7 +271,8 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 
 // randomTries is how many members of a queue group are drawn at random before the rest is tried in
 // order; more than one draw is needed only when members refuse. It is so large that which member
-// comes next in order hardly matters, even where most refuse.
+// comes next in order hardly matters, even where most refuse. In a group that is no larger the order
+// is random, too.
 const randomTries = 64
 
 func isLocal(c *conn) bool { return c.role == roleClient }
@@ -284,26 +285,71 @@ func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p plac
 	if may == nil && b.preferLocal && b.toMember(g, subject, p, isLocal) {
 		return true
 	}
+	sub := g.At(b.rand.IntN(g.Len()))
+	if (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
+		return true
+	}
+	if g.Len() <= randomTries {
+		return b.toMemberOfFew(g, subject, p, may)
+	}
+	return b.toMemberOfMany(g, subject, p, may)
+}
+
+// toMemberOfFew is toMember, for a group of which a member has refused. All are tried in random order.
+func (b *batch) toMemberOfFew(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
 	n := g.Len()
-	for range randomTries {
+	b.steps += n
+	var order, shedding [randomTries]uint8
+	left := shedding[:0]
+	for i := range n { // a shuffle
+		j := b.rand.IntN(i + 1)
+		order[i], order[j] = order[j], uint8(i)
+	}
+	for _, i := range order[:n] {
+		sub := g.At(int(i))
+		switch {
+		case may != nil && !may(sub.conn):
+		case sub.conn.sheds():
+			left = append(left, i)
+		case b.offer(sub, subject, p) > 0:
+			return true
+		}
+	}
+	for _, i := range left {
+		if b.offer(g.At(int(i)), subject, p) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// toMemberOfMany is toMember, for a large group of which a member has refused. Some are drawn, then all
+// are tried in order, from a random one on.
+func (b *batch) toMemberOfMany(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
+	n := g.Len()
+	b.steps += n + randomTries
+	for range randomTries - 1 {
 		if sub := g.At(b.rand.IntN(n)); (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
 			return true
 		}
-		if n == 1 {
-			break
-		}
 	}
-	b.steps += n + randomTries
-	from := b.rand.IntN(n) // begin at a random one
-	for i, seen := 0, 0; may != nil && i < n; i++ {
-		if may(g.At(i).conn) {
-			if seen++; b.rand.IntN(seen) == 0 {
-				from = i
+	from := b.rand.IntN(n)
+	if may != nil {
+		i, seen := 0, 0
+		for sub := range g.From(0) {
+			if may(sub.conn) {
+				if seen++; b.rand.IntN(seen) == 0 {
+					from = i
+				}
 			}
+			i++
+		}
+		if seen == 0 {
+			return false
 		}
 	}
-	for i := range n {
-		if sub := g.At((from + i) % n); (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
+	for sub := range g.From(from) {
+		if (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 	}

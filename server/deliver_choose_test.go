@@ -145,12 +145,8 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 	for i := range members {
 		deliverTo(t, p, fmt.Sprintf("SUB a q %d\r\n", i))
 	}
-	b := batchOf(p, "PUB a 0\r\n\r\n")
+	b, at := onePublished(p)
 	g := p.match([]byte("a")).Queues()[0]
-	var o op
-	limits := p.frameLimits()
-	limits.next(p.in.Unread(), &o)
-	at := place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
 	for name, choose := range map[string]func(){
 		"none":        func() { b.toMember(&g, []byte("a"), at, func(*conn) bool { return false }) },
 		"behind":      func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
@@ -162,6 +158,79 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 		}
 	}
 	b.end()
+}
+
+// onePublished returns a batch with a message on "a", and its place.
+func onePublished(p *client) (*batch, place) {
+	b := batchOf(p, "PUB a 0\r\n\r\n")
+	var o op
+	limits := p.frameLimits()
+	limits.next(p.in.Unread(), &o)
+	return b, place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
+}
+
+// TestMembersThatRefuseAreTriedAFewTimes counts how often a member is asked before none is found: a
+// small group is not asked as often as a large one.
+func TestMembersThatRefuseAreTriedAFewTimes(t *testing.T) {
+	t.Parallel()
+	for members, most := range map[int]int{1: 2, 2: 3, randomTries: randomTries + 1, 8 * randomTries: 9 * randomTries} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		p := onFake(t, s, new(fakeLink))
+		for i := range members {
+			deliverTo(t, p, fmt.Sprintf("SUB a q %d\r\n", i))
+		}
+		b, at := onePublished(p)
+		g := p.match([]byte("a")).Queues()[0]
+		asked := 0
+		if b.toMember(&g, []byte("a"), at, func(*conn) bool { asked++; return false }) {
+			t.Errorf("a member of %d takes what none may have", members)
+		}
+		if asked > most || asked < members {
+			t.Errorf("%d members are asked %d times, want %d at most", members, asked, most)
+		}
+		b.end()
+	}
+}
+
+// TestMembersThatTakeHaveTheSameChance has small groups whose other members refuse: those that take
+// messages stand in the middle, one behind the other, and none gets what those before it refuse.
+func TestMembersThatTakeHaveTheSameChance(t *testing.T) {
+	t.Parallel()
+	const members, takers, messages = 12, 3, 6000
+	s, err := NewServer(nil)
+	okay(t, err)
+	p := onFake(t, s, new(fakeLink))
+	for i := range members {
+		deliverTo(t, p, fmt.Sprintf("SUB a q %d\r\n", i))
+	}
+	g := p.match([]byte("a")).Queues()[0]
+	for i := range members {
+		if sub := g.At(i); i < 5 || i >= 5+takers {
+			sub.limit.Or(endedBit)
+		}
+	}
+	for name, choose := range map[string]func(b *batch, at place) bool{
+		"drawn":  func(b *batch, at place) bool { return b.toMember(&g, []byte("a"), at, nil) },
+		"of few": func(b *batch, at place) bool { return b.toMemberOfFew(&g, []byte("a"), at, nil) },
+	} {
+		b, at := onePublished(p)
+		got := map[*subscription]int{}
+		for range messages {
+			if !choose(b, at) {
+				t.Fatalf("%s: no member takes a message", name)
+			}
+			got[b.entries[0].sub]++
+			b.entries = b.entries[:0]
+		}
+		for _, n := range got {
+			if want := messages / takers; len(got) != takers || n < want*9/10 || n > want*11/10 {
+				t.Errorf("%s: %d members got %d of %d messages, want %d each", name, len(got), n, messages, want)
+			}
+		}
+		b.end()
+		p.in.Consume(len(p.in.Unread()))
+	}
 }
 
 // allButRoute lets a group be one whose members take nothing.

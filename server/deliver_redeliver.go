@@ -124,8 +124,7 @@ func (c *conn) counts() bool {
 // toMemberOf collects a message for a random member of a queue group that is behind a connection.
 func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []byte, p place, servers int) bool {
 	b.steps += g.Len()
-	for i, from := 0, rand.IntN(g.Len()); i < g.Len(); i++ {
-		sub := g.At((from + i) % g.Len())
+	for sub := range g.From(rand.IntN(g.Len())) {
 		if sub.conn != c || !sub.takesOne(subject) {
 			continue
 		}

@@ -300,8 +300,8 @@ func (s *Server) matching(subject, account string) (list []SubDetail, remotes []
 		add(sub)
 	}
 	for _, group := range res.Queues() {
-		for i := range group.Len() {
-			add(group.At(i))
+		for sub := range group.From(0) {
+			add(sub)
 		}
 	}
 	slices.SortFunc(list, compareSubs)

@@ -56,8 +56,8 @@ func (r *Result[T]) entries(subject string, all []Entry[T]) []Entry[T] {
 		all = append(all, Entry[T]{subject, "", v})
 	}
 	for _, g := range r.Queues() {
-		for k := range g.Len() {
-			all = append(all, Entry[T]{subject, g.Name, g.At(k)})
+		for v := range g.From(0) {
+			all = append(all, Entry[T]{subject, g.Name, v})
 		}
 	}
 	return all

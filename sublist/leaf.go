@@ -1,6 +1,7 @@
 package sublist
 
 import (
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,20 +33,73 @@ type Group[T comparable] struct {
 // members are the members of a queue group of one pattern. All sets but the last are full.
 type members[T comparable] struct {
 	sets  []*Set[T]
-	count int
+	start int // position of the first of them in the group
 }
+
+// fewParts is the largest number of parts that are searched sequentially.
+const fewParts = 8
 
 // Len returns the number of members, which is at least one.
 func (g *Group[T]) Len() int { return g.count }
 
 // At returns member i, from 0 to Len()-1.
 func (g *Group[T]) At(i int) T {
+	p := &g.parts[g.partOf(i)]
+	i -= p.start
+	return p.sets[i/setSize].Values[i%setSize]
+}
+
+// partOf returns the part that member i is in.
+func (g *Group[T]) partOf(i int) int {
 	k := 0
-	for i >= g.parts[k].count {
-		i -= g.parts[k].count
-		k++
+	if len(g.parts) <= fewParts {
+		for k+1 < len(g.parts) && g.parts[k+1].start <= i {
+			k++
+		}
+		return k
 	}
-	return g.parts[k].sets[i/setSize].Values[i%setSize]
+	for end := len(g.parts); k+1 < end; { // it is k or behind, and before end
+		if middle := (k + end) / 2; g.parts[middle].start <= i {
+			k = middle
+		} else {
+			end = middle
+		}
+	}
+	return k
+}
+
+// From returns an iterator over all members: those from member i on, then those before it. It takes
+// less than At for each.
+func (g *Group[T]) From(i int) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		if g.between(i, g.count, yield) {
+			g.between(0, i, yield)
+		}
+	}
+}
+
+// between calls yield for the members from one up to another, until it returns false. It reports
+// whether yield always returned true.
+func (g *Group[T]) between(from, to int, yield func(T) bool) bool {
+	if from == to {
+		return true
+	}
+	for k := g.partOf(from); k < len(g.parts); k++ {
+		i := from - g.parts[k].start
+		for _, set := range g.parts[k].sets[i/setSize:] {
+			for _, v := range set.Values[i%setSize:] {
+				if from == to {
+					return true
+				}
+				if !yield(v) {
+					return false
+				}
+				from++
+			}
+			i = 0
+		}
+	}
+	return true
 }
 
 // Count returns the number of plain subscribers.
@@ -204,7 +258,7 @@ func (lf *leaf[T]) result() *Result[T] {
 	if len(lf.more.groups) > 0 {
 		queues := make([]Group[T], 0, len(lf.more.groups))
 		for _, g := range lf.more.groups {
-			queues = append(queues, Group[T]{g.name, []members[T]{{g.members.list(), g.members.n}}, g.members.n})
+			queues = append(queues, Group[T]{g.name, []members[T]{{g.members.list(), 0}}, g.members.n})
 		}
 		r.queues = &queues
 	}

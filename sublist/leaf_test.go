@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestManyQueueGroupsOfOnePattern adds and removes members of up to 60 groups in waves.
@@ -121,6 +122,84 @@ func TestALeafIsSmallAgain(t *testing.T) {
 				t.Errorf("%s: a leaf without a subscriber is there", pattern)
 			}
 		}
+	}
+}
+
+// groupOf returns a queue group with parts of random sizes, and its members.
+func groupOf(t *testing.T, parts, most int) (*Group[int], []int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(uint64(parts), uint64(most)))
+	var found []part[int]
+	var want []int
+	for i := range parts {
+		lf := newLeaf(uint64(i), "q", len(want))
+		want = append(want, len(want))
+		for range rng.IntN(most) {
+			lf.insert("q", len(want))
+			want = append(want, len(want))
+		}
+		found = append(found, part[int]{lf, lf.result()})
+	}
+	return &merge(found).Queues()[0], want
+}
+
+// TestMembersInOrder looks at groups of few and many parts, small and large, member by member and from
+// each one on.
+func TestMembersInOrder(t *testing.T) {
+	t.Parallel()
+	for parts := 1; parts < 4*fewParts; parts += 1 + parts/5 {
+		for _, most := range []int{1, 3, 3 * setSize} {
+			g, want := groupOf(t, parts, most)
+			if g.Len() != len(want) {
+				t.Fatalf("%d members, want %d", g.Len(), len(want))
+			}
+			for i := range want {
+				if g.At(i) != want[i] {
+					t.Fatalf("%d parts: member %d of %d is %d, want %d", parts, i, len(want), g.At(i), want[i])
+				}
+			}
+			for i := 0; i < len(want); i += 1 + len(want)/99 {
+				got := slices.Collect(g.From(i))
+				if !slices.Equal(got, slices.Concat(want[i:], want[:i])) {
+					t.Fatalf("%d parts: from member %d of %d on: %v", parts, i, len(want), got)
+				}
+				left := 1 + i
+				for range g.From(i) {
+					if left--; left == 0 {
+						break
+					}
+				}
+				if left != 0 {
+					t.Errorf("%d parts: from member %d of %d on there are %d too few", parts, i, len(want), left)
+				}
+			}
+		}
+	}
+}
+
+// TestSpeedMembersOfManyParts looks at each member of a group of very many parts: a binary search may
+// take so many times as long as to go through all of them once, but a sequential one takes thousands
+// of times as long. The shortest of some attempts counts.
+func TestSpeedMembersOfManyParts(t *testing.T) {
+	skipUnderRace(t)
+	const parts, most = 16_384, 200
+	g, _ := groupOf(t, parts, 1)
+	least, sum := [2]time.Duration{time.Hour, time.Hour}, 0
+	for range 5 {
+		start := time.Now()
+		for v := range g.From(0) {
+			sum += v
+		}
+		least[0] = min(least[0], time.Since(start))
+		start = time.Now()
+		for i := range g.Len() {
+			sum -= g.At(i)
+		}
+		least[1] = min(least[1], time.Since(start))
+	}
+	t.Logf("in order %v, one by one %v", least[0], least[1])
+	if least[1] > most*least[0] || sum != 0 {
+		t.Errorf("one by one they take %v, and in order %v, want %d times that at most", least[1], least[0], most)
 	}
 }
 

@@ -111,7 +111,7 @@ func merge[T comparable](found []part[T]) *Result[T] {
 				continue
 			}
 			to := &queues[i]
-			to.parts = append(to.parts, g.parts...)
+			to.parts = append(to.parts, members[T]{g.parts[0].sets, to.count})
 			to.count += g.count
 		}
 	}
