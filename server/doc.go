@@ -242,6 +242,7 @@
 //	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu
 //	sublist.shard.mu             patterns without, by hash                   sublist.subscribers.mu
 //	sublist.subscribers.mu       those of one pattern                        none
+//	sublist.largeResults.mu      large results in the caches                 none
 //	spacesaving.Sketch.mu        subjects that a client publishes on         none
 //	logger.queue.mu              lines on their way to the log               none
 //

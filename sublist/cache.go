@@ -119,6 +119,18 @@ func (s *set[T]) dropStale(gens *generations) {
 	}
 }
 
+// dropLarge removes the entries with large results.
+func (c *cache[T]) dropLarge() {
+	for i := range c {
+		for j := range c[i].ways {
+			way := &c[i].ways[j]
+			if e := way.Load(); e != nil && e.result.isLarge() {
+				way.CompareAndSwap(e, nil)
+			}
+		}
+	}
+}
+
 // len returns the number of entries.
 func (c *cache[T]) len() int {
 	n := 0

@@ -11,8 +11,10 @@ import (
 type Result[T comparable] struct {
 	Plain   []*Set[T] // plain subscribers: each receives the message
 	queues  *[]Group[T]
-	count   int32 // values in Plain
-	retired bool  // of a leaf that is no longer in the list
+	count   int32  // values in Plain
+	words   int32  // see Words
+	round   uint32 // of largeResults, when it was counted; guarded by its mu
+	retired bool   // of a leaf that is no longer in the list
 }
 
 // Queues returns the queue groups: one member of each receives the message.
@@ -72,34 +74,19 @@ func (g *Group[T]) partOf(i int) int {
 // less than At for each.
 func (g *Group[T]) From(i int) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		if g.between(i, g.count, yield) {
-			g.between(0, i, yield)
-		}
-	}
-}
-
-// between calls yield for the members from one up to another, until it returns false. It reports
-// whether yield always returned true.
-func (g *Group[T]) between(from, to int, yield func(T) bool) bool {
-	if from == to {
-		return true
-	}
-	for k := g.partOf(from); k < len(g.parts); k++ {
-		i := from - g.parts[k].start
-		for _, set := range g.parts[k].sets[i/setSize:] {
-			for _, v := range set.Values[i%setSize:] {
-				if from == to {
-					return true
+		k, left := g.partOf(i), g.count
+		for at := i - g.parts[k].start; ; k, at = (k+1)%len(g.parts), 0 {
+			for _, set := range g.parts[k].sets[at/setSize:] {
+				for _, v := range set.Values[at%setSize:] {
+					if left == 0 || !yield(v) {
+						return
+					}
+					left--
 				}
-				if !yield(v) {
-					return false
-				}
-				from++
+				at = 0
 			}
-			i = 0
 		}
 	}
-	return true
 }
 
 // Count returns the number of plain subscribers.
@@ -122,14 +109,15 @@ func (r *Result[T]) All(yield func(T) bool) {
 // fanout returns how many copies of a message are delivered: plain subscribers and queue groups.
 func (r *Result[T]) fanout() int { return int(r.count) + len(r.Queues()) }
 
-// size returns about how many words of memory r has, without what it shares.
-func (r *Result[T]) size() int {
-	n := len(r.Plain)
-	for _, g := range r.Queues() {
-		n += 4 + 4*len(g.parts)
-	}
-	return n
-}
+// Words returns about how many words of memory r has, without what it shares. A multiple of it is how
+// long it took to find r, if that was not cached.
+func (r *Result[T]) Words() int { return int(r.words) }
+
+// Words of memory.
+const (
+	groupWords = 6 // of a Group
+	partWords  = 4 // of a part of one
+)
 
 // leaf holds the subscriptions to one pattern, at least one. It is changed under the lock of the
 // index or trie that it is part of, and may be read without.
@@ -215,7 +203,7 @@ func (lf *leaf[T]) remove(queue string, v T) (*leaf[T], bool) {
 // retire marks a leaf with one subscriber as no longer in the list. Matches that have found it may
 // still read it, but do not cache its result.
 func (lf *leaf[T]) retire() {
-	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, retired: true})
+	lf.built.Store(&Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, words: 1, retired: true})
 }
 
 // retire marks the leaf as no longer in the list.
@@ -243,7 +231,7 @@ func (lf *leaf[T]) result() *Result[T] {
 		return r
 	}
 	if lf.more == nil {
-		r := &Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1}
+		r := &Result[T]{Plain: []*Set[T]{{Values: lf.one[:]}}, count: 1, words: 1}
 		if !lf.built.CompareAndSwap(nil, r) {
 			return lf.result()
 		}
@@ -255,10 +243,13 @@ func (lf *leaf[T]) result() *Result[T] {
 		return r
 	}
 	r := &Result[T]{Plain: lf.more.plain.list(), count: int32(lf.more.plain.n), retired: lf.more.retired}
+	r.words = int32(len(r.Plain))
 	if len(lf.more.groups) > 0 {
 		queues := make([]Group[T], 0, len(lf.more.groups))
 		for _, g := range lf.more.groups {
-			queues = append(queues, Group[T]{g.name, []members[T]{{g.members.list(), 0}}, g.members.n})
+			sets := g.members.list()
+			queues = append(queues, Group[T]{g.name, []members[T]{{sets, 0}}, g.members.n})
+			r.words += int32(groupWords + partWords + len(sets))
 		}
 		r.queues = &queues
 	}

@@ -219,57 +219,6 @@ func TestResultsThatAreEmpty(t *testing.T) {
 	}
 }
 
-// TestLargeResultsAreNotKept matches subjects with many queue groups, of one pattern and merged of
-// two: results above the bound are built each time, so that they take no memory.
-func TestLargeResultsAreNotKept(t *testing.T) {
-	t.Parallel()
-	const each = 8 // words of a group with one part
-	for _, tt := range []struct {
-		name     string
-		patterns []string
-		groups   int  // of each pattern
-		same     bool // the names of the groups of both
-		kept     bool
-	}{
-		{"just small enough", []string{"a"}, maxKept/each - 1, false, true}, // and a word for the set
-		{"too large", []string{"a"}, maxKept/each + 1, false, false},
-		{"merged, small", []string{"a", "*"}, maxKept/each/2 - 1, false, true},
-		{"merged, too large", []string{"a", "*"}, maxKept/each/2 + 1, false, false},
-		{"groups of two parts, small", []string{"a", "*"}, maxKept / (each + 4), true, true},
-		{"groups of two parts, too large", []string{"a", "*"}, maxKept/(each+4) + 1, true, false},
-	} {
-		l := New[int]()
-		insert(t, l, "a", "", 1)
-		for _, p := range tt.patterns {
-			for i := range tt.groups {
-				name := fmt.Sprint(p, i)
-				if tt.same {
-					name = fmt.Sprint(i)
-				}
-				insert(t, l, p, name, i)
-			}
-		}
-		want := tt.groups * len(tt.patterns)
-		if tt.same {
-			want = tt.groups
-		}
-		for range 3 {
-			if got := len(l.Match([]byte("a")).Queues()); got != want {
-				t.Errorf("%s: %d groups", tt.name, got)
-			}
-		}
-		merged := 0
-		for i := range l.merges.slots {
-			if l.merges.slots[i].Load() != nil {
-				merged++
-			}
-		}
-		if kept := l.Stats().CacheEntries > 0; kept != tt.kept || !kept && merged > 0 {
-			t.Errorf("%s: kept is %v, with %d merged results", tt.name, kept, merged)
-		}
-	}
-}
-
 // wideLeaf returns a leaf with two subscribers.
 func wideLeaf(hash uint64, v int) *leaf[int] {
 	lf, _ := newLeaf(hash, "", v).insert("", v+1)
@@ -278,7 +227,8 @@ func wideLeaf(hash uint64, v int) *leaf[int] {
 
 func TestMergedResultsAreShared(t *testing.T) {
 	t.Parallel()
-	var m merges[int]
+	l := New[int]()
+	m := &l.merges
 	a, b := wideLeaf(3<<40, 1), wideLeaf(5, 10)
 	c := wideLeaf(b.hash^1<<40, 20) // with a in the same slot as b
 	of := func(leaves ...*leaf[int]) (found []part[int]) {
@@ -295,16 +245,16 @@ func TestMergedResultsAreShared(t *testing.T) {
 		}
 		return n
 	}
-	if first := m.result(of(a, b)); filled() != 0 || first.Count() != 4 {
+	if first := l.merged(of(a, b)); filled() != 0 || first.Count() != 4 {
 		t.Error("a combination is kept that was looked up once")
 	}
-	ab := m.result(of(a, b))
-	if m.result(of(a, b)) != ab || filled() != 1 {
+	ab := l.merged(of(a, b))
+	if l.merged(of(a, b)) != ab || filled() != 1 {
 		t.Error("a combination that is looked up again is not shared")
 	}
-	m.result(of(a, c))
-	ac := m.result(of(a, c))
-	if m.result(of(a, c)) != ac || m.result(of(a, b)) != ab || ab == ac || filled() != 2 {
+	l.merged(of(a, c))
+	ac := l.merged(of(a, c))
+	if l.merged(of(a, c)) != ac || l.merged(of(a, b)) != ab || ab == ac || filled() != 2 {
 		t.Error("two combinations in a pair of slots are not both shared")
 	}
 	if mergeHash(of(a, b)) == mergeHash(of(b, a)) || mergeHash(of(a, b)) == mergeHash(of(a)) {
@@ -320,18 +270,18 @@ func TestMergedResultsAreShared(t *testing.T) {
 	for i := range mergeSlots {
 		m.dropStale(i)
 	}
-	if filled() != 1 || m.result(of(a, c)) != ac {
+	if filled() != 1 || l.merged(of(a, c)) != ac {
 		t.Error("not only the combination is dropped of which a pattern has changed")
 	}
 	b.result()
-	m.result(of(a, b))
-	if ab := m.result(of(a, b)); ab.Count() != 5 {
+	l.merged(of(a, b))
+	if ab := l.merged(of(a, b)); ab.Count() != 5 {
 		t.Errorf("after a change %d subscribers, want 5", ab.Count())
 	}
 	one := newLeaf(7, "", 1)
 	one.retire()
 	for range 3 {
-		m.result(of(a, one))
+		l.merged(of(a, one))
 	}
 	for i := range m.slots {
 		if c := m.slots[i].Load(); c != nil && c.result.retired {

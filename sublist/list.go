@@ -34,6 +34,7 @@ type List[T comparable] struct {
 	sweep  atomic.Uint32 // where dropStale continues
 	swept  atomic.Int64  // changes before the last DropStale
 	counts counters
+	large  largeResults
 }
 
 // Entry is one subscription. Queue is empty for a plain one.
@@ -44,7 +45,7 @@ type Entry[T comparable] struct {
 
 // New returns an empty List. It takes about 350 KB.
 func New[T comparable]() *List[T] {
-	return &List[T]{gens: generations{seed: maphash.MakeSeed()}, none: new(Result[T])}
+	return &List[T]{gens: generations{seed: maphash.MakeSeed()}, none: new(Result[T]), large: largeResults{round: 1}}
 }
 
 // Insert adds a subscription; queue is empty for a plain one. Inserting a subscription that is
@@ -198,7 +199,7 @@ func (l *List[T]) find(subject []byte, note bool) (match[T], bool) {
 	removes := l.counts.removes.Load()
 	m := l.start(subject, hash)
 	m.result = l.lookUp(subject, hash)
-	if cached && m.result.size() <= maxKept {
+	if cached {
 		l.store(subject, m, old, way, removes)
 	}
 	return m, old != nil && old.removes == removes
@@ -222,6 +223,13 @@ func (l *List[T]) start(subject []byte, hash uint64) match[T] {
 // store stores m in the cache: in place of old, the stale entry in way, or if old is nil in place of
 // a victim.
 func (l *List[T]) store(subject []byte, m match[T], old *entry[T], way int, removes int64) {
+	if m.result.isLarge() {
+		l.large.mu.Lock()
+		defer l.large.mu.Unlock()
+		if !l.admitLocked(m.result) {
+			return
+		}
+	}
 	set, tag := l.cache.set(m.hash), tagOf(m.hash)
 	if old != nil {
 		set.put(way, tag, &entry[T]{old.subject, m.stamp, m.touch, m.result, removes})
@@ -248,7 +256,26 @@ func (l *List[T]) lookUp(subject []byte, hash uint64) *Result[T] {
 	case 1:
 		return found[0].result
 	}
-	return l.merges.result(found)
+	return l.merged(found)
+}
+
+// merged returns the merged result of two or more parts.
+func (l *List[T]) merged(found []part[T]) *Result[T] {
+	hash := mergeHash(found)
+	if r := l.merges.find(hash, found); r != nil {
+		return r
+	}
+	r := merge(found)
+	if r.retired || !l.merges.missedBefore(hash) {
+		return r
+	}
+	c := &merged[T]{slices.Clone(found), r}
+	l.large.mu.Lock() // also for a small one, which may move a large one to another slot
+	defer l.large.mu.Unlock()
+	if !r.isLarge() || l.admitLocked(r) {
+		l.merges.store(hash, c)
+	}
+	return r
 }
 
 // dropStale removes stale results from the next part of the caches, so that they do not keep

@@ -33,29 +33,36 @@ type merged[T comparable] struct {
 	result *Result[T]
 }
 
-// result returns the merged result of two or more parts.
-func (m *merges[T]) result(found []part[T]) *Result[T] {
-	hash := mergeHash(found)
-	at, tag := hash%mergeSlots, uint32(hash>>32)
+// find returns the merged result of two or more parts, nil if it is not kept.
+func (m *merges[T]) find(hash uint64, found []part[T]) *Result[T] {
+	at := hash % mergeSlots
 	if c := m.slots[at].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
 	if c := m.slots[at^1].Load(); c != nil && slices.Equal(c.parts, found) {
 		return c.result
 	}
-	r := merge(found)
-	if r.retired || r.size() > maxKept {
-		return r
+	return nil
+}
+
+// missedBefore reports whether the last combination that was not found in a pair of slots has the same
+// hash.
+func (m *merges[T]) missedBefore(hash uint64) bool {
+	missed, tag := &m.missed[hash%mergeSlots/2], uint32(hash>>32)
+	if missed.Load() == tag {
+		return true
 	}
-	if missed := &m.missed[at/2]; missed.Load() != tag {
-		missed.Store(tag)
-		return r
-	}
+	missed.Store(tag)
+	return false
+}
+
+// store keeps a merged result.
+func (m *merges[T]) store(hash uint64, c *merged[T]) {
+	at := hash % mergeSlots
 	if old := m.slots[at].Load(); old != nil && !old.isStale() {
 		m.slots[at^1].Store(old)
 	}
-	m.slots[at].Store(&merged[T]{slices.Clone(found), r})
-	return r
+	m.slots[at].Store(c)
 }
 
 // dropStale clears slot i if it is stale.
@@ -63,6 +70,15 @@ func (m *merges[T]) dropStale(i int) {
 	slot := &m.slots[i%mergeSlots]
 	if c := slot.Load(); c != nil && c.isStale() {
 		slot.CompareAndSwap(c, nil)
+	}
+}
+
+// dropLarge clears the slots of large results.
+func (m *merges[T]) dropLarge() {
+	for i := range m.slots {
+		if c := m.slots[i].Load(); c != nil && c.result.isLarge() {
+			m.slots[i].CompareAndSwap(c, nil)
+		}
 	}
 }
 
@@ -79,17 +95,15 @@ func mergeHash[T comparable](found []part[T]) uint64 {
 	return h
 }
 
-// maxKept bounds the memory of a cached result, in words, without what it shares.
-const maxKept = 512
-
 // merge returns a Result with all subscribers in found. It copies none of them: their sets are
 // shared.
 func merge[T comparable](found []part[T]) *Result[T] {
 	r := new(Result[T])
-	sets, groups := 0, 0
+	sets, groups, names := 0, 0, 0
 	for _, p := range found {
 		sets += len(p.result.Plain)
 		groups += len(p.result.Queues())
+		names = max(names, len(p.result.Queues()))
 		r.count += p.result.count
 		r.retired = r.retired || p.result.retired
 	}
@@ -97,24 +111,44 @@ func merge[T comparable](found []part[T]) *Result[T] {
 	for _, p := range found {
 		r.Plain = append(r.Plain, p.result.Plain...)
 	}
-	if groups == 0 {
-		return r
+	if groups > 0 {
+		queues := mergeGroups(found, groups, names)
+		r.queues = &queues
 	}
-	at := make(map[string]int, groups)
-	queues := make([]Group[T], 0, groups)
+	r.words = int32(2*len(found) + sets + groupWords*len(r.Queues()) + partWords*groups)
+	return r
+}
+
+// mergeGroups returns the queue groups of found. Together they have so many parts, and at least so many
+// names.
+func mergeGroups[T comparable](found []part[T], parts, names int) []Group[T] {
+	var buf [16]int
+	index := make(map[string]int, names)
+	sizes, which := make([]int, 0, names), slices.Grow(buf[:0], parts) // how many parts each has; which one each part is of
 	for _, p := range found {
 		for _, g := range p.result.Queues() {
-			i, known := at[g.Name]
+			i, known := index[g.Name]
 			if !known {
-				at[g.Name] = len(queues)
-				queues = append(queues, Group[T]{Name: g.Name, parts: slices.Clone(g.parts), count: g.count})
-				continue
+				i = len(sizes)
+				index[g.Name] = i
+				sizes = append(sizes, 0)
 			}
-			to := &queues[i]
+			sizes[i]++
+			which = append(which, i)
+		}
+	}
+	queues, all := make([]Group[T], len(sizes)), make([]members[T], parts)
+	for i, n := range sizes {
+		queues[i].parts, all = all[:0:n], all[n:]
+	}
+	for _, p := range found {
+		for _, g := range p.result.Queues() {
+			to := &queues[which[0]]
+			which = which[1:]
+			to.Name = g.Name
 			to.parts = append(to.parts, members[T]{g.parts[0].sets, to.count})
 			to.count += g.count
 		}
 	}
-	r.queues = &queues
-	return r
+	return queues
 }
