@@ -3,6 +3,7 @@ package sublist
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -227,6 +228,36 @@ func TestLargeResultsAreBounded(t *testing.T) {
 		if l.Match([]byte("small")); cacheHits(l) != before+1 {
 			t.Errorf("%q: a small result is not kept", patterns)
 		}
+	}
+}
+
+// TestLargeResultsOfGoroutinesAreBounded has several goroutines change patterns and match them, at the
+// same time, so that all large results are dropped a few times.
+func TestLargeResultsOfGoroutinesAreBounded(t *testing.T) {
+	t.Parallel()
+	const goroutines, groups, rounds = 4, 2000, 50
+	l := New[int]()
+	var matching sync.WaitGroup
+	for i := range goroutines {
+		pattern, other := fmt.Sprintf("a%d.*", i), fmt.Sprintf("a%d.>", i)
+		insert(t, l, other, "", 1)
+		for k := range groups {
+			insert(t, l, pattern, fmt.Sprint("q", k), k)
+		}
+		matching.Go(func() {
+			for k := range rounds {
+				insert(t, l, other, "", k+2)
+				for range 3 {
+					if r := l.Match(fmt.Appendf(nil, "a%d.%d", i, k)); r.Count() != k+2 || len(r.Queues()) != groups {
+						t.Errorf("%d subscribers, %d groups", r.Count(), len(r.Queues()))
+					}
+				}
+			}
+		})
+	}
+	matching.Wait()
+	if words, n := largeWords(l); words > maxLarge || n == 0 || l.large.round == 1 {
+		t.Errorf("%d large results of %d words are kept in round %d", n, words, l.large.round)
 	}
 }
 
