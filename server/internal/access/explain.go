@@ -128,18 +128,12 @@ func (p *Permissions) explainSubscribe(subject, queue string) string {
 		return "refused: not a valid queue"
 	}
 	d := p.CanSubscribe(subject, queue)
-	f := p.Filter(subject, queue)
-	if !d.Allowed() || f == nil || f.deny.empty() && f.others.empty() {
+	if !d.Allowed() || p == nil {
 		return explainDecision(d)
 	}
-	var withheld []string
-	for _, r := range f.deny.rules {
-		if sublist.Overlap(subject, r.subject) {
-			withheld = append(withheld, r.String())
-		}
-	}
-	for _, r := range f.others.rules {
-		withheld = append(withheld, r.String()+" of other queue groups")
+	withheld := p.subscribe.withheld(subject, queue)
+	if len(withheld) == 0 {
+		return explainDecision(d)
 	}
 	return explainDecision(d) + "; messages are withheld that match " + strings.Join(withheld, ", ")
 }

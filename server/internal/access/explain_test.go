@@ -11,10 +11,15 @@ func TestExplainedPermissions(t *testing.T) {
 		Publish:   List{Allow: []Entry{{Text: "foo.*"}}, Deny: []Entry{{"foo.no", "gnatsd.conf:12:5"}}},
 		Subscribe: list("c.>", "c.x workers", "!c.no"),
 	})
+	queues := mustCompile(t, &Rules{Subscribe: list("c.>", "c.x b", "!c.no a")})
 	for _, tt := range []struct{ name, got, want string }{
 		{"an allowed PUB", p.explainPublish("foo.a", true), `allowed: allow "foo.*"`},
 		{"a denied PUB", p.explainPublish("foo.no", true), `refused: deny "foo.no" (gnatsd.conf:12:5)`},
 		{"a filtered SUB", p.explainSubscribe("c.*", ""), `allowed: allow "c.>"; messages are withheld that match deny "c.no"`},
+		{"a SUB of a queue that has entries", queues.explainSubscribe("c.*", "a"), `allowed: allow "c.>"; messages are withheld that match deny "c.no a", allow "c.x b" of other queue groups`},
+		{"a plain SUB beside entries for every queue", mustCompile(t, &Rules{Subscribe: list("!c.no *")}).explainSubscribe("c.*", ""), "allowed: nothing forbids it"},
+		{"a SUB of another queue", queues.explainSubscribe("c.*", "b"), `allowed: allow "c.>"`},
+		{"a SUB of a queue elsewhere", queues.explainSubscribe("c.y.*", "a"), `allowed: allow "c.>"`},
 		{"a filtered SUB of a queue", p.explainSubscribe("c.*", "q"), `allowed: allow "c.>"; messages are withheld that match deny "c.no", allow "c.x workers" of other queue groups`},
 		{"an invalid SUB", p.explainSubscribe("c..x", ""), "refused: not a valid subject to subscribe to"},
 		{"without permissions", (*Permissions)(nil).explainSubscribe(">", "q"), "allowed: nothing forbids it"},

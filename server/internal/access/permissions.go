@@ -3,6 +3,7 @@ package access
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gnatsd/sublist"
@@ -45,7 +46,10 @@ type Permissions struct {
 	system    bool // of a user of the system account
 	publish   direction
 	subscribe direction
-	noted     *Filter // of subscriptions of which nothing is withheld, if replies are noted; else nil
+
+	// The filters if replies are noted, else nil: of subscriptions of which nothing is withheld, and
+	// of those of which subscribe.denied withholds.
+	noted, notedDenied *Filter
 }
 
 // Compile checks the entries of r and indexes them. The error names the entry that is not a valid
@@ -66,6 +70,7 @@ func Compile(r *Rules) (*Permissions, error) {
 	if response := r.Response.filled(); response != nil {
 		p.publish.closed = publish.allow.empty()
 		p.noted = &Filter{response: response}
+		p.notedDenied = p.subscribe.denied.noting(response)
 	}
 	return p, nil
 }
@@ -199,10 +204,10 @@ func (p *Permissions) Filter(subject, queue string) *Filter {
 		return f
 	case f == nil:
 		return p.noted
+	case f == p.subscribe.denied:
+		return p.notedDenied
 	}
-	noting := *f
-	noting.response = p.noted.response
-	return &noting
+	return f.noting(p.noted.response)
 }
 
 // RoutePermissions are the compiled permissions of a cluster, shared by all its routes. A nil
@@ -264,10 +269,10 @@ func (p *RoutePermissions) ExportFilter(subject, queue string) *Filter {
 
 // direction is one compiled [List]. Its zero value allows everything.
 type direction struct {
-	allow, deny           ruleSet // entries without a queue
-	allowQueue, denyQueue ruleSet // entries with one
-	denied                *Filter // withholds what deny names; nil if it is empty
-	closed                bool    // without entries in allow nothing is allowed
+	allow, deny           ruleSet    // entries without a queue
+	allowQueue, denyQueue queueRules // entries with one
+	denied                *Filter    // withholds what deny names; nil if it is empty
+	closed                bool       // without entries in allow nothing is allowed
 }
 
 // compileList compiles l; queues says whether its entries may name a queue group.
@@ -283,7 +288,7 @@ func compileList(l List, queues bool) (d direction, err error) {
 	d.allow, d.allowQueue = splitRules(allow)
 	d.deny, d.denyQueue = splitRules(deny)
 	if !d.deny.empty() {
-		d.denied = &Filter{deny: d.deny}
+		d.denied = &Filter{deny: []ruleSet{d.deny}}
 	}
 	return d, nil
 }
@@ -311,17 +316,17 @@ func (d *direction) decidePattern(subject, queue string) Decision {
 	if r := d.deny.cover(subject); r != nil {
 		return Decision{r, denied}
 	}
-	if r := d.denyQueue.coverQueue(subject, queue); r != nil {
+	if r := d.denyQueue.cover(subject, queue); r != nil {
 		return Decision{r, denied}
 	}
-	if d.allow.empty() && d.allowQueue.empty() {
+	if d.allow.empty() && d.allowQueue.all.empty() {
 		return Decision{}
 	}
 	if queue != "" {
-		if r := d.allowQueue.coverQueue(subject, queue); r != nil {
+		if r := d.allowQueue.cover(subject, queue); r != nil {
 			return Decision{r, allowedByRule}
 		}
-		if r := d.allowQueue.cover(subject); r != nil {
+		if r := d.allowQueue.all.cover(subject); r != nil {
 			return Decision{r, otherQueues}
 		}
 	}
@@ -336,55 +341,77 @@ func (d *direction) filter(subject, queue string) *Filter {
 	if sublist.IsLiteral(subject) {
 		return nil // accepted as a whole, and it has no parts
 	}
-	if queue == "" || d.allowQueue.empty() && d.denyQueue.empty() {
-		if d.denied != nil && d.deny.overlaps(subject) {
-			return d.denied
+	plain := d.denied != nil && d.deny.overlaps(subject)
+	if f := d.queueFilter(subject, queue); f != nil {
+		if plain {
+			f.deny = append(f.deny, d.deny)
 		}
-		return nil
+		return f
 	}
-	f := d.queueFilter(subject, queue)
-	if f.deny.empty() && f.others.empty() {
-		return nil
+	if plain {
+		return d.denied
 	}
-	return f
+	return nil
 }
 
-// queueFilter collects the entries that speak of parts of subject for queue.
+// queueFilter returns a filter with the entries that speak of queue groups and of parts of subject;
+// nil if they withhold nothing from queue.
 func (d *direction) queueFilter(subject, queue string) *Filter {
-	var deny, others, own []*rule
-	for _, r := range d.deny.rules {
-		if sublist.Overlap(subject, r.subject) {
-			deny = append(deny, r)
+	if queue == "" {
+		return nil
+	}
+	var f Filter
+	for _, s := range d.denyQueue.of(queue) {
+		if s.overlaps(subject) {
+			f.deny = append(f.deny, s)
 		}
 	}
-	for _, r := range d.denyQueue.rules {
-		if sublist.Overlap(subject, r.subject) && sublist.Matches(r.queue, queue) {
-			deny = append(deny, r)
+	if d.allowQueue.cover(subject, queue) == nil && d.allowQueue.overlapsOthers(subject, queue) {
+		f.queues, f.own = d.allowQueue.all, d.allowQueue.of(queue)
+	}
+	if len(f.deny) == 0 && f.queues.empty() {
+		return nil
+	}
+	return &f
+}
+
+// withheld returns the entries that withhold messages from an accepted subscription, as text.
+func (d *direction) withheld(subject, queue string) (entries []string) {
+	for _, r := range slices.Concat(d.deny.rules, d.denyQueue.all.rules) {
+		if sublist.Overlap(subject, r.subject) && (r.queue == "" || queue != "" && sublist.Matches(r.queue, queue)) {
+			entries = append(entries, r.String())
 		}
 	}
-	if d.allowQueue.coverQueue(subject, queue) == nil {
-		for _, r := range d.allowQueue.rules {
-			switch {
-			case !sublist.Overlap(subject, r.subject):
-			case sublist.Matches(r.queue, queue):
-				own = append(own, r)
-			default:
-				others = append(others, r)
-			}
+	if queue == "" || d.allowQueue.cover(subject, queue) != nil {
+		return entries
+	}
+	for _, r := range d.allowQueue.all.rules {
+		if sublist.Overlap(subject, r.subject) && !sublist.Matches(r.queue, queue) {
+			entries = append(entries, r.String()+" of other queue groups")
 		}
 	}
-	return &Filter{deny: newRuleSet(deny), others: newRuleSet(others), own: newRuleSet(own)}
+	return entries
 }
 
 // Filter withholds single messages from a subscription that was accepted although parts of it are
 // denied. It does not change and may be shared. A queue group must pick another member for a
 // message that is withheld from one.
 type Filter struct {
-	deny   ruleSet // withheld
-	others ruleSet // reserved for other queue groups, unless own matches too
-	own    ruleSet
+	deny   []ruleSet // withheld
+	queues ruleSet   // reserved for queue groups: withheld unless own matches too
+	own    []ruleSet
 
 	response *Response // what a message that is delivered allows the peer; nil for nothing
+}
+
+// noting returns a copy of f, which may be nil, that has a response.
+func (f *Filter) noting(r *Response) *Filter {
+	if f == nil {
+		return nil
+	}
+	noting := *f
+	noting.response = r
+	return &noting
 }
 
 // Response returns what each message that is delivered allows the peer to publish to its reply
@@ -393,10 +420,17 @@ func (f *Filter) Response() *Response { return f.response }
 
 // Blocks reports whether a message on subject must not be delivered.
 func (f *Filter) Blocks(subject []byte) bool {
-	if f.deny.find(subject) != nil {
-		return true
+	return anyMatches(f.deny, subject) || f.queues.find(subject) != nil && !anyMatches(f.own, subject)
+}
+
+// anyMatches reports whether a rule of one of the sets matches subject.
+func anyMatches(sets []ruleSet, subject []byte) bool {
+	for i := range sets {
+		if sets[i].find(subject) != nil {
+			return true
+		}
 	}
-	return f.others.find(subject) != nil && f.own.find(subject) == nil
+	return false
 }
 
 // unlimited returns one warning for each direction in which r allows everything because it has no

@@ -433,7 +433,11 @@ func (o *oracle) randomQueue(rnd *rand.Rand) string {
 }
 
 func (o *oracle) randomRules(rnd *rand.Rand, queues bool) (l List) {
-	for range rnd.IntN(5) {
+	n := rnd.IntN(5)
+	if rnd.IntN(4) == 0 { // more than are compared one by one
+		n = rnd.IntN(4 * fewRules)
+	}
+	for range n {
 		entry := o.randomPattern(rnd)
 		if queues && rnd.IntN(3) == 0 {
 			entry += " " + []string{"q", "q.*", "*", ">", "p"}[rnd.IntN(5)]

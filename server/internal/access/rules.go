@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gnatsd/sublist"
@@ -12,6 +13,7 @@ type rule struct {
 	subject string // a pattern
 	queue   string // a pattern; "" speaks of every subscription
 	deny    bool
+	order   int    // its place in the list
 	at      string // its place in the configuration, "" if unknown
 }
 
@@ -41,7 +43,7 @@ func parseRules(entries []Entry, deny, queues bool) ([]*rule, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.deny, r.at = deny, e.At
+		r.deny, r.order, r.at = deny, len(rules), e.At
 		rules = append(rules, r)
 	}
 	return rules, nil
@@ -79,7 +81,7 @@ func parseRule(entry string, queues bool) (*rule, error) {
 }
 
 // splitRules separates entries without a queue from those with one.
-func splitRules(rules []*rule) (plain, queued ruleSet) {
+func splitRules(rules []*rule) (plain ruleSet, queued queueRules) {
 	var p, q []*rule
 	for _, r := range rules {
 		if r.queue == "" {
@@ -88,65 +90,46 @@ func splitRules(rules []*rule) (plain, queued ruleSet) {
 			q = append(q, r)
 		}
 	}
-	return newRuleSet(p), newRuleSet(q)
+	return newRuleSet(p), newQueueRules(q)
 }
 
 // manyLiterals is the number of rules without wildcards from which on a map is faster than
 // comparing them one by one.
 const manyLiterals = 8
 
-// ruleSet is a list of rules, indexed for finding the one that matches a literal subject. It does
-// not change. Its zero value is empty.
+// ruleSet is a list of rules, indexed for finding those that match a subject. It does not change.
+// Its zero value is empty.
 type ruleSet struct {
-	rules   []*rule // all, in the order of the file
-	scan    []scanned
-	literal map[string]*rule // nil when there are few
-}
-
-// scanned is a rule that find visits. What precedes the first wildcard is compared first: it rules
-// out most of a long list at little cost.
-type scanned struct {
-	prefix string // whole tokens, with their dots
-	rest   string // of the pattern; "" if it has no wildcard
-	rule   *rule
+	rules    []*rule          // all, in the order of the file
+	literal  map[string]*rule // those without wildcards; nil when there are few
+	literals *ruleTree        // the same
+	others   *ruleTree        // the other ones
+	few      []scanned        // the same, if there are few
 }
 
 func newRuleSet(rules []*rule) ruleSet {
-	s := ruleSet{rules: rules}
-	literals := 0
+	var literals, others []*rule
 	for _, r := range rules {
 		if sublist.IsLiteral(r.subject) {
-			literals++
+			literals = append(literals, r)
+		} else {
+			others = append(others, r)
 		}
 	}
-	if literals >= manyLiterals {
-		s.literal = make(map[string]*rule, literals)
+	if len(literals) < manyLiterals {
+		literals, others = nil, rules
 	}
-	for _, r := range rules {
-		literal := sublist.IsLiteral(r.subject)
-		if literal && s.literal != nil {
-			if s.literal[r.subject] == nil {
-				s.literal[r.subject] = r
-			}
-			continue
-		}
-		prefix := fixedPrefix(r.subject)
-		s.scan = append(s.scan, scanned{prefix, r.subject[len(prefix):], r})
+	s := ruleSet{rules: rules, literals: newRuleTree(literals), others: newRuleTree(others)}
+	if s.others != nil {
+		s.few = s.others.few
+	}
+	if literals != nil {
+		s.literal = make(map[string]*rule, len(literals))
+	}
+	for _, r := range slices.Backward(literals) {
+		s.literal[r.subject] = r // the first one stays
 	}
 	return s
-}
-
-// fixedPrefix returns the whole tokens, with their dots, before the first wildcard of pattern; all
-// of it if there is none.
-func fixedPrefix(pattern string) string {
-	start := 0
-	for token := range strings.SplitSeq(pattern, ".") {
-		if token == "*" || token == ">" {
-			return pattern[:start]
-		}
-		start += len(token) + 1
-	}
-	return pattern
 }
 
 func (s *ruleSet) empty() bool { return len(s.rules) == 0 }
@@ -158,48 +141,87 @@ func (s *ruleSet) find(subject []byte) *rule {
 			return r
 		}
 	}
-	for i := range s.scan {
-		e := &s.scan[i]
-		if len(subject) < len(e.prefix) || string(subject[:len(e.prefix)]) != e.prefix {
-			continue
-		}
-		rest := subject[len(e.prefix):]
-		if e.rest == "" && len(rest) == 0 || e.rest != "" && sublist.Matches(e.rest, rest) {
-			return e.rule
-		}
+	if s.few != nil {
+		return scan(s.few, subject)
 	}
-	return nil
+	return s.others.find(subject, nil)
 }
 
-// cover returns a rule of which pattern is a subset, whatever its queue, or nil.
+// cover returns the first rule of which pattern is a subset, whatever its queue, or nil.
 func (s *ruleSet) cover(pattern string) *rule {
-	for _, r := range s.rules {
-		if sublist.Subset(pattern, r.subject) {
-			return r
-		}
-	}
-	return nil
+	return s.others.cover(pattern, s.literal[pattern])
 }
 
-// coverQueue is cover among the rules that speak of queue. There is none for a plain subscription.
-func (s *ruleSet) coverQueue(pattern, queue string) *rule {
-	if queue == "" {
-		return nil
-	}
-	for _, r := range s.rules {
-		if sublist.Matches(r.queue, queue) && sublist.Subset(pattern, r.subject) {
-			return r
-		}
-	}
-	return nil
-}
-
-// overlaps reports whether some subject matches both pattern and a rule.
+// overlaps reports whether some subject matches both pattern and a rule. For a pattern with "*" and
+// very many rules it may report true where none does.
 func (s *ruleSet) overlaps(pattern string) bool {
-	for _, r := range s.rules {
-		if sublist.Overlap(pattern, r.subject) {
+	steps := maxOverlapSteps
+	return s.others.overlaps(pattern, &steps) || s.literals.overlaps(pattern, &steps)
+}
+
+// queueRules are the rules that speak of queue groups. They do not change. The zero value is empty.
+type queueRules struct {
+	all      ruleSet            // whatever their queue
+	literal  map[string]ruleSet // by queue, those whose queue has no wildcard
+	patterns []queuePattern
+}
+
+// queuePattern is a pattern of queues, and the rules that speak of those.
+type queuePattern struct {
+	queue string
+	rules ruleSet
+}
+
+func newQueueRules(rules []*rule) queueRules {
+	q := queueRules{all: newRuleSet(rules), literal: make(map[string]ruleSet)}
+	byQueue := make(map[string][]*rule)
+	for _, r := range rules {
+		byQueue[r.queue] = append(byQueue[r.queue], r)
+	}
+	for queue, rules := range byQueue {
+		if sublist.IsLiteral(queue) {
+			q.literal[queue] = newRuleSet(rules)
+		} else {
+			q.patterns = append(q.patterns, queuePattern{queue, newRuleSet(rules)})
+		}
+	}
+	return q
+}
+
+// of returns the rules that speak of a queue group. There is none for a plain subscription, of which
+// the queue is "".
+func (q *queueRules) of(queue string) (sets []ruleSet) {
+	if s, ok := q.literal[queue]; ok {
+		sets = append(sets, s)
+	}
+	for i := range q.patterns {
+		if p := &q.patterns[i]; queue != "" && sublist.Matches(p.queue, queue) {
+			sets = append(sets, p.rules)
+		}
+	}
+	return sets
+}
+
+// cover returns the first rule that speaks of queue and of which pattern is a subset, or nil.
+func (q *queueRules) cover(pattern, queue string) (r *rule) {
+	for _, s := range q.of(queue) {
+		r = first(r, s.cover(pattern))
+	}
+	return r
+}
+
+// overlapsOthers reports whether some subject matches both pattern and a rule that does not speak of
+// queue.
+func (q *queueRules) overlapsOthers(pattern, queue string) bool {
+	if !q.all.overlaps(pattern) {
+		return false
+	}
+	for of, s := range q.literal {
+		if of != queue && s.overlaps(pattern) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(q.patterns, func(p queuePattern) bool {
+		return !sublist.Matches(p.queue, queue) && p.rules.overlaps(pattern)
+	})
 }
