@@ -60,6 +60,8 @@ type batch struct {
 	rand    *rand.Rand // draws members of queue groups
 
 	sorted []entry // by target
+
+	filtered filterAnswer
 }
 
 // place is where messages with one control line stand in the read buffer, one after the other.

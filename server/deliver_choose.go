@@ -190,7 +190,7 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 		return 0
 	}
 	f := sub.filter.Load()
-	if f != nil && f.Blocks(subject) {
+	if f != nil && b.filtered.blocks(f, subject) {
 		return 0
 	}
 	n = p.n
@@ -211,6 +211,23 @@ func (b *batch) offer(sub *subscription, subject []byte, p place) (n uint32) {
 	}
 	b.deliver(sub, p)
 	return n
+}
+
+// filterAnswer is the last answer of a filter: all subscriptions of a user ask the same about a
+// message. The zero value is ready.
+type filterAnswer struct {
+	filter  *access.Filter
+	subject []byte
+	blocked bool
+}
+
+// blocks is f.Blocks(subject).
+func (a *filterAnswer) blocks(f *access.Filter, subject []byte) bool {
+	if a.filter != f || string(a.subject) != string(subject) {
+		a.filter, a.subject = f, append(a.subject[:0], subject...)
+		a.blocked = f.Blocks(subject)
+	}
+	return a.blocked
 }
 
 // noteReply allows the client of a subscription to answer messages of a line.

@@ -62,6 +62,51 @@ func TestWhatASubscriptionIsOffered(t *testing.T) {
 	}
 }
 
+// TestAFilterIsAskedOncePerMessage gives the batch an answer that is wrong: it is taken for all
+// subscriptions with the same filter, and for no other filter or subject.
+func TestAFilterIsAskedOncePerMessage(t *testing.T) {
+	t.Parallel()
+	for _, subscribe := range []string{"SUB > %d\r\n", "SUB > q %d\r\n"} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		c := onFake(t, s, new(fakeLink))
+		p := mustCompile(t, &Permissions{Subscribe: list("!b")})
+		f, same := p.Filter(">", ""), mustCompile(t, &Permissions{Subscribe: list("!b")}).Filter(">", "")
+		const members = 3
+		for sid := range members {
+			deliverTo(t, c, fmt.Sprintf(subscribe, sid))
+			c.subOf(fmt.Append(nil, sid)).filter.Store(f)
+		}
+		all := int64(members)
+		if strings.Contains(subscribe, "q") {
+			all = 1
+		}
+		for _, tt := range []struct {
+			name  string
+			known filterAnswer
+			text  string
+			want  int64
+		}{
+			{"nothing is known", filterAnswer{}, "PUB a 0\r\n\r\n", all},
+			{"nothing is known of what is denied", filterAnswer{}, "PUB b 0\r\n\r\n", 0},
+			{"the answer is known", filterAnswer{f, []byte("a"), true}, "PUB a 0\r\n\r\n", 0},
+			{"that of another subject is", filterAnswer{f, []byte("x"), true}, "PUB a 0\r\n\r\n", all},
+			{"that of a longer subject is", filterAnswer{f, []byte("a.a"), true}, "PUB a 0\r\n\r\n", all},
+			{"that of another filter is", filterAnswer{same, []byte("a"), true}, "PUB a 0\r\n\r\n", all},
+			{"subjects in turn", filterAnswer{}, "PUB a 0\r\n\r\nPUB b 0\r\n\r\nPUB a 0\r\n\r\n", 2 * all},
+		} {
+			before := c.out.Stats().Messages
+			b := batchOf(c, tt.text)
+			b.filtered = tt.known
+			actOn(t, c, b, tt.text)
+			b.end()
+			if got := c.out.Stats().Messages - before; got != tt.want {
+				t.Errorf("%s: got %d messages, want %d", tt.name, got, tt.want)
+			}
+		}
+	}
+}
+
 // TestAnswersGoToThePlainSubscriptionsOfTheClient has a request without a receiver, where others, and
 // queue groups, subscribe to the reply subject, too.
 func TestAnswersGoToThePlainSubscriptionsOfTheClient(t *testing.T) {
