@@ -88,10 +88,13 @@ func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
 	return m
 }
 
+// fewReceivers is how many receivers may all be one client's without a look at them.
+const fewReceivers = 4
+
 // copies bounds how often one client gets a message: as often as it has subscriptions of one set, or is
 // a member of queue groups.
 func (b *batch) copies(res *sublist.Result[*subscription]) (n int) {
-	if n = res.Count(); n > 1 {
+	if n = res.Count(); n > fewReceivers {
 		n = b.fanOut(res).copies
 	}
 	for _, g := range res.Queues() {

@@ -8,7 +8,6 @@ import "slices"
 // the other, of which those at the same place are for several subscriptions. It remembers how far it was
 // read: however many messages and subscriptions there are, they are not listed.
 type source struct {
-	number int     // among the sources of the target
 	next   place   // what comes next
 	subs   []entry // that get it, as far as they get so many
 	past   uint32  // messages that subs were looked at for
@@ -21,38 +20,39 @@ const keptSources = 64
 
 // addMerged writes entries message by message (a k-way merge with a heap).
 func (x *expansion) addMerged(list []entry) {
-	heap := x.sources[:0]
+	x.sources, x.heap = x.sources[:0], x.heap[:0]
 	for len(list) > 0 {
 		n := x.b.sourceLen(list)
-		s := source{number: len(heap), rest: list[:n]}
+		s := source{rest: list[:n]}
 		if list[0].line == fanoutLine {
 			s.subs, s.rest, s.places = s.rest, nil, x.b.fanouts[list[0].n&^claimed].places
 		}
 		if s.advance() {
-			heap = append(heap, s)
+			x.heap = append(x.heap, s.key(len(x.sources)))
+			x.sources = append(x.sources, s)
 		}
 		list = list[n:]
 	}
-	x.sources = heap
-	slices.SortFunc(heap, func(s, t source) int {
-		if s.precedes(&t) {
-			return -1
-		}
-		return 1
-	})
-	for len(heap) > 0 {
-		if !x.addNext(&heap[0]) {
+	slices.Sort(x.heap)
+	for heap := x.heap; len(heap) > 0; siftDown(heap) {
+		i := int(uint32(heap[0]))
+		if s := &x.sources[i]; x.addNext(s) {
+			heap[0] = s.key(i)
+		} else {
 			last := len(heap) - 1
 			heap[0], heap = heap[last], heap[:last]
 		}
-		siftDown(heap)
 	}
 }
+
+// key is what sources are ordered by, of which this is number i: of two at the same place, the one that
+// was collected first comes first.
+func (s *source) key(i int) uint64 { return uint64(s.next.at)<<32 | uint64(i) }
 
 // forgetSources forgets what the sources referred to, and memory that is rarely needed.
 func (x *expansion) forgetSources() {
 	if x.sources = x.sources[:cap(x.sources)]; len(x.sources) > keptSources {
-		x.sources = nil
+		x.sources, x.heap = nil, nil
 	}
 	clear(x.sources)
 	x.sources = x.sources[:0]
@@ -131,18 +131,12 @@ func (x *expansion) addNext(s *source) (more bool) {
 	return s.next.n > 0 || s.advance()
 }
 
-// precedes reports whether s comes before t: of two at the same place, the one that was collected
-// first.
-func (s *source) precedes(t *source) bool {
-	return s.next.at < t.next.at || s.next.at == t.next.at && s.number < t.number
-}
-
-// siftDown makes a heap of one whose first source has been replaced.
-func siftDown(heap []source) {
+// siftDown makes a heap of one whose first key has been replaced.
+func siftDown(heap []uint64) {
 	for i := 0; ; {
 		first := i
 		for k := 2*i + 1; k <= 2*i+2 && k < len(heap); k++ {
-			if heap[k].precedes(&heap[first]) {
+			if heap[k] < heap[first] {
 				first = k
 			}
 		}

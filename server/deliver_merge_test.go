@@ -94,7 +94,7 @@ func TestCopiesBoundABatch(t *testing.T) {
 		copies int
 	}{
 		"one":                     {"SUB a 1\r\n", 1},
-		"one of two clients":      {"SUB a 1\r\nOTHER\r\nSUB a 1\r\n", 1},
+		"one of five clients":     {"SUB a 1\r\nOTHER\r\nSUB a 1\r\nOTHER\r\nSUB a 1\r\nOTHER\r\nSUB a 1\r\nOTHER\r\nSUB a 1\r\n", 1},
 		"three of one subject":    {"SUB a 1\r\nSUB a 2\r\nSUB a 3\r\nOTHER\r\nSUB a 1\r\nSUB a 2\r\n", 3},
 		"wildcards":               {"SUB a 1\r\nSUB * 2\r\nSUB > 3\r\n", 3},
 		"wildcards, several each": {"SUB a 1\r\nSUB a 2\r\nSUB > 3\r\nSUB > 4\r\nOTHER\r\nSUB > 1\r\n", 4},

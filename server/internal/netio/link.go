@@ -168,7 +168,7 @@ func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	if l.failed != nil {
 		return 0, l.failed
 	}
-	l.work.shared.Step(&l.streak, l.got)
+	l.work.shared.Step(&l.streak, l.got, &reads)
 	n, err := l.plainLink.Recv(b, limit)
 	if n >= tlsRecord/2 {
 		n += l.more(b, l.work.shared.readLimit(limit)-n)

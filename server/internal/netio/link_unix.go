@@ -48,7 +48,7 @@ func NewLink(nc net.Conn, shared *Shared) Link {
 func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
-	l.work.shared.Step(&l.streak, l.n)
+	l.work.shared.Step(&l.streak, l.n, &reads)
 	l.in, l.limit = b, limit
 	if err := l.raw.Read(l.ready); err != nil {
 		return 0, err

@@ -30,15 +30,15 @@ type yielder struct {
 	err   error // of that
 }
 
-const (
-	// yieldAfter is how long a reader goes on without waiting before it yields. With four such
-	// readers on one core a request and its reply wait sixteen times as long.
-	yieldAfter = 150 * time.Microsecond
-	// stepsPerLook and bytesPerLook are how many reads or writes are made, or bytes read or written,
-	// between two looks at the clock.
-	stepsPerLook = 4
-	bytesPerLook = 32 << 10
-)
+// Pace says when a goroutine yields that goes on without waiting.
+type Pace struct {
+	Steps, Bytes int           // between two looks at the clock
+	Streak       time.Duration // then it yields
+}
+
+// reads is the pace of readers. With four that do not yield on one core, a request and its reply wait
+// sixteen times as long.
+var reads = Pace{Steps: 4, Bytes: 32 << 10, Streak: 150 * time.Microsecond}
 
 // Streak is how long a goroutine has gone on without waiting. The zero streak begins.
 type Streak struct {
@@ -47,18 +47,18 @@ type Streak struct {
 	since time.Time // of the first look at the clock
 }
 
-// Step counts a read, or writes, of n bytes, and yields if the streak has been long.
-func (s *Shared) Step(t *Streak, n int) {
-	if t.due(n) {
+// Step counts a step with n bytes, and yields if the streak is long for the pace.
+func (s *Shared) Step(t *Streak, n int, p *Pace) {
+	if t.due(n, p) {
 		s.yielders.yield()
 	}
 }
 
-// due counts a step of n bytes, and reports whether to yield before the next.
-func (s *Streak) due(n int) bool {
+// due counts a step with n bytes, and reports whether to yield before the next.
+func (s *Streak) due(n int, p *Pace) bool {
 	s.steps++
 	s.bytes += n
-	if s.steps < stepsPerLook && s.bytes < bytesPerLook {
+	if s.steps < p.Steps && s.bytes < p.Bytes {
 		return false
 	}
 	s.steps, s.bytes = 0, 0
@@ -67,7 +67,7 @@ func (s *Streak) due(n int) bool {
 		s.since = now
 		return false
 	}
-	if now.Sub(s.since) < yieldAfter {
+	if now.Sub(s.since) < p.Streak {
 		return false
 	}
 	*s = Streak{}
