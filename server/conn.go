@@ -477,7 +477,7 @@ func (c *conn) match(subject []byte) *sublist.Result[*subscription] {
 	return c.cursor.Match(c.table, subject)
 }
 
-// slowMatches returns how many matches no cache had.
+// slowMatches returns how many matches took long.
 func (c *conn) slowMatches() uint32 {
 	if c.cursor == nil {
 		return 0

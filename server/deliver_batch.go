@@ -38,7 +38,8 @@ type batch struct {
 	targets   []target
 	sparse    []uint32 // by slot: index of the target, if that is really of the connection
 	perSlot   []uint32 // by slot: memory to count subscriptions; all are 0
-	collected int      // bytes that one connection may get of what is collected
+	collected int      // bytes that one connection may get of the fanouts that are collected
+	single    int      // the most bytes that one connection gets of what is collected one by one
 	limit     int      // flush above it
 
 	begun  time.Time // of the batch, or the last flush
@@ -107,6 +108,7 @@ type match struct {
 	res      *sublist.Result[*subscription]
 	from, to uint32 // its fanouts in batch.fanoutsOf
 	copies   int    // that one connection gets of a message at most, 0 = not known yet
+	fanned   int    // of copies, those of fanouts
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.
@@ -126,6 +128,7 @@ type target struct {
 	from, to uint32 // its entries in batch.sorted, while flushing
 	path     *path  // if c is a member of a pool; else nil
 	readAt   int64  // UnixNano of the read, if it is followed to the socket, else 0
+	bytes    int    // of what is collected one by one
 }
 
 // textPart is a part of batch.text for the batch's own connection.
@@ -150,7 +153,8 @@ const (
 	batchTime = 5 * time.Millisecond
 	// stepsPerLook is how much is done between two looks at the clock. A step takes some 10 ns.
 	stepsPerLook = 4 << 10
-	// slowSteps is what a match counts for that no cache had: it may take milliseconds.
+	// slowSteps is what a match counts for at least for which the patterns were asked: it may take
+	// milliseconds.
 	slowSteps = stepsPerLook / 4
 )
 
@@ -174,7 +178,7 @@ func (b *batch) begin(c *conn) {
 // end flushes the batch and adds it up.
 func (b *batch) end() {
 	b.flush()
-	b.from, b.in = nil, nil
+	b.from, b.in, b.filtered.filter = nil, nil, nil
 }
 
 // pin precedes every match: from here to the flush, those who unsubscribe wait for the batch before
@@ -189,7 +193,9 @@ func (b *batch) pin() {
 func (b *batch) lookUp(subject []byte) *sublist.Result[*subscription] {
 	slow := b.from.slowMatches()
 	res := b.from.match(subject)
-	b.steps += int(b.from.slowMatches()-slow) * slowSteps
+	if b.from.slowMatches() != slow {
+		b.steps += max(slowSteps, res.Words())
+	}
 	return res
 }
 
@@ -217,7 +223,7 @@ func (b *batch) narrowTo(targets []target) {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.collected >= b.limit || max(len(b.entries), len(b.fanoutsOf)) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
+	if b.full() || max(len(b.entries), len(b.fanoutsOf)) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
 		return true
 	}
 	if b.steps < stepsPerLook {
@@ -293,9 +299,19 @@ func (b *batch) addText(at uint32, payload int) {
 
 // deliver collects messages of one line for one subscription.
 func (b *batch) deliver(sub *subscription, p place) {
-	b.entries = append(b.entries, entry{place: p, target: b.target(sub.conn), sub: sub})
+	t := b.target(sub.conn)
+	b.entries = append(b.entries, entry{place: p, target: t, sub: sub})
+	to := &b.targets[t]
+	to.bytes += int(p.n&^claimed) * b.lines[p.line].bytes()
+	b.single = max(b.single, to.bytes)
 	b.steps++
 }
+
+// bytes returns about how many bytes one copy of a message is.
+func (l *line) bytes() int { return int(l.subjectLen+l.tailLen+l.size) + maxHead }
+
+// full reports whether one connection may get so much that the batch must be flushed.
+func (b *batch) full() bool { return b.collected+b.single >= b.limit }
 
 // target returns the index of a connection's target, adding it if need be.
 func (b *batch) target(c *conn) uint32 {
@@ -323,13 +339,15 @@ func members(queues []sublist.Group[*subscription]) (n int) {
 
 // part returns the messages at the beginning of a place that the batch has room for, at least one.
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
-	l := &b.lines[p.line]
-	each := (int(l.subjectLen+l.tailLen+l.size) + maxHead) * b.copies(res)
+	each := b.lines[p.line].bytes()
+	copies, fanned := b.copies(res)
 	n := 1
 	if p.n > 1 { // dividing takes as long as the rest
-		n = max(1, min(int(p.n), (b.limit-b.collected)/each, maxEntries/(len(res.Queues())+1), maxTries/(members(res.Queues())+1)))
+		queues := b.queuesOf(res)
+		room := max(0, b.limit-b.collected-b.single)
+		n = max(1, min(int(p.n), room/each/copies, maxEntries/(len(queues)+1), maxTries/(members(queues)+1)))
 	}
-	b.collected += n * each
+	b.collected += n * each * min(fanned, b.limit/each+1)
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}
 }

@@ -471,14 +471,14 @@ func TestAPartOfAPublicationFitsTheBatch(t *testing.T) {
 		{"one at least", "plain", 9999, 11, 1},
 		{"one, even if it does not fit", "plain", 9999, 1, 1},
 	} {
-		b := &batch{limit: 10_000, collected: tt.collected, lines: []line{{}, {subjectLen: 5, tailLen: 5, size: size}}}
+		b := &batch{from: &c.conn, limit: 10_000, collected: tt.collected, lines: []line{{}, {subjectLen: 5, tailLen: 5, size: size}}}
 		got := b.part(place{at: 77, line: 1, n: tt.n}, c.match([]byte(tt.subject)))
-		if got != (place{at: 77, line: 1, n: tt.want}) || b.collected != tt.collected+1000*int(tt.want) || b.steps != int(tt.want) {
+		if got != (place{at: 77, line: 1, n: tt.want}) || b.collected != tt.collected || b.steps != int(tt.want) {
 			t.Errorf("%s: got %+v, %d bytes, %d steps, want %d", tt.name, got, b.collected, b.steps, tt.want)
 		}
 	}
 	for subject, want := range map[string]uint32{"plain": maxEntries, "queues": maxEntries / 4} {
-		b := &batch{limit: 1 << 30, lines: []line{{}}}
+		b := &batch{from: &c.conn, limit: 1 << 30, lines: []line{{}}}
 		if got := b.part(place{n: 2 * maxEntries}, c.match([]byte(subject))); got.n != want {
 			t.Errorf("%s: %d messages, want %d", subject, got.n, want)
 		}
@@ -498,7 +498,7 @@ func TestMembersThatRefuseBoundAPart(t *testing.T) {
 		fmt.Fprintf(&text, "SUB x q %d\r\n", i)
 	}
 	handle(t, c, text.String())
-	b := &batch{limit: 1 << 30, lines: []line{{}}}
+	b := &batch{from: c, limit: 1 << 30, lines: []line{{}}}
 	if got := b.part(place{n: 1000}, c.match([]byte("x"))); got.n == 0 || got.n*members > maxTries {
 		t.Errorf("%d messages for %d members at a time", got.n, members)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 
 	"gnatsd/server/internal/access"
@@ -17,10 +18,18 @@ import (
 func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p place) (n, taken uint32) {
 	p = b.part(p, res)
 	taken = b.toPlain(res, subject, p)
-	if queues := res.Queues(); len(queues) > 0 && b.from.role != roleRoute {
+	if queues := b.queuesOf(res); len(queues) > 0 {
 		taken = max(taken, b.toQueues(queues, subject, p))
 	}
 	return p.n, taken
+}
+
+// queuesOf returns the queue groups that messages may go to.
+func (b *batch) queuesOf(res *sublist.Result[*subscription]) []sublist.Group[*subscription] {
+	if b.from.role == roleRoute {
+		return nil
+	}
+	return res.Queues()
 }
 
 // publishAll is publish, for all messages of a place. A client may be answered if one has no receiver.
@@ -34,7 +43,9 @@ func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return
 		}
-		b.flushLine(&p)
+		if b.due() {
+			b.flushLine(&p)
+		}
 		b.pin()
 		res = b.lookUp(subject)
 	}
@@ -80,6 +91,7 @@ func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
 		i, copies := b.fanoutFor(set), 1
 		if i != noFanout {
 			copies = b.fanouts[i].copies
+			m.fanned += copies
 		}
 		b.fanoutsOf = append(b.fanoutsOf, i)
 		m.copies += copies
@@ -91,18 +103,22 @@ func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
 // fewReceivers is how many receivers may all be one client's without a look at them.
 const fewReceivers = 4
 
-// copies bounds how often one client gets a message: as often as it has subscriptions of one set, or is
-// a member of queue groups.
-func (b *batch) copies(res *sublist.Result[*subscription]) (n int) {
-	if n = res.Count(); n > fewReceivers {
-		n = b.fanOut(res).copies
+// copies bounds how often one client gets a message, as if all sets of one subscription and all queue
+// groups were its own; fanned is how often it gets it of fanouts.
+func (b *batch) copies(res *sublist.Result[*subscription]) (n, fanned int) {
+	switch n = res.Count(); {
+	case n > fewReceivers:
+		m := b.fanOut(res)
+		n, fanned = m.copies, m.fanned
+	case n > 1:
+		fanned = n
 	}
-	for _, g := range res.Queues() {
+	for _, g := range b.queuesOf(res) {
 		if !isRouteGroup(g.Name) {
 			n++
 		}
 	}
-	return max(1, n)
+	return max(1, n), fanned
 }
 
 // toFanout collects messages for a fanout subscriptions. It returns how many of them, the first
@@ -289,10 +305,8 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 	return taken
 }
 
-// randomTries is how many members of a queue group are drawn at random before the rest is tried in
-// order; more than one draw is needed only when members refuse. It is so large that which member
-// comes next in order hardly matters, even where most refuse. In a group that is no larger the order
-// is random, too.
+// randomTries is how many members of a queue group are drawn at random before all are looked at; more than
+// one draw is needed only when members refuse. A group that is no larger is tried in random order.
 const randomTries = 64
 
 func isLocal(c *conn) bool { return c.role == roleClient }
@@ -343,8 +357,8 @@ func (b *batch) toMemberOfFew(g *sublist.Group[*subscription], subject []byte, p
 	return false
 }
 
-// toMemberOfMany is toMember, for a large group of which a member has refused. Some are drawn, then all
-// are tried in order, from a random one on.
+// toMemberOfMany is toMember, for a large group of which a member has refused. Some are drawn, then one of
+// all that would take the message.
 func (b *batch) toMemberOfMany(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
 	n := g.Len()
 	b.steps += n + randomTries
@@ -353,27 +367,46 @@ func (b *batch) toMemberOfMany(g *sublist.Group[*subscription], subject []byte, 
 			return true
 		}
 	}
-	from := b.rand.IntN(n)
-	if may != nil {
-		i, seen := 0, 0
-		for sub := range g.From(0) {
-			if may(sub.conn) {
-				if seen++; b.rand.IntN(seen) == 0 {
-					from = i
-				}
+	var all, sheds drawn
+	i := 0
+	for sub := range g.From(0) {
+		if (may == nil || may(sub.conn)) && b.wouldTake(sub, subject) {
+			if sub.conn.sheds() {
+				sheds.add(i, b.rand)
+			} else {
+				all.add(i, b.rand)
 			}
-			i++
 		}
-		if seen == 0 {
-			return false
-		}
+		i++
 	}
-	for sub := range g.From(from) {
+	if all.seen == 0 {
+		all = sheds
+	}
+	if all.seen == 0 {
+		return false
+	}
+	for sub := range g.From(all.at) { // the first one takes it, unless that has changed since
 		if (may == nil || may(sub.conn)) && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// drawn is the position of one of the members that were seen, each with the same chance.
+type drawn struct{ at, seen int }
+
+func (d *drawn) add(i int, random *rand.Rand) {
+	if d.seen++; random.IntN(d.seen) == 0 {
+		d.at = i
+	}
+}
+
+// wouldTake reports whether offer would collect a message now.
+func (b *batch) wouldTake(sub *subscription, subject []byte) bool {
+	limit, f := sub.limit.Load(), sub.filter.Load()
+	return !b.isEcho(sub) && limit&endedBit == 0 && (limit == 0 || sub.delivered.Load() < limit) &&
+		(f == nil || !b.filtered.blocks(f, subject))
 }
 
 // statusNoResponders opens the headers of the answer to a request that has no receiver. Clients

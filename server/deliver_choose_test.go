@@ -429,3 +429,46 @@ func TestAReplyMayBePublishedOnceThereWasARequest(t *testing.T) {
 		answers("re.b", 0)
 	}
 }
+
+// TestFewOfManyMembersHaveTheSameChance has a large group of which two neighbours take messages, and a few
+// members that would drop them.
+func TestFewOfManyMembersHaveTheSameChance(t *testing.T) {
+	t.Parallel()
+	const members, messages = 1000, 400
+	s, err := NewServer(nil)
+	okay(t, err)
+	var text strings.Builder
+	for i := range members {
+		fmt.Fprintf(&text, "SUB a q %d\r\n", i)
+	}
+	rest := onFake(t, s, &fakeLink{forgets: true})
+	handle(t, &rest.conn, text.String())
+	for i := range members {
+		rest.subOf(fmt.Append(nil, i)).limit.Or(endedBit)
+	}
+	var takers []*client
+	for range 2 {
+		c := onFake(t, s, &fakeLink{forgets: true})
+		deliverTo(t, c, "SUB a q 1\r\n")
+		takers = append(takers, c)
+	}
+	b := batchOf(rest, "PING\r\n")
+	b.pin()
+	b.lines = append(b.lines, line{subjectLen: 1})
+	g := rest.match([]byte("a")).Queues()[0]
+	chosen := map[*conn]int{}
+	for range messages {
+		b.entries = b.entries[:0]
+		if !b.toMemberOfMany(&g, []byte("a"), place{n: 1}, nil) {
+			t.Fatal("no member takes a message")
+		}
+		chosen[b.entries[0].sub.conn]++
+	}
+	for i, c := range takers {
+		if got := chosen[&c.conn]; got < messages/4 {
+			t.Errorf("member %d was chosen for %d of %d messages", i, got, messages)
+		}
+	}
+	b.reset()
+	b.end()
+}

@@ -181,7 +181,7 @@ func (b *batch) reset() {
 	clear(b.matches)
 	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
 	b.known.past += uint64(len(b.lines))
-	b.lines, b.text, b.texts, b.collected = b.lines[:0], b.text[:0], b.texts[:0], 0
+	b.lines, b.text, b.texts, b.collected, b.single = b.lines[:0], b.text[:0], b.texts[:0], 0, 0
 	b.known.from = 0
 	b.begun, b.steps = time.Time{}, 0
 }

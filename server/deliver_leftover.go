@@ -20,7 +20,8 @@ type leftover struct {
 	goesOn bool   // the peer may still be sent what no other connection takes
 	rest   []byte // that no other connection takes
 
-	choices map[string]*choice // of what is in the read buffer, by subject and group
+	choices map[string]*choice // by subject and group
+	part    int                // of what is left, that is in the read buffer
 	key     []byte             // memory for one of them
 	looks   int                // at groups and members, to find those with room
 	allowed int                // looks
@@ -28,6 +29,8 @@ type leftover struct {
 
 // choice is the members of a queue group that messages of one subject can be given to.
 type choice struct {
+	res   *sublist.Result[*subscription]
+	part  int                           // for which res was looked up
 	group *sublist.Group[*subscription] // nil = it has no members
 	known bool                          // roomy is all of them
 	roomy []*subscription               // on connections with room, without those that took nothing
@@ -73,7 +76,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 // pass delivers the queue messages in what is left to others, and keeps the rest.
 func (l *leftover) pass() {
 	l.choices, l.allowed = make(map[string]*choice), freeLooks
-	l.c.readLeftover(&l.out, func() { clear(l.choices) }, func(o *op, b *batch, text []byte, sent int) {
+	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
 		begun, ended := sent > 0, sent == len(text)
 		if (ended || begun && l.goesOn || !l.passMessage(o, b)) && l.goesOn {
 			l.rest = append(l.rest, text[sent:]...)
@@ -88,6 +91,11 @@ func (c *conn) readLeftover(l *netio.Leftover, begin func(), act func(o *op, b *
 	at := 0
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.limits = frameLimits{role: roleRoute, line: math.MaxInt32, payload: -1, single: true}
+	defer func() {
+		c.in.Clear()
+		w.op = op{}
+		c.srv.scratch.Put(w)
+	}()
 	c.in.Clear()
 	for _, s := range l.Segments {
 		for text := s.Bytes; len(text) > 0; {
@@ -96,28 +104,27 @@ func (c *conn) readLeftover(l *netio.Leftover, begin func(), act func(o *op, b *
 			text = text[n:]
 			begin()
 			w.batch.begin(c)
-			c.readOps(w, func(o *op, b *batch, text []byte) {
+			ok := c.readOps(w, func(o *op, b *batch, text []byte) {
 				sent := min(len(text), max(0, l.Sent-at))
 				at += len(text)
 				act(o, b, text, sent)
 			})
-			w.batch.end()
+			if w.batch.end(); !ok {
+				return
+			}
 		}
 	}
-	c.in.Clear()
-	w.op = op{}
-	c.srv.scratch.Put(w)
 }
 
-// readOps calls act with the operations in the read buffer.
-func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte)) {
+// readOps calls act with the operations in the read buffer. It reports false if there are other bytes.
+func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte)) (ok bool) {
 	b, o := &w.batch, &w.op
 	for !c.in.Incomplete() {
 		unread := c.in.Unread()
-		n, want, _, _ := w.limits.next(unread, o)
+		n, want, _, err := w.limits.next(unread, o)
 		if n == 0 {
 			c.in.Need(want, 0) // nothing may be dropped: it counts, and may be sent
-			return
+			return err == frameOK
 		}
 		b.at = uint32(c.in.Offset())
 		act(o, b, unread[:n])
@@ -126,6 +133,7 @@ func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte))
 			b.flush()
 		}
 	}
+	return true
 }
 
 // passMessage collects a message for another member of its queue group. It reports false if it is
@@ -152,16 +160,31 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 	return l.give(c, subject, p, b)
 }
 
+// maxChoices is how many choices are remembered.
+const maxChoices = 1 << 10
+
+// nextPart is called before each part of what is left: what subjects match may have changed.
+func (l *leftover) nextPart() {
+	if l.part++; len(l.choices) > maxChoices {
+		clear(l.choices)
+	}
+}
+
 // choice returns who messages of a subject can be given to.
 func (l *leftover) choice(subject []byte, group string, b *batch) *choice {
 	l.key = append(append(append(l.key[:0], subject...), ' '), group...)
 	c := l.choices[string(l.key)]
-	if c != nil {
+	if c != nil && c.part == l.part {
 		return c
 	}
-	c = new(choice)
+	res := b.lookUp(subject)
+	if c != nil && c.res == res && c.group != nil {
+		c.part, c.known = l.part, len(c.roomy) > 0
+		return c
+	}
+	c = &choice{res: res, part: l.part}
 	l.choices[string(l.key)] = c
-	if queues := b.lookUp(subject).Queues(); l.look(len(queues)) {
+	if queues := res.Queues(); l.look(len(queues)) {
 		if i := slices.IndexFunc(queues, func(g sublist.Group[*subscription]) bool { return g.Name == group }); i >= 0 {
 			c.group = &queues[i]
 		}
@@ -208,8 +231,7 @@ func (l *leftover) give(c *choice, subject []byte, p place, b *batch) bool {
 func (c *choice) findRoomy() {
 	var conn *conn
 	roomy := false
-	for i := range c.group.Len() {
-		sub := c.group.At(i)
+	for sub := range c.group.From(0) {
 		if sub.conn != conn {
 			conn = sub.conn
 			roomy = conn.roomy()

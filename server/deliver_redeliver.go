@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 
@@ -124,7 +123,18 @@ func (c *conn) counts() bool {
 // toMemberOf collects a message for a random member of a queue group that is behind a connection.
 func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []byte, p place, servers int) bool {
 	b.steps += g.Len()
-	for sub := range g.From(rand.IntN(g.Len())) {
+	i := 0
+	var mine drawn
+	for sub := range g.From(0) {
+		if sub.conn == c {
+			mine.add(i, b.rand)
+		}
+		i++
+	}
+	if mine.seen == 0 {
+		return false
+	}
+	for sub := range g.From(mine.at) {
 		if sub.conn != c || !sub.takesOne(subject) {
 			continue
 		}

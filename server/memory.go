@@ -20,9 +20,12 @@ type memoryLimit struct {
 	live    func() (bytes int64, cycles uint64) // what the last garbage collection left, and how many there were
 	collect func()                              // collects garbage
 
-	// Owned by the goroutine that has set Server.limiting.
-	checked time.Time
-	acted   uint64 // the cycle whose result was acted on
+	checked time.Time // of the goroutine that has set Server.limiting
+
+	// Atomic.
+	acted      atomic.Uint64 // the cycle whose result was acted on
+	collecting atomic.Bool
+	excess     atomic.Int64 // by how much live memory exceeds its share, until it is acted on
 }
 
 const (
@@ -55,22 +58,26 @@ func heapInUse() (bytes int64, cycles uint64) {
 	return int64(samples[0].Value.Uint64()), samples[1].Value.Uint64()
 }
 
-// excess returns by how many bytes live memory exceeds its share of the limit. If it seems to, garbage is
-// collected once more: what lies in pools survives one collection, such as what queues held of those who
-// were disconnected before. A result counts once: what is given up then is seen by the next one.
-func (m *memoryLimit) excess(now time.Time) int64 {
-	if m.limit == 0 || now.Sub(m.checked) < memoryInterval {
-		return 0
+// full reports whether live memory seems to exceed its share of the limit. A result of the garbage
+// collector counts once: what is given up then is seen by the next one.
+func (m *memoryLimit) full(now time.Time) bool {
+	if now.Sub(m.checked) < memoryInterval {
+		return false
 	}
 	m.checked = now
-	share := m.limit / memoryParts * memoryShare
 	bytes, cycles := m.live()
-	if bytes <= share || cycles == m.acted {
-		return 0
-	}
+	return bytes > m.share() && cycles != m.acted.Load()
+}
+
+func (m *memoryLimit) share() int64 { return m.limit / memoryParts * memoryShare }
+
+// measure finds out by how much live memory exceeds its share. Garbage is collected once more before: what
+// lies in pools survives one collection, such as what queues held of those who were disconnected.
+func (m *memoryLimit) measure() {
 	m.collect()
-	bytes, m.acted = m.live()
-	return max(0, bytes-share)
+	bytes, cycles := m.live()
+	m.acted.Store(cycles)
+	m.excess.Store(max(0, bytes-m.share()))
 }
 
 // limitPending disconnects the connections that have most pending, clients or routes, while all
@@ -87,11 +94,23 @@ func (s *Server) limitPending() {
 	}
 	defer s.limiting.Store(false)
 	s.disconnectWorst(limit, 0, closeSlowTotal)
-	if tight {
-		if n := s.memory.excess(time.Now()); n > 0 {
-			s.disconnectWorst(s.io.Pending.Load()-n, highWater, closeSlowMemory)
-		}
+	if !tight {
+		return
 	}
+	if n := s.memory.excess.Swap(0); n > 0 {
+		s.disconnectWorst(s.io.Pending.Load()-n, highWater, closeSlowMemory)
+	}
+	if s.memory.full(time.Now()) && s.memory.collecting.CompareAndSwap(false, true) {
+		s.conns.Add(1)
+		go s.measureMemory() // ends with a collection of garbage; Shutdown waits for it
+	}
+}
+
+func (s *Server) measureMemory() {
+	defer s.conns.Done()
+	defer s.memory.collecting.Store(false)
+	s.memory.measure()
+	s.limitPending()
 }
 
 // disconnectWorst disconnects the connection that has most pending, until all together have no more

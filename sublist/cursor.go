@@ -54,8 +54,8 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	return found.result
 }
 
-// Slow returns how many matches no cache had: they take up to milliseconds where very many patterns
-// have a part in common with the subject.
+// Slow returns how many matches asked the patterns, and not only the cache: they take up to milliseconds
+// where very many patterns have a part in common with the subject.
 func (c *Cursor[T]) Slow() uint32 { return c.slow }
 
 // chance reports true one time in four, at random. To note a miss writes to memory that all cursors

@@ -3,7 +3,7 @@ package sublist
 import "sync"
 
 // largeResults bounds the memory of the large results in the caches: when there is no room for
-// another, all are dropped. That takes some 100 µs, far less than it took to make them.
+// another, all are dropped. That takes up to 0.5 ms, far less than it took to make them.
 type largeResults struct {
 	mu    sync.Mutex // held while one is stored
 	words int        // of those that were stored in this round

@@ -13,8 +13,8 @@ import (
 // [ValidSubject].
 var ErrInvalidSubject = errors.New("sublist: Invalid Subject")
 
-// sweepStep is how many sets of the cache, and merged results, the removal of a wildcard pattern
-// checks for stale ones.
+// sweepStep is how many sets of the cache, and merged results, a change of a wildcard pattern checks for
+// stale ones.
 const sweepStep = 8
 
 // maxRun bounds the changes under one lock: some 20 µs.
@@ -119,6 +119,9 @@ func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
 		e := &batch[taken]
 		if h.shard != nil && h.shard.insertLocked(e, h.hash, &l.gens) || h.shard == nil && l.trie.insertLocked(e, h.hash, &l.gens) {
 			added++
+			if h.shard == nil {
+				l.dropStale()
+			}
 		}
 		if taken++; taken == len(batch) || taken == maxRun {
 			break
@@ -270,7 +273,11 @@ func (l *List[T]) merged(found []part[T]) *Result[T] {
 		return r
 	}
 	c := &merged[T]{slices.Clone(found), r}
-	l.large.mu.Lock() // also for a small one, which may move a large one to another slot
+	if r.isLarge() {
+		l.large.mu.Lock()
+	} else if !l.large.mu.TryLock() { // it may move a large one to another slot
+		return r
+	}
 	defer l.large.mu.Unlock()
 	if !r.isLarge() || l.admitLocked(r) {
 		l.merges.store(hash, c)
@@ -292,7 +299,7 @@ func (l *List[T]) dropStaleOf(from, n uint32) {
 }
 
 // DropStale removes all stale results from the caches: after it they keep no subscription in memory
-// that was removed before. Some are dropped at each removal; the last of them would stay until
+// that was removed before. Some are dropped at each change; the last of them would stay until
 // there are others. It takes some 100 µs, and nothing if the list has not changed since.
 func (l *List[T]) DropStale() {
 	if changes := l.counts.changes(); l.swept.Swap(changes) != changes {

@@ -146,7 +146,7 @@ func mergeGroups[T comparable](found []part[T], parts, names int) []Group[T] {
 			to := &queues[which[0]]
 			which = which[1:]
 			to.Name = g.Name
-			to.parts = append(to.parts, members[T]{g.parts[0].sets, to.count})
+			to.parts = append(to.parts, members[T]{g.parts[0].sets, to.count}) // p is of a leaf: there is one part
 			to.count += g.count
 		}
 	}

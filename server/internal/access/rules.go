@@ -103,8 +103,8 @@ type ruleSet struct {
 	rules    []*rule          // all, in the order of the file
 	literal  map[string]*rule // those without wildcards; nil when there are few
 	literals *ruleTree        // the same
-	others   *ruleTree        // the other ones
-	few      []scanned        // the same, if there are few
+	others   *ruleTree        // those that are not in literal
+	few      []scanned        // others.few: saves find a step
 }
 
 func newRuleSet(rules []*rule) ruleSet {

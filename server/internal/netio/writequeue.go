@@ -349,7 +349,7 @@ func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool
 		q.keeper.written += int64(n)
 	}
 	if q.dead {
-		q.setAsideLocked(d.Segments)
+		q.setAsideLocked(d.Segments, true)
 		return false, false
 	}
 	q.pending -= int64(n)
@@ -492,10 +492,10 @@ func (q *WriteQueue) consumeLocked(segs []Segment, n int) []Segment {
 	return dropSent(segs, n)
 }
 
-// setAsideLocked keeps segments that precede all others for Leave, or gives them up.
-func (q *WriteQueue) setAsideLocked(segs []Segment) {
+// setAsideLocked keeps segments for Leave, in front of the others or behind them, or gives them up.
+func (q *WriteQueue) setAsideLocked(segs []Segment, first bool) {
 	if k := q.keeper; k != nil {
-		k.setAside(segs, true)
+		k.setAside(segs, first)
 	} else {
 		releaseAll(segs)
 	}
@@ -530,7 +530,7 @@ func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 	defer q.mu.Unlock()
 	rest := q.consumeLocked(segs, n)
 	if q.dead {
-		q.setAsideLocked(rest)
+		q.setAsideLocked(rest, true)
 		return 0
 	}
 	if len(rest) > 0 {
@@ -574,7 +574,7 @@ func (q *WriteQueue) endLocked() {
 // dropBacklogLocked ends the backlog, and sets aside what is queued.
 func (q *WriteQueue) dropBacklogLocked() {
 	if b := q.back; b != nil {
-		q.setAsideLocked(b.all())
+		q.setAsideLocked(b.all(), false) // behind what a writer that has stopped set aside
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
 		q.back = nil
