@@ -652,3 +652,54 @@ func TestSlowMatchesCountMore(t *testing.T) {
 	}
 	b.end()
 }
+
+// TestManyWithALittleShareABatch has receivers of one read that are all clients of their own, in queue
+// groups or under patterns that differ: it is handed over in few writes.
+func TestManyWithALittleShareABatch(t *testing.T) {
+	t.Parallel()
+	const receivers, messages = 300, 60
+	for name, subscribe := range map[string]func(i int) string{
+		"queue groups": func(i int) string { return fmt.Sprintf("SUB a.b.c.d.e.f.g.h.i g%d 1\r\n", i) },
+		"patterns": func(i int) string {
+			tokens := strings.Split("a.b.c.d.e.f.g.h.i", ".")
+			for k := range tokens {
+				if i>>k&1 == 1 {
+					tokens[k] = "*"
+				}
+			}
+			return "SUB " + strings.Join(tokens, ".") + " 1\r\n"
+		},
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		writes := 0
+		for i := range receivers {
+			l := &fakeLink{forgets: true, try: func(n int) (int, error) { writes++; return n, nil }}
+			deliverTo(t, onFake(t, s, l), subscribe(i))
+		}
+		p := onFake(t, s, new(fakeLink))
+		deliverTo(t, p, strings.Repeat("PUB a.b.c.d.e.f.g.h.i 1000\r\n"+strings.Repeat("x", 1000)+"\r\n", messages))
+		if most := 4 * receivers; writes > most {
+			t.Errorf("%s: %d writes to %d clients, want %d at most", name, writes, receivers, most)
+		}
+	}
+}
+
+// TestQueueGroupsDoNotDivideMessagesOfRoutes has a message from a route for a plain subscription, on a
+// subject that has a large queue group, too, which does not get it.
+func TestQueueGroupsDoNotDivideMessagesOfRoutes(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	writes := 0
+	deliverTo(t, onFake(t, s, &fakeLink{forgets: true, try: func(n int) (int, error) { writes++; return n, nil }}), "SUB a 1\r\n")
+	var text strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&text, "SUB a q%d %d\r\n", i/1000, i)
+	}
+	handle(t, sunk(t, s), text.String())
+	handle(t, sunkRoute(t, s, false), strings.Repeat("MSG a RSID:1:1 2\r\nhi\r\n", 1000))
+	if writes > 2 {
+		t.Errorf("messages that were read at once took %d writes", writes)
+	}
+}

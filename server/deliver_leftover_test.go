@@ -463,3 +463,31 @@ func TestWhoIsGivenWhatIsLeft(t *testing.T) {
 		allWritten(t, &gone.out)
 	}
 }
+
+// TestLargeMessagesOfALeftoverArrive has messages that are segments of their own, for a large group of
+// which one member has room.
+func TestLargeMessagesOfALeftoverArrive(t *testing.T) {
+	t.Parallel()
+	const members, messages, size = 10_000, 400, 60_000
+	s, err := NewServer(nil)
+	okay(t, err)
+	full, roomy, lost := onFake(t, s, new(fakeLink)), onFake(t, s, &fakeLink{forgets: true}), onFake(t, s, new(fakeLink))
+	var text strings.Builder
+	for i := range members {
+		fmt.Fprintf(&text, "SUB foo g %d\r\n", i)
+	}
+	handle(t, &full.conn, text.String())
+	deliverTo(t, roomy, "SUB foo g 1\r\n")
+	deliverTo(t, lost, "SUB foo g 1\r\n")
+	full.out.Reserve(int(s.options().MaxPending/2 + 1))
+	subs := lost.dropSubs()
+	l := &leftover{c: &lost.conn, subs: &subs}
+	payload := []byte(strings.Repeat("x", size) + "\r\n")
+	for range messages {
+		l.out.Segments = append(l.out.Segments, netio.Segment{Bytes: fmt.Appendf(nil, "MSG foo 1 %d\r\n", size)}, netio.Segment{Bytes: payload})
+	}
+	l.pass()
+	if got := roomy.out.Stats().Messages; got != messages {
+		t.Errorf("%d of %d messages are passed on, after %d looks", got, messages, l.looks)
+	}
+}

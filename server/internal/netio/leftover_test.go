@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -408,4 +409,31 @@ func TestWhatIsGatheredTakesLittleMoreMemory(t *testing.T) {
 		t.Errorf("%d bytes take %d", n, memory)
 	}
 	left.Release()
+}
+
+// TestWhatIsPushedWhileTheWriterStopsComesLast has a connection that is finished after its writer has
+// stopped for Leave: what it has not written precedes what was pushed since.
+func TestWhatIsPushedWhileTheWriterStopsComesLast(t *testing.T) {
+	t.Parallel()
+	release, entered := make(chan bool), make(chan bool, 1)
+	link := &fakeLink{try: func(int) (int, error) { return 3, ErrWouldBlock }}
+	link.wait = func(int) (int, error) { entered <- true; <-release; return 2, os.ErrDeadlineExceeded }
+	q, _, _ := newTestQueue(link, Limits{WriteDeadline: time.Hour, MaxPending: 1 << 20, HighWater: 1 << 19})
+	q.KeepLeftover(false)
+	push := func(text string) { q.Push(&Delivery{Segments: []Segment{{Bytes: []byte(text)}}, Bytes: len(text)}) }
+	push("AAAAAAAAAA")
+	<-entered
+	idle := q.stopWriting() // the beginning of Leave
+	close(release)
+	<-idle
+	push("BBB")
+	q.Finish(0)
+	l := q.keeper.leftover() // its end
+	got := ""
+	for _, s := range l.Segments {
+		got += string(s.Bytes)
+	}
+	if want := "AAAAAAAAAABBB"; got != want || l.Sent != 5 {
+		t.Errorf("left %q of which %d bytes were sent, want %q and 5", got, l.Sent, want)
+	}
 }
