@@ -106,11 +106,14 @@ func (s *Server) limitPending() {
 	}
 }
 
+// measureMemory measures, and disconnects at once or not at all: a figure that is kept would be acted on
+// when it holds no longer.
 func (s *Server) measureMemory() {
 	defer s.conns.Done()
 	defer s.memory.collecting.Store(false)
 	s.memory.measure()
 	s.limitPending()
+	s.memory.excess.Store(0)
 }
 
 // disconnectWorst disconnects the connection that has most pending, until all together have no more

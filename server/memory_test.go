@@ -47,6 +47,20 @@ func TestMemoryLimitCountsEachCollectionOnce(t *testing.T) {
 	}
 }
 
+// TestMemoryThatExceedsIsActedOnAtOnceOnly has little pending when the memory is measured: no connection is
+// closed for that later.
+func TestMemoryThatExceedsIsActedOnAtOnceOnly(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	s.memory = memoryLimit{limit: 100 << 20, live: func() (int64, uint64) { return 90 << 20, 1 }, collect: func() {}}
+	s.conns.Add(1)
+	s.measureMemory()
+	if got := s.memory.excess.Load(); got != 0 {
+		t.Errorf("%d bytes are still to be given up", got)
+	}
+}
+
 func TestMemoryIsGivenBackWhenMuchWasFreed(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
