@@ -405,7 +405,7 @@ func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
 						pub.Say("PUB x 100000", strings.Repeat("x", 100_000))
 						pub.Sync()
 					}
-					return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Blocked() })
+					return slices.ContainsFunc(s.clients.all(), func(c *client) bool { return c.out.Stats().Lag > time.Second/2 })
 				})
 				s.okay(t, block+texts[1])
 				eventually(t, "the end of the client that does not read", func() bool { return s.clients.len() == 1 })

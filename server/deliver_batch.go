@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
 
@@ -47,6 +48,7 @@ type batch struct {
 	pinned pin
 	narrow bool // it is handed over, and not pinned
 	long   longFlush
+	room   netio.Room // reserved at one of the targets, while flushing
 
 	inMsgs, inBytes int64
 	noReceivers     int64 // of inMsgs, those without a receiver
@@ -211,10 +213,10 @@ func (b *batch) unpin() {
 	}
 }
 
-// narrowTo unpins a batch that is about to be handed over if that takes long: only those wait for it that
-// it may hold messages for.
+// narrowTo unpins a batch that is about to be handed over: only those wait for it that it may hold
+// messages for.
 func (b *batch) narrowTo(targets []target) {
-	if b.pinned.shard != nil && b.work() >= longWork {
+	if b.pinned.shard != nil {
 		b.srv.grace.begin(&b.long, targets)
 		b.unpin()
 		b.narrow = true

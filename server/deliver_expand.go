@@ -21,7 +21,6 @@ type expansion struct {
 	cut      int          // how much of buf is in delivery.Segments
 	large    int          // bytes of delivery.Segments that are not in buf
 	delivery netio.Delivery
-	lagging  bool
 	drops    bool     // it may lose messages: what is pushed at a time is small, and has no text besides
 	limit    int      // of the bytes of one push
 	sources  []source // of it, if it has several
@@ -40,8 +39,7 @@ type expansion struct {
 
 	msgs    int64
 	bytes   int
-	reached int                 // targets that got messages
-	lag     []*netio.WriteQueue // those of them that lag behind
+	reached int // targets that got messages
 	streak  netio.Streak
 }
 
@@ -76,14 +74,13 @@ func (x *expansion) start(b *batch, now int64) {
 
 // finish forgets what the memory referred to.
 func (x *expansion) finish() {
-	clear(x.lag)
 	clear(x.delivery.Segments[:cap(x.delivery.Segments)])
 	if x.mem.Shared() || cap(x.buf) > 4*expansionSize { // control lines can be very long
 		x.mem.Release()
 		x.mem, x.buf = nil, nil
 	}
 	x.reset()
-	x.lag, x.b, x.t = x.lag[:0], nil, nil
+	x.b, x.t = nil, nil
 	x.forgetSources()
 }
 
@@ -114,7 +111,7 @@ func (x *expansion) reset() {
 // may be thousands.
 func (x *expansion) handOver(t *target) {
 	b, before, bytes := x.b, x.msgs, x.bytes
-	x.t, x.lagging = t, false
+	x.t = t
 	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
 	if x.drops {
 		x.limit = min(b.limit, int(netio.DropUnit(b.maxPending)))
@@ -139,9 +136,6 @@ func (x *expansion) handOver(t *target) {
 	}
 	x.reached++
 	t.c.lastActive.Store(x.now)
-	if x.lagging {
-		x.lag = append(x.lag, &t.c.out)
-	}
 	b.srv.io.Step(&x.streak, x.bytes-bytes, &flushPace)
 }
 
@@ -349,7 +343,8 @@ func (x *expansion) push() {
 	if x.t.path != nil {
 		x.t.path.refence()
 	}
-	x.lagging = x.t.c.out.Push(&d)
+	d.Room = x.b.room.Take(&x.t.c.out, d.Bytes)
+	x.t.c.out.Push(&d)
 	if d.Refused && d.Reserved {
 		d.Drop()
 	}
@@ -368,7 +363,7 @@ func (x *expansion) follow(r *route, d *netio.Delivery) (queued bool) {
 	if carrier == nil {
 		return false
 	}
-	if queued, x.lagging = carrier.interest.follow(x.b.from, d, r, turn); !queued {
+	if !carrier.interest.follow(x.b.from, d, r, turn) {
 		return false
 	}
 	if x.t.path != nil {
@@ -386,7 +381,5 @@ func (x *expansion) pushedTo(w *path, refused bool) {
 	}
 	d := x.delivery
 	d.Bytes = len(x.buf) + x.large
-	var to *route
-	to, x.lagging = w.redirect(&d)
-	x.t.c = &to.conn
+	x.t.c = &w.redirect(&d).conn
 }

@@ -39,14 +39,15 @@ func (b *batch) handOverAll() {
 		b.redeliverBeyond(beyond)
 		b.arrange()
 	}
-	x := &b.scratch
-	x.start(b, time.Now().UnixNano())
 	b.chooseSample()
-	others := b.targets
+	receivers, others := b.targets, b.targets
 	if i := slices.IndexFunc(others, func(t target) bool { return t.c == b.from }); i >= 0 {
 		last := len(others) - 1
 		others[i], others[last] = others[last], others[i]
 		others = others[:last]
+		if !b.hasMessages(&receivers[last]) {
+			receivers = others
+		}
 	}
 	for i := range others {
 		t := &others[i]
@@ -55,20 +56,27 @@ func (b *batch) handOverAll() {
 			t.c = &t.path.member().conn
 		}
 	}
-	b.narrowTo(others)
+	b.room = b.awaitRoom(receivers)
+	if b.work() >= longWork {
+		b.narrowTo(others)
+	}
+	x := &b.scratch
+	x.start(b, time.Now().UnixNano())
 	b.spread(x, others)
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if len(others) < len(b.targets) {
 		x.handOver(&b.targets[len(others)])
 	}
+	b.room.Release()
 	b.thin = x.reached <= maxThin && x.bytes < thinWrite*x.reached
-	lag := b.stallFor(x)
 	b.reset()
-	if len(lag) > 0 {
-		b.stall(lag)
-	}
 	x.finish()
+}
+
+// hasMessages reports whether a target gets messages, and not only text.
+func (b *batch) hasMessages(t *target) bool {
+	return slices.ContainsFunc(b.sorted[t.from:t.to], func(e entry) bool { return e.line != textLine })
 }
 
 // addFanouts adds the entries of fanouts.

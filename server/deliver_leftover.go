@@ -54,10 +54,14 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	if !c.out.Keeps() || c.reason() == closeShutdown {
 		return
 	}
-	if r, ok := c.ops.(*route); ok && r.pool != nil && !r.pool.ended.Load() {
-		return // others to the same server are left, and its members are to receive messages in order
+	holds := c // batches may have collected messages for it
+	if r, ok := c.ops.(*route); ok && r.pool != nil {
+		if !r.pool.ended.Load() {
+			return // others to the same server are left, and its members are to receive messages in order
+		}
+		holds = nil // or for a member that was lost before
 	}
-	c.srv.grace.wait(nil) // batches may have collected messages for it
+	c.srv.grace.wait(holds)
 	wait := finishWait
 	if row.abrupt {
 		wait = 0

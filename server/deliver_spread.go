@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-
-	"gnatsd/server/internal/netio"
 )
 
 // flushHelpers are goroutines that take a part of flushes with many targets, on cores that are
@@ -25,12 +23,8 @@ type flushJob struct {
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
 
-	left sync.WaitGroup // targets that have not been handed over
-
-	mu    sync.Mutex // guards what helpers did, as in expansion
-	reach int
-	bytes int
-	lag   []*netio.WriteQueue
+	left           sync.WaitGroup // targets that have not been handed over
+	reached, bytes atomic.Int64   // by helpers, as in expansion
 }
 
 const (
@@ -145,18 +139,14 @@ func (j *flushJob) help(x *expansion) {
 
 // add adds what a helper did for so many targets.
 func (j *flushJob) add(x *expansion, done int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.reach += x.reached
-	j.bytes += x.bytes
-	j.lag = append(j.lag, x.lag...)
+	j.reached.Add(int64(x.reached))
+	j.bytes.Add(int64(x.bytes))
 	j.left.Add(-done)
 }
 
 // finish waits for the helpers, and adds what they did.
 func (j *flushJob) finish(x *expansion) {
 	j.left.Wait()
-	x.reached += j.reach
-	x.bytes += j.bytes
-	x.lag = append(x.lag, j.lag...)
+	x.reached += int(j.reached.Load())
+	x.bytes += int(j.bytes.Load())
 }

@@ -50,56 +50,86 @@ func (c *conn) setWriteLimits() {
 	}
 }
 
-// stallFor returns the targets for which the publisher is stalled, all of which lag; none if it is not.
-// The service of the system account is not stalled for clients, since all users would wait for one of
-// them, but for routes, which others need, as far as they lag.
-func (b *batch) stallFor(x *expansion) (lag []*netio.WriteQueue) {
-	if _, service := b.from.ops.(*systemConn); service {
-		for i := range b.targets {
-			if c := b.targets[i].c; c.role == roleRoute && slices.Contains(x.lag, &c.out) {
-				lag = append(lag, &c.out)
-			}
+// awaitRoom reserves room for what is about to be handed over, at one of its receivers. If all of them lag
+// it waits for its turn at one of them, for stallStep while there is room for more in what may be pending.
+// Else it waits on, unless none has had a turn for as long as a write may take. Meanwhile those only wait
+// for the batch that it holds messages for.
+func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
+	n := int64(min(b.collected+b.single, b.limit))
+	if n == 0 {
+		return room // no messages
+	}
+	room, lag := b.lagging(receivers, n)
+	if len(lag) == 0 {
+		return room
+	}
+	b.narrowTo(receivers)
+	granted := make(chan netio.Room, 1)
+	defer stopWaiting(lag, granted)
+	for _, q := range lag {
+		if room, ok := q.Admit(n, granted); ok {
+			return room
 		}
-		return lag
 	}
-	if x.reached > 0 && len(x.lag) == x.reached && b.from.role == roleClient {
-		return x.lag
-	}
-	return nil
-}
-
-// stall waits until one of the targets, all of which lag, has caught up. Once is enough while there
-// is room for what the publisher may send next; when all are so full that it might disconnect them,
-// although they read, it waits on, as long as a write may take.
-func (b *batch) stall(lagging []*netio.WriteQueue) {
-	targets := lagging[:min(len(lagging), maxStallTargets)]
-	hasRoom := func(q *netio.WriteQueue) bool { return !q.NearFull() }
-	for stalled := time.Duration(0); allLag(targets, make(chan bool, 1)); {
-		if stalled == 0 {
+	ticks := time.NewTicker(stallStep)
+	defer ticks.Stop()
+	for stalled := stallStep; ; stalled += stallStep {
+		select {
+		case room = <-granted:
+			return room
+		case <-ticks.C:
+		}
+		if stalled == stallStep {
 			b.srv.counters.stalls.Add(1)
 		}
-		stalled += stallStep
-		if stalled >= b.srv.options().WriteDeadline || b.from.ended() || slices.ContainsFunc(targets, hasRoom) {
-			return
+		deadline := b.srv.options().WriteDeadline
+		inTurn := func(q *netio.WriteQueue) bool { return q.HasGranted(deadline) }
+		if b.from.ended() || stalled >= deadline && !slices.ContainsFunc(lag, inTurn) {
+			return room
+		}
+		for _, q := range lag {
+			if room, ok := q.AdmitLate(n); ok {
+				return room
+			}
 		}
 	}
 }
 
-// allLag waits for stallStep. It reports false as soon as one of the targets does not lag,
-// which resume receives.
-func allLag(targets []*netio.WriteQueue, resume chan bool) bool {
-	for _, q := range targets {
-		defer q.StopNotify(resume)
-		if !q.NotifyResume(resume) {
-			return false
+// stopWaiting ends a wait for room. What was granted meanwhile is given back.
+func stopWaiting(queues []*netio.WriteQueue, granted chan netio.Room) {
+	for _, q := range queues {
+		q.StopWaiting(granted)
+	}
+	select {
+	case room := <-granted:
+		room.Release()
+	default:
+	}
+}
+
+// lagging returns the receivers for which the publisher is stalled if all of them lag, else room for n
+// bytes at one that does not. The service of the system account is not stalled for clients, since all
+// users would wait for one of them, but for routes, which others need, as far as they lag. Routes are not
+// stalled.
+func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*netio.WriteQueue) {
+	if b.from.role == roleRoute {
+		return room, nil
+	}
+	_, service := b.from.ops.(*systemConn)
+	for i := range receivers {
+		c := receivers[i].c
+		if service && c.role != roleRoute {
+			continue
+		}
+		r, ok := c.out.Admit(n, nil)
+		switch {
+		case ok && !service:
+			return r, nil
+		case ok:
+			r.Release()
+		case len(lag) < maxStallTargets:
+			lag = append(lag, &c.out)
 		}
 	}
-	timer := time.NewTimer(stallStep)
-	defer timer.Stop()
-	select {
-	case <-resume:
-		return false
-	case <-timer.C:
-		return true
-	}
+	return room, lag
 }

@@ -64,10 +64,11 @@
 // connection that exceeds one of them is a slow consumer: it is disconnected, and one line in the
 // log has the connection, the limit, the bytes pending, for how long, and the subject of most of
 // them. All backlogs together may hold max_pending_total bytes; above that the connection with the
-// longest backlog is disconnected. A publisher is stalled (deliver_stall.go), for at most 100 ms at
-// a time, only while every connection that receives from its batch lags: one slow consumer does not
-// slow the others, and a fast publisher does not disconnect its only subscriber on the same server.
-// While all of them are near full but make progress it is stalled again, for write_deadline at most.
+// longest backlog is disconnected. A publisher is stalled before its batch is handed over
+// (deliver_stall.go), for at most 100 ms at a time, only while every connection that receives from it
+// lags: one slow consumer does not slow the others, and fast publishers do not disconnect their only
+// subscriber on the same server. They go on in turn, when there is room for what they have. While all of
+// them are near full but make progress the publisher is stalled again, for write_deadline at most.
 //
 // Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and what was freed is
 // given back to the system (memory.go).
@@ -226,7 +227,6 @@
 //	markCount.mu                 who waits for a mark of a pool              none
 //	gracePeriods.mu              flushes that take long                      none
 //	deferredReplies.mu           replies that wait for a grace period        none
-//	flushJob.mu                  what the helpers of one flush did           none
 //	access.Replies.mu            replies that a client may publish to        none
 //	access.Verifier.mu           bcrypt checks in flight                     none
 //	admission.Addresses.mu       connections and logins, by address          none

@@ -190,40 +190,40 @@ func (q *interestQueue) addAgain(sub *subscription) {
 }
 
 // follow queues messages behind the interest of their publisher, if some of it has not been sent,
-// and reports whether it did; if so, whether the route lags. They are for the route to, and turn is
-// that of their path, if the route is in a pool.
-func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn uint32) (queued, lagging bool) {
+// and reports whether it did. They are for the route to, and turn is that of their path, if the route is
+// in a pool.
+func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn uint32) (queued bool) {
 	if q.clients.Load() == 0 || from.role != roleClient || from.ended() {
-		return false, false
+		return false
 	}
 	if q.after != nil {
 		<-q.after // soon: at the end of the teardown of a lost carrier, which waits for no reader
 	}
-	if queued, lagging = q.enqueue(from, d, to, turn); queued {
-		return queued, lagging
+	if q.enqueue(from, d, to, turn) {
+		return true
 	}
 	if c := q.successor(); c != nil {
 		return c.interest.follow(from, d, to, turn)
 	}
-	return false, false
+	return false
 }
 
 // enqueue is follow for a queue that is open, and not empty.
-func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, turn uint32) (queued, lagging bool) {
+func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, turn uint32) (queued bool) {
 	q.syncEarly(from)
 	if !q.has(from) {
-		return false, false
+		return false
 	}
 	if !d.Reserved {
 		d.Keep()
 		d.Reserved = true
-		lagging = to.out.Reserve(d.Bytes)
+		to.out.Reserve(d.Bytes)
 	}
 	if !q.addMessages(from, &flowOther{messages: *d, to: to, turn: turn}) {
-		return false, false // everything has been sent meanwhile
+		return false // everything has been sent meanwhile
 	}
 	q.push() // unless another goroutine is sending, as is usual
-	return true, lagging
+	return true
 }
 
 // has reports whether something of a client is queued.
@@ -504,7 +504,7 @@ func (q *interestQueue) handOn(left map[*conn]*flow) {
 	for from, f := range left {
 		for m := range f.messages {
 			if c := q.to.carrier(); c != q.to && c != nil {
-				if queued, _ := c.interest.enqueue(from, &m.messages, m.to, m.turn); queued {
+				if c.interest.enqueue(from, &m.messages, m.to, m.turn) {
 					continue
 				}
 			}

@@ -378,20 +378,20 @@ func (w *path) queued() {
 
 // redirect pushes a delivery that the member of the path has refused to another one. It returns the
 // member that has taken it, which is the last one if none does.
-func (w *path) redirect(d *netio.Delivery) (to *route, lagging bool) {
+func (w *path) redirect(d *netio.Delivery) (to *route) {
 	for {
 		refused := w.to
 		w.pool.k.dropMember(refused)
 		if to = w.member(); to == refused {
-			return to, false
+			return to
 		}
 		if fences := w.appendFences(nil); len(fences) > 0 && !to.push(fences) {
 			continue
 		}
 		w.sent()
 		again := *d
-		if lagging = to.out.Push(&again); !again.Refused {
-			return to, lagging
+		if to.out.Push(&again); !again.Refused {
+			return to
 		}
 	}
 }

@@ -215,45 +215,56 @@ func TestSlowConsumerIsNamedInTheLog(t *testing.T) {
 	}
 }
 
-// TestPublisherWaitsForItsOnlySubscriber has a subscriber that reads much slower than the publisher
-// could send: none is disconnected, nothing is lost.
+// TestPublisherWaitsForItsOnlySubscriber has publishers that are much faster than their subscriber, few
+// and many, and more to send than may be pending.
 func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 	t.Parallel()
-	s := broker(t, func(o *Options) { o.MaxPending = 16 << 20 })
-	nc := dialClient(t, s)
-	_, err := io.WriteString(nc, "SUB foo 7\r\nPING\r\n")
-	okay(t, err)
-	_, err = io.ReadFull(nc, make([]byte, len("PONG\r\n")))
-	okay(t, err)
-	p := dialClient(t, s)
-	const n, size = 1000, 64 << 10 // four times what may be pending
-	sent := make(chan error, 1)
-	go func() { // ends when all is sent
-		msg := fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size))
-		for range n {
-			if err := p.Send(msg); err != nil {
-				sent <- err
-				return
+	for _, tt := range []struct {
+		publishers, messages, size int
+		maxPending                 int64
+	}{
+		{1, 1000, 64 << 10, 16 << 20},
+		{4, 50, 64 << 10, 256 << 10},
+		{16, 1000, 1000, 256 << 10},
+		{64, 2000, 100, 1 << 20},
+		{64, 10, 64 << 10, 1 << 20},
+	} {
+		t.Run(fmt.Sprint(tt.publishers, "x", tt.size), func(t *testing.T) {
+			s := broker(t, func(o *Options) { o.MaxPending = tt.maxPending })
+			nc := dialClient(t, s)
+			_, err := io.WriteString(nc, "SUB foo 7\r\nPING\r\n")
+			okay(t, err)
+			_, err = io.ReadFull(nc, make([]byte, len("PONG\r\n")))
+			okay(t, err)
+			sent := make(chan error, tt.publishers)
+			text := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", tt.size, strings.Repeat("x", tt.size)), tt.messages)
+			for range tt.publishers {
+				p := dialClient(t, s)
+				go func() { // ends when all is sent
+					err := p.Send(text)
+					if err == nil {
+						_, err = p.Fence()
+					}
+					sent <- err
+				}()
 			}
-		}
-		_, err := p.Fence()
-		sent <- err
-	}()
-	head := len(fmt.Sprintf("MSG foo 7 %d\r\n", size))
-	nc.SetReadDeadline(time.Now().Add(2 * lagPatience))
-	var sip [64]byte // so little at a time that the publisher is much faster
-	for left := n * (head + size + 2); left > 0; {
-		k, err := nc.Read(sip[:min(left, len(sip))])
-		if err != nil {
-			t.Fatalf("the subscriber: %v (slow consumers: %d)", err, s.NumSlowConsumers())
-		}
-		left -= k
-	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
-	if got := s.NumSlowConsumers(); got != 0 {
-		t.Errorf("got %d slow consumers, want 0", got)
+			head := len(fmt.Sprintf("MSG foo 7 %d\r\n", tt.size))
+			nc.SetReadDeadline(time.Now().Add(2 * lagPatience))
+			var sip [64]byte // so little at a time that publishers are much faster
+			for left := tt.publishers * tt.messages * (head + tt.size + 2); left > 0; {
+				k, err := nc.Read(sip[:min(left, len(sip))])
+				if err != nil {
+					t.Fatalf("the subscriber: %v (slow consumers: %d)", err, s.NumSlowConsumers())
+				}
+				left -= k
+			}
+			for range tt.publishers {
+				okay(t, <-sent)
+			}
+			if got := s.NumSlowConsumers(); got != 0 {
+				t.Errorf("got %d slow consumers, want 0", got)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/system"
 )
 
@@ -166,6 +167,8 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 	service, publisher := s.newSystemConn(), onFake(t, s, new(fakeLink))
 	slow, route, quick := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
 	route.role = roleRoute
+	slow.out.Reserve(200)
+	route.out.Reserve(200)
 	for _, c := range []struct {
 		name   string
 		from   *conn
@@ -179,16 +182,17 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 		{"the service for a route", &service.conn, []*client{slow, route, quick}, 1},
 		{"the service for nothing that does not lag", &service.conn, []*client{quick}, 0},
 	} {
-		b, x := &batch{srv: s, from: c.from}, &expansion{reached: len(c.others)}
+		b := &batch{srv: s, from: c.from}
+		var receivers []target
 		for _, to := range c.others {
-			b.targets = append(b.targets, target{c: &to.conn})
-			if to != quick {
-				x.lag = append(x.lag, &to.out)
-			}
+			receivers = append(receivers, target{c: &to.conn})
+			to.out.SetLimits(&netio.Limits{MaxPending: 1 << 20, HighWater: 100})
 		}
-		if got := b.stallFor(x); len(got) != c.want {
+		room, got := b.lagging(receivers, 1)
+		if len(got) != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, len(got), c.want)
 		}
+		room.Release()
 	}
 	service.peer.Close()
 	service.serve()

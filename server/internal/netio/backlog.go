@@ -14,7 +14,8 @@ type backlog struct {
 	bytes  int64 // in both, or taken from them and not yet written
 	top    topSubject
 	since  time.Time // when it began
-	moved  time.Time // when bytes of it were written last, or it began
+	moved  time.Time // when bytes of it were written last, or it began, or the peer took some of the socket
+	held   int       // bytes that were in the socket when that was looked at last
 	sample sample
 
 	// Only if messages may be dropped.

@@ -13,6 +13,7 @@ type Delivery struct {
 	TooLarge bool      // one message alone is more than may be pending
 	Last     bool      // nothing is taken after it
 	Reserved bool      // its bytes have been reserved; if it is refused, it must be dropped
+	Room     int64     // bytes that a [Room] has reserved for it
 	Refused  bool      // set by Push: the connection takes nothing any more
 
 	// Counter is incremented at the moment that the delivery gets its place among all that is

@@ -22,6 +22,8 @@ type fakeLink struct {
 	try func(n int) (int, error)
 	// wait is the same for a write that waits.
 	wait func(n int) (int, error)
+	// unsent returns what the socket holds; nil = that is not known.
+	unsent func() int
 }
 
 func (f *fakeLink) Recv(*ReadBuffer, int) (int, error) { return 0, net.ErrClosed }
@@ -30,7 +32,12 @@ func (f *fakeLink) Conn() net.Conn { return nil }
 
 func (f *fakeLink) Close() error { return nil }
 
-func (f *fakeLink) Unsent() int { return -1 }
+func (f *fakeLink) Unsent() int {
+	if f.unsent == nil {
+		return -1
+	}
+	return f.unsent()
+}
 
 func (f *fakeLink) EndWork() {}
 

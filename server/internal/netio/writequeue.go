@@ -3,7 +3,6 @@ package netio
 import (
 	"errors"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -27,7 +26,8 @@ type WriteQueue struct {
 	dead     bool          // nothing is written any more
 	back     *backlog      // nil while the socket takes everything
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
-	waiting  []chan<- bool // publishers who wait until little is pending
+	waiting  []roomWaiter  // publishers who wait until little is pending
+	granted  time.Time     // when one of them got room last
 	reserved int64         // bytes that wait elsewhere to be pushed
 	total    int64         // bytes pushed
 	keeper   *keeper       // nil if what is not written is dropped
@@ -152,13 +152,12 @@ func (q *WriteQueue) signalIdleLocked() {
 // maxLockedCopy is how many bytes may be copied while the lock is held.
 const maxLockedCopy = 16 << 10
 
-// Push hands bytes to the connection, and keeps or copies what cannot be written now. It reports
-// whether the connection lags.
-func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
+// Push hands bytes to the connection, and keeps or copies what cannot be written now.
+func (q *WriteQueue) Push(d *Delivery) {
 	if d.Bytes > maxLockedCopy && q.queues(d) {
 		d.Keep()
 	}
-	queued, lagging, over := q.enqueue(d)
+	queued, over := q.enqueue(d)
 	if d.lost.Messages > 0 {
 		q.owner.Dropped(d.lost, q.Limits().Drop, d.firstLost)
 	}
@@ -166,7 +165,7 @@ func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 		q.owner.SlowConsumer(LimitPending)
 	}
 	if queued {
-		return lagging
+		return
 	}
 	n, err := q.link.TrySend(d.Segments)
 	if n == d.Bytes {
@@ -175,10 +174,10 @@ func (q *WriteQueue) Push(d *Delivery) (lagging bool) {
 		}
 		if q.settle(n) {
 			d.Drop()
-			return false
+			return
 		}
 	}
-	return q.pushed(d, n, err)
+	q.pushed(d, n, err)
 }
 
 // queues reports whether a delivery would have to wait for another, and would not be dropped.
@@ -191,19 +190,22 @@ func (q *WriteQueue) queues(d *Delivery) bool {
 
 // enqueue queues a delivery behind others. If there are none it takes the right to write instead,
 // and reports that nothing was queued.
-func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
+func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if d.Reserved {
 		q.unreserveLocked(int64(d.Bytes))
 	}
+	if d.Room > 0 {
+		q.unreserveLocked(d.Room)
+	}
 	q.total += int64(d.Bytes)
 	if q.closed {
 		q.refuseLocked(d)
-		return true, false, false
+		return true, false
 	}
 	if q.lim.Drop != DropNone && (q.busy || d.TooLarge) && q.makeRoomLocked(d) {
-		return true, false, false
+		return true, false
 	}
 	if k := q.keeper; k != nil {
 		k.begin(d.Bytes)
@@ -217,12 +219,11 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, lagging, over bool) {
 	q.pending += int64(d.Bytes)
 	if !q.busy && !d.TooLarge {
 		q.busy = true
-		return false, false, false
+		return false, false
 	}
 	q.queueLocked(d)
 	q.back.follow(d.ReadAt, q.back.bytes)
-	lagging, over = q.levelLocked()
-	return true, lagging, over || d.TooLarge
+	return true, q.overLocked() || d.TooLarge
 }
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
@@ -237,26 +238,27 @@ func (q *WriteQueue) refuseLocked(d *Delivery) {
 	}
 }
 
-// Reserve counts bytes as pending that wait elsewhere and will be pushed later. It reports whether
-// the connection lags.
-func (q *WriteQueue) Reserve(n int) (lagging bool) {
-	lagging, over := q.reserve(int64(n))
-	if over {
+// Reserve counts bytes as pending that wait elsewhere and will be pushed later.
+func (q *WriteQueue) Reserve(n int) {
+	if q.reserve(int64(n)) {
 		q.owner.SlowConsumer(LimitPending)
 	}
-	return lagging
 }
 
-func (q *WriteQueue) reserve(n int64) (lagging, over bool) {
+func (q *WriteQueue) reserve(n int64) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
-		return false, false
+		return false
 	}
+	q.addReservedLocked(n)
+	return q.overLocked()
+}
+
+func (q *WriteQueue) addReservedLocked(n int64) {
 	q.reserved += n
 	q.pending += n
 	q.shared.Pending.Add(n)
-	return q.levelLocked()
 }
 
 func (q *WriteQueue) unreserveLocked(n int64) {
@@ -273,12 +275,13 @@ func (q *WriteQueue) Progress() (pushed, written int64) {
 	return q.total, q.total - (q.pending - q.reserved)
 }
 
-// levelLocked reports whether the connection lags, and whether it is a slow consumer.
-func (q *WriteQueue) levelLocked() (lagging, over bool) {
-	if q.lim.Drop != DropNone { // a publisher does not wait for it
-		return false, q.pending > q.lim.MaxPending+textRoom
+// overLocked reports whether the connection is a slow consumer.
+func (q *WriteQueue) overLocked() bool {
+	limit := q.lim.MaxPending
+	if q.lim.Drop != DropNone {
+		limit += textRoom
 	}
-	return q.pending > q.lim.HighWater, q.pending > q.lim.MaxPending
+	return q.pending > limit
 }
 
 // settle accounts n bytes that were written directly, and ends the writing unless something was
@@ -310,7 +313,7 @@ func (q *WriteQueue) doneLocked() bool {
 
 // pushed deals with a direct write of n bytes after which something is left: the rest of the
 // delivery, what others queued meanwhile, or an error.
-func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
+func (q *WriteQueue) pushed(d *Delivery, n int, err error) {
 	over := false
 	if n < d.Bytes {
 		keeps := q.Keeps()
@@ -321,28 +324,26 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) (lagging bool) {
 			d.keep(n)
 		}
 		d.Bytes -= n
-		lagging, over = q.requeue(d, n, keeps)
+		over = q.requeue(d, n, keeps)
 	} else {
 		d.Drop()
 	}
 	if err != nil && err != ErrWouldBlock {
 		q.broken(err)
-		return false
+		return
 	}
 	if over {
 		q.owner.SlowConsumer(LimitPending)
 	}
-	if err == nil && q.write(pushRounds) {
-		return false
+	if err != nil || !q.write(pushRounds) {
+		q.startWriter()
 	}
-	q.startWriter()
-	return lagging
 }
 
 // requeue puts what a direct write of n bytes has left of a delivery, which must be sent, in front of what
 // others queued while it was going on. The keeper has noted the write unless there has been one only
 // since.
-func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool) {
+func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.keeper != nil && !noted {
@@ -350,7 +351,7 @@ func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool
 	}
 	if q.dead {
 		q.setAsideLocked(d.Segments, true)
-		return false, false
+		return false
 	}
 	q.pending -= int64(n)
 	b := q.backLocked()
@@ -358,7 +359,7 @@ func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (lagging, over bool
 	b.sample.left += int64(d.Bytes)
 	b.follow(d.ReadAt, int64(d.Bytes))
 	q.countLocked(d)
-	return q.levelLocked()
+	return q.overLocked()
 }
 
 // queueLocked appends a delivery to the backlog, which takes over the segments that are the queue's
@@ -542,9 +543,7 @@ func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 		q.back.moved = time.Now()
 	}
 	q.shared.Pending.Add(-int64(n))
-	if q.pending <= q.lim.HighWater/lowShare {
-		q.resumeLocked()
-	}
+	q.grantLocked()
 	return q.back.sample.sent(int64(n))
 }
 
@@ -565,9 +564,7 @@ func (q *WriteQueue) fail() {
 func (q *WriteQueue) endLocked() {
 	q.busy = false
 	q.dropBacklogLocked()
-	if q.reserved == 0 {
-		q.resumeLocked()
-	}
+	q.grantLocked()
 	q.signalIdleLocked()
 }
 
@@ -587,47 +584,13 @@ func (q *WriteQueue) dropLocked() {
 	q.dropBacklogLocked()
 	q.shared.Pending.Add(-q.reserved)
 	q.pending, q.reserved = 0, 0
-	q.resumeLocked()
 	q.closed, q.dead = true, true
+	q.grantLocked()
 }
 
-// NotifyResume has true sent to ch, without waiting, when the connection has caught up or has
-// ended. It reports false, and does nothing, if the connection does not lag.
-func (q *WriteQueue) NotifyResume(ch chan<- bool) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if lagging, _ := q.levelLocked(); !lagging || q.back == nil && q.reserved == 0 {
-		return false
-	}
-	q.waiting = append(q.waiting, ch)
-	return true
-}
-
-// resumeLocked lets the publishers who wait go on.
-func (q *WriteQueue) resumeLocked() {
-	for _, ch := range q.waiting {
-		select {
-		case ch <- true:
-		default: // another connection has let it go on
-		}
-	}
-	q.waiting = nil
-}
-
-// StopNotify undoes NotifyResume.
-func (q *WriteQueue) StopNotify(ch chan<- bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if i := slices.Index(q.waiting, ch); i >= 0 {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
-	}
-}
-
-// Blocked reports whether the peer has taken nothing of what is pending for half a second.
-func (q *WriteQueue) Blocked() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.back != nil && time.Since(q.back.moved) >= blockedTime
+// movesLocked reports whether the peer has taken something lately of what is pending.
+func (q *WriteQueue) movesLocked() bool {
+	return q.back == nil || time.Since(q.back.moved) < blockedTime
 }
 
 // NearFull reports whether more is pending than half of what makes the connection a slow consumer,
@@ -635,7 +598,7 @@ func (q *WriteQueue) Blocked() bool {
 func (q *WriteQueue) NearFull() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.pending > q.lim.MaxPending/2 && q.back != nil && time.Since(q.back.moved) < blockedTime
+	return q.pending > q.lim.MaxPending/2 && q.movesLocked()
 }
 
 // HalfFull reports whether more is pending than half of what makes the connection a slow consumer.
@@ -667,6 +630,7 @@ func (q *WriteQueue) Refuse() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.grantLocked()
 	if !q.busy {
 		return nil
 	}

@@ -258,12 +258,20 @@ func TestEndWhileOthersPush(t *testing.T) {
 		var wg sync.WaitGroup
 		for p := range all {
 			wg.Go(func() {
-				resume := make(chan bool, 1)
+				granted := make(chan Room, 1)
 				for range 30 {
 					b := newDelivery(strings.Repeat("a", 700), strings.Repeat("b", 6000))
 					all[p] = append(all[p], b)
-					if q.Push(&b.Delivery) && q.NotifyResume(resume) {
-						q.StopNotify(resume)
+					room, ok := q.Admit(6700, granted)
+					if !ok {
+						q.StopWaiting(granted)
+					}
+					q.Push(&b.Delivery)
+					room.Release()
+					select {
+					case r := <-granted:
+						r.Release()
+					default:
 					}
 					if got := q.Stats().Pending; got < 0 {
 						t.Errorf("pending is %d", got)
@@ -314,16 +322,14 @@ func TestStalledPublishersResume(t *testing.T) {
 		}
 		q, _, _ := newTestQueue(l, Limits{MaxPending: 1 << 30, HighWater: 100})
 		b := newDelivery(strings.Repeat("x", 200))
-		if lagging := q.Push(&b.Delivery); !lagging {
+		q.Push(&b.Delivery)
+		granted := make(chan Room, 1)
+		if _, ok := q.Admit(1, granted); ok {
 			t.Fatalf("%s: a connection above the high-water mark does not lag", c.name)
-		}
-		resume := make(chan bool, 1)
-		if !q.NotifyResume(resume) {
-			t.Fatalf("%s: NotifyResume says that it does not lag", c.name)
 		}
 		c.ease(q, free)
 		select {
-		case <-resume:
+		case <-granted:
 		case <-time.After(patience):
 			t.Fatalf("%s: it did not resume", c.name)
 		}
@@ -411,34 +417,41 @@ func TestLevelsOfAQueue(t *testing.T) {
 		{1000 + textRoom, DropNew, false, true, false},
 		{1001 + textRoom, DropOld, false, true, true},
 	} {
-		for way, push := range map[string]func(q *WriteQueue) bool{
-			"first":    func(q *WriteQueue) bool { return q.Push(text(tt.n)) },
-			"behind":   func(q *WriteQueue) bool { q.Push(text(10)); return q.Push(text(tt.n - 10)) },
-			"reserved": func(q *WriteQueue) bool { return q.Reserve(tt.n) },
+		for way, push := range map[string]func(q *WriteQueue){
+			"first":    func(q *WriteQueue) { q.Push(text(tt.n)) },
+			"behind":   func(q *WriteQueue) { q.Push(text(10)); q.Push(text(tt.n - 10)) },
+			"reserved": func(q *WriteQueue) { q.Reserve(tt.n) },
 		} {
 			q, _, owner, pending, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: patience, Drop: tt.drop})
-			lagging := push(q)
+			push(q)
+			granted := make(chan Room, 1)
+			room, ok := q.Admit(0, granted)
+			lagging := !ok
+			room.Release()
 			slow, _ := owner.reported()
 			if lagging != tt.lagging || q.HalfFull() != tt.half || slices.Contains(slow, LimitPending) != tt.slow || len(slow) > 1 {
 				t.Errorf("%d, policy %d, %s: lags %v, half full %v, slow %v", tt.n, tt.drop, way, lagging, q.HalfFull(), slow)
-			}
-			resume := make(chan bool, 1)
-			if q.NotifyResume(resume) != tt.lagging {
-				t.Errorf("%d, policy %d, %s: who waits for it is told otherwise", tt.n, tt.drop, way)
 			}
 			if got := q.Stats().Pending; got != int64(tt.n) || pending.Load() != got {
 				t.Errorf("%d, policy %d, %s: %d bytes are pending, and %d of all", tt.n, tt.drop, way, got, pending.Load())
 			}
 			release()
 			q.Finish(patience)
-			if tt.lagging && len(resume) != 1 || pending.Load() != 0 || q.Stats().Pending != 0 {
-				t.Errorf("%d, policy %d, %s: %d told, %d bytes pending at the end", tt.n, tt.drop, way, len(resume), pending.Load())
+			if tt.lagging && len(granted) != 1 || pending.Load() != 0 || q.Stats().Pending != 0 {
+				t.Errorf("%d, policy %d, %s: room for %d, %d bytes pending at the end", tt.n, tt.drop, way, len(granted), pending.Load())
 			}
 			if !q.HalfFull() {
 				t.Errorf("%d, policy %d, %s: a queue that has ended has room", tt.n, tt.drop, way)
 			}
 		}
 	}
+}
+
+// blocked reports whether the peer has taken nothing of what is pending for some time.
+func blocked(q *WriteQueue) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.movesLocked()
 }
 
 // TestABlockedPeerIsKnown looks at a queue while its peer takes nothing, takes something, and has
@@ -452,12 +465,12 @@ func TestABlockedPeerIsKnown(t *testing.T) {
 		}
 		q, _, _ := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: time.Hour})
 		begin := time.Now()
-		look := func(when string, blocked, nearFull bool, pending int64) {
+		look := func(when string, wantBlocked, nearFull bool, pending int64) {
 			t.Helper()
 			synctest.Wait()
 			s := q.Stats()
-			if q.Blocked() != blocked || q.NearFull() != nearFull || s.Pending != pending || s.Queued != pending {
-				t.Errorf("%s: blocked %v, near full %v, %+v", when, q.Blocked(), q.NearFull(), s)
+			if blocked(q) != wantBlocked || q.NearFull() != nearFull || s.Pending != pending || s.Queued != pending {
+				t.Errorf("%s: blocked %v, near full %v, %+v", when, blocked(q), q.NearFull(), s)
 			}
 			if want := time.Since(begin); pending > 0 && s.Lag != want {
 				t.Errorf("%s: it lags since %v, want %v", when, s.Lag, want)
@@ -502,28 +515,28 @@ func TestBytesThatWaitElsewhere(t *testing.T) {
 	want("after a push", 0, 7, 7)
 	q.Reserve(300)
 	want("reserved", 300, 7, 7)
-	resume := make(chan bool, 1)
-	if !q.NotifyResume(resume) {
+	granted := make(chan Room, 1)
+	if _, ok := q.Admit(0, granted); ok {
 		t.Error("it does not lag, though much waits elsewhere")
 	}
 	d := text(200)
 	d.Reserved = true
 	q.Push(d)
 	want("a part of it is pushed", 100, 207, 207)
-	if len(resume) != 0 {
-		t.Error("who waits is told before all that was reserved has been pushed")
+	if len(granted) != 0 {
+		t.Error("who waits has room before all that was reserved has been pushed")
 	}
 	d = text(100)
 	d.Reserved = true
 	q.Push(d)
 	want("all of it is pushed", 0, 307, 307)
-	if len(resume) != 1 {
-		t.Error("who waits is not told when all that was reserved has been pushed")
+	if len(granted) != 1 {
+		t.Error("who waits has no room when all that was reserved has been pushed")
 	}
 	q.Reserve(50)
 	q.Finish(0)
 	want("at the end", 0, 307, 307)
-	if q.Reserve(10) || pending.Load() != 0 {
+	if q.Reserve(10); pending.Load() != 0 {
 		t.Errorf("a queue that has ended has %d bytes pending", pending.Load())
 	}
 	ck := makeChunk(100, nil)
@@ -805,67 +818,6 @@ func TestDeadlinesOfWrites(t *testing.T) {
 	}
 }
 
-// TestThoseWhoWaitAreToldOnce has publishers that wait for several queues, and no longer.
-func TestThoseWhoWaitAreToldOnce(t *testing.T) {
-	t.Parallel()
-	q, _, _, _, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 100, WriteDeadline: patience})
-	q.StopNotify(nil)
-	var waits [3]chan bool
-	q.Push(text(200))
-	for i := range waits {
-		waits[i] = make(chan bool, 1)
-		if !q.NotifyResume(waits[i]) {
-			t.Fatal("it does not lag")
-		}
-	}
-	q.StopNotify(waits[1])
-	q.StopNotify(waits[1])
-	waits[2] <- true // told by another queue
-	release()
-	awaitWritten(t, q)
-	for i, want := range []int{1, 0, 1} {
-		if len(waits[i]) != want {
-			t.Errorf("publisher %d: told is %d, want %d", i, len(waits[i]), want)
-		}
-	}
-	<-waits[0]
-	if q.Finish(0); len(waits[0]) > 0 {
-		t.Error("a publisher is told twice")
-	}
-}
-
-// TestPublishersAreToldWhenLittleIsPending has a socket take some bytes at a time.
-func TestPublishersAreToldWhenLittleIsPending(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		steps := make(chan int)
-		l := &fakeLink{
-			try:  func(int) (int, error) { return 0, ErrWouldBlock },
-			wait: func(int) (int, error) { return <-steps, nil },
-		}
-		q, _, _ := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 400, WriteDeadline: time.Hour})
-		q.Push(text(500))
-		resume := make(chan bool, 1)
-		if !q.NotifyResume(resume) {
-			t.Fatal("it does not lag")
-		}
-		for i, n := range []int{300, 99, 1} {
-			steps <- n
-			synctest.Wait()
-			if got, want := len(resume), i/2; got != want {
-				t.Errorf("with %d bytes pending: told is %d, want %d", q.Stats().Pending, got, want)
-			}
-		}
-		steps <- 100
-		synctest.Wait()
-		q.Refuse()
-		d := text(1)
-		if q.Push(d); !d.Refused {
-			t.Error("a queue that refuses takes something")
-		}
-		q.Finish(0)
-	})
-}
-
 // TestAPushWritesWhatComesMeanwhile has others push while the socket takes a push, which it does all
 // the time: nothing is left to a writer, and nothing that was not measured is reported.
 func TestAPushWritesWhatComesMeanwhile(t *testing.T) {
@@ -884,9 +836,7 @@ func TestAPushWritesWhatComesMeanwhile(t *testing.T) {
 	ck.buf = append(ck.buf, make([]byte, 10)...)
 	d := &Delivery{Segments: []Segment{{Bytes: ck.buf, Chunk: ck}}, Bytes: 10}
 	d.Keep()
-	if q.Push(d) {
-		t.Error("it lags, though everything was taken")
-	}
+	q.Push(d)
 	if n := ck.refs.Load(); n != 1 {
 		t.Errorf("%d references to what was taken", n)
 	}
@@ -942,15 +892,15 @@ func TestAPeerThatTakesFromTheSocketIsNotBlocked(t *testing.T) {
 		q.Init(l, owner, shared, &Limits{MaxPending: 100, HighWater: 10, WriteDeadline: time.Second})
 		q.Push(text(100))
 		time.Sleep(time.Second - 1)
-		if !q.Blocked() {
+		if !blocked(q) {
 			t.Error("it is not blocked, though nothing is known to have been taken")
 		}
 		time.Sleep(blockedTime)
-		if synctest.Wait(); q.Blocked() {
+		if synctest.Wait(); blocked(q) {
 			t.Error("it is blocked, though the peer has taken something")
 		}
 		time.Sleep(blockedTime)
-		if synctest.Wait(); !q.Blocked() {
+		if synctest.Wait(); !blocked(q) {
 			t.Error("it is not blocked any more")
 		}
 		time.Sleep(time.Second)
@@ -997,7 +947,8 @@ func TestLimitsMayChange(t *testing.T) {
 	q.Push(text(90))
 	other := &Limits{MaxPending: 1000, HighWater: 50, WriteDeadline: patience}
 	q.SetLimits(other)
-	if lagging := q.Push(text(20)); !lagging || q.Limits() != other {
+	q.Push(text(20))
+	if _, ok := q.Admit(1, nil); ok || q.Limits() != other {
 		t.Error("the limits are those from before")
 	}
 	if slow, _ := owner.reported(); len(slow) > 0 {
