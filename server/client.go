@@ -299,6 +299,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 			c.refuseSub(b)
 			return keepOpen
 		}
+		b.newest = sub
 		if c.permissions.Load() != p {
 			c.recheck(b.reply) // a reload may have missed it
 		}
@@ -321,7 +322,9 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 	if sub := c.subOf(o.arg[0]); sub != nil {
 		limit := int64(0)
 		if o.argCount == 2 {
-			b.flush() // messages that were published before count
+			if b.mayHold(sub) {
+				b.flush() // messages that were published before count
+			}
 			if n, err := strconv.ParseInt(string(o.arg[1]), 10, 64); err == nil {
 				limit = min(n, endedBit-1)
 			}

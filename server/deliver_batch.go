@@ -65,6 +65,9 @@ type batch struct {
 	sorted []entry // by target
 
 	filtered filterAnswer
+
+	toSelf bool          // it may hold messages for the connection that it was read from
+	newest *subscription // of that connection, if the batch holds none for it
 }
 
 // place is where messages with one control line stand in the read buffer, one after the other.
@@ -180,7 +183,7 @@ func (b *batch) begin(c *conn) {
 // end flushes the batch and adds it up.
 func (b *batch) end() {
 	b.flush()
-	b.from, b.in, b.filtered.filter = nil, nil, nil
+	b.from, b.in, b.filtered.filter, b.newest = nil, nil, nil, nil
 }
 
 // pin precedes every match: from here to the flush, those who unsubscribe wait for the batch before
@@ -307,7 +310,14 @@ func (b *batch) deliver(sub *subscription, p place) {
 	to.bytes += int(p.n&^claimed) * b.lines[p.line].bytes()
 	b.single = max(b.single, to.bytes)
 	b.steps++
+	if sub.conn == b.from {
+		b.toSelf, b.newest = true, nil
+	}
 }
+
+// mayHold reports whether the batch may hold messages for a subscription of the connection that it was
+// read from.
+func (b *batch) mayHold(sub *subscription) bool { return b.toSelf && sub != b.newest }
 
 // bytes returns about how many bytes one copy of a message is.
 func (l *line) bytes() int { return int(l.subjectLen+l.tailLen+l.size) + maxHead }

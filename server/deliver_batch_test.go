@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -701,5 +702,72 @@ func TestQueueGroupsDoNotDivideMessagesOfRoutes(t *testing.T) {
 	handle(t, sunkRoute(t, s, false), strings.Repeat("MSG a RSID:1:1 2\r\nhi\r\n", 1000))
 	if writes > 2 {
 		t.Errorf("messages that were read at once took %d writes", writes)
+	}
+}
+
+// TestUnsubInABatchIsWhatItIsAlone has a client subscribe, unsubscribe after a few messages and publish to
+// itself at random, in one batch, and each operation in a batch of its own: each subscription gets the
+// same messages.
+func TestUnsubInABatchIsWhatItIsAlone(t *testing.T) {
+	t.Parallel()
+	subjects := []string{"a.b", "a.*", "a.>", "c"}
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		var ops []string
+		for i := range 60 {
+			sid := r.IntN(6)
+			switch r.IntN(4) {
+			case 0:
+				ops = append(ops, fmt.Sprintf("SUB %s %d\r\n", subjects[r.IntN(len(subjects))], sid))
+			case 1:
+				ops = append(ops, fmt.Sprintf("UNSUB %d %d\r\n", sid, r.IntN(4)))
+			default:
+				subject := []string{"a.b", "c"}[r.IntN(2)]
+				ops = append(ops, strings.Repeat(fmt.Sprintf("PUB %s 2\r\n%02d\r\n", subject, i), 1+r.IntN(3)))
+			}
+		}
+		var got [2]map[string][]string
+		for way, texts := range [][]string{{strings.Join(ops, "")}, ops} {
+			s, err := NewServer(nil)
+			okay(t, err)
+			l := new(fakeLink)
+			c := onFake(t, s, l)
+			for _, text := range texts {
+				deliverTo(t, c, text)
+			}
+			got[way] = make(map[string][]string)
+			for m := range strings.SplitSeq(string(l.out), "MSG ") {
+				if f := strings.Fields(m); len(f) == 4 {
+					got[way][f[1]] = append(got[way][f[1]], f[0]+" "+f[3])
+				}
+			}
+		}
+		if !reflect.DeepEqual(got[0], got[1]) {
+			t.Errorf("seed %d: got %v, want %v, of\n%s", seed, got[0], got[1], strings.Join(ops, ""))
+		}
+	}
+}
+
+// TestRequestsOfOldClientsAreOneWrite has a client subscribe to an inbox, unsubscribe after one message
+// and ask, again and again: all that was read together goes to the responder at once.
+func TestRequestsOfOldClientsAreOneWrite(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"to another": "SUB inbox.%d %d\r\nUNSUB %[2]d 1\r\nPUB work inbox.%[1]d 2\r\nhi\r\n",
+		"to itself":  "SUB inbox.%d %d\r\nUNSUB %[2]d 1\r\nPUB inbox.%[1]d 2\r\nhi\r\n",
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		writes := 0
+		count := func(n int) (int, error) { writes++; return n, nil }
+		responder, c := onFake(t, s, &fakeLink{try: count}), onFake(t, s, &fakeLink{try: count})
+		deliverTo(t, responder, "SUB work 1\r\n")
+		var all strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&all, text, i, i)
+		}
+		if deliverTo(t, c, all.String()); writes != 1 {
+			t.Errorf("%s: %d writes, want 1", name, writes)
+		}
 	}
 }

@@ -164,7 +164,7 @@ func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	return uint32(i)
 }
 
-// mostOfOne returns how many subscriptions the connection has that has most.
+// mostOfOne returns how many subscriptions the connection has that has most. They get messages.
 func (b *batch) mostOfOne(subs []*subscription) (most int) {
 	for _, sub := range subs {
 		slot := int(sub.conn.slot)
@@ -173,6 +173,9 @@ func (b *batch) mostOfOne(subs []*subscription) (most int) {
 		}
 		b.perSlot[slot]++
 		most = max(most, int(b.perSlot[slot]))
+		if sub.conn == b.from {
+			b.toSelf, b.newest = true, nil
+		}
 	}
 	for _, sub := range subs {
 		b.perSlot[sub.conn.slot] = 0
