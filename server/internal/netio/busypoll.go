@@ -107,6 +107,9 @@ func (p *BusyPoll) begin() {
 // end notes that the reader waits for more, or that the writer has ended.
 func (p *BusyPoll) end() { p.awake.Add(-1) }
 
+// alone reports whether no more than one reader or writer is at work.
+func (p *BusyPoll) alone() bool { return p.awake.Load()%polling <= 1 }
+
 // measure adds a pause that ends now.
 func (p *BusyPoll) measure(start time.Duration) {
 	if start < 0 {

@@ -217,6 +217,19 @@ func (l *tlsLink) limit(deadline time.Time) (end func(), err error) {
 	return func() { l.socket.patience.Store(0) }, nil
 }
 
+// directWait is how long TrySend waits at most, where a socket that is writable does not take a record.
+const directWait = time.Second
+
+// TrySend writes what fits one record, if the socket takes that at once. A record cannot be divided: it
+// writes all of it or nothing. While others are at work it writes nothing, since a writer that begins
+// later has more for its record: with 100 publishers and 50 subscribers that takes a tenth of the time.
+func (l *tlsLink) TrySend(segs []Segment) (int, error) {
+	if l.socket == nil || !l.work.shared.BusyPoll.alone() || sizeOf(segs) > tlsRecord || !writable(l.socket.raw) {
+		return 0, ErrWouldBlock
+	}
+	return l.Send(segs, time.Now().Add(directWait))
+}
+
 // Send gathers segments into full records.
 func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error) {
 	end, err := l.limit(deadline)
@@ -224,6 +237,9 @@ func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error
 		return 0, err
 	}
 	defer end()
+	if len(segs) == 1 && len(segs[0].Bytes) <= tlsRecord {
+		return l.nc.Write(segs[0].Bytes)
+	}
 	ck := NewChunk(tlsRecord)
 	defer ck.Release()
 	for _, s := range segs {

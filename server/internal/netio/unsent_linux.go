@@ -23,3 +23,16 @@ func unsent(raw syscall.RawConn) int {
 	}
 	return n
 }
+
+// writable reports whether a socket takes a record of TLS at once: a third of its memory is free.
+func writable(raw syscall.RawConn) (ok bool) {
+	if raw == nil {
+		return false
+	}
+	err := raw.Control(func(fd uintptr) {
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds[:], 0)
+		ok = err == nil && n == 1 && fds[0].Revents == unix.POLLOUT
+	})
+	return ok && err == nil
+}
