@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -60,7 +61,8 @@ func (q *WriteQueue) Admit(n int64, ch chan<- Room) (r Room, ok bool) {
 }
 
 // AdmitLate is Admit for a publisher that has waited for some time: now up to half of what may be pending
-// may be, and more the longer the peer has taken nothing, since it may be disconnected for that.
+// may be. If the peer takes nothing that becomes more with the time, and soon there is no bound any more:
+// it is disconnected then for what is pending.
 func (q *WriteQueue) AdmitLate(n int64) (r Room, ok bool) {
 	q.lookAtSocket()
 	q.mu.Lock()
@@ -72,14 +74,21 @@ func (q *WriteQueue) AdmitLate(n int64) (r Room, ok bool) {
 	return q.roomLocked(n), true
 }
 
+// maxLateTime is in what time AdmitLate gives up its bound where the peer takes nothing, unless a write may
+// take less.
+const maxLateTime = 2 * time.Second
+
 // lateLimitLocked returns up to how many bytes may be pending for AdmitLate.
 func (q *WriteQueue) lateLimitLocked() int64 {
 	half := q.lim.MaxPending / 2
 	if q.movesLocked() {
 		return half
 	}
-	part := float64(time.Since(q.back.moved)-blockedTime) / float64(max(1, q.lim.patience()-blockedTime))
-	return half + int64(min(1, part)*float64(half))
+	still, most := time.Since(q.back.moved), min(maxLateTime, q.lim.patience())
+	if still >= most {
+		return math.MaxInt64
+	}
+	return half + int64(float64(half)*float64(still-blockedTime)/float64(most-blockedTime))
 }
 
 // lookAtSocket notes whether the peer has taken something of what the socket holds: that may be so much

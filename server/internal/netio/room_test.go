@@ -116,7 +116,7 @@ func TestRoomIsGrantedInTurn(t *testing.T) {
 }
 
 // TestLateRoom asks for more room after a wait: up to half of what may be pending, and more when the peer
-// has taken nothing for some time, until all may be pending when it would be disconnected.
+// has taken nothing for some time, until there is no bound.
 func TestLateRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const deadline = 2*blockedTime + blockedTime/2
@@ -131,6 +131,7 @@ func TestLateRoom(t *testing.T) {
 			{0, 201, false}, {0, 100, true}, {0, 100, true}, {0, 1, false}, // 500
 			{blockedTime, 1, false}, {blockedTime / 2, 167, false}, {0, 166, true}, // a third of the time that is left
 			{blockedTime / 2, 168, false}, {0, 167, true}, {0, 1, false}, {blockedTime/2 - 1, 167, false}, // 833
+			{1, 1000, true}, // it is time that it is disconnected
 		} {
 			time.Sleep(step.after)
 			r, ok := q.AdmitLate(step.n)
