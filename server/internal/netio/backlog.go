@@ -17,11 +17,7 @@ type backlog struct {
 	moved  time.Time // when bytes of it were written last, or it began, or the peer took some of the socket
 	held   int       // bytes that were in the socket when that was looked at last
 	sample sample
-
-	// Only if messages may be dropped.
-	tracked bool   // marks is kept
-	marks   []mark // all of the rest, in order
-	lossy   bool   // messages have been dropped
+	lossy  bool // messages have been dropped
 }
 
 // segmentQueue is segments in order, with references of its own. What is added and taken is moved, the
@@ -114,6 +110,9 @@ func (q *segmentQueue) addDelivery(d *Delivery) {
 
 // putBack is push, in front of all others.
 func (q *segmentQueue) putBack(segs []Segment) {
+	if len(segs) == 0 {
+		return
+	}
 	q.queue = append(segs[:len(segs):len(segs)], q.queue...)
 	q.size += sizeOf(segs)
 }
@@ -162,13 +161,16 @@ func (q *segmentQueue) take(segs []Segment, limit int) (_ []Segment, bytes int) 
 	return segs, bytes
 }
 
+// drop gives up the first n bytes.
+func (q *segmentQueue) drop(n int64) {
+	segs, _ := q.take(nil, int(n))
+	releaseAll(segs)
+}
+
 // take takes limit bytes from the front, or all there are.
 func (b *backlog) take(limit int) []Segment {
 	segs, n := b.first.take(nil, limit)
-	if n < limit {
-		segs, n = b.segmentQueue.take(segs, limit-n)
-		b.noteTaken(int64(n))
-	}
+	segs, _ = b.segmentQueue.take(segs, limit-n)
 	return segs
 }
 

@@ -236,21 +236,17 @@ func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
 	t.Parallel()
 	const count, size = 1000, 100
 	var b backlog
-	b.track()
+	var p parts
 	for i := range count {
 		ck := makeChunk(size, nil)
 		ck.buf = append(ck.buf, bytes.Repeat([]byte("x"), size)...)
 		b.push(Segment{Bytes: ck.buf, Chunk: ck})
-		b.noteQueued(mark{bytes: size, Lost: Lost{Messages: 1}, droppable: i%3 > 0}, 0)
+		p.add(part{bytes: size, Lost: Lost{Messages: 1}, droppable: i%3 > 0}, b.size, 0)
 	}
-	k := keeper{begun: count * size}
-	for i := range int64(count) {
-		k.starts = append(k.starts, i*startInterval)
-	}
-	all, segment, noted, start := b.queue, &b.queue[count-1], &b.marks[count-1], &k.starts[count-1]
+	all, segment, noted := b.queue, &b.queue[count-1], &p.list[count-1]
 	wants := func(after string, left int) {
 		t.Helper()
-		if len(b.queue) != left || &b.queue[left-1] != segment || &b.marks[len(b.marks)-1] != noted || &k.starts[len(k.starts)-1] != start {
+		if len(b.queue) != left || &b.queue[left-1] != segment || &p.list[len(p.list)-1] != noted {
 			t.Errorf("after %s what stays was moved, or is %d segments, want %d", after, len(b.queue), left)
 		}
 		for i, s := range all[:count-left] {
@@ -268,19 +264,19 @@ func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
 		t.Errorf("%d bytes were taken", n)
 	}
 	releaseAll(segs)
-	wants("taking a part of a delivery", count-11)
+	wants("taking a part of a delivery", count-10)
 	var lost Lost
-	if freed := b.evict(20*size, &lost); freed != 20*size || lost.Messages != 20 {
+	if freed := b.evict(&p, 20*size, &lost, 0); freed != 20*size || lost.Messages != 20 {
 		t.Errorf("%d bytes and %+v were dropped", freed, lost)
 	}
 	wants("a drop", count-11-30)
-	k.evicted(10*startInterval, 40*startInterval, 20*startInterval)
-	wants("noting a drop", count-11-30)
-	k.written = 100 * startInterval
-	k.trim()
+	if want := int64(count - 20); p.size != want*size || int64(len(p.list)) != want {
+		t.Errorf("%d parts of %d bytes are left, want %d", len(p.list), p.size, want)
+	}
+	p.trim(b.first.size + b.size)
 	wants("a write", count-11-30)
-	if len(k.starts) != count-100 {
-		t.Errorf("%d positions are left, want %d", len(k.starts), count-100)
+	if want := count - 20 - 10; len(p.list) != want {
+		t.Errorf("%d parts are left behind what was written, want %d", len(p.list), want)
 	}
 	releaseAll(b.all())
 }

@@ -33,16 +33,7 @@ type Delivery struct {
 // pushed must be dropped.
 func (d *Delivery) Keep() {
 	if !d.own {
-		d.keep(0)
-	}
-}
-
-// keep makes the segments the queue's own, without their first n bytes.
-func (d *Delivery) keep(n int) {
-	if d.own {
-		d.Segments = dropSent(d.Segments, n)
-	} else {
-		d.Segments, d.own = kept(skip(d.Segments, n)), true
+		d.Segments, d.own = kept(d.Segments), true
 	}
 }
 

@@ -1,7 +1,5 @@
 package netio
 
-import "slices"
-
 // This file drops messages for a connection that does not read fast enough, instead of
 // disconnecting it.
 
@@ -45,14 +43,6 @@ func (l *Lost) add(more Lost) {
 	l.Payload += more.Payload
 }
 
-// mark is a part of a backlog: whole deliveries of about a [DropUnit], or bytes that must be sent. So
-// there are few, however small the deliveries are.
-type mark struct {
-	bytes     int64
-	Lost      // if it is dropped
-	droppable bool
-}
-
 // makeRoomLocked makes room for a delivery, where messages may be dropped for that. It reports
 // whether it has dropped the delivery itself.
 func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
@@ -89,9 +79,7 @@ func (q *WriteQueue) lostLocked(l Lost) (first bool) {
 // that may be dropped. It returns how many bytes it has dropped.
 func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b := q.back
-	b.track()
-	before := b.size
-	freed = b.evict(need, lost)
+	freed = b.evict(&q.parts, need, lost, DropUnit(q.lim.MaxPending))
 	if freed == 0 {
 		return 0
 	}
@@ -99,20 +87,39 @@ func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
 	b.sample = sample{} // it may have been in what was dropped
 	q.pending -= freed
 	q.shared.Pending.Add(-freed)
-	if k := q.keeper; k != nil {
-		k.evicted(k.begun-before, k.begun-b.size, freed)
-	}
 	return freed
 }
 
-// track begins to note where deliveries begin. What is queued already must be sent.
-func (b *backlog) track() {
-	if b.tracked {
-		return
+// evict drops the oldest droppable parts until need bytes are dropped, or all of them. What lies between
+// them and must be sent stays in its order, in units at most. What precedes them was being written, or
+// it is not known where its deliveries begin: it must be sent, too.
+func (b *backlog) evict(p *parts, need int64, lost *Lost, unit int64) (freed int64) {
+	begin, before := 0, b.size-p.size // the first part that waits as a whole, and what waits before it
+	for ; before < 0; begin++ {
+		before += p.list[begin].bytes
 	}
-	b.tracked = true
-	b.first.push(b.queue...)
-	b.queue, b.size = nil, 0
+	var memory [4]Segment
+	segs, _ := b.segmentQueue.take(memory[:0], int(before))
+	b.first.push(segs...)
+	stay, end := parts{list: p.list[:begin]}, begin
+	for ; end < len(p.list) && freed < need; end++ {
+		m := p.list[end]
+		segs, _ = b.segmentQueue.take(segs[:0], int(m.bytes))
+		if m.droppable {
+			freed += m.bytes
+			lost.add(m.Lost)
+		} else {
+			stay.add(m, b.first.size, unit)
+			for _, s := range segs {
+				b.first.add(s) // a copy, if it is short: a few bytes must not hold all that is dropped around them
+			}
+		}
+		releaseAll(segs)
+	}
+	p.list = p.list[end-len(stay.list):] // the rest is not moved
+	copy(p.list, stay.list)
+	p.size -= freed
+	return freed
 }
 
 func sizeOf(segs []Segment) (n int64) {
@@ -120,87 +127,4 @@ func sizeOf(segs []Segment) (n int64) {
 		n += int64(len(s.Bytes))
 	}
 	return n
-}
-
-// noteQueued notes a delivery that was appended. unit is the [DropUnit].
-func (b *backlog) noteQueued(m mark, unit int64) {
-	if !b.tracked || m.bytes == 0 {
-		return
-	}
-	if k := len(b.marks); k > 0 && b.marks[k-1].droppable == m.droppable {
-		if last := &b.marks[k-1]; !m.droppable || last.bytes+m.bytes <= unit {
-			last.bytes += m.bytes
-			last.add(m.Lost)
-			return
-		}
-	}
-	b.marks = append(b.marks, m)
-}
-
-// noteTaken notes that so many bytes were taken from the front. The rest of a delivery of which a
-// part was taken must be sent.
-func (b *backlog) noteTaken(n int64) {
-	if !b.tracked {
-		return
-	}
-	at := 0
-	for at < len(b.marks) && b.marks[at].bytes <= n {
-		n -= b.marks[at].bytes
-		at++
-	}
-	b.marks = b.marks[at:]
-	if n == 0 {
-		return
-	}
-	m := &b.marks[0]
-	if m.bytes -= n; m.droppable {
-		segs, _ := b.segmentQueue.take(nil, int(m.bytes))
-		b.first.push(segs...)
-		b.marks = b.marks[1:]
-	}
-}
-
-// evict drops the oldest droppable deliveries until need bytes are dropped, or all of them. What lies
-// between them and must be sent stays in its order.
-func (b *backlog) evict(need int64, lost *Lost) (freed int64) {
-	last := 0
-	for last < len(b.marks) && freed < need {
-		if m := b.marks[last]; m.droppable {
-			freed += m.bytes
-			lost.add(m.Lost)
-		}
-		last++
-	}
-	if freed == 0 {
-		return 0
-	}
-	for _, m := range b.marks[:last] {
-		var memory [4]Segment
-		part, _ := b.segmentQueue.take(memory[:0], int(m.bytes))
-		for _, s := range part {
-			if !m.droppable {
-				b.first.add(s) // a copy, if it is short: a few bytes must not hold all that is dropped around them
-			}
-			s.Chunk.Release()
-		}
-	}
-	b.marks = b.marks[last:]
-	return freed
-}
-
-// evicted notes that of what was queued from one position to another so many bytes were dropped, and
-// that the rest of it, which begins in front, has no positions any more. Those before it are moved, as
-// they are few.
-func (k *keeper) evicted(from, to, dropped int64) {
-	n, _ := slices.BinarySearch(k.starts, from+1)
-	behind, _ := slices.BinarySearch(k.starts, to)
-	for i := range n {
-		k.starts[i] += dropped
-	}
-	if n > 0 && behind < len(k.starts) && k.starts[behind]-k.starts[n-1] < startInterval {
-		behind++
-	}
-	copy(k.starts[behind-n:behind], k.starts[:n])
-	k.starts = k.starts[behind-n:]
-	k.written += dropped
 }

@@ -73,28 +73,28 @@ func (r *dropRun) push() {
 	}
 }
 
-// wantMarks checks that what is noted of a backlog is what is in it.
-func (q *WriteQueue) wantMarks(t *testing.T) {
+// wantParts checks that what is noted of a queue is what is in it.
+func (q *WriteQueue) wantParts(t *testing.T) {
 	t.Helper()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.back == nil || !q.back.tracked {
-		return
-	}
-	if k := q.keeper; k != nil && len(k.starts) > 0 && (!slices.IsSorted(k.starts) || k.starts[len(k.starts)-1] > k.begun) {
-		t.Fatalf("deliveries begin at %v, the next one at %d", k.starts, k.begun)
-	}
 	sum := int64(0)
-	for _, m := range q.back.marks {
+	for _, m := range q.parts.list {
 		sum += m.bytes
 		if m.bytes <= 0 || m.droppable && m.Messages == 0 {
 			t.Fatalf("a part is %+v", m)
 		}
 	}
+	if noted := q.keeper != nil || q.lim.Drop == DropOld; sum != q.parts.size || noted && sum < q.pending || !noted && sum > 0 {
+		t.Fatalf("%d bytes are noted, and said to be %d; %d are pending", sum, q.parts.size, q.pending)
+	}
 	b := q.back
+	if b == nil {
+		return
+	}
 	n, first := sizeOf(b.queue), sizeOf(b.first.queue)
-	if sum != n || b.size != n || b.first.size != first || b.bytes < first+n {
-		t.Fatalf("%d and %d bytes are queued, counted are %d and %d; %d are noted, %d with those that are being written", first, n, b.first.size, b.size, sum, b.bytes)
+	if b.size != n || b.first.size != first || b.bytes < first+n {
+		t.Fatalf("%d and %d bytes are queued, counted are %d and %d, %d with those that are being written", first, n, b.first.size, b.size, b.bytes)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestWhatIsSentIsWholeAndInOrderWhenMessagesAreDropped(t *testing.T) {
 						default:
 						}
 					}
-					q.wantMarks(t)
+					q.wantParts(t)
 					if got := q.Stats().Pending; got > limit+textRoom {
 						t.Fatalf("%d bytes are pending, the limit is %d", got, limit)
 					}
@@ -265,10 +265,10 @@ func TestSmallDeliveriesThatMayBeDroppedAreNotedTogether(t *testing.T) {
 		pushed++
 	}
 	q.mu.Lock()
-	got := cap(q.back.marks)
+	got := cap(q.parts.list)
 	q.mu.Unlock()
 	if most := 8 * dropUnits; got > most {
-		t.Errorf("there is room for %d marks, want %d at most", got, most)
+		t.Errorf("there is room for %d parts, want %d at most", got, most)
 	}
 	close(release)
 	q.Finish(patience)
@@ -304,23 +304,26 @@ func TestTheOldestAreDropped(t *testing.T) {
 		}
 		var want []piece
 		var b backlog
-		b.track()
+		var p parts
 		var chunks []*Chunk
-		number := 0
+		number, unit := 0, int64(0) // what stays keeps its parts
+		if seed%2 == 1 {
+			unit = 1 << 30 // what stays becomes a part of what stays before it
+		}
 		add := func(n int) {
 			for range n {
-				p := piece{fmt.Sprintf("%03d", number) + string(bytes.Repeat([]byte{byte('a' + number%26)}, r.IntN(1<<r.IntN(12)))), r.IntN(3) > 0}
+				next := piece{fmt.Sprintf("%03d", number) + string(bytes.Repeat([]byte{byte('a' + number%26)}, r.IntN(1<<r.IntN(12)))), r.IntN(3) > 0}
 				number++
-				ck := makeChunk(max(len(p.text), 1000), nil)
-				ck.buf = append(ck.buf, p.text...)
+				ck := makeChunk(max(len(next.text), 1000), nil)
+				ck.buf = append(ck.buf, next.text...)
 				chunks = append(chunks, ck)
-				b.add(Segment{Bytes: ck.buf, Chunk: ck})
-				m := mark{bytes: int64(len(p.text)), droppable: p.droppable}
-				if p.droppable {
+				m := part{bytes: int64(len(next.text)), droppable: next.droppable}
+				if next.droppable {
 					m.Messages, m.Payload = 1, m.bytes
 				}
-				b.noteQueued(m, 0) // each is a unit
-				want = append(want, p)
+				p.add(m, b.size, 0)
+				b.add(Segment{Bytes: ck.buf, Chunk: ck})
+				want = append(want, next)
 			}
 		}
 		add(1 + r.IntN(20))
@@ -362,7 +365,7 @@ func TestTheOldestAreDropped(t *testing.T) {
 				wantLost.add(Lost{1, int64(len(p.text))})
 			}
 			want = left
-			freed := b.evict(need, &lost)
+			freed := b.evict(&p, need, &lost, unit)
 			text := ""
 			for _, p := range want {
 				text += p.text
@@ -371,11 +374,15 @@ func TestTheOldestAreDropped(t *testing.T) {
 				t.Fatalf("seed %d: %d bytes, %+v are dropped, want %d, %+v; left is %.100q, want %.100q", seed, freed, lost, wantFreed, wantLost, got, text)
 			}
 			sum := int64(0)
-			for _, m := range b.marks {
+			for _, m := range p.list {
 				sum += m.bytes
 			}
-			if sum != b.size || b.first.size+b.size != int64(len(text)) {
-				t.Fatalf("seed %d: %d bytes are noted of %d and %d; %d are left", seed, sum, b.first.size, b.size, len(text))
+			if r.IntN(2) == 0 {
+				p.trim(int64(len(text)))
+				sum = p.size
+			}
+			if sum != p.size || sum < int64(len(text)) || b.first.size+b.size != int64(len(text)) {
+				t.Fatalf("seed %d: %d and %d bytes are noted of %d and %d; %d are left", seed, sum, p.size, b.first.size, b.size, len(text))
 			}
 			add(r.IntN(4))
 		}
@@ -406,31 +413,6 @@ func TestTheFirstLossOfABacklogIsKnown(t *testing.T) {
 		if want := []bool{true, false, false}; !slices.Equal(owner.first, want) || owner.lost != (Lost{3, 150}) {
 			t.Errorf("policy %d: reports say %v that they are the first, want %v; lost is %+v", policy, owner.first, want, owner.lost)
 		}
-	}
-}
-
-// TestNothingIsNotedWhereNothingIsDropped looks at a backlog of a connection that loses no messages,
-// and at deliveries without bytes.
-func TestNothingIsNotedWhereNothingIsDropped(t *testing.T) {
-	t.Parallel()
-	var b backlog
-	b.noteQueued(mark{bytes: 5, Lost: Lost{1, 0}, droppable: true}, 10)
-	b.noteTaken(5)
-	if len(b.marks) > 0 {
-		t.Errorf("%d parts are noted", len(b.marks))
-	}
-	b.track()
-	b.noteQueued(mark{Lost: Lost{1, 0}, droppable: true}, 10)
-	if len(b.marks) > 0 {
-		t.Errorf("%d parts without bytes are noted", len(b.marks))
-	}
-	b.noteQueued(mark{bytes: 4, Lost: Lost{1, 0}, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 6, Lost: Lost{2, 3}, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 1, Lost: Lost{1, 0}, droppable: true}, 10)
-	b.noteQueued(mark{bytes: 100, Lost: Lost{1, 0}}, 10)
-	b.noteQueued(mark{bytes: 100, Lost: Lost{1, 0}}, 10)
-	if want := []mark{{10, Lost{3, 3}, true}, {1, Lost{1, 0}, true}, {200, Lost{2, 0}, false}}; !slices.Equal(b.marks, want) {
-		t.Errorf("got %+v, want %+v", b.marks, want)
 	}
 }
 

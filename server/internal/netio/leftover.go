@@ -1,9 +1,6 @@
 package netio
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Leftover is what a connection that ends was handed and its socket has not taken. It begins with a
 // whole delivery.
@@ -18,99 +15,14 @@ func (l *Leftover) Release() {
 	l.Segments = nil
 }
 
-// keeper keeps what a write queue has not written, for Leave. Deliveries begin at positions in the
-// stream of all bytes that were pushed; what has been written is kept back to the last position
-// that is known, so that the receiver of the leftover sees whole messages. It is guarded by
+// keeper keeps what a write queue has not written, for Leave, and of what it has written the beginning
+// of the part that follows, so that the receiver of the leftover sees whole messages. It is guarded by
 // WriteQueue.mu.
 type keeper struct {
-	gathers bool  // what is pushed when the socket is broken is kept, too
-	begun   int64 // position where the next delivery begins
-	written int64 // position up to which everything has been written
-	starts  []int64
-	past    []Segment    // written bytes before that position
-	bytes   int64        // in past
+	gathers bool         // what is pushed when the socket is broken is kept, too
+	past    segmentQueue // that has been written
 	rest    segmentQueue // what follows it, when nothing is written any more
 	stop    bool         // Leave waits for the writer to stop
-}
-
-// startInterval is the least number of bytes between two positions that are remembered.
-const startInterval = 16 << 10
-
-// begin notes that a delivery of n bytes has been pushed.
-func (k *keeper) begin(n int) {
-	k.noteStart(k.begun)
-	k.begun += int64(n)
-}
-
-// noteStart remembers a position where a delivery begins, unless there is one shortly before.
-func (k *keeper) noteStart(at int64) {
-	if len(k.starts) == 0 || at-k.starts[len(k.starts)-1] >= startInterval {
-		k.starts = append(k.starts, at)
-	}
-}
-
-// wrote moves n bytes that were written from segs to past, and returns what is left of segs.
-func (k *keeper) wrote(segs []Segment, n int) []Segment {
-	k.written += int64(n)
-	k.bytes += int64(n)
-	sent, rest := cut(segs, n)
-	k.past = append(k.past, sent...)
-	k.trim()
-	return rest
-}
-
-// trim releases what is not needed to begin with a whole delivery.
-func (k *keeper) trim() {
-	i := 0
-	for i+1 < len(k.starts) && k.starts[i+1] <= k.written {
-		i++
-	}
-	k.starts = k.starts[i:]
-	first := k.written
-	if len(k.starts) > 0 {
-		first = min(first, k.starts[0])
-	}
-	done := first - (k.written - k.bytes)
-	rest := dropSent(k.past, int(done))
-	k.past = slices.Delete(k.past, 0, len(k.past)-len(rest))
-	k.bytes -= done
-}
-
-// wroteFirst notes that a delivery of n bytes has been written, before which there was nothing.
-func (k *keeper) wroteFirst(n int) {
-	k.written += int64(n)
-	i, _ := slices.BinarySearch(k.starts, k.written)
-	k.starts = slices.Insert(k.starts, i, k.written) // the next delivery begins here
-	k.trim()
-}
-
-// wroteAll notes that everything has been written.
-func (k *keeper) wroteAll() {
-	releaseAll(k.past)
-	k.past, k.bytes, k.starts, k.written = nil, 0, k.starts[:0], k.begun
-}
-
-// setAside keeps segments that follow those that are kept already, or precede them.
-func (k *keeper) setAside(segs []Segment, first bool) {
-	if first {
-		k.rest.putBack(segs)
-	} else {
-		k.rest.push(segs...)
-	}
-}
-
-// leftover returns everything that is kept. The keeper is not used any more.
-func (k *keeper) leftover() Leftover {
-	k.rest.dropFill()
-	l := Leftover{Segments: append(k.past, k.rest.queue...)}
-	begin := k.written - k.bytes
-	if len(k.starts) == 0 {
-		l.Release()
-		return l
-	}
-	l.Segments = dropSent(l.Segments, int(k.starts[0]-begin))
-	l.Sent = int(max(0, k.written-k.starts[0]))
-	return l
 }
 
 // KeepLeftover makes the queue keep what it does not write, for Leave. If it gathers, it keeps also
@@ -119,7 +31,7 @@ func (q *WriteQueue) KeepLeftover(gathers bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.keeper == nil && !q.closed {
-		q.keeper = &keeper{begun: q.pending - q.reserved}
+		q.keeper = new(keeper)
 	}
 	if q.keeper != nil {
 		q.keeper.gathers = gathers
@@ -140,12 +52,31 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 	if k == nil {
 		return l, false
 	}
+	l = q.leftoverLocked()
 	q.keeper = nil
+	q.trimLocked()
 	stopped := idle != nil && !k.stop // and nothing else may write
 	if stopped && q.dead {
 		q.endLocked()
 	}
-	return k.leftover(), stopped && !q.dead
+	return l, stopped && !q.dead
+}
+
+// leftoverLocked takes what the keeper keeps, beginning with the first delivery that is kept as a whole.
+func (q *WriteQueue) leftoverLocked() Leftover {
+	k, p := q.keeper, &q.parts
+	q.trimLocked()
+	left := q.unwrittenLocked()
+	if p.size-left > k.past.size { // it was being written when there was no keeper
+		p.size -= p.list[0].bytes
+		p.list = p.list[1:]
+	}
+	k.rest.dropFill()
+	before := k.past.size + left - p.size
+	return Leftover{
+		Segments: dropSent(append(k.past.queue, k.rest.queue...), int(before)),
+		Sent:     int(max(0, k.past.size-before)),
+	}
 }
 
 // stopWriting makes the writer stop. It returns a channel that is closed when it has; nil if there
@@ -196,9 +127,9 @@ func (q *WriteQueue) stopLocked() bool {
 // Continue writes what is to be written of a leftover, and then what was pushed meanwhile.
 func (q *WriteQueue) Continue(first []byte) {
 	if len(first) > 0 {
-		d := Delivery{Segments: []Segment{{Bytes: first}}, Bytes: len(first)}
+		d := Delivery{Segments: []Segment{{Bytes: first}}}
 		d.Keep()
-		q.requeue(&d, -len(first), true)
+		q.requeue(&d, -len(first), 0)
 	}
 	if !q.write(pushRounds) {
 		q.startWriter()

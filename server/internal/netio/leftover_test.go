@@ -158,7 +158,7 @@ func TestWriterIsInterrupted(t *testing.T) {
 // before: what is left begins with it.
 func TestLeftoverOfWhatCameDuringAWrite(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ first, size int }{{2 * startInterval, 10}, {2 * startInterval, 3 * startInterval}, {100, 10}, {100, startInterval - 50}, {100, 3 * startInterval}} {
+	for _, tt := range []struct{ first, size int }{{2 * maxDropUnit, 10}, {2 * maxDropUnit, 3 * maxDropUnit}, {100, 10}, {100, maxDropUnit - 7}, {100, 3 * maxDropUnit}} {
 		size := tt.size
 		q, l, _, pending, release := blockedQueue(Limits{})
 		q.KeepLeftover(true)
@@ -262,33 +262,6 @@ func TestAPushBehindTheWriteThatLeaveWaitsFor(t *testing.T) {
 	}
 }
 
-// TestPositionsAfterADrop drops bytes at the beginning of a queue: those before it are moved, those
-// behind what was dropped stay, and none is near to another.
-func TestPositionsAfterADrop(t *testing.T) {
-	t.Parallel()
-	const k, dropped = startInterval, startInterval + 10
-	for _, tt := range []struct {
-		starts   []int64
-		from, to int64
-		want     []int64
-	}{
-		{[]int64{0, k, 2 * k, 3 * k, 4 * k, 5 * k}, 2*k + 5, 4*k + 5, []int64{k + 10, 2*k + 10, 3*k + 10, 5 * k}},
-		{[]int64{0, k, 2 * k, 3 * k, 4 * k}, k, 2*k + 10, []int64{k + 10, 2*k + 10, 4 * k}},
-		{[]int64{k, 2*k + 10, 4 * k}, k, 2*k + 10, []int64{2*k + 10, 4 * k}},
-		{[]int64{k, 2*k + 10, 3*k + 10}, k, 2*k + 10, []int64{2*k + 10, 3*k + 10}},
-		{[]int64{0, k}, k, 2*k + 10, []int64{k + 10, 2*k + 10}},
-		{[]int64{k, 3 * k}, 5, 2*k + 10, []int64{3 * k}},
-		{[]int64{k, 3 * k}, 5, 3 * k, []int64{3 * k}},
-		{nil, 7, 2*k + 10, nil},
-	} {
-		keeper := &keeper{starts: slices.Clone(tt.starts), begun: 6 * k, written: 3}
-		keeper.evicted(tt.from, tt.to, dropped)
-		if !slices.Equal(keeper.starts, tt.want) || keeper.begun != 6*k || keeper.written != 3+dropped {
-			t.Errorf("%v, from %d to %d: got %v, %d and %d, want %v", tt.starts, tt.from, tt.to, keeper.starts, keeper.begun, keeper.written, tt.want)
-		}
-	}
-}
-
 // TestLeftoverBehindWhatWasTakenAtOnce has the socket take a delivery as a whole, and then others in
 // part: what is left begins with one of those.
 func TestLeftoverBehindWhatWasTakenAtOnce(t *testing.T) {
@@ -305,13 +278,13 @@ func TestLeftoverBehindWhatWasTakenAtOnce(t *testing.T) {
 	if n := <-entered; n != 20 {
 		t.Fatalf("the writer has %d bytes", n)
 	}
-	q.Push(text(20_000))
+	q.Push(text(40_000))
 	q.Push(text(1000))
 	steps <- 20
-	if n := <-entered; n != 21_000 {
+	if n := <-entered; n != 41_000 {
 		t.Fatalf("the writer has %d bytes", n)
 	}
-	steps <- 20_300
+	steps <- 40_300
 	<-entered
 	go func() { // ends when Leave waits
 		for !q.stopping() {
@@ -428,7 +401,7 @@ func TestWhatIsPushedWhileTheWriterStopsComesLast(t *testing.T) {
 	<-idle
 	push("BBB")
 	q.Finish(0)
-	l := q.keeper.leftover() // its end
+	l := q.leftoverLocked() // its end
 	got := ""
 	for _, s := range l.Segments {
 		got += string(s.Bytes)

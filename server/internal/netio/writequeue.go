@@ -30,8 +30,9 @@ type WriteQueue struct {
 	granted  time.Time     // when one of them got room last
 	reserved int64         // bytes that wait elsewhere to be pushed
 	total    int64         // bytes pushed
-	keeper   *keeper       // nil if what is not written is dropped
 	lost     Lost          // by its drop policy
+	keeper   *keeper       // nil if what is not written is dropped
+	parts    parts         // of what is pending; if messages may be dropped, or there is a keeper
 }
 
 // Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
@@ -207,9 +208,11 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
 	if q.lim.Drop != DropNone && (q.busy || d.TooLarge) && q.makeRoomLocked(d) {
 		return true, false
 	}
-	if k := q.keeper; k != nil {
-		k.begin(d.Bytes)
+	waiting := int64(0)
+	if q.back != nil {
+		waiting = q.back.size
 	}
+	q.noteLocked(d, waiting)
 	if d.Counter != nil {
 		d.Count = d.Counter.Add(1)
 	}
@@ -229,7 +232,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
 // refuseLocked refuses a delivery, unless it is kept for Leave.
 func (q *WriteQueue) refuseLocked(d *Delivery) {
 	if k := q.keeper; k != nil && k.gathers && q.dead && k.rest.size < q.lim.MaxPending {
-		k.begin(d.Bytes)
+		q.noteLocked(d, k.rest.size)
 		k.rest.addDelivery(d)
 		return
 	}
@@ -292,20 +295,14 @@ func (q *WriteQueue) settle(n int) (done bool) {
 	if !q.dead {
 		q.pending -= int64(n)
 	}
-	done = q.doneLocked()
-	if k := q.keeper; k != nil && !done {
-		k.wroteFirst(n)
-	}
-	return done
+	return q.doneLocked()
 }
 
 // doneLocked ends the writing, and reports true, if nothing is queued.
 func (q *WriteQueue) doneLocked() bool {
+	q.trimLocked()
 	if q.back != nil && !q.back.empty() {
 		return false
-	}
-	if k := q.keeper; k != nil && !q.dead {
-		k.wroteAll()
 	}
 	q.endLocked()
 	return true
@@ -316,15 +313,12 @@ func (q *WriteQueue) doneLocked() bool {
 func (q *WriteQueue) pushed(d *Delivery, n int, err error) {
 	over := false
 	if n < d.Bytes {
-		keeps := q.Keeps()
-		if keeps {
-			d.Keep()
-			d.Segments = q.consume(d.Segments, n)
-		} else {
-			d.keep(n)
+		sent := n
+		if !d.own && !q.Keeps() {
+			d.Segments, sent = skip(d.Segments, n), 0
 		}
-		d.Bytes -= n
-		over = q.requeue(d, n, keeps)
+		d.Keep()
+		over = q.requeue(d, n, sent)
 	} else {
 		d.Drop()
 	}
@@ -341,36 +335,41 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) {
 }
 
 // requeue puts what a direct write of n bytes has left of a delivery, which must be sent, in front of what
-// others queued while it was going on. The keeper has noted the write unless there has been one only
-// since.
-func (q *WriteQueue) requeue(d *Delivery, n int, noted bool) (over bool) {
+// others queued while it was going on. sent bytes of those that were written are still in the segments.
+func (q *WriteQueue) requeue(d *Delivery, n, sent int) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.keeper != nil && !noted {
-		q.keeper.written += int64(n)
-	}
-	if q.dead {
-		q.setAsideLocked(d.Segments, true)
+	if d.Bytes -= n; !q.putBackLocked(d.Segments, sent) {
 		return false
 	}
 	q.pending -= int64(n)
-	b := q.backLocked()
-	b.first.putBack(d.Segments)
-	b.sample.left += int64(d.Bytes)
-	b.follow(d.ReadAt, int64(d.Bytes))
+	q.back.sample.left += int64(d.Bytes)
+	q.back.follow(d.ReadAt, int64(d.Bytes))
 	q.countLocked(d)
 	return q.overLocked()
+}
+
+// putBackLocked puts segments of which n bytes were written in front of what is queued: without these,
+// which are released, or kept. It reports false if nothing is written any more.
+func (q *WriteQueue) putBackLocked(segs []Segment, n int) bool {
+	sent, rest := cut(segs, n)
+	if k := q.keeper; k != nil {
+		k.past.push(sent...)
+	} else {
+		releaseAll(sent)
+	}
+	if q.dead {
+		q.setAsideLocked(rest, true)
+		return false
+	}
+	q.backLocked().first.putBack(rest)
+	return true
 }
 
 // queueLocked appends a delivery to the backlog, which takes over the segments that are the queue's
 // own.
 func (q *WriteQueue) queueLocked(d *Delivery) {
-	b := q.backLocked()
-	if q.lim.Drop == DropOld {
-		b.track()
-	}
-	b.addDelivery(d)
-	b.noteQueued(mark{int64(d.Bytes), Lost{d.Messages, d.Payload}, d.Droppable}, DropUnit(q.lim.MaxPending))
+	q.backLocked().addDelivery(d)
 	q.countLocked(d)
 }
 
@@ -478,27 +477,15 @@ func (q *WriteQueue) Keeps() bool {
 	return q.keeper != nil
 }
 
-// consume releases the first n bytes of segments, which were written, or keeps them. It returns the
-// rest.
-func (q *WriteQueue) consume(segs []Segment, n int) []Segment {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.consumeLocked(segs, n)
-}
-
-func (q *WriteQueue) consumeLocked(segs []Segment, n int) []Segment {
-	if k := q.keeper; k != nil {
-		return k.wrote(segs, n)
-	}
-	return dropSent(segs, n)
-}
-
 // setAsideLocked keeps segments for Leave, in front of the others or behind them, or gives them up.
 func (q *WriteQueue) setAsideLocked(segs []Segment, first bool) {
-	if k := q.keeper; k != nil {
-		k.setAside(segs, first)
-	} else {
+	switch k := q.keeper; {
+	case k == nil:
 		releaseAll(segs)
+	case first:
+		k.rest.putBack(segs)
+	default:
+		k.rest.push(segs...)
 	}
 }
 
@@ -529,13 +516,8 @@ func (q *WriteQueue) sent(segs []Segment, n int) {
 func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	rest := q.consumeLocked(segs, n)
-	if q.dead {
-		q.setAsideLocked(rest, true)
+	if !q.putBackLocked(segs, n) {
 		return 0
-	}
-	if len(rest) > 0 {
-		q.back.first.putBack(rest)
 	}
 	q.pending -= int64(n)
 	q.back.bytes -= int64(n)
@@ -575,6 +557,9 @@ func (q *WriteQueue) dropBacklogLocked() {
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
 		q.back = nil
+		if q.parts.size == 0 {
+			q.parts = parts{} // there may have been many
+		}
 	}
 }
 
