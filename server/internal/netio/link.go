@@ -20,8 +20,8 @@ type Link interface {
 	// TrySend writes what the socket takes without waiting. It returns ErrWouldBlock if that is
 	// not everything.
 	TrySend(segs []Segment) (int, error)
-	// Send writes everything, or a good part of it, waiting until deadline at most. Over TLS
-	// the deadline is for progress: a timeout there means that nothing has moved for so long.
+	// Send writes everything, or a good part of it, waiting until deadline at most. Over TLS it is
+	// the socket that limits how long nothing may move: see [ProgressConn].
 	Send(segs []Segment, deadline time.Time) (int, error)
 	// Unsent returns how many bytes are in the socket that the peer has not acknowledged, -1 if
 	// that is not known.
@@ -208,18 +208,6 @@ const (
 	tlsBatch = 16 * tlsRecord
 )
 
-// limit sets how long the next writes may make no progress. end undoes that.
-func (l *tlsLink) limit(deadline time.Time) (end func(), err error) {
-	if l.socket == nil {
-		return func() { l.nc.SetWriteDeadline(time.Time{}) }, l.nc.SetWriteDeadline(deadline)
-	}
-	l.socket.patience.Store(max(int64(time.Until(deadline)), 1))
-	return func() { l.socket.patience.Store(0) }, nil
-}
-
-// directWait is how long TrySend waits at most, where a socket that is writable does not take a record.
-const directWait = time.Second
-
 // TrySend writes what fits one record, if the socket takes that at once. A record cannot be divided: it
 // writes all of it or nothing. While others are at work it writes nothing, since a writer that begins
 // later has more for its record: with 100 publishers and 50 subscribers that takes a tenth of the time.
@@ -227,16 +215,12 @@ func (l *tlsLink) TrySend(segs []Segment) (int, error) {
 	if l.socket == nil || !l.work.shared.BusyPoll.alone() || sizeOf(segs) > tlsRecord || !writable(l.socket.raw) {
 		return 0, ErrWouldBlock
 	}
-	return l.Send(segs, time.Now().Add(directWait))
+	return l.Send(segs, time.Time{})
 }
 
-// Send gathers segments into full records.
-func (l *tlsLink) Send(segs []Segment, deadline time.Time) (total int, err error) {
-	end, err := l.limit(deadline)
-	if err != nil {
-		return 0, err
-	}
-	defer end()
+// Send gathers segments into full records. How long it may wait is up to the limits of the queue, see
+// [ProgressConn].
+func (l *tlsLink) Send(segs []Segment, _ time.Time) (total int, err error) {
 	if len(segs) == 1 && len(segs[0].Bytes) <= tlsRecord {
 		return l.nc.Write(segs[0].Bytes)
 	}

@@ -235,6 +235,7 @@ func TestTLSReadsTakeLittleMoreMemoryThanTheyMayHold(t *testing.T) {
 func TestTLSWritesMoreThanTheSocketTakes(t *testing.T) {
 	t.Parallel()
 	l, _, peer := securePair(t)
+	new(WriteQueue).Init(l, nil, new(Shared), &Limits{WriteDeadline: patience})
 	text := make([]byte, 16<<20)
 	for i := range text {
 		text[i] = byte(i * 7 % 251)

@@ -9,14 +9,13 @@ import (
 )
 
 // ProgressConn is the socket below TLS. A write of TLS cannot be continued after a timeout, so the
-// socket itself decides whether the peer makes progress: while a [Link] writes, it fails only after
-// nothing was sent, and nothing acknowledged, for some time.
+// socket itself decides whether the peer makes progress: a write fails only after nothing was sent, and
+// nothing acknowledged, for as long as the limits of the queue say.
 type ProgressConn struct {
 	net.Conn
-	raw      syscall.RawConn            // nil if there is no socket
-	patience atomic.Int64               // nanoseconds without progress; 0 = the link does not write
-	queue    atomic.Pointer[WriteQueue] // whose limits say that instead, as they change; nil during the handshake
-	end      atomic.Pointer[time.Time]  // from when on nothing is waited for; nil while it is open
+	raw   syscall.RawConn            // nil if there is no socket
+	queue atomic.Pointer[WriteQueue] // that writes to it; nil during the handshake, which has a deadline
+	end   atomic.Pointer[time.Time]  // from when on nothing is waited for; nil while it is open
 
 	noWait bool // reads do not wait; owned by the reader
 }
@@ -57,8 +56,8 @@ func (c *ProgressConn) opError(call string, err error) error {
 // Write writes b, as long as there is progress. TLS also writes what it answers by itself, such as
 // new keys, and does so while the reader reads: that is limited in the same way.
 func (c *ProgressConn) Write(b []byte) (total int, err error) {
-	patience, q := time.Duration(c.patience.Load()), c.queue.Load()
-	if patience == 0 && q == nil {
+	q := c.queue.Load()
+	if q == nil {
 		return c.Conn.Write(b)
 	}
 	switch n, err := writeNow(c.raw, b); { // mostly the socket takes it, and there is no need to look at its progress
@@ -70,7 +69,7 @@ func (c *ProgressConn) Write(b []byte) (total int, err error) {
 		total = n
 	}
 	defer c.Conn.SetWriteDeadline(time.Time{}) // the next write begins without one
-	w := wait{queue: q, most: patience, once: q == nil || !writesResume}
+	w := wait{queue: q, once: !writesResume}
 	for {
 		queued := unsent(c.raw)
 		deadline := w.begin()

@@ -10,9 +10,8 @@ import (
 
 // wait is a write that waits, in steps, after each of which it looks at the limits again.
 type wait struct {
-	queue *WriteQueue   // nil = nothing changes
-	most  time.Duration // if there is no queue
-	once  bool          // a step is the whole time, since the write cannot go on after one
+	queue *WriteQueue
+	once  bool // a step is the whole time, since the write cannot go on after one
 
 	until time.Time     // when the step ends
 	step  time.Duration // how long it is
@@ -24,7 +23,7 @@ const maxWaitStep = 2 * time.Second
 
 // begin begins a step and returns when it ends.
 func (w *wait) begin() time.Time {
-	if w.step = w.patience() - w.spent; !w.once {
+	if w.step = w.queue.Limits().patience() - w.spent; !w.once {
 		w.step = min(w.step, maxWaitStep)
 	}
 	w.until = time.Now().Add(w.step)
@@ -38,18 +37,10 @@ func (w *wait) goesOn(moved bool) bool {
 		w.spent = 0
 		return true
 	}
-	if w.spent += w.step; w.spent >= w.patience() {
+	if w.spent += w.step; w.spent >= w.queue.Limits().patience() {
 		return false
 	}
-	return !w.once && !(w.queue != nil && w.queue.stopping() && time.Now().Before(w.until))
-}
-
-// patience returns how long nothing may move.
-func (w *wait) patience() time.Duration {
-	if w.queue == nil {
-		return w.most
-	}
-	return w.queue.Limits().patience()
+	return !w.once && !(w.queue.stopping() && time.Now().Before(w.until))
 }
 
 // resumes reports whether a write over a link can go on after a timeout. Over TLS the socket below
