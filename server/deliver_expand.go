@@ -329,8 +329,8 @@ func (x *expansion) push() {
 	if len(x.delivery.Segments) == 0 {
 		return
 	}
+	x.delivery.Bytes = len(x.buf) + x.large
 	d := x.delivery
-	d.Bytes = len(x.buf) + x.large
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
 		x.msgs += d.Messages
@@ -348,38 +348,27 @@ func (x *expansion) push() {
 	if d.Refused && d.Reserved {
 		d.Drop()
 	}
-	if w := x.t.path; w != nil {
-		x.pushedTo(w, d.Refused)
+	switch w := x.t.path; {
+	case w == nil:
+	case d.Refused: // the member is lost
+		x.t.c = &w.redirect(&x.delivery).conn
+	default:
+		w.sent()
 	}
 }
 
 // follow queues a delivery behind the interest of its publisher, if some of that has not been sent,
 // and reports whether it did.
 func (x *expansion) follow(r *route, d *netio.Delivery) (queued bool) {
-	carrier, turn := r.carrier(), uint32(0)
-	if x.t.path != nil {
-		turn = x.t.path.turn
+	carrier, w, turn := r.carrier(), x.t.path, uint32(0)
+	if w != nil {
+		turn = w.turn
 	}
-	if carrier == nil {
+	if carrier == nil || !carrier.interest.follow(x.b.from, d, r, turn) {
 		return false
 	}
-	if !carrier.interest.follow(x.b.from, d, r, turn) {
-		return false
-	}
-	if x.t.path != nil {
-		x.t.path.queued()
+	if w != nil {
+		w.queued()
 	}
 	return true
-}
-
-// pushedTo is called when a member of a pool was pushed to. If it has refused, because it is lost,
-// another one is.
-func (x *expansion) pushedTo(w *path, refused bool) {
-	if !refused {
-		w.sent()
-		return
-	}
-	d := x.delivery
-	d.Bytes = len(x.buf) + x.large
-	x.t.c = &w.redirect(&d).conn
 }

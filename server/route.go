@@ -73,8 +73,8 @@ type route struct {
 	handedTo   []byte        // set before: the line that waits for it
 
 	// Guarded by cluster.mu.
-	late      []lateMessages // that it has refused
-	lateEnded bool           // no more are kept
+	late      []*flowOther // messages that it has refused
+	lateEnded bool         // no more are kept
 }
 
 // Limits of routes that differ from those of clients.

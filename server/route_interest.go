@@ -389,7 +389,7 @@ func (q *interestQueue) pushMessages(text []byte, m *flowOther) []byte {
 // refused deals with messages that cannot be sent on the connection that they are for.
 func (q *interestQueue) refused(m *flowOther) {
 	if p := q.to.pool; p != nil {
-		p.handOn(&m.messages, m.to, m.turn)
+		p.handOn(m)
 	} else {
 		m.messages.Drop()
 	}

@@ -1,10 +1,6 @@
 package server
 
-import (
-	"slices"
-
-	"gnatsd/server/internal/netio"
-)
+import "slices"
 
 // This file sends on other members of a pool what a lost one had pending. What its socket had taken
 // is lost, and the message of which it had taken a part. Interest that it carried is not needed: the
@@ -98,27 +94,20 @@ func (h *handOver) end() {
 	}
 }
 
-// lateMessages are messages of a publisher that a lost member has refused before what it had pending
-// was handed over.
-type lateMessages struct {
-	messages *netio.Delivery
-	turn     uint32
-}
-
-// deferLate keeps messages that a member has refused until what it had pending is handed over. It
-// reports false if that has been done.
-func (k *cluster) deferLate(r *route, m lateMessages) bool {
+// deferLate keeps messages that the member they are for has refused, which is lost, until what it had
+// pending is handed over. It reports false if that has been done.
+func (k *cluster) deferLate(m *flowOther) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.lateEnded {
+	if m.to.lateEnded {
 		return false
 	}
-	r.late = append(r.late, m)
+	m.to.late = append(m.to.late, m)
 	return true
 }
 
 // takeLate returns what deferLate has kept. If that is nothing, no more is kept.
-func (k *cluster) takeLate(r *route) []lateMessages {
+func (k *cluster) takeLate(r *route) []*flowOther {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list := r.late
@@ -131,7 +120,7 @@ func (r *route) handOverLate() {
 	k := r.srv.cluster
 	for list := k.takeLate(r); len(list) > 0; list = k.takeLate(r) {
 		for _, m := range list {
-			r.pool.pushElsewhere(m.messages, r, m.turn)
+			r.pool.pushElsewhere(m)
 		}
 	}
 }

@@ -396,30 +396,31 @@ func (w *path) redirect(d *netio.Delivery) (to *route) {
 	}
 }
 
-// handOn pushes messages that a member has refused, or that its carrier had for it when it was
-// lost, to another one; what a lost one had pending goes first. turn is that of the path of their publisher, which chooses the same one. They
-// are dropped if no member is left.
-func (p *pool) handOn(d *netio.Delivery, refused *route, turn uint32) {
-	if refused.retired() || !p.k.deferLate(refused, lateMessages{d, turn}) {
-		p.pushElsewhere(d, refused, turn)
+// handOn pushes messages that the member they are for has refused, or that its carrier had for it when
+// it was lost, to another one; what a lost one had pending goes first. The turn of the path of their
+// publisher chooses the same one as the path. They are dropped if no member is left.
+func (p *pool) handOn(m *flowOther) {
+	if m.to.retired() || !p.k.deferLate(m) {
+		p.pushElsewhere(m)
 	}
 }
 
 // pushElsewhere is handOn for a member whose pending messages have been handed over.
-func (p *pool) pushElsewhere(d *netio.Delivery, refused *route, turn uint32) {
+func (p *pool) pushElsewhere(m *flowOther) {
+	d := &m.messages
 	for d.Refused = true; d.Refused; {
+		refused := m.to
 		p.k.dropMember(refused)
 		members := *p.members.Load()
 		if len(members) == 0 {
 			d.Drop()
 			return
 		}
-		to := members[int(turn%uint32(len(members)))]
-		to.push(refused.appendMoved(nil, false))
-		to.out.Reserve(d.Bytes)
+		m.to = members[int(m.turn%uint32(len(members)))]
+		m.to.push(refused.appendMoved(nil, false))
+		m.to.out.Reserve(d.Bytes)
 		d.Refused = false
-		to.out.Push(d)
-		refused = to
+		m.to.out.Push(d)
 	}
 }
 

@@ -163,7 +163,8 @@ func (q *segmentQueue) take(segs []Segment, limit int) (_ []Segment, bytes int) 
 
 // drop gives up the first n bytes.
 func (q *segmentQueue) drop(n int64) {
-	segs, _ := q.take(nil, int(n))
+	var memory [4]Segment
+	segs, _ := q.take(memory[:0], int(n))
 	releaseAll(segs)
 }
 

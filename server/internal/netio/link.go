@@ -138,10 +138,6 @@ func (l *plainLink) Send(segs []Segment, deadline time.Time) (int, error) {
 		return 0, err
 	}
 	defer l.nc.SetWriteDeadline(time.Time{})
-	if len(segs) == 1 {
-		b := segs[0].Bytes
-		return l.nc.Write(b[:min(len(b), plainBatch)])
-	}
 	bufs := make(net.Buffers, 0, len(segs))
 	for room := plainBatch; room > 0 && len(segs) > 0; segs = segs[1:] {
 		b := segs[0].Bytes

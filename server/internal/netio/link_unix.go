@@ -33,11 +33,8 @@ type directLink struct {
 // NewLink returns the fastest link that nc can have.
 func NewLink(nc net.Conn, shared *Shared) Link {
 	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return newPlainLink(nc, shared)
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
+	raw := rawOf(nc)
+	if !ok || raw == nil {
 		return newPlainLink(nc, shared)
 	}
 	l := &directLink{tcp: tcp, raw: raw, work: work{shared: shared}}

@@ -49,7 +49,9 @@ func (p *parts) trim(left int64) {
 // noteLocked notes a delivery that was pushed, behind waiting bytes, if it matters where it begins.
 func (q *WriteQueue) noteLocked(d *Delivery, waiting int64) {
 	if q.keeper == nil && q.lim.Drop != DropOld {
-		q.parts = parts{}
+		if q.parts.size > 0 {
+			q.parts = parts{}
+		}
 		return
 	}
 	q.parts.add(part{int64(d.Bytes), Lost{d.Messages, d.Payload}, d.Droppable}, waiting, DropUnit(q.lim.MaxPending))
@@ -68,7 +70,7 @@ func (q *WriteQueue) unwrittenLocked() int64 {
 func (q *WriteQueue) trimLocked() {
 	left := q.unwrittenLocked()
 	q.parts.trim(left)
-	if k := q.keeper; k != nil {
+	if k := q.keeper; k != nil && k.past.size > 0 {
 		k.past.drop(k.past.size - max(0, q.parts.size-left))
 	}
 }

@@ -17,10 +17,18 @@ func PeerStateOf(nc net.Conn) PeerState {
 	if end, ok := nc.(*pipeEnd); ok {
 		return end.peerState()
 	}
-	if p := progressConnOf(nc); p != nil {
-		nc = p.Conn
+	return peerState(rawOf(below(nc)))
+}
+
+// below returns the connection that carries nc.
+func below(nc net.Conn) net.Conn {
+	for {
+		c, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = c.NetConn()
 	}
-	return peerState(rawOf(nc))
 }
 
 func (e *pipeEnd) peerState() PeerState {

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"net"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,26 +20,11 @@ const (
 // second, where it can. A peer that acknowledges nothing for a quarter of a minute loses the
 // connection then.
 func RetransmitOften(nc net.Conn) {
-	socket, ok := below(nc).(syscall.Conn)
-	if !ok {
-		return
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
+	raw := rawOf(below(nc))
+	if raw == nil {
 		return
 	}
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, tcpRTOMax, int(retransmitMax/time.Millisecond)) // an older system refuses it
 	})
-}
-
-// below returns the connection that carries nc.
-func below(nc net.Conn) net.Conn {
-	for {
-		c, ok := nc.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nc
-		}
-		nc = c.NetConn()
-	}
 }
