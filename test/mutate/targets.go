@@ -25,7 +25,7 @@ var targets = []target{
 		},
 	}, {
 		pkg: "./server/internal/netio",
-		patterns: []string{"backlog.go", "chunk.go", "delivery.go", "drop.go", "leftover.go", "limits.go",
+		patterns: []string{"backlog.go", "chunk.go", "delivery.go", "drop.go", "leftover.go", "limits.go", "parts.go",
 			"readbuffer.go", "writequeue.go"},
 		tests: []tests{{"./server/internal/netio", nil, needSpeed}},
 	}}},

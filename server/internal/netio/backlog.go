@@ -58,7 +58,7 @@ func (s *sample) sent(n int64) (readAt int64) {
 func (q *segmentQueue) add(s Segment) {
 	if s.worthKeeping() {
 		s.Chunk.retain()
-		q.push(s)
+		q.addOwn(s)
 		return
 	}
 	for text := s.Bytes; len(text) > 0; {
@@ -91,8 +91,8 @@ func (q *segmentQueue) tail(want int) *Segment {
 	return &q.queue[len(q.queue)-1]
 }
 
-// push queues segments, and takes over their references.
-func (q *segmentQueue) push(segs ...Segment) {
+// addOwn queues segments, and takes over their references.
+func (q *segmentQueue) addOwn(segs ...Segment) {
 	q.queue = append(q.queue, segs...)
 	q.size += sizeOf(segs)
 }
@@ -100,7 +100,7 @@ func (q *segmentQueue) push(segs ...Segment) {
 // addDelivery queues the segments of a delivery.
 func (q *segmentQueue) addDelivery(d *Delivery) {
 	if d.own {
-		q.push(d.Segments...)
+		q.addOwn(d.Segments...)
 		return
 	}
 	for _, s := range d.Segments {
@@ -108,7 +108,7 @@ func (q *segmentQueue) addDelivery(d *Delivery) {
 	}
 }
 
-// putBack is push, in front of all others.
+// putBack is addOwn, in front of all others.
 func (q *segmentQueue) putBack(segs []Segment) {
 	if len(segs) == 0 {
 		return

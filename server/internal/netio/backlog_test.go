@@ -37,7 +37,7 @@ func TestBacklogHoldsLittleMoreMemoryThanBytes(t *testing.T) {
 					ck := makeChunk(max(n, ReadSize), nil)
 					s := Segment{Bytes: ck.mem[:n], Chunk: ck}
 					if own && n > maxLockedCopy { // as a push does that would have to wait
-						b.push(kept([]Segment{s})...)
+						b.addOwn(kept([]Segment{s})...)
 					} else {
 						b.add(s)
 					}
@@ -240,7 +240,7 @@ func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
 	for i := range count {
 		ck := makeChunk(size, nil)
 		ck.buf = append(ck.buf, bytes.Repeat([]byte("x"), size)...)
-		b.push(Segment{Bytes: ck.buf, Chunk: ck})
+		b.addOwn(Segment{Bytes: ck.buf, Chunk: ck})
 		p.add(part{bytes: size, Lost: Lost{Messages: 1}, droppable: i%3 > 0}, b.size, 0)
 	}
 	all, segment, noted := b.queue, &b.queue[count-1], &p.list[count-1]
@@ -266,10 +266,14 @@ func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
 	releaseAll(segs)
 	wants("taking a part of a delivery", count-10)
 	var lost Lost
+	b.follow(7, 500)
 	if freed := b.evict(&p, 20*size, &lost, 0); freed != 20*size || lost.Messages != 20 {
 		t.Errorf("%d bytes and %+v were dropped", freed, lost)
 	}
 	wants("a drop", count-11-30)
+	if b.sample != (sample{}) {
+		t.Error("the place in the backlog that is measured may have been dropped, and is still there")
+	}
 	if want := int64(count - 20); p.size != want*size || int64(len(p.list)) != want {
 		t.Errorf("%d parts of %d bytes are left, want %d", len(p.list), p.size, want)
 	}

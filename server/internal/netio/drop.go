@@ -51,7 +51,10 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 		return false
 	}
 	if q.lim.Drop == DropOld && !d.TooLarge && q.back != nil {
-		over -= q.evictLocked(over, &d.lost)
+		freed := q.back.evict(&q.parts, over, &d.lost, DropUnit(q.lim.MaxPending))
+		over -= freed
+		q.pending -= freed
+		q.shared.Pending.Add(-freed)
 	}
 	if d.Droppable && (over > 0 || d.TooLarge) {
 		d.lost.add(Lost{d.Messages, d.Payload})
@@ -75,21 +78,6 @@ func (q *WriteQueue) lostLocked(l Lost) (first bool) {
 	return first
 }
 
-// evictLocked drops the oldest messages of the backlog until there are so many bytes less, or none
-// that may be dropped. It returns how many bytes it has dropped.
-func (q *WriteQueue) evictLocked(need int64, lost *Lost) (freed int64) {
-	b := q.back
-	freed = b.evict(&q.parts, need, lost, DropUnit(q.lim.MaxPending))
-	if freed == 0 {
-		return 0
-	}
-	b.bytes -= freed
-	b.sample = sample{} // it may have been in what was dropped
-	q.pending -= freed
-	q.shared.Pending.Add(-freed)
-	return freed
-}
-
 // evict drops the oldest droppable parts until need bytes are dropped, or all of them. What lies between
 // them and must be sent stays in its order, in units at most. What precedes them was being written, or
 // it is not known where its deliveries begin: it must be sent, too.
@@ -100,7 +88,7 @@ func (b *backlog) evict(p *parts, need int64, lost *Lost, unit int64) (freed int
 	}
 	var memory [4]Segment
 	segs, _ := b.segmentQueue.take(memory[:0], int(before))
-	b.first.push(segs...)
+	b.first.addOwn(segs...)
 	stay, end := parts{list: p.list[:begin]}, begin
 	for ; end < len(p.list) && freed < need; end++ {
 		m := p.list[end]
@@ -119,6 +107,10 @@ func (b *backlog) evict(p *parts, need int64, lost *Lost, unit int64) (freed int
 	p.list = p.list[end-len(stay.list):] // the rest is not moved
 	copy(p.list, stay.list)
 	p.size -= freed
+	b.bytes -= freed
+	if freed > 0 {
+		b.sample = sample{} // it may have been in what was dropped
+	}
 	return freed
 }
 

@@ -3,6 +3,7 @@ package netio
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -33,8 +34,8 @@ func TestPartsAreWholeDeliveries(t *testing.T) {
 	}
 }
 
-// TestDirectWritesTakeNoMemoryForParts pushes to a socket that takes everything.
-func TestDirectWritesTakeNoMemoryForParts(t *testing.T) {
+// TestDirectWritesAllocateNothingForParts pushes to a socket that takes everything.
+func TestDirectWritesAllocateNothingForParts(t *testing.T) {
 	q, _, _ := newTestQueue(&fakeLink{forgets: true}, Limits{MaxPending: 1 << 20, HighWater: 1 << 20, Drop: DropOld})
 	q.KeepLeftover(false)
 	d := text(100)
@@ -44,34 +45,83 @@ func TestDirectWritesTakeNoMemoryForParts(t *testing.T) {
 	}
 }
 
-// TestPartsBeginWhenTheyAreNeeded changes what is noted while a delivery is written in part: where those
-// begin that were pushed before is not known.
-func TestPartsBeginWhenTheyAreNeeded(t *testing.T) {
-	t.Parallel()
-	for _, drop := range []DropPolicy{DropNone, DropOld} {
-		q, _, _, pending, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 1000, WriteDeadline: patience, Drop: DropNone})
-		q.Push(text(100))
-		q.SetLimits(&Limits{MaxPending: 1000, HighWater: 1000, WriteDeadline: patience, Drop: drop})
-		q.Push(text(20))
-		if want := map[DropPolicy]int64{DropNone: 0, DropOld: 20}[drop]; q.parts.size != want {
-			t.Errorf("policy %d: %d bytes are noted, want %d", drop, q.parts.size, want)
-		}
-		q.KeepLeftover(false)
-		q.Push(text(30))
-		time.AfterFunc(time.Millisecond, release)
-		left, waits := q.Leave(time.Hour)
-		if n := sizeOf(left.Segments); n != 0 && n != 50 && n != 30 || left.Sent != 0 {
-			t.Errorf("policy %d: %d bytes are left, %d of them sent", drop, n, left.Sent)
-		}
-		left.Release()
-		q.SetLimits(&Limits{MaxPending: 1000, HighWater: 1000, WriteDeadline: patience})
-		if waits {
-			q.Continue(nil)
-		}
-		q.Push(text(1))
-		q.Finish(patience)
-		if q.parts.size != 0 || q.parts.list != nil || pending.Load() != 0 {
-			t.Errorf("policy %d: %d bytes are noted in the end, %d pending", drop, q.parts.size, pending.Load())
-		}
+// steppedQueue returns a queue whose socket takes first bytes of a push, and nothing else until it is
+// told how much by a step.
+func steppedQueue(first int, lim Limits) (q *WriteQueue, steps chan int) {
+	steps = make(chan int)
+	l := &fakeLink{
+		try:  func(int) (int, error) { return first, ErrWouldBlock },
+		wait: func(int) (int, error) { return <-steps, nil },
 	}
+	q, _, _ = newTestQueue(l, lim)
+	return q, steps
+}
+
+// TestPartsAreNotedWhileTheyAreNeeded changes what is noted while a delivery is written in part: where
+// those begin that were pushed before is not known.
+func TestPartsAreNotedWhileTheyAreNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lim := Limits{MaxPending: 1000, HighWater: 1000, WriteDeadline: time.Hour}
+		q, steps := steppedQueue(30, lim)
+		wants := func(when string, size int64, count int) {
+			t.Helper()
+			if synctest.Wait(); q.parts.size != size || len(q.parts.list) != count {
+				t.Errorf("%s: %d bytes are noted in %d parts, want %d in %d", when, q.parts.size, len(q.parts.list), size, count)
+			}
+		}
+		set := func(drop DropPolicy) {
+			other := lim
+			other.Drop = drop
+			q.SetLimits(&other)
+		}
+		q.Push(text(100))
+		wants("when nothing is dropped", 0, 0)
+		set(DropOld)
+		q.Push(text(200))
+		q.Reserve(500) // is not pushed yet
+		wants("when messages may be dropped", 200, 1)
+		steps <- 70
+		wants("when nothing of that is written", 200, 1)
+		steps <- 20
+		wants("when some is", 200, 1)
+		q.KeepLeftover(false)
+		set(DropNone)
+		q.Push(text(300))
+		wants("for a leftover", 500, 2)
+		left := q.leftoverLocked() // of what is not written any more, which is nothing yet
+		if q.parts.size != 300 || left.Sent != 0 {
+			t.Errorf("%d bytes are known of, the part that was being written must not be", q.parts.size)
+		}
+		steps <- 180
+		wants("when all before is written", 300, 1)
+		q.mu.Lock()
+		q.keeper = nil
+		q.mu.Unlock()
+		q.Push(text(400))
+		wants("when nothing needs to be noted any more", 0, 0)
+		q.Finish(0)
+		close(steps)
+	})
+}
+
+// TestLittleIsKeptOfWhatWasWritten has a socket take much of what is queued, and looks at what is kept
+// so that a leftover begins with a delivery.
+func TestLittleIsKeptOfWhatWasWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, steps := steppedQueue(0, Limits{WriteDeadline: time.Hour})
+		q.KeepLeftover(false)
+		for range 10_000 {
+			q.Push(text(1000))
+		}
+		steps <- 1000
+		for i := range 300 {
+			synctest.Wait()
+			if n := q.keeper.past.size; n > maxDropUnit {
+				t.Fatalf("after %d writes %d bytes are kept", i, n)
+			}
+			steps <- 30_000
+		}
+		q.Finish(0)
+		close(steps)
+	})
 }

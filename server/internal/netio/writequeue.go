@@ -354,7 +354,7 @@ func (q *WriteQueue) requeue(d *Delivery, n, sent int) (over bool) {
 func (q *WriteQueue) putBackLocked(segs []Segment, n int) bool {
 	sent, rest := cut(segs, n)
 	if k := q.keeper; k != nil {
-		k.past.push(sent...)
+		k.past.addOwn(sent...)
 	} else {
 		releaseAll(sent)
 	}
@@ -485,7 +485,7 @@ func (q *WriteQueue) setAsideLocked(segs []Segment, first bool) {
 	case first:
 		k.rest.putBack(segs)
 	default:
-		k.rest.push(segs...)
+		k.rest.addOwn(segs...)
 	}
 }
 
