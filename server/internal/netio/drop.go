@@ -51,7 +51,7 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 		return false
 	}
 	if q.lim.Drop == DropOld && !d.TooLarge && q.back != nil {
-		freed := q.back.evict(&q.parts, over, &d.lost, DropUnit(q.lim.MaxPending))
+		freed := q.back.evict(q.partsLocked(), over, &d.lost, DropUnit(q.lim.MaxPending))
 		over -= freed
 		q.pending -= freed
 		q.shared.Pending.Add(-freed)

@@ -79,14 +79,14 @@ func (q *WriteQueue) wantParts(t *testing.T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	sum := int64(0)
-	for _, m := range q.parts.list {
+	for _, m := range q.partsLocked().list {
 		sum += m.bytes
 		if m.bytes <= 0 || m.droppable && m.Messages == 0 {
 			t.Fatalf("a part is %+v", m)
 		}
 	}
-	if noted := q.keeper != nil || q.lim.Drop == DropOld; sum != q.parts.size || noted && sum < q.pending || !noted && sum > 0 {
-		t.Fatalf("%d bytes are noted, and said to be %d; %d are pending", sum, q.parts.size, q.pending)
+	if noted := q.keeper != nil || q.lim.Drop == DropOld; sum != q.partsLocked().size || noted && sum < q.pending || !noted && sum > 0 {
+		t.Fatalf("%d bytes are noted, and said to be %d; %d are pending", sum, q.partsLocked().size, q.pending)
 	}
 	b := q.back
 	if b == nil {
@@ -265,7 +265,7 @@ func TestSmallDeliveriesThatMayBeDroppedAreNotedTogether(t *testing.T) {
 		pushed++
 	}
 	q.mu.Lock()
-	got := cap(q.parts.list)
+	got := cap(q.partsLocked().list)
 	q.mu.Unlock()
 	if most := 8 * dropUnits; got > most {
 		t.Errorf("there is room for %d parts, want %d at most", got, most)

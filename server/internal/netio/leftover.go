@@ -64,7 +64,7 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 
 // leftoverLocked takes what the keeper keeps, beginning with the first delivery that is kept as a whole.
 func (q *WriteQueue) leftoverLocked() Leftover {
-	k, p := q.keeper, &q.parts
+	k, p := q.keeper, q.partsLocked()
 	q.trimLocked()
 	left := q.unwrittenLocked()
 	if p.size-left > k.past.size { // it was being written when there was no keeper

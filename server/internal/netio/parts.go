@@ -46,15 +46,21 @@ func (p *parts) trim(left int64) {
 	p.list = p.list[n:]
 }
 
+// partsLocked returns the parts, which begin if there are none.
+func (q *WriteQueue) partsLocked() *parts {
+	if q.parts == nil {
+		q.parts = new(parts)
+	}
+	return q.parts
+}
+
 // noteLocked notes a delivery that was pushed, behind waiting bytes, if it matters where it begins.
 func (q *WriteQueue) noteLocked(d *Delivery, waiting int64) {
 	if q.keeper == nil && q.lim.Drop != DropOld {
-		if q.parts.size > 0 {
-			q.parts = parts{}
-		}
+		q.parts = nil
 		return
 	}
-	q.parts.add(part{int64(d.Bytes), Lost{d.Messages, d.Payload}, d.Droppable}, waiting, DropUnit(q.lim.MaxPending))
+	q.partsLocked().add(part{int64(d.Bytes), Lost{d.Messages, d.Payload}, d.Droppable}, waiting, DropUnit(q.lim.MaxPending))
 }
 
 // unwrittenLocked returns how many bytes have been pushed and not been written, or set aside for Leave.
@@ -68,9 +74,12 @@ func (q *WriteQueue) unwrittenLocked() int64 {
 
 // trimLocked forgets what has been written, up to the part that is being written.
 func (q *WriteQueue) trimLocked() {
+	if q.parts == nil {
+		return
+	}
 	left := q.unwrittenLocked()
 	q.parts.trim(left)
-	if k := q.keeper; k != nil && k.past.size > 0 {
+	if k := q.keeper; k != nil {
 		k.past.drop(k.past.size - max(0, q.parts.size-left))
 	}
 }

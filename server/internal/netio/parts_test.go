@@ -40,8 +40,8 @@ func TestDirectWritesAllocateNothingForParts(t *testing.T) {
 	q.KeepLeftover(false)
 	d := text(100)
 	q.Push(d)
-	if n := testing.AllocsPerRun(100, func() { q.Push(d) }); n > 0 || q.parts.size != 0 {
-		t.Errorf("%v allocations, %d bytes are noted", n, q.parts.size)
+	if n := testing.AllocsPerRun(100, func() { q.Push(d) }); n > 0 || q.partsLocked().size != 0 {
+		t.Errorf("%v allocations, %d bytes are noted", n, q.partsLocked().size)
 	}
 }
 
@@ -65,8 +65,8 @@ func TestPartsAreNotedWhileTheyAreNeeded(t *testing.T) {
 		q, steps := steppedQueue(30, lim)
 		wants := func(when string, size int64, count int) {
 			t.Helper()
-			if synctest.Wait(); q.parts.size != size || len(q.parts.list) != count {
-				t.Errorf("%s: %d bytes are noted in %d parts, want %d in %d", when, q.parts.size, len(q.parts.list), size, count)
+			if synctest.Wait(); q.partsLocked().size != size || len(q.partsLocked().list) != count {
+				t.Errorf("%s: %d bytes are noted in %d parts, want %d in %d", when, q.partsLocked().size, len(q.partsLocked().list), size, count)
 			}
 		}
 		set := func(drop DropPolicy) {
@@ -89,8 +89,8 @@ func TestPartsAreNotedWhileTheyAreNeeded(t *testing.T) {
 		q.Push(text(300))
 		wants("for a leftover", 500, 2)
 		left := q.leftoverLocked() // of what is not written any more, which is nothing yet
-		if q.parts.size != 300 || left.Sent != 0 {
-			t.Errorf("%d bytes are known of, the part that was being written must not be", q.parts.size)
+		if q.partsLocked().size != 300 || left.Sent != 0 {
+			t.Errorf("%d bytes are known of, the part that was being written must not be", q.partsLocked().size)
 		}
 		steps <- 180
 		wants("when all before is written", 300, 1)

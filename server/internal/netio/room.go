@@ -45,6 +45,19 @@ type roomWaiter struct {
 	n  int64
 }
 
+// roomWaiters are the publishers that wait for room at a queue.
+type roomWaiters struct {
+	list    []roomWaiter // the first one first
+	granted time.Time    // when one of them got room last
+}
+
+func (q *WriteQueue) waitersLocked() *roomWaiters {
+	if q.waiters == nil {
+		q.waiters = new(roomWaiters)
+	}
+	return q.waiters
+}
+
 // Admit reserves room for n bytes. It reports false if the connection lags; then room is reserved for ch
 // when the connection has caught up, and sent to it, unless ch is nil or another connection was faster.
 // What has ended, or drops messages, lags never and reserves nothing.
@@ -53,7 +66,8 @@ func (q *WriteQueue) Admit(n int64, ch chan<- Room) (r Room, ok bool) {
 	defer q.mu.Unlock()
 	if q.laggingLocked() {
 		if ch != nil {
-			q.waiting = append(q.waiting, roomWaiter{ch, n})
+			w := q.waitersLocked()
+			w.list = append(w.list, roomWaiter{ch, n})
 		}
 		return Room{}, false
 	}
@@ -70,7 +84,7 @@ func (q *WriteQueue) AdmitLate(n int64) (r Room, ok bool) {
 	if q.laggingLocked() && q.pending+n > q.lateLimitLocked() {
 		return Room{}, false
 	}
-	q.granted = time.Now()
+	q.waitersLocked().granted = time.Now()
 	return q.roomLocked(n), true
 }
 
@@ -113,14 +127,16 @@ func (q *WriteQueue) lookAtSocket() {
 func (q *WriteQueue) HasGranted(d time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return time.Since(q.granted) < d
+	return q.waiters != nil && time.Since(q.waiters.granted) < d
 }
 
 // StopWaiting undoes what Admit did with ch.
 func (q *WriteQueue) StopWaiting(ch chan<- Room) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting = slices.DeleteFunc(q.waiting, func(w roomWaiter) bool { return w.ch == ch })
+	if w := q.waiters; w != nil {
+		w.list = slices.DeleteFunc(w.list, func(r roomWaiter) bool { return r.ch == ch })
+	}
 }
 
 // laggingLocked reports whether publishers wait for the connection.
@@ -139,21 +155,21 @@ func (q *WriteQueue) roomLocked(n int64) Room {
 
 // grantLocked gives room to publishers that wait, first come, first served, if little is pending.
 func (q *WriteQueue) grantLocked() {
-	if !q.closed && q.pending > q.lim.HighWater/lowShare {
+	w := q.waiters
+	if w == nil || !q.closed && q.pending > q.lim.HighWater/lowShare {
 		return
 	}
 	k := 0
-	for ; k < len(q.waiting) && !q.laggingLocked(); k++ {
-		w := q.waiting[k]
-		room := q.roomLocked(w.n)
+	for ; k < len(w.list) && !q.laggingLocked(); k++ {
+		room := q.roomLocked(w.list[k].n)
 		select {
-		case w.ch <- room:
+		case w.list[k].ch <- room:
 		default: // another connection has let it go on
 			q.unreserveLocked(room.n)
 		}
 	}
 	if k > 0 {
-		q.waiting = slices.Delete(q.waiting, 0, k)
-		q.granted = time.Now()
+		w.list = slices.Delete(w.list, 0, k)
+		w.granted = time.Now()
 	}
 }

@@ -26,13 +26,12 @@ type WriteQueue struct {
 	dead     bool          // nothing is written any more
 	back     *backlog      // nil while the socket takes everything
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
-	waiting  []roomWaiter  // publishers who wait until little is pending
-	granted  time.Time     // when one of them got room last
+	waiters  *roomWaiters  // publishers who wait until little is pending; nil before the first
 	reserved int64         // bytes that wait elsewhere to be pushed
 	total    int64         // bytes pushed
 	lost     Lost          // by its drop policy
 	keeper   *keeper       // nil if what is not written is dropped
-	parts    parts         // of what is pending; if messages may be dropped, or there is a keeper
+	parts    *parts        // of what is pending; nil unless messages may be dropped, or there is a keeper
 }
 
 // Owner is the connection that a WriteQueue belongs to. Its methods are called without locks, by a
@@ -557,8 +556,8 @@ func (q *WriteQueue) dropBacklogLocked() {
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
 		q.back = nil
-		if q.parts.size == 0 {
-			q.parts = parts{} // there may have been many
+		if q.parts != nil && q.parts.size == 0 {
+			q.parts = nil // there may have been many
 		}
 	}
 }
