@@ -35,14 +35,14 @@ import (
 type Limiter struct {
 	slots int // set once
 
-	mu       sync.Mutex // guards what follows
-	free     int        // slots
-	waiting  int        // callers of Acquire
-	released uint       // slots released while others waited
-	clock    float64    // virtual time: what the Source that was admitted last had paid before
-	queued   uint64     // how often a Source got into the queue
-	origins  map[Source]*origin
-	next     originQueue // those that have work waiting and may have another slot
+	mu      sync.Mutex    // guards what follows
+	free    int           // slots
+	waiting int           // callers of Acquire
+	worked  time.Duration // with a slot while others waited, since the last pause
+	clock   float64       // virtual time: what the Source that was admitted last had paid before
+	queued  uint64        // how often a Source got into the queue
+	origins map[Source]*origin
+	next    originQueue // those that have work waiting and may have another slot
 }
 
 // origin is what a Limiter knows of a Source.
@@ -100,6 +100,7 @@ func (o *origin) queue(w *waiter) *list[waiter] {
 type Slot struct {
 	limiter *Limiter
 	origin  *origin
+	begun   time.Time
 }
 
 // waiter is one caller of Acquire that must wait.
@@ -161,49 +162,52 @@ func NewLimiter(slots int) *Limiter {
 func (l *Limiter) Acquire(ctx context.Context, from Source) (*Slot, error) {
 	o, w := l.enqueue(from)
 	if w == nil {
-		return &Slot{l, o}, nil
+		return &Slot{l, o, time.Now()}, nil
 	}
 	select {
 	case <-w.admitted:
 		// Messages first: the goroutine that releases a slot wakes this one, which would
 		// run at once.
 		runtime.Gosched()
-		return &Slot{l, o}, nil
+		return &Slot{l, o, time.Now()}, nil
 	case <-ctx.Done():
 		if !l.abandon(w) { // admitted at the same moment: pass the slot on
-			(&Slot{l, o}).Release()
+			(&Slot{l, o, time.Now()}).Release()
 		}
 		return nil, ctx.Err()
 	}
 }
 
 // A processor that always has a goroutine to run looks for messages that have arrived every 10 ms
-// only. So under overload a slot stays empty for a YieldInterval after every yieldEvery pieces of
-// work. While 5 000 clients connected at once, that took the p99 of requests of others from 19 ms
-// to 4, and the time until all were connected from 7 s to 11 (two cores, the clients on the same).
+// only. So under overload a slot stays empty for a YieldInterval after every yieldAfter of work,
+// about three parts of handshakes. While 5 000 clients connected at once, that took the p99 of
+// requests of others from 19 ms to 4, and the time until all were connected from 7 s to 11 (two
+// cores, the clients on the same). Work that took no time does not count: it would only make others
+// wait.
 const (
 	// YieldInterval is how long work before login pauses under overload, so that the processor
 	// looks for messages.
 	YieldInterval = time.Millisecond
-	yieldEvery    = 3
+	yieldAfter    = 2 * time.Millisecond
 )
 
 // Release gives the slot to the next that waits, now or after a YieldInterval.
 func (s *Slot) Release() {
-	if s.limiter.release(s.origin) {
+	if s.limiter.release(s.origin, time.Since(s.begun)) {
 		time.AfterFunc(YieldInterval, s.limiter.pass)
 	}
 }
 
-// release takes a slot back. It reports whether the slot is to stay empty for a moment; the caller
-// must call pass then.
-func (l *Limiter) release(o *origin) (pause bool) {
+// release takes a slot back that was used for some time. It reports whether the slot is to stay
+// empty for a moment; the caller must call pass then.
+func (l *Limiter) release(o *origin, worked time.Duration) (pause bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o.running--
 	l.readyLocked(o, time.Now())
 	if l.waiting > 0 {
-		if l.released++; l.released%yieldEvery == 0 {
+		if l.worked += worked; l.worked >= yieldAfter {
+			l.worked = 0
 			return true
 		}
 	}

@@ -65,33 +65,57 @@ func TestWorkIsAdmittedInOrderOfArrival(t *testing.T) {
 	})
 }
 
+// inTurn makes pieces of work wait for the only slot, and returns how long it takes until they have
+// been done one after the other.
+func inTurn(t *testing.T, l *Limiter, pieces int, work time.Duration) time.Duration {
+	t.Helper()
+	busy := acquire(t, l)
+	var all sync.WaitGroup
+	for range pieces {
+		all.Go(func() {
+			slot, err := l.Acquire(t.Context(), Source{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if work > 0 {
+				time.Sleep(work) // of the test's clock
+			}
+			slot.Release()
+		})
+	}
+	synctest.Wait()
+	start := time.Now()
+	busy.Release()
+	all.Wait()
+	return time.Since(start)
+}
+
 func TestSlotsPauseForMessagesWhileWorkWaits(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const pieces = 30
-		l := NewLimiter(1)
-		busy := acquire(t, l)
-		for range pieces {
-			go func() { // waited for below
-				slot, err := l.Acquire(t.Context(), Source{})
-				if err != nil {
-					t.Error(err)
+	for _, tt := range []struct {
+		name   string
+		work   time.Duration
+		pieces int
+		pauses int
+	}{
+		{"work that takes no time", 0, 1000, 0},
+		{"work that takes a part of the time", yieldAfter / 4, 41, 10},
+		{"work that takes the time", yieldAfter, 11, 10},
+		{"long work", 100 * yieldAfter, 11, 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := NewLimiter(1)
+				pauses := inTurn(t, l, tt.pieces, tt.work) - time.Duration(tt.pieces)*tt.work
+				if want := time.Duration(tt.pauses) * YieldInterval; pauses != want {
+					t.Errorf("the slot was empty for %v, want %v", pauses, want)
 				}
-				slot.Release() // work that takes no time
-			}()
-		}
-		synctest.Wait()
-		start := time.Now()
-		busy.Release()
-		for l.Overloaded() {
-			time.Sleep(YieldInterval)
-		}
-		if took := time.Since(start); took < pieces/5*YieldInterval || took > pieces*YieldInterval {
-			t.Errorf("%d pieces that take no time took %v, want between %v and %v", pieces, took, pieces/5*YieldInterval, pieces*YieldInterval)
-		}
-		acquire(t, l).Release() // without others that wait there is no pause
-		acquire(t, l)
-	})
+				acquire(t, l).Release() // without others that wait there is no pause
+				acquire(t, l)
+			})
+		})
+	}
 }
 
 // working starts n pieces of work of a source, a millisecond apart. Each reports its number when it
