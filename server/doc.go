@@ -118,9 +118,10 @@
 // client_tls.go, route_tls.go). Then clients and accepted routes log in (conn_login.go): the
 // connection waits for CONNECT, package access checks the credentials by the policy in force, and
 // the connection is bound to an identity, which a reload revalidates. access.go converts options
-// for that package, client_permissions.go applies its decisions to PUB and SUB. Expensive work, a
-// part of a handshake or a bcrypt check, needs a slot of the server's [admission.Limiter], which
-// leaves a processor to the messages; what gets no slot waits, and is admitted by address in turn.
+// for that package, client_permissions.go applies its decisions to PUB and SUB. Expensive work,
+// the answer to a whole message of a handshake or a bcrypt check, needs a slot of the server's
+// [admission.Limiter], which leaves a processor to the messages; what gets no slot waits, and is
+// admitted by address in turn.
 // How many clients of one address are in a handshake is bounded by an [admission.Gate]. Where there
 // is no room for a client, one is closed that has not logged in ([admission.Evictor]);
 // descriptors.go divides the descriptors, so that the other ports keep theirs. Each step has an

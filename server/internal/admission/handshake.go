@@ -10,11 +10,11 @@ import (
 )
 
 // The server's side of TLS handshakes. What costs is the computation between a message of the peer
-// and the answer: only that needs a slot. A peer that sends nothing, or stops in the middle,
-// occupies none.
+// and the answer: only that needs a slot. A peer that sends nothing, or stops in the middle of a
+// message, takes none.
 
-// handshakeConn is a connection in a handshake. With what it reads it waits for a slot, which it
-// releases when it reads on or writes.
+// handshakeConn is a connection in a handshake. With a read that completes something to compute, see
+// [flight], it waits for a slot, which it releases when it reads on or writes.
 type handshakeConn struct {
 	net.Conn
 	ctx       context.Context // ends the waiting
@@ -22,9 +22,22 @@ type handshakeConn struct {
 	peer      Peer
 	timer     *Timer // of the handshake; nil if another limits its time
 	untilSent bool   // only what precedes the first answer needs a slot
-	reads     int    // that returned something; owned by the handshake
-	slot      atomic.Pointer[Slot]
-	done      atomic.Bool // no slot is needed any more
+
+	// Owned by the handshake, until no slot is needed any more.
+	flight  *flight
+	waits   int  // for a slot
+	partial bool // the peer has sent something
+	waiting bool // the peer waits for this process
+	ahead   bool // there is something to compute after the next write
+
+	// Atomic.
+	slot atomic.Pointer[Slot]
+	done atomic.Bool // no slot is needed any more
+}
+
+// newHandshakeConn returns a handshakeConn on a connection.
+func newHandshakeConn(ctx context.Context, l *Limiter, conn net.Conn, peer Peer) *handshakeConn {
+	return &handshakeConn{Conn: conn, ctx: ctx, limiter: l, peer: peer, flight: &flight{}}
 }
 
 // Peer is the other side of a connection before its login.
@@ -50,8 +63,8 @@ func (l *Limiter) WaitingRank(from Source) Rank {
 	return Kept
 }
 
-// maxPauses is how many reads of a handshake stop its clock. One needs two to four; a peer that
-// sends its messages in many small pieces does not get more time by that.
+// maxPauses is how many waits of a handshake stop its clock. One needs two to four; a peer that
+// sends its messages in many records does not get more time by that.
 const maxPauses = 16
 
 // Handshake makes the server's side of a TLS handshake on conn. The peer may take timeout for it,
@@ -61,7 +74,8 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, confi
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := newTimer(timeout, func() time.Duration { return peer.Pass.more(timeout) }, func() { cancel(os.ErrDeadlineExceeded) })
-	h := &handshakeConn{Conn: conn, ctx: ctx, limiter: l, peer: peer, timer: timer}
+	h := newHandshakeConn(ctx, l, conn, peer)
+	h.timer = timer
 	defer h.finish()
 	c := tls.Server(h, config)
 	err := c.HandshakeContext(ctx)
@@ -69,7 +83,7 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, confi
 	if err == nil {
 		peer.Pass.done()
 		h.finish()
-		h.ctx, h.timer, h.peer = nil, nil, Peer{} // the connection outlives them
+		h.ctx, h.timer, h.peer, h.flight = nil, nil, Peer{}, nil // the connection outlives them
 		return c, nil
 	}
 	conn.Close()
@@ -82,11 +96,20 @@ func (l *Limiter) Handshake(ctx context.Context, conn net.Conn, peer Peer, confi
 // NetConn returns the connection below.
 func (h *handshakeConn) NetConn() net.Conn { return h.Conn }
 
-// Read waits for the peer without a slot, and then for a slot.
+// Read waits for the peer without a slot, and then for a slot if there is something to compute.
 func (h *handshakeConn) Read(b []byte) (int, error) {
+	if h.done.Load() {
+		h.release()
+		return h.Conn.Read(b)
+	}
 	h.await()
 	n, err := h.Conn.Read(b)
 	if n == 0 || h.done.Load() {
+		return n, err
+	}
+	var work int
+	if work, h.ahead = h.flight.received(b[:n]); work == 0 {
+		h.more()
 		return n, err
 	}
 	if err := h.acquire(); err != nil {
@@ -95,9 +118,19 @@ func (h *handshakeConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// more says that the peer has sent a part of a message. That is noted once, however many parts
+// there are: it is not evicted later for them, and has its pass for no longer.
+func (h *handshakeConn) more() {
+	if !h.partial {
+		h.partial = true
+		h.peer.rank(Partial)
+	}
+}
+
 // acquire waits for a slot. From now until the next read or write the peer waits for this process.
 func (h *handshakeConn) acquire() error {
-	if h.reads++; h.timer != nil && h.reads <= maxPauses {
+	h.partial, h.waiting = true, true
+	if h.waits++; h.timer != nil && h.waits <= maxPauses {
 		h.timer.pause()
 	}
 	h.peer.Pass.received()
@@ -108,18 +141,32 @@ func (h *handshakeConn) acquire() error {
 	return err
 }
 
-// Write releases the slot and writes.
+// Write releases the slot and writes. It waits for another one if crypto/tls goes on with what it has
+// read already.
 func (h *handshakeConn) Write(b []byte) (int, error) {
-	if h.untilSent {
+	if h.done.Load() {
+		h.release()
+		return h.Conn.Write(b)
+	}
+	answer := h.flight.sent(b)
+	if answer != anotherHello && h.untilSent {
 		h.finish()
 	}
 	h.await()
-	return h.Conn.Write(b)
+	n, err := h.Conn.Write(b)
+	if err != nil || !h.ahead || answer == refused || h.done.Load() {
+		return n, err
+	}
+	return n, h.acquire()
 }
 
 // await releases the slot: the next is up to the peer, which has to read or to write.
 func (h *handshakeConn) await() {
 	h.release()
+	if !h.waiting {
+		return
+	}
+	h.waiting = false
 	if h.timer != nil {
 		h.timer.resume()
 	}
@@ -168,5 +215,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handshakeConn{Conn: c, ctx: l.ctx, limiter: l.limiter, peer: Peer{From: SourceOf(c.RemoteAddr())}, untilSent: true}, nil
+	h := newHandshakeConn(l.ctx, l.limiter, c, Peer{From: SourceOf(c.RemoteAddr())})
+	h.untilSent = true
+	return h, nil
 }

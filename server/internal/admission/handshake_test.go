@@ -44,10 +44,15 @@ type outcome struct {
 // begin starts Handshake with a time limit of a second on one end of a pipe. It returns the other
 // end and where the outcome will be.
 func begin(ctx context.Context, l *Limiter, config *tls.Config) (net.Conn, chan outcome) {
+	return beginWith(ctx, l, Peer{}, config)
+}
+
+// beginWith is begin with a peer.
+func beginWith(ctx context.Context, l *Limiter, peer Peer, config *tls.Config) (net.Conn, chan outcome) {
 	a, b := net.Pipe()
 	done := make(chan outcome, 1)
 	go func() { // ends with the handshake; done is received by the test
-		c, err := l.Handshake(ctx, a, Peer{}, config, time.Second)
+		c, err := l.Handshake(ctx, a, peer, config, time.Second)
 		done <- outcome{c, err}
 	}()
 	return b, done
@@ -183,5 +188,31 @@ func TestAcceptedConnectionsWaitInTheirHandshakes(t *testing.T) {
 			t.Error(err)
 		}
 		b.Close()
+	})
+}
+
+// TestAnotherHelloWaitsForASlot has a client of a port with a handshake of its own that is asked for
+// another ClientHello: that answer costs nothing, what follows does.
+func TestAnotherHelloWaitsForASlot(t *testing.T) {
+	t.Parallel()
+	server, client := configs(t)
+	client.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256}
+	server.CurvePreferences = []tls.CurveID{tls.CurveP256}
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		a, b := net.Pipe()
+		accepted, err := tls.NewListener(l.Listener(t.Context(), oneConn{nc: a}), server).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.Copy(accepted, accepted) // makes the handshake, then echoes; ends with b
+		c := inPieces(b, whole)
+		if err := tls.Client(c, client).Handshake(); err != nil {
+			t.Error(err)
+		}
+		if got := taken(l); got != 2 {
+			t.Errorf("%d slots, want 2: one for each ClientHello", got)
+		}
+		c.Close()
 	})
 }
