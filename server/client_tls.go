@@ -52,7 +52,7 @@ func (c *client) firstByte(limit time.Duration) []byte {
 // the client before.
 func (c *client) handshake(p *clientPolicy, read []byte, pass *admission.Pass) closeReason {
 	err := c.secure("client connection", func(ctx context.Context) (*tls.Conn, error) {
-		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewProgressConn(c.nc), read}, admission.Peer{From: c.source(), Rank: c.rank, Pass: pass}, p.tls.Accepting(), p.tlsTimeout)
+		return c.srv.limiter.Handshake(ctx, &unreadConn{netio.NewProgressConn(c.nc), read}, c.peerOf(pass), p.tls.Accepting(), p.tlsTimeout)
 	})
 	switch {
 	case err == nil:

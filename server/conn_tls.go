@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"time"
 
+	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
@@ -15,7 +16,7 @@ import (
 func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Conn, error)) error {
 	c.omitErr = true
 	c.debugf("Starting TLS %s handshake", peer)
-	ctx, done := c.abortable()
+	ctx, done := c.abortableByReset() // it may wait for a slot
 	defer done()
 	tc, err := handshake(ctx)
 	if err != nil {
@@ -31,6 +32,12 @@ func (c *conn) secure(peer string, handshake func(ctx context.Context) (*tls.Con
 	c.debugf("TLS handshake complete")
 	c.debugf("TLS version %s, cipher suite %s", tlsfiles.VersionName(state.Version), tlsfiles.CipherName(state.CipherSuite))
 	return nil
+}
+
+// peerOf returns the peer in its handshake, for which it may need a pass.
+func (c *conn) peerOf(pass *admission.Pass) admission.Peer {
+	gone := func() bool { return netio.PeerStateOf(c.nc) == netio.PeerReset }
+	return admission.Peer{From: c.source(), Rank: c.rank, Pass: pass, Gone: gone}
 }
 
 // writeClear writes text without TLS, and waits until it is written, or the connection is closed:

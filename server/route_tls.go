@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 
-	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/tlsfiles"
 )
@@ -40,7 +39,7 @@ func (r *route) handshake() bool {
 
 // acceptTLS makes the handshake of an accepted route.
 func (r *route) acceptTLS(ctx context.Context, holder *tlsfiles.Holder) (*tls.Conn, error) {
-	return r.srv.limiter.Handshake(ctx, netio.NewProgressConn(r.nc), admission.Peer{From: r.source(), Rank: r.rank}, holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
+	return r.srv.limiter.Handshake(ctx, netio.NewProgressConn(r.nc), r.peerOf(nil), holder.Accepting(), seconds(r.srv.options().Cluster.TLSTimeout))
 }
 
 // dialTLS makes the handshake of a dialed route.

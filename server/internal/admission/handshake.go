@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"os"
 	"sync/atomic"
@@ -43,8 +44,9 @@ func newHandshakeConn(ctx context.Context, l *Limiter, conn net.Conn, peer Peer)
 // Peer is the other side of a connection before its login.
 type Peer struct {
 	From Source
-	Rank func(Rank) // is called with what it has done; nil if that is of no interest
-	Pass *Pass      // of its handshake; nil if it needs none
+	Rank func(Rank)  // is called with what it has done; nil if that is of no interest
+	Pass *Pass       // of its handshake; nil if it needs none
+	Gone func() bool // reports whether it has reset the connection; nil if that is not known
 }
 
 // rank reports what the peer has done.
@@ -138,8 +140,14 @@ func (h *handshakeConn) acquire() error {
 	slot, err := h.limiter.Acquire(h.ctx, h.peer.From)
 	h.peer.rank(Partial)
 	h.slot.Store(slot)
+	if err == nil && h.peer.Gone != nil && h.peer.Gone() {
+		h.release()
+		return errPeerReset // what it has sent is not worth the computation
+	}
 	return err
 }
+
+var errPeerReset = errors.New("connection reset by peer")
 
 // Write releases the slot and writes. It waits for another one if crypto/tls goes on with what it has
 // read already.

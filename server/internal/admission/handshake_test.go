@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,6 +145,30 @@ func TestAHandshakeThatIsCanceledLeavesTheQueue(t *testing.T) {
 		if l.Overloaded() {
 			t.Error("still in the queue")
 		}
+	})
+}
+
+func TestNothingIsComputedForAPeerThatIsGone(t *testing.T) {
+	t.Parallel()
+	server, client := configs(t)
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1)
+		busy := acquire(t, l)
+		var gone, asked atomic.Bool
+		config := server.Clone()
+		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			asked.Store(true)
+			return nil, nil
+		}
+		nc, done := beginWith(t.Context(), l, Peer{Gone: gone.Load}, config)
+		go tls.Client(nc, client).Handshake() // ends with the other end
+		synctest.Wait()
+		gone.Store(true)
+		busy.Release()
+		if o := <-done; !errors.Is(o.err, errPeerReset) || asked.Load() {
+			t.Errorf("error %v, computed %v; want %v and nothing", o.err, asked.Load(), errPeerReset)
+		}
+		acquire(t, l)
 	})
 }
 
