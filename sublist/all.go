@@ -2,16 +2,23 @@ package sublist
 
 // contents is a copy of what a node of the trie has.
 type contents[T comparable] struct {
-	entries  []Entry[T]
+	patterns []snapshot[T]
 	children []*node[T]
+}
+
+// snapshot is the subscribers that a pattern has at a time. It takes no memory for each of them: a client
+// decides how many there are.
+type snapshot[T comparable] struct {
+	subject string
+	result  *Result[T]
 }
 
 // all calls yield for every subscription at and below n, whose tokens are path, until it returns
 // false. It reports whether yield always returned true.
 func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 	b := t.contents(n, path)
-	for _, e := range b.entries {
-		if !yield(e) {
+	for _, p := range b.patterns {
+		if !p.all(yield) {
 			return false
 		}
 	}
@@ -27,10 +34,10 @@ func (t *trie[T]) all(n *node[T], path string, yield func(Entry[T]) bool) bool {
 func (t *trie[T]) contents(n *node[T], path string) contents[T] {
 	var b contents[T]
 	if end := n.end.Load(); end != nil {
-		b.entries = end.result().entries(path, b.entries)
+		b.patterns = append(b.patterns, snapshot[T]{path, end.result()})
 	}
 	if tail := n.tail.Load(); tail != nil {
-		b.entries = tail.result().entries(extend(path, tailToken), b.entries)
+		b.patterns = append(b.patterns, snapshot[T]{extend(path, tailToken), tail.result()})
 	}
 	if star := n.star.Load(); star != nil {
 		b.children = append(b.children, star)
@@ -50,15 +57,20 @@ func extend(path, tokens string) string {
 	return path + string(separator) + tokens
 }
 
-// entries appends an entry for each subscriber in r, with this subject.
-func (r *Result[T]) entries(subject string, all []Entry[T]) []Entry[T] {
-	for v := range r.All {
-		all = append(all, Entry[T]{subject, "", v})
-	}
-	for _, g := range r.Queues() {
-		for v := range g.From(0) {
-			all = append(all, Entry[T]{subject, g.Name, v})
+// all calls yield for each subscriber until it returns false. It reports whether yield always returned
+// true.
+func (p *snapshot[T]) all(yield func(Entry[T]) bool) bool {
+	for v := range p.result.All {
+		if !yield(Entry[T]{p.subject, "", v}) {
+			return false
 		}
 	}
-	return all
+	for _, g := range p.result.Queues() {
+		for v := range g.From(0) {
+			if !yield(Entry[T]{p.subject, g.Name, v}) {
+				return false
+			}
+		}
+	}
+	return true
 }

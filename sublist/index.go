@@ -85,13 +85,13 @@ func (s *shard[T]) collect(subject []byte, found []part[T]) []part[T] {
 	return found
 }
 
-// entries returns all subscriptions in s.
-func (s *shard[T]) entries() []Entry[T] {
+// patterns returns all patterns in s.
+func (s *shard[T]) patterns() []snapshot[T] {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var all []Entry[T]
+	all := make([]snapshot[T], 0, len(s.leaves))
 	for subject, lf := range s.leaves {
-		all = lf.result().entries(subject, all)
+		all = append(all, snapshot[T]{subject, lf.result()})
 	}
 	return all
 }

@@ -312,8 +312,8 @@ func (l *List[T]) DropStale() {
 // included. yield may use the list.
 func (l *List[T]) All(yield func(Entry[T]) bool) {
 	for i := range l.index {
-		for _, e := range l.index[i].entries() {
-			if !yield(e) {
+		for _, p := range l.index[i].patterns() {
+			if !p.all(yield) {
 				return
 			}
 		}
