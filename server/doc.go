@@ -82,7 +82,8 @@
 // contents of its pages are in this package: monitor_pages.go is the table of them, and each has
 // its file (monitor_varz.go: a field of Varz is a field of /varz). A page is a snapshot: a few
 // fields of each connection are copied under its locks, one connection after the other. Large pages
-// are made one at a time and yield to messages. The metrics are a table, too (monitor_metrics.go):
+// are made one at a time and yield to messages; their lists are references to subscriptions, looked at one
+// after the other when the page is encoded, in pieces (monitor.Body) that have a bound. The metrics are a table, too (monitor_metrics.go):
 // a metric is a row. The time that messages spend in the broker is measured on a sample of batches
 // (deliver_latency.go): the time of the read follows one target to its socket, or to its place in
 // the backlog.

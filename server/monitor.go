@@ -16,6 +16,9 @@ import (
 // This file opens the monitoring and profiling ports, which package monitor serves. The table of
 // pages is in monitor_pages.go.
 
+// monitorShare is the share of GOMEMLIMIT that a page may have, as a divisor.
+const monitorShare = 8
+
 // newMonitor prepares the monitoring of s.
 func newMonitor(s *Server, o *Options) *monitor.Monitor {
 	return monitor.New(monitor.Config{
@@ -24,6 +27,7 @@ func newMonitor(s *Server, o *Options) *monitor.Monitor {
 		ServerID: s.id,
 		BasePath: o.HTTPBasePath,
 		MaxConns: s.descriptors.monitor,
+		MaxPage:  goMemoryLimit() / monitorShare,
 		Settings: func() monitor.Settings { return s.options().monitorSettings() },
 		Login:    s.monitorLogin,
 		Pages:    s.monitorPages(),

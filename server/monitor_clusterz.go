@@ -43,7 +43,7 @@ type ClusterzOptions struct{}
 
 func clusterzOptions(*monitor.Params) *ClusterzOptions { return nil }
 
-func (z *Clusterz) encode() ([]byte, error) { return monitor.Encode(z) }
+func (z *Clusterz) encode(w io.Writer, f monitor.Form) error { return monitor.Encode(w, f, z) }
 
 const (
 	// askTimeout bounds the time for an answer of another server.
@@ -65,7 +65,7 @@ func (s *Server) Clusterz(*ClusterzOptions) (*Clusterz, error) {
 	}
 	z := &Clusterz{ID: s.id, Servers: []ClusterServer{s.ownStatus()}}
 	seen := map[string]bool{s.id: true}
-	for _, r := range s.cluster.routeStates(&RoutezOptions{}) {
+	for _, r := range s.cluster.routeStates() {
 		if !seen[r.remoteID] {
 			seen[r.remoteID] = true
 			z.Servers = append(z.Servers, ClusterServer{ID: r.remoteID, Name: r.remoteName, MonitorURL: r.monitorURL})

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -20,30 +21,32 @@ type Connz struct {
 	Limit      int         `json:"limit"`
 	Conns      []*ConnInfo `json:"connections"`
 	ServerName string      `json:"server_name"`
+
+	// lists are the subscriptions of Conns, unless they are in these or are not wanted.
+	lists  []subList
+	detail bool // all of the subscriptions are wanted, not only the subjects
 }
 
-func (z *Connz) encode() ([]byte, error) {
+// encode implements encoder.
+func (z *Connz) encode(w io.Writer, f monitor.Form) error {
 	page := *z
 	page.Conns = []*ConnInfo{}
-	return monitor.EncodeNested(&page, "connections", z.Conns, func(c *ConnInfo) (*ConnInfo, *monitor.Rest) {
-		if max(len(c.Subs), len(c.SubsDetail)) < 2 {
+	return monitor.EncodeNested(w, f, &page, "connections", len(z.Conns), func(i int) (*ConnInfo, *monitor.Rest) {
+		c := z.Conns[i]
+		if z.lists == nil || z.lists[i].len() == 0 {
 			return c, nil
 		}
 		first := *c
-		return &first, restOfSubs(&first.Subs, &first.SubsDetail)
+		return &first, z.lists[i].begin(&first.Subs, &first.SubsDetail, z.detail)
 	})
 }
 
-// restOfSubs leaves the first subscription in the list of an entry that has several, and returns the
-// others.
-func restOfSubs(subjects *[]string, details *[]SubDetail) *monitor.Rest {
-	if list := *details; len(list) > 1 {
-		*details = list[:1]
-		return &monitor.Rest{Key: "subscriptions_list_detail", Len: len(list) - 1, At: func(i int) any { return &list[i+1] }}
+// complete puts the subscriptions into Conns.
+func (z *Connz) complete() {
+	for i := range z.lists {
+		z.lists[i].fill(&z.Conns[i].Subs, &z.Conns[i].SubsDetail, z.detail)
 	}
-	names := *subjects
-	*subjects = names[:1]
-	return &monitor.Rest{Key: "subscriptions_list", Len: len(names) - 1, At: func(i int) any { return names[i+1] }}
+	z.lists = nil
 }
 
 // ConnInfo is one client on the page /connz. In and Out are seen from the server: InMsgs is the
@@ -122,6 +125,16 @@ type ConnzOptions struct {
 
 // Connz returns the page /connz. opts may be nil. The error reports invalid options.
 func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
+	z, err := s.connz(opts)
+	if err != nil {
+		return nil, err
+	}
+	z.complete()
+	return z, nil
+}
+
+// connz is Connz, with the subscriptions in lists.
+func (s *Server) connz(opts *ConnzOptions) (*Connz, error) {
 	o := ConnzOptions{}
 	if opts != nil {
 		o = *opts
@@ -146,7 +159,7 @@ func (s *Server) Connz(opts *ConnzOptions) (*Connz, error) {
 		rows = windowOf(rows, z.Offset, z.Limit)
 	}
 	if o.Subscriptions || o.SubscriptionsDetail {
-		s.addSubscriptions(rows)
+		z.lists, z.detail = s.listsOf(rows), o.SubscriptionsDetail
 	}
 	var y monitor.Yielder
 	for i := range rows {
@@ -207,7 +220,7 @@ func (s *Server) connRows(state ConnState) []*connRow {
 	rows = slices.DeleteFunc(rows, func(r *connRow) bool { return closed[r.cid] })
 	for _, rec := range records {
 		r := rec.row
-		r.subscriptions = rec.subs
+		r.record = rec.subs
 		rows = append(rows, &r)
 	}
 	return rows

@@ -14,28 +14,28 @@ import (
 
 // connRow is a copy of the fields of a client that /connz and records of closed clients need.
 type connRow struct {
-	c             *client // nil for a closed one
-	cid           uint64
-	host          string
-	port          int
-	start         time.Time
-	active        time.Time
-	stop          time.Time // zero while it is connected
-	reason        closeReason
-	rtt           time.Duration // 0 = unknown
-	inMsgs        int64
-	inBytes       int64
-	out           netio.Stats
-	subs          int
-	name          string
-	lang          string
-	version       string
-	user          string
-	account       string // "" where there is no system account
-	tlsVersion    uint16
-	tlsCipher     uint16
-	subscriptions []SubDetail // if the page includes them
-	rates         *ConnRates  // nil unless they are asked for, and known
+	c          *client // nil for a closed one
+	cid        uint64
+	host       string
+	port       int
+	start      time.Time
+	active     time.Time
+	stop       time.Time // zero while it is connected
+	reason     closeReason
+	rtt        time.Duration // 0 = unknown
+	inMsgs     int64
+	inBytes    int64
+	out        netio.Stats
+	subs       int
+	name       string
+	lang       string
+	version    string
+	user       string
+	account    string // "" where there is no system account
+	tlsVersion uint16
+	tlsCipher  uint16
+	record     []SubDetail // the subscriptions of a closed one
+	rates      *ConnRates  // nil unless they are asked for, and known
 }
 
 // row returns the row of a client. It locks first the write queue, then the connection, each for a
@@ -116,14 +116,14 @@ func (r *connRow) contains(text string) bool {
 
 // interested returns the rows of clients with a subscription that has subjects in common with a
 // pattern. The subscriptions of a large client are looked for in the routing tables, as
-// addSubscriptions does.
+// subsOf does.
 func (s *Server) interested(rows []*connRow, pattern string) []*connRow {
 	large := map[*conn]bool{} // whether it has one
 	var y monitor.Yielder
 	rows = slices.DeleteFunc(rows, func(r *connRow) bool {
 		y.Step()
 		if r.c == nil {
-			return !slices.ContainsFunc(r.subscriptions, func(d SubDetail) bool { return sublist.Overlap(d.Subject, pattern) })
+			return !slices.ContainsFunc(r.record, func(d SubDetail) bool { return sublist.Overlap(d.Subject, pattern) })
 		}
 		found, known := r.c.hasInterest(pattern)
 		if !known {
@@ -196,15 +196,6 @@ func (r *connRow) info(now time.Time, opts *ConnzOptions) *ConnInfo {
 	}
 	if opts.Username {
 		i.AuthorizedUser, i.Account = r.user, r.account
-	}
-	switch {
-	case opts.SubscriptionsDetail:
-		i.SubsDetail = r.subscriptions
-	case opts.Subscriptions:
-		i.Subs = make([]string, 0, len(r.subscriptions))
-		for _, sub := range r.subscriptions {
-			i.Subs = append(i.Subs, sub.Subject)
-		}
 	}
 	return i
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/netio"
 )
 
@@ -178,29 +180,55 @@ func TestPagesWithSubscriptionsAreEncodedLikeEverything(t *testing.T) {
 	a := startServer(t, nil)
 	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
 	meshed(t, a, b)
-	for i, subs := range []string{"", "SUB one 1", "SUB one 1\r\nSUB <two>.> q 2\r\nUNSUB 2 5\r\nSUB \" 3"} {
+	var many strings.Builder // more than are looked at under a lock
+	for i := range maxSubsCopy + 100 {
+		fmt.Fprintf(&many, "SUB many.%d %d\r\n", i, i)
+	}
+	for _, subs := range []string{"", "SUB one 1\r\n", "SUB one 1\r\nSUB <two>.> q 2\r\nUNSUB 2 5\r\nSUB \" 3\r\n", many.String()} {
 		c := dialClient(t, a)
-		c.Say(strings.TrimPrefix(subs+"\r\nPING", "\r\n"))
+		c.Say(subs + "PING")
 		c.Want("PONG")
-		if i == 2 {
-			interested(t, b, 4)
-		}
 	}
-	check := func(z encoder, err error) {
-		t.Helper()
-		okay(t, err)
-		got, err := z.encode()
-		okay(t, err)
-		want, err := json.MarshalIndent(z, "", "  ")
-		okay(t, err)
-		if string(got) != string(want) {
-			t.Errorf("got\n%s\nwant\n%s", got, want)
-		}
-	}
+	interested(t, b, 4+maxSubsCopy+100)
 	for _, detail := range []bool{false, true} {
-		conns, err := a.Connz(&ConnzOptions{Subscriptions: true, SubscriptionsDetail: detail})
-		check(conns, err)
-		routes, err := b.Routez(&RoutezOptions{Subscriptions: true, SubscriptionsDetail: detail})
-		check(routes, err)
+		wantEncoded(t, func() (*Connz, error) {
+			return a.connz(&ConnzOptions{Subscriptions: true, SubscriptionsDetail: detail})
+		})
+		wantEncoded(t, func() (*Routez, error) {
+			return b.routez(&RoutezOptions{Subscriptions: true, SubscriptionsDetail: detail})
+		})
+		wantEncoded(t, func() (*Subsz, error) { return a.subsz(&SubszOptions{Subscriptions: detail}) })
+	}
+}
+
+// completePage is a page whose lists can be put into it.
+type completePage interface {
+	encoder
+	complete()
+}
+
+// wantEncoded compares what a page is encoded to, in both forms, with what the standard library makes of
+// the page with everything in it.
+func wantEncoded[P completePage](t *testing.T, page func() (P, error)) {
+	t.Helper()
+	z, err := page()
+	okay(t, err)
+	var indented, compact bytes.Buffer
+	okay(t, z.encode(&indented, monitor.Indented))
+	okay(t, z.encode(&compact, monitor.Compact))
+	z.complete()
+	var all any = z
+	if subs, ok := all.(*Subsz); ok && subs.Total == 0 {
+		all = subs.numbers()
+	}
+	want, err := json.MarshalIndent(all, "", "  ")
+	okay(t, err)
+	if indented.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", &indented, want)
+	}
+	want, err = json.Marshal(all)
+	okay(t, err)
+	if compact.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", &compact, want)
 	}
 }

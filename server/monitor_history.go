@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"math"
 	"strconv"
 	"sync"
@@ -154,10 +155,10 @@ func (h *historySample) row(before *historySample) []float64 {
 }
 
 // encode writes a row on a line: one number on each would be ten thousand lines.
-func (z *Historyz) encode() ([]byte, error) {
+func (z *Historyz) encode(w io.Writer, _ monitor.Form) error {
 	page := *z
 	page.Rows = [][]float64{}
-	return monitor.EncodeLines(&page, "rows", z.Rows, func(b []byte, row []float64) []byte {
+	return monitor.EncodeLines(w, &page, "rows", z.Rows, func(b []byte, row []float64) []byte {
 		b = append(b, '[')
 		for i, n := range row {
 			if i > 0 {

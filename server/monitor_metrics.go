@@ -37,7 +37,7 @@ type scrape struct {
 }
 
 func (s *Server) scrape() *scrape {
-	z := &scrape{s: s, conns: s.connTotals(), table: s.sublistStats(""), routes: s.cluster.routeStates(&RoutezOptions{})}
+	z := &scrape{s: s, conns: s.connTotals(), table: s.sublistStats(""), routes: s.cluster.routeStates()}
 	z.varz, _ = s.Varz(nil) // never fails
 	seen := map[string]bool{}
 	for _, t := range s.cluster.targetStates() {

@@ -79,10 +79,14 @@ func openAPIDocument(t *testing.T) []byte {
 		}
 		parameters = append(parameters, object{"name": "callback", "in": "query", "schema": object{"type": "string"},
 			"description": "A function that the answer calls (JSONP), unless http_same_origin is set."})
-		get := object{"summary": p.about, "parameters": parameters, "responses": object{
+		responses := object{
 			"200": answer("The page.", "application/json", typeSchema(t, reflect.TypeOf(p.answer), schemas, comments)),
 			"400": answer("A parameter cannot be read.", "text/plain", object{"type": "string"}),
-		}}
+		}
+		if p.parameters["subs"] != "" {
+			responses["503"] = answer("The page is too large: ask for less.", "text/plain", object{"type": "string"})
+		}
+		get := object{"summary": p.about, "parameters": parameters, "responses": responses}
 		paths[p.path] = object{"get": get}
 	}
 	paths["/subscriptionsz"] = paths["/subsz"]

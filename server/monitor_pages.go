@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +18,9 @@ import (
 func (s *Server) monitorPages() []monitor.Page {
 	return []monitor.Page{
 		{Path: "/varz", Decode: pageOf(varzOptions, s.Varz)},
-		{Path: "/connz", Decode: pageOf(connzOptions, s.Connz), Large: true},
-		{Path: "/routez", Decode: pageOf(routezOptions, s.Routez), Large: true},
-		{Path: "/subsz", Decode: pageOf(subszOptions, s.Subsz), Large: true, Aliases: []string{"/subscriptionsz"}, CountRejected: true},
+		{Path: "/connz", Decode: pageOf(connzOptions, s.connz), Large: true},
+		{Path: "/routez", Decode: pageOf(routezOptions, s.routez), Large: true},
+		{Path: "/subsz", Decode: pageOf(subszOptions, s.subsz), Large: true, Aliases: []string{"/subscriptionsz"}, CountRejected: true},
 		{Path: "/subjectz", Decode: pageOf(subjectzOptions, s.Subjectz), Large: true, Uncounted: true},
 		{Path: "/statusz", Decode: pageOf(statuszOptions, s.Statusz), Uncounted: true},
 		{Path: "/clusterz", Decode: pageOf(clusterzOptions, s.Clusterz), Uncounted: true},
@@ -28,19 +29,21 @@ func (s *Server) monitorPages() []monitor.Page {
 }
 
 // encoder is a page that can be encoded.
-type encoder interface{ encode() ([]byte, error) }
+type encoder interface {
+	encode(w io.Writer, f monitor.Form) error
+}
 
 // pageOf returns the [monitor.Page.Decode] of a page: options decodes the parameters, page makes
 // the page.
-func pageOf[O any, P encoder](options func(*monitor.Params) *O, page func(*O) (P, error)) func(*monitor.Params) func() ([]byte, error) {
-	return func(p *monitor.Params) func() ([]byte, error) {
+func pageOf[O any, P encoder](options func(*monitor.Params) *O, page func(*O) (P, error)) func(*monitor.Params) func(*monitor.Body) error {
+	return func(p *monitor.Params) func(*monitor.Body) error {
 		o := options(p)
-		return func() ([]byte, error) {
+		return func(b *monitor.Body) error {
 			z, err := page(o)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			return z.encode()
+			return z.encode(b, monitor.Indented)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"time"
 
 	"gnatsd/server/internal/monitor"
@@ -16,6 +17,10 @@ type Routez struct {
 	Routes     []*RouteInfo       `json:"routes"`
 	ServerName string             `json:"server_name"`
 	Expected   []RouteTarget      `json:"expected,omitempty"`
+
+	// lists are the subscriptions of Routes, unless they are in these or are not wanted.
+	lists  []subList
+	detail bool // all of the subscriptions are wanted, not only the subjects
 }
 
 // RouteTarget is an address that should be connected by a route.
@@ -30,16 +35,28 @@ type RouteTarget struct {
 	Next         *time.Time `json:"next,omitempty"`       // time of the next attempt, if there is one
 }
 
-func (z *Routez) encode() ([]byte, error) {
+// encode implements encoder.
+func (z *Routez) encode(w io.Writer, f monitor.Form) error {
 	page := *z
 	page.Routes = []*RouteInfo{}
-	return monitor.EncodeNested(&page, "routes", z.Routes, func(r *RouteInfo) (*RouteInfo, *monitor.Rest) {
-		if max(len(r.Subs), len(r.SubsDetail)) < 2 {
+	return monitor.EncodeNested(w, f, &page, "routes", len(z.Routes), func(i int) (*RouteInfo, *monitor.Rest) {
+		r := z.Routes[i]
+		if z.lists == nil || z.lists[i].len() == 0 {
 			return r, nil
 		}
 		first := *r
-		return &first, restOfSubs(&first.Subs, &first.SubsDetail)
+		return &first, z.lists[i].begin(&first.Subs, &first.SubsDetail, z.detail)
 	})
+}
+
+// complete puts the subscriptions into Routes.
+func (z *Routez) complete() {
+	for i := range z.lists {
+		if z.lists[i].len() > 0 {
+			z.lists[i].fill(&z.Routes[i].Subs, &z.Routes[i].SubsDetail, z.detail)
+		}
+	}
+	z.lists = nil
 }
 
 // RoutezOptions are the parameters of [Server.Routez].
@@ -110,6 +127,16 @@ type RoutePool struct {
 
 // Routez returns the page /routez. opts may be nil. The error is always nil.
 func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
+	z, err := s.routez(opts)
+	if err != nil {
+		return nil, err
+	}
+	z.complete()
+	return z, nil
+}
+
+// routez is Routez, with the subscriptions in lists.
+func (s *Server) routez(opts *RoutezOptions) (*Routez, error) {
 	o := s.options()
 	if opts == nil {
 		opts = &RoutezOptions{}
@@ -117,9 +144,10 @@ func (s *Server) Routez(opts *RoutezOptions) (*Routez, error) {
 	z := &Routez{
 		ID:         s.id,
 		Now:        time.Now().UTC(),
-		Routes:     s.routeInfos(opts),
 		ServerName: s.Name(),
+		detail:     opts.SubscriptionsDetail,
 	}
+	z.Routes, z.lists = s.routeInfos(opts)
 	if p := o.Cluster.Permissions; p != nil {
 		z.Import, z.Export = shownPermission(newPeerPermission(p.Import)), shownPermission(newPeerPermission(p.Export))
 	}
@@ -149,15 +177,27 @@ func (s *Server) routeTargets() []RouteTarget {
 	return list
 }
 
-// routeInfos returns the registered routes, with what they are subscribed to if opts ask for it.
-func (s *Server) routeInfos(opts *RoutezOptions) []*RouteInfo {
+// routeInfos returns the registered routes, and what they are subscribed to if opts ask for it.
+func (s *Server) routeInfos(opts *RoutezOptions) (list []*RouteInfo, lists []subList) {
 	now := time.Now()
-	states := s.cluster.routeStates(opts)
-	list := make([]*RouteInfo, 0, len(states))
+	states := s.cluster.routeStates()
+	list = make([]*RouteInfo, 0, len(states))
+	var conns []*conn
+	var at []int // the indexes of conns in states
 	for i := range states {
 		list = append(list, states[i].info(now))
+		if c := states[i].holder; c != nil {
+			conns, at = append(conns, c), append(at, i)
+		}
 	}
-	return list
+	if !opts.Subscriptions && !opts.SubscriptionsDetail {
+		return list, nil
+	}
+	lists = make([]subList, len(states))
+	for k, live := range s.subsOf(conns) {
+		lists[at[k]].live = live
+	}
+	return list, lists
 }
 
 // info returns the route as the page shows it.
@@ -167,7 +207,7 @@ func (r *routeState) info(now time.Time) *RouteInfo {
 		Rid: r.id, RemoteID: r.remoteID, DidSolicit: r.solicited, IsConfigured: r.configured,
 		IP: r.host, Port: r.port, Import: shownPermission(r.imports), Export: shownPermission(r.exports), Pending: int(r.pending),
 		InMsgs: r.inMsgs, InBytes: r.inBytes, OutMsgs: r.outMsgs, OutBytes: r.outBytes,
-		NumSubs: uint32(r.subscriptions), Subs: r.subscriptionsList, SubsDetail: r.subscriptionsDetail,
+		NumSubs:    uint32(r.subscriptions),
 		RemoteName: r.remoteName, RemoteVersion: r.remoteVersion, MonitorURL: r.monitorURL,
 		Start: start.UTC(), LastActivity: r.active.UTC(), RTT: rttText(r.rtt),
 		Uptime: spanText(now.Sub(start)), Idle: spanText(now.Sub(r.active)),

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ type StatuszOptions struct{}
 
 func statuszOptions(*monitor.Params) *StatuszOptions { return nil }
 
-func (z *Statusz) encode() ([]byte, error) { return monitor.Encode(z) }
+func (z *Statusz) encode(w io.Writer, f monitor.Form) error { return monitor.Encode(w, f, z) }
 
 // recently is how long ago counts as recent.
 const recently = 5 * time.Minute

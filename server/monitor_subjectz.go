@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"time"
@@ -39,7 +40,7 @@ type SubjectInfo struct {
 	TopClient   string  `json:"top_client,omitempty"` // name of the client that publishes most on it
 }
 
-func (z *Subjectz) encode() ([]byte, error) { return monitor.Encode(z) }
+func (z *Subjectz) encode(w io.Writer, f monitor.Form) error { return monitor.Encode(w, f, z) }
 
 // SubjectzOptions are the parameters of [Server.Subjectz].
 type SubjectzOptions struct {

@@ -106,19 +106,23 @@ func sortedFours(words []string) string {
 func TestSubszChoosesTheSameAsSortingAll(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
+	conns := make([]conn, 50)
+	for i := range conns {
+		conns[i].id = uint64(i)
+	}
 	for range 50 {
-		var all []SubDetail
+		var all []subEntry
 		n := r.IntN(5000)
-		for i := range n {
-			all = append(all, SubDetail{Cid: uint64(r.IntN(50)), Sid: fmt.Sprint(i), Msgs: int64(r.IntN(20))})
-		}
 		o := &SubszOptions{Sort: sortDelivered}
 		offset, limit := r.IntN(n+10), 1+r.IntN(200)
-		choice := newSubChoice(o, offset, limit)
-		for _, d := range all {
-			choice.offer(d)
+		choice := newSubChoice(o, offset, limit, r.IntN(2*n+1))
+		for i := range n {
+			sub := newSubscription(&conns[r.IntN(len(conns))], []byte("s"), nil, fmt.Append(nil, i))
+			sub.delivered.Store(int64(r.IntN(20)))
+			all = append(all, newSubEntry(sub))
+			choice.offer(sub)
 		}
-		slices.SortFunc(all, choice.order)
+		slices.SortFunc(all, func(a, b subEntry) int { return choice.order(&a, &b) })
 		if got, want := choice.window(offset, limit), windowOf(all, offset, limit); !slices.Equal(got, want) {
 			t.Fatalf("%d of %d at %d: got %d entries, want %d", limit, n, offset, len(got), len(want))
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"io"
 	"runtime"
 	"time"
 
@@ -105,7 +106,7 @@ type SystemStats struct {
 	Dropped int64 `json:"dropped"` // events and requests, because too many were waiting
 }
 
-func (v *Varz) encode() ([]byte, error) { return monitor.Encode(v) }
+func (v *Varz) encode(w io.Writer, f monitor.Form) error { return monitor.Encode(w, f, v) }
 
 // SlowConsumerStats are the numbers of connections closed as slow consumers, by kind. Gateways and
 // Leafs are always 0: this server has none.

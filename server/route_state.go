@@ -2,7 +2,6 @@ package server
 
 import (
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,30 +45,29 @@ func (k *cluster) listening() []net.Listener {
 
 // routeState is the state of a route.
 type routeState struct {
-	id                  uint64
-	remoteID            string
-	remoteName          string // the id if the peer has none
-	remoteVersion       string
-	monitorURL          string // of the peer, "" if it is not known, or not reached from here
-	remoteAddr          string // host:port for routes, as the peer says
-	solicited           bool   // this server dialed it, or is configured to
-	configured          bool   // it is the route to a server that is configured, whichever of them dialed
-	host                string
-	port                int
-	start               int64 // UnixNano
-	active              time.Time
-	rtt                 time.Duration   // 0 = unknown
-	imports, exports    *peerPermission // of the peer
-	pending             int64           // bytes
-	inMsgs, inBytes     int64
-	outMsgs, outBytes   int64
-	subscriptions       int
-	subscriptionsList   []string    // subjects, if asked for
-	subscriptionsDetail []SubDetail // all that is known about them, if asked for
-	waitingForInterest  int64       // lines of interest queued for it
-	headersDropped      int64       // messages sent without their headers
-	pool                poolState
-	compression         compressionState
+	id                 uint64
+	remoteID           string
+	remoteName         string // the id if the peer has none
+	remoteVersion      string
+	monitorURL         string // of the peer, "" if it is not known, or not reached from here
+	remoteAddr         string // host:port for routes, as the peer says
+	solicited          bool   // this server dialed it, or is configured to
+	configured         bool   // it is the route to a server that is configured, whichever of them dialed
+	host               string
+	port               int
+	start              int64 // UnixNano
+	active             time.Time
+	rtt                time.Duration   // 0 = unknown
+	imports, exports   *peerPermission // of the peer
+	pending            int64           // bytes
+	inMsgs, inBytes    int64
+	outMsgs, outBytes  int64
+	subscriptions      int
+	holder             *conn // has the subscriptions; nil if another route to the server does
+	waitingForInterest int64 // lines of interest queued for it
+	headersDropped     int64 // messages sent without their headers
+	pool               poolState
+	compression        compressionState
 }
 
 // poolState is the place of a route in the pool of connections to the same server.
@@ -81,8 +79,8 @@ type poolState struct {
 }
 
 // routeStates returns the state of the registered routes, oldest first, each followed by the other
-// connections to the same server, with what they are subscribed to if opts ask for it.
-func (k *cluster) routeStates(opts *RoutezOptions) []routeState {
+// connections to the same server.
+func (k *cluster) routeStates() []routeState {
 	configured := map[string]bool{} // by server id, and by address
 	for _, t := range k.targets() {
 		if t.Configured {
@@ -97,7 +95,8 @@ func (k *cluster) routeStates(opts *RoutezOptions) []routeState {
 			s.configured = configured[s.remoteID] || configured[strings.ToLower(s.remoteAddr)]
 			s.solicited = s.solicited || s.configured
 			if s.pool.carrier = r == carrier; s.pool.carrier {
-				s.subscriptions, s.subscriptionsList, s.subscriptionsDetail = r.holder().subscribed(opts)
+				s.holder = r.holder()
+				s.subscriptions = s.holder.subCount()
 			}
 			list = append(list, s)
 		}
@@ -128,29 +127,6 @@ func (r *route) state() routeState {
 	s.rtt = r.ping.rtt
 	s.compression = r.compression.stateLocked()
 	return s
-}
-
-// subscribed returns the number of subscriptions of a connection, and those that opts ask for.
-func (c *conn) subscribed(opts *RoutezOptions) (n int, subjects []string, list []SubDetail) {
-	n, subjects, list = c.copySubscribed(opts)
-	slices.SortFunc(list, compareSubs) // not under the lock
-	return n, subjects, list
-}
-
-func (c *conn) copySubscribed(opts *RoutezOptions) (n int, subjects []string, list []SubDetail) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case opts.SubscriptionsDetail:
-		for sub := range c.subs.all {
-			list = append(list, sub.detail())
-		}
-	case opts.Subscriptions:
-		for sub := range c.subs.all {
-			subjects = append(subjects, sub.subject())
-		}
-	}
-	return c.subs.len(), subjects, list
 }
 
 // targetState is the state of an address that should be connected.

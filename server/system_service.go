@@ -247,7 +247,8 @@ func (v *systemView) Stats() *system.Stats {
 			st.ActiveAccounts++
 		}
 	}
-	for _, r := range v.s.routeInfos(&RoutezOptions{}) {
+	routes, _ := v.s.routeInfos(&RoutezOptions{})
+	for _, r := range routes {
 		st.Routes = append(st.Routes, system.RouteStats{
 			ID: r.Rid, Name: r.RemoteName, Pending: r.Pending,
 			Sent: system.Traffic{Msgs: r.OutMsgs, Bytes: r.OutBytes}, Received: system.Traffic{Msgs: r.InMsgs, Bytes: r.InBytes},

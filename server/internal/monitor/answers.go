@@ -9,10 +9,12 @@ import (
 
 // answers bounds the bytes of large pages that are made and not written yet. A page begins only
 // when there is room for it; where there is none, the answer that was begun first is given up, if
-// its client has had some time to read it.
+// its client has had some time to read it. Pages are made one at a time, so all together never have
+// more than max and one page.
 type answers struct {
 	// Set once.
 	max   int64         // how many bytes may be held when another page begins
+	page  int64         // how many one page may have
 	time  time.Duration // for how long a client may read an answer when others wait for room
 	stall time.Duration // for how long it may read nothing of it then
 
@@ -22,16 +24,21 @@ type answers struct {
 	freed chan struct{} // closed at the next end of an answer, if something waits for it
 }
 
-// answer is a large page that is being written.
+// answer is a large page that is being made or written.
 type answer struct {
+	all *answers // set once
+
+	// Guarded by mu of answers.
 	bytes int64
-	begun time.Time
-	conn  *webConn // nil where another program's port serves it
+	begun time.Time // when it was made
+	conn  *webConn  // nil where another program's port serves it
 }
 
 // The limits of the answers of all ports.
 const (
 	maxAnswers  = 64 << 20
+	maxPage     = 192 << 20
+	minPage     = 1 << 20
 	answerTime  = 5 * time.Second
 	answerStall = time.Second
 )
@@ -95,14 +102,33 @@ func (a *answers) left(one *answer, now time.Time) time.Duration {
 	return min(a.time-now.Sub(one.begun), a.stall-now.Sub(moved))
 }
 
-// begin adds an answer.
-func (a *answers) begin(bytes int, conn *webConn) *answer {
+// begin adds an answer that has nothing yet.
+func (a *answers) begin(conn *webConn) *answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	one := &answer{int64(bytes), time.Now(), conn}
-	a.bytes += one.bytes
+	one := &answer{all: a, begun: time.Now(), conn: conn}
 	a.list = append(a.list, one)
 	return one
+}
+
+// grow says that n more bytes are about to be held. The error says that the page is too large.
+func (one *answer) grow(n int64) error {
+	a := one.all
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if one.bytes+n > a.page {
+		return tooLarge(a.page)
+	}
+	one.bytes += n
+	a.bytes += n
+	return nil
+}
+
+// made says that the answer is complete: its client may read it.
+func (one *answer) made() {
+	one.all.mu.Lock()
+	defer one.all.mu.Unlock()
+	one.begun = time.Now()
 }
 
 // end removes an answer that was written, or not.

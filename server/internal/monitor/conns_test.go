@@ -61,12 +61,13 @@ func TestManyConnectionsCloseOthersOnly(t *testing.T) {
 
 // hugePage is a large page of that many bytes. making is called whenever it is made.
 func hugePage(size int, making func()) Page {
-	return Page{Path: "/huge", Large: true, Decode: func(*Params) func() ([]byte, error) {
-		return func() ([]byte, error) {
+	return Page{Path: "/huge", Large: true, Decode: func(*Params) func(*Body) error {
+		return func(b *Body) error {
 			if making != nil {
 				making()
 			}
-			return make([]byte, size), nil
+			_, err := b.Write(make([]byte, size))
+			return err
 		}
 	}}
 }

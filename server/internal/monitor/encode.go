@@ -3,132 +3,223 @@ package monitor
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"runtime"
+	"strings"
 )
+
+// This file encodes pages. A page with a long list is written one entry after the other, and so are
+// the lists in its entries: a client decides how long they are, and what is in them. Nothing is as
+// large as the page, and no step is long.
 
 // encodeError says that a page could not be encoded.
 type encodeError struct{ error }
 
-// Encode returns v as JSON in the form of all pages: indented by two spaces, no
-// line end.
-func Encode[T any](v T) ([]byte, error) {
-	text, err := json.MarshalIndent(v, "", "  ")
+// Form is how JSON is laid out.
+type Form int
+
+// The forms.
+const (
+	Indented Form = iota // by two spaces, without a line end: that of all pages
+	Compact              // that of [json.Marshal]
+)
+
+// line returns what precedes an element or a key in that many lists and objects.
+func (f Form) line(depth int) string {
+	if f == Compact {
+		return ""
+	}
+	return "\n" + strings.Repeat("  ", depth)
+}
+
+// opening returns how a list begins that has a key in an object. A string in JSON has neither a line
+// end nor quotes that are not escaped, so this is found in no string.
+func (f Form) opening(depth int, key string) []byte {
+	if f == Compact {
+		return []byte(`"` + key + `":[`)
+	}
+	return []byte(f.line(depth) + `"` + key + `": [`)
+}
+
+// marshal returns v in a form.
+func marshal[T any](f Form, v T) (text []byte, err error) {
+	if f == Compact {
+		text, err = json.Marshal(v)
+	} else {
+		text, err = json.MarshalIndent(v, "", "  ")
+	}
 	if err != nil {
 		return nil, &encodeError{err}
 	}
 	return text, nil
 }
 
-// sizeSample is how many entries of a long list are encoded before the length of the others is
-// estimated.
-const sizeSample = 64
-
-// EncodeList is [Encode] for a page with a list that may be long. It encodes one entry after the
-// other and yields in between. page is the page with an empty list, and key the name of the list
-// there.
-func EncodeList[P, E any](page P, key string, list []E) ([]byte, error) {
-	return EncodeNested(page, key, list, func(e E) (E, *Rest) { return e, nil })
+// Encode writes v, a page that is always small. The error is that of w, or says that v cannot be encoded.
+func Encode[T any](w io.Writer, f Form, v T) error {
+	text, err := marshal(f, v)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
 }
 
 // Rest is the end of a list of an entry: all but the first of its elements.
 type Rest struct {
-	Key string // of the list
-	Len int
-	At  func(i int) any
+	Key   string // of the list
+	First any    // the element that the entry has
+	Len   int
+	At    func(i int) any
 }
 
-// EncodeNested is [EncodeList] for entries that may have long lists themselves. nested returns an entry
-// with the first element of such a list, and the others; or the entry and nil.
-func EncodeNested[P, E any](page P, key string, list []E, nested func(E) (E, *Rest)) ([]byte, error) {
-	frame, err := Encode(page)
-	if err != nil || len(list) == 0 {
-		return frame, err
-	}
-	at := listAt(frame, key)
-	var b bytes.Buffer
-	b.Write(frame[:at])
-	var y Yielder
-	entries, elements := indented(&b, "    "), indented(&b, "        ")
-	for i, e := range list {
-		if i == sizeSample {
-			b.Grow(b.Len() / sizeSample * (len(list) - i) * 9 / 8)
-		}
-		first, rest := nested(e)
-		begin := b.Len()
-		if err := entries(first); err != nil {
-			return nil, err
-		}
-		if y.Step(); rest == nil {
-			continue
-		}
-		end := begin + endOf(b.Bytes()[begin:], rest.Key)
-		behind := bytes.Clone(b.Bytes()[end:])
-		b.Truncate(end)
-		b.WriteByte(',')
-		for i := range rest.Len {
-			if err := elements(rest.At(i)); err != nil {
-				return nil, err
-			}
-			y.Step()
-		}
-		b.Truncate(b.Len() - 1)
-		b.Write(behind)
-	}
-	b.Truncate(b.Len() - 1)
-	b.WriteString("\n  ")
-	b.Write(frame[at:])
-	return b.Bytes(), nil
+// EncodeList is [Encode] for a page with a list that may be long. It encodes one entry after
+// the other and yields in between. page is the page with an empty list, key the name of the list there,
+// and n and at its entries.
+func EncodeList[P, E any](w io.Writer, f Form, page P, key string, n int, at func(i int) E) error {
+	return EncodeNested(w, f, page, key, n, func(i int) (E, *Rest) { return at(i), nil })
 }
 
-// indented returns what appends an element of a list to b, and a comma.
-func indented(b *bytes.Buffer, indent string) func(e any) error {
-	encoder := json.NewEncoder(b)
-	encoder.SetIndent(indent, "  ")
-	return func(e any) error {
-		b.WriteString("\n" + indent)
-		if err := encoder.Encode(e); err != nil {
-			return &encodeError{err}
+// EncodeNested is [EncodeList] for entries that may have long lists themselves. at returns an entry with
+// the first element of such a list, and the others; or the entry and nil.
+func EncodeNested[P, E any](w io.Writer, f Form, page P, key string, n int, at func(i int) (E, *Rest)) error {
+	frame, err := marshal(f, page)
+	if err != nil {
+		return err
+	}
+	list := listAt(f, frame, key)
+	if n == 0 {
+		list = len(frame)
+	}
+	out := &output{w: w}
+	out.write(frame[:list])
+	entries, elements := out.list(f, 2), out.list(f, 4)
+	for i := 0; i < n && out.err == nil; i++ {
+		e, rest := at(i)
+		text := entries.encode(e)
+		if entries.next(); rest == nil {
+			out.write(text)
+		} else {
+			elements.insert(text, endOfFirst(f, text, rest.Key, elements.encode(rest.First)), rest)
 		}
-		b.Bytes()[b.Len()-1] = ',' // in place of the line end
+		out.y.Step()
+	}
+	if n > 0 {
+		out.write([]byte(f.line(1)))
+		out.write(frame[list:])
+	}
+	return out.err
+}
+
+// output is where a page is written. After an error nothing is.
+type output struct {
+	w   io.Writer
+	y   Yielder
+	err error
+}
+
+func (o *output) write(b []byte) {
+	if o.err == nil {
+		_, o.err = o.w.Write(b)
+	}
+}
+
+// list returns what writes the elements of lists at a depth.
+func (o *output) list(f Form, depth int) *listEncoder {
+	l := &listEncoder{out: o, line: []byte(f.line(depth))}
+	l.encoder = json.NewEncoder(&l.text)
+	if f == Indented {
+		l.encoder.SetIndent(strings.Repeat("  ", depth), "  ")
+	}
+	return l
+}
+
+// listEncoder writes the elements of lists.
+type listEncoder struct {
+	out     *output
+	line    []byte // before each
+	encoder *json.Encoder
+	text    bytes.Buffer
+	some    bool // an element was written
+}
+
+// encode returns an element, until the next call. An error is one of the output.
+func (l *listEncoder) encode(v any) []byte {
+	l.text.Reset()
+	if l.out.err != nil {
 		return nil
 	}
+	if err := l.encoder.Encode(v); err != nil {
+		l.out.err = &encodeError{err}
+		return nil
+	}
+	return bytes.TrimSuffix(l.text.Bytes(), []byte("\n"))
 }
 
-// endOf returns where the last element ends of a list of an encoded entry.
-func endOf(entry []byte, key string) int {
-	begin := bytes.Index(entry, []byte("\n      \""+key+"\": [\n")) // a string in JSON has no line end
+// next writes what is between the last element and the next one.
+func (l *listEncoder) next() {
+	if l.some {
+		l.out.write([]byte(","))
+	}
+	l.out.write(l.line)
+	l.some = true
+}
+
+// insert writes the text of an entry with the rest of a list at an index.
+func (l *listEncoder) insert(entry []byte, at int, rest *Rest) {
+	l.some = true
+	l.out.write(entry[:at])
+	for i := 0; i < rest.Len && l.out.err == nil; i++ {
+		text := l.encode(rest.At(i))
+		l.next()
+		l.out.write(text)
+		l.out.y.Step()
+	}
+	l.out.write(entry[at:])
+}
+
+// endOfFirst returns where the first element ends of a list of an encoded entry.
+func endOfFirst(f Form, entry []byte, key string, first []byte) int {
+	if first == nil {
+		return 0 // it cannot be encoded
+	}
+	opening := f.opening(3, key)
+	begin := bytes.Index(entry, opening)
 	if begin < 0 {
 		panic("an entry has no list " + key)
 	}
-	return begin + bytes.Index(entry[begin:], []byte("\n      ]"))
+	return begin + len(opening) + len(f.line(4)) + len(first)
 }
 
 // EncodeLines is [EncodeList] with one line for each entry, which add appends as JSON.
-func EncodeLines[P, E any](page P, key string, list []E, add func(b []byte, e E) []byte) ([]byte, error) {
-	frame, err := Encode(page)
-	if err != nil || len(list) == 0 {
-		return frame, err
+func EncodeLines[P, E any](w io.Writer, page P, key string, list []E, add func(b []byte, e E) []byte) error {
+	frame, err := marshal(Indented, page)
+	if err != nil {
+		return err
 	}
-	at := listAt(frame, key)
-	b := append([]byte(nil), frame[:at]...)
+	out := &output{w: w}
+	at := listAt(Indented, frame, key)
+	out.write(frame[:at])
+	var b []byte
 	for i, e := range list {
-		if i > 0 {
+		if b = b[:0]; i > 0 {
 			b = append(b, ',')
 		}
-		b = add(append(b, "\n    "...), e)
+		out.write(add(append(b, Indented.line(2)...), e))
 	}
-	b = append(b, "\n  "...)
-	return append(b, frame[at:]...), nil
+	if len(list) > 0 {
+		out.write([]byte(Indented.line(1)))
+	}
+	out.write(frame[at:])
+	return out.err
 }
 
 // listAt returns where the entries of the empty list of a page go.
-func listAt(frame []byte, key string) int {
-	empty := []byte("\n  \"" + key + "\": []") // a string in JSON has no line end
-	at := bytes.Index(frame, empty) + len(empty) - 1
-	if at < len(empty) {
+func listAt(f Form, frame []byte, key string) int {
+	opening := f.opening(1, key)
+	at := bytes.Index(frame, append(opening, ']'))
+	if at < 0 {
 		panic("a page has no list " + key)
 	}
-	return at
+	return at + len(opening)
 }
 
 // Yielder makes the work on a large page yield to other goroutines: without it messages would wait

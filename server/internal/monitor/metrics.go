@@ -86,26 +86,31 @@ func Text(name, help, text string) Metric {
 // serveMetrics answers /metrics.
 func (m *Monitor) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	format := metricsFormatFor(r.Header)
-	var text []byte
-	written := m.alone(r, func() (bytes int) {
-		text = writeMetrics(m.allMetrics(), format)
-		return len(text)
+	var body *Body
+	var err error
+	written := m.alone(r, func(b *Body) {
+		body = b
+		_, err = b.Write(writeMetrics(m.allMetrics(), format))
 	})
 	if written == nil {
 		return
 	}
 	defer written()
+	if err != nil {
+		m.fail(w, r, err)
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", format.contentType())
 	h.Add("Vary", "Accept")
 	h.Add("Vary", "Accept-Encoding")
 	if !accepts(r.Header, "Accept-Encoding", "gzip") {
-		w.Write(text)
+		body.writeTo(w)
 		return
 	}
 	h.Set("Content-Encoding", "gzip")
 	zip := gzip.NewWriter(w)
-	zip.Write(text)
+	body.writeTo(zip)
 	zip.Close()
 }
 

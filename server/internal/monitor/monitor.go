@@ -30,6 +30,10 @@ type Config struct {
 	// one that is idle is closed.
 	MaxConns int
 
+	// MaxPage bounds the bytes of a page, within minPage and maxPage; 0 is the latter. All pages that
+	// are being written may have a third more.
+	MaxPage int64
+
 	// Listen opens a TCP port, any free one if port is negative, and returns which it is.
 	Listen func(host string, port int) (l net.Listener, actual int, err error)
 	// Settings returns the settings in force.
@@ -93,7 +97,10 @@ func New(config Config) *Monitor {
 		config:   config,
 		requests: map[string]*atomic.Uint64{"/": {}},
 		large:    admission.NewLimiter(1),
-		answers:  answers{max: maxAnswers, time: answerTime, stall: answerStall},
+		answers:  answers{max: maxAnswers, page: maxPage, time: answerTime, stall: answerStall},
+	}
+	if n := max(config.MaxPage, minPage); config.MaxPage > 0 && n < maxPage {
+		m.answers.max, m.answers.page = n/3, n
 	}
 	if base := strings.Trim(config.BasePath, "/"); base != "" {
 		m.basePath = "/" + base
@@ -173,12 +180,11 @@ func shortest(text string) string {
 	return short
 }
 
-// alone calls work, which makes a large page and returns its size in bytes, when no other large
-// page is being made and there is room for it: many requests for them wait for each other, by
-// address in turn, and the messages do not wait for them. The caller must call written when the
-// page is written, or is not going to be. It is nil, and work was not called, if the request ended
-// first.
-func (m *Monitor) alone(r *http.Request, work func() (bytes int)) (written func()) {
+// alone calls work, which makes a large page, when no other large page is being made and there is
+// room for it: many requests for them wait for each other, by address in turn, and the messages do
+// not wait for them. The caller must call written when the page is written, or is not going to be.
+// It is nil, and work was not called, if the request ended first.
+func (m *Monitor) alone(r *http.Request, work func(*Body)) (written func()) {
 	slot, err := m.large.Acquire(r.Context(), sourceOf(r))
 	if err != nil {
 		return nil
@@ -187,6 +193,13 @@ func (m *Monitor) alone(r *http.Request, work func() (bytes int)) (written func(
 	if m.answers.await(r.Context()) != nil {
 		return nil
 	}
-	one := m.answers.begin(work(), connOf(r))
+	one := m.answers.begin(connOf(r))
+	defer func() {
+		if written == nil { // work has panicked
+			m.answers.end(one)
+		}
+	}()
+	work(&Body{room: one})
+	one.made()
 	return func() { m.answers.end(one) }
 }

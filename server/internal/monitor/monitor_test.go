@@ -54,16 +54,16 @@ type figures struct {
 // figuresPage is a page whose parameter n says what comes of it: 1 an error of the request, 2 one
 // of the encoding.
 func figuresPage(path string) Page {
-	return Page{Path: path, Decode: func(p *Params) func() ([]byte, error) {
+	return Page{Path: path, Decode: func(p *Params) func(*Body) error {
 		n := p.Number("n")
-		return func() ([]byte, error) {
+		return func(b *Body) error {
 			switch n {
 			case 1:
-				return nil, fmt.Errorf("no such figures")
+				return fmt.Errorf("no such figures")
 			case 2:
-				return Encode(func() {})
+				return Encode(b, Indented, func() {})
 			}
-			return Encode(&figures{Name: "<b>"})
+			return Encode(b, Indented, &figures{Name: "<b>"})
 		}
 	}}
 }
@@ -254,15 +254,15 @@ func TestLargePagesAreMadeOneAtATime(t *testing.T) {
 	making, finish := make(chan struct{}, requests+1), make(chan struct{})
 	var inside atomic.Int32
 	m := started(t, Settings{}, func(c *Config) {
-		c.Pages = append(c.Pages, Page{Path: "/slow", Large: true, Decode: func(*Params) func() ([]byte, error) {
-			return func() ([]byte, error) {
+		c.Pages = append(c.Pages, Page{Path: "/slow", Large: true, Decode: func(*Params) func(*Body) error {
+			return func(b *Body) error {
 				if n := inside.Add(1); n != 1 {
 					t.Errorf("%d large pages are made at a time", n)
 				}
 				defer inside.Add(-1)
 				making <- struct{}{}
 				<-finish
-				return Encode(figures{})
+				return Encode(b, Indented, figures{})
 			}
 		}})
 	})

@@ -15,9 +15,9 @@ type Page struct {
 	Large         bool     // it may take long, so only one such page is made at a time
 	CountRejected bool     // requests with parameters that cannot be decoded count, too
 	Uncounted     bool     // requests do not count: the set of counted paths is that of gnatsd 1.x
-	// Decode reads the parameters of a request and returns what makes the page. An error of
-	// that is a fault of the request, except one of [Encode].
-	Decode func(*Params) (encoded func() ([]byte, error))
+	// Decode reads the parameters of a request and returns what writes the page. An error of
+	// that is a fault of the request, except one of the [Body] or of [Encode].
+	Decode func(*Params) (encode func(*Body) error)
 }
 
 // answering returns what answers requests for p.
@@ -28,7 +28,7 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		params := Params{values: r.URL.Query()}
-		encoded := p.Decode(&params)
+		encode := p.Decode(&params)
 		if params.err == nil || p.CountRejected {
 			count.Add(1)
 		}
@@ -36,40 +36,52 @@ func (m *Monitor) answering(p Page) http.HandlerFunc {
 			http.Error(w, params.err.Error(), http.StatusBadRequest)
 			return
 		}
-		var text []byte
-		var err error
-		work := func() int {
-			text, err = encoded()
-			return len(text)
+		body, err := new(Body), error(nil)
+		work := func(b *Body) {
+			body, err = b, encode(b)
 		}
 		if !p.Large {
-			work()
+			work(body)
 		} else if written := m.alone(r, work); written != nil {
 			defer written()
 		} else {
 			return
 		}
-		var failed *encodeError
-		switch {
-		case errors.As(err, &failed):
-			m.config.Log.Errorf("Encoding %s: %v", r.URL.Path, err)
-			http.Error(w, "the page cannot be encoded", http.StatusInternalServerError)
-		case err != nil:
-			http.Error(w, err.Error(), http.StatusBadRequest)
-		default:
-			m.answer(w, r, text)
+		if err != nil {
+			m.fail(w, r, err)
+			return
 		}
+		m.answer(w, r, body)
+	}
+}
+
+// fail answers that a page could not be made.
+func (m *Monitor) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var failed *encodeError
+	switch {
+	case errors.As(err, &failed):
+		m.config.Log.Errorf("Encoding %s: %v", r.URL.Path, err)
+		http.Error(w, "the page cannot be encoded", http.StatusInternalServerError)
+	case isTooLarge(err):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 }
 
 // answer writes an encoded page as the settings in force say.
-func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, text []byte) {
-	Answer(w, r, http.StatusOK, text, m.config.Settings())
+func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, body *Body) {
+	body.answer(w, r, http.StatusOK, m.config.Settings())
 }
 
 // Answer writes an encoded page with a status, as JSON or as a call of the function that the parameter
 // callback names (JSONP).
 func Answer(w http.ResponseWriter, r *http.Request, status int, text []byte, s Settings) {
+	(&Body{pieces: [][]byte{text}, size: len(text)}).answer(w, r, status, s)
+}
+
+// answer is [Answer] for a page in pieces.
+func (b *Body) answer(w http.ResponseWriter, r *http.Request, status int, s Settings) {
 	contentType, before, after := "application/json", "", ""
 	if !s.SameOrigin {
 		if !s.Login && !s.Certificates {
@@ -84,11 +96,12 @@ func Answer(w http.ResponseWriter, r *http.Request, status int, text []byte, s S
 		}
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(before)+len(text)+len(after)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(before)+b.size+len(after)))
 	w.WriteHeader(status)
 	io.WriteString(w, before)
-	w.Write(text)
-	io.WriteString(w, after)
+	if b.writeTo(w) == nil { // an error means that the client is gone
+		io.WriteString(w, after)
+	}
 }
 
 // maxCallback bounds the name of a JSONP function, in bytes.

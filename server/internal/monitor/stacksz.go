@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
@@ -14,17 +13,21 @@ const maxFullStacks = 1000
 
 // serveStacks answers /stacksz: what every goroutine does.
 func (m *Monitor) serveStacks(w http.ResponseWriter, r *http.Request) {
-	var b bytes.Buffer
-	dump := func() int {
+	var body *Body
+	var err error
+	dump := func(b *Body) {
 		debug := 1
 		if runtime.NumGoroutine() <= maxFullStacks {
 			debug = 2
 		}
-		pprof.Lookup("goroutine").WriteTo(&b, debug)
-		return b.Len()
+		body, err = b, pprof.Lookup("goroutine").WriteTo(b, debug)
 	}
 	if written := m.alone(r, dump); written != nil {
 		defer written()
-		m.answer(w, r, b.Bytes())
+		if err != nil {
+			m.fail(w, r, err)
+			return
+		}
+		m.answer(w, r, body)
 	}
 }
