@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type webConn struct {
 	net.Conn
 	entry *admission.Entry[*webConn]
+	piece int // how many bytes are written next at once; owned by who writes
 
 	// Atomic. Times are whole ones, with the monotonic clock: the system clock may be set.
 	until   atomic.Pointer[time.Time] // when the answer must have been written, as net/http set it; nil = any time
@@ -29,13 +31,19 @@ type webConn struct {
 // webProgress is how long a write may make no progress.
 const webProgress = 10 * time.Second
 
-// webPiece is how many bytes of an answer are written between two deadlines.
-const webPiece = 16 << 10
+// An answer is written in pieces of webPiece bytes, each of which has a deadline and must make progress;
+// of up to webMostPiece where the client takes one within webQuick. Each is a system call.
+const (
+	webPiece     = 16 << 10
+	webMostPiece = 64 << 10
+	webQuick     = time.Millisecond
+)
 
 // Write writes in pieces, each of which must make progress.
 func (c *webConn) Write(b []byte) (total int, err error) {
 	for len(b) > 0 {
-		piece := b[:min(len(b), webPiece)]
+		piece := b[:min(len(b), max(c.piece, webPiece))]
+		begin := time.Now()
 		c.Conn.SetWriteDeadline(c.deadline())
 		if c.closing.Load() { // close has set a deadline before
 			return total, net.ErrClosed
@@ -43,8 +51,13 @@ func (c *webConn) Write(b []byte) (total int, err error) {
 		n, err := c.Conn.Write(piece)
 		now := time.Now()
 		c.moved.Store(&now)
+		if now.Sub(begin) < webQuick {
+			c.piece = min(max(c.piece, 2*len(piece)), webMostPiece)
+		} else {
+			c.piece = webPiece
+		}
 		total += n
-		if err != nil {
+		if err != nil && (n < webPiece || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return total, err
 		}
 		b = b[n:]

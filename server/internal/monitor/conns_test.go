@@ -2,14 +2,15 @@ package monitor
 
 import (
 	"bufio"
-	"os"
-
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -192,6 +193,66 @@ type stuckConn struct {
 func (c *stuckConn) SetWriteDeadline(t time.Time) error { c.deadlines <- t; return nil }
 func (c *stuckConn) Write(b []byte) (int, error)        { return len(b), nil }
 
+// takingConn is a connection that takes every write, the fifth one slowly, and notes their sizes. It is
+// used in a bubble of synctest.
+type takingConn struct {
+	net.Conn
+	sizes []int
+}
+
+func (c *takingConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *takingConn) Write(b []byte) (int, error) {
+	if c.sizes = append(c.sizes, len(b)); len(c.sizes) == 5 {
+		time.Sleep(webQuick)
+	}
+	return len(b), nil
+}
+
+// TestLongAnswersAreWrittenInFewPieces has a client that takes pieces at once, and one of them slowly.
+func TestLongAnswersAreWrittenInFewPieces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		taking := &takingConn{}
+		c := &webConn{Conn: taking}
+		for range 8 {
+			if n, err := c.Write(make([]byte, bodyPiece)); n != bodyPiece || err != nil {
+				t.Fatalf("got %d, %v", n, err)
+			}
+		}
+		const k = 1 << 10
+		want := []int{16 * k, 32 * k, 16 * k, 64 * k, 64 * k, 16 * k, 32 * k, 16 * k, 64 * k, 64 * k, 64 * k, 64 * k}
+		if got := taking.sizes; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// partialConn is a connection whose first write takes some bytes until its deadline.
+type partialConn struct {
+	net.Conn
+	takes  int
+	writes int
+}
+
+func (c *partialConn) SetWriteDeadline(time.Time) error { return nil }
+func (c *partialConn) Write(b []byte) (int, error) {
+	if c.writes++; c.writes == 1 {
+		return c.takes, os.ErrDeadlineExceeded
+	}
+	return len(b), nil
+}
+
+// TestSomeProgressIsEnough has a client that takes a part of a large piece in time.
+func TestSomeProgressIsEnough(t *testing.T) {
+	t.Parallel()
+	for takes, ok := range map[int]bool{0: false, webPiece - 1: false, webPiece: true, webPiece + 1: true} {
+		c := &webConn{Conn: &partialConn{takes: takes}, piece: webMostPiece}
+		if n, err := c.Write(make([]byte, 2*webMostPiece)); (err == nil) != ok || (n == 2*webMostPiece) != ok {
+			t.Errorf("%d bytes: got %d, %v", takes, n, err)
+		}
+	}
+}
+
 // TestWritesHaveADeadlineForProgress looks at the deadlines of a long answer.
 func TestWritesHaveADeadlineForProgress(t *testing.T) {
 	t.Parallel()
@@ -204,8 +265,10 @@ func TestWritesHaveADeadlineForProgress(t *testing.T) {
 	}
 	deadlines := c.Conn.(*stuckConn).deadlines
 	<-deadlines
-	if n, err := c.Write(make([]byte, pieces*webPiece)); n != pieces*webPiece || err != nil {
-		t.Fatalf("got %d, %v", n, err)
+	for range pieces {
+		if n, err := c.Write(make([]byte, webPiece)); n != webPiece || err != nil {
+			t.Fatalf("got %d, %v", n, err)
+		}
 	}
 	for i := range pieces {
 		if d := <-deadlines; d.Before(begin.Add(webProgress)) || d.After(end) {
