@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/access"
+	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/system"
 	"gnatsd/sublist"
 )
@@ -336,21 +338,31 @@ func (v *systemView) Page(name, account string, options []byte) (any, error) {
 		z := &ConnzOptions{Sort: o.Sort, Username: o.Username, Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail,
 			Offset: o.Offset, Limit: o.Limit, CID: o.CID, State: o.State}
 		z.user, z.accounts, z.interest = o.User, withoutEmpty(account, o.Account), o.FilterSubject
-		return v.s.Connz(z)
+		return streamed(v.s.connz(z))
 	case "ROUTEZ":
-		return v.s.Routez(&RoutezOptions{Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail})
+		return streamed(v.s.routez(&RoutezOptions{Subscriptions: o.Subscriptions, SubscriptionsDetail: o.SubscriptionsDetail}))
 	case "SUBSZ":
-		z, err := v.s.Subsz(&SubszOptions{Subscriptions: o.Subscriptions, Offset: o.Offset, Limit: o.Limit, Test: o.Test, account: cmp.Or(account, o.Account)})
-		if err == nil && len(z.Subs) == 0 {
-			return z.numbers(), nil
-		}
-		return z, err
+		return streamed(v.s.subsz(&SubszOptions{Subscriptions: o.Subscriptions, Offset: o.Offset, Limit: o.Limit, Test: o.Test, account: cmp.Or(account, o.Account)}))
 	case "HEALTHZ":
 		return v.healthz(), nil
 	case "INFO":
 		return v.accountInfo(account), nil
 	}
 	return nil, errors.New("there is no page " + name)
+}
+
+// streamedPage is a page that is encoded in pieces.
+type streamedPage struct{ page encoder }
+
+// WriteJSON implements system.Streamed.
+func (p streamedPage) WriteJSON(w io.Writer) error { return p.page.encode(w, monitor.Compact) }
+
+// streamed returns a page for the service.
+func streamed[P encoder](page P, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return streamedPage{page}, nil
 }
 
 // withoutEmpty returns the texts that are not "".

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nuid"
 )
 
@@ -29,7 +28,7 @@ type Broker interface {
 	Accounts() []AccountStats
 	// Page returns the page with one of the names in Pages; CONNZ, SUBSZ and INFO of one account
 	// only, unless account is "". options are a JSON object, or empty. The error says what is
-	// wrong with them.
+	// wrong with them. A page that may be large is [Streamed].
 	Page(name, account string, options []byte) (any, error)
 	// Act does what one of Actions asks for. The error is the answer to who asked.
 	Act(r *Action) error
@@ -455,18 +454,16 @@ func (s *Service) reply(w *writer, r *request, answer any) {
 	if r.reply == "" {
 		return
 	}
-	text, err := json.Marshal(answer)
+	limit := s.broker.MaxPayload()
+	text, err := encode(answer, r.snappy, limit)
 	if err != nil {
-		text, _ = json.Marshal(&response{Server: s.server(), Error: &apiError{codeFailed, err.Error()}})
+		text, _ = encode(&response{Server: s.server(), Error: &apiError{codeFailed, err.Error()}}, r.snappy, limit)
 	}
-	var header []byte
-	if r.snappy && len(text) > 0 {
-		header, text = []byte("NATS/1.0\r\nContent-Encoding: snappy\r\n\r\n"), compressed(text)
+	if text.size > text.max {
+		w.publish(r.reply, "", nil, s.shortened(answer, text.size, limit))
+		return
 	}
-	if limit := s.broker.MaxPayload(); len(header)+len(text) > limit {
-		header, text = nil, s.shortened(answer, len(text), limit)
-	}
-	w.publish(r.reply, "", header, text)
+	w.publish(r.reply, "", text.header, text.bytes)
 }
 
 // shortened returns what is sent instead of an answer that is too large: an error, which is sent
@@ -479,17 +476,6 @@ func (s *Service) shortened(answer any, size, limit int) []byte {
 	}
 	text, _ := json.Marshal(&response{Server: s.server(), Error: &e}) // texts can always be encoded
 	return text
-}
-
-// compressed returns text in the framing format of Snappy.
-func compressed(text []byte) []byte {
-	var b bytes.Buffer
-	w := s2.NewWriter(&b, s2.WriterSnappyCompat(), s2.WriterConcurrency(1))
-	_, err := w.Write(text)
-	if closed := w.Close(); err != nil || closed != nil {
-		return nil // a buffer takes everything
-	}
-	return b.Bytes()
 }
 
 // answer returns the answer to a request; answered is false if another server must answer.
