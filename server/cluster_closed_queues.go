@@ -13,9 +13,10 @@ import (
 // their names are.
 type closedQueues struct {
 	mu          sync.Mutex
-	recent, old map[uint64]string // generations: queue group by the hash of the id that routes use
-	bytes       int               // of recent
-	rotated     time.Time         // when recent was made
+	recent, old map[uint64]string         // generations: queue group by the hash of the id that routes use
+	bytes       int                       // of recent
+	rotated     time.Time                 // when recent was made
+	leaving     map[uint64]*subscriptions // of clients, by id, that have ended, and are remembered one by one
 }
 
 const (
@@ -49,7 +50,39 @@ func (c *closedQueues) group(id []byte) (name string, known bool) {
 	if name, known = c.recent[hash]; !known {
 		name, known = c.old[hash]
 	}
+	if !known && len(c.leaving) > 0 {
+		return c.leavingLocked(id)
+	}
 	return name, known
+}
+
+// leavingLocked is group for subscriptions of clients that are leaving.
+func (c *closedQueues) leavingLocked(id []byte) (name string, known bool) {
+	cid, sid, ok := parseQueueID(id)
+	if subs := c.leaving[cid]; ok && subs != nil {
+		if sub := subs.with(string(sid)); sub != nil && sub.queue() != "" {
+			return strings.Clone(sub.queue()), true
+		}
+	}
+	return "", false
+}
+
+// beginLeaving remembers all subscriptions of a client that ends, until endLeaving is called. They do not
+// change any more.
+func (c *closedQueues) beginLeaving(cid uint64, subs *subscriptions) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving == nil {
+		c.leaving = map[uint64]*subscriptions{}
+	}
+	c.leaving[cid] = subs
+}
+
+// endLeaving forgets a client of which as much as may be is remembered by remember.
+func (c *closedQueues) endLeaving(cid uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.leaving, cid)
 }
 
 // rotateLocked starts a new generation after closedQueueLife, or when the recent one is full, and

@@ -33,6 +33,30 @@ func TestClosedQueueSubscriptionsAreRememberedForAWhile(t *testing.T) {
 	})
 }
 
+// TestQueuesOfAClientThatEndsAreKnownAtOnce looks for the subscriptions of a client before they are
+// remembered one by one.
+func TestQueuesOfAClientThatEndsAreKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	var closed closedQueues
+	var subs subscriptions
+	c := &conn{id: 7}
+	for _, names := range [][2]string{{"g", "1"}, {"h", "a:b"}, {"", "2"}} {
+		subs.add(newSubscription(c, []byte("foo"), []byte(names[0]), []byte(names[1])))
+	}
+	closed.beginLeaving(7, &subs)
+	for _, tt := range []struct{ id, want string }{
+		{"QRSID:7:1", "g"}, {"QRSID:7:a:b", "h"}, {"QRSID:7:2", ""}, {"QRSID:7:3", ""}, {"QRSID:8:1", ""}, {"QRSID:7", ""},
+	} {
+		if name, known := closed.group([]byte(tt.id)); name != tt.want || known != (tt.want != "") {
+			t.Errorf("%s: got %q, %v, want %q", tt.id, name, known, tt.want)
+		}
+	}
+	closed.endLeaving(7)
+	if name, known := closed.group([]byte("QRSID:7:1")); known {
+		t.Errorf("got %q, which was not remembered", name)
+	}
+}
+
 // TestClosedQueuesAreBoundedInBytes has subscriptions with the longest names come and go.
 func TestClosedQueuesAreBoundedInBytes(t *testing.T) {
 	for _, tt := range []struct {

@@ -98,7 +98,8 @@
 // memory. A [route] begins with TLS, CONNECT and INFO (route_connect.go). The subscriptions that
 // the peer must be sent are queued, for each client its own (route_flow.go), and sent in small
 // pieces (route_interest.go), no more at a time than the peer keeps up with (route_window.go); a
-// new route is sent all that there is (route_sync.go). What a client publishes goes through its
+// new route is sent all that there is (route_sync.go). When a client ends, its reader leaves out what the
+// peer was not sent (route_withdraw.go): under a lock its queues are only set aside. What a client publishes goes through its
 // queue while there is one: a request must not arrive before the interest in its inbox. A route is
 // closed when it has been idle for too long (route_idle.go). Messages received over it are
 // delivered by deliver_routed.go, and queue messages that the chosen member does not take are given

@@ -16,6 +16,9 @@ type flow struct {
 	// places has the numbers of the SUBs among the items; nil while there are few, or before it
 	// is needed.
 	places map[*subscription]int
+
+	ending  bool // the client has ended; what was queued is set aside
+	resting bool // it is in no list of the queue, as it is ending
 }
 
 // flowItem is one subscription that is added or removed, or something else. The zero item is empty.
@@ -25,6 +28,9 @@ type flowItem struct {
 	removed bool
 	again   bool // the peer may have been sent the SUB before; it is not traced
 }
+
+// isSub reports whether an item is a subscription that is added.
+func (it *flowItem) isSub() bool { return it.sub != nil && !it.removed }
 
 // flowOther is all subscriptions that a client had, which are removed, or messages, or the end of
 // the initial sync.
@@ -90,30 +96,6 @@ func (f *flow) cancel(sub *subscription) bool {
 func (f *flow) compact() {
 	f.items = slices.DeleteFunc(f.items, func(it flowItem) bool { return it == flowItem{} })
 	f.empty, f.places = 0, nil
-}
-
-// cancelAll removes the SUBs of subscriptions that have ended, which are all that the client had,
-// and returns those that the peer may know, and those that it does not.
-func (f *flow) cancelAll(all []*subscription) (known, cancelled []*subscription) {
-	unknown := map[*subscription]bool{}
-	for i := range f.items {
-		if it := &f.items[i]; it.sub != nil && !it.removed && !it.again {
-			unknown[it.sub] = true
-			cancelled = append(cancelled, it.sub)
-			*it = flowItem{}
-		}
-	}
-	if len(cancelled) == 0 {
-		return all, nil
-	}
-	f.compact()
-	known = make([]*subscription, 0, len(all))
-	for _, sub := range all {
-		if !unknown[sub] {
-			known = append(known, sub)
-		}
-	}
-	return known, cancelled
 }
 
 // take removes items from the front: lines and messages of about limit bytes, at least one item.

@@ -49,6 +49,7 @@ type interestQueue struct {
 
 	waiting atomic.Int64 // lines of interest queued and not pushed yet
 	clients atomic.Int64 // flows; and one during the initial sync
+	sending atomic.Bool  // a goroutine is sending; changed with mu held
 
 	mu       sync.Mutex // guards what follows
 	flows    map[*conn]*flow
@@ -58,9 +59,8 @@ type interestQueue struct {
 	early    map[*conn]bool // during the initial sync: clients whose subscriptions are queued
 	unsynced int            // flows that have something of the initial sync, when all of it is queued
 	bytes    int64          // of lines queued
-	sending  bool           // a goroutine is sending
 	inFlight interestInFlight
-	senders  sync.WaitGroup // the goroutine that is sending
+	senders  sync.WaitGroup // the goroutine that is sending, and clients whose flows are set aside
 	earlyAdd sync.WaitGroup // clients whose subscriptions are being queued early
 	progress chan struct{}  // closed when more has been sent; nil if no goroutine waits for that
 	closed   bool
@@ -81,30 +81,6 @@ func (k *cluster) interestChanged(sub *subscription, removed bool) {
 	}
 	if removed && sub.queue() != "" && len(routes) > 0 {
 		k.closed.remember(sub)
-	}
-}
-
-// interestDropped queues the withdrawal of all subscriptions of a client that has ended. The caller
-// holds conn.mu of the client.
-func (k *cluster) interestDropped(c *conn, subs *subscriptions) {
-	routes := k.active()
-	if len(routes) == 0 || subs.len() == 0 {
-		return
-	}
-	all := make([]*subscription, 0, subs.len())
-	p, queues := k.policy.Load(), 0
-	for sub := range subs.all {
-		if !p.announces(sub, true) {
-			continue
-		}
-		all = append(all, sub)
-		if sub.queue() != "" && queues < maxRemembered {
-			queues++
-			k.closed.remember(sub)
-		}
-	}
-	for _, r := range routes {
-		r.interest.addEnd(c, all)
 	}
 }
 
@@ -137,28 +113,6 @@ func (q *interestQueue) add(sub *subscription, removed bool) {
 	}
 	f.add(flowItem{sub: sub, removed: removed})
 	q.countLocked(1, lineSize(sub))
-}
-
-// addEnd queues the withdrawal of the subscriptions that a client had when it ended.
-func (q *interestQueue) addEnd(c *conn, all []*subscription) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed || len(all) == 0 || !q.takes(c) {
-		return
-	}
-	f := q.flowLocked(c)
-	all, cancelled := f.cancelAll(all)
-	for _, sub := range cancelled {
-		q.countLocked(-1, -lineSize(sub))
-	}
-	if len(all) == 0 {
-		q.emptiedLocked(f)
-		return
-	}
-	f.add(flowItem{other: &flowOther{removed: all}})
-	for _, sub := range all {
-		q.countLocked(1, lineSize(sub))
-	}
 }
 
 // addCurrent queues a subscription that the route may have been sent before, if it still exists and
@@ -250,14 +204,20 @@ func (q *interestQueue) addMessages(c *conn, m *flowOther) bool {
 func (q *interestQueue) flowLocked(c *conn) *flow {
 	f := q.flows[c]
 	if f == nil {
-		if q.flows == nil {
-			q.flows = map[*conn]*flow{}
-		}
-		f = &flow{from: c}
-		q.flows[c] = f
+		f = q.newFlowLocked(c)
 		q.fresh = append(q.fresh, f)
-		q.clients.Add(1)
 	}
+	return f
+}
+
+// newFlowLocked makes the flow of a client, which has no turn.
+func (q *interestQueue) newFlowLocked(c *conn) *flow {
+	if q.flows == nil {
+		q.flows = map[*conn]*flow{}
+	}
+	f := &flow{from: c}
+	q.flows[c] = f
+	q.clients.Add(1)
 	return f
 }
 
@@ -284,7 +244,7 @@ func (q *interestQueue) countLocked(lines int64, bytes int) {
 // push sends a piece of the queue, and has a goroutine send the rest. It does nothing if another
 // goroutine is sending.
 func (q *interestQueue) push() {
-	if !q.startSending() {
+	if q.sending.Load() || !q.startSending() {
 		return
 	}
 	if q.room() {
@@ -295,15 +255,15 @@ func (q *interestQueue) push() {
 	}
 }
 
-// startSending reports whether the caller may send: no other goroutine does, and the queue is not
-// empty.
+// startSending reports whether the caller may send: no other goroutine does, and there is something to
+// send.
 func (q *interestQueue) startSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sending || q.closed || len(q.flows) == 0 {
+	if q.sending.Load() || q.closed || !q.readyLocked() {
 		return false
 	}
-	q.sending = true
+	q.sending.Store(true)
 	q.senders.Add(1)
 	return true
 }
@@ -313,13 +273,16 @@ func (q *interestQueue) startSending() bool {
 func (q *interestQueue) stopSending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.flows) > 0 && !q.closed {
+	if q.readyLocked() && !q.closed {
 		return false
 	}
-	q.sending = false
+	q.sending.Store(false)
 	q.senders.Done()
 	return true
 }
+
+// readyLocked reports whether a flow waits for its turn.
+func (q *interestQueue) readyLocked() bool { return len(q.fresh)+len(q.turns) > 0 }
 
 // send sends until the queue is empty, at the pace of the peer.
 func (q *interestQueue) send() {
@@ -429,6 +392,10 @@ func (q *interestQueue) take() (list []flowItem, size int) {
 		if f == nil {
 			break
 		}
+		if f.ending {
+			f.resting = true
+			continue
+		}
 		var lines, messages int
 		list, lines, messages = f.take(list, turn)
 		all += lines + messages
@@ -463,6 +430,8 @@ func (q *interestQueue) pushed(lines int64) {
 	for _, f := range q.taken {
 		switch {
 		case q.closed:
+		case f.ending:
+			f.resting = true
 		case f.len() > 0:
 			q.turns = append(q.turns, f)
 		default:

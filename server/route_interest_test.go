@@ -189,7 +189,7 @@ func TestMessagesBetweenInterestDoNotWidenTheWindow(t *testing.T) {
 	_, r := manualPeer(t, s)
 	q := &r.interest
 	q.mu.Lock()
-	q.sending = true // until everything is queued
+	q.sending.Store(true) // until everything is queued
 	q.senders.Add(1)
 	q.mu.Unlock()
 	c := dialClient(t, s)
@@ -299,7 +299,8 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 			subs := clients[c]
 			switch k := rnd.IntN(100); {
 			case k == 0:
-				q.addEnd(c, slices.Collect(maps.Values(subs)))
+				f, items := q.setAside(c)
+				q.putBack(f, withoutUnsent(items, slices.Collect(maps.Values(subs))))
 				for _, sub := range subs {
 					delete(live, id(sub))
 				}
@@ -307,7 +308,7 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 			case k < 5:
 				if q.startSending() {
 					q.sendPiece()
-					q.sending = false
+					q.sending.Store(false)
 					q.senders.Done()
 				}
 			case k < 10 && len(subs) > 0:
@@ -332,7 +333,7 @@ func TestWhatARouteIsSentIsWhatThereIs(t *testing.T) {
 		}
 		for q.startSending() {
 			q.sendPiece()
-			q.sending = false
+			q.sending.Store(false)
 			q.senders.Done()
 		}
 		if q.waiting.Load() != 0 || q.clients.Load() != 0 || q.bytes != 0 {

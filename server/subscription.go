@@ -297,8 +297,9 @@ func (c *conn) dropSubs() (subs subscriptions) {
 	subs = c.subs
 	c.subs = subscriptions{}
 	c.giveSubsLocked(subs.len())
+	var w *withdrawal
 	if c.role == roleClient {
-		c.srv.cluster.interestDropped(c, &subs)
+		w = c.srv.cluster.beginWithdrawal(c, &subs)
 	}
 	c.mu.Unlock()
 	if subs.len() == 0 {
@@ -314,6 +315,7 @@ func (c *conn) dropSubs() (subs subscriptions) {
 			system = append(system, sub.entry())
 		}
 	}
+	w.finish()
 	removeEntries(c.srv.subs, batch)
 	if len(system) > 0 {
 		removeEntries(c.srv.system.table, system)
