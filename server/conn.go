@@ -605,7 +605,7 @@ func (c *conn) teardown() {
 	c.settle()
 	taken := c.srv.memoryTaken()
 	subs := c.dropSubs()
-	c.srv.peak.note(taken + 2*subs.textBytes())
+	c.srv.peak.note(taken + 2*subs.text)
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
 	c.passOn(row, &subs)

@@ -29,9 +29,9 @@ type closedQueue struct {
 
 // closedConn is the record of a closed client connection. It does not change.
 type closedConn struct {
-	row connRow
-	// subs are its subscriptions, sorted; nil if they take too much in all records.
-	subs []SubDetail
+	row       connRow
+	subs      []subRecord // its subscriptions, in no order; nil if they take too much in all records
+	listBytes int         // about what they take
 }
 
 const (
@@ -52,18 +52,10 @@ func (r *closedConn) size() int {
 	return int(unsafe.Sizeof(*r)) + len(row.host) + len(row.name) + len(row.lang) + len(row.version) + len(row.user) + len(row.out.Subject)
 }
 
-// listSize returns about how many bytes its subscriptions take.
-func (r *closedConn) listSize() int {
-	n := 0
-	for i := range r.subs {
-		d := &r.subs[i]
-		n += detailSize(len(d.Subject) + len(d.Queue) + len(d.Sid))
-	}
-	return n
+// listSize returns about how many bytes the subscriptions of a client take in its record.
+func listSize(subs *subscriptions) int {
+	return subs.len()*(int(unsafe.Sizeof(subRecord{}))+16) + int(subs.text)
 }
-
-// detailSize returns about how many bytes a SubDetail takes, with a text of n bytes.
-func detailSize(n int) int { return int(unsafe.Sizeof(SubDetail{})) + n + 2*nameLength + 16 }
 
 // slowConsumerLimits are the settings that limit slow consumers, by the reason to close one that
 // exceeds them.
@@ -113,7 +105,7 @@ func (z *closedConns) add(rec *closedConn) {
 func (q *closedQueue) put(rec *closedConn) {
 	q.records = append(q.records, rec)
 	q.bytes += rec.size()
-	q.listBytes += rec.listSize()
+	q.listBytes += rec.listBytes
 }
 
 // overflow removes and returns the oldest record if there are too many, else nil.
@@ -130,7 +122,7 @@ func (q *closedQueue) take() *closedConn {
 	q.records[0] = nil // the array stays for a while
 	q.records = q.records[1:]
 	q.bytes -= rec.size()
-	q.listBytes -= rec.listSize()
+	q.listBytes -= rec.listBytes
 	q.bare = max(q.bare-1, 0)
 	return rec
 }
@@ -141,7 +133,7 @@ func (q *closedQueue) dropList() {
 		q.bare++
 	}
 	rec := q.records[q.bare]
-	q.listBytes -= rec.listSize()
+	q.listBytes -= rec.listBytes
 	q.records[q.bare] = &closedConn{row: rec.row}
 	q.bare++
 }

@@ -42,6 +42,32 @@ func TestClosedClientsKeepTheLimitsOfTheirSubscriptions(t *testing.T) {
 	}
 }
 
+// The subscriptions of a closed client are listed in the order of their sids.
+func TestSubscriptionsOfClosedClientsAreSorted(t *testing.T) {
+	t.Parallel()
+	s := monitored(t, Options{})
+	c := openClient(t, s)
+	c.Do(hello("leaver"))
+	want := []string{"1", "2", "3", "9", "a", "10", "11", "b2", "100"}
+	for _, i := range []int{3, 8, 0, 5, 7, 1, 6, 4, 2} {
+		c.Do("SUB sub." + want[i] + " " + want[i])
+	}
+	c.Close()
+	eventually(t, "it is filed", func() bool { return s.closed.count(closeClient) == 1 })
+	z := decode[Connz](t, s, "/connz?state=closed&subs=detail")
+	for i, d := range z.Conns[0].SubsDetail {
+		if d.Sid != want[i] || d.Subject != "sub."+d.Sid || d.Cid != z.Conns[0].Cid {
+			t.Errorf("got %+v at %d, want sid %s", d, i, want[i])
+		}
+	}
+	if n := len(z.Conns[0].SubsDetail); n != len(want) {
+		t.Errorf("got %d, want %d", n, len(want))
+	}
+	if z := decode[Connz](t, s, "/connz?state=closed"); len(z.Conns[0].SubsDetail)+len(z.Conns[0].Subs) > 0 {
+		t.Error("the subscriptions are listed though they were not asked for")
+	}
+}
+
 func TestClosedRecordsOfSlowConsumersOutliveChurn(t *testing.T) {
 	t.Parallel()
 	var z closedConns
@@ -139,9 +165,9 @@ func TestLatestClosedRecordsKeepTheirSubscriptions(t *testing.T) {
 	t.Parallel()
 	var z closedConns
 	z.limit(100)
-	list := make([]SubDetail, maxClosedListBytes/10/detailSize(0))
+	list := make([]subRecord, 1)
 	for cid := range uint64(50) {
-		z.add(&closedConn{row: connRow{reason: closeClient, cid: cid}, subs: list})
+		z.add(&closedConn{row: connRow{reason: closeClient, cid: cid}, subs: list, listBytes: maxClosedListBytes / 10})
 	}
 	kept := 0
 	for _, rec := range z.records() {

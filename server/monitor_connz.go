@@ -220,7 +220,7 @@ func (s *Server) connRows(state ConnState) []*connRow {
 	rows = slices.DeleteFunc(rows, func(r *connRow) bool { return closed[r.cid] })
 	for _, rec := range records {
 		r := rec.row
-		r.record = rec.subs
+		r.closedSubs = rec.subs
 		rows = append(rows, &r)
 	}
 	return rows

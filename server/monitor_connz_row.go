@@ -34,7 +34,7 @@ type connRow struct {
 	account    string // "" where there is no system account
 	tlsVersion uint16
 	tlsCipher  uint16
-	record     []SubDetail // the subscriptions of a closed one
+	closedSubs []subRecord // of the record of a closed client
 	rates      *ConnRates  // nil unless they are asked for, and known
 }
 
@@ -77,12 +77,11 @@ func (c *client) recordClosed(reason closeReason, subs *subscriptions) {
 		row.out = *stats
 	}
 	rec := &closedConn{row: *row}
-	bytes := 0
-	for sub := range subs.all {
-		bytes += detailSize(len(sub.text))
-	}
-	if bytes <= maxClosedListBytes && bytes > 0 {
-		rec.subs = details(subs)
+	if bytes := listSize(subs); bytes <= maxClosedListBytes && bytes > 0 {
+		rec.subs, rec.listBytes = make([]subRecord, 0, subs.len()), bytes
+		for sub := range subs.all {
+			rec.subs = append(rec.subs, sub.record())
+		}
 	}
 	c.srv.closed.add(rec)
 }
@@ -123,7 +122,7 @@ func (s *Server) interested(rows []*connRow, pattern string) []*connRow {
 	rows = slices.DeleteFunc(rows, func(r *connRow) bool {
 		y.Step()
 		if r.c == nil {
-			return !slices.ContainsFunc(r.record, func(d SubDetail) bool { return sublist.Overlap(d.Subject, pattern) })
+			return !slices.ContainsFunc(r.closedSubs, func(n subRecord) bool { return sublist.Overlap(n.text.subject(), pattern) })
 		}
 		found, known := r.c.hasInterest(pattern)
 		if !known {

@@ -136,7 +136,7 @@ func subszOptions(p *monitor.Params) *SubszOptions {
 }
 
 func (sub *subscription) detail() SubDetail {
-	d := SubDetail{Subject: sub.subject(), Queue: sub.queue(), Sid: sub.sid(), Msgs: sub.shownMsgs(), Max: sub.most(), Cid: sub.conn.id}
+	d := sub.record().detail(sub.conn.id)
 	if s := sub.conn.srv; s.system != nil {
 		d.Account = s.accountOf(sub.conn)
 	}
@@ -152,13 +152,36 @@ func (sub *subscription) shownMsgs() int64 {
 	return msgs
 }
 
-// details returns the subscriptions, sorted by compareSubs.
-func details(subs *subscriptions) []SubDetail {
-	list := make([]SubDetail, 0, subs.len())
-	for sub := range subs.all {
-		list = append(list, sub.detail())
+// subRecord is what is listed of a subscription, in little memory: there may be millions in the records
+// of closed connections, few of which are ever asked for.
+type subRecord struct {
+	text subText
+	msgs int64 // delivered
+	max  int64 // 0 = no limit
+}
+
+func (sub *subscription) record() subRecord {
+	return subRecord{text: sub.text, msgs: sub.shownMsgs(), max: sub.most()}
+}
+
+// detail returns the details of a subscription of a client, without its account.
+func (n subRecord) detail(cid uint64) SubDetail {
+	return SubDetail{Subject: n.text.subject(), Queue: n.text.queue(), Sid: n.text.sid(), Msgs: n.msgs, Max: n.max, Cid: cid}
+}
+
+// details returns the subscriptions that a closed client had, sorted by compareSubs.
+func (r *connRow) details(y *monitor.Yielder) []SubDetail {
+	list := make([]SubDetail, 0, len(r.closedSubs))
+	for i := range r.closedSubs {
+		y.Compared()
+		d := r.closedSubs[i].detail(r.cid)
+		d.Account = r.account
+		list = append(list, d)
 	}
-	slices.SortFunc(list, compareSubs)
+	slices.SortFunc(list, func(a, b SubDetail) int {
+		y.Compared()
+		return compareSubs(a, b)
+	})
 	return list
 }
 
@@ -288,11 +311,12 @@ func (s *Server) subsOf(conns []*conn) [][]*subscription {
 // listsOf returns the subscriptions of clients.
 func (s *Server) listsOf(rows []*connRow) []subList {
 	lists := make([]subList, len(rows))
+	var y monitor.Yielder
 	var conns []*conn
 	var at []int // the indexes of conns in rows
 	for i, r := range rows {
 		if r.c == nil {
-			lists[i].record = r.record
+			lists[i].record = r.details(&y)
 			continue
 		}
 		conns, at = append(conns, &r.c.conn), append(at, i)

@@ -14,7 +14,7 @@ import (
 type subscription struct {
 	// Set once.
 	conn *conn
-	text string // subject, queue and sid in one allocation, and the lengths of the last two
+	text subText
 
 	// Atomic.
 	filter    atomic.Pointer[access.Filter] // blocks messages that must not be delivered; nil = none
@@ -39,6 +39,10 @@ func (s *subscription) ended() bool { return s.limit.Load()&endedBit != 0 }
 // limit.
 func (s *subscription) most() int64 { return s.limit.Load() &^ endedBit }
 
+// subText is the subject, the queue and the sid of a subscription in one allocation, and the lengths of
+// the last two.
+type subText string
+
 // newSubscription returns a subscription whose queue and sid are no longer than maxName.
 func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 	var b strings.Builder
@@ -50,31 +54,35 @@ func newSubscription(c *conn, subject, queue, sid []byte) *subscription {
 		n := len(name)
 		b.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
 	}
-	return &subscription{conn: c, text: b.String()}
+	return &subscription{conn: c, text: subText(b.String())}
 }
 
 // names returns where the queue and the sid begin in the text, and where the sid ends.
-func (s *subscription) names() (queue, sid, end int) {
-	end = len(s.text) - 2*nameLength
-	q, i := s.text[end:end+nameLength], s.text[end+nameLength:]
+func (t subText) names() (queue, sid, end int) {
+	end = len(t) - 2*nameLength
+	q, i := t[end:end+nameLength], t[end+nameLength:]
 	sid = end - (int(i[0]) | int(i[1])<<8 | int(i[2])<<16)
 	return sid - (int(q[0]) | int(q[1])<<8 | int(q[2])<<16), sid, end
 }
 
-func (s *subscription) subject() string {
-	queue, _, _ := s.names()
-	return s.text[:queue]
+func (t subText) subject() string {
+	queue, _, _ := t.names()
+	return string(t[:queue])
 }
 
-func (s *subscription) queue() string {
-	queue, sid, _ := s.names()
-	return s.text[queue:sid]
+func (t subText) queue() string {
+	queue, sid, _ := t.names()
+	return string(t[queue:sid])
 }
 
-func (s *subscription) sid() string {
-	_, sid, end := s.names()
-	return s.text[sid:end]
+func (t subText) sid() string {
+	_, sid, end := t.names()
+	return string(t[sid:end])
 }
+
+func (s *subscription) subject() string { return s.text.subject() }
+func (s *subscription) queue() string   { return s.text.queue() }
+func (s *subscription) sid() string     { return s.text.sid() }
 
 // claim counts n messages as delivered, and returns how many of them are within the limit. The call
 // that reaches the limit ends the subscription.
@@ -109,6 +117,7 @@ func (s *subscription) entry() sublist.Entry[*subscription] {
 type subscriptions struct {
 	numbered map[uint64]*subscription
 	named    map[string]*subscription // whose sid is not the decimal form of a number
+	text     int64                    // bytes of their names
 }
 
 // numericSID returns the number of which a sid is the decimal form, if there is one.
@@ -134,16 +143,9 @@ func (t *subscriptions) with(sid string) *subscription {
 	return t.named[sid]
 }
 
-// textBytes returns how many bytes the names of all subscriptions have.
-func (t *subscriptions) textBytes() (n int64) {
-	for sub := range t.all {
-		n += int64(len(sub.text))
-	}
-	return n
-}
-
 // add adds a subscription whose sid is not in use.
 func (t *subscriptions) add(sub *subscription) {
+	t.text += int64(len(sub.text))
 	sid := sub.sid()
 	if n, ok := numericSID(sid); ok {
 		if t.numbered == nil {
@@ -160,6 +162,7 @@ func (t *subscriptions) add(sub *subscription) {
 
 // remove removes a subscription that is there.
 func (t *subscriptions) remove(sub *subscription) {
+	t.text -= int64(len(sub.text))
 	if n, ok := numericSID(sub.sid()); ok {
 		delete(t.numbered, n)
 	} else {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -37,5 +38,36 @@ func TestEntriesAreRemoved(t *testing.T) {
 		if gone[e.Value] {
 			t.Fatalf("one of %s %s is left", e.Subject, e.Queue)
 		}
+	}
+}
+
+// TestSubscriptionsCountTheirText adds and removes subscriptions, and compares the bytes of their names
+// with those that are there.
+func TestSubscriptionsCountTheirText(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(2, 2))
+	var subs subscriptions
+	var list []*subscription
+	for range 1000 {
+		if k := len(list); k > 0 && r.IntN(3) == 0 {
+			i := r.IntN(k)
+			subs.remove(list[i])
+			list[i], list = list[k-1], list[:k-1]
+			continue
+		}
+		sid := fmt.Sprint(r.Uint64())
+		if r.IntN(2) == 0 {
+			sid = "s" + sid
+		}
+		sub := newSubscription(&conn{}, []byte("foo"), nil, []byte(sid))
+		subs.add(sub)
+		list = append(list, sub)
+	}
+	want := int64(0)
+	for sub := range subs.all {
+		want += int64(len(sub.text))
+	}
+	if subs.text != want || subs.len() != len(list) {
+		t.Errorf("got %d bytes of %d, want %d of %d", subs.text, subs.len(), want, len(list))
 	}
 }
