@@ -1,10 +1,6 @@
 package server
 
-import (
-	"slices"
-
-	"gnatsd/server/internal/netio"
-)
+import "gnatsd/server/internal/netio"
 
 // flow is what one client causes to be sent to one route, in order: its interest, and messages that
 // must not overtake that. It is guarded by the mutex of the interest queue that it is in.
@@ -13,9 +9,13 @@ type flow struct {
 	items []flowItem
 	first int // number of items[0]
 	empty int // items that were cancelled
-	// places has the numbers of the SUBs among the items; nil while there are few, or before it
-	// is needed.
-	places map[*subscription]int
+	// places has the numbers of SUBs among the items: of those with number indexed or a higher one, and
+	// some others. It is nil while there are few items, or before it is needed.
+	places  map[*subscription]int
+	indexed int
+	// While empty items are removed, those before index moved are in place, and all from there to
+	// scanned are empty. scanned is 0 at other times.
+	moved, scanned int
 
 	ending  bool // the client has ended; what was queued is set aside
 	resting bool // it is in no list of the queue, as it is ending
@@ -44,8 +44,13 @@ type flowOther struct {
 // isEnd reports whether an item is the end of the initial sync.
 func (o *flowOther) isEnd() bool { return o.removed == nil && o.messages.Bytes == 0 }
 
-// fewItems is how many items are searched one by one.
-const fewItems = 16
+const (
+	// fewItems is how many items are searched one by one.
+	fewItems = 16
+	// flowStep is how many items are looked at under the lock of the queue for one that changes: a
+	// client may have a million.
+	flowStep = 64
+)
 
 // len returns the number of items that are not empty.
 func (f *flow) len() int { return len(f.items) - f.empty }
@@ -58,26 +63,39 @@ func (f *flow) add(it flowItem) {
 	f.items = append(f.items, it)
 }
 
-// find returns the index of the SUB of a subscription, and false if there is none.
+// find returns the index of the last SUB of a subscription, and false if there is none, or none was
+// found: not all items may be indexed.
 func (f *flow) find(sub *subscription) (i int, queued bool) {
 	if len(f.items) <= fewItems {
-		i = slices.IndexFunc(f.items, func(it flowItem) bool { return it.sub == sub && !it.removed })
-		return i, i >= 0
-	}
-	if f.places == nil {
-		f.places = make(map[*subscription]int, len(f.items))
-		for i, it := range f.items {
-			if it.sub != nil && !it.removed {
-				f.places[it.sub] = f.first + i
+		for i = len(f.items) - 1; i >= 0; i-- {
+			if it := &f.items[i]; it.sub == sub && it.isSub() {
+				return i, true
 			}
 		}
+		return 0, false
 	}
+	f.index()
 	n, queued := f.places[sub]
 	return n - f.first, queued
 }
 
-// cancel removes the SUB of a subscription that has ended. It reports whether there was one and the
-// peer does not know the subscription, so that no UNSUB is needed.
+// index adds some more items to places, the last ones first.
+func (f *flow) index() {
+	if f.places == nil {
+		f.places = make(map[*subscription]int, flowStep)
+		f.indexed = f.first + len(f.items)
+	}
+	for end := max(f.first, f.indexed-flowStep); f.indexed > end; {
+		f.indexed--
+		it := &f.items[f.indexed-f.first]
+		if _, later := f.places[it.sub]; it.isSub() && !later {
+			f.places[it.sub] = f.indexed
+		}
+	}
+}
+
+// cancel removes the SUB of a subscription that has ended. It reports whether it did: then the peer does
+// not know the subscription, and no UNSUB is needed.
 func (f *flow) cancel(sub *subscription) bool {
 	i, queued := f.find(sub)
 	if !queued || f.items[i].again {
@@ -86,19 +104,37 @@ func (f *flow) cancel(sub *subscription) bool {
 	f.items[i] = flowItem{}
 	delete(f.places, sub)
 	f.empty++
-	if f.empty > fewItems && 2*f.empty > len(f.items) {
+	if f.scanned > 0 || f.empty > fewItems && 2*f.empty > len(f.items) {
 		f.compact()
 	}
 	return true
 }
 
-// compact removes the empty items.
+// compact goes on to remove the empty items: it moves some of the others.
 func (f *flow) compact() {
-	f.items = slices.DeleteFunc(f.items, func(it flowItem) bool { return it == flowItem{} })
-	f.empty, f.places = 0, nil
+	end := min(len(f.items), f.scanned+flowStep)
+	for ; f.scanned < end; f.scanned++ {
+		it := f.items[f.scanned]
+		if it == (flowItem{}) {
+			continue
+		}
+		f.items[f.scanned] = flowItem{}
+		f.items[f.moved] = it
+		if n, ok := f.places[it.sub]; ok && it.isSub() && n == f.first+f.scanned {
+			f.places[it.sub] = f.first + f.moved
+		}
+		f.moved++
+	}
+	if f.scanned == len(f.items) {
+		f.empty -= len(f.items) - f.moved
+		f.items = f.items[:f.moved]
+		f.indexed = min(f.indexed, f.first+len(f.items))
+		f.moved, f.scanned = 0, 0
+	}
 }
 
-// take removes items from the front: lines and messages of about limit bytes, at least one item.
+// take removes items from the front: lines and messages of about limit bytes, at least one item. Empty
+// items count as a byte of messages.
 func (f *flow) take(list []flowItem, limit int) (_ []flowItem, lines, messages int) {
 	n := 0
 	for ; n < len(f.items) && lines+messages < limit; n++ {
@@ -109,6 +145,7 @@ func (f *flow) take(list []flowItem, limit int) (_ []flowItem, lines, messages i
 			list = append(list, *it)
 		case it.other == nil:
 			f.empty--
+			messages++
 		case it.other.removed == nil:
 			messages += it.other.messages.Bytes
 			list = append(list, *it)
@@ -139,9 +176,17 @@ func takeSubs(all []*subscription, limit int) (part []*subscription, size int) {
 func (f *flow) dropFirst(n int) {
 	f.items = f.items[n:]
 	f.first += n
+	f.indexed = max(f.indexed, f.first)
+	f.moved, f.scanned = max(0, f.moved-n), max(0, f.scanned-n)
 	if len(f.items) == 0 {
-		f.items, f.places = nil, nil
+		f.clear()
 	}
+}
+
+// clear removes all items.
+func (f *flow) clear() {
+	f.items, f.places = nil, nil
+	f.empty, f.moved, f.scanned = 0, 0, 0
 }
 
 // messages calls yield for all messages that are queued, until it returns false.

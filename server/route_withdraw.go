@@ -125,7 +125,7 @@ func (q *interestQueue) setAside(c *conn) (*flow, []flowItem) {
 		f.resting = true
 	}
 	items := f.items
-	f.items, f.places, f.empty = nil, nil, 0
+	f.clear()
 	f.ending = true
 	q.waiting.Add(1) // whatever it is that will be withdrawn
 	q.senders.Add(1)
