@@ -151,7 +151,7 @@ func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn ui
 		return false
 	}
 	if q.after != nil {
-		<-q.after // soon: at the end of the teardown of a lost carrier, which waits for no reader
+		<-q.after // soon: at the end of the teardown of a lost carrier, which waits for no reader that waits
 	}
 	if q.enqueue(from, d, to, turn) {
 		return true
@@ -466,7 +466,8 @@ func (q *interestQueue) next() <-chan struct{} {
 
 // handOn sends messages that were left in a closed queue on other connections to the same server, if
 // there are any: behind all interest of their publisher, which another carrier is sent. If there are
-// none, it leaves them in the write queue of the route.
+// none, it leaves them in the write queue of the route. It waits for the readers of clients that have
+// ended and work on their flows, which wait for nothing.
 func (q *interestQueue) handOn(left map[*conn]*flow) {
 	defer close(q.replaced)
 	q.senders.Wait()
@@ -491,7 +492,7 @@ func (q *interestQueue) successor() *route {
 	if q.to.pool == nil || !q.isClosed() {
 		return nil
 	}
-	<-q.replaced // soon: at the end of the teardown, which waits for no reader
+	<-q.replaced // soon: at the end of the teardown, which waits for no reader that waits
 	if c := q.to.carrier(); c != q.to {
 		return c
 	}
