@@ -46,7 +46,6 @@ func decode[T any](p *Params, name, kind string, parse func(string) (T, error)) 
 	}
 	v, err := parse(text)
 	if err != nil {
-		//lint:ignore ST1005 a text of the classic broker
 		p.Reject(fmt.Errorf("Error decoding %s for '%s': %w", kind, name, err))
 	}
 	return v
