@@ -11,6 +11,7 @@ import (
 
 // This file gives queue messages that a connection was handed, and that its socket has not taken
 // when it ends, to other members of their groups. What the socket has taken counts as delivered.
+// Nothing says any more who published them: a publisher that wants no echo may be given its own.
 
 // leftover is what a connection has not been sent when it ends.
 type leftover struct {

@@ -219,6 +219,31 @@ func TestQueueMembersBehindALostRouteLoseNothing(t *testing.T) {
 	l.want(t, messages)
 }
 
+// TestWhatIsLeftMayGoToItsPublisher has a publisher that wants no echo be the only other member: what
+// it has published is not lost.
+func TestWhatIsLeftMayGoToItsPublisher(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	goneLink, link := new(fakeLink), new(fakeLink)
+	gone, publisher := onFake(t, s, goneLink), onFake(t, s, link)
+	deliverTo(t, gone, "SUB work q 1\r\n")
+	deliverTo(t, publisher, `CONNECT {"verbose":false,"echo":false}`+"\r\nSUB work q 9\r\nPUB work 2\r\nhi\r\n")
+	frame := "MSG work 1 2\r\nhi\r\n"
+	sent, _ := goneLink.taken()
+	if echo, _ := link.taken(); string(sent) != frame || len(echo) > 0 {
+		t.Fatalf("the other member was sent %q, the publisher %q", sent, echo)
+	}
+	subs := gone.dropSubs()
+	l := &leftover{c: &gone.conn, subs: &subs}
+	l.out.Segments = []netio.Segment{{Bytes: []byte(frame)}}
+	l.pass()
+	allWritten(t, &publisher.out)
+	if out, _ := link.taken(); string(out) != "MSG work 9 2\r\nhi\r\n" {
+		t.Errorf("the publisher is given %q", out)
+	}
+}
+
 // TestWhatIsLeftGoesToOthers has random frames left of a client, cut into random segments, of which
 // the socket has taken any number of bytes, and compares what another member of the group receives,
 // and what is still sent to the client, with what each frame alone requires.

@@ -316,7 +316,7 @@ func (n *worldNode) logged(level logLevel, format string, v ...any) {
 	if before, _, ok := strings.Cut(text, "Registering remote route"); ok && w.standby[n.name+before] {
 		w.seen[standbyPromoted]++
 	}
-	if ofConn && kind == "cid" && (level != levelDebug && level != levelTrace || strings.HasPrefix(what, "Stale ")) {
+	if ofConn && kind == "cid" && explains(level, what) {
 		w.explained[addr] = what
 	}
 	for _, s := range sometimes {
@@ -324,6 +324,15 @@ func (n *worldNode) logged(level logLevel, format string, v ...any) {
 			w.seen[s.name]++
 		}
 	}
+}
+
+// explains reports whether a line about a client says why it was disconnected. Others say what it was
+// refused.
+func explains(level logLevel, what string) bool {
+	if strings.Contains(what, " Violation - User ") || strings.HasPrefix(what, "Left out ") {
+		return false
+	}
+	return level != levelDebug && level != levelTrace || strings.HasPrefix(what, "Stale ")
 }
 
 // partedFrom records that a route of a node has ended.

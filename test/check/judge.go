@@ -71,10 +71,11 @@ func (c *client) acked(at int) int {
 }
 
 // mayBeGone reports whether the broker may have ended the connection before an index. A client notices
-// late that it was disconnected, but what its last PONG answered came before.
+// late that it was disconnected, or never: it may leave before it reads so much. What its last PONG
+// answered came before.
 func (c *client) mayBeGone(at int) bool {
 	known := len(c.pongs)
-	return c.ended < at || c.dropped && (known == 0 || c.pings[known-1] < at)
+	return c.ended < at || (c.dropped || c.explained) && (known == 0 || c.pings[known-1] < at)
 }
 
 // always reports whether ok holds for all rules that may have been in force between two events.

@@ -71,6 +71,7 @@ func TestJudge(t *testing.T) {
 	two := story(joined(1, 0), joined(2, 0), sub(2, "1", "a.*"), fence(2)) // a subscriber and a publisher at one server
 	apart := story(joined(1, 0), joined(2, 1), sub(2, "1", "a.*"), fence(2), settled(0, 1))
 	three := story(joined(1, 0), joined(2, 0), joined(3, 1), member(2, "1", "a.*"), member(3, "1", "a.*"), fence(2), fence(3), settled(0, 1))
+	silent := story(Event{Kind: Joined, Client: 1, NoEcho: true}, joined(3, 1), member(1, "1", "a.*"), member(3, "1", "a.*"), fence(1), fence(3), settled(0, 1))
 	request := Event{Kind: Published, Client: 2, N: 1, Subject: "a.ask", Reply: "inbox"}
 	answer := Event{Kind: Published, Client: 1, N: 1, Subject: "inbox", Answers: ID{2, 1}}
 	asked := Event{Kind: Received, Client: 1, Sid: "1", Message: ID{2, 1}, Subject: "a.ask", Reply: "inbox"}
@@ -125,6 +126,14 @@ func TestJudge(t *testing.T) {
 			of(Dropped, 3), of(Explained, 3)), ""},
 		{"out of order before a PONG to the member that is disconnected later", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
 			fence(3), of(Dropped, 3), of(Explained, 3)), "order"},
+		{"redelivered before the member leaves, which does not know that it was disconnected", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			of(Left, 3), of(Explained, 3)), ""},
+		{"out of order before a member leaves that was not disconnected", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			of(Left, 3)), "order"},
+		{"out of order before a PONG to the member that is disconnected later and leaves", story(three, pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			fence(3), of(Left, 3), of(Explained, 3)), "order"},
+		{"out of order before a client leaves that was disconnected and is no member", story(three, joined(4, 0), sub(4, "1", "a.*"), pub(1, 1, "a.x"), pub(1, 2, "a.x"), got(2, "1", 1, 2, "a.x"), got(2, "1", 1, 1, "a.x"),
+			of(Left, 4), of(Explained, 4)), "order"},
 
 		{"not published", story(two, got(2, "1", 1, 1, "a.x")), "nothing"},
 		{"of another subject", story(two, pub(1, 1, "b"), got(2, "1", 1, 1, "b")), "nothing"},
@@ -133,6 +142,8 @@ func TestJudge(t *testing.T) {
 		{"garbled", story(two, Event{Kind: Garbled, Client: 2, Text: "x"}), "nothing"},
 		{"of another account", story(joined(1, 0), Event{Kind: Joined, Client: 2, Account: "s"}, sub(2, "1", "a"), pub(1, 1, "a"), got(2, "1", 1, 1, "a")), "nothing"},
 		{"an echo", story(Event{Kind: Joined, Client: 1, NoEcho: true}, sub(1, "1", "a"), pub(1, 1, "a"), got(1, "1", 1, 1, "a")), "nothing"},
+		{"an echo from a member that leaves and does not know that it was disconnected", story(silent, pub(1, 1, "a.x"), got(1, "1", 1, 1, "a.x"), of(Left, 3), of(Explained, 3)), ""},
+		{"an echo before a member leaves that was not disconnected", story(silent, pub(1, 1, "a.x"), got(1, "1", 1, 1, "a.x"), of(Left, 3)), "nothing"},
 		{"no echo", story(Event{Kind: Joined, Client: 1, NoEcho: true}, sub(1, "1", "a"), fence(1), pub(1, 1, "a"), fence(1), quiet), ""},
 		{"an echo is lost", story(joined(1, 0), sub(1, "1", "a"), fence(1), pub(1, 1, "a"), fence(1), quiet), "lost"},
 
