@@ -35,6 +35,7 @@ type gracePeriods struct {
 type longFlush struct {
 	slots []uint64      // a bit for each connection that it may hold messages for
 	over  chan struct{} // closed at its end; nil unless something waits for it
+	waits bool          // for room at its targets
 }
 
 // longWork is the estimated time of a flush, in ns, that takes long.
@@ -110,6 +111,13 @@ func (g *gracePeriods) end(f *longFlush) {
 	g.long = slices.Delete(g.long, i, i+1)
 }
 
+// setWaits notes whether a long flush waits for room.
+func (g *gracePeriods) setWaits(f *longFlush, waits bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.waits = waits
+}
+
 // holds reports whether a flush may hold messages for a connection; nil stands for any.
 func (f *longFlush) holds(c *conn) bool {
 	return c == nil || int(c.slot/64) < len(f.slots) && f.slots[c.slot/64]&(1<<(c.slot%64)) != 0
@@ -135,11 +143,17 @@ func (g *gracePeriods) ends(c *conn) (list []chan struct{}) {
 // mayHold reports whether a batch may hold messages for a connection.
 func (g *gracePeriods) mayHold(c *conn) bool { return g.pinned() > 0 || len(g.ends(c)) > 0 }
 
-// busy returns about how many readers have a batch to hand over.
+// busy returns about how many readers have a batch to hand over, and do not wait for room.
 func (g *gracePeriods) busy() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.pinned() + len(g.long)
+	n := g.pinned()
+	for _, f := range g.long {
+		if !f.waits {
+			n++
+		}
+	}
+	return n
 }
 
 // pinned returns about how many batches are pinned.

@@ -220,3 +220,23 @@ func TestUnsubDoesNotWaitForALongFlush(t *testing.T) {
 		<-published
 	})
 }
+
+// TestAFlushThatWaitsIsNotBusy has a long flush that waits for room: it needs no core meanwhile.
+func TestAFlushThatWaitsIsNotBusy(t *testing.T) {
+	t.Parallel()
+	g, f := newGracePeriods(), new(longFlush)
+	want := func(when string, n int) {
+		t.Helper()
+		if got := g.busy(); got != n {
+			t.Errorf("%s: %d readers are busy, want %d", when, got, n)
+		}
+	}
+	g.begin(f, nil)
+	want("a long flush", 1)
+	g.setWaits(f, true)
+	want("while it waits", 0)
+	g.setWaits(f, false)
+	want("when it goes on", 1)
+	g.end(f)
+	want("at its end", 0)
+}

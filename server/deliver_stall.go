@@ -64,6 +64,8 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 		return room
 	}
 	b.narrowTo(receivers)
+	b.srv.grace.setWaits(&b.long, true)
+	defer b.srv.grace.setWaits(&b.long, false)
 	granted := make(chan netio.Room, 1)
 	defer stopWaiting(lag, granted)
 	for _, q := range lag {
