@@ -88,15 +88,24 @@ func (g *gracePeriods) unpin(p pin) {
 func (g *gracePeriods) begin(f *longFlush, targets []target) {
 	clear(f.slots)
 	for i := range targets {
-		slot := int(targets[i].c.slot)
-		if k := slot/64 + 1; k > len(f.slots) {
-			f.slots = append(f.slots, make([]uint64, k-len(f.slots))...)
+		t := &targets[i]
+		f.add(t.c)
+		if t.path != nil {
+			f.add(&t.path.pool.anchor)
 		}
-		f.slots[slot/64] |= 1 << (slot % 64)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.long = append(g.long, f)
+}
+
+// add notes that a flush may hold messages for a connection.
+func (f *longFlush) add(c *conn) {
+	slot := int(c.slot)
+	if k := slot/64 + 1; k > len(f.slots) {
+		f.slots = append(f.slots, make([]uint64, k-len(f.slots))...)
+	}
+	f.slots[slot/64] |= 1 << (slot % 64)
 }
 
 // end notes that a long flush is over.
@@ -118,13 +127,13 @@ func (g *gracePeriods) setWaits(f *longFlush, waits bool) {
 	f.waits = waits
 }
 
-// holds reports whether a flush may hold messages for a connection; nil stands for any.
+// holds reports whether a flush may hold messages for a connection, or any of a pool if it is the anchor.
 func (f *longFlush) holds(c *conn) bool {
-	return c == nil || int(c.slot/64) < len(f.slots) && f.slots[c.slot/64]&(1<<(c.slot%64)) != 0
+	return int(c.slot/64) < len(f.slots) && f.slots[c.slot/64]&(1<<(c.slot%64)) != 0
 }
 
 // ends returns channels that are closed at the end of the long flushes that may hold messages for a
-// connection, nil = any.
+// connection.
 func (g *gracePeriods) ends(c *conn) (list []chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -165,8 +174,8 @@ func (g *gracePeriods) pinned() int {
 	return int(n)
 }
 
-// wait returns when all batches that are under way now, and may hold messages for a connection, nil =
-// any, have been handed over. The caller must not have one under way.
+// wait returns when all batches that are under way now, and may hold messages for a connection, have been
+// handed over. The caller must not have one under way.
 func (g *gracePeriods) wait(c *conn) {
 	g.waitPinned()
 	for _, over := range g.ends(c) {

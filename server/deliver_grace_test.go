@@ -61,7 +61,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 				}
 				k := g.pin(n)
 				th := current.Load()
-				g.begin(&long, []target{{c: &conn{slot: n}}})
+				g.begin(&long, []target{{c: &conn{slot: n}}, {c: &conn{slot: 100}}})
 				g.unpin(k)
 				for i := 0; i < 20; i++ {
 					if th.dead.Load() {
@@ -85,7 +85,7 @@ func TestGracePeriodsAgainstPublication(t *testing.T) {
 		writers.Go(func() {
 			for range 200 {
 				old := current.Swap(new(thing))
-				g.wait(nil)
+				g.wait(&conn{slot: 100})
 				old.dead.Store(true)
 			}
 		})
@@ -138,7 +138,7 @@ func TestNoMessageAfterThePongThatFollowsUnsub(t *testing.T) {
 }
 
 // TestLongFlushesHoldUpThoseTheyReachOnly has a flush that takes long: only connections that it may hold
-// messages for wait for it, and who waits for all.
+// messages for wait for it, and the pool that one of them is a member of.
 func TestLongFlushesHoldUpThoseTheyReachOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGracePeriods()
@@ -149,13 +149,14 @@ func TestLongFlushesHoldUpThoseTheyReachOnly(t *testing.T) {
 			g.end(first)
 		}
 		g.begin(first, []target{{c: in}, {c: &conn{slot: 2}}})
-		g.begin(second, []target{{c: in}})
+		p := &pool{anchor: conn{slot: 131}}
+		g.begin(second, []target{{c: in, path: &path{pool: p}}})
 		if !g.mayHold(in) || g.mayHold(out) || g.mayHold(&conn{slot: 1000}) || g.busy() != 2 {
 			t.Errorf("who may be sent something is not known, or not that %d are busy", g.busy())
 		}
 		g.wait(out)
 		var over atomic.Int32
-		for _, c := range []*conn{in, nil} {
+		for _, c := range []*conn{in, &p.anchor} {
 			go func() { g.wait(c); over.Add(1) }()
 		}
 		synctest.Wait()

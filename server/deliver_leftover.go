@@ -60,7 +60,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		if !r.pool.ended.Load() {
 			return // others to the same server are left, and its members are to receive messages in order
 		}
-		holds = nil // or for a member that was lost before
+		holds = &r.pool.anchor // or for a member that was lost before
 	}
 	c.srv.grace.wait(holds)
 	wait := finishWait

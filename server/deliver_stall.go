@@ -15,8 +15,12 @@ const (
 	// highWater is how many bytes a connection may have pending before it lags, unless a
 	// quarter of max_pending is less.
 	highWater = 1 << 20
-	// stallStep is the longest time a publisher is stalled at a time.
-	stallStep = 100 * time.Millisecond
+	// stallStep is the longest time a publisher is stalled at a time while there is room for more in what
+	// may be pending.
+	stallStep = netio.LateAfter
+	// maxStall is how long one batch waits at most, unless write_deadline is more: publishers that wait in
+	// turn for a slow reader may be many.
+	maxStall = 10 * time.Second
 	// maxStallTargets bounds how many targets a stalled publisher waits for.
 	maxStallTargets = 64
 )
@@ -51,9 +55,9 @@ func (c *conn) setWriteLimits() {
 }
 
 // awaitRoom reserves room for what is about to be handed over, at one of its receivers. If all of them lag
-// it waits for its turn at one of them, for stallStep while there is room for more in what may be pending.
-// Else it waits on, unless none has had a turn for as long as a write may take. Meanwhile those only wait
-// for the batch that it holds messages for.
+// it waits for its turn at one of them: for stallStep while there is room for more in what may be pending,
+// else until none has had a turn for as long as a write may take, or for maxStall. Meanwhile those only
+// wait for the batch that it holds messages for.
 func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	n := int64(min(b.collected+b.single, b.limit))
 	if n == 0 {
@@ -66,41 +70,46 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	b.narrowTo(receivers)
 	b.srv.grace.setWaits(&b.long, true)
 	defer b.srv.grace.setWaits(&b.long, false)
-	granted := make(chan netio.Room, 1)
-	defer stopWaiting(lag, granted)
-	for _, q := range lag {
-		if room, ok := q.Admit(n, granted); ok {
+	begun, granted := time.Now(), make(chan netio.Room, 1)
+	defer b.stopWaiting(begun, lag, granted)
+	for _, c := range lag {
+		if room, ok := c.out.Admit(n, granted); ok {
 			return room
 		}
 	}
 	ticks := time.NewTicker(stallStep)
 	defer ticks.Stop()
-	for stalled := stallStep; ; stalled += stallStep {
+	for {
 		select {
 		case room = <-granted:
 			return room
 		case <-ticks.C:
 		}
-		if stalled == stallStep {
-			b.srv.counters.stalls.Add(1)
-		}
-		deadline := b.srv.options().WriteDeadline
-		inTurn := func(q *netio.WriteQueue) bool { return q.HasGranted(deadline) }
-		if b.from.ended() || stalled >= deadline && !slices.ContainsFunc(lag, inTurn) {
+		if b.from.ended() || b.stalledEnough(lag, time.Since(begun)) {
 			return room
 		}
-		for _, q := range lag {
-			if room, ok := q.AdmitLate(n); ok {
-				return room
-			}
+		for _, c := range lag {
+			c.out.Retry()
 		}
 	}
 }
 
-// stopWaiting ends a wait for room. What was granted meanwhile is given back.
-func stopWaiting(queues []*netio.WriteQueue, granted chan netio.Room) {
-	for _, q := range queues {
-		q.StopWaiting(granted)
+// stalledEnough reports whether a publisher goes on without room: all receivers that lag are ending, or
+// it was stalled for long.
+func (b *batch) stalledEnough(lag []*conn, stalled time.Duration) bool {
+	deadline := b.srv.options().WriteDeadline
+	return !slices.ContainsFunc(lag, func(c *conn) bool { return !c.ended() }) ||
+		stalled >= max(maxStall, deadline) ||
+		stalled >= deadline && !slices.ContainsFunc(lag, func(c *conn) bool { return c.out.HasGranted(deadline) })
+}
+
+// stopWaiting ends a wait for room that has begun then. What was granted meanwhile is given back.
+func (b *batch) stopWaiting(begun time.Time, lag []*conn, granted chan netio.Room) {
+	if time.Since(begun) >= stallStep {
+		b.srv.counters.stalls.Add(1)
+	}
+	for _, c := range lag {
+		c.out.StopWaiting(granted)
 	}
 	select {
 	case room := <-granted:
@@ -113,7 +122,7 @@ func stopWaiting(queues []*netio.WriteQueue, granted chan netio.Room) {
 // bytes at one that does not. The service of the system account is not stalled for clients, since all
 // users would wait for one of them, but for routes, which others need, as far as they lag. Routes are not
 // stalled.
-func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*netio.WriteQueue) {
+func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*conn) {
 	if b.from.role == roleRoute {
 		return room, nil
 	}
@@ -130,7 +139,7 @@ func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*ne
 		case ok:
 			r.Release()
 		case len(lag) < maxStallTargets:
-			lag = append(lag, &c.out)
+			lag = append(lag, c)
 		}
 	}
 	return room, lag

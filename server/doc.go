@@ -67,8 +67,9 @@
 // longest backlog is disconnected. A publisher is stalled before its batch is handed over
 // (deliver_stall.go), for at most 100 ms at a time, only while every connection that receives from it
 // lags: one slow consumer does not slow the others, and fast publishers do not disconnect their only
-// subscriber on the same server. They go on in turn, when there is room for what they have. While all of
-// them are near full but make progress the publisher is stalled again, for write_deadline at most.
+// subscriber on the same server. They go on in turn, when there is room for what they have. Where all of
+// them are near full but make progress the publisher is stalled for longer: for write_deadline if none
+// has had its turn in that time, else for 10 s (or write_deadline, if that is more).
 //
 // Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and what was freed is
 // given back to the system (memory.go).

@@ -32,6 +32,7 @@ func (q *WriteQueue) KeepLeftover(gathers bool) {
 	defer q.mu.Unlock()
 	if q.keeper == nil && !q.closed {
 		q.keeper = new(keeper)
+		q.partsLocked() // what was pushed before is not kept when it has been written
 	}
 	if q.keeper != nil {
 		q.keeper.gathers = gathers

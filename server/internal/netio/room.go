@@ -41,9 +41,13 @@ func (q *WriteQueue) release(n int64) {
 
 // roomWaiter is a publisher that waits for room.
 type roomWaiter struct {
-	ch chan<- Room // has room for one
-	n  int64
+	ch    chan<- Room // has room for one
+	n     int64
+	since time.Time
 }
+
+// LateAfter is how long a publisher waits at most while there is room for more in what may be pending.
+const LateAfter = 100 * time.Millisecond
 
 // roomWaiters are the publishers that wait for room at a queue.
 type roomWaiters struct {
@@ -58,41 +62,46 @@ func (q *WriteQueue) waitersLocked() *roomWaiters {
 	return q.waiters
 }
 
-// Admit reserves room for n bytes. It reports false if the connection lags; then room is reserved for ch
-// when the connection has caught up, and sent to it, unless ch is nil or another connection was faster.
+// Admit reserves room for n bytes. It reports false if the connection lags, or others wait for it. Then
+// room is reserved for ch in its turn, and sent to it, unless ch is nil or another connection was faster.
 // What has ended, or drops messages, lags never and reserves nothing.
 func (q *WriteQueue) Admit(n int64, ch chan<- Room) (r Room, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.laggingLocked() {
-		if ch != nil {
-			w := q.waitersLocked()
-			w.list = append(w.list, roomWaiter{ch, n})
-		}
-		return Room{}, false
+	if !q.waitsLocked() {
+		return q.roomLocked(n), true
 	}
-	return q.roomLocked(n), true
+	if ch != nil {
+		w := q.waitersLocked()
+		w.list = append(w.list, roomWaiter{ch, n, time.Now()})
+	}
+	return Room{}, false
 }
 
-// AdmitLate is Admit for a publisher that has waited for some time: now up to half of what may be pending
-// may be. If the peer takes nothing that becomes more with the time, and soon there is no bound any more:
-// it is disconnected then for what is pending.
-func (q *WriteQueue) AdmitLate(n int64) (r Room, ok bool) {
+// waitsLocked reports whether a publisher has to wait.
+func (q *WriteQueue) waitsLocked() bool {
+	if q.closed || q.lim.Drop != DropNone {
+		return false
+	}
+	return q.pending > q.lim.HighWater || q.waiters != nil && len(q.waiters.list) > 0
+}
+
+// Retry grants room to who has waited for [LateAfter] or more. Where nothing is written, who waits has to
+// call it now and then.
+func (q *WriteQueue) Retry() {
 	q.lookAtSocket()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.laggingLocked() && q.pending+n > q.lateLimitLocked() {
-		return Room{}, false
-	}
-	q.waitersLocked().granted = time.Now()
-	return q.roomLocked(n), true
+	q.grantLocked()
 }
 
-// maxLateTime is in what time AdmitLate gives up its bound where the peer takes nothing, unless a write may
-// take less.
+// maxLateTime is in what time late publishers are let in without a bound where the peer takes nothing,
+// unless a write may take less.
 const maxLateTime = 2 * time.Second
 
-// lateLimitLocked returns up to how many bytes may be pending for AdmitLate.
+// lateLimitLocked returns up to how many bytes may be pending for who has waited for LateAfter: half of
+// what may be. If the peer takes nothing that becomes more with the time, and soon there is no bound any
+// more: it is disconnected then for what is pending.
 func (q *WriteQueue) lateLimitLocked() int64 {
 	half := q.lim.MaxPending / 2
 	if q.movesLocked() {
@@ -139,11 +148,6 @@ func (q *WriteQueue) StopWaiting(ch chan<- Room) {
 	}
 }
 
-// laggingLocked reports whether publishers wait for the connection.
-func (q *WriteQueue) laggingLocked() bool {
-	return !q.closed && q.lim.Drop == DropNone && q.pending > q.lim.HighWater
-}
-
 // roomLocked reserves room for n bytes.
 func (q *WriteQueue) roomLocked(n int64) Room {
 	if q.closed || q.lim.Drop != DropNone {
@@ -153,17 +157,24 @@ func (q *WriteQueue) roomLocked(n int64) Room {
 	return Room{q, n}
 }
 
-// grantLocked gives room to publishers that wait, first come, first served, if little is pending.
+// grantLocked gives room to publishers that wait, first come, first served: if little is pending as much as
+// may be before the connection lags, and more to those that have waited for LateAfter.
 func (q *WriteQueue) grantLocked() {
 	w := q.waiters
-	if w == nil || !q.closed && q.pending > q.lim.HighWater/lowShare {
+	if w == nil {
 		return
 	}
+	low := q.closed || q.pending <= q.lim.HighWater/lowShare
 	k := 0
-	for ; k < len(w.list) && !q.laggingLocked(); k++ {
-		room := q.roomLocked(w.list[k].n)
+	for ; k < len(w.list); k++ {
+		r := w.list[k]
+		early := low && (q.closed || q.pending <= q.lim.HighWater)
+		if !early && (time.Since(r.since) < LateAfter || q.pending+r.n > q.lateLimitLocked()) {
+			break
+		}
+		room := q.roomLocked(r.n)
 		select {
-		case w.list[k].ch <- room:
+		case r.ch <- room:
 		default: // another connection has let it go on
 			q.unreserveLocked(room.n)
 		}

@@ -115,6 +115,25 @@ func TestRoomIsGrantedInTurn(t *testing.T) {
 	})
 }
 
+// lateRoom asks for room like a publisher that has waited for long.
+func lateRoom(q *WriteQueue, n int64) (r Room, ok bool) {
+	granted := make(chan Room, 1)
+	if r, ok = q.Admit(n, granted); ok {
+		return r, true
+	}
+	q.mu.Lock()
+	q.waiters.list[len(q.waiters.list)-1].since = time.Time{}
+	q.mu.Unlock()
+	q.Retry()
+	q.StopWaiting(granted)
+	select {
+	case r = <-granted:
+		return r, true
+	default:
+		return r, false
+	}
+}
+
 // TestLateRoom asks for more room after a wait: up to half of what may be pending, and more when the peer
 // has taken nothing for some time, until there is no bound.
 func TestLateRoom(t *testing.T) {
@@ -134,7 +153,7 @@ func TestLateRoom(t *testing.T) {
 			{1, 1000, true}, // it is time that it is disconnected
 		} {
 			time.Sleep(step.after)
-			r, ok := q.AdmitLate(step.n)
+			r, ok := lateRoom(q, step.n)
 			if ok != step.want {
 				t.Errorf("step %d, with %d bytes pending: got room %v, want %v", i, pending.Load(), ok, step.want)
 			}
@@ -151,6 +170,59 @@ func TestLateRoom(t *testing.T) {
 	})
 }
 
+// TestLateRoomIsGrantedInTurn has publishers that wait while half of what may be pending is: one that needs
+// little is not let in before one that came first, nor one that comes when there is room for it.
+func TestLateRoomIsGrantedInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		steps := make(chan int)
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, ErrWouldBlock },
+			wait: func(int) (int, error) { return <-steps, nil },
+		}
+		q, _, _ := newTestQueue(l, Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: time.Hour})
+		q.Push(text(480))
+		first := awaitRoom(t, q, 100)
+		second := awaitRoom(t, q, 1)
+		want := func(when string, counts ...int) {
+			t.Helper()
+			synctest.Wait()
+			if q.Retry(); len(first) != counts[0] || len(second) != counts[1] {
+				t.Errorf("%s: room for %d and %d, want %v", when, len(first), len(second), counts)
+			}
+		}
+		want("at first", 0, 0)
+		time.Sleep(LateAfter - 1)
+		steps <- 79
+		want("without room for the first one", 0, 0)
+		steps <- 1
+		want("a moment before it is late", 0, 0)
+		time.Sleep(1)
+		want("with room for it", 1, 0)
+		third := awaitRoom(t, q, 1)
+		steps <- 1
+		want("with room for the second one", 1, 1)
+		if q.Retry(); len(third) != 0 {
+			t.Error("one that has just come has room")
+		}
+		for _, granted := range []chan Room{first, second} {
+			room := <-granted
+			room.Release()
+		}
+		steps <- 380
+		synctest.Wait()
+		room := <-third
+		if !q.HasGranted(time.Second) {
+			t.Error("it is not known that room was granted")
+		}
+		time.Sleep(time.Second)
+		if room.Release(); q.HasGranted(time.Second) {
+			t.Error("room that was granted long ago counts")
+		}
+		steps <- 19
+		q.Finish(time.Hour)
+	})
+}
+
 // TestAPeerThatReadsIsNotBlocked has a socket that holds so much that nothing is written for long, with a
 // peer that reads it, and then does not.
 func TestAPeerThatReadsIsNotBlocked(t *testing.T) {
@@ -161,15 +233,15 @@ func TestAPeerThatReadsIsNotBlocked(t *testing.T) {
 		l.unsent = func() int { return int(held.Load()) }
 		q.Push(text(600))
 		for range 20 {
-			if _, ok := q.AdmitLate(1); ok {
+			if _, ok := lateRoom(q, 1); ok {
 				t.Fatal("a queue that is near full, and whose peer reads, has room")
 			}
 			held.Add(-10)
 			time.Sleep(blockedTime / 2)
 		}
-		q.AdmitLate(1)
+		lateRoom(q, 1)
 		time.Sleep(patience)
-		room, ok := q.AdmitLate(1)
+		room, ok := lateRoom(q, 1)
 		if !ok {
 			t.Error("publishers wait for a peer that does not read any more")
 		}
@@ -252,4 +324,19 @@ func TestManyPublishersStayWithinTheirRoom(t *testing.T) {
 	if got, _ := q.Progress(); got != pushed.Load() || pending.Load() != 0 {
 		t.Errorf("%d bytes were pushed, want %d; %d are pending", got, pushed.Load(), pending.Load())
 	}
+}
+
+// TestNothingIsKeptOfWhatWasPushedBefore has a queue begin to keep what it does not write behind a backlog.
+func TestNothingIsKeptOfWhatWasPushedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, _, _, _, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 20, WriteDeadline: time.Hour})
+		q.Push(text(1 << 19))
+		q.KeepLeftover(false)
+		release()
+		synctest.Wait()
+		if n := q.keeper.past.size; n > 0 {
+			t.Errorf("%d bytes that were written are kept", n)
+		}
+		q.Finish(0)
+	})
 }
