@@ -751,23 +751,24 @@ func TestUnsubInABatchIsWhatItIsAlone(t *testing.T) {
 // TestRequestsOfOldClientsAreOneWrite has a client subscribe to an inbox, unsubscribe after one message
 // and ask, again and again: all that was read together goes to the responder at once.
 func TestRequestsOfOldClientsAreOneWrite(t *testing.T) {
-	t.Parallel()
 	for name, text := range map[string]string{
 		"to another": "SUB inbox.%d %d\r\nUNSUB %[2]d 1\r\nPUB work inbox.%[1]d 2\r\nhi\r\n",
 		"to itself":  "SUB inbox.%d %d\r\nUNSUB %[2]d 1\r\nPUB inbox.%[1]d 2\r\nhi\r\n",
 	} {
-		s, err := NewServer(nil)
-		okay(t, err)
-		writes := 0
-		count := func(n int) (int, error) { writes++; return n, nil }
-		responder, c := onFake(t, s, &fakeLink{try: count}), onFake(t, s, &fakeLink{try: count})
-		deliverTo(t, responder, "SUB work 1\r\n")
-		var all strings.Builder
-		for i := range 100 {
-			fmt.Fprintf(&all, text, i, i)
-		}
-		if deliverTo(t, c, all.String()); writes != 1 {
-			t.Errorf("%s: %d writes, want 1", name, writes)
-		}
+		synctest.Test(t, func(t *testing.T) { // no batch is flushed for the time that it takes
+			s, err := NewServer(nil)
+			okay(t, err)
+			writes := 0
+			count := func(n int) (int, error) { writes++; return n, nil }
+			responder, c := onFake(t, s, &fakeLink{try: count}), onFake(t, s, &fakeLink{try: count})
+			deliverTo(t, responder, "SUB work 1\r\n")
+			var all strings.Builder
+			for i := range 100 {
+				fmt.Fprintf(&all, text, i, i)
+			}
+			if deliverTo(t, c, all.String()); writes != 1 {
+				t.Errorf("%s: %d writes, want 1", name, writes)
+			}
+		})
 	}
 }

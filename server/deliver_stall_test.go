@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,4 +186,56 @@ func TestHowLongAPublisherWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPublishersGoOnInTurn has a subscriber that reads little, with half of what may be pending in its
+// queue, and fifty publishers of small messages. One that has more to say waits no longer than its turn.
+func TestPublishersGoOnInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{MaxPending: 1 << 20, WriteDeadline: 2 * time.Second})
+		okay(t, err)
+		const per, step = 300, 499 * time.Millisecond // what it reads
+		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		l.wait = func(n int) (int, error) {
+			time.Sleep(step)
+			if n > per {
+				return per, os.ErrDeadlineExceeded
+			}
+			return n, nil
+		}
+		sub := onFake(t, s, l)
+		deliverTo(t, sub, "SUB foo 1\r\n")
+		sub.send(strings.Repeat("x", 1<<19-100))
+		stop := make(chan bool)
+		var others sync.WaitGroup
+		for i := range 50 {
+			p := onFake(t, s, new(fakeLink))
+			others.Go(func() { // until stop is closed
+				for wait := time.Duration(i) * time.Millisecond; ; wait = time.Millisecond {
+					select {
+					case <-stop:
+						return
+					case <-time.After(wait):
+						deliverTo(t, p, "PUB foo 1\r\nx\r\n")
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		for _, size := range []int{300, 20_000} {
+			p, begin := onFake(t, s, new(fakeLink)), time.Now()
+			deliverTo(t, p, fmt.Sprintf("PUB foo %d\r\n%s\r\n", size, strings.Repeat("x", size)))
+			if took := time.Since(begin); took > maxStall {
+				t.Errorf("%d bytes wait %v, want %v at most", size, took, maxStall)
+			}
+		}
+		if sub.ended() {
+			t.Error("the subscriber is disconnected")
+		}
+		close(stop)
+		others.Wait()
+		sub.close(closeClient)
+		sub.out.Finish(0)
+		allWritten(t, &sub.out)
+	})
 }
