@@ -66,7 +66,7 @@ type conn struct {
 	deferred        *deferredReplies                      // nil while replies are sent at once
 	routedTo        map[string]weak.Pointer[subscription] // by route id, of queues; see queueMember
 	peerClosed      time.Duration                         // since the start of the server, when that was noticed; 0 before
-	probed          time.Duration                         // since the start of the server, when its reader was paused and a PING was last due
+	probed          time.Duration                         // since the start of the server, when its reader waited for a rate and a PING was last due
 	paths           *path                                 // of its messages to other servers
 	unsampled       subjectCounts
 
@@ -84,7 +84,7 @@ type conn struct {
 	tlsVersion, tlsCipher uint16    // 0 without TLS
 
 	// Atomic.
-	paused     atomic.Bool                        // the reader waits for the rate of its user
+	paused     atomic.Bool                        // the reader waits for the rate of its user, or for room at receivers
 	headers    atomic.Bool                        // the peer supports HMSG
 	inSystem   atomic.Bool                        // its table is that of the system account
 	limited    atomic.Pointer[limitedUser]        // nil unless its user has limits; changed with mu held

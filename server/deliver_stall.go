@@ -67,6 +67,8 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	if len(lag) == 0 {
 		return room
 	}
+	b.from.paused.Store(true)
+	defer b.from.paused.Store(false)
 	b.narrowTo(receivers)
 	b.srv.grace.setWaits(&b.long, true)
 	defer b.srv.grace.setWaits(&b.long, false)

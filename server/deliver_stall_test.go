@@ -239,3 +239,33 @@ func TestPublishersGoOnInTurn(t *testing.T) {
 		allWritten(t, &sub.out)
 	})
 }
+
+// TestAStalledPublisherIsNotStale has a publisher wait for a subscriber that reads little, longer than its
+// PINGs may be unanswered: the reader has not read the answers.
+func TestAStalledPublisherIsNotStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{MaxPending: 1 << 20, WriteDeadline: 2 * time.Second, PingInterval: 500 * time.Millisecond, MaxPingsOut: 1})
+		okay(t, err)
+		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		l.wait = func(n int) (int, error) {
+			time.Sleep(100 * time.Millisecond)
+			return 1, os.ErrDeadlineExceeded
+		}
+		sub, p := onFake(t, s, l), onFake(t, s, new(fakeLink))
+		deliverTo(t, sub, "SUB foo 1\r\n")
+		sub.send(strings.Repeat("x", 1<<19+1000))
+		p.startPing()
+		begin := time.Now()
+		deliverTo(t, p, "PUB foo 2\r\nhi\r\n")
+		if took := time.Since(begin); took < 2*time.Second || p.ended() {
+			t.Errorf("it waits %v, ended is %v (%v)", took, p.ended(), p.reason())
+		}
+		if p.paused.Load() {
+			t.Error("it counts as waiting afterwards")
+		}
+		p.stopPing()
+		sub.close(closeClient)
+		sub.out.Finish(0)
+		allWritten(t, &sub.out)
+	})
+}

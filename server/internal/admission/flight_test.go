@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"gnatsd/test/certs"
 )
 
 // taken returns how many slots the callers without an address have got.
@@ -88,18 +86,7 @@ func records(size int) func([]byte) [][]byte {
 // mutual returns configurations that need certificates of both sides.
 func mutual(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
-	a, err := certs.NewAuthority("authority")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := a.Issue(certs.Request{Hosts: certs.Local()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(p.Cert, p.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, pair := issued(t)
 	server, client = configs(t)
 	server.ClientAuth = tls.RequireAnyClientCert
 	client.Certificates = []tls.Certificate{pair}

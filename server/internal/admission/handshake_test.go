@@ -16,8 +16,8 @@ import (
 	"gnatsd/test/certs"
 )
 
-// configs returns the configurations of a server and of a client that trusts it.
-func configs(t *testing.T) (server, client *tls.Config) {
+// issued returns an authority and a certificate of it.
+func issued(t *testing.T) (a *certs.Authority, pair tls.Certificate) {
 	t.Helper()
 	a, err := certs.NewAuthority("authority")
 	if err != nil {
@@ -27,10 +27,16 @@ func configs(t *testing.T) (server, client *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(p.Cert, p.Key)
-	if err != nil {
+	if pair, err = tls.X509KeyPair(p.Cert, p.Key); err != nil {
 		t.Fatal(err)
 	}
+	return a, pair
+}
+
+// configs returns the configurations of a server and of a client that trusts it.
+func configs(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	a, pair := issued(t)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(a.PEM())
 	return &tls.Config{Certificates: []tls.Certificate{pair}}, &tls.Config{RootCAs: roots, ServerName: "localhost"}
