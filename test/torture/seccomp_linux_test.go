@@ -73,10 +73,17 @@ func instructions(numbers []uint32) []unix.SockFilter {
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
 }
 
+// init keeps the main goroutine on the first thread, which the filter is for. Were the program executed
+// by another one, the first would have ended for a moment, and with it what /proc and pidfds show of it.
+func init() {
+	if os.Getenv(filtered) != "" {
+		runtime.LockOSThread()
+	}
+}
+
 // runFiltered installs the filter, sends its descriptor over descriptor 3, and executes the program.
 // It does not return.
 func runFiltered(args []string) {
-	runtime.LockOSThread() // a filter is for one thread, and those that it starts
 	code := instructions(callNumbers())
 	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -102,7 +109,8 @@ func fail(format string, args ...any) {
 	os.Exit(125)
 }
 
-// startFiltered starts a program, by its path. Its calls are answered by s, until it ends.
+// startFiltered starts a program, by its path. Its calls are answered by s, until it ends. If there is
+// an error, the program has ended.
 func startFiltered(cmd *exec.Cmd, s *supervisor) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -36,7 +36,7 @@ type session struct {
 	*supervisor
 	cmd     *exec.Cmd
 	out     output
-	exited  chan struct{} // closed when the program has ended
+	exited  chan struct{} // closed when the program has ended; nil if it could not be started
 	log     *check.Log
 	members []*check.Client
 	settled int
@@ -59,7 +59,7 @@ type giveUp struct{}
 
 // play plays a session, and returns it with its problems.
 func (w *world) play(p *peer, f fault, duck bool) *session {
-	s := &session{w: w, fault: f, duck: duck, peer: p, supervisor: newSupervisor(f), log: new(check.Log), exited: make(chan struct{}), payload: 1000000}
+	s := &session{w: w, fault: f, duck: duck, peer: p, supervisor: newSupervisor(f), log: new(check.Log), payload: 1000000}
 	dir, err := os.MkdirTemp(w.dir, "session-")
 	if err != nil {
 		s.problem("%v", err)
@@ -127,7 +127,7 @@ func (s *session) close() {
 	for _, m := range s.members {
 		m.Leave(func(nc net.Conn) { nc.Close() })
 	}
-	if s.cmd != nil && s.cmd.Process != nil && s.supervisor.pid != 0 {
+	if s.exited != nil {
 		s.cmd.Process.Kill()
 		<-s.exited
 	}
@@ -170,6 +170,7 @@ func (s *session) start() bool {
 	if err := startFiltered(s.cmd, s.supervisor); err != nil {
 		s.fatal("%v: %s", err, s.out.String())
 	}
+	s.exited = make(chan struct{})
 	go func() { // ends with the program
 		defer close(s.exited)
 		s.cmd.Wait()
