@@ -1,7 +1,6 @@
 package server
 
 import (
-	"slices"
 	"time"
 
 	"gnatsd/server/internal/access"
@@ -56,15 +55,15 @@ func (c *conn) setWriteLimits() {
 
 // awaitRoom reserves room for what is about to be handed over, at one of its receivers. If all of them lag
 // it waits for its turn at one of them: for stallStep while there is room for more in what may be pending,
-// else until none has had a turn for as long as a write may take, or for maxStall. Meanwhile those only
-// wait for the batch that it holds messages for.
+// else for maxStall, as long as one of them takes enough to be waited for. Meanwhile those only wait for the
+// batch that it holds messages for.
 func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	n := int64(min(b.collected+b.single, b.limit))
 	if n == 0 {
 		return room // no messages
 	}
 	room, lag := b.lagging(receivers, n)
-	if len(lag) == 0 {
+	if !worthWaiting(lag) {
 		return room
 	}
 	b.from.paused.Store(true)
@@ -79,7 +78,7 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 			return room
 		}
 	}
-	ticks := time.NewTicker(stallStep)
+	deadline, ticks := b.srv.options().WriteDeadline, time.NewTicker(stallStep)
 	defer ticks.Stop()
 	for {
 		select {
@@ -87,22 +86,20 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 			return room
 		case <-ticks.C:
 		}
-		if b.from.ended() || b.stalledEnough(lag, time.Since(begun)) {
+		if b.from.ended() || time.Since(begun) >= max(maxStall, deadline) || !worthWaiting(lag) {
 			return room
-		}
-		for _, c := range lag {
-			c.out.Retry()
 		}
 	}
 }
 
-// stalledEnough reports whether a publisher goes on without room: all receivers that lag are ending, or
-// it was stalled for long.
-func (b *batch) stalledEnough(lag []*conn, stalled time.Duration) bool {
-	deadline := b.srv.options().WriteDeadline
-	return !slices.ContainsFunc(lag, func(c *conn) bool { return !c.ended() }) ||
-		stalled >= max(maxStall, deadline) ||
-		stalled >= deadline && !slices.ContainsFunc(lag, func(c *conn) bool { return c.out.HasGranted(deadline) })
+// worthWaiting reports whether a receiver of those that lag is neither ending nor too slow.
+func worthWaiting(lag []*conn) (worth bool) {
+	for _, c := range lag {
+		if slow := c.out.Retry(); !slow && !c.ended() {
+			worth = true
+		}
+	}
+	return worth
 }
 
 // stopWaiting ends a wait for room that has begun then. What was granted meanwhile is given back.

@@ -17,7 +17,7 @@ import (
 // of its own, and looks how long they were stalled and whether a subscriber was disconnected.
 func TestPublisherIsStalled(t *testing.T) {
 	const size, maxPending, deadline = 900_000, 16 << 20, 4 * time.Second
-	const quick, slow, stuck = 0, 5 << 20, -1 // bytes per second; 0 is as fast as you like
+	const quick, slow, dripping, stuck = 0, 5 << 20, 40 << 10, -1 // bytes per second; 0 is as fast as you like
 	cases := []struct {
 		name        string
 		rates       []int // of the subscribers
@@ -29,7 +29,9 @@ func TestPublisherIsStalled(t *testing.T) {
 		{"as much as its only subscriber needs", []int{slow}, 100, 10 * time.Second, 20 * time.Second, 0},
 		{"not if one of two keeps up, and the other is disconnected", []int{slow, quick}, 100, 0, 0, 1},
 		{"as much as two slow ones need", []int{slow, slow}, 100, 10 * time.Second, 20 * time.Second, 0},
-		{"but never long by one that reads nothing", []int{stuck}, 100, 0, deadline + time.Second, 1},
+		{"but never long by one that reads little", []int{dripping}, 100, 0, 3 * time.Second, 1},
+		{"nor by many of them", []int{dripping, dripping, stuck}, 100, 0, 3 * time.Second, 3},
+		{"nor by one that reads nothing", []int{stuck}, 100, 0, deadline + time.Second, 1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,7 +95,11 @@ func atRate(rate int) *fakeLink {
 			time.Sleep(time.Until(l.deadline))
 			return 0, os.ErrDeadlineExceeded
 		}
-		time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+		k := min(n, max(1, rate/2)) // in half a second
+		time.Sleep(time.Duration(k) * time.Second / time.Duration(rate))
+		if k < n {
+			return k, os.ErrDeadlineExceeded
+		}
 		return n, nil
 	}
 	return l
@@ -102,7 +108,7 @@ func atRate(rate int) *fakeLink {
 // TestHowLongAPublisherWaits has targets that stay full, catch up, or do not lag, and looks at the
 // time, the count, and that none of them is left with room that none uses.
 func TestHowLongAPublisherWaits(t *testing.T) {
-	const deadline = time.Second
+	const deadline, slow = time.Second, 2 * time.Second
 	for _, tt := range []struct {
 		name    string
 		targets int
@@ -116,7 +122,7 @@ func TestHowLongAPublisherWaits(t *testing.T) {
 		{"one that does not lag", 1, 0, 0, false, 0, 0, 0},
 		{"one of three does not lag", 3, 2, 0, true, 0, 0, 0},
 		{"all lag, but have room", 3, 3, 0, false, 0, stallStep, 1},
-		{"all are near full, but move", 3, 3, 0, true, 0, deadline, 1},
+		{"all are near full, and take little", 3, 3, 0, true, 0, slow, 1},
 		{"one catches up at once", 2, 2, stallStep / 2, true, 0, stallStep / 2, 0},
 		{"one catches up", 2, 2, stallStep * 5 / 2, true, 0, stallStep * 5 / 2, 1},
 		{"the publisher ends", 2, 2, 0, true, stallStep * 5 / 2, 3 * stallStep, 1},
@@ -189,12 +195,13 @@ func TestHowLongAPublisherWaits(t *testing.T) {
 }
 
 // TestPublishersGoOnInTurn has a subscriber that reads little, with half of what may be pending in its
-// queue, and fifty publishers of small messages. One that has more to say waits no longer than its turn.
+// queue, and fifty publishers. One that has more to say waits no longer than its turn.
 func TestPublishersGoOnInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := NewServer(&Options{MaxPending: 1 << 20, WriteDeadline: 2 * time.Second})
 		okay(t, err)
-		const per, step = 300, 499 * time.Millisecond // what it reads
+		const per, step = 80_000, 499 * time.Millisecond // what it reads
+		text := fmt.Sprintf("PUB foo 8000\r\n%s\r\n", strings.Repeat("x", 8000))
 		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
 		l.wait = func(n int) (int, error) {
 			time.Sleep(step)
@@ -216,7 +223,7 @@ func TestPublishersGoOnInTurn(t *testing.T) {
 					case <-stop:
 						return
 					case <-time.After(wait):
-						deliverTo(t, p, "PUB foo 1\r\nx\r\n")
+						deliverTo(t, p, text)
 					}
 				}
 			})

@@ -1,7 +1,6 @@
 package netio
 
 import (
-	"math"
 	"slices"
 	"time"
 )
@@ -49,10 +48,12 @@ type roomWaiter struct {
 // LateAfter is how long a publisher waits at most while there is room for more in what may be pending.
 const LateAfter = 100 * time.Millisecond
 
-// roomWaiters are the publishers that wait for room at a queue.
+// roomWaiters are the publishers that wait for room at a queue, and whether its peer is fast enough to be
+// waited for.
 type roomWaiters struct {
-	list    []roomWaiter // the first one first
-	granted time.Time    // when one of them got room last
+	list  []roomWaiter // the first one first
+	since time.Time    // when the peer had taken enough last, or began to lag; zero unless it lags
+	taken int64        // bytes that it had taken then
 }
 
 func (q *WriteQueue) waitersLocked() *roomWaiters {
@@ -87,35 +88,19 @@ func (q *WriteQueue) waitsLocked() bool {
 }
 
 // Retry grants room to who has waited for [LateAfter] or more. Where nothing is written, who waits has to
-// call it now and then.
-func (q *WriteQueue) Retry() {
+// call it now and then. It reports whether the connection lags, and takes so little that none should wait
+// for it.
+func (q *WriteQueue) Retry() (slow bool) {
 	q.lookAtSocket()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.grantLocked()
+	w := q.waiters
+	return w != nil && !w.since.IsZero() && time.Since(w.since) >= min(slowTime, q.lim.patience())
 }
 
-// maxLateTime is in what time late publishers are let in without a bound where the peer takes nothing,
-// unless a write may take less.
-const maxLateTime = 2 * time.Second
-
-// lateLimitLocked returns up to how many bytes may be pending for who has waited for LateAfter: half of
-// what may be. If the peer takes nothing that becomes more with the time, and soon there is no bound any
-// more: it is disconnected then for what is pending.
-func (q *WriteQueue) lateLimitLocked() int64 {
-	half := q.lim.MaxPending / 2
-	if q.movesLocked() {
-		return half
-	}
-	still, most := time.Since(q.back.moved), min(maxLateTime, q.lim.patience())
-	if still >= most {
-		return math.MaxInt64
-	}
-	return half + int64(float64(half)*float64(still-blockedTime)/float64(most-blockedTime))
-}
-
-// lookAtSocket notes whether the peer has taken something of what the socket holds: that may be so much
-// that nothing is written for long though the peer reads.
+// lookAtSocket notes what the peer has taken of what the socket holds: that may be so much that nothing is
+// written for long though the peer reads.
 func (q *WriteQueue) lookAtSocket() {
 	link := q.currentLink()
 	held := link.Unsent()
@@ -124,20 +109,22 @@ func (q *WriteQueue) lookAtSocket() {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if b := q.back; b != nil {
-		if moved(b.held, held) {
-			b.moved = time.Now()
-		}
-		b.held = held
+	b, w := q.back, q.waitersLocked()
+	if b == nil {
+		return
+	}
+	if moved(b.held, held) {
+		b.moved = time.Now()
+	}
+	b.held = held
+	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= q.lim.HighWater {
+		w.since, w.taken = time.Now(), taken
 	}
 }
 
-// HasGranted reports whether a publisher that waited was given room in the last d.
-func (q *WriteQueue) HasGranted(d time.Duration) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.waiters != nil && time.Since(q.waiters.granted) < d
-}
+// slowTime is in what time a peer takes HighWater bytes at least that is waited for, unless a write may take
+// less: half a megabyte a second, by default.
+const slowTime = 2 * time.Second
 
 // StopWaiting undoes what Admit did with ch.
 func (q *WriteQueue) StopWaiting(ch chan<- Room) {
@@ -165,11 +152,14 @@ func (q *WriteQueue) grantLocked() {
 		return
 	}
 	low := q.closed || q.pending <= q.lim.HighWater/lowShare
+	if low {
+		w.since = time.Time{}
+	}
 	k := 0
 	for ; k < len(w.list); k++ {
 		r := w.list[k]
 		early := low && (q.closed || q.pending <= q.lim.HighWater)
-		if !early && (time.Since(r.since) < LateAfter || q.pending+r.n > q.lateLimitLocked()) {
+		if !early && (time.Since(r.since) < LateAfter || q.pending+r.n > q.lim.MaxPending/2) {
 			break
 		}
 		room := q.roomLocked(r.n)
@@ -179,8 +169,5 @@ func (q *WriteQueue) grantLocked() {
 			q.unreserveLocked(room.n)
 		}
 	}
-	if k > 0 {
-		w.list = slices.Delete(w.list, 0, k)
-		w.granted = time.Now()
-	}
+	w.list = slices.Delete(w.list, 0, k)
 }

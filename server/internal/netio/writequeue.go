@@ -274,8 +274,11 @@ func (q *WriteQueue) unreserveLocked(n int64) {
 func (q *WriteQueue) Progress() (pushed, written int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.total, q.total - (q.pending - q.reserved)
+	return q.total, q.writtenLocked()
 }
+
+// writtenLocked returns how many bytes of those that have been pushed the socket has taken.
+func (q *WriteQueue) writtenLocked() int64 { return q.total - (q.pending - q.reserved) }
 
 // overLocked reports whether the connection is a slow consumer.
 func (q *WriteQueue) overLocked() bool {
