@@ -39,9 +39,22 @@ func TestCountersIncludeWhatHasArrived(t *testing.T) {
 
 // TestSubszCountsWhatTheTableWasAsked publishes the same subjects again and again, alone and in turn,
 // which asks the routing table once for each: nats-server 2.9.10 has the same numbers. The server is not
-// started: now and then one that runs drops what is out of date from its cache.
+// started: now and then one that runs drops what is out of date from its cache. In one of a hundred and fifty
+// the hash of a subject is that of another one's pattern, which puts it out of date: then another one is tried.
 func TestSubszCountsWhatTheTableWasAsked(t *testing.T) {
 	t.Parallel()
+	var wrong []string
+	for range 4 {
+		if wrong = subszErrors(t); len(wrong) == 0 {
+			return
+		}
+	}
+	t.Error(strings.Join(wrong, "\n"))
+}
+
+// subszErrors plays that with one server, and returns the numbers that are wrong.
+func subszErrors(t *testing.T) (wrong []string) {
+	t.Helper()
 	s, err := NewServer(nil)
 	okay(t, err)
 	a, b := sunk(t, s), sunk(t, s)
@@ -90,8 +103,9 @@ func TestSubszCountsWhatTheTableWasAsked(t *testing.T) {
 		z, err := s.Subsz(nil)
 		okay(t, err)
 		if rate := step.hits / float64(step.matches); z.NumMatches != step.matches || uint64(z.NumCache) != step.size || z.CacheHitRate != rate {
-			t.Errorf("%s: got %d matches, %d subjects in the cache, hit rate %v; want %d, %d, %v",
-				step.name, z.NumMatches, z.NumCache, z.CacheHitRate, step.matches, step.size, rate)
+			wrong = append(wrong, fmt.Sprintf("%s: got %d matches, %d subjects in the cache, hit rate %v; want %d, %d, %v",
+				step.name, z.NumMatches, z.NumCache, z.CacheHitRate, step.matches, step.size, rate))
 		}
 	}
+	return wrong
 }
