@@ -183,12 +183,13 @@ func TestSlowPeers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const size, high = 100_000, 100
 				steps := make(chan int)
-				held := size
+				var held atomic.Int64
+				held.Store(size)
 				l := &fakeLink{
 					forgets: true,
 					try:     func(int) (int, error) { return 0, ErrWouldBlock },
 					wait:    func(n int) (int, error) { return min(n, <-steps), nil },
-					unsent:  func() int { return held },
+					unsent:  func() int { return int(held.Load()) },
 				}
 				q, _, _ := newTestQueue(l, Limits{MaxPending: 1 << 20, HighWater: high, WriteDeadline: tt.deadline})
 				if q.Retry() {
@@ -204,13 +205,13 @@ func TestSlowPeers(t *testing.T) {
 					}
 					if tt.written > 0 {
 						steps <- tt.written
-						held += tt.written
+						held.Add(int64(tt.written))
 					}
-					held -= tt.written + tt.acked // what is written is acknowledged
+					held.Add(-int64(tt.written + tt.acked)) // what is written is acknowledged
 					synctest.Wait()
 					time.Sleep(slowTime / 4)
 				}
-				held = 0
+				held.Store(0)
 				if tt.written == 0 && tt.acked == 0 && q.Retry() {
 					t.Error("one that has taken much is too slow")
 				}
