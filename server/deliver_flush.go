@@ -60,8 +60,9 @@ func (b *batch) handOverAll() {
 	if b.work() >= longWork {
 		b.narrowTo(others)
 	}
-	x := &b.scratch
-	x.start(b, time.Now().UnixNano())
+	x, now := &b.scratch, time.Now().UnixNano()
+	x.start(b, now)
+	b.srv.io.LookForCrowd(now)
 	b.spread(x, others)
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit

@@ -64,7 +64,7 @@ func (h *flushHelpers) run(s *Server) {
 // helpersFor returns how many helpers a flush may have.
 func (b *batch) helpersFor() int {
 	h := &b.srv.helpers
-	if h.count == 0 || len(b.targets) < 2 || b.work() < h.least {
+	if h.count == 0 || len(b.targets) < 2 || b.srv.io.Crowded() || b.work() < h.least {
 		return 0
 	}
 	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.busy())

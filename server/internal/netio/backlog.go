@@ -2,6 +2,7 @@ package netio
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -18,6 +19,15 @@ type backlog struct {
 	held   int       // bytes that were in the socket when that was looked at last
 	sample sample
 	lossy  bool // messages have been dropped
+}
+
+// backlogs are kept: in a crowd there are many, and each is over soon.
+var backlogs = sync.Pool{New: func() any { return new(backlog) }}
+
+// reset gives up an empty backlog.
+func (b *backlog) reset() {
+	*b = backlog{top: topSubject{subject: b.top.subject[:0]}}
+	backlogs.Put(b)
 }
 
 // segmentQueue is segments in order, with references of its own. What is added and taken is moved, the

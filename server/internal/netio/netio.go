@@ -5,7 +5,8 @@
 // An idle connection holds no buffer, where its kind of socket allows that. Bytes that many
 // connections receive stand in memory once ([Chunk]). A reader never waits for a socket to take
 // bytes: what does not fit is queued, within [Limits], and written by a goroutine that exists only
-// while there is a queue. A reader that has run out of bytes may poll for more before it sleeps
+// while there is a queue. Small ones are queued, too, while many goroutines wait for a core: a writer has
+// more of them at once then. A reader that has run out of bytes may poll for more before it sleeps
 // ([BusyPoll]).
 //
 // The package knows nothing of the protocol, of subscriptions or of settings: bytes come with their
@@ -22,6 +23,7 @@ type Shared struct {
 	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
 	BusyPoll BusyPoll
 	yielders yielders
+	crowd    crowd
 }
 
 // maxLongReaders bounds how many readers and writers may be at work when one makes a long read, and

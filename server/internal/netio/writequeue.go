@@ -24,6 +24,7 @@ type WriteQueue struct {
 	busy     bool          // a pusher or the writer goroutine is writing
 	closed   bool          // no push is taken any more
 	dead     bool          // nothing is written any more
+	last     uint32        // about when something was pushed, in gatherTime
 	back     *backlog      // nil while the socket takes everything
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
 	waiters  *roomWaiters  // publishers who wait until little is pending; nil before the first
@@ -157,12 +158,16 @@ func (q *WriteQueue) Push(d *Delivery) {
 	if d.Bytes > maxLockedCopy && q.queues(d) {
 		d.Keep()
 	}
-	queued, over := q.enqueue(d)
+	queued, begins, over := q.enqueue(d)
 	if d.lost.Messages > 0 {
 		q.owner.Dropped(d.lost, q.Limits().Drop, d.firstLost)
 	}
 	if over {
 		q.owner.SlowConsumer(LimitPending)
+	}
+	if begins {
+		q.shared.BusyPoll.begin()
+		go q.writeGathered() // ends as the one of startWriter
 	}
 	if queued {
 		return
@@ -188,9 +193,9 @@ func (q *WriteQueue) queues(d *Delivery) bool {
 	return q.busy && !drops
 }
 
-// enqueue queues a delivery behind others. If there are none it takes the right to write instead,
-// and reports that nothing was queued.
-func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
+// enqueue queues a delivery behind others. If there are none it takes the right to write instead, and
+// reports that nothing was queued, or that a writer is to begin.
+func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if d.Reserved {
@@ -200,12 +205,13 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
 		q.unreserveLocked(d.Room)
 	}
 	q.total += int64(d.Bytes)
+	gathers := q.gathersLocked(d)
 	if q.closed {
 		q.refuseLocked(d)
-		return true, false
+		return true, false, false
 	}
 	if q.lim.Drop != DropNone && (q.busy || d.TooLarge) && q.makeRoomLocked(d) {
-		return true, false
+		return true, false, false
 	}
 	waiting := int64(0)
 	if q.back != nil {
@@ -221,11 +227,21 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, over bool) {
 	q.pending += int64(d.Bytes)
 	if !q.busy && !d.TooLarge {
 		q.busy = true
-		return false, false
+		if begins = gathers; !begins {
+			return false, false, false
+		}
 	}
 	q.queueLocked(d)
 	q.back.follow(d.ReadAt, q.back.bytes)
-	return true, q.overLocked() || d.TooLarge
+	return true, begins, q.overLocked() || d.TooLarge
+}
+
+// gathersLocked reports whether a delivery waits for a writer that begins later: others of the last time may
+// have more for it.
+func (q *WriteQueue) gathersLocked(d *Delivery) bool {
+	before := q.last
+	q.last = uint32(q.shared.crowd.looked.Load() / int64(gatherTime))
+	return d.Bytes <= maxGathered && q.shared.Crowded() && q.last-before <= 1
 }
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
@@ -379,7 +395,8 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 func (q *WriteQueue) backLocked() *backlog {
 	if q.back == nil {
 		now := time.Now()
-		q.back = &backlog{since: now, moved: now}
+		q.back = backlogs.Get().(*backlog)
+		q.back.since, q.back.moved = now, now
 	}
 	return q.back
 }
@@ -418,6 +435,15 @@ func (q *WriteQueue) write(rounds int) (done bool) {
 func (q *WriteQueue) startWriter() {
 	q.shared.BusyPoll.begin()
 	go q.drain()
+}
+
+// writeGathered writes what was pushed until it runs. For the socket it waits only if need be.
+func (q *WriteQueue) writeGathered() {
+	if q.write(pushRounds) {
+		q.shared.BusyPoll.end()
+		return
+	}
+	q.drain()
 }
 
 // drain is the writer goroutine: it writes the backlog, waiting for the socket, until there is
@@ -559,6 +585,7 @@ func (q *WriteQueue) dropBacklogLocked() {
 		q.pending -= b.bytes
 		q.shared.Pending.Add(-b.bytes)
 		q.back = nil
+		b.reset()
 		if q.parts != nil && q.parts.size == 0 {
 			q.parts = nil // there may have been many
 		}
