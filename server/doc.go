@@ -141,6 +141,9 @@
 // target of a flush. What one address may take, whatever users its clients are, is in
 // client_addresses.go and [admission.Addresses].
 //
+// The connections that wait for a turn, or are closed first, are in lists from which any is removed
+// without a search (package linked).
+//
 // # The system account
 //
 // Users of the system account (system_account.go) have a routing table of their own: which one a
