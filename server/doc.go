@@ -141,8 +141,9 @@
 // target of a flush. What one address may take, whatever users its clients are, is in
 // client_addresses.go and [admission.Addresses].
 //
-// The connections that wait for a turn, or are closed first, are in lists from which any is removed
-// without a search (package linked).
+// The connections that others wait behind, and the requests that a client with allow_responses may
+// answer ([access.Replies], of which the connection that asks for most loses its oldest), are in
+// lists from which any is removed without a search (package linked).
 //
 // # The system account
 //
