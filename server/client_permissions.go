@@ -28,15 +28,15 @@ func (c *client) mayRespond(subject []byte, n int) int {
 	return replies.Take(subject, n, time.Now())
 }
 
-// noteReply allows the client what a message with this reply allows. It is called before the
-// message is handed over, by readers of other connections too.
-func (c *client) noteReply(reply []byte, allowed *access.Response) {
+// noteReply allows the client what a message from a connection with this reply allows. It is called
+// before the message is handed over, by readers of other connections too.
+func (c *client) noteReply(reply []byte, from *conn, allowed *access.Response) {
 	replies := c.replies.Load()
 	if replies == nil {
 		c.replies.CompareAndSwap(nil, &access.Replies{})
 		replies = c.replies.Load()
 	}
-	replies.Grant(reply, allowed, time.Now())
+	replies.Grant(reply, from.id, allowed, time.Now())
 }
 
 // denyPublish answers and logs a publication that d denies.

@@ -256,7 +256,7 @@ func (a *filterAnswer) blocks(f *access.Filter, subject []byte) bool {
 func (b *batch) noteReply(sub *subscription, number uint32, allowed *access.Response) {
 	l := &b.lines[number]
 	if c, ok := sub.conn.ops.(*client); ok && l.replyLen > 0 {
-		c.noteReply(b.tail(l)[:l.replyLen], allowed)
+		c.noteReply(b.tail(l)[:l.replyLen], b.from, allowed)
 	}
 }
 

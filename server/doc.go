@@ -143,6 +143,10 @@
 // target of a flush. What one address may take, whatever users its clients are, is in
 // client_addresses.go and [admission.Addresses].
 //
+// The connections that others wait behind, and the requests that a client with allow_responses may
+// answer ([access.Replies], of which the connection that asks for most loses its oldest), are in
+// lists from which any is removed without a search (package linked).
+//
 // # The system account
 //
 // Users of the system account (system_account.go) have a routing table of their own: which one a

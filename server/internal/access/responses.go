@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"sync"
 	"time"
+
+	"gnatsd/server/internal/linked"
 )
 
 // Response allows a peer to publish to the reply subjects of messages that it received.
@@ -28,34 +30,38 @@ func (r *Response) filled() *Response {
 
 // Replies are the subjects that a peer may publish to because it received messages with them as
 // reply. What is allowed for one message ends with the next one of the same reply, as in
-// nats-server. The zero value is ready.
+// nats-server. The memory is shared by the connections that asked: when it is full, the one that
+// takes most of it loses its oldest, so that no other loses an answer. The zero value is ready.
 type Replies struct {
-	mu     sync.Mutex
-	grants map[string]*grant
-	// The grants in the order in which they were given, a ring without beginning: oldest is
-	// next of last.
-	last grant
-	size int // bytes held
+	mu         sync.Mutex
+	grants     map[string]*grant
+	order      linked.List[grant] // all of them, oldest first
+	requesters map[uint64]*requester
+	bySize     requestersBySize
+	size       int // bytes held
 }
 
-// grant is what is allowed for one reply subject. It is in the ring of its [Replies].
+// grant is what is allowed for one reply subject.
 type grant struct {
-	subject    string
-	left       int       // publications; negative = unlimited
-	until      time.Time // zero = unlimited
-	prev, next *grant
+	subject string
+	left    int       // publications; negative = unlimited
+	until   time.Time // zero = unlimited
+	by      *requester
+	place   linked.Node[grant] // among all
+	own     linked.Node[grant] // among those of its requester
 }
 
 const (
-	// maxReplies bounds the bytes that the replies of a peer take, some 25 000 of the usual
-	// length: of more that are not answered, the oldest are forgotten.
+	// maxReplies bounds the bytes that the replies of a peer take, some 20 000 of the usual
+	// length: of more that are not answered, some are forgotten.
 	maxReplies = 4 << 20
 	// grantSize is what a grant takes besides its subject: itself, and its place in the map.
-	grantSize = 136
+	grantSize = 184
 )
 
-// Grant notes that the peer is about to receive a message with this reply. It keeps a copy.
-func (r *Replies) Grant(reply []byte, allowed *Response, now time.Time) {
+// Grant notes that the peer is about to receive a message with this reply from the connection with
+// an id, which is that of a route for what comes from another server. It keeps a copy.
+func (r *Replies) Grant(reply []byte, from uint64, allowed *Response, now time.Time) {
 	until := time.Time{}
 	if allowed.Expires > 0 {
 		until = now.Add(allowed.Expires)
@@ -63,22 +69,22 @@ func (r *Replies) Grant(reply []byte, allowed *Response, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.grants == nil {
-		r.grants = make(map[string]*grant)
-		r.last.prev, r.last.next = &r.last, &r.last
+		r.grants, r.requesters = make(map[string]*grant), make(map[uint64]*requester)
 	}
 	g := r.grants[string(reply)]
 	if g == nil {
 		g = &grant{subject: string(reply)}
 		r.grants[g.subject] = g
-		r.size += len(reply) + grantSize
 	} else {
-		g.unlink()
+		r.removeLocked(g) // it is the latest now, and of another one perhaps
 	}
 	g.left, g.until = allowed.MaxMsgs, until
-	g.prev, g.next = r.last.prev, &r.last
-	g.prev.next, r.last.prev = g, g
-	for r.size > maxReplies || r.last.next.expired(now) {
-		r.forgetLocked(r.last.next)
+	r.addLocked(g, from)
+	for r.order.Head().expired(now) { // at the latest, g is not
+		r.forgetLocked(r.order.Head())
+	}
+	for r.size > maxReplies {
+		r.forgetLocked(r.bySize.most().grants.Head())
 	}
 }
 
@@ -105,15 +111,12 @@ func (r *Replies) Take(subject []byte, n int, now time.Time) int {
 
 // forgetLocked ends a grant.
 func (r *Replies) forgetLocked(g *grant) {
-	g.unlink()
+	r.removeLocked(g)
 	delete(r.grants, g.subject)
-	r.size -= len(g.subject) + grantSize
 }
 
-// unlink takes a grant out of the ring.
-func (g *grant) unlink() {
-	g.prev.next, g.next.prev = g.next, g.prev
-}
+// size returns the bytes that a grant takes.
+func (g *grant) size() int { return len(g.subject) + grantSize }
 
-// expired reports whether the time of a grant is over. That of the ring itself never is.
+// expired reports whether the time of a grant is over.
 func (g *grant) expired(now time.Time) bool { return !g.until.IsZero() && now.After(g.until) }

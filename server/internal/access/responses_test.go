@@ -30,18 +30,18 @@ func TestRepliesAreAllowedSoManyTimesSoLong(t *testing.T) {
 		{"other subjects never", Response{}, func(r *Replies, a *Response) int { return r.Take([]byte("s"), 1, start) }, 0},
 		{"a further message begins a new count", Response{MaxMsgs: 2}, func(r *Replies, a *Response) int {
 			n := r.Take([]byte("r"), 1, start)
-			r.Grant([]byte("r"), a, start)
+			r.Grant([]byte("r"), 1, a, start)
 			return n + r.Take([]byte("r"), 5, start)
 		}, 3},
 		{"and extends the time", Response{Expires: time.Second}, func(r *Replies, a *Response) int {
-			r.Grant([]byte("r"), a, start.Add(time.Second))
+			r.Grant([]byte("r"), 1, a, start.Add(time.Second))
 			return r.Take([]byte("r"), 5, start.Add(2*time.Second))
 		}, 1},
 		{"the shortest time", Response{Expires: 1}, func(r *Replies, a *Response) int { return r.Take([]byte("r"), 1, start.Add(2)) }, 0},
 	} {
 		r := &Replies{}
 		a := tc.allowed.filled()
-		r.Grant([]byte("r"), a, start)
+		r.Grant([]byte("r"), 1, a, start)
 		if got := tc.do(r, a); got != tc.want {
 			t.Errorf("%s: got %d, want %d", tc.name, got, tc.want)
 		}
@@ -54,16 +54,16 @@ func TestRepliesHaveABoundInBytes(t *testing.T) {
 	r, a := &Replies{}, (&Response{Expires: time.Minute}).filled()
 	const n = 100_000
 	for i := range n {
-		r.Grant(fmt.Appendf(nil, "_INBOX.a-rather-long-inbox.%d", i), a, now)
+		r.Grant(fmt.Appendf(nil, "_INBOX.a-rather-long-inbox.%d", i), 1, a, now)
 	}
-	if r.size > maxReplies || len(r.grants) < 20_000 {
+	if r.size > maxReplies || len(r.grants) < 19_000 {
 		t.Errorf("%d grants of %d bytes, want at most %d bytes", len(r.grants), r.size, maxReplies)
 	}
 	if r.Take([]byte("_INBOX.a-rather-long-inbox.0"), 1, now) != 0 || r.Take(fmt.Appendf(nil, "_INBOX.a-rather-long-inbox.%d", n-1), 1, now) != 1 {
 		t.Error("not the oldest were forgotten")
 	}
-	r.Grant([]byte("later"), a, now.Add(time.Hour))
-	if len(r.grants) != 1 || r.size != len("later")+grantSize || r.last.next != r.last.prev {
+	r.Grant([]byte("later"), 1, a, now.Add(time.Hour))
+	if len(r.grants) != 1 || r.size != len("later")+grantSize+requesterSize || len(r.requesters) != 1 {
 		t.Errorf("%d grants of %d bytes are left of those that expired", len(r.grants)-1, r.size)
 	}
 }
@@ -81,15 +81,15 @@ func TestRepliesThatEndedAreForgotten(t *testing.T) {
 		{"taken", func(r *Replies) { r.Take([]byte("a"), 1, start) }, []string{"b"}},
 		{"expired", func(r *Replies) { r.Take([]byte("a"), 1, start.Add(time.Hour)) }, []string{"b"}},
 		{"given again, when the others expire", func(r *Replies) {
-			r.Grant([]byte("a"), a, start.Add(time.Minute))
-			r.Grant([]byte("c"), a, start.Add(time.Minute+1))
+			r.Grant([]byte("a"), 1, a, start.Add(time.Minute))
+			r.Grant([]byte("c"), 1, a, start.Add(time.Minute+1))
 		}, []string{"a", "c"}},
 	} {
 		r := &Replies{}
-		r.Grant([]byte("a"), a, start)
-		r.Grant([]byte("b"), a, start)
+		r.Grant([]byte("a"), 1, a, start)
+		r.Grant([]byte("b"), 1, a, start)
 		tc.do(r)
-		if len(r.grants) != len(tc.want) || r.size != len(tc.want)*(1+grantSize) {
+		if len(r.grants) != len(tc.want) || r.size != len(tc.want)*(1+grantSize)+requesterSize {
 			t.Errorf("%s: %d grants of %d bytes, want %q", tc.name, len(r.grants), r.size, tc.want)
 		}
 		for _, subject := range tc.want {
@@ -100,10 +100,11 @@ func TestRepliesThatEndedAreForgotten(t *testing.T) {
 	}
 	r := &Replies{}
 	const subjectSize = 256 - grantSize
-	for i := range maxReplies / 256 {
-		r.Grant(fmt.Appendf(nil, "%0*d", subjectSize, i), a, start)
+	r.Grant(fmt.Appendf(nil, "%0*d", subjectSize-requesterSize+256, 0), 1, a, start) // what is left of two
+	for i := range maxReplies/256 - 2 {
+		r.Grant(fmt.Appendf(nil, "%0*d", subjectSize, i+1), 1, a, start)
 	}
-	if r.size != maxReplies || len(r.grants) != maxReplies/256 {
+	if r.size != maxReplies || len(r.grants) != maxReplies/256-1 {
 		t.Errorf("%d grants of %d bytes, want all that fit into %d", len(r.grants), r.size, maxReplies)
 	}
 }
@@ -138,5 +139,26 @@ func TestResponsesCloseAndFilter(t *testing.T) {
 	}
 	if f := mustCompile(t, &Rules{Subscribe: list("a.>", "!a.no")}).Filter("a.*", ""); f.Response() != nil {
 		t.Error("replies are noted for users without allow_responses")
+	}
+}
+
+// BenchmarkReplies is a request and its answer, while others are not answered yet.
+func BenchmarkReplies(b *testing.B) {
+	a := (&Response{Expires: time.Hour}).filled()
+	for _, tc := range []struct{ requesters, requests int }{{1, 1}, {1, 1000}, {100, 1}, {100, 100}, {10_000, 1}} {
+		b.Run(fmt.Sprintf("requesters=%d/requests=%d", tc.requesters, tc.requests), func(b *testing.B) {
+			r, now, n := &Replies{}, time.Now(), tc.requesters*tc.requests
+			replies := make([][]byte, n)
+			for i := range replies {
+				replies[i] = fmt.Appendf(nil, "_INBOX.Mx0Ldtq4xVnZx7oPl1XDcE.%06d", i)
+				r.Grant(replies[i], uint64(i%tc.requesters), a, now)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				k := i * 7919 % n
+				r.Take(replies[k], 1, now)
+				r.Grant(replies[k], uint64(k%tc.requesters), a, now)
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"gnatsd/server/internal/linked"
 )
 
 // Evictor knows which of many connections is closed first when there are too many. It takes one of
@@ -38,22 +40,22 @@ type Entry[T any] struct {
 	group *group[T] // nil once it is removed; guarded by of.mu, like what follows
 	rank  Rank
 	due   time.Time // the earliest goes first
-	place node[Entry[T]]
+	place linked.Node[Entry[T]]
 }
 
 // group has the entries of one Source.
 type group[T any] struct {
 	source    Source
-	size      int                  // entries
-	evictable int                  // those that are not Kept
-	byRank    [Kept]list[Entry[T]] // those, oldest first
-	at        int                  // index in the queue of groups; -1 if it is not there
+	size      int                         // entries
+	evictable int                         // those that are not Kept
+	byRank    [Kept]linked.List[Entry[T]] // those, oldest first
+	at        int                         // index in the queue of groups; -1 if it is not there
 }
 
 // head returns the entry that is evicted first, nil if there is none.
 func (g *group[T]) head() (first *Entry[T]) {
 	for i := range g.byRank {
-		if e := g.byRank[i].head(); e != nil && (first == nil || e.due.Before(first.due)) {
+		if e := g.byRank[i].Head(); e != nil && (first == nil || e.due.Before(first.due)) {
 			first = e
 		}
 	}
@@ -129,12 +131,12 @@ func (e *Entry[T]) Rank(r Rank) {
 func (v *Evictor[T]) rankLocked(e *Entry[T], r Rank) {
 	g := e.group
 	if e.rank < Kept {
-		g.byRank[e.rank].remove(&e.place)
+		g.byRank[e.rank].Remove(&e.place)
 		g.evictable--
 	}
 	e.rank, e.due = r, time.Now().Add(time.Duration(r)*rankTime)
 	if r < Kept {
-		g.byRank[r].add(&e.place, e)
+		g.byRank[r].Add(&e.place, e)
 		g.evictable++
 	}
 	switch {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"gnatsd/server/internal/linked"
 )
 
 // Gate bounds how many connections of one [Source] are in a TLS handshake at a time. When thousands
@@ -28,7 +30,7 @@ type line struct {
 	most    int       // that may be
 	slow    time.Time // when a handshake was slow; zero if none was
 	changed time.Time // when most was halved or doubled
-	waiters list[waiter]
+	waiters linked.List[waiter]
 	picked  uint // waiters that got a pass
 }
 
@@ -101,7 +103,7 @@ func (g *Gate) enqueue(from Source) *waiter {
 		return nil
 	}
 	w := &waiter{admitted: make(chan struct{})}
-	l.waiters.add(&w.place, w)
+	l.waiters.Add(&w.place, w)
 	return w
 }
 
@@ -130,10 +132,10 @@ func (l *line) change() bool {
 func (g *Gate) abandon(w *waiter, from Source) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !w.place.listed() {
+	if !w.place.Listed() {
 		return false
 	}
-	g.lines[from].waiters.remove(&w.place)
+	g.lines[from].waiters.Remove(&w.place)
 	return true
 }
 
@@ -143,12 +145,12 @@ func (g *Gate) leave(from Source) {
 	defer g.mu.Unlock()
 	l := g.lines[from]
 	l.passes--
-	for l.passes < l.most && l.waiters.head() != nil {
-		next := l.waiters.tail()
+	for l.passes < l.most && l.waiters.Head() != nil {
+		next := l.waiters.Tail()
 		if l.picked++; l.picked%4 == 0 {
-			next = l.waiters.head()
+			next = l.waiters.Head()
 		}
-		l.waiters.remove(&next.place)
+		l.waiters.Remove(&next.place)
 		l.passes++
 		close(next.admitted)
 	}

@@ -20,6 +20,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"gnatsd/server/internal/linked"
 )
 
 // Limiter lets a bounded number of pieces of expensive work run at a time. Those beyond it wait.
@@ -51,10 +53,10 @@ type origin struct {
 	paid    float64 // virtual time
 	since   uint64  // when it got into the queue, as a count
 	running int     // slots that it has
-	waiters list[waiter]
-	prefer  list[waiter] // those of them that are preferred
-	picked  uint         // waiters that were admitted
-	at      int          // index in next; -1 if it is not there
+	waiters linked.List[waiter]
+	prefer  linked.List[waiter] // those of them that are preferred
+	picked  uint                // waiters that were admitted
+	at      int                 // index in next; -1 if it is not there
 
 	failures float64   // recent ones
 	failed   time.Time // when failures was computed
@@ -86,10 +88,10 @@ func (o *origin) ready(now time.Time) bool {
 }
 
 // idle reports whether no work waits.
-func (o *origin) idle() bool { return o.waiters.head() == nil && o.prefer.head() == nil }
+func (o *origin) idle() bool { return o.waiters.Head() == nil && o.prefer.Head() == nil }
 
 // queue returns the list that w belongs to.
-func (o *origin) queue(w *waiter) *list[waiter] {
+func (o *origin) queue(w *waiter) *linked.List[waiter] {
 	if w.preferred {
 		return &o.prefer
 	}
@@ -108,7 +110,7 @@ type waiter struct {
 	admitted  chan struct{} // closed by the goroutine that hands it a slot
 	origin    *origin
 	preferred bool
-	place     node[waiter]
+	place     linked.Node[waiter]
 }
 
 // originQueue is a heap; the origin that has paid least comes first.
@@ -229,7 +231,7 @@ func (l *Limiter) passLocked() {
 	for l.free > 0 && len(l.next) > 0 {
 		o := l.next[0]
 		w := o.pick()
-		o.queue(w).remove(&w.place)
+		o.queue(w).Remove(&w.place)
 		l.waiting--
 		l.startLocked(o, now)
 		close(w.admitted)
@@ -240,10 +242,10 @@ func (l *Limiter) passLocked() {
 // more than can be done, and otherwise the oldest, which is also one of sixteen.
 func (o *origin) pick() *waiter {
 	o.picked++
-	if o.prefer.head() == nil || o.picked%16 == 0 && o.waiters.head() != nil {
-		return o.waiters.head()
+	if o.prefer.Head() == nil || o.picked%16 == 0 && o.waiters.Head() != nil {
+		return o.waiters.Head()
 	}
-	return o.prefer.tail()
+	return o.prefer.Tail()
 }
 
 // startLocked gives an origin a slot, which it pays for.
@@ -278,9 +280,9 @@ func (l *Limiter) enqueue(from Source) (*origin, *waiter) {
 	o := l.originLocked(from, now)
 	w := &waiter{admitted: make(chan struct{}), origin: o}
 	w.preferred = o.failuresAt(now) >= manyFailures && rand.IntN(8) > 0
-	o.queue(w).add(&w.place, w)
+	o.queue(w).Add(&w.place, w)
 	if l.free > 0 && o.ready(now) { // else others wait, or this origin has its share
-		o.queue(w).remove(&w.place)
+		o.queue(w).Remove(&w.place)
 		l.startLocked(o, now)
 		return o, nil
 	}
@@ -323,10 +325,10 @@ func (l *Limiter) forgetLocked(now time.Time) {
 func (l *Limiter) abandon(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !w.place.listed() {
+	if !w.place.Listed() {
 		return false
 	}
-	w.origin.queue(w).remove(&w.place)
+	w.origin.queue(w).Remove(&w.place)
 	l.waiting--
 	l.readyLocked(w.origin, time.Now())
 	return true
