@@ -313,6 +313,9 @@ func (c *conn) work() closeReason {
 	defer c.endWork(w)
 	b, o := &w.batch, &w.op
 	for !c.in.Incomplete() {
+		if b.due() {
+			b.flush()
+		}
 		unread := c.in.Unread()
 		if c.unauthenticated {
 			if r := c.beforeLogin(unread[0]); r != keepOpen {
@@ -357,9 +360,6 @@ func (c *conn) work() closeReason {
 			w.limits = c.frameLimits()
 		case verbLink:
 			c.ops.(*route).consumeCompressed()
-		}
-		if b.due() {
-			b.flush()
 		}
 	}
 	return keepOpen

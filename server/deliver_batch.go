@@ -367,17 +367,13 @@ func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
 // flushIfDue flushes the batch if it is due, in the middle of an operation, but keeps the line of p
 // unless that is nil.
 func (b *batch) flushIfDue(p *place) {
-	switch {
-	case !b.due():
-	case p != nil:
-		b.flushLine(p)
-	default:
-		b.flush()
+	if !b.due() {
+		return
 	}
-}
-
-// flushLine flushes the batch, but keeps the line of p.
-func (b *batch) flushLine(p *place) {
+	if p == nil {
+		b.flush()
+		return
+	}
 	l := b.lines[p.line]
 	tail := slices.Clone(b.tail(&l))
 	b.flush()

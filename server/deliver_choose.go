@@ -12,18 +12,6 @@ import (
 // This file chooses who receives published messages: every plain subscription, and of each queue
 // group one member.
 
-// publish collects messages for everyone they match: of those at p as many as the batch has room for,
-// n. It returns how many of them, the first ones, had a receiver. Messages from a route are for plain
-// subscriptions only. The batch is pinned since before the match.
-func (b *batch) publish(res *sublist.Result[*subscription], subject []byte, p place) (n, taken uint32) {
-	p = b.part(p, res)
-	taken = b.toPlain(res, subject, p)
-	if queues := b.queuesOf(res); len(queues) > 0 {
-		taken = max(taken, b.toQueues(queues, subject, p))
-	}
-	return p.n, taken
-}
-
 // queuesOf returns the queue groups that messages may go to.
 func (b *batch) queuesOf(res *sublist.Result[*subscription]) []sublist.Group[*subscription] {
 	if b.from.role == roleRoute {
@@ -32,10 +20,16 @@ func (b *batch) queuesOf(res *sublist.Result[*subscription]) []sublist.Group[*su
 	return res.Queues()
 }
 
-// publishAll is publish, for all messages of a place. A client may be answered if one has no receiver.
+// publishAll collects messages for everyone they match, at a time as many as the batch has room for. The
+// client is answered if one has no receiver. Messages from a route are for plain subscriptions only. The
+// batch is pinned since before the match.
 func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p place) {
 	for {
-		n, taken := b.publish(res, subject, p)
+		now := b.part(p, res)
+		n, taken := now.n, b.toPlain(res, subject, now) // of n messages, the first ones had a receiver
+		if queues := b.queuesOf(res); len(queues) > 0 {
+			taken = max(taken, b.toQueues(queues, subject, now))
+		}
 		if c, ok := b.from.ops.(*client); ok && taken < n {
 			l := &b.lines[p.line]
 			c.unheard(subject, b.tail(l)[:l.replyLen], int(n-taken), int(l.size), b, &p)
@@ -43,9 +37,7 @@ func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p
 		if p = b.lines[p.line].behind(p, n); p.n == 0 {
 			return
 		}
-		if b.due() {
-			b.flushLine(&p)
-		}
+		b.flushIfDue(&p)
 		b.pin()
 		res = b.lookUp(subject)
 	}
@@ -100,18 +92,12 @@ func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
 	return m
 }
 
-// fewReceivers is how many receivers may all be one client's without a look at them.
-const fewReceivers = 4
-
 // copies bounds how often one client gets a message, as if all sets of one subscription and all queue
 // groups were its own; fanned is how often it gets it of fanouts.
 func (b *batch) copies(res *sublist.Result[*subscription]) (n, fanned int) {
-	switch n = res.Count(); {
-	case n > fewReceivers:
+	if n = res.Count(); n > 1 {
 		m := b.fanOut(res)
 		n, fanned = m.copies, m.fanned
-	case n > 1:
-		fanned = n
 	}
 	for _, g := range b.queuesOf(res) {
 		if !isRouteGroup(g.Name) {
@@ -155,11 +141,8 @@ func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	b.steps += len(set.Values)
 	g := &b.fanouts[i]
 	g.whole, g.copies = set.Values, b.mostOfOne(set.Values)
-	for k, sub := range set.Values {
-		if !b.takesAll(sub) {
-			g.split(b, set.Values, k)
-			break
-		}
+	if slices.ContainsFunc(set.Values, func(sub *subscription) bool { return !b.takesAll(sub) }) {
+		g.split(b, set.Values)
 	}
 	return uint32(i)
 }
@@ -183,10 +166,9 @@ func (b *batch) mostOfOne(subs []*subscription) (most int) {
 	return most
 }
 
-// split sorts the subscriptions of a fanout, of which the first k get all messages.
-func (g *fanout) split(b *batch, all []*subscription, k int) {
-	g.mixed = append(g.mixed[:0], all[:k]...)
-	for _, sub := range all[k:] {
+// split sorts the subscriptions of a fanout, of which not all get all messages.
+func (g *fanout) split(b *batch, all []*subscription) {
+	for _, sub := range all {
 		switch {
 		case b.takesAll(sub):
 			g.mixed = append(g.mixed, sub)
@@ -308,8 +290,8 @@ func (b *batch) toRoute(g *sublist.Group[*subscription], subject []byte, p place
 	return taken
 }
 
-// randomTries is how many members of a queue group are drawn at random before all are looked at; more than
-// one draw is needed only when members refuse. A group that is no larger is tried in random order.
+// randomTries is how many members of a large queue group are drawn at random before all are looked at; more
+// than one draw is needed only when members refuse. Of a group that is no larger one is drawn.
 const randomTries = 64
 
 func isLocal(c *conn) bool { return c.role == roleClient }
@@ -317,59 +299,22 @@ func isLocal(c *conn) bool { return c.role == roleClient }
 // toMember collects a message for one member of a queue group, each with the same chance, or one of
 // those whose connections may have it, unless may is nil. A member that cannot take it (it has
 // reached its limit, or is the publisher that wants no echo) is passed over, and so is one that would
-// drop it, where another does not. It reports whether any could.
+// drop it, where another does not. Where those that are drawn refuse, it is one of all that would take the
+// message. It reports whether any could.
 func (b *batch) toMember(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
 	if may == nil && b.preferLocal && b.toMember(g, subject, p, isLocal) {
 		return true
 	}
-	sub := g.At(b.rand.IntN(g.Len()))
-	if (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
-		return true
+	n, tries := g.Len(), 1
+	if n > randomTries {
+		tries = randomTries
 	}
-	if g.Len() <= randomTries {
-		return b.toMemberOfFew(g, subject, p, may)
-	}
-	return b.toMemberOfMany(g, subject, p, may)
-}
-
-// toMemberOfFew is toMember, for a group of which a member has refused. All are tried in random order.
-func (b *batch) toMemberOfFew(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
-	n := g.Len()
-	b.steps += n
-	var order, shedding [randomTries]uint8
-	left := shedding[:0]
-	for i := range n { // a shuffle
-		j := b.rand.IntN(i + 1)
-		order[i], order[j] = order[j], uint8(i)
-	}
-	for _, i := range order[:n] {
-		sub := g.At(int(i))
-		switch {
-		case may != nil && !may(sub.conn):
-		case sub.conn.sheds():
-			left = append(left, i)
-		case b.offer(sub, subject, p) > 0:
-			return true
-		}
-	}
-	for _, i := range left {
-		if b.offer(g.At(int(i)), subject, p) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// toMemberOfMany is toMember, for a large group of which a member has refused. Some are drawn, then one of
-// all that would take the message.
-func (b *batch) toMemberOfMany(g *sublist.Group[*subscription], subject []byte, p place, may func(*conn) bool) bool {
-	n := g.Len()
-	b.steps += n + randomTries
-	for range randomTries - 1 {
+	for range tries {
 		if sub := g.At(b.rand.IntN(n)); (may == nil || may(sub.conn)) && !sub.conn.sheds() && b.offer(sub, subject, p) > 0 {
 			return true
 		}
 	}
+	b.steps += n + tries
 	var all, sheds drawn
 	i := 0
 	for sub := range g.From(0) {

@@ -37,8 +37,7 @@ type expansion struct {
 	sid      string
 	headless bool
 
-	msgs    int64
-	bytes   int
+	bytes   int // of messages
 	reached int // targets that got messages
 	streak  netio.Streak
 }
@@ -65,7 +64,7 @@ var flushPace = netio.Pace{Steps: 64, Bytes: 512 << 10, Streak: time.Millisecond
 // start prepares for a flush of b.
 func (x *expansion) start(b *batch, now int64) {
 	x.b, x.now = b, now
-	x.msgs, x.bytes, x.reached, x.streak = 0, 0, 0, netio.Streak{}
+	x.bytes, x.reached, x.streak = 0, 0, netio.Streak{}
 	if x.mem == nil {
 		x.allocate(expansionSize)
 	}
@@ -110,7 +109,7 @@ func (x *expansion) reset() {
 // handOver writes what the batch holds for one target. Others are let go on now and then, since there
 // may be thousands.
 func (x *expansion) handOver(t *target) {
-	b, before, bytes := x.b, x.msgs, x.bytes
+	b, before := x.b, x.bytes
 	x.t = t
 	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
 	if x.drops {
@@ -131,12 +130,12 @@ func (x *expansion) handOver(t *target) {
 		}
 	}
 	x.push()
-	if x.msgs == before {
+	if x.bytes == before {
 		return
 	}
 	x.reached++
 	t.c.lastActive.Store(x.now)
-	b.srv.io.Step(&x.streak, x.bytes-bytes, &flushPace)
+	b.srv.io.Step(&x.streak, x.bytes-before, &flushPace)
 }
 
 // addFanout writes the messages of one fanout. They stand in buf already if the target before got
@@ -333,7 +332,6 @@ func (x *expansion) push() {
 	d := x.delivery
 	if d.Messages > 0 {
 		d.ReadAt, x.t.readAt = x.t.readAt, 0
-		x.msgs += d.Messages
 		x.bytes += d.Bytes
 		x.b.srv.counters.out(x.b.from, x.t.c.role, d.Messages, d.Payload) // before a client can know of them
 	}

@@ -27,6 +27,8 @@ type gracePeriods struct {
 	one   oneAtATime    // held during a grace period
 	begun atomic.Uint64 // grace periods
 
+	stalled atomic.Int64 // long flushes that wait for room
+
 	mu   sync.Mutex // guards what follows
 	long []*longFlush
 }
@@ -35,7 +37,6 @@ type gracePeriods struct {
 type longFlush struct {
 	slots []uint64      // a bit for each connection that it may hold messages for
 	over  chan struct{} // closed at its end; nil unless something waits for it
-	waits bool          // for room at its targets
 }
 
 // longWork is the estimated time of a flush, in ns, that takes long.
@@ -120,13 +121,6 @@ func (g *gracePeriods) end(f *longFlush) {
 	g.long = slices.Delete(g.long, i, i+1)
 }
 
-// setWaits notes whether a long flush waits for room.
-func (g *gracePeriods) setWaits(f *longFlush, waits bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	f.waits = waits
-}
-
 // holds reports whether a flush may hold messages for a connection, or any of a pool if it is the anchor.
 func (f *longFlush) holds(c *conn) bool {
 	return int(c.slot/64) < len(f.slots) && f.slots[c.slot/64]&(1<<(c.slot%64)) != 0
@@ -156,13 +150,7 @@ func (g *gracePeriods) mayHold(c *conn) bool { return g.pinned() > 0 || len(g.en
 func (g *gracePeriods) busy() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := g.pinned()
-	for _, f := range g.long {
-		if !f.waits {
-			n++
-		}
-	}
-	return n
+	return g.pinned() + len(g.long) - int(g.stalled.Load())
 }
 
 // pinned returns about how many batches are pinned.

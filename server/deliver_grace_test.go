@@ -234,9 +234,9 @@ func TestAFlushThatWaitsIsNotBusy(t *testing.T) {
 	}
 	g.begin(f, nil)
 	want("a long flush", 1)
-	g.setWaits(f, true)
+	g.stalled.Add(1)
 	want("while it waits", 0)
-	g.setWaits(f, false)
+	g.stalled.Add(-1)
 	want("when it goes on", 1)
 	g.end(f)
 	want("at its end", 0)

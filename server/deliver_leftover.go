@@ -134,9 +134,7 @@ func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte))
 		b.at = uint32(c.in.Offset())
 		act(o, b, unread[:n])
 		c.in.Consume(n)
-		if b.due() {
-			b.flush()
-		}
+		b.flushIfDue(nil)
 	}
 	return true
 }

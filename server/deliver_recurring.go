@@ -126,8 +126,5 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
 	b.publishAll(res, subject, p)
-	if b.due() {
-		b.flush()
-	}
 	return n
 }

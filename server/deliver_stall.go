@@ -69,8 +69,8 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	b.from.paused.Store(true)
 	defer b.from.paused.Store(false)
 	b.narrowTo(receivers)
-	b.srv.grace.setWaits(&b.long, true)
-	defer b.srv.grace.setWaits(&b.long, false)
+	b.srv.grace.stalled.Add(1)
+	defer b.srv.grace.stalled.Add(-1)
 	begun, granted := time.Now(), make(chan netio.Room, 1)
 	defer b.stopWaiting(begun, lag, granted)
 	for _, c := range lag {

@@ -114,7 +114,7 @@
 // interest in each direction, messages of a publisher stay on one of them, and lines LINK
 // (route_link.go) restore the order where messages and interest on different ones meet. What a
 // lost one had pending is sent on others (route_leftover.go). Each connection may be compressed
-// (route_compression.go): netio.WriteQueue.Switch and the reader change to a stream of s2 behind
+// (route_compression.go): netio.Delivery.Then and the reader change to a stream of s2 behind
 // one of these lines.
 //
 // # Login

@@ -53,18 +53,18 @@ type route struct {
 	check       idleCheck
 
 	// Atomic.
-	received       atomic.Int64           // when something was received last, a duration since the server started
-	headersDropped atomic.Int64           // messages sent without their headers
-	pings, pongs   atomic.Int64           // that were sent, and their answers
-	marks          atomic.Int64           // LINK mark that were pushed
-	marked         markCount              // LINK mark that were read
-	fenced         atomic.Pointer[fenced] // up to where a carrier precedes what was sent; nil = nothing
-	offersS2       atomic.Bool            // this server offers compression in INFO, or has done so
-	toldS2         atomic.Bool            // such an INFO was sent: what is sent now follows it
-	inStandby      atomic.Bool            // the reader waits, or has waited, for decided
-	leaves         atomic.Int64           // LINK leave that were pushed, at most one: nothing is taken behind it
-	waiting        atomic.Bool            // the reader waits for another member of the pool
-	hasSystem      atomic.Bool            // this server and the peer have a system account
+	received       atomic.Int64          // when something was received last, a duration since the server started
+	headersDropped atomic.Int64          // messages sent without their headers
+	pings, pongs   atomic.Int64          // that were sent, and their answers
+	marks          atomic.Int64          // LINK mark that were pushed
+	marked         markCount             // LINK mark that were read
+	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
+	offersS2       atomic.Bool           // this server offers compression in INFO, or has done so
+	toldS2         atomic.Bool           // such an INFO was sent: what is sent now follows it
+	inStandby      atomic.Bool           // the reader waits, or has waited, for decided
+	leaves         atomic.Int64          // LINK leave that were pushed, at most one: nothing is taken behind it
+	waiting        atomic.Bool           // the reader waits for another member of the pool
+	hasSystem      atomic.Bool           // this server and the peer have a system account
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it
 	decideOnce sync.Once

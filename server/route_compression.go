@@ -21,12 +21,11 @@ type routeCompression struct {
 const compressedLine = "LINK s2\r\n"
 
 // adjustCompression begins to compress what is sent, or changes the level, as the settings and the
-// INFO of the peer say. It waits for the socket. The reader must not call it later than for the first
-// INFO: it reads what the peer must write before the peer can read.
+// INFO of the peer say.
 func (r *route) adjustCompression() {
 	mode := r.srv.options().Cluster.Compression.with(r.compressionOfPeer())
 	if out, begun := r.setCompression(mode); begun {
-		r.out.Switch(compressedLine, out)
+		r.out.Push(&netio.Delivery{Segments: []netio.Segment{{Bytes: []byte(compressedLine)}}, Bytes: len(compressedLine), Then: out})
 		r.debugf("Compressing with mode %s", mode)
 	}
 	r.adjustLevel()
@@ -159,10 +158,6 @@ func (k *cluster) recompress() {
 
 // recompress applies new settings to the connection.
 func (r *route) recompress() {
-	r.srv.conns.Add(1)
-	go func() { // ends when the socket has taken a line, or with the route; Shutdown waits for it
-		defer r.srv.conns.Done()
-		r.adjustCompression()
-		r.measureWay()
-	}()
+	r.adjustCompression()
+	r.measureWay()
 }

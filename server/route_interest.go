@@ -342,18 +342,17 @@ func (q *interestQueue) pushMessages(text []byte, m *flowOther) []byte {
 	if p := q.to.pool; p != nil && m.to != q.to {
 		m.to.push(appendWait(nil, q.to.number, q.to.marks.Load()))
 	}
-	m.to.out.Push(&m.messages)
-	if m.messages.Refused {
-		q.refused(m)
-	}
+	q.deliver(m)
 	return text
 }
 
-// refused deals with messages that cannot be sent on the connection that they are for.
-func (q *interestQueue) refused(m *flowOther) {
-	if p := q.to.pool; p != nil {
-		p.handOn(m)
-	} else {
+// deliver pushes messages to the connection that they are for, or another one if it takes nothing.
+func (q *interestQueue) deliver(m *flowOther) {
+	switch m.to.out.Push(&m.messages); {
+	case !m.messages.Refused:
+	case q.to.pool != nil:
+		q.to.pool.handOn(m)
+	default:
 		m.messages.Drop()
 	}
 }
@@ -478,9 +477,7 @@ func (q *interestQueue) handOn(left map[*conn]*flow) {
 					continue
 				}
 			}
-			if m.to.out.Push(&m.messages); m.messages.Refused {
-				q.refused(m)
-			}
+			q.deliver(m)
 		}
 	}
 }

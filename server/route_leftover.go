@@ -70,10 +70,7 @@ func (h *handOver) push(text []byte) bool {
 			return true // it is lost
 		}
 		h.to = members[h.r.number%len(members)]
-		if !h.to.push([]byte(goneLine(h.r.number))) {
-			h.r.srv.cluster.dropMember(h.to)
-			return false
-		}
+		text = append([]byte(goneLine(h.r.number)), text...)
 	}
 	if !h.to.push(text) {
 		h.r.srv.cluster.dropMember(h.to)

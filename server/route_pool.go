@@ -245,16 +245,11 @@ type path struct {
 	seen   fence     // what appendFences found
 }
 
-// fence is up to where the marks of a carrier precede what is sent on a member.
+// fence is up to where the marks of a carrier precede what is sent on a member. It names the carrier by
+// its id: a pointer would hold all carriers that have been lost, each by the one after it.
 type fence struct {
-	carrier *route
-	marks   int64
-}
-
-// fenced is a fence that a member keeps. It names the carrier by its id: a pointer would hold all
-// carriers that have been lost, each by the one after it.
-type fenced struct {
 	carrier uint64
+	number  int // of the carrier in the pool
 	marks   int64
 }
 
@@ -326,23 +321,19 @@ func (r *route) appendMoved(text []byte, alive bool) []byte {
 // appendFences appends what must precede the messages that are sent next.
 func (w *path) appendFences(text []byte) []byte {
 	text = append(text, w.before...)
-	now := w.carried()
+	now, set := w.carried(), w.to.fenced.Load()
 	w.fence, w.seen = fence{}, now
-	c := now.carrier
-	if now.marks == 0 {
-		return text
-	}
-	if set := w.to.fenced.Load(); set != nil && set.carrier == c.id && set.marks >= now.marks {
+	if now.marks == 0 || set != nil && set.carrier == now.carrier && set.marks >= now.marks {
 		return text
 	}
 	w.fence = now
-	return appendWait(text, c.number, now.marks)
+	return appendWait(text, now.number, now.marks)
 }
 
 // carried returns how far interest is sent, on another member than that of the path.
 func (w *path) carried() fence {
 	if c := w.pool.carrier.Load(); c != nil && c != w.to {
-		return fence{c, c.marks.Load()}
+		return fence{c.id, c.number, c.marks.Load()}
 	}
 	return fence{}
 }
@@ -361,12 +352,10 @@ func (w *path) refence() {
 
 // sent notes that what appendFences returned has been sent.
 func (w *path) sent() {
-	w.before = w.before[:0]
-	if w.fence.carrier != nil {
-		set := w.fence
-		w.to.fenced.Store(&fenced{set.carrier.id, set.marks})
-		w.fence = fence{}
+	if set := w.fence; set.marks > 0 {
+		w.to.fenced.Store(&set)
 	}
+	w.queued()
 }
 
 // queued notes that what appendFences returned has been queued behind the interest of the
@@ -410,8 +399,7 @@ func (p *pool) pushElsewhere(m *flowOther) {
 	d := &m.messages
 	for d.Refused = true; d.Refused; {
 		refused := m.to
-		p.k.dropMember(refused)
-		members := *p.members.Load()
+		members := p.k.dropMember(refused)
 		if len(members) == 0 {
 			d.Drop()
 			return

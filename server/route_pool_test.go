@@ -430,7 +430,7 @@ func TestPoolFenceKnowsInterestThatWasSentMeanwhile(t *testing.T) {
 	w.appendFences(nil)
 	carrier.interest.pushLines([]byte("PONG\r\n"))
 	w.refence()
-	if set := w.to.fenced.Load(); set == nil || *set != (fenced{carrier.id, carrier.marks.Load()}) {
+	if set := w.to.fenced.Load(); set == nil || *set != (fence{carrier.id, carrier.number, carrier.marks.Load()}) {
 		t.Errorf("got %+v, want a wait for mark %d", set, carrier.marks.Load())
 	}
 }

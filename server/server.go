@@ -487,7 +487,7 @@ func (s *Server) NumSlowConsumers() int64 { return s.counters.slowConsumers.Load
 // openNetwork finds out what can be known of the network, and whether readers can poll. l is any
 // open listener.
 func (s *Server) openNetwork(l net.Listener) {
-	s.io.Open(l)
+	s.io.Open(l, process.HasCPUQuota())
 	if _, ok := l.(*net.TCPListener); ok {
 		s.parking.open()
 	}

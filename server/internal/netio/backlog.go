@@ -18,7 +18,9 @@ type backlog struct {
 	moved  time.Time // when bytes of it were written last, or it began, or the peer took some of the socket
 	held   int       // bytes that were in the socket when that was looked at last
 	sample sample
-	lossy  bool // messages have been dropped
+	then   Link  // that what follows the next until bytes is written to; nil = the same
+	until  int64 // if messages may be dropped there is no such link
+	lossy  bool  // messages have been dropped
 }
 
 // backlogs are kept: in a crowd there are many, and each is over soon.
@@ -45,11 +47,14 @@ type sample struct {
 	left   int64 // bytes up to it
 }
 
-// follow makes a sample of bytes that were read at readAt, if that is not 0 and there is no sample
-// yet. They end after the first left bytes of the backlog.
-func (b *backlog) follow(readAt, left int64) {
-	if readAt != 0 && b.sample.readAt == 0 {
-		b.sample = sample{readAt: readAt, left: left}
+// follow makes a delivery that ends after the first left bytes of the backlog a sample, if it is one and
+// there is none yet, and notes the link that follows it.
+func (b *backlog) follow(d *Delivery, left int64) {
+	if d.ReadAt != 0 && b.sample.readAt == 0 {
+		b.sample = sample{readAt: d.ReadAt, left: left}
+	}
+	if d.Then != nil {
+		b.then, b.until = d.Then, left
 	}
 }
 

@@ -111,15 +111,15 @@ func TestTopSubjectIsTheMajority(t *testing.T) {
 func TestSamplesOfABacklogEndWithTheirBytes(t *testing.T) {
 	t.Parallel()
 	b := &backlog{}
-	b.follow(0, 5)
-	b.follow(7, 10)
-	b.follow(8, 20) // there is one already
+	b.follow(&Delivery{ReadAt: 0}, 5)
+	b.follow(&Delivery{ReadAt: 7}, 10)
+	b.follow(&Delivery{ReadAt: 8}, 20) // there is one already
 	for i, step := range []struct{ n, want int64 }{{9, 0}, {0, 0}, {1, 7}, {10, 0}} {
 		if got := b.sample.sent(step.n); got != step.want {
 			t.Errorf("step %d: got %d, want %d", i, got, step.want)
 		}
 	}
-	b.follow(9, 1)
+	b.follow(&Delivery{ReadAt: 9}, 1)
 	if got := b.sample.sent(100); got != 9 {
 		t.Errorf("got %d, want 9", got)
 	}
@@ -266,7 +266,7 @@ func TestWhatStaysQueuedIsNotMoved(t *testing.T) {
 	releaseAll(segs)
 	wants("taking a part of a delivery", count-10)
 	var lost Lost
-	b.follow(7, 500)
+	b.follow(&Delivery{ReadAt: 7}, 500)
 	if freed := b.evict(&p, 20*size, &lost, 0); freed != 20*size || lost.Messages != 20 {
 		t.Errorf("%d bytes and %+v were dropped", freed, lost)
 	}

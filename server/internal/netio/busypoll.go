@@ -84,8 +84,8 @@ const (
 )
 
 // open finds out whether readers can poll. No reader may have started.
-func (p *BusyPoll) open(source pollSource, err error) {
-	if p.hindrance = scarceProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU(), hasCPUQuota()); p.hindrance == nil {
+func (p *BusyPoll) open(source pollSource, quota bool, err error) {
+	if p.hindrance = scarceProcessors(runtime.GOMAXPROCS(0), runtime.NumCPU(), quota); p.hindrance == nil {
 		p.source, p.hindrance = source, err
 	}
 }

@@ -23,21 +23,15 @@ type epollSource struct {
 
 // newPollSource returns the source for the runtime that waits for l.
 func newPollSource(l net.Listener) (pollSource, error) {
-	c, ok := l.(syscall.Conn)
-	if !ok {
+	raw := rawOf(l)
+	if raw == nil {
 		return nil, errors.New("the listener is not a socket")
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("listener: %w", err)
 	}
 	var epoll int
 	var found error
-	if err := raw.Control(func(fd uintptr) { epoll, found = epollOf(int(fd)) }); err != nil {
-		return nil, fmt.Errorf("listener: %w", err)
-	}
-	if found != nil {
-		return nil, found
+	closed := raw.Control(func(fd uintptr) { epoll, found = epollOf(int(fd)) })
+	if err := errors.Join(closed, found); err != nil {
+		return nil, err
 	}
 	return &epollSource{int32(epoll), time.Now()}, nil
 }

@@ -43,7 +43,6 @@ type Compressor struct {
 
 	// Owned by the goroutine that writes.
 	stream *deflated // nil between two calls of Send, unless a part of a block has been sent
-	text   [1]Segment
 }
 
 // deflated is a stream of one level. It is borrowed, so that a route that has nothing to send holds
@@ -109,8 +108,9 @@ func (l *Compressor) Send(segs []Segment, deadline time.Time) (total int, err er
 	if l.stream == nil {
 		l.stream = borrowStream(min(l.Level(), CompressBest))
 	}
-	d := l.stream
-	if total, err = l.send(segs, time.Until(deadline)); err != nil {
+	d, before := l.stream, l.raw.Load()
+	err = l.send(segs, time.Until(deadline))
+	if total = int(l.raw.Load() - before); err != nil {
 		d.sum = checksum(skip(segs, total), d.block)
 		return total, err
 	}
@@ -119,39 +119,32 @@ func (l *Compressor) Send(segs []Segment, deadline time.Time) (total int, err er
 	return total, nil
 }
 
-func (l *Compressor) send(segs []Segment, wait time.Duration) (total int, err error) {
+func (l *Compressor) send(segs []Segment, wait time.Duration) error {
 	d := l.stream
 	if rest := d.block; rest > 0 {
 		if checksum(segs, rest) != d.sum {
-			return 0, errOtherBytes
+			return errOtherBytes
 		}
 		if err := l.flush(wait); err != nil {
-			return 0, err
+			return err
 		}
-		segs, total = skip(segs, rest), rest
+		segs = skip(segs, rest)
 	}
 	for _, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
 			part := text[:min(len(text), compressBlock-d.block)]
 			if _, err := d.writer.Write(part); err != nil {
-				return total, err
+				return err
 			}
 			text = text[len(part):]
 			if d.block += len(part); d.block == compressBlock {
 				if err := l.flush(wait); err != nil {
-					return total, err
+					return err
 				}
-				total += compressBlock
 			}
 		}
 	}
-	if last := d.block; last > 0 {
-		if err := l.flush(wait); err != nil {
-			return total, err
-		}
-		total += last
-	}
-	return total, nil
+	return l.flush(wait)
 }
 
 // checksum returns that of the first n bytes of segments.
@@ -174,9 +167,7 @@ func (l *Compressor) flush(wait time.Duration) error {
 		d.rest = d.out.Bytes()
 	}
 	for len(d.rest) > 0 {
-		l.text[0].Bytes = d.rest
-		k, err := l.Link.Send(l.text[:], time.Now().Add(wait)) // the link knows how its connection is given time
-		l.text[0].Bytes = nil
+		k, err := l.Link.Send([]Segment{{Bytes: d.rest}}, time.Now().Add(wait)) // the link knows how its connection is given time
 		d.rest = d.rest[k:]
 		l.wire.Add(int64(k))
 		if err != nil && !(k > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
@@ -200,16 +191,17 @@ type Decompressor struct {
 func NewDecompressor(from Link, read []byte, shared *Shared) *Decompressor {
 	from.EndWork()
 	d := &Decompressor{conn: inflatedConn{Conn: from.Conn(), below: from}}
-	source := io.MultiReader(bytes.NewReader(bytes.Clone(read)), &countedReader{from.Conn(), &d.conn.wire})
-	d.conn.wire.Store(int64(len(read)))
-	d.conn.stream = s2.NewReader(bufio.NewReaderSize(source, compressBlock/2),
+	d.conn.wire.Reader = from.Conn()
+	d.conn.wire.n.Store(int64(len(read)))
+	source := io.MultiReader(bytes.NewReader(bytes.Clone(read)), &d.conn.wire)
+	d.conn.stream.Reader = s2.NewReader(bufio.NewReaderSize(source, compressBlock/2),
 		s2.ReaderMaxBlockSize(compressBlock), s2.ReaderAllocBlock(minPlainRead))
 	d.tlsLink = tlsLink{plainLink: plainLink{nc: &d.conn, work: work{shared: shared}}}
 	return d
 }
 
 // Bytes returns how many bytes were received, after and before decompression.
-func (d *Decompressor) Bytes() (raw, wire int64) { return d.conn.raw.Load(), d.conn.wire.Load() }
+func (d *Decompressor) Bytes() (raw, wire int64) { return d.conn.stream.n.Load(), d.conn.wire.n.Load() }
 
 // Conn returns the connection underneath.
 func (d *Decompressor) Conn() net.Conn { return d.conn.Conn }
@@ -218,30 +210,24 @@ func (d *Decompressor) Conn() net.Conn { return d.conn.Conn }
 // hold that.
 func (d *Decompressor) Close() error {
 	d.work.end()
-	d.conn.stream = nil
+	d.conn.stream.Reader = nil
 	return d.conn.below.Close()
 }
 
 // inflatedConn is a connection from which a decompressed stream is read.
 type inflatedConn struct {
 	net.Conn
-	below  Link
-	stream *s2.Reader
-	raw    atomic.Int64
-	wire   atomic.Int64
+	below        Link
+	wire, stream countedReader
 }
 
 // Read reads from the stream.
-func (c *inflatedConn) Read(b []byte) (int, error) {
-	n, err := c.stream.Read(b)
-	c.raw.Add(int64(n))
-	return n, err
-}
+func (c *inflatedConn) Read(b []byte) (int, error) { return c.stream.Read(b) }
 
 // countedReader counts what is read.
 type countedReader struct {
 	io.Reader
-	n *atomic.Int64
+	n atomic.Int64
 }
 
 func (r *countedReader) Read(b []byte) (int, error) {

@@ -196,7 +196,7 @@ func TestQueueSwitchesItsLink(t *testing.T) {
 			}
 		}()
 	}
-	go q.Switch(mark, NewCompressor(link, CompressFast))
+	go switchLink(&q, mark, NewCompressor(link, CompressFast))
 	var before []byte
 	for b := make([]byte, 4096); !bytes.Contains(before, []byte(mark)); {
 		n, err := far.Read(b)

@@ -21,6 +21,9 @@ type Delivery struct {
 	Counter *atomic.Int64
 	Count   int64 // set by Push: the new count, 0 if the delivery has no place
 
+	// Then is the link that what follows is written to; nil = the same as before.
+	Then Link
+
 	// Droppable says that the delivery may be dropped, as a whole: it is nothing but whole messages.
 	Droppable bool
 	lost      Lost // that were dropped for it, or are in it

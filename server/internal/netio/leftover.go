@@ -107,7 +107,7 @@ func (q *WriteQueue) awaitStop(idle <-chan struct{}, wait time.Duration) {
 		case <-idle:
 			return
 		case <-timer.C:
-			q.link.Conn().SetWriteDeadline(time.Unix(1, 0))
+			q.currentLink().Conn().SetWriteDeadline(time.Unix(1, 0))
 			timer.Reset(interruptAgain)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -410,4 +411,36 @@ func TestWhatIsPushedWhileTheWriterStopsComesLast(t *testing.T) {
 	if want := "AAAAAAAAAABBB"; got != want || l.Sent != 5 {
 		t.Errorf("left %q of which %d bytes were sent, want %q and 5", got, l.Sent, want)
 	}
+}
+
+// connLink is a fakeLink that has a connection.
+type connLink struct {
+	fakeLink
+	nc net.Conn
+}
+
+func (l *connLink) Conn() net.Conn { return l.nc }
+
+// TestAWriteIsInterruptedWhileItsLinkChanges has a queue go over to another link in the moment that a write
+// is interrupted. The race detector looks on.
+func TestAWriteIsInterruptedWhileItsLinkChanges(t *testing.T) {
+	t.Parallel()
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	begun, free := make(chan struct{}), make(chan struct{})
+	l := &connLink{nc: a}
+	l.try = func(int) (int, error) { return 0, ErrWouldBlock }
+	l.wait = func(n int) (int, error) { close(begun); <-free; return n, nil }
+	q, _, _ := newTestQueue(&l.fakeLink, Limits{MaxPending: 1 << 20, WriteDeadline: time.Hour})
+	q.SetLink(l)
+	q.KeepLeftover(true)
+	switchLink(q, "switch\r\n", &connLink{nc: b})
+	<-begun
+	time.AfterFunc(5*interruptAgain, func() { close(free) })
+	if l, waits := q.Leave(0); len(l.Segments) > 0 || !waits {
+		t.Errorf("%d segments are left, and it waits is %v", len(l.Segments), waits)
+	}
+	q.Continue(nil)
+	awaitWritten(t, q)
 }

@@ -217,37 +217,26 @@ func (l *tlsLink) TrySend(segs []Segment) (int, error) {
 // Send gathers segments into full records. How long it may wait is up to the limits of the queue, see
 // [ProgressConn].
 func (l *tlsLink) Send(segs []Segment, _ time.Time) (total int, err error) {
-	if len(segs) == 1 && len(segs[0].Bytes) <= tlsRecord {
-		return l.nc.Write(segs[0].Bytes)
-	}
 	ck := NewChunk(tlsRecord)
 	defer ck.Release()
-	for _, s := range segs {
+	for i, s := range segs {
 		for text := s.Bytes; len(text) > 0; {
-			k := min(len(text), tlsRecord-len(ck.buf))
-			record := text[:k]
-			if k < tlsRecord {
+			record := text[:min(len(text), tlsRecord-len(ck.buf))]
+			text = text[len(record):]
+			last := len(text) == 0 && i == len(segs)-1
+			if len(ck.buf) > 0 || len(record) < tlsRecord && !last {
 				ck.buf = append(ck.buf, record...)
 				record = ck.buf
 			}
-			text = text[k:]
-			if len(record) < tlsRecord {
+			if len(record) < tlsRecord && !last {
 				continue
 			}
 			n, err := l.nc.Write(record)
-			total += n
-			if err != nil {
+			if total += n; err != nil || total >= tlsBatch {
 				return total, err
 			}
 			ck.buf = ck.buf[:0]
-			if total >= tlsBatch {
-				return total, nil
-			}
 		}
 	}
-	if len(ck.buf) == 0 {
-		return total, nil
-	}
-	n, err := l.nc.Write(ck.buf)
-	return total + n, err
+	return total, nil
 }

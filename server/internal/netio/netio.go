@@ -39,11 +39,11 @@ func (s *Shared) readLimit(limit int) int {
 }
 
 // Open finds out what can be known of the network that the Go runtime waits for. l is any listener
-// of this process. No reader may have started.
-func (s *Shared) Open(l net.Listener) {
+// of this process, which has a CPU quota or not. No reader may have started.
+func (s *Shared) Open(l net.Listener, quota bool) {
 	source, err := newPollSource(l)
 	if err == nil {
 		s.yielders.source = source
 	}
-	s.BusyPoll.open(source, err)
+	s.BusyPoll.open(source, quota, err)
 }

@@ -10,14 +10,11 @@ func readNow(raw syscall.RawConn, b []byte) (n int, err error) {
 	if raw == nil {
 		return 0, nil
 	}
-	failed := raw.Read(func(fd uintptr) bool {
+	raw.Read(func(fd uintptr) bool { // not called if it is closed, or its time is over: a read that waits says so
 		n, err = syscall.Read(int(fd), b)
 		return true
 	})
-	switch {
-	case failed != nil:
-		return 0, nil // closed, or its time is over: a read that waits says so
-	case err == syscall.EAGAIN, err == syscall.EINTR:
+	if err == syscall.EAGAIN || err == syscall.EINTR {
 		return 0, nil
 	}
 	return max(n, 0), err
@@ -28,11 +25,11 @@ func writeNow(raw syscall.RawConn, b []byte) (n int, err error) {
 	if raw == nil {
 		return 0, nil
 	}
-	failed := raw.Write(func(fd uintptr) bool {
+	raw.Write(func(fd uintptr) bool {
 		n, err = writeEach(int(fd), []Segment{{Bytes: b}})
 		return true
 	})
-	if failed != nil || err == ErrWouldBlock {
+	if err == ErrWouldBlock {
 		err = nil // a write that waits says more
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -23,9 +24,9 @@ type ProgressConn struct {
 // NewProgressConn returns a ProgressConn that writes to nc.
 func NewProgressConn(nc net.Conn) *ProgressConn { return &ProgressConn{Conn: nc, raw: rawOf(nc)} }
 
-// rawOf returns the socket of a connection, nil if it has none.
-func rawOf(nc net.Conn) syscall.RawConn {
-	if s, ok := nc.(syscall.Conn); ok {
+// rawOf returns the socket of a connection or a listener, nil if it has none.
+func rawOf(c io.Closer) syscall.RawConn {
+	if s, ok := c.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
 			return raw
 		}

@@ -91,49 +91,6 @@ func (q *WriteQueue) currentLink() Link {
 	return q.link
 }
 
-// Switch writes text after everything that is pending, and makes the queue write what follows to
-// another link. It waits for the socket, as long as a write may take.
-func (q *WriteQueue) Switch(text string, link Link) {
-	if !q.acquire() {
-		return
-	}
-	_, err := q.link.Send([]Segment{{Bytes: []byte(text)}}, time.Now().Add(q.Limits().patience()))
-	if err != nil {
-		q.broken(err)
-		return
-	}
-	q.SetLink(link)
-	if !q.settle(0) {
-		q.startWriter()
-	}
-}
-
-// acquire waits until nothing is written, and takes the right to write. It reports false if the
-// queue is closed.
-func (q *WriteQueue) acquire() bool {
-	for {
-		idle, closed := q.tryAcquire()
-		if closed || idle == nil {
-			return !closed
-		}
-		<-idle
-	}
-}
-
-// tryAcquire takes the right to write, or returns a channel that is closed when it is free.
-func (q *WriteQueue) tryAcquire() (idle <-chan struct{}, closed bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return nil, true
-	}
-	if !q.busy {
-		q.busy = true
-		return nil, false
-	}
-	return q.idleLocked(), false
-}
-
 // idleLocked returns a channel that is closed when the writing that is under way has ended.
 func (q *WriteQueue) idleLocked() <-chan struct{} {
 	if q.idle == nil {
@@ -176,6 +133,9 @@ func (q *WriteQueue) Push(d *Delivery) {
 	if n == d.Bytes {
 		if d.ReadAt != 0 {
 			q.owner.Written(d.ReadAt)
+		}
+		if d.Then != nil {
+			q.SetLink(d.Then)
 		}
 		if q.settle(n) {
 			d.Drop()
@@ -232,7 +192,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 		}
 	}
 	q.queueLocked(d)
-	q.back.follow(d.ReadAt, q.back.bytes)
+	q.back.follow(d, q.back.bytes)
 	return true, begins, q.overLocked() || d.TooLarge
 }
 
@@ -362,7 +322,8 @@ func (q *WriteQueue) requeue(d *Delivery, n, sent int) (over bool) {
 	}
 	q.pending -= int64(n)
 	q.back.sample.left += int64(d.Bytes)
-	q.back.follow(d.ReadAt, int64(d.Bytes))
+	q.back.until += int64(d.Bytes)
+	q.back.follow(d, int64(d.Bytes))
 	q.countLocked(d)
 	return q.overLocked()
 }
@@ -528,6 +489,9 @@ func (q *WriteQueue) next() (segs []Segment, ok bool) {
 	if q.lim.Drop != DropNone {
 		limit = min(limit, max(1, q.lim.MaxPending/dropShare))
 	}
+	if q.back.then != nil {
+		limit = min(limit, q.back.until)
+	}
 	return q.back.take(int(limit)), true
 }
 
@@ -549,6 +513,9 @@ func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 	}
 	q.pending -= int64(n)
 	q.back.bytes -= int64(n)
+	if q.back.until -= int64(n); q.back.until == 0 && q.back.then != nil {
+		q.link, q.back.then = q.back.then, nil
+	}
 	if n > 0 {
 		q.back.moved = time.Now()
 	}

@@ -654,30 +654,31 @@ func TestACounterCountsWhatHasItsPlace(t *testing.T) {
 	}
 }
 
+// switchLink has a text be the last on the link of a queue, and the rest follow on the next.
+func switchLink(q *WriteQueue, text string, next Link) {
+	q.Push(&Delivery{Segments: []Segment{{Bytes: []byte(text)}}, Bytes: len(text), Then: next})
+}
+
 // TestSwitchToAnotherLink has a text follow what is pending, and everything else another link.
 func TestSwitchToAnotherLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, l, owner, pending, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
 		next := new(fakeLink)
 		q.Push(text(10))
-		done := false
-		go func() { q.Switch("switch\r\n", next); done = true }() // ends when the socket takes everything
-		synctest.Wait()
-		if done {
-			t.Error("it does not wait for what is pending")
-		}
+		switchLink(q, "switch\r\n", next)
 		release()
 		synctest.Wait()
 		q.Push(text(20))
-		q.Switch("again\r\n", l)
+		switchLink(q, "again\r\n", l)
 		q.Push(text(2))
 		awaitWritten(t, q)
 		out, _ := l.taken()
 		after, _ := next.taken()
-		if want := strings.Repeat("x", 10) + "switch\r\nxx"; !done || string(out) != want || string(after) != strings.Repeat("x", 20)+"again\r\n" {
-			t.Errorf("ended %v; got %q, and behind it %q", done, out, after)
+		if want := strings.Repeat("x", 10) + "switch\r\nxx"; string(out) != want || string(after) != strings.Repeat("x", 20)+"again\r\n" {
+			t.Errorf("got %q, and behind it %q", out, after)
 		}
-		if q.Switch("never\r\n", next); pending.Load() != 0 || q.Stats().Pending != 0 {
+		q.Refuse()
+		if switchLink(q, "never\r\n", next); pending.Load() != 0 || q.Stats().Pending != 0 {
 			t.Error("bytes are pending at the end")
 		}
 		again, _ := next.taken()
@@ -690,7 +691,8 @@ func TestSwitchToAnotherLink(t *testing.T) {
 		broken := errors.New("broken")
 		q, l, owner, _, _ = blockedQueue(Limits{})
 		l.wait = func(int) (int, error) { return 0, broken }
-		q.Switch("lost\r\n", next)
+		switchLink(q, "lost\r\n", next)
+		synctest.Wait()
 		if _, failed := owner.reported(); !slices.Equal(failed, []error{broken}) {
 			t.Errorf("%v is reported, want %v", failed, broken)
 		}
@@ -706,8 +708,7 @@ func TestPushesDuringASwitchFollowIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, l, _, pending, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 10, WriteDeadline: time.Hour})
 		next := new(fakeLink)
-		go q.Switch("switch\r\n", next) // ends when the socket takes it
-		synctest.Wait()
+		switchLink(q, "switch\r\n", next)
 		q.Push(text(20))
 		release()
 		synctest.Wait()
