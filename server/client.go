@@ -41,9 +41,10 @@ type client struct {
 	evicted bool // it is being closed to make room
 
 	// Guarded by conn.mu.
-	pinged       bool // the first PING has been answered
-	infoPending  bool // INFO changed before that, and has to be sent after it
-	payloadLimit int  // of the user, that INFO has or is going to have; 0 = none
+	pinged       bool  // the first PING has been answered
+	infoPending  bool  // INFO changed before that, and has to be sent after it
+	payloadLimit int32 // of the user, that INFO has or is going to have; 0 = none
+	infoEnd      int64 // of the bytes pushed, where the last INFO ends at the latest; 0 = none was sent since the first PONG
 }
 
 // defaultConnectOptions are those of a client that has not sent CONNECT.
@@ -382,9 +383,28 @@ func (c *client) infoChanged() {
 	ready := c.pinged && c.opts.Protocol >= 1
 	c.infoPending = !c.pinged
 	c.mu.Unlock()
-	if ready {
-		c.sendAppended(c.appendInfo)
+	if !ready {
+		return
 	}
+	c.sendAppended(c.appendInfo)
+	end, _ := c.out.Progress()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.infoEnd = end
+}
+
+// renewInfo is infoChanged for INFO that may change often. It reports false, and sends nothing, while
+// the client has not taken the INFO before: a client that does not read would have many pending, and be
+// disconnected for them.
+func (c *client) renewInfo() bool {
+	c.mu.Lock()
+	end := c.infoEnd
+	c.mu.Unlock()
+	if !c.out.Taken(end) {
+		return false
+	}
+	c.infoChanged()
+	return true
 }
 
 // unregister moves the client from the registry to the closed connections.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"gnatsd/server/internal/access"
@@ -106,9 +107,9 @@ func (c *client) bound(id *access.Identity, reply func(text string)) {
 
 // payloadLimited sends INFO if the user's limit of the size of a message has changed.
 func (c *client) payloadLimited() {
-	most := 0
+	most := int32(0)
 	if u := c.limited.Load(); u != nil {
-		most = max(u.limits.MaxPayload, 0)
+		most = int32(min(max(u.limits.MaxPayload, 0), math.MaxInt32))
 	}
 	c.mu.Lock()
 	known := c.payloadLimit

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"gnatsd/sublist"
@@ -23,12 +25,13 @@ type advertiser struct {
 	learned    map[*route][]string
 	counts     map[string]int // routes by address
 	advertises bool           // a peer has sent an address since the start
-	publishing bool           // clients are being sent INFO
+	publishing bool           // clients are being sent INFO, or were less than infoInterval ago
 	republish  bool           // INFO has changed again since
 }
 
-// Every client is sent the addresses that routes send, so they are bounded.
+// Every client is sent the addresses that routes send, so they are bounded, and so is how often.
 const (
+	infoInterval     = time.Second
 	maxPeerURLs      = 64       // of one route; a server has one for each address of its machine
 	maxPeerURL       = 255 + 8  // bytes of one: a name, brackets, a colon and a port
 	maxAdvertisement = 16 << 10 // bytes of those of all routes in INFO
@@ -158,25 +161,32 @@ func (a *advertiser) urls() []string {
 	return list
 }
 
-// changed renews INFO and sends it to the clients, on another goroutine: once for several changes
-// in a row.
+// changed renews INFO and sends it to the clients, on another goroutine: at once, or where that was
+// done in the last infoInterval, after it, once for all changes meanwhile.
 func (a *advertiser) changed() {
 	a.srv.changeInfo(func(i *Info) { i.ClientConnectURLs = a.urls() })
 	if a.startPublishing() {
-		go a.publish() // ends when INFO is queued for all clients, which does not wait
+		go a.publish(a.srv.clients.all()) // ends when INFO is queued for all clients, which does not wait
 	}
 }
 
-func (a *advertiser) publish() {
-	for more := true; more; more = !a.stopPublishing() {
-		for _, c := range a.srv.clients.all() {
-			c.infoChanged()
+// publish sends INFO to clients. After infoInterval it is called again: for all if INFO has changed
+// since, else for those that had not yet taken the INFO before.
+func (a *advertiser) publish(to []*client) {
+	to = slices.DeleteFunc(to, (*client).renewInfo)
+	time.AfterFunc(infoInterval, func() { // ends like publish
+		changed := a.endInterval(len(to) > 0)
+		if changed {
+			to = a.srv.clients.all()
 		}
-	}
+		if changed || len(to) > 0 {
+			a.publish(to)
+		}
+	})
 }
 
-// startPublishing reports whether the caller must call publish. If publish is running it will
-// repeat.
+// startPublishing reports whether the caller must call publish. If it was called less than
+// infoInterval ago it will be called again.
 func (a *advertiser) startPublishing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -188,12 +198,14 @@ func (a *advertiser) startPublishing() bool {
 	return true
 }
 
-// stopPublishing reports false if publish must repeat.
-func (a *advertiser) stopPublishing() bool {
+// endInterval reports whether INFO has changed since it was published. The publishing ends if not,
+// and if no client is left that has to be sent it.
+func (a *advertiser) endInterval(left bool) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.publishing, a.republish = a.republish, false
-	return !a.publishing
+	changed, a.republish = a.republish, false
+	a.publishing = changed || left
+	return changed
 }
 
 // clientURLs returns the host:port addresses at which clients reach a listener: one, or one per

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
 
@@ -98,4 +101,91 @@ func TestAdvertisedAddresses(t *testing.T) {
 	if got, want := s.cluster.adverts.ownURLs(), fmt.Sprintf("[2001:db8::1]:%d", s.Addr().(*net.TCPAddr).Port); len(got) != 1 || got[0] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// changingURLs has a route send another list of addresses n times, and returns the last one.
+func changingURLs(s *Server, r *route, n int, pause time.Duration) (last string) {
+	for i := range n {
+		last = fmt.Sprintf("host%d:4222", i)
+		s.cluster.adverts.renew(r, []string{last})
+		time.Sleep(pause)
+	}
+	return last
+}
+
+// TestInfoThatChangesAllTheTimeIsSentOnceASecond has a route send other addresses every 10 ms.
+func TestInfoThatChangesAllTheTimeIsSentOnceASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := broker(t, func(o *Options) { o.network, o.PingInterval = newPipeNet(), time.Hour })
+		client := patient(t, s, `{"verbose":false,"protocol":1}`)
+		lines := make(chan string, 10_000)
+		go func() { // ends with the connection
+			for line, err := client.Line(); err == nil; line, err = client.Line() {
+				lines <- line
+			}
+		}()
+		received := func() (n int, last string) {
+			synctest.Wait()
+			for n = len(lines); len(lines) > 0; {
+				last = <-lines
+			}
+			return n, last
+		}
+		r := new(route)
+		first := changingURLs(s, r, 1, 0)
+		if n, line := received(); n != 1 || !strings.Contains(line, first) {
+			t.Errorf("the first change: got %d lines, %q, want INFO with %s at once", n, line, first)
+		}
+		const seconds = 10
+		last := changingURLs(s, r, seconds*100, 10*time.Millisecond)
+		time.Sleep(infoInterval)
+		if n, line := received(); n < seconds || n > seconds+1 || !strings.Contains(line, last) {
+			t.Errorf("in %d seconds: got %d lines, the last %q, want one a second, and %s in the last", seconds, n, line, last)
+		}
+		time.Sleep(time.Minute)
+		if n, line := received(); n > 0 {
+			t.Errorf("without a change: got %d lines, %q", n, line)
+		}
+		s.cluster.adverts.withdraw(r)
+		if n, line := received(); n != 1 || strings.Contains(line, last) {
+			t.Errorf("a change later: got %d lines, %q, want INFO without %s at once", n, line, last)
+		}
+		changingURLs(s, r, 1, 0)
+		s.enterLameDuck()
+		s.announceLameDuck()
+		if n, line := received(); n != 1 || !strings.Contains(line, `"ldm":true`) {
+			t.Errorf("lame duck mode: got %d lines, %q, want INFO at once", n, line)
+		}
+	})
+}
+
+// TestAClientThatDoesNotReadHasOneInfoPending has INFO change for a client whose socket takes nothing, until
+// it takes all.
+func TestAClientThatDoesNotReadHasOneInfoPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(nil)
+		okay(t, err)
+		reads := make(chan struct{})
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, netio.ErrWouldBlock },
+			wait: func(n int) (int, error) { <-reads; return n, nil },
+		}
+		c := onFake(t, s, l)
+		c.opts, c.pinged = &ConnectOptions{Protocol: 1}, true
+		if r := s.clients.add(c); r != keepOpen {
+			t.Fatalf("not registered: %d", r)
+		}
+		last := changingURLs(s, new(route), 500, 10*time.Millisecond)
+		if got, most := c.out.Stats().Pending, int64(len(c.appendInfo(nil))); got == 0 || got > most {
+			t.Errorf("%d bytes are pending, want one INFO of %d at most", got, most)
+		}
+		close(reads)
+		time.Sleep(2 * infoInterval)
+		out, _ := l.taken()
+		if lines := strings.SplitAfter(string(out), "\n"); len(lines) != 3 || !strings.Contains(lines[1], last) {
+			t.Errorf("got %q, want two INFO, the second with %s", out, last)
+		}
+	})
 }

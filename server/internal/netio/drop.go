@@ -54,12 +54,14 @@ func (q *WriteQueue) makeRoomLocked(d *Delivery) (dropped bool) {
 		freed := q.back.evict(q.partsLocked(), over, &d.lost, DropUnit(q.lim.MaxPending))
 		over -= freed
 		q.pending -= freed
+		q.total -= freed
 		q.shared.Pending.Add(-freed)
 	}
 	if d.Droppable && (over > 0 || d.TooLarge) {
 		d.lost.add(Lost{d.Messages, d.Payload})
 		q.messages += d.Messages // it was handed to the connection
 		q.payload += d.Payload
+		q.total -= int64(d.Bytes)
 		d.Drop()
 		dropped = true
 	}

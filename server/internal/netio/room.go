@@ -102,11 +102,7 @@ func (q *WriteQueue) Retry() (slow bool) {
 // lookAtSocket notes what the peer has taken of what the socket holds: that may be so much that nothing is
 // written for long though the peer reads.
 func (q *WriteQueue) lookAtSocket() {
-	link := q.currentLink()
-	held := link.Unsent()
-	if p := progressConnOf(link.Conn()); p != nil {
-		held = unsent(p.raw)
-	}
+	held := q.inSocket()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b, w := q.back, q.waitersLocked()
@@ -125,6 +121,16 @@ func (q *WriteQueue) lookAtSocket() {
 // slowTime is in what time a peer takes HighWater bytes at least that is waited for, unless a write may take
 // less: half a megabyte a second, by default.
 const slowTime = 2 * time.Second
+
+// inSocket returns how many bytes are in the socket that the peer has not acknowledged, -1 if that is not
+// known.
+func (q *WriteQueue) inSocket() int {
+	link := q.currentLink()
+	if p := progressConnOf(link.Conn()); p != nil {
+		return unsent(p.raw)
+	}
+	return link.Unsent()
+}
 
 // StopWaiting undoes what Admit did with ch.
 func (q *WriteQueue) StopWaiting(ch chan<- Room) {

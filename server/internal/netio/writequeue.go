@@ -29,7 +29,7 @@ type WriteQueue struct {
 	idle     chan struct{} // closed when busy ends, if a call of Finish waits for it
 	waiters  *roomWaiters  // publishers who wait until little is pending; nil before the first
 	reserved int64         // bytes that wait elsewhere to be pushed
-	total    int64         // bytes pushed
+	total    int64         // bytes pushed, without those dropped
 	lost     Lost          // by its drop policy
 	keeper   *keeper       // nil if what is not written is dropped
 	parts    *parts        // of what is pending; nil unless messages may be dropped, or there is a keeper
@@ -246,7 +246,8 @@ func (q *WriteQueue) unreserveLocked(n int64) {
 	q.shared.Pending.Add(-n)
 }
 
-// Progress returns how many bytes have been pushed, and how many of them the socket has taken.
+// Progress returns how many bytes have been pushed, without those dropped, and how many of them the
+// socket has taken.
 func (q *WriteQueue) Progress() (pushed, written int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -255,6 +256,17 @@ func (q *WriteQueue) Progress() (pushed, written int64) {
 
 // writtenLocked returns how many bytes of those that have been pushed the socket has taken.
 func (q *WriteQueue) writtenLocked() int64 { return q.total - (q.pending - q.reserved) }
+
+// Taken reports whether the peer has taken the first n bytes that were pushed, as Progress counts them.
+// Where it is known what the socket holds, that is not taken.
+func (q *WriteQueue) Taken(n int64) bool {
+	pushed, written := q.Progress()
+	n = min(n, pushed) // less is pushed if what preceded them has been dropped since
+	if n == 0 || written < n {
+		return n == 0
+	}
+	return written-int64(max(q.inSocket(), 0)) >= n
+}
 
 // overLocked reports whether the connection is a slow consumer.
 func (q *WriteQueue) overLocked() bool {

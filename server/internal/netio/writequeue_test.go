@@ -995,3 +995,45 @@ func TestASampleThatCameDuringAWrite(t *testing.T) {
 		q.Finish(0)
 	})
 }
+
+// TestWhatThePeerHasTaken looks at bytes that wait, that are in the socket, and that follow dropped ones.
+func TestWhatThePeerHasTaken(t *testing.T) {
+	t.Parallel()
+	q, l, _, _, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 1000, Drop: DropOld})
+	var inSocket atomic.Int64
+	l.unsent = func() int { return int(inSocket.Load()) }
+	want := func(when string, n int64, taken bool) {
+		t.Helper()
+		if got := q.Taken(n); got != taken {
+			t.Errorf("%s: the first %d bytes are taken: got %v, want %v", when, n, got, taken)
+		}
+	}
+	want("at first", 0, true)
+	q.Push(text(100)) // no message that may be dropped
+	want("the socket is full", 0, true)
+	want("the socket is full", 100, false)
+	for range 100 { // most of them are dropped
+		d := text(300)
+		d.Droppable = true
+		q.Push(d)
+	}
+	want("messages were dropped behind it", 100, false)
+	q.Push(text(50))
+	end, _ := q.Progress()
+	for range 100 {
+		d := text(300)
+		d.Droppable = true
+		q.Push(d)
+	}
+	want("messages were dropped before it and behind it", end, false)
+	inSocket.Store(500)
+	release()
+	awaitWritten(t, q)
+	want("the socket has the last", 100, true)
+	pushed, _ := q.Progress()
+	want("the socket has the last", pushed, false)
+	inSocket.Store(0)
+	want("the peer has all", pushed, true)
+	want("the peer has all", end, true)
+	q.Finish(0)
+}
