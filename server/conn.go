@@ -625,6 +625,7 @@ func (c *conn) teardown() {
 		c.srv.sockets.of(c.role).Add(-1)
 	}
 	c.in.Clear()
+	c.srv.io.Hold(&c.in)
 	c.reportLeftOut()
 	c.debugf("%s connection closed", c.ops.label())
 	c.srv.slots.give(c.slot)

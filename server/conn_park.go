@@ -162,6 +162,7 @@ func (c *client) leavesReaders(now time.Time, d time.Duration) bool {
 // another one already.
 func (p *parking) park(c *client) bool {
 	c.in.Shrink()
+	c.srv.io.Hold(&c.in)
 	c.flushCursor()
 	c.cursor = nil
 	p.parked.Add(1)

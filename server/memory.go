@@ -85,8 +85,8 @@ func (m *memoryLimit) measure() {
 // does it.
 func (s *Server) limitPending() {
 	limit, pending := s.options().MaxPendingTotal, s.io.Pending.Load()
-	if pending > highWater {
-		s.peak.note(pending)
+	if taken := pending + s.io.Unread.Load(); taken > highWater {
+		s.peak.note(taken)
 	}
 	tight := s.memory.limit > 0 && pending > highWater
 	if !tight && pending <= limit || !s.limiting.CompareAndSwap(false, true) {
@@ -146,8 +146,8 @@ func (s *Server) mostQueued(least int64) (worst *conn) {
 	return worst
 }
 
-// memoryPeak is the most memory that connections, subscriptions and queues have taken since memory
-// was given back to the system.
+// memoryPeak is the most memory that connections, subscriptions, queues and half-received operations
+// have taken since memory was given back to the system.
 type memoryPeak struct{ bytes atomic.Int64 }
 
 const (
@@ -173,9 +173,11 @@ func (p *memoryPeak) fell(n int64) bool {
 	return peak-n >= max(giveBackFrom, peak/giveBackFraction) && p.bytes.CompareAndSwap(peak, n)
 }
 
-// memoryTaken returns about how many bytes connections, subscriptions and queues take.
+// memoryTaken returns about how many bytes connections, subscriptions, queues and half-received
+// operations take.
 func (s *Server) memoryTaken() int64 {
-	return int64(s.subs.Count())*subscriptionBytes + int64(s.clients.len())*connectionBytes - s.parking.parked.Load()*parkedBytes + s.io.Pending.Load()
+	connections := int64(s.clients.len())*connectionBytes - s.parking.parked.Load()*parkedBytes
+	return int64(s.subs.Count())*subscriptionBytes + connections + s.io.Pending.Load() + s.io.Unread.Load()
 }
 
 // giveBackMemory has memory given back to the system soon after much of it was freed. Without that

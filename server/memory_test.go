@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,5 +170,20 @@ func TestEndedClientsAreNotKeptByRoutes(t *testing.T) {
 		}) {
 			t.Fatalf("%d of %d clients with %s subscriptions are still referenced", live.Load(), n, name)
 		}
+	}
+}
+
+// TestMemoryOfHalfMessagesCounts has a client send most of a message, and leave.
+func TestMemoryOfHalfMessagesCounts(t *testing.T) {
+	t.Parallel()
+	const size = 16 << 20
+	s := broker(t, func(o *Options) { o.MaxPayload = size })
+	c := dialClient(t, s)
+	c.Say(fmt.Sprintf("PUB half %d\r\n%s", size, strings.Repeat("x", size-1000)))
+	eventually(t, "the message is counted", func() bool { return s.memoryTaken() >= size })
+	c.Close()
+	eventually(t, "the message is gone", func() bool { return s.io.Unread.Load() == 0 })
+	if peak := s.peak.bytes.Load(); peak < size || !s.peak.fell(s.memoryTaken()) {
+		t.Errorf("the peak is %d bytes, want %d or more, and that memory is given back", peak, size)
 	}
 }

@@ -182,3 +182,32 @@ func TestMemoryFollowsSubscriptionsAndReturns(t *testing.T) {
 		})
 	}
 }
+
+// halfMessages has n clients send most of a message of 1 MB, and returns them.
+func halfMessages(t *testing.T, addr string, n int) (clients []*wire.Client) {
+	t.Helper()
+	text := strings.Repeat("x", 1<<20-1000)
+	for range n {
+		c := wire.Dial(t, addr)
+		c.Do(`CONNECT {"verbose":false,"pedantic":false}`)
+		c.Say("PUB half 1048576\r\n" + text)
+		clients = append(clients, c)
+	}
+	return clients
+}
+
+// TestMemoryOfHalfMessagesReturns has clients leave that have sent most of a message.
+func TestMemoryOfHalfMessagesReturns(t *testing.T) {
+	t.Parallel()
+	p := spawn(t)
+	addr := p.addr(t)
+	wire.Dial(t, addr).Do()
+	empty := memoryOf(t, p, "VmRSS")
+	const n = 80
+	clients := halfMessages(t, addr, n)
+	eventually(t, "messages are half received", func() bool { return memoryOf(t, p, "VmRSS") > empty+n<<19 })
+	for _, c := range clients {
+		c.Close()
+	}
+	eventually(t, "memory is given back", func() bool { return memoryOf(t, p, "VmRSS") < empty+20<<20 })
+}

@@ -98,6 +98,7 @@ func (l *plainLink) Recv(b *ReadBuffer, limit int) (int, error) {
 	l.work.end()
 	l.size = min(limit, ReadSize, max(minPlainRead, l.size))
 	space := b.Space(l.size)
+	l.work.shared.Hold(b)
 	n, err := l.nc.Read(space)
 	b.Filled(n)
 	switch {

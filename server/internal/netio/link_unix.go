@@ -69,6 +69,7 @@ func (l *directLink) readReady(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			l.in.Shrink()
+			l.work.shared.Hold(l.in)
 			l.work.end()
 			l.streak = Streak{}
 			l.work.shared.BusyPoll.poll(l.n)

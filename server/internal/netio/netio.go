@@ -21,6 +21,7 @@ import (
 // Shared is what the connections of one server have in common.
 type Shared struct {
 	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
+	Unread   atomic.Int64 // bytes of memory that read buffers hold, of those that Hold counts
 	BusyPoll BusyPoll
 	yielders yielders
 	crowd    crowd
@@ -36,6 +37,20 @@ func (s *Shared) readLimit(limit int) int {
 		return ReadSize
 	}
 	return limit
+}
+
+// Hold counts what a buffer holds in Unread, if that is more than SmallSize: an idle reader has less. The
+// reader calls it before it waits, and when it has cleared the buffer. What it holds while it works is
+// not counted: few readers do at a time, and most would count the same again and again.
+func (s *Shared) Hold(b *ReadBuffer) {
+	held := 0
+	if b.chunk != nil && cap(b.chunk.buf) > SmallSize {
+		held = cap(b.chunk.buf)
+	}
+	if before := b.Held(); int64(held) != before {
+		b.held.Store(uint32(held))
+		s.Unread.Add(int64(held) - before)
+	}
 }
 
 // Open finds out what can be known of the network that the Go runtime waits for. l is any listener

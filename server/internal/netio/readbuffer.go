@@ -1,11 +1,17 @@
 package netio
 
+import "sync/atomic"
+
 // ReadBuffer holds the bytes that a connection has read and that are not yet operations. It owns a
 // chunk only while there are such bytes: an idle connection has none. The zero value is empty.
 type ReadBuffer struct {
+	// Owned by the reader.
 	chunk *Chunk
-	start int // the unread bytes are chunk.buf[start:]
-	need  int // unread bytes without which another look is not worthwhile
+	need  int    // unread bytes without which another look is not worthwhile
+	start uint32 // the unread bytes are chunk.buf[start:]
+
+	// Atomic.
+	held atomic.Uint32 // see Shared.Hold
 }
 
 // growthFactor bounds how much faster than its content a buffer may grow: the first bytes of a
@@ -30,7 +36,11 @@ func (b *ReadBuffer) Chunk() *Chunk { return b.chunk }
 func (b *ReadBuffer) Bytes() []byte { return b.chunk.buf }
 
 // Offset returns where in Bytes the unread bytes begin.
-func (b *ReadBuffer) Offset() int { return b.start }
+func (b *ReadBuffer) Offset() int { return int(b.start) }
+
+// Held returns how much memory the buffer has been holding since its reader waited last. Any goroutine
+// may call it.
+func (b *ReadBuffer) Held() int64 { return int64(b.held.Load()) }
 
 // Space returns memory to read into, at least one byte. A buffer holds limit bytes, or more once an
 // operation that needs more has begun to arrive.
@@ -88,7 +98,7 @@ func (b *ReadBuffer) Filled(n int) { b.chunk.buf = b.chunk.buf[:len(b.chunk.buf)
 
 // Consume notes that n bytes were operations. Nothing is needed any more.
 func (b *ReadBuffer) Consume(n int) {
-	b.start += n
+	b.start += uint32(n)
 	b.need = 0
 }
 
@@ -97,7 +107,7 @@ func (b *ReadBuffer) Consume(n int) {
 func (b *ReadBuffer) Need(n, keep int) {
 	b.need = n
 	if keep > 0 {
-		b.chunk.buf = b.chunk.buf[:b.start+keep]
+		b.chunk.buf = b.chunk.buf[:int(b.start)+keep]
 	}
 }
 
@@ -132,5 +142,5 @@ func (b *ReadBuffer) Clear() {
 	if b.chunk != nil {
 		b.chunk.Release()
 	}
-	*b = ReadBuffer{}
+	b.chunk, b.start, b.need = nil, 0, 0
 }

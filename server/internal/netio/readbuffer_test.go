@@ -3,7 +3,9 @@ package netio
 import (
 	"bytes"
 	"math/rand/v2"
+	"net"
 	"testing"
+	"time"
 )
 
 func TestBufferKeepsEveryByteInOrder(t *testing.T) {
@@ -252,4 +254,57 @@ func TestWhatABufferNeeds(t *testing.T) {
 		t.Errorf("%d references when it was cleared", n)
 	}
 	last.Release()
+}
+
+// TestMemoryOfUnreadBytesIsCounted has half of a large operation arrive, a wait follow, and the rest, over a
+// direct link and over a plain one, which holds a small buffer while it waits.
+func TestMemoryOfUnreadBytesIsCounted(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(net.Conn, *Shared) Link{"direct": NewLink, "plain": newPlainLink} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			near, far := tcpPair(t)
+			shared := new(Shared)
+			l := open(near, shared)
+			var in ReadBuffer
+			const size = 1 << 20
+			receive := func(n int) {
+				go far.Write(make([]byte, n)) // ends when it is read
+				for want := len(in.Unread()) + n; len(in.Unread()) < want; {
+					if _, err := l.Recv(&in, ReadSize); err != nil {
+						t.Fatal(err)
+					}
+					in.Need(size, 0)
+				}
+			}
+			wait := func(when string, least, most int64) {
+				t.Helper()
+				near.SetReadDeadline(time.Now().Add(-time.Second))
+				if _, err := l.Recv(&in, ReadSize); err == nil {
+					t.Fatal("there was something to read")
+				}
+				near.SetReadDeadline(time.Time{})
+				if name == "direct" { // its wait has not begun: the deadline had passed
+					in.Shrink()
+					shared.Hold(&in)
+				}
+				if got := in.Held(); got < least || got > most || shared.Unread.Load() != got {
+					t.Errorf("%s: it holds %d bytes, all %d, want %d to %d", when, got, shared.Unread.Load(), least, most)
+				}
+			}
+			wait("at first", 0, 0)
+			receive(100)
+			wait("a few bytes", 0, 4<<10)
+			receive(size - 200)
+			wait("almost all", size-100, 2*size)
+			receive(100)
+			in.Consume(size)
+			wait("all", 0, ReadSize)
+			in.Clear()
+			shared.Hold(&in)
+			if got := shared.Unread.Load(); got != 0 {
+				t.Errorf("at the end %d bytes are counted", got)
+			}
+		})
+	}
 }
