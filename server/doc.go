@@ -73,8 +73,8 @@
 // is not stalled for those that take too little: less in 2 s (or write_deadline, if that is less) than what
 // may be pending before they lag, which is 1 MB or a quarter of max_pending.
 //
-// Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and what was freed is
-// given back to the system (memory.go).
+// Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and connections that hold
+// much of an operation which they do not finish. What was freed is given back to the system (memory.go).
 //
 // Messages for a member of a queue group that are still in its backlog when it ends go to other
 // members (deliver_leftover.go).

@@ -236,6 +236,10 @@ func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 	case closeSlowMemory:
 		text = fmt.Sprintf("GOMEMLIMIT of %d Approached", c.srv.memory.limit)
 	}
-	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q)",
-		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
+	half := ""
+	if n := c.in.Held(); n > 0 && r == closeSlowMemory {
+		half = fmt.Sprintf(", %d bytes for an operation that it has not finished", n)
+	}
+	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q%s)",
+		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject, half)
 }

@@ -7,12 +7,14 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"gnatsd/server/internal/netio"
 )
 
 // This file bounds what the process takes, and gives it back.
 
 // memoryLimit respects GOMEMLIMIT: where the heap comes near to it, those are disconnected for whom
-// most is queued, before the garbage collector takes all processors, or the system ends the
+// most is queued, or who do not finish what they have begun to send, before the garbage collector takes all processors, or the system ends the
 // process.
 type memoryLimit struct {
 	// Set once.
@@ -81,24 +83,30 @@ func (m *memoryLimit) measure() {
 }
 
 // limitPending disconnects the connections that have most pending, clients or routes, while all
-// together have more than max_pending_total, or the heap is near its limit. One goroutine at a time
-// does it.
+// together have more than max_pending_total, and those that hold most while the heap is near its
+// limit. One goroutine at a time does it.
 func (s *Server) limitPending() {
 	limit, pending := s.options().MaxPendingTotal, s.io.Pending.Load()
-	if taken := pending + s.io.Unread.Load(); taken > highWater {
+	taken := pending + s.io.Unread.Load()
+	if taken > highWater {
 		s.peak.note(taken)
 	}
-	tight := s.memory.limit > 0 && pending > highWater
+	tight := s.memory.limit > 0 && taken > highWater
 	if !tight && pending <= limit || !s.limiting.CompareAndSwap(false, true) {
 		return
 	}
 	defer s.limiting.Store(false)
-	s.disconnectWorst(limit, 0, closeSlowTotal)
+	for s.io.Pending.Load() > limit && s.disconnectWorst((*conn).queued, closeSlowTotal) > 0 {
+	}
 	if !tight {
 		return
 	}
-	if n := s.memory.excess.Swap(0); n > 0 {
-		s.disconnectWorst(s.io.Pending.Load()-n, highWater, closeSlowMemory)
+	for excess := s.memory.excess.Swap(0); excess > 0; {
+		freed := s.disconnectWorst((*conn).holds, closeSlowMemory)
+		if freed == 0 {
+			break
+		}
+		excess -= freed
 	}
 	if s.memory.full(time.Now()) && s.memory.collecting.CompareAndSwap(false, true) {
 		s.conns.Add(1)
@@ -116,25 +124,13 @@ func (s *Server) measureMemory() {
 	s.memory.excess.Store(0)
 }
 
-// disconnectWorst disconnects the connection that has most pending, until all together have no more
-// than limit, or none has more than spared.
-func (s *Server) disconnectWorst(limit, spared int64, reason closeReason) {
-	for s.io.Pending.Load() > limit {
-		worst := s.mostQueued(spared)
-		if worst == nil {
-			return
-		}
-		worst.slowConsumer(reason)
-		worst.out.Finish(0)
-	}
-}
-
-// mostQueued returns the connection that has most bytes queued, nil if none has more than least. What
-// is being handed to a socket that keeps up does not count.
-func (s *Server) mostQueued(least int64) (worst *conn) {
+// disconnectWorst disconnects the connection that has most of what a function counts. It returns how
+// much that is, 0 if none has any.
+func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason) (most int64) {
+	var worst *conn
 	look := func(c *conn) {
-		if n := c.out.Stats().Queued; n > least {
-			worst, least = c, n
+		if n := count(c); n > most {
+			worst, most = c, n
 		}
 	}
 	for _, c := range s.clients.all() {
@@ -143,7 +139,33 @@ func (s *Server) mostQueued(least int64) (worst *conn) {
 	for _, r := range s.cluster.all() {
 		look(&r.conn)
 	}
-	return worst
+	if worst != nil {
+		worst.slowConsumer(reason)
+		worst.out.Finish(0)
+	}
+	return most
+}
+
+// queued returns how many bytes are queued for the connection. What is being handed to a socket that
+// keeps up does not count.
+func (c *conn) queued() int64 { return c.out.Stats().Queued }
+
+// unfinishedAfter is how long ago a connection must have sent its last operation for what it has sent
+// of the next one to be held against it.
+const unfinishedAfter = time.Second
+
+// holds returns how many bytes a connection holds for which it is disconnected if memory is short: a
+// long queue, and what it has sent of an operation and does not finish. Little of both, or of peers
+// that go on, is no reason: others may have taken the memory.
+func (c *conn) holds() (n int64) {
+	if queued := c.queued(); queued > highWater {
+		n = queued
+	}
+	unread, since := c.in.Held(), time.Since(time.Unix(0, c.lastIn.Load()))
+	if unread > netio.ReadSize && since > unfinishedAfter && !c.ended() {
+		n += unread
+	}
+	return n
 }
 
 // memoryPeak is the most memory that connections, subscriptions, queues and half-received operations

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -185,5 +186,61 @@ func TestMemoryOfHalfMessagesCounts(t *testing.T) {
 	eventually(t, "the message is gone", func() bool { return s.io.Unread.Load() == 0 })
 	if peak := s.peak.bytes.Load(); peak < size || !s.peak.fell(s.memoryTaken()) {
 		t.Errorf("the peak is %d bytes, want %d or more, and that memory is given back", peak, size)
+	}
+}
+
+// TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort has clients that have sent a part of an
+// operation, a while ago or just now, and live memory above its share by so much.
+func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	for _, tt := range []struct {
+		name   string
+		excess int64
+		want   []string // closed
+	}{
+		{"enough memory", 0, nil},
+		{"what one holds is enough", 6 * mb, []string{"much"}},
+		{"all that holds some", 50 * mb, []string{"much", "some"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := NewServer(nil)
+			okay(t, err)
+			log := newLineLog()
+			s.SetLogger(log, false, false)
+			s.memory = memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { return 75*mb + tt.excess, 1 }, collect: func() {}}
+			clients := make(map[string]*client)
+			for name, size := range map[string]int{"much": 8 * mb, "some": mb, "little": 10_000, "goes on": 9 * mb} {
+				c := onFake(t, s, new(fakeLink))
+				c.opts = &ConnectOptions{Name: name}
+				if r := s.clients.add(c); r != keepOpen {
+					t.Fatalf("not registered: %d", r)
+				}
+				c.in.Filled(len(c.in.Space(size)))
+				s.io.Hold(&c.in)
+				if name != "goes on" {
+					c.lastIn.Add(-int64(time.Hour))
+				}
+				clients[name] = c
+			}
+			s.conns.Add(1)
+			s.measureMemory()
+			var closed []string
+			for name, c := range clients {
+				if c.reason() == closeSlowMemory {
+					closed = append(closed, name)
+				}
+			}
+			if slices.Sort(closed); !slices.Equal(closed, tt.want) {
+				t.Fatalf("closed: got %q, want %q", closed, tt.want)
+			}
+			for _, name := range tt.want { // the one that holds most first
+				part := fmt.Sprintf(`GOMEMLIMIT of %d Approached (name %q, `, 100*mb, name)
+				if line := <-log.lines; !strings.Contains(line, part) || !strings.Contains(line, "bytes for an operation that it has not finished)") {
+					t.Errorf("the log has %q, want %q and how much it holds", line, part)
+				}
+			}
+		})
 	}
 }

@@ -311,6 +311,7 @@ func (s *Server) dropUnused(now time.Time) {
 	if s.system != nil {
 		s.system.table.DropStale()
 	}
+	s.limitPending() // connections that send half an operation cause nothing else that does
 	s.giveBackMemory()
 }
 

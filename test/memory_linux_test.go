@@ -211,3 +211,16 @@ func TestMemoryOfHalfMessagesReturns(t *testing.T) {
 	}
 	eventually(t, "memory is given back", func() bool { return memoryOf(t, p, "VmRSS") < empty+20<<20 })
 }
+
+// TestGoMemoryLimitCountsHalfMessages has clients that send most of a message hold one and a half times
+// GOMEMLIMIT.
+func TestGoMemoryLimitCountsHalfMessages(t *testing.T) {
+	const limit = 64 << 20
+	cmd := command(t, "-a", "127.0.0.1", "-p", "-1")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", limit))
+	p := launch(t, cmd)
+	addr := p.addr(t)
+	halfMessages(t, addr, 96)
+	p.await(t, fmt.Sprintf("Slow Consumer Detected: GOMEMLIMIT of %d Approached .* bytes for an operation that it has not finished", limit))
+	eventually(t, "less than GOMEMLIMIT is taken", func() bool { return memoryOf(t, p, "VmRSS") < limit+limit/4 })
+}
