@@ -25,13 +25,15 @@ type advertiser struct {
 	learned    map[*route][]string
 	counts     map[string]int // routes by address
 	advertises bool           // a peer has sent an address since the start
-	publishing bool           // clients are being sent INFO, or were less than infoInterval ago
+	publishing bool           // clients are being sent INFO, or were a moment ago
 	republish  bool           // INFO has changed again since
+	due        time.Time      // when INFO would have been sent last, had it been sent once in infoInterval
 }
 
 // Every client is sent the addresses that routes send, so they are bounded, and so is how often.
 const (
 	infoInterval     = time.Second
+	infoBurst        = 10       // times more, where it was not sent for a while: a cluster starts
 	maxPeerURLs      = 64       // of one route; a server has one for each address of its machine
 	maxPeerURL       = 255 + 8  // bytes of one: a name, brackets, a colon and a port
 	maxAdvertisement = 16 << 10 // bytes of those of all routes in INFO
@@ -162,7 +164,7 @@ func (a *advertiser) urls() []string {
 }
 
 // changed renews INFO and sends it to the clients, on another goroutine: at once, or where that was
-// done in the last infoInterval, after it, once for all changes meanwhile.
+// done often in the last time, later, once for all changes meanwhile.
 func (a *advertiser) changed() {
 	a.srv.changeInfo(func(i *Info) { i.ClientConnectURLs = a.urls() })
 	if a.startPublishing() {
@@ -170,11 +172,11 @@ func (a *advertiser) changed() {
 	}
 }
 
-// publish sends INFO to clients. After infoInterval it is called again: for all if INFO has changed
-// since, else for those that had not yet taken the INFO before.
+// publish sends INFO to clients. After a pause it is called again: for all if INFO has changed since,
+// else for those that had not yet taken the INFO before.
 func (a *advertiser) publish(to []*client) {
 	to = slices.DeleteFunc(to, (*client).renewInfo)
-	time.AfterFunc(infoInterval, func() { // ends like publish
+	time.AfterFunc(a.pause(len(to) > 0), func() { // ends like publish
 		changed := a.endInterval(len(to) > 0)
 		if changed {
 			to = a.srv.clients.all()
@@ -185,8 +187,23 @@ func (a *advertiser) publish(to []*client) {
 	})
 }
 
-// startPublishing reports whether the caller must call publish. If it was called less than
-// infoInterval ago it will be called again.
+// pause returns how long INFO that has just been sent is not sent again (GCRA). To clients that are left it
+// is sent after infoInterval.
+func (a *advertiser) pause(left bool) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if a.due.Before(now) {
+		a.due = now
+	}
+	a.due = a.due.Add(infoInterval)
+	if left {
+		return infoInterval
+	}
+	return a.due.Sub(now) - infoBurst*infoInterval
+}
+
+// startPublishing reports whether the caller must call publish. If it pauses it will be called again.
 func (a *advertiser) startPublishing() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

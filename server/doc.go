@@ -95,7 +95,7 @@
 //
 // Package mesh is the state of one server's cluster: which servers are dialed and when, which of
 // two connections to one server is the route, which servers are advertised to which (and to clients, in
-// cluster_advertise.go: in INFO, once a second at most). Until that is
+// cluster_advertise.go: in INFO, a few times at once, then once a second at most). Until that is
 // decided nothing on the second one is acted on (route_standby.go). The cluster (cluster.go,
 // cluster_dial.go) is the shell that reports events to it and performs its actions; it refuses
 // servers of another cluster (cluster_name.go). cluster_simulation_test.go runs whole clusters in
