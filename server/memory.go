@@ -14,8 +14,8 @@ import (
 // This file bounds what the process takes, and gives it back.
 
 // memoryLimit respects GOMEMLIMIT: where the heap comes near to it, those are disconnected for whom
-// most is queued, or who do not finish what they have begun to send, before the garbage collector takes all processors, or the system ends the
-// process.
+// most is queued, or who do not finish what they have begun to send, before the garbage collector takes
+// all processors, or the system ends the process.
 type memoryLimit struct {
 	// Set once.
 	limit   int64                               // bytes; 0 = none
