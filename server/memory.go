@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -96,17 +98,12 @@ func (s *Server) limitPending() {
 		return
 	}
 	defer s.limiting.Store(false)
-	for s.io.Pending.Load() > limit && s.disconnectWorst((*conn).queued, closeSlowTotal) > 0 {
-	}
+	s.disconnectWorst((*conn).queued, closeSlowTotal, func(int64) bool { return s.io.Pending.Load() <= limit })
 	if !tight {
 		return
 	}
-	for excess := s.memory.excess.Swap(0); excess > 0; {
-		freed := s.disconnectWorst((*conn).holds, closeSlowMemory)
-		if freed == 0 {
-			break
-		}
-		excess -= freed
+	if excess := s.memory.excess.Swap(0); excess > 0 {
+		s.disconnectWorst((*conn).holds, closeSlowMemory, func(freed int64) bool { return freed >= excess })
 	}
 	if s.memory.full(time.Now()) && s.memory.collecting.CompareAndSwap(false, true) {
 		s.conns.Add(1)
@@ -124,13 +121,20 @@ func (s *Server) measureMemory() {
 	s.memory.excess.Store(0)
 }
 
-// disconnectWorst disconnects the connection that has most of what a function counts. It returns how
-// much that is, 0 if none has any.
-func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason) (most int64) {
-	var worst *conn
+// disconnectWorst disconnects the connections that have most of what a function counts, until that is
+// enough, or none has any.
+func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, enough func(freed int64) bool) {
+	if enough(0) {
+		return
+	}
+	type holder struct {
+		c *conn
+		n int64
+	}
+	var holders []holder
 	look := func(c *conn) {
-		if n := count(c); n > most {
-			worst, most = c, n
+		if n := count(c); n > 0 {
+			holders = append(holders, holder{c, n})
 		}
 	}
 	for _, c := range s.clients.all() {
@@ -139,11 +143,15 @@ func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason) (m
 	for _, r := range s.cluster.all() {
 		look(&r.conn)
 	}
-	if worst != nil {
-		worst.slowConsumer(reason)
-		worst.out.Finish(0)
+	slices.SortFunc(holders, func(x, y holder) int { return cmp.Compare(y.n, x.n) })
+	freed := int64(0)
+	for _, h := range holders {
+		h.c.slowConsumer(reason)
+		h.c.out.Finish(0)
+		if freed += h.n; enough(freed) {
+			return
+		}
 	}
-	return most
 }
 
 // queued returns how many bytes are queued for the connection. What is being handed to a socket that
@@ -155,14 +163,14 @@ func (c *conn) queued() int64 { return c.out.Stats().Queued }
 const unfinishedAfter = time.Second
 
 // holds returns how many bytes a connection holds for which it is disconnected if memory is short: a
-// long queue, and what it has sent of an operation and does not finish. Little of both, or of peers
-// that go on, is no reason: others may have taken the memory.
+// long queue, and what it has sent of an operation and does not finish, unless it is made to wait. Little
+// of both is no reason: others may have taken the memory.
 func (c *conn) holds() (n int64) {
 	if queued := c.queued(); queued > highWater {
 		n = queued
 	}
 	unread, since := c.in.Held(), time.Since(time.Unix(0, c.lastIn.Load()))
-	if unread > netio.ReadSize && since > unfinishedAfter && !c.ended() {
+	if unread > netio.ReadSize && since > unfinishedAfter && !c.paused.Load() && !c.ended() {
 		n += unread
 	}
 	return n

@@ -244,3 +244,26 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 		})
 	}
 }
+
+// TestWhoIsMadeToWaitIsNotUnfinished has a client with half an operation, whose reader does not read on: what
+// it holds is not held against it while the server makes it wait.
+func TestWhoIsMadeToWaitIsNotUnfinished(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	c := onFake(t, s, new(fakeLink))
+	c.in.Space(1 << 20)
+	s.io.Hold(&c.in)
+	c.lastIn.Store(0)
+	for _, paused := range []bool{false, true, false} {
+		c.paused.Store(paused)
+		if held := c.holds() > 0; held == paused {
+			t.Errorf("paused is %v, and what it holds counts is %v", paused, held)
+		}
+	}
+	c.in.Clear()
+	s.io.Hold(&c.in)
+	if n := c.holds(); n != 0 {
+		t.Errorf("it holds %d bytes at the end", n)
+	}
+}

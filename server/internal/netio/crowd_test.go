@@ -61,6 +61,7 @@ func TestSmallDeliveriesGatherInACrowd(t *testing.T) {
 // TestCrowdIsManyGoroutinesForEachCore looks for a crowd while there is one, and again later.
 func TestCrowdIsManyGoroutinesForEachCore(t *testing.T) {
 	var s Shared
+	s.crowd.on = true
 	var end atomic.Bool
 	defer end.Store(true)
 	for range 100 * runtime.GOMAXPROCS(0) {

@@ -1,6 +1,9 @@
 package netio
 
-import "sync/atomic"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // Delivery is what one push hands to a connection: bytes, and what they are counted as.
 type Delivery struct {
@@ -32,11 +35,12 @@ type Delivery struct {
 	own bool // it holds references of its own
 }
 
-// Keep makes the segments the delivery's own, so that it can be pushed later. One that is never
+// Keep makes the segments and the subject the delivery's own, so that it can be pushed later. One that is never
 // pushed must be dropped.
 func (d *Delivery) Keep() {
 	if !d.own {
 		d.Segments, d.own = kept(d.Segments), true
+		d.Subject = bytes.Clone(d.Subject[:min(len(d.Subject), maxTopSubject)])
 	}
 }
 

@@ -61,4 +61,5 @@ func (s *Shared) Open(l net.Listener, quota bool) {
 		s.yielders.source = source
 	}
 	s.BusyPoll.open(source, quota, err)
+	_, s.crowd.on = l.(*net.TCPListener)
 }

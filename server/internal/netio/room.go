@@ -106,7 +106,8 @@ func (q *WriteQueue) lookAtSocket() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b, w := q.back, q.waitersLocked()
-	if b == nil {
+	if b == nil { // it has taken everything, and only reservations may be pending
+		w.since = time.Time{}
 		return
 	}
 	if moved(b.held, held) {
@@ -158,7 +159,7 @@ func (q *WriteQueue) grantLocked() {
 		return
 	}
 	low := q.closed || q.pending <= q.lim.HighWater/lowShare
-	if low {
+	if q.closed || q.pending-q.reserved <= q.lim.HighWater/lowShare {
 		w.since = time.Time{}
 	}
 	k := 0

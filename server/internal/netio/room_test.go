@@ -231,6 +231,28 @@ func TestSlowPeers(t *testing.T) {
 	}
 }
 
+// TestReservedBytesMakeNoPeerSlow has much reserved for what is pushed elsewhere, and a socket that takes
+// everything: such a peer is not slow.
+func TestReservedBytesMakeNoPeerSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, l, _, _, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1000, WriteDeadline: time.Hour})
+		q.Reserve(5000)
+		q.Push(text(100))
+		q.Retry()
+		release()
+		synctest.Wait()
+		l.try = nil // it takes all at once from now on
+		for range 8 {
+			q.Push(text(100))
+			if q.Retry() {
+				t.Fatal("it has taken all, and is too slow")
+			}
+			time.Sleep(slowTime / 4)
+		}
+		q.Finish(0)
+	})
+}
+
 // TestLateRoomIsGrantedInTurn has publishers that wait while half of what may be pending is: one that needs
 // little is not let in before one that came first, nor one that comes when there is room for it.
 func TestLateRoomIsGrantedInTurn(t *testing.T) {

@@ -201,7 +201,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 func (q *WriteQueue) gathersLocked(d *Delivery) bool {
 	before := q.last
 	q.last = uint32(q.shared.crowd.looked.Load() / int64(gatherTime))
-	return d.Bytes <= maxGathered && q.shared.Crowded() && q.last-before <= 1
+	return d.Messages > 0 && d.Bytes <= maxGathered && q.shared.Crowded() && q.last-before <= 1
 }
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
