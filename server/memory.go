@@ -146,6 +146,9 @@ func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, en
 	slices.SortFunc(holders, func(x, y holder) int { return cmp.Compare(y.n, x.n) })
 	freed := int64(0)
 	for _, h := range holders {
+		if h.n = count(h.c); h.n == 0 {
+			continue // it has been written meanwhile
+		}
 		h.c.slowConsumer(reason)
 		h.c.out.Finish(0)
 		if freed += h.n; enough(freed) {

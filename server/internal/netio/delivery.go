@@ -35,8 +35,8 @@ type Delivery struct {
 	own bool // it holds references of its own
 }
 
-// Keep makes the segments and the subject the delivery's own, so that it can be pushed later. One that is never
-// pushed must be dropped.
+// Keep makes the segments and the subject the delivery's own, so that it can be pushed later. One that is
+// never pushed must be dropped.
 func (d *Delivery) Keep() {
 	if !d.own {
 		d.Segments, d.own = kept(d.Segments), true

@@ -1037,3 +1037,22 @@ func TestWhatThePeerHasTaken(t *testing.T) {
 	want("the peer has all", end, true)
 	q.Finish(0)
 }
+
+// TestAKeptDeliveryHasItsOwnSubject pushes a delivery later than it was read: its subject stands no longer
+// where it was.
+func TestAKeptDeliveryHasItsOwnSubject(t *testing.T) {
+	t.Parallel()
+	q, _, _, _, release := blockedQueue(Limits{MaxPending: 1 << 20, HighWater: 1 << 19, WriteDeadline: patience})
+	read := []byte("foo")
+	d := text(1000)
+	d.Subject = read
+	d.Keep()
+	copy(read, "bar")
+	q.Push(text(1))
+	q.Push(d)
+	if got := q.Stats().Subject; got != "foo" {
+		t.Errorf("most is on %q, want foo", got)
+	}
+	release()
+	awaitWritten(t, q)
+}
