@@ -227,7 +227,7 @@ func TestALoginIsCheckedBetweenTheGuessesFromItsAddress(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{time.Millisecond, 100 * time.Millisecond, 210 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			const logins = 25
+			const logins = 200
 			l := NewLimiter(1)
 			from := at("10.0.0.1")
 			var checks, oldest atomic.Int32
@@ -271,8 +271,10 @@ func TestALoginIsCheckedBetweenTheGuessesFromItsAddress(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			slices.Sort(waited)
-			if few := waited[logins*2/5]; few > 10 { // seven of eight are to come soon; it is random
-				t.Errorf("%v between guesses: many logins came after %d guesses or more, want 10 at most: %v", pause, few, waited)
+			// Seven of eight come before the 100 that wait, some of them behind a few that
+			// came later: about 160 of 200. Which is random, so 120 are enough here.
+			if most := waited[logins*3/5]; most > 50 {
+				t.Errorf("%v between guesses: two of five logins came after %d guesses or more, want 50 at most: %v", pause, most, waited)
 			}
 			time.Sleep(200 * time.Second)
 			if oldest.Load() < 2 {
