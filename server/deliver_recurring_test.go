@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // TestLinesThatComeAgainAreRecognized publishes on a few subjects in turn, and counts the lines that
@@ -33,31 +34,33 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := NewServer(&Options{})
-			okay(t, err)
-			sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
-			deliverTo(t, sub, "CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB in.* 1\r\n")
-			deliverTo(t, pub, "CONNECT {"+c.connect+"\"pedantic\":false,\"headers\":true}\r\n")
-			if c.connect == "" {
-				pub.verbose = false
-			}
-			var text strings.Builder
-			for i := range messages {
-				text.WriteString(c.text(i))
-			}
-			got, counted := parsed(t, pub, text.String())
-			if got != c.parsed {
-				t.Errorf("%d lines are parsed, want %d", got, c.parsed)
-			}
-			if want := uint32(messages); name != "no receiver" && counted != want {
-				t.Errorf("the lines stand for %d messages, want %d", counted, want)
-			}
-			if n := pub.inMsgs.Load(); n != messages {
-				t.Errorf("%d messages are counted, want %d", n, messages)
-			}
-			if n, want := pub.inBytes.Load(), int64(bytesOf(t, text.String())); n != want {
-				t.Errorf("%d bytes are counted, want %d", n, want)
-			}
+			synctest.Test(t, func(t *testing.T) { // no time passes: a batch is not cut by it
+				s, err := NewServer(&Options{})
+				okay(t, err)
+				sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+				deliverTo(t, sub, "CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB in.* 1\r\n")
+				deliverTo(t, pub, "CONNECT {"+c.connect+"\"pedantic\":false,\"headers\":true}\r\n")
+				if c.connect == "" {
+					pub.verbose = false
+				}
+				var text strings.Builder
+				for i := range messages {
+					text.WriteString(c.text(i))
+				}
+				got, counted := parsed(t, pub, text.String())
+				if got != c.parsed {
+					t.Errorf("%d lines are parsed, want %d", got, c.parsed)
+				}
+				if want := uint32(messages); name != "no receiver" && counted != want {
+					t.Errorf("the lines stand for %d messages, want %d", counted, want)
+				}
+				if n := pub.inMsgs.Load(); n != messages {
+					t.Errorf("%d messages are counted, want %d", n, messages)
+				}
+				if n, want := pub.inBytes.Load(), int64(bytesOf(t, text.String())); n != want {
+					t.Errorf("%d bytes are counted, want %d", n, want)
+				}
+			})
 		})
 	}
 }
@@ -66,24 +69,26 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 // remembers with a line: a publisher could make it hold them for thousands of lines.
 func TestLinesWithManySetsAreNotRemembered(t *testing.T) {
 	t.Parallel()
-	s, err := NewServer(&Options{})
-	okay(t, err)
-	sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
-	var text strings.Builder
-	for i := range 2 * maxKnownSets { // a pattern for each choice of wildcards
-		pattern := "in"
-		for k := range 5 {
-			pattern += []string{".x", ".*"}[i>>k&1]
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{})
+		okay(t, err)
+		sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, new(fakeLink))
+		var text strings.Builder
+		for i := range 2 * maxKnownSets { // a pattern for each choice of wildcards
+			pattern := "in"
+			for k := range 5 {
+				pattern += []string{".x", ".*"}[i>>k&1]
+			}
+			fmt.Fprintf(&text, "SUB %s %d\r\n", pattern, i)
 		}
-		fmt.Fprintf(&text, "SUB %s %d\r\n", pattern, i)
-	}
-	deliverTo(t, sub, text.String())
-	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
-	const messages = 50
-	lines := strings.Repeat("PUB in.x.x.x.x.x 1\r\nx\r\nPUB in.x.x.x.x.x 2\r\nxx\r\n", messages/2)
-	if n, _ := parsed(t, pub, lines); n != messages {
-		t.Errorf("%d lines are parsed, want %d", n, messages)
-	}
+		deliverTo(t, sub, text.String())
+		deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
+		const messages = 50
+		lines := strings.Repeat("PUB in.x.x.x.x.x 1\r\nx\r\nPUB in.x.x.x.x.x 2\r\nxx\r\n", messages/2)
+		if n, _ := parsed(t, pub, lines); n != messages {
+			t.Errorf("%d lines are parsed, want %d", n, messages)
+		}
+	})
 }
 
 func pubOf(i int, rest string) string { return fmt.Sprintf("PUB in.%d %s\r\n", i, rest) }
