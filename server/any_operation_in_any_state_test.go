@@ -92,12 +92,10 @@ func startUnderTest(t testing.TB, memory *memoryNet, login, secure bool) *underT
 		if login {
 			o.Users = []*User{{Username: "u", Password: "right"}, {Username: "w", Password: "watch"}}
 			o.Cluster.Username, o.Cluster.Password = "u", "right"
-			o.AuthTimeout, o.Cluster.AuthTimeout = 60, 60 // it is not what is tried here
 		}
 		if secure {
 			config := mustTLS(t, certOpts(certDir(t), "server"))
-			o.TLSConfig, o.TLSTimeout = config, 60
-			o.Cluster.TLSConfig, o.Cluster.TLSTimeout = config, 60
+			o.TLSConfig, o.Cluster.TLSConfig = config, config
 			h.tls = &tls.Config{RootCAs: config.ClientCAs, ServerName: "localhost", Certificates: config.Certificates}
 		}
 	})

@@ -246,12 +246,10 @@ func TestPausedPublisherIsNotStale(t *testing.T) {
 		c.ping.outstanding = int32(s.options().MaxPingsOut)
 		return c.ping.timer != nil
 	})
-	c.paused.Store(true)
-	if got := c.pingDue(s.options(), time.Hour); got != pingSkip {
+	if got := c.pingDue(s.options(), time.Hour, true); got != pingSkip {
 		t.Errorf("got %d, want pingSkip", got)
 	}
-	c.paused.Store(false)
-	if got := c.pingDue(s.options(), time.Hour); got != pingStale {
+	if got := c.pingDue(s.options(), time.Hour, false); got != pingStale {
 		t.Errorf("got %d, want pingStale", got)
 	}
 }

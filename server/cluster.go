@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nuid"
+
 	"gnatsd/conf"
 	"gnatsd/server/internal/admission"
 	"gnatsd/server/internal/mesh"
@@ -25,6 +27,7 @@ type cluster struct {
 	srv      *Server
 	on       bool          // the settings have a port for routes
 	idleTick time.Duration // between two looks at whether a route is idle
+	poolKey  string        // begins the ids of the pools that this server dials, so that no other can join them
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]
@@ -50,7 +53,7 @@ type cluster struct {
 // newCluster prepares the cluster of a server.
 func newCluster(s *Server, o *Options) (*cluster, error) {
 	k := &cluster{
-		srv: s, on: o.Cluster.Port != 0, idleTick: cmp.Or(o.idleTick, idleTick),
+		srv: s, on: o.Cluster.Port != 0, idleTick: cmp.Or(o.idleTick, idleTick), poolKey: nuid.New().Next(),
 		arrivals: admission.NewEvictor[*conn](), adverts: advertiser{srv: s}, routes: make(map[uint64]*route),
 	}
 	k.interest.Store(new([]*route))

@@ -62,8 +62,7 @@ func TestThirtyServersThatStartAtOnce(t *testing.T) {
 	nets := make([]*dialCounter, n)
 	servers := make([]*Server, n)
 	counted := func(i int, routes ...*url.URL) {
-		o := Defaults()
-		o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+		o := defaults()
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		nets[i] = &dialCounter{made: make(map[string]int), dups: make(map[string]int)}
 		o.network, o.Routes = nets[i], routes

@@ -216,9 +216,9 @@ func (k *cluster) firstInfo(r *route) string {
 	switch {
 	case own.PoolSize == 0 || r.attempt == nil:
 	case r.attempt.Member > 0:
-		own.PoolID, own.PoolMember = r.attempt.PoolID, r.attempt.Member
+		own.PoolID, own.PoolMember = k.poolKey+r.attempt.PoolID, r.attempt.Member
 	default:
-		own.PoolID = strconv.FormatUint(r.id, 10)
+		own.PoolID = k.poolKey + strconv.FormatUint(r.id, 10)
 	}
 	return own.line(true)
 }

@@ -89,8 +89,7 @@ func TestNeitherLogNorNetworkIsCalledUnderALockOfTheCluster(t *testing.T) {
 	t.Parallel()
 	start := func(routes ...*url.URL) *Server {
 		p := &lockProbe{t: t}
-		o := Defaults()
-		o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+		o := defaults()
 		o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 		o.network, o.Routes = p, routes
 		s, err := NewServer(o)

@@ -19,8 +19,7 @@ const patience = 2 * time.Minute
 // startServer runs a server with a cluster on loopback until the test ends.
 func startServer(t *testing.T, change func(*Options)) *Server {
 	t.Helper()
-	o := Defaults()
-	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+	o := defaults()
 	o.Cluster.Host, o.Cluster.Port = "127.0.0.1", RandomPort
 	if change != nil {
 		change(o)

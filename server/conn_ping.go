@@ -59,7 +59,7 @@ func (c *conn) pingTick() {
 	idle := time.Since(time.Unix(0, c.lastIn.Load())) // what is sent to a frozen peer is no sign of life
 	c.reportLeftOut()
 	c.debugf("%s Ping Timer", pingLabel(c.role))
-	switch c.pingDue(opts, idle) {
+	switch late := c.paused.Load() || c.out.Watched(); c.pingDue(opts, idle, late) {
 	case pingStale:
 		c.close(closeStale)
 	case pingSend:
@@ -96,8 +96,10 @@ const (
 	pingStale
 )
 
-// pingDue returns what to do at this tick, and sets the timer for the next.
-func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
+// pingDue returns what to do at this tick, and sets the timer for the next. If answers come late, those
+// that are missing say nothing: this server does not read them now, or the peer has not been sent the
+// PING yet, and write_deadline says whether it takes what is before that.
+func (c *conn) pingDue(opts *Options, idle time.Duration, late bool) pingAction {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := &c.ping
@@ -106,7 +108,7 @@ func (c *conn) pingDue(opts *Options, idle time.Duration) pingAction {
 	}
 	first := p.first
 	p.first = false
-	if c.paused.Load() { // its answer may not have been read
+	if late {
 		p.timer.Reset(opts.PingInterval)
 		return pingSkip
 	}

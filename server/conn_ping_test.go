@@ -25,7 +25,7 @@ func TestPingsGoOnWhenTheClockIsSetBack(t *testing.T) {
 		{-time.Hour, pingSend},
 		{0, pingStale},
 	} {
-		if got := c.pingDue(o, tt.idle); got != tt.want {
+		if got := c.pingDue(o, tt.idle, false); got != tt.want {
 			t.Errorf("idle for %v: got %v, want %v", tt.idle, got, tt.want)
 		}
 	}

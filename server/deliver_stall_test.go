@@ -276,3 +276,37 @@ func TestAStalledPublisherIsNotStale(t *testing.T) {
 		allWritten(t, &sub.out)
 	})
 }
+
+// TestAClientThatHasNotBeenSentItsPingsIsNotStale has a subscriber on a slow line: PINGs come after what is
+// pending. Once it has been sent them, and does not answer, it is stale.
+func TestAClientThatHasNotBeenSentItsPingsIsNotStale(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{WriteDeadline: 2 * time.Second, PingInterval: 500 * time.Millisecond, MaxPingsOut: 1})
+		okay(t, err)
+		all := make(chan struct{})
+		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		l.wait = func(n int) (int, error) {
+			select {
+			case <-all:
+				return n, nil
+			case <-time.After(100 * time.Millisecond):
+				return 1, os.ErrDeadlineExceeded
+			}
+		}
+		c := onFake(t, s, l)
+		c.send(strings.Repeat("x", 1000))
+		c.startPing()
+		time.Sleep(20 * time.Second)
+		if c.ended() {
+			t.Errorf("it is ended by %v", c.reason())
+		}
+		close(all)
+		time.Sleep(2 * time.Second)
+		if !c.ended() || c.reason() != closeStale {
+			t.Errorf("ended is %v (%v) after it was sent them, want by %v", c.ended(), c.reason(), closeStale)
+		}
+		c.stopPing()
+		c.out.Finish(0)
+	})
+}

@@ -17,8 +17,7 @@ import (
 // broker runs a server without a cluster until the test ends.
 func broker(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
-	o := Defaults()
-	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+	o := defaults()
 	if change != nil {
 		change(o)
 	}
@@ -33,6 +32,18 @@ func broker(t testing.TB, change func(*Options)) *Server {
 	}
 	return s
 }
+
+// defaults returns the default options for a test on loopback, with time for logins.
+func defaults() *Options {
+	o := Defaults()
+	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+	o.AuthTimeout, o.Cluster.AuthTimeout, o.TLSTimeout, o.Cluster.TLSTimeout = loginTime, loginTime, loginTime, loginTime
+	return o
+}
+
+// loginTime is how long a login may take in tests of something else, in seconds: on a machine that has
+// much else to do it takes longer than the defaults allow.
+const loginTime = 60
 
 // missing skips a test that cannot run here, but not where all must.
 func missing(t *testing.T, what string) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 func monitored(t testing.TB, opts Options) *Server {
 	t.Helper()
 	opts.Host, opts.Port = "127.0.0.1", RandomPort
+	opts.AuthTimeout, opts.TLSTimeout = cmp.Or(opts.AuthTimeout, loginTime), cmp.Or(opts.TLSTimeout, loginTime)
 	if opts.HTTPPort == 0 && opts.HTTPSPort == 0 && opts.HTTPSocket == "" {
 		opts.HTTPPort = RandomPort
 	}

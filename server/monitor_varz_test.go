@@ -35,7 +35,7 @@ func TestVarzHasTheClusterAndTheTrafficOfClients(t *testing.T) {
 		t.Errorf("got messages and bytes in and out, of all and of clients, %s; want %s", got, want)
 	}
 	c := v.Cluster
-	if c.Name != "blue" || c.Host != "127.0.0.1" || c.Port != s.ClusterAddr().Port || c.TLSTimeout != 0.5 || fmt.Sprint(c.URLs) != "["+to.Host+"]" {
+	if c.Name != "blue" || c.Host != "127.0.0.1" || c.Port != s.ClusterAddr().Port || c.TLSTimeout != loginTime || fmt.Sprint(c.URLs) != "["+to.Host+"]" {
 		t.Errorf("got %+v; want the name, the address, and the configured route without its password", c)
 	}
 	if v.SystemAccount != "$SYS" {

@@ -39,12 +39,15 @@ func (r *route) idle() time.Duration {
 
 // idleCheck closes an idle route earlier than the ping timer, if the peer is a server of this kind:
 // a tick without anything received sends PING, and after more than maxIdleTicks in a row the route
-// is closed. For peers of 1.x there is only the ping timer.
+// is closed. So does one in which nothing was sent: where all messages go one way, over a slow line,
+// the answers to the PINGs of the peer come after what it has pending, and it must not take this
+// server for dead. For peers of 1.x there is only the ping timer.
 type idleCheck struct {
 	timer    *ownedTimer[route]
 	due      time.Time // of the next tick
 	received int64     // route.activity at the last tick
-	idle     int       // ticks in a row without any
+	written  int64     // bytes of the queue, at the last tick
+	idle     int       // ticks in a row without anything received
 }
 
 const (
@@ -84,14 +87,15 @@ func (r *route) checkIdle() {
 	if r.waiting.Load() { // the peer must not take it for idle
 		r.sendPing()
 	}
-	switch idle := r.idleTicks(); {
+	idle, silent := r.idleTicks()
+	switch {
 	case r.retired():
 		if idle > maxRetiredTicks {
 			r.close(closeStale)
 		}
 	case idle > maxIdleTicks:
 		r.close(closeStale)
-	case idle > 0:
+	case idle > 0 || silent:
 		r.sendPing()
 	}
 }
@@ -100,20 +104,23 @@ func (r *route) checkIdle() {
 // messages only.
 func (r *route) activity() int64 {
 	if !r.retired() {
-		return r.received.Load()
+		_, wire := r.decompressed()
+		return r.received.Load() + wire // of a block that is being received
 	}
 	_, written := r.out.Progress()
 	return r.inMsgs.Load() + written
 }
 
-// idleTicks counts a tick, sets the timer for the next, and returns the number of idle ticks. A
-// late tick is not counted: this process was suspended or overloaded, and may not have read what
-// was sent.
-func (r *route) idleTicks() int {
+// idleTicks counts a tick, sets the timer for the next, and returns the number of idle ticks, and
+// whether nothing has been sent since the last one. A late tick is not counted: this process was
+// suspended or overloaded, and may not have read what was sent.
+func (r *route) idleTicks() (idle int, silent bool) {
 	received, now, tick := r.activity(), time.Now(), r.srv.cluster.idleTick
+	_, written := r.out.Progress()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.check
+	silent, c.written = written == c.written, written
 	switch {
 	case received != c.received || r.waiting.Load():
 		c.idle, c.received = 0, received
@@ -124,5 +131,5 @@ func (r *route) idleTicks() int {
 		c.due = now.Add(tick)
 		c.timer.Reset(tick)
 	}
-	return c.idle
+	return c.idle, silent
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -160,8 +161,19 @@ func (r *route) beginWait() (closed <-chan struct{}, done func()) {
 // carrier before.
 func (r *route) announceAgain(s *subscription, holder *conn) {
 	r.announced[s.sid()] = true
+	r.forgetEnded(holder)
 	if old := holder.subOf([]byte(s.sid())); old != nil && old.text != s.text {
 		holder.unsubscribe(old)
+	}
+}
+
+// forgetEnded forgets what has been repeated and has ended, if that is more than half.
+func (r *route) forgetEnded(holder *conn) {
+	const free = 1 << 10
+	holder.mu.Lock()
+	defer holder.mu.Unlock()
+	if len(r.announced) > 2*holder.subs.len()+free {
+		maps.DeleteFunc(r.announced, func(sid string, _ bool) bool { return holder.subs.with(sid) == nil })
 	}
 }
 

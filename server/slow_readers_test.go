@@ -13,7 +13,7 @@ import (
 // much less than the socket holds, or one write has, within write_deadline.
 func TestAReaderThatIsSlowAndSteadyIsNotASlowConsumer(t *testing.T) {
 	t.Parallel()
-	const deadline, tick, piece, size = time.Second, 20 * time.Millisecond, 16 << 10, 1_000_000
+	const deadline, tick, piece, size = 2500 * time.Millisecond, 50 * time.Millisecond, 16 << 10, 1_000_000
 	dir := certDir(t)
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secure), func(t *testing.T) {

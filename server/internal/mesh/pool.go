@@ -156,6 +156,7 @@ func (m *Mesh) Left(now time.Time, id uint64) {
 		}
 	}
 	l.pool.members = slices.DeleteFunc(l.pool.members, func(o *link) bool { return o == l })
+	l.pool.due = latest(l.pool.due, now.Add(retryDelay-m.jitter(retryJitter)))
 	m.emit(Action{Kind: Retire, Link: l.id})
 	m.plan(now)
 }
@@ -230,12 +231,17 @@ func (m *Mesh) memberIntroduced(l *link, info *Info) {
 	}
 	l.peer, l.member, l.info = info.ID, info.Member, info
 	p := m.peers[info.ID]
-	if p == nil || p.pool == nil || p.pool.first != nil || p.pool.id != info.PoolID || p.active == nil || 1+len(p.pool.members) >= m.size(p.pool) {
+	if p == nil || p.pool == nil || p.pool.first != nil || p.pool.id != info.PoolID || p.pool.has(info.Member) || p.active == nil || 1+len(p.pool.members) >= m.size(p.pool) {
 		m.closeDuplicate(l)
 		return
 	}
 	l.pool = p.pool
 	m.join(l)
+}
+
+// has reports whether a link has joined with a number.
+func (p *pool) has(number int) bool {
+	return slices.ContainsFunc(p.members, func(l *link) bool { return l.member == number })
 }
 
 // memberClosed takes a link that has ended, and was to be a member, out of its pool.

@@ -586,6 +586,14 @@ func (q *WriteQueue) movesLocked() bool {
 	return q.back == nil || time.Since(q.back.moved) < blockedTime
 }
 
+// Watched reports whether bytes wait for the socket, and the connection ends if it takes none of them
+// for WriteDeadline.
+func (q *WriteQueue) Watched() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.back != nil && q.lim.Drop == DropNone
+}
+
 // NearFull reports whether more is pending than half of what makes the connection a slow consumer,
 // and the peer reads.
 func (q *WriteQueue) NearFull() bool {
