@@ -197,3 +197,37 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 	service.peer.Close()
 	service.serve()
 }
+
+// TestEventsWaitForARouteThatReads looks at a route whose peer takes nothing, on a clock of its own:
+// events wait for it as long as a publisher would.
+func TestEventsWaitForARouteThatReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := systemInMemory(t)
+		r, v := newRoute(s, deadPipe(t), nil), &systemView{s}
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, netio.ErrWouldBlock },
+			wait: func(n int) (int, error) { time.Sleep(10 * time.Second); return n, nil },
+		}
+		r.out.SetLink(fakeConn{l, nil})
+		r.out.SetLimits(&netio.Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: time.Minute})
+		s.cluster.interest.Store(&[]*route{r})
+		near := func(when string, want bool) {
+			t.Helper()
+			if got := v.RoutesNearFull(); got != want {
+				t.Errorf("%s: a route is near full: %v", when, got)
+			}
+		}
+		r.push(make([]byte, 500))
+		near("half of what may be pending", false)
+		r.push(make([]byte, 100))
+		near("more than half", true)
+		time.Sleep(time.Second)
+		near("nothing is taken for a second", true)
+		time.Sleep(time.Second)
+		near("it is too slow", false)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		near("all is taken", false)
+		r.out.Finish(0)
+	})
+}

@@ -224,7 +224,9 @@ func (v *systemView) MaxPayload() int {
 
 // RoutesNearFull implements system.Broker.
 func (v *systemView) RoutesNearFull() bool {
-	return slices.ContainsFunc(v.s.cluster.active(), func(r *route) bool { return r.out.NearFull() })
+	return slices.ContainsFunc(v.s.cluster.active(), func(r *route) bool {
+		return r.out.HalfFull() && worthWaiting([]*conn{&r.conn})
+	})
 }
 
 // Wanted implements system.Broker.

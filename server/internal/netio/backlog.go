@@ -15,8 +15,6 @@ type backlog struct {
 	bytes  int64 // in both, or taken from them and not yet written
 	top    topSubject
 	since  time.Time // when it began
-	moved  time.Time // when bytes of it were written last, or it began, or the peer took some of the socket
-	held   int       // bytes that were in the socket when that was looked at last
 	sample sample
 	then   Link  // that what follows the next until bytes is written to; nil = the same
 	until  int64 // if messages may be dropped there is no such link

@@ -105,15 +105,11 @@ func (q *WriteQueue) lookAtSocket() {
 	held := q.inSocket()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	b, w := q.back, q.waitersLocked()
-	if b == nil { // it has taken everything, and only reservations may be pending
+	w := q.waitersLocked()
+	if q.back == nil { // it has taken everything, and only reservations may be pending
 		w.since = time.Time{}
 		return
 	}
-	if moved(b.held, held) {
-		b.moved = time.Now()
-	}
-	b.held = held
 	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= q.lim.HighWater {
 		w.since, w.taken = time.Now(), taken
 	}

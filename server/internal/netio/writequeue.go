@@ -51,9 +51,6 @@ type Owner interface {
 const (
 	// lowShare says when a connection that lagged has caught up: below 1/lowShare of HighWater.
 	lowShare = 4
-	// blockedTime is how long nothing may be written before a connection counts as blocked: a
-	// reader of 2 MB/s moves a whole writeBatch in it.
-	blockedTime = 500 * time.Millisecond
 	// writeBatch bounds the bytes of one write with a deadline.
 	writeBatch = 1 << 20
 	// pushRounds is how often a pusher writes what others pushed meanwhile before it leaves the
@@ -367,9 +364,8 @@ func (q *WriteQueue) queueLocked(d *Delivery) {
 // backLocked returns the backlog, which begins if there is none.
 func (q *WriteQueue) backLocked() *backlog {
 	if q.back == nil {
-		now := time.Now()
 		q.back = backlogs.Get().(*backlog)
-		q.back.since, q.back.moved = now, now
+		q.back.since = time.Now()
 	}
 	return q.back
 }
@@ -437,7 +433,7 @@ func (q *WriteQueue) drain() {
 		if n > 0 {
 			w.spent = 0
 		}
-		if err == nil || isTimeout(err) && w.goesOn(n > 0 || q.moved(held)) {
+		if err == nil || isTimeout(err) && w.goesOn(n > 0 || moved(held, q.link.Unsent())) {
 			continue
 		}
 		if isTimeout(err) && !q.stopping() {
@@ -450,19 +446,6 @@ func (q *WriteQueue) drain() {
 
 // isTimeout reports whether err is a deadline that passed.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// moved reports whether the socket holds less than before, and notes that if so.
-func (q *WriteQueue) moved(held int) bool {
-	if !moved(held, q.link.Unsent()) {
-		return false
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.back != nil {
-		q.back.moved = time.Now()
-	}
-	return true
-}
 
 // stopping reports whether Leave waits for the writer.
 func (q *WriteQueue) stopping() bool {
@@ -528,9 +511,6 @@ func (q *WriteQueue) account(segs []Segment, n int) (readAt int64) {
 	if q.back.until -= int64(n); q.back.until == 0 && q.back.then != nil {
 		q.link, q.back.then = q.back.then, nil
 	}
-	if n > 0 {
-		q.back.moved = time.Now()
-	}
 	q.shared.Pending.Add(-int64(n))
 	q.grantLocked()
 	return q.back.sample.sent(int64(n))
@@ -581,25 +561,12 @@ func (q *WriteQueue) dropLocked() {
 	q.grantLocked()
 }
 
-// movesLocked reports whether the peer has taken something lately of what is pending.
-func (q *WriteQueue) movesLocked() bool {
-	return q.back == nil || time.Since(q.back.moved) < blockedTime
-}
-
 // Watched reports whether bytes wait for the socket, and the connection ends if it takes none of them
 // for WriteDeadline.
 func (q *WriteQueue) Watched() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.back != nil && q.lim.Drop == DropNone
-}
-
-// NearFull reports whether more is pending than half of what makes the connection a slow consumer,
-// and the peer reads.
-func (q *WriteQueue) NearFull() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.pending > q.lim.MaxPending/2 && q.movesLocked()
 }
 
 // HalfFull reports whether more is pending than half of what makes the connection a slow consumer.
