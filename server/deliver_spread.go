@@ -23,8 +23,7 @@ type flushJob struct {
 	next atomic.Int32 // target that is to be taken next
 	step int32        // targets taken at a time
 
-	left           sync.WaitGroup // targets that have not been handed over
-	reached, bytes atomic.Int64   // by helpers, as in expansion
+	left sync.WaitGroup // targets that have not been handed over
 }
 
 const (
@@ -100,8 +99,8 @@ func (b *batch) spread(x *expansion, all []target) {
 		default: // all of them are busy
 		}
 	}
-	j.left.Add(-j.work(x))
-	j.finish(x)
+	j.work(x)
+	j.left.Wait()
 }
 
 func newFlushJob(b *batch, all []target, now int64) *flushJob {
@@ -116,37 +115,20 @@ func (j *flushJob) take() []target {
 	return j.all[min(to-int(j.step), len(j.all)):min(to, len(j.all))]
 }
 
-// work hands over to targets until none is left. It returns to how many.
-func (j *flushJob) work(x *expansion) (done int) {
+// work hands over to targets until none is left.
+func (j *flushJob) work(x *expansion) {
 	for part := j.take(); len(part) > 0; part = j.take() {
 		for i := range part {
 			x.handOver(&part[i])
 		}
-		done += len(part)
+		j.left.Add(-len(part))
 	}
-	return done
 }
 
 // help takes a part in the flush. A helper that comes too late finds no target, and does not look at
 // the batch, which is another one by then.
 func (j *flushJob) help(x *expansion) {
 	x.start(j.b, j.now)
-	if done := j.work(x); done > 0 {
-		j.add(x, done)
-	}
+	j.work(x)
 	x.finish()
-}
-
-// add adds what a helper did for so many targets.
-func (j *flushJob) add(x *expansion, done int) {
-	j.reached.Add(int64(x.reached))
-	j.bytes.Add(int64(x.bytes))
-	j.left.Add(-done)
-}
-
-// finish waits for the helpers, and adds what they did.
-func (j *flushJob) finish(x *expansion) {
-	j.left.Wait()
-	x.reached += int(j.reached.Load())
-	x.bytes += int(j.bytes.Load())
 }
