@@ -194,7 +194,6 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 	g := p.match([]byte("a")).Queues()[0]
 	for name, choose := range map[string]func(){
 		"none":        func() { b.toMember(&g, []byte("a"), at, func(*conn) bool { return false }) },
-		"behind":      func() { b.toMemberOf(&p.conn, &g, []byte("a"), at, 1) },
 		"for a route": func() { b.from.role = roleClient; b.toRoute(allButRoute(&g, p), []byte("a"), at) },
 	} {
 		b.steps = 0

@@ -85,7 +85,8 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 func (b *batch) sendOn(g *sublist.Group[*subscription], subject []byte, p place, servers int) {
 	ring := b.ring()
 	for i, r := range ring[:max(0, len(ring)-servers)] { // those behind them may have been asked
-		if b.toMemberOf(r.holder(), g, subject, p, servers+i+1) {
+		if b.toMember(g, subject, p, func(c *conn) bool { return c == r.holder() }) {
+			b.entries[len(b.entries)-1].passed(servers + i + 1)
 			return
 		}
 	}
@@ -120,32 +121,17 @@ func (c *conn) counts() bool {
 	return ok && r.peerInfo().extended()
 }
 
-// toMemberOf collects a message for a random member of a queue group that is behind a connection.
-func (b *batch) toMemberOf(c *conn, g *sublist.Group[*subscription], subject []byte, p place, servers int) bool {
-	b.steps += g.Len()
-	i := 0
-	var mine drawn
-	for sub := range g.From(0) {
-		if sub.conn == c {
-			mine.add(i, b.rand)
-		}
-		i++
+// passed makes the id that a message is sent with say how many places of the ring are behind it.
+func (e *entry) passed(servers int) {
+	rest, ok := bytes.CutPrefix([]byte(e.sub.sid()), []byte(queueMark))
+	if !ok {
+		return
 	}
-	if mine.seen == 0 {
-		return false
+	if e.n&claimed == 0 {
+		e.n = uint32(e.sub.claim(int64(e.n))) | claimed // nothing is counted of the other one
 	}
-	for sub := range g.From(mine.at) {
-		if sub.conn != c || !sub.takesOne(subject) {
-			continue
-		}
-		id := []byte(sub.sid())
-		if rest, ok := bytes.CutPrefix(id, []byte(queueMark)); ok {
-			id = append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
-		}
-		b.deliver(newSubscription(c, []byte(sub.subject()), []byte(sub.queue()), id), p)
-		return true
-	}
-	return false
+	id := append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
+	e.sub = newSubscription(e.sub.conn, []byte(e.sub.subject()), []byte(e.sub.queue()), id)
 }
 
 // redeliverBeyond collects what members of queue groups do not take because they have reached their

@@ -379,3 +379,27 @@ func TestALimitOfAMemberThatComesWhenMessagesAreChosen(t *testing.T) {
 		}
 	}
 }
+
+// TestAMessageThatPassedServersIsCountedOnce changes the ids that messages are sent with: of the
+// subscription that was chosen they are counted then, unless they were before.
+func TestAMessageThatPassedServersIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		id, want  string
+		n, counts uint32
+	}{
+		{"QRSID:5:7", "QRSID+2:5:7", 1, 1},
+		{"QRSID:5:7", "QRSID+2:5:7", 1 | claimed, 0},
+		{"7", "7", 1, 0}, // it is counted when it is handed over
+	} {
+		sub := newSubscription(new(conn), []byte("a"), []byte("q"), []byte(tt.id))
+		e := entry{place: place{n: tt.n}, sub: sub}
+		e.passed(2)
+		if e.sub.sid() != tt.want || e.sub.subject() != "a" || e.sub.queue() != "q" || e.sub.conn != sub.conn {
+			t.Errorf("%s: it is sent to %q of %q as %q, want %q", tt.id, e.sub.subject(), e.sub.queue(), e.sub.sid(), tt.want)
+		}
+		if got := sub.delivered.Load(); got != int64(tt.counts) || (e.sub != sub) != (e.n&claimed != 0) || e.n&^claimed != 1 {
+			t.Errorf("%s: %d messages are counted, want %d; n is %#x", tt.id, got, tt.counts, e.n)
+		}
+	}
+}
