@@ -128,7 +128,11 @@ func (e *entry) passed(servers int) {
 		return
 	}
 	if e.n&claimed == 0 {
-		e.n = uint32(e.sub.claim(int64(e.n))) | claimed // nothing is counted of the other one
+		n := e.sub.claim(int64(e.n))
+		if n == 0 {
+			return // it has ended meanwhile: the flush gives the message to another one
+		}
+		e.n = uint32(n) | claimed // nothing is counted of the subscription that has the new id
 	}
 	id := append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
 	e.sub = newSubscription(e.sub.conn, []byte(e.sub.subject()), []byte(e.sub.queue()), id)
