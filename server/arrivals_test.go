@@ -110,6 +110,26 @@ func TestSilentConnectionsMakeRoomWithoutALogin(t *testing.T) {
 	}
 }
 
+// TestAClientThatIsBeingClosedDoesNotCount has the only client that may connect end, and its end take long.
+func TestAClientThatIsBeingClosedDoesNotCount(t *testing.T) {
+	t.Parallel()
+	s := broker(t, func(o *Options) { o.MaxConn = 1 })
+	first := openClient(t, s)
+	s.closed.mu.Lock()
+	defer s.closed.mu.Unlock()
+	okay(t, first.Conn.Close())
+	eventually(t, "the end of the first client", func() bool {
+		s.clients.mu.Lock()
+		defer s.clients.mu.Unlock()
+		return s.clients.leaving == 1
+	})
+	next := openClient(t, s)
+	okay(t, next.Send("CONNECT {\"verbose\":false}\r\nPING\r\n"))
+	if line, err := next.Line(); err != nil || line != "PONG\r\n" {
+		t.Errorf("got %q, %v, want PONG", line, err)
+	}
+}
+
 // TestClientsThatLoggedInAreNotEvicted has as many as may connect.
 func TestClientsThatLoggedInAreNotEvicted(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ type client struct {
 	ofAddress bool // it is counted for its address
 
 	// Guarded by registry.mu.
-	evicted bool // it is being closed to make room
+	leaves bool // it is being closed, and does not count any more
 
 	// Guarded by conn.mu.
 	pinged       bool  // the first PING has been answered

@@ -15,7 +15,7 @@ type registry struct {
 
 	sockets    int // of clients that are not leaving
 	maxSockets int
-	leaving    int // clients that were evicted and have not been removed yet
+	leaving    int // clients that are being closed and have not been removed yet
 }
 
 // slots assigns small numbers that are unique among the open connections, for tables indexed by
@@ -92,7 +92,7 @@ func (r *registry) remove(c *client) {
 	switch {
 	case r.byID[c.id] == nil: // it was not added
 		return
-	case c.evicted:
+	case c.leaves:
 		r.leaving--
 	case isSocket(c.nc):
 		r.sockets--
@@ -100,14 +100,14 @@ func (r *registry) remove(c *client) {
 	delete(r.byID, c.id)
 }
 
-// evict makes room for another client: c is going to be closed.
-func (r *registry) evict(c *client) {
+// leave makes room for another client: c is being closed.
+func (r *registry) leave(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byID[c.id] == nil || c.evicted {
+	if r.byID[c.id] == nil || c.leaves {
 		return
 	}
-	c.evicted = true
+	c.leaves = true
 	r.leaving++
 	if isSocket(c.nc) {
 		r.sockets--

@@ -595,9 +595,10 @@ const finishWait = time.Second
 
 // teardown ends the connection. The reader calls it last.
 func (c *conn) teardown() {
-	if c.role == roleClient {
+	if c, ok := c.ops.(*client); ok {
 		c.srv.leaving.Add(1)
 		defer c.srv.leaving.Add(-1)
+		c.srv.clients.leave(c) // before it is not evicted any more: else it would count, and none could make room
 	}
 	r := c.reason()
 	row := &closeRows[r]

@@ -254,7 +254,7 @@ func (s *Server) admit(c *client) (refused closeReason) {
 		if !ok {
 			return refused
 		}
-		s.clients.evict(victim.ops.(*client))
+		s.clients.leave(victim.ops.(*client))
 		victim.close(closeEvicted)
 		refused = s.clients.add(c)
 	}
