@@ -238,8 +238,11 @@ func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 			okay(t, err)
 			sent := make(chan error, tt.publishers)
 			text := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", tt.size, strings.Repeat("x", tt.size)), tt.messages)
-			for range tt.publishers {
-				p := dialClient(t, s)
+			pubs := make([]*wire.Client, tt.publishers) // all of them before the first sends: the subscriber does not read now
+			for i := range pubs {
+				pubs[i] = dialClient(t, s)
+			}
+			for _, p := range pubs {
 				go func() { // ends when all is sent
 					err := p.Send(text)
 					if err == nil {
