@@ -246,8 +246,8 @@ func TestPausedPublisherIsNotStale(t *testing.T) {
 		c.ping.outstanding = int32(s.options().MaxPingsOut)
 		return c.ping.timer != nil
 	})
-	if got := c.pingDue(s.options(), time.Hour, true); got != pingSkip {
-		t.Errorf("got %d, want pingSkip", got)
+	if got := c.pingDue(s.options(), time.Hour, true); got != pingNone {
+		t.Errorf("got %d, want pingNone", got)
 	}
 	if got := c.pingDue(s.options(), time.Hour, false); got != pingStale {
 		t.Errorf("got %d, want pingStale", got)

@@ -598,7 +598,7 @@ func (c *conn) teardown() {
 	if c, ok := c.ops.(*client); ok {
 		c.srv.leaving.Add(1)
 		defer c.srv.leaving.Add(-1)
-		c.srv.clients.leave(c) // before it is not evicted any more: else it would count, and none could make room
+		c.srv.clients.leave(c) // before settle: a client that counts and cannot be evicted keeps others out
 	}
 	r := c.reason()
 	row := &closeRows[r]

@@ -106,12 +106,12 @@ func (c *conn) pingDue(opts *Options, idle time.Duration, late bool) pingAction 
 	if p.timer == nil {
 		return pingNone
 	}
-	first := p.first
-	p.first = false
 	if late {
 		p.timer.Reset(opts.PingInterval)
-		return pingSkip
+		return pingNone
 	}
+	first := p.first
+	p.first = false
 	if int(p.outstanding)+1 > opts.MaxPingsOut {
 		return pingStale
 	}

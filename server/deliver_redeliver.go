@@ -128,11 +128,8 @@ func (e *entry) passed(servers int) {
 		return
 	}
 	if e.n&claimed == 0 {
-		n := e.sub.claim(int64(e.n))
-		if n == 0 {
-			return // it has ended meanwhile: the flush gives the message to another one
-		}
-		e.n = uint32(n) | claimed // nothing is counted of the subscription that has the new id
+		e.sub.claim(int64(e.n)) // if it has ended the other server gives the message to another one
+		e.n |= claimed          // nothing is counted of the subscription that has the new id
 	}
 	id := append(strconv.AppendInt([]byte(queueMark+"+"), int64(servers), 10), rest...)
 	e.sub = newSubscription(e.sub.conn, []byte(e.sub.subject()), []byte(e.sub.queue()), id)

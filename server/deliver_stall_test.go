@@ -308,5 +308,34 @@ func TestAClientThatHasNotBeenSentItsPingsIsNotStale(t *testing.T) {
 		}
 		c.stopPing()
 		c.out.Finish(0)
+		allWritten(t, &c.out)
+	})
+}
+
+// TestAClientThatDropsMessagesIsStaleWhenItDoesNotAnswer has one that takes nothing at all: there is no
+// write_deadline for it.
+func TestAClientThatDropsMessagesIsStaleWhenItDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{WriteDeadline: 2 * time.Second, PingInterval: 500 * time.Millisecond, MaxPingsOut: 1})
+		okay(t, err)
+		over := make(chan struct{})
+		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }}
+		l.wait = func(n int) (int, error) {
+			<-over
+			return n, nil
+		}
+		c := onFake(t, s, l)
+		c.out.SetLimits(&netio.Limits{MaxPending: 1 << 20, HighWater: 1 << 18, WriteDeadline: 2 * time.Second, Drop: netio.DropOld})
+		c.send("x")
+		c.startPing()
+		time.Sleep(5 * time.Second)
+		if !c.ended() || c.reason() != closeStale {
+			t.Errorf("ended is %v (%v), want by %v", c.ended(), c.reason(), closeStale)
+		}
+		c.stopPing()
+		close(over)
+		c.out.Finish(0)
+		allWritten(t, &c.out)
 	})
 }

@@ -120,16 +120,6 @@ func (r *route) decompress(rest []byte) {
 	r.compression.in = in
 }
 
-// decompressed returns how many bytes have been received that were decompressed, after that and before.
-func (r *route) decompressed() (raw, wire int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if in := r.compression.in; in != nil {
-		return in.Bytes()
-	}
-	return 0, 0
-}
-
 // compressionState is the compression of a route, for monitoring.
 type compressionState struct {
 	mode            string // level of what is sent; "" if it is no stream of s2

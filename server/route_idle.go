@@ -37,22 +37,26 @@ func (r *route) idle() time.Duration {
 	return time.Since(r.srv.start) - time.Duration(r.received.Load())
 }
 
-// idleCheck closes an idle route earlier than the ping timer, if the peer is a server of this kind:
-// a tick without anything received sends PING, and after more than maxIdleTicks in a row the route
-// is closed. So does one in which nothing was sent: where all messages go one way, over a slow line,
-// the answers to the PINGs of the peer come after what it has pending, and it must not take this
-// server for dead. For peers of 1.x there is only the ping timer.
+// idleCheck closes an idle route earlier than the ping timer, if the peer is a server of this kind. A
+// tick in which nothing was received, or nothing but PINGs and PONGs was sent, sends PING. After more
+// than maxIdleTicks in a row without anything received the route is closed. A server that sends
+// nothing sends PING for the sake of the peer: where all messages go one way, over a slow line, the
+// PINGs of the peer come after what it has pending, and their answers much later. For peers of 1.x
+// there is only the ping timer.
 type idleCheck struct {
 	timer    *ownedTimer[route]
 	due      time.Time // of the next tick
 	received int64     // route.activity at the last tick
-	written  int64     // bytes of the queue, at the last tick
+	written  int64     // bytes that the socket had taken, at the last tick
+	wire     int64     // compressed bytes that had been received then
 	idle     int       // ticks in a row without anything received
 }
 
 const (
 	idleTick     = 2 * time.Second
 	maxIdleTicks = 3
+	// maxQuiet is how many bytes of PINGs and PONGs are written in a tick.
+	maxQuiet = 32
 	// maxRetiredTicks is how many ticks in a row a connection may have that is left by this server
 	// and on which no messages come or go: the peer is to close it.
 	maxRetiredTicks = 15
@@ -87,7 +91,7 @@ func (r *route) checkIdle() {
 	if r.waiting.Load() { // the peer must not take it for idle
 		r.sendPing()
 	}
-	idle, silent := r.idleTicks()
+	idle, quiet := r.idleTicks()
 	switch {
 	case r.retired():
 		if idle > maxRetiredTicks {
@@ -95,7 +99,7 @@ func (r *route) checkIdle() {
 		}
 	case idle > maxIdleTicks:
 		r.close(closeStale)
-	case idle > 0 || silent:
+	case idle > 0 || quiet:
 		r.sendPing()
 	}
 }
@@ -104,23 +108,36 @@ func (r *route) checkIdle() {
 // messages only.
 func (r *route) activity() int64 {
 	if !r.retired() {
-		_, wire := r.decompressed()
-		return r.received.Load() + wire // of a block that is being received
+		return r.received.Load()
 	}
 	_, written := r.out.Progress()
 	return r.inMsgs.Load() + written
 }
 
+// noteBlock notes that something is received where that is a part of a compressed block.
+func (r *route) noteBlock() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.compression.in == nil {
+		return
+	}
+	if _, wire := r.compression.in.Bytes(); wire != r.check.wire {
+		r.check.wire = wire
+		r.received.Store(int64(time.Since(r.srv.start)))
+	}
+}
+
 // idleTicks counts a tick, sets the timer for the next, and returns the number of idle ticks, and
-// whether nothing has been sent since the last one. A late tick is not counted: this process was
-// suspended or overloaded, and may not have read what was sent.
-func (r *route) idleTicks() (idle int, silent bool) {
+// whether nothing but PINGs and PONGs has been sent since the last one. A late tick is not counted:
+// this process was suspended or overloaded, and may not have read what was sent.
+func (r *route) idleTicks() (idle int, quiet bool) {
+	r.noteBlock()
 	received, now, tick := r.activity(), time.Now(), r.srv.cluster.idleTick
 	_, written := r.out.Progress()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.check
-	silent, c.written = written == c.written, written
+	quiet, c.written = written-c.written <= maxQuiet, written
 	switch {
 	case received != c.received || r.waiting.Load():
 		c.idle, c.received = 0, received
@@ -131,5 +148,5 @@ func (r *route) idleTicks() (idle int, silent bool) {
 		c.due = now.Add(tick)
 		c.timer.Reset(tick)
 	}
-	return c.idle, silent
+	return c.idle, quiet
 }

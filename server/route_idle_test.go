@@ -2,16 +2,19 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/s2"
 )
 
-// TestAPeerThatOnlySendsIsShownLife has a server of this kind that sends messages all the time, and
+// TestAServerThatSendsNothingSendsPings has a peer of this kind that sends messages all the time, and
 // whose own PINGs may be behind them: it is to receive something within the ticks that it waits.
-func TestAPeerThatOnlySendsIsShownLife(t *testing.T) {
+func TestAServerThatSendsNothingSendsPings(t *testing.T) {
 	t.Parallel()
 	inStandby(t, nil, func(st *standbyTest) {
 		nc, err := st.host.Dial(fmt.Sprintf("10.0.0.1:%d", simRoutePort), time.Second)
@@ -45,6 +48,36 @@ func TestAPeerThatOnlySendsIsShownLife(t *testing.T) {
 	})
 }
 
+// TestARouteIsNotIdleWhileABlockArrives has a peer of which not one compressed block arrives in the time of
+// many ticks.
+func TestARouteIsNotIdleWhileABlockArrives(t *testing.T) {
+	t.Parallel()
+	inStandby(t, func(o *Options) { o.Cluster.Compression.Mode = compressFast }, func(st *standbyTest) {
+		peer := &peerInfo{Info: Info{ID: "a", Version: VERSION, Host: "10.0.0.2", Port: 6222, Proto: 1}, Compression: compressFast}
+		nc, err := st.host.Dial(fmt.Sprintf("10.0.0.1:%d", simRoutePort), time.Second)
+		okay(t, err)
+		defer nc.Close()
+		go io.Copy(io.Discard, nc) // ends with the connection
+		_, err = io.WriteString(nc, peer.line(true)+compressedLine)
+		okay(t, err)
+		var block bytes.Buffer
+		w := s2.NewWriter(&block)
+		_, err = w.Write([]byte("PING\r\nPING\r\nPING\r\n"))
+		okay(t, err)
+		okay(t, w.Close())
+		for _, b := range block.Bytes() {
+			_, err := nc.Write([]byte{b})
+			okay(t, err)
+			if time.Sleep(idleTick); st.s.NumRoutes() != 1 {
+				t.Fatal("the route is closed")
+			}
+			if idle := st.s.cluster.all()[0].idle(); idle > 2*idleTick {
+				t.Fatalf("it is idle for %v", idle)
+			}
+		}
+	})
+}
+
 // TestInterestThatEndsWhileItIsRepeatedIsForgotten has a new carrier repeat interest that ends at once,
 // without end.
 func TestInterestThatEndsWhileItIsRepeatedIsForgotten(t *testing.T) {
@@ -55,21 +88,27 @@ func TestInterestThatEndsWhileItIsRepeatedIsForgotten(t *testing.T) {
 		st.settle()
 		var text strings.Builder
 		text.WriteString("SUB old RSID:2:1\r\nSUB kept RSID:2:2\r\nLINK sync\r\nSUB kept RSID:2:2\r\n")
-		for i := range 10_000 {
-			fmt.Fprintf(&text, "SUB foo RSID:1:%d\r\nUNSUB RSID:1:%[1]d\r\n", i)
+		kept := 1
+		for i := range 12_000 {
+			fmt.Fprintf(&text, "SUB foo RSID:1:%d\r\n", i)
+			if i > 1000 && i%(i/1000) == 0 { // often first
+				kept++
+			} else {
+				fmt.Fprintf(&text, "UNSUB RSID:1:%d\r\n", i)
+			}
 		}
 		_, err := io.WriteString(nc, text.String())
 		okay(t, err)
 		st.settle()
 		r := st.s.cluster.all()[0]
-		if n := len(r.announced); n == 0 || n > 2<<10 {
-			t.Errorf("%d subscriptions are remembered, want some, and %d at most", n, 2<<10)
+		if n, most := len(r.announced), 2*kept+1<<10+1; n < kept || n > most {
+			t.Errorf("%d subscriptions are remembered, want %d at least and %d at most", n, kept, most)
 		}
 		_, err = io.WriteString(nc, "LINK synced\r\n")
 		okay(t, err)
 		st.settle()
-		if n := st.s.NumSubscriptions(); n != 1 {
-			t.Errorf("%d subscriptions are left, want the one that was repeated", n)
+		if n := st.s.NumSubscriptions(); int(n) != kept {
+			t.Errorf("%d subscriptions are left, want the %d that were repeated and not ended", n, kept)
 		}
 	})
 }

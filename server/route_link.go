@@ -160,8 +160,8 @@ func (r *route) beginWait() (closed <-chan struct{}, done func()) {
 // another one it ends that: the client has used the sid again, and the UNSUB was lost with the
 // carrier before.
 func (r *route) announceAgain(s *subscription, holder *conn) {
+	r.forgetEnded(holder) // first: holder does not have s yet
 	r.announced[s.sid()] = true
-	r.forgetEnded(holder)
 	if old := holder.subOf([]byte(s.sid())); old != nil && old.text != s.text {
 		holder.unsubscribe(old)
 	}

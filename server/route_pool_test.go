@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gnatsd/server/internal/mesh"
 	"gnatsd/test/wire"
 )
 
@@ -729,4 +730,23 @@ func TestPoolDoesNotCarryARequestBeforeItsInbox(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestPoolIDsCannotBeGuessed has two servers open a pool with their first connection.
+func TestPoolIDsCannotBeGuessed(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 2 {
+		s, err := NewServer(&Options{Cluster: ClusterOpts{Host: "127.0.0.1", Port: RandomPort, PoolSize: 3}})
+		okay(t, err)
+		r := newRoute(s, deadPipe(t), &mesh.Attempt{})
+		s.cluster.own = &peerInfo{PoolSize: 3} // as if it listened
+		line := s.cluster.firstInfo(r)
+		_, rest, ok := strings.Cut(line, `"pool_id":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		if !ok || len(id) < 20 || seen[id] {
+			t.Errorf("got the id %q in %s", id, line)
+		}
+		seen[id] = true
+	}
 }

@@ -238,7 +238,7 @@ func TestPublisherWaitsForItsOnlySubscriber(t *testing.T) {
 			okay(t, err)
 			sent := make(chan error, tt.publishers)
 			text := strings.Repeat(fmt.Sprintf("PUB foo %d\r\n%s\r\n", tt.size, strings.Repeat("x", tt.size)), tt.messages)
-			pubs := make([]*wire.Client, tt.publishers) // all of them before the first sends: the subscriber does not read now
+			pubs := make([]*wire.Client, tt.publishers) // this goroutine reads for the subscriber, and does not while it dials
 			for i := range pubs {
 				pubs[i] = dialClient(t, s)
 			}

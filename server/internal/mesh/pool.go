@@ -14,16 +14,16 @@ import (
 
 // pool is the links to one server that belong together.
 type pool struct {
-	id      string   // the server that dials chose it: the id of its first link
+	id      string   // of the server that dials it is the id of its first link; the other one knows what INFO said
 	most    int      // links that the other server is ready for
 	first   *Attempt // to dial the first link; nil if the other server dials
 	target  *Target  // of the first link; nil if it has none any more
 	addr    string   // where it was dialed
 	members []*link  // that have joined, without the route; oldest first
+	last    int      // number of the link that was dialed last, or has joined last
 
 	// Of the server that dials.
 	ready    bool // the other server has made the first link the route, too
-	last     int  // number of the link that was dialed last
 	dialing  bool // a link is being dialed, or has not joined yet
 	failures int  // attempts in a row that failed
 	due      time.Time
@@ -231,17 +231,12 @@ func (m *Mesh) memberIntroduced(l *link, info *Info) {
 	}
 	l.peer, l.member, l.info = info.ID, info.Member, info
 	p := m.peers[info.ID]
-	if p == nil || p.pool == nil || p.pool.first != nil || p.pool.id != info.PoolID || p.pool.has(info.Member) || p.active == nil || 1+len(p.pool.members) >= m.size(p.pool) {
+	if p == nil || p.pool == nil || p.pool.first != nil || p.pool.id != info.PoolID || info.Member <= p.pool.last || p.active == nil || 1+len(p.pool.members) >= m.size(p.pool) {
 		m.closeDuplicate(l)
 		return
 	}
-	l.pool = p.pool
+	l.pool, p.pool.last = p.pool, info.Member
 	m.join(l)
-}
-
-// has reports whether a link has joined with a number.
-func (p *pool) has(number int) bool {
-	return slices.ContainsFunc(p.members, func(l *link) bool { return l.member == number })
 }
 
 // memberClosed takes a link that has ended, and was to be a member, out of its pool.

@@ -66,4 +66,8 @@ func TestALinkWithANumberOfAnotherDoesNotJoin(t *testing.T) {
 			t.Errorf("link %d joins: %v, want %v", i+1, got, want)
 		}
 	}
+	h.Closed(h.now, 1, "lost") // number 1 becomes the route
+	if join(5, 1) || !join(6, 3) {
+		t.Error("after the first link is lost: number 1 joins again, or 3 does not")
+	}
 }
