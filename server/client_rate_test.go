@@ -243,7 +243,7 @@ func TestPausedPublisherIsNotStale(t *testing.T) {
 	eventually(t, "its timer", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.ping.outstanding = int32(s.options().MaxPingsOut)
+		c.ping.outstanding = uint16(s.options().MaxPingsOut)
 		return c.ping.timer != nil
 	})
 	if got := c.pingDue(s.options(), time.Hour, true); got != pingNone {

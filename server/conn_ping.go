@@ -1,13 +1,18 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"gnatsd/server/internal/netio"
+)
 
 // pinger sends PING to an idle peer, and closes the connection when too many are unanswered.
 type pinger struct {
 	timer       *ownedTimer[conn]
 	sent        int64         // UnixNano of the last PING
 	rtt         time.Duration // of the last PING that was answered; 0 = unknown
-	outstanding int32         // PINGs without an answer
+	taken       uint32        // low bits of how many bytes the peer had taken at the last tick
+	outstanding uint16        // PINGs without an answer
 	first       bool          // the next tick sends a PING that measures the round-trip time
 }
 
@@ -59,7 +64,7 @@ func (c *conn) pingTick() {
 	idle := time.Since(time.Unix(0, c.lastIn.Load())) // what is sent to a frozen peer is no sign of life
 	c.reportLeftOut()
 	c.debugf("%s Ping Timer", pingLabel(c.role))
-	switch late := c.paused.Load() || c.out.Watched(); c.pingDue(opts, idle, late) {
+	switch c.pingDue(opts, idle, c.answersLate(opts.PingInterval)) {
 	case pingStale:
 		c.close(closeStale)
 	case pingSend:
@@ -68,6 +73,33 @@ func (c *conn) pingTick() {
 		c.debugf("Delaying PING due to activity %v ago", idle.Round(time.Second))
 	}
 }
+
+// answersLate reports whether missing answers say nothing about the peer: this server does not read them
+// now; or the peer has not been sent the PINGs yet, and takes what is before them; or it is sending
+// something that is before the answers.
+func (c *conn) answersLate(interval time.Duration) bool {
+	if c.paused.Load() || c.out.Watched() { // write_deadline says whether it takes something
+		return true
+	}
+	taken, held := c.out.Acknowledged()
+	missing, moved := c.missingAnswer(uint32(taken))
+	return missing && (moved && held >= muchHeld || netio.SinceReceived(c.nc) < interval)
+}
+
+// missingAnswer reports whether an answer is missing, and whether what the peer has taken is another number
+// than at the last call.
+func (c *conn) missingAnswer(taken uint32) (missing, moved bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.ping
+	missing, moved = p.outstanding > 0, taken != p.taken
+	p.taken = taken
+	return missing, moved
+}
+
+// muchHeld is how many bytes a socket holds where it is the reason for late answers. Of a frozen peer with a
+// long way little is under way, too.
+const muchHeld = 16 << 10
 
 func (c *conn) sendPing() {
 	if r, ok := c.ops.(*route); ok {
@@ -96,9 +128,7 @@ const (
 	pingStale
 )
 
-// pingDue returns what to do at this tick, and sets the timer for the next. If answers come late, those
-// that are missing say nothing: this server does not read them now, or the peer has not been sent the
-// PING yet, and write_deadline says whether it takes what is before that.
+// pingDue returns what to do at this tick, and sets the timer for the next. See answersLate for late.
 func (c *conn) pingDue(opts *Options, idle time.Duration, late bool) pingAction {
 	c.mu.Lock()
 	defer c.mu.Unlock()

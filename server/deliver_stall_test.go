@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,6 +337,78 @@ func TestAClientThatDropsMessagesIsStaleWhenItDoesNotAnswer(t *testing.T) {
 		c.stopPing()
 		close(over)
 		c.out.Finish(0)
+		allWritten(t, &c.out)
+	})
+}
+
+// TestAClientWhoseSocketHoldsItsPingsIsNotStale has a subscriber that takes what the socket holds, more and
+// more slowly in the end, and answers no PING.
+func TestAClientWhoseSocketHoldsItsPingsIsNotStale(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		held  int
+		taken int // in each interval
+		stale bool
+	}{
+		{"it takes it", 1 << 20, 1 << 10, false},
+		{"it takes nothing", 1 << 20, 0, true},
+		{"there is little", muchHeld - 1, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const interval = 500 * time.Millisecond
+				s, err := NewServer(&Options{PingInterval: interval, MaxPingsOut: 2})
+				okay(t, err)
+				var held atomic.Int64
+				held.Store(int64(tt.held))
+				l := &fakeLink{forgets: true, unsent: func() int { return int(held.Load()) }}
+				c := onFake(t, s, l)
+				c.send(strings.Repeat("x", tt.held))
+				c.startPing()
+				time.Sleep(interval / 2)
+				for range 20 {
+					time.Sleep(interval)
+					held.Add(-int64(tt.taken))
+				}
+				if c.ended() != tt.stale {
+					t.Errorf("ended is %v, want %v", c.ended(), tt.stale)
+				}
+				c.stopPing()
+				c.out.Finish(0)
+			})
+		})
+	}
+}
+
+// TestPublishersWaitForASlowRoute has a route take 10 KB a second.
+func TestPublishersWaitForASlowRoute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{})
+		okay(t, err)
+		r, c := newRoute(s, deadPipe(t), nil), onFake(t, s, new(fakeLink))
+		for _, to := range []*conn{&r.conn, &c.conn} {
+			to.out.SetLink(fakeConn{&fakeLink{
+				forgets: true,
+				try:     func(int) (int, error) { return 0, netio.ErrWouldBlock },
+				wait:    func(n int) (int, error) { time.Sleep(100 * time.Millisecond); return min(n, 1<<10), nil },
+			}, nil})
+			to.send(strings.Repeat("x", 2*highWater))
+		}
+		for range 100 {
+			time.Sleep(stallStep)
+			worthWaiting([]*conn{&c.conn})
+			if !worthWaiting([]*conn{&r.conn}) {
+				t.Fatal("publishers do not wait for it")
+			}
+		}
+		if worthWaiting([]*conn{&c.conn}) {
+			t.Error("they wait for a client that takes as little")
+		}
+		r.out.Finish(0)
+		c.out.Finish(0)
+		allWritten(t, &r.out)
 		allWritten(t, &c.out)
 	})
 }

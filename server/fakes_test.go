@@ -25,6 +25,8 @@ type fakeLink struct {
 	// wait is the same for a write that waits, until deadline.
 	wait     func(n int) (int, error)
 	deadline time.Time
+	// unsent returns how many bytes the peer has not taken; nil = that is not known.
+	unsent func() int
 }
 
 func (f *fakeLink) Recv(*netio.ReadBuffer, int) (int, error) { return 0, net.ErrClosed }
@@ -33,7 +35,12 @@ func (f *fakeLink) Conn() net.Conn { return nil }
 
 func (f *fakeLink) Close() error { return nil }
 
-func (f *fakeLink) Unsent() int { return -1 }
+func (f *fakeLink) Unsent() int {
+	if f.unsent == nil {
+		return -1
+	}
+	return f.unsent()
+}
 
 func (f *fakeLink) EndWork() {}
 

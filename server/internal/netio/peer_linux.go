@@ -1,7 +1,10 @@
 package netio
 
 import (
+	"math"
+	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,4 +31,20 @@ func peerState(raw syscall.RawConn) (state PeerState) {
 		return PeerReset
 	}
 	return state
+}
+
+// SinceReceived returns how long ago the system received bytes of the peer that this process may not have
+// read yet, or be able to read as an operation; very long if that is not known.
+func SinceReceived(nc net.Conn) time.Duration {
+	since := time.Duration(math.MaxInt64)
+	raw := rawOf(below(nc))
+	if raw == nil {
+		return since
+	}
+	raw.Control(func(fd uintptr) { // not called if it is closed
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			since = time.Duration(info.Last_data_recv) * time.Millisecond
+		}
+	})
+	return since
 }

@@ -96,7 +96,8 @@ func (q *WriteQueue) Retry() (slow bool) {
 	defer q.mu.Unlock()
 	q.grantLocked()
 	w := q.waiters
-	return w != nil && !w.since.IsZero() && time.Since(w.since) >= min(slowTime, q.lim.patience())
+	_, in := q.lim.pace()
+	return w != nil && !w.since.IsZero() && time.Since(w.since) >= in
 }
 
 // lookAtSocket notes what the peer has taken of what the socket holds: that may be so much that nothing is
@@ -110,7 +111,8 @@ func (q *WriteQueue) lookAtSocket() {
 		w.since = time.Time{}
 		return
 	}
-	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= q.lim.HighWater {
+	enough, _ := q.lim.pace()
+	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= enough {
 		w.since, w.taken = time.Now(), taken
 	}
 }

@@ -262,7 +262,16 @@ func (q *WriteQueue) Taken(n int64) bool {
 	if n == 0 || written < n {
 		return n == 0
 	}
-	return written-int64(max(q.inSocket(), 0)) >= n
+	taken, _ := q.Acknowledged()
+	return taken >= n
+}
+
+// Acknowledged returns how many bytes the peer has taken, and how many the socket holds that it has not;
+// -1 if that is not known.
+func (q *WriteQueue) Acknowledged() (taken int64, held int) {
+	held = q.inSocket()
+	_, written := q.Progress()
+	return written - int64(max(0, held)), held
 }
 
 // overLocked reports whether the connection is a slow consumer.
