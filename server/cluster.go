@@ -27,7 +27,7 @@ type cluster struct {
 	srv      *Server
 	on       bool          // the settings have a port for routes
 	idleTick time.Duration // between two looks at whether a route is idle
-	poolKey  string        // begins the ids of the pools that this server dials: who is not told them cannot guess them
+	poolKey  string        // random, begins the ids of pools: a server that was not sent one cannot guess it
 
 	// Snapshots.
 	policy   atomic.Pointer[routePolicy]

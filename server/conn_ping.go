@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -11,7 +12,7 @@ type pinger struct {
 	timer       *ownedTimer[conn]
 	sent        int64         // UnixNano of the last PING
 	rtt         time.Duration // of the last PING that was answered; 0 = unknown
-	taken       uint32        // low bits of how many bytes the peer had taken at the last tick
+	taken       uint32        // low bits of how many bytes the peer had taken when that was looked at last
 	outstanding uint16        // PINGs without an answer
 	first       bool          // the next tick sends a PING that measures the round-trip time
 }
@@ -97,8 +98,8 @@ func (c *conn) missingAnswer(taken uint32) (missing, moved bool) {
 	return missing, moved
 }
 
-// muchHeld is how many bytes a socket holds where it is the reason for late answers. Of a frozen peer with a
-// long way little is under way, too.
+// muchHeld is how many bytes a socket holds where it is the reason for late answers. A few may be under way
+// to a frozen peer, too: its system takes them until its receive buffer is full.
 const muchHeld = 16 << 10
 
 func (c *conn) sendPing() {
@@ -136,13 +137,13 @@ func (c *conn) pingDue(opts *Options, idle time.Duration, late bool) pingAction 
 	if p.timer == nil {
 		return pingNone
 	}
+	first := p.first
+	p.first = false
 	if late {
 		p.timer.Reset(opts.PingInterval)
 		return pingNone
 	}
-	first := p.first
-	p.first = false
-	if int(p.outstanding)+1 > opts.MaxPingsOut {
+	if int(p.outstanding)+1 > min(opts.MaxPingsOut, math.MaxUint16) {
 		return pingStale
 	}
 	p.timer.Reset(opts.PingInterval)

@@ -4,6 +4,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gnatsd/server/internal/netio"
+	"gnatsd/test/wire"
 )
 
 // TestAClientIsNotStaleWhileItSends has a client send a part of a message, and not answer a PING: the answer
@@ -14,28 +17,27 @@ func TestAClientIsNotStaleWhileItSends(t *testing.T) {
 	secure := func(o *Options) {
 		o.TLSCert, o.TLSKey = filepath.Join(dir, "server-cert.pem"), filepath.Join(dir, "server-key.pem")
 	}
-	for _, dial := range []func() (*Server, error){
-		func() (*Server, error) {
-			s := broker(t, nil)
-			return s, dialClient(t, s).Send("PUB foo 1000\r\nthe beginning")
-		},
-		func() (*Server, error) {
-			s := broker(t, secure)
-			return s, probingTLS(t, s).Send("PUB foo 1000\r\nthe beginning")
-		},
-	} {
-		s, err := dial()
-		okay(t, err)
-		c := s.clients.all()[0]
-		if c.answersLate(time.Hour) {
-			t.Error("answers are late where none is missing")
-		}
-		c.mu.Lock()
-		c.ping.outstanding = 1
-		c.mu.Unlock()
-		eventually(t, "what the client sends is known", func() bool { return c.answersLate(time.Hour) })
-		if c.answersLate(0) {
-			t.Error("what it sent before the last tick counts")
-		}
+	for _, tt := range []struct {
+		name   string
+		change func(*Options)
+		dial   func(testing.TB, *Server) *wire.Client
+	}{{"plain", nil, dialClient}, {"TLS", secure, probingTLS}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			const interval = time.Second
+			s := broker(t, tt.change)
+			w := tt.dial(t, s)
+			c := s.clients.all()[0]
+			c.mu.Lock()
+			c.ping.outstanding = 1
+			c.mu.Unlock()
+			eventually(t, "nothing is received for a while", func() bool { return netio.SinceReceived(c.nc) > interval })
+			c.answersLate(interval) // notes what it has taken
+			if c.answersLate(interval) {
+				t.Error("answers are late where nothing is received")
+			}
+			okay(t, w.Send("PUB foo 1000\r\nthe beginning"))
+			eventually(t, "answers are late", func() bool { return c.answersLate(interval) })
+		})
 	}
 }

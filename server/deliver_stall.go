@@ -55,7 +55,7 @@ func (c *conn) setWriteLimits() {
 
 // awaitRoom reserves room for what is about to be handed over, at one of its receivers. If all of them lag
 // it waits for its turn at one of them: for stallStep while there is room for more in what may be pending,
-// else for maxStall, as long as one of them takes enough to be waited for. Meanwhile those only wait for the
+// else for maxStall, as long as one of them is worth waiting for. Meanwhile those only wait for the
 // batch that it holds messages for.
 func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	n := int64(min(b.collected+b.single, b.limit))
@@ -63,7 +63,7 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 		return room // no messages
 	}
 	room, lag := b.lagging(receivers, n)
-	if !worthWaiting(lag) {
+	if !b.worthWaiting(lag) {
 		return room
 	}
 	b.from.paused.Store(true)
@@ -86,16 +86,20 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 			return room
 		case <-ticks.C:
 		}
-		if b.from.ended() || time.Since(begun) >= max(maxStall, deadline) || !worthWaiting(lag) {
+		if b.from.ended() || time.Since(begun) >= max(maxStall, deadline) || !b.worthWaiting(lag) {
 			return room
 		}
 	}
 }
 
-// worthWaiting reports whether a receiver of those that lag is neither ending nor too slow.
-func worthWaiting(lag []*conn) (worth bool) {
+// worthWaiting reports whether a receiver of those that lag is neither ending nor too slow. A route is
+// never too slow: it has messages for many, and without waiting a slow line would soon have more than may
+// be pending. One that takes nothing is closed by its write deadline. The service of the system account
+// does not wait for a slow one.
+func (b *batch) worthWaiting(lag []*conn) (worth bool) {
+	_, service := b.from.ops.(*systemConn)
 	for _, c := range lag {
-		if slow := c.out.Retry(); !slow && !c.ended() {
+		if slow := c.out.Retry(); !c.ended() && (!slow || c.role == roleRoute && !service) {
 			worth = true
 		}
 	}

@@ -396,15 +396,20 @@ func TestPublishersWaitForASlowRoute(t *testing.T) {
 			}, nil})
 			to.send(strings.Repeat("x", 2*highWater))
 		}
+		publisher, service := batchOf(c, ""), batchOf(c, "")
+		service.from = &conn{ops: &systemConn{}}
 		for range 100 {
 			time.Sleep(stallStep)
-			worthWaiting([]*conn{&c.conn})
-			if !worthWaiting([]*conn{&r.conn}) {
+			publisher.worthWaiting([]*conn{&c.conn})
+			if !publisher.worthWaiting([]*conn{&r.conn}) {
 				t.Fatal("publishers do not wait for it")
 			}
 		}
-		if worthWaiting([]*conn{&c.conn}) {
+		if publisher.worthWaiting([]*conn{&c.conn}) {
 			t.Error("they wait for a client that takes as little")
+		}
+		if service.worthWaiting([]*conn{&r.conn}) {
+			t.Error("the service of the system account waits for it")
 		}
 		r.out.Finish(0)
 		c.out.Finish(0)

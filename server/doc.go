@@ -70,7 +70,7 @@
 // lags: one slow consumer does not slow the others, and fast publishers do not disconnect their only
 // subscriber on the same server. They go on in turn, when there is room for what they have. Where all of
 // them are near full the publisher is stalled for longer, for 10 s (or write_deadline, if that is more). It
-// is not stalled for those that take too little: less in 2 s (or write_deadline, if that is less) than what
+// is not stalled for clients that take too little: less in 2 s (or write_deadline, if that is less) than what
 // may be pending before they lag, which is 1 MB or a quarter of max_pending.
 //
 // Where the heap comes near to GOMEMLIMIT the longest backlogs are ended, too, and connections that hold

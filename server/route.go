@@ -119,7 +119,6 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 func routeWriteLimits(o *Options) *netio.Limits {
 	l := newWriteLimits(o)[access.Disconnect]
 	l.MaxPending *= routePendingShare
-	l.Patient = true // it has messages for many; without waiting, a slow line would soon have more than MaxPending
 	l.WriteDeadline = max(l.WriteDeadline, routeDeadline)
 	return l
 }

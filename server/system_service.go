@@ -225,7 +225,7 @@ func (v *systemView) MaxPayload() int {
 // RoutesNearFull implements system.Broker.
 func (v *systemView) RoutesNearFull() bool {
 	return slices.ContainsFunc(v.s.cluster.active(), func(r *route) bool {
-		return !r.retired() && r.out.HalfFull() && worthWaiting([]*conn{&r.conn})
+		return !r.retired() && !r.ended() && r.out.HalfFull() && !r.out.Retry()
 	})
 }
 

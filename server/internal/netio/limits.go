@@ -7,7 +7,6 @@ type Limits struct {
 	MaxPending    int64         // bytes; a connection that has more pending is a slow consumer
 	HighWater     int64         // bytes; a connection that has more pending lags
 	WriteDeadline time.Duration // longest time without progress of a write
-	Patient       bool          // publishers wait as long as it makes progress, however slow it is
 	Drop          DropPolicy    // whether messages are dropped instead; there is no WriteDeadline then
 }
 
@@ -21,14 +20,6 @@ func (l *Limits) patience() time.Duration {
 		return dropDeadline
 	}
 	return l.WriteDeadline
-}
-
-// pace returns how many bytes a peer takes at least, and in what time, that publishers wait for.
-func (l *Limits) pace() (bytes int64, in time.Duration) {
-	if l.Patient {
-		return 1, l.patience()
-	}
-	return l.HighWater, min(slowTime, l.patience())
 }
 
 // Limit says which of the limits was exceeded.

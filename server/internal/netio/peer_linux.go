@@ -42,7 +42,8 @@ func SinceReceived(nc net.Conn) time.Duration {
 		return since
 	}
 	raw.Control(func(fd uintptr) { // not called if it is closed
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil && info.Advmss > 0 { // some sandboxes leave most of it 0
 			since = time.Duration(info.Last_data_recv) * time.Millisecond
 		}
 	})

@@ -96,8 +96,7 @@ func (q *WriteQueue) Retry() (slow bool) {
 	defer q.mu.Unlock()
 	q.grantLocked()
 	w := q.waiters
-	_, in := q.lim.pace()
-	return w != nil && !w.since.IsZero() && time.Since(w.since) >= in
+	return w != nil && !w.since.IsZero() && time.Since(w.since) >= min(slowTime, q.lim.patience())
 }
 
 // lookAtSocket notes what the peer has taken of what the socket holds: that may be so much that nothing is
@@ -111,8 +110,7 @@ func (q *WriteQueue) lookAtSocket() {
 		w.since = time.Time{}
 		return
 	}
-	enough, _ := q.lim.pace()
-	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= enough {
+	if taken := q.writtenLocked() - int64(max(0, held)); w.since.IsZero() || taken-w.taken >= q.lim.HighWater {
 		w.since, w.taken = time.Now(), taken
 	}
 }

@@ -170,18 +170,14 @@ func TestSlowPeers(t *testing.T) {
 		acked    int // of what the socket holds
 		deadline time.Duration
 		want     time.Duration // when it is too slow; 0: never
-		patient  bool
 	}{
-		{"takes nothing", 0, 0, patience, slowTime, false},
-		{"takes nothing, and a write may take less", 0, 0, slowTime / 4, slowTime / 4, false},
-		{"takes little", 8, 0, patience, slowTime, false},
-		{"takes enough", 25, 0, patience, 0, false},
-		{"takes little of the socket", 0, 8, patience, slowTime, false},
-		{"takes enough of the socket", 0, 25, patience, 0, false},
-		{"takes enough in all", 10, 15, patience, 0, false},
-		{"takes little, and is waited for all the same", 8, 0, patience, 0, true},
-		{"takes little of the socket, and is waited for all the same", 0, 1, patience, 0, true},
-		{"takes nothing, and is waited for as long as a write may take", 0, 0, slowTime / 2, slowTime / 2, true},
+		{"takes nothing", 0, 0, patience, slowTime},
+		{"takes nothing, and a write may take less", 0, 0, slowTime / 4, slowTime / 4},
+		{"takes little", 8, 0, patience, slowTime},
+		{"takes enough", 25, 0, patience, 0},
+		{"takes little of the socket", 0, 8, patience, slowTime},
+		{"takes enough of the socket", 0, 25, patience, 0},
+		{"takes enough in all", 10, 15, patience, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -195,7 +191,7 @@ func TestSlowPeers(t *testing.T) {
 					wait:    func(n int) (int, error) { return min(n, <-steps), nil },
 					unsent:  func() int { return int(held.Load()) },
 				}
-				q, _, _ := newTestQueue(l, Limits{MaxPending: 1 << 20, HighWater: high, WriteDeadline: tt.deadline, Patient: tt.patient})
+				q, _, _ := newTestQueue(l, Limits{MaxPending: 1 << 20, HighWater: high, WriteDeadline: tt.deadline})
 				if q.Retry() {
 					t.Error("one that does not lag is too slow")
 				}
