@@ -181,7 +181,10 @@ func (c *conn) holds() (n int64) {
 
 // memoryPeak is the most memory that connections, subscriptions, queues and half-received operations
 // have taken since memory was given back to the system.
-type memoryPeak struct{ bytes atomic.Int64 }
+type memoryPeak struct {
+	bytes atomic.Int64
+	again atomic.Bool // memory was given back at the last look
+}
 
 const (
 	// giveBackFrom is how much must have been freed, in bytes and as a fraction of the peak:
@@ -216,9 +219,11 @@ func (s *Server) memoryTaken() int64 {
 // giveBackMemory has memory given back to the system soon after much of it was freed. Without that
 // the garbage collector runs when as much has been allocated again, or after minutes. It takes two
 // collections: what is in pools survives the first, and the runtime keeps what was in use at the
-// one before.
+// one before. It is done again at the next look: a connection that ends may still have held what does
+// not count any more.
 func (s *Server) giveBackMemory() {
-	if s.peak.fell(s.memoryTaken()) {
+	fell := s.peak.fell(s.memoryTaken())
+	if again := s.peak.again.Swap(fell); fell || again {
 		runtime.GC()
 		runtime.GC()
 	}

@@ -267,3 +267,18 @@ func TestWhoIsMadeToWaitIsNotUnfinished(t *testing.T) {
 		t.Errorf("it holds %d bytes at the end", n)
 	}
 }
+
+// TestMemoryIsGivenBackTwice counts collections of garbage: what was freed may still be in use at the first
+// look.
+func TestMemoryIsGivenBackTwice(t *testing.T) {
+	s, err := NewServer(&Options{})
+	okay(t, err)
+	s.peak.note(1 << 30)
+	for look, want := range []bool{true, true, false, false} {
+		_, before := heapInUse()
+		s.giveBackMemory()
+		if _, after := heapInUse(); (after-before >= 2) != want {
+			t.Errorf("look %d: %d collections, want two: %v", look+1, after-before, want)
+		}
+	}
+}
