@@ -246,8 +246,16 @@ func TestPausedPublisherIsNotStale(t *testing.T) {
 		c.ping.outstanding = uint16(s.options().MaxPingsOut)
 		return c.ping.timer != nil
 	})
+	c.paused.Store(true)
+	if !c.answersLate(0) {
+		t.Error("answers that are not read do not count as late")
+	}
 	if got := c.pingDue(s.options(), time.Hour, true); got != pingNone {
 		t.Errorf("got %d, want pingNone", got)
+	}
+	c.paused.Store(false)
+	if c.answersLate(0) {
+		t.Error("answers count as late once they are read")
 	}
 	if got := c.pingDue(s.options(), time.Hour, false); got != pingStale {
 		t.Errorf("got %d, want pingStale", got)

@@ -199,7 +199,7 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 }
 
 // TestEventsWaitForARouteThatReads looks at a route whose peer takes nothing, on a clock of its own:
-// events wait for it as long as a publisher would.
+// events wait for it for two seconds.
 func TestEventsWaitForARouteThatReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := systemInMemory(t)

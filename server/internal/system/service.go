@@ -40,8 +40,8 @@ type Broker interface {
 	Subscribers(subject, queue string) (int, error)
 	// Wanted reports whether some subscription matches the subject of an event.
 	Wanted(subject string) bool
-	// RoutesNearFull reports whether a route could be closed for what is still published over it. Those
-	// do not count whose peer has taken too little for two seconds.
+	// RoutesNearFull reports whether a route could be closed for what is still published over it. One
+	// whose peer has taken too little for two seconds does not count: other subscribers would wait.
 	RoutesNearFull() bool
 	// MaxPayload returns the size of the largest answer, in bytes.
 	MaxPayload() int
