@@ -33,16 +33,18 @@ func broker(t testing.TB, change func(*Options)) *Server {
 	return s
 }
 
-// defaults returns the default options for a test on loopback, with time for logins.
+// defaults returns the default options for a test on loopback, with time for logins, and for peers that
+// answer or read late: on a machine that has much else to do all of it takes longer than the defaults
+// allow.
 func defaults() *Options {
 	o := Defaults()
 	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
 	o.AuthTimeout, o.Cluster.AuthTimeout, o.TLSTimeout, o.Cluster.TLSTimeout = loginTime, loginTime, loginTime, loginTime
+	o.WriteDeadline, o.idleTick = patience, patience
 	return o
 }
 
-// loginTime is how long a login may take in tests of something else, in seconds: on a machine that has
-// much else to do it takes longer than the defaults allow.
+// loginTime is how long a login may take in tests of something else, in seconds.
 const loginTime = 60
 
 // missing skips a test that cannot run here, but not where all must.
