@@ -69,6 +69,9 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	}
 	out, waits := c.out.Leave(wait)
 	l := &leftover{c: c, subs: subs, out: out, goesOn: waits && !row.abrupt}
+	if l.goesOn {
+		l.rest = out.First
+	}
 	if len(out.Segments) > 0 {
 		l.pass()
 		l.out.Release()

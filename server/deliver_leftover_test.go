@@ -219,6 +219,38 @@ func TestQueueMembersBehindALostRouteLoseNothing(t *testing.T) {
 	l.want(t, messages)
 }
 
+// TestWhatWaitedBeforeAQueueSubscriptionArrives has a client become a member of a queue group while
+// messages wait for it, and end its connection in order, with a part of one sent.
+func TestWhatWaitedBeforeAQueueSubscriptionArrives(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	c, pub := dialClient(t, s), dialClient(t, s)
+	c.Say("SUB x 1")
+	c.Sync()
+	text := func(n int) string { return fmt.Sprintf("%d %s", n, strings.Repeat("p", 10_000)) }
+	published := 0
+	publish := func() {
+		pub.Say(fmt.Sprintf("PUB x %d", len(text(published))), text(published))
+		pub.Sync()
+		published++
+	}
+	for s.io.Pending.Load() < 900<<10 { // above that publishers wait
+		publish()
+	}
+	c.Say("SUB work group 2")
+	eventually(t, "the member", func() bool { return s.NumSubscriptions() == 2 })
+	for range 10 {
+		publish()
+	}
+	okay(t, c.Conn.Conn.(*net.TCPConn).CloseWrite())
+	for n := range published {
+		m, err := c.Next()
+		if err != nil || string(m.Payload) != text(n) {
+			t.Fatalf("message %d of %d: %.40q, %v", n, published, m, err)
+		}
+	}
+}
+
 // TestWhatIsLeftMayGoToItsPublisher has a publisher that wants no echo be the only other member: what
 // it has published is not lost.
 func TestWhatIsLeftMayGoToItsPublisher(t *testing.T) {

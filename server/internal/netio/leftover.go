@@ -2,11 +2,11 @@ package netio
 
 import "time"
 
-// Leftover is what a connection that ends was handed and its socket has not taken. It begins with a
-// whole delivery.
+// Leftover is what a connection that ends was handed and its socket has not taken.
 type Leftover struct {
-	Segments []Segment
-	Sent     int // bytes at the beginning that the socket has taken
+	First    []byte    // comes before Segments: what was pushed before the queue kept anything
+	Segments []Segment // begin with a whole delivery
+	Sent     int       // bytes at their beginning that the socket has taken
 }
 
 // Release gives up the bytes.
@@ -63,7 +63,8 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 	return l, stopped && !q.dead
 }
 
-// leftoverLocked takes what the keeper keeps, beginning with the first delivery that is kept as a whole.
+// leftoverLocked takes what the keeper keeps. Its segments begin with the first delivery that is kept as a
+// whole.
 func (q *WriteQueue) leftoverLocked() Leftover {
 	k, p := q.keeper, q.partsLocked()
 	q.trimLocked()
@@ -74,10 +75,18 @@ func (q *WriteQueue) leftoverLocked() Leftover {
 	}
 	k.rest.dropFill()
 	before := k.past.size + left - p.size
-	return Leftover{
-		Segments: dropSent(append(k.past.queue, k.rest.queue...), int(before)),
-		Sent:     int(max(0, k.past.size-before)),
+	segs := dropSent(append(k.past.queue, k.rest.queue...), int(min(before, k.past.size)))
+	l := Leftover{Sent: int(max(0, k.past.size-before))}
+	if before > k.past.size {
+		first, rest := cut(segs, int(before-k.past.size))
+		for _, s := range first {
+			l.First = append(l.First, s.Bytes...)
+		}
+		releaseAll(first)
+		segs = rest
 	}
+	l.Segments = segs
+	return l
 }
 
 // stopWriting makes the writer stop. It returns a channel that is closed when it has; nil if there
