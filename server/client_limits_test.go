@@ -131,6 +131,30 @@ func (s *Server) userSubs(name string) int64 {
 	return s.users.users[name].subs.Load()
 }
 
+// TestNoMaxPayloadIsAnnouncedAsTheLargest has clients not refuse to publish: they compare with the number.
+func TestNoMaxPayloadIsAnnouncedAsTheLargest(t *testing.T) {
+	t.Parallel()
+	s := startReloader(t, "max_payload: -1\n"+limitedUsers("max_payload: 10"))
+	want := func(info, most string) {
+		t.Helper()
+		if !strings.Contains(info, `"max_payload":`+most+`,`) {
+			t.Errorf("got %s, want %s", info, most)
+		}
+	}
+	c := openClient(t, s.Server)
+	want(c.Info, "999999999")
+	if v, _ := s.Varz(nil); v.MaxPayload != -1 {
+		t.Errorf("/varz has %d", v.MaxPayload)
+	}
+	c.Say(connectAs("a"), "PING")
+	c.Want("PONG")
+	want(c.Hear("INFO"), "10")
+	s.okay(t, "max_payload: -1\n"+limitedUsers("max_connections: 5"))
+	want(c.Hear("INFO"), "999999999")
+	c.Say("PUB x 2000000", strings.Repeat("x", 2_000_000))
+	c.Sync()
+}
+
 func TestUserPublishesNoLargerMessagesThanItMay(t *testing.T) {
 	t.Parallel()
 	s := startReloader(t, "max_payload: 1000\n"+limitedUsers("max_payload: 10"))
@@ -363,6 +387,9 @@ func TestReloadChangesWhatHappensToSlowConsumers(t *testing.T) {
 		if got := c.out.Limits().Drop; got != step.want {
 			t.Errorf("%s: got %d, want %d", step.limits, got, step.want)
 		}
+		if got := unsentLimit(t, c.nc); (got > 0) != (step.want != netio.DropNone) && runtime.GOOS == "linux" {
+			t.Errorf("%s: its socket takes %d bytes beyond what it has sent", step.limits, got)
+		}
 	}
 	s.okay(t, "write_deadline: 7s\n"+limitedUsers("slow_consumer: drop_new"))
 	if l := c.out.Limits(); l.Drop != netio.DropNew || l.WriteDeadline != 7*time.Second {
@@ -401,7 +428,7 @@ func TestChangedLimitsApplyToAWriteThatWaits(t *testing.T) {
 				slow.Say("SUB x 1")
 				slow.Sync()
 				eventually(t, "a write that waits", func() bool {
-					for s.io.Pending.Load() < 2<<20 { // its socket takes no more, or for a moment only
+					for s.io.Pending.Load() < 16<<20 { // more than a socket takes, which is less while messages are dropped
 						pub.Say("PUB x 100000", strings.Repeat("x", 100_000))
 						pub.Sync()
 					}
@@ -439,5 +466,33 @@ func TestClientsAreToldOnlyWhatIsInForce(t *testing.T) {
 				t.Errorf("after a reload to %s: got %s", host, info)
 			}
 		}
+	}
+}
+
+// TestAClientThatDropsLosesStatusesToo fills what a client may have pending, and has it send requests that
+// have no receiver: the answers are dropped like messages, and it stays.
+func TestAClientThatDropsLosesStatusesToo(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{"drop_new", "drop_old"} {
+		s := startReloader(t, "max_pending: 300KB\n"+limitedUsers("slow_consumer: "+policy))
+		c := openClient(t, s.Server)
+		okay(t, c.Conn.Conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		c.Say(`CONNECT {"verbose":false,"headers":true,"no_responders":true,"user":"a","pass":"x"}`, "SUB x 1", "SUB reply 2")
+		c.Sync()
+		pub := loginAs(t, s.Server, "b")
+		for s.connLost(t, c.CID()) == 0 {
+			pub.Say("PUB x 10000", strings.Repeat("p", 10_000))
+			pub.Sync()
+		}
+		before := s.connLost(t, c.CID())
+		const requests = 1000 // of 1 000 bytes each: more than answers that are no messages may take
+		subject := strings.Repeat("s", 1000)
+		go c.Say(strings.TrimSuffix(strings.Repeat("PUB "+subject+" reply 0\r\n\r\n", requests), "\r\n"))
+		eventually(t, "all of it is dropped", func() bool {
+			if s.clients.len() != 2 {
+				t.Fatalf("%s: the client is disconnected", policy)
+			}
+			return s.connLost(t, c.CID())-before >= requests/2
+		})
 	}
 }

@@ -189,7 +189,7 @@ func (x *expansion) addText(part textPart) {
 	x.makeRoom(len(text))
 	if x.drops { // messages may be dropped, and text may not
 		x.flush()
-		x.delivery.Droppable = false
+		x.delivery.Droppable = part.payload >= 0 // a status is a message
 		defer x.flush()
 	}
 	x.buf = append(x.buf, text...)

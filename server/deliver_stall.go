@@ -46,7 +46,11 @@ func newWriteLimits(o *Options) *writeLimits {
 func (c *conn) setWriteLimits() {
 	for {
 		all, u := c.srv.writeLimits.Load(), c.limited.Load()
-		c.out.SetLimits(all[u.slowConsumer()])
+		lim := all[u.slowConsumer()]
+		if drops := lim.Drop != netio.DropNone; drops != (c.out.Limits().Drop != netio.DropNone) {
+			netio.LimitUnsent(c.nc, drops)
+		}
+		c.out.SetLimits(lim)
 		if c.srv.writeLimits.Load() == all && c.limited.Load() == u {
 			return // else they have changed meanwhile
 		}
