@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -529,10 +530,11 @@ func (c *conn) wake() {
 
 // finishTime is how long what is pending may take to be written when the connection has ended.
 func (c *conn) finishTime() time.Duration {
-	if closeRows[c.reason()].abrupt {
+	row := &closeRows[c.reason()]
+	if row.abrupt {
 		return 0
 	}
-	return finishWait
+	return cmp.Or(row.finish, finishWait)
 }
 
 // abortable returns a context that is canceled when the connection is closed, for the reader to
@@ -590,8 +592,12 @@ func (c *conn) ended() bool { return c.ending.Load() != 0 }
 
 func (c *conn) reason() closeReason { return closeReason(c.ending.Load()) }
 
-// finishWait bounds the time that teardown waits for the write queue to be written.
-const finishWait = time.Second
+const (
+	// finishWait bounds the time that teardown waits for the write queue to be written.
+	finishWait = time.Second
+	// lameDuckFinish is that time in lame duck mode, which does not hurry.
+	lameDuckFinish = 10 * time.Second
+)
 
 // teardown ends the connection. The reader calls it last.
 func (c *conn) teardown() {
@@ -611,12 +617,17 @@ func (c *conn) teardown() {
 	c.ops.unregister(r, &subs)
 	c.passOn(row, &subs)
 	wait := c.finishTime()
+	until := time.Now().Add(wait)
 	if row.wire != "" && !c.omitErr {
 		c.sendErr(row.wire)
 	}
 	c.out.Finish(wait)
-	if row.linger && !c.omitErr && !c.srv.fewDescriptors(c.role) {
+	switch {
+	case c.omitErr || c.srv.fewDescriptors(c.role):
+	case row.linger:
 		c.linger()
+	case row.finish > 0:
+		c.out.AwaitReceived(until)
 	}
 	if wait == 0 {
 		c.nc.Close() // else TLS would wait to send close_notify to a peer that does not read

@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // This file is the table of reasons to close a connection: the -ERR that the peer is sent, the line
 // in the log and the text in /connz. The texts are those of gnatsd 1.x; clients treat an unknown
 // -ERR as fatal, so there are no others.
@@ -66,6 +68,10 @@ type closeRow struct {
 	level  logLevel // of log
 	abrupt bool     // what is queued is dropped
 	linger bool     // the peer gets time to read why, see conn.linger
+
+	// finish is how long what is pending may take to be received, not only written, while the peer goes
+	// on to send. 0 = it has finishWait to be written.
+	finish time.Duration
 }
 
 var closeRows = [closeCount]closeRow{
@@ -96,13 +102,13 @@ var closeRows = [closeCount]closeRow{
 	closeNoHeaders:       {name: "Protocol Violation", log: "message headers not supported", level: levelError},
 	closeNeedsHeaders:    {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError, linger: true},
 	closeDuplicateRoute:  {name: "Duplicate Route", linger: true},
-	closeRouteRemoved:    {name: "Route Removed"},
-	closeRouteRenewed:    {name: "Duplicate Route"},
+	closeRouteRemoved:    {name: "Route Removed", finish: finishWait},
+	closeRouteRenewed:    {name: "Duplicate Route", finish: finishWait},
 	closeRouteToSelf:     {name: "Duplicate Route"},
 	closeOtherCluster:    {name: "Cluster Name Conflict", linger: true},
-	closeShutdown:        {name: "Server Shutdown"},
-	closeLameDuck:        {name: "Server Shutdown"},
-	closeKicked:          {name: "Kicked"},
+	closeShutdown:        {name: "Server Shutdown", finish: finishWait},
+	closeLameDuck:        {name: "Server Shutdown", finish: lameDuckFinish},
+	closeKicked:          {name: "Kicked", finish: finishWait},
 }
 
 // String returns the name of the reason in /connz.

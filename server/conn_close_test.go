@@ -1,7 +1,10 @@
 package server
 
 import (
+	"fmt"
 	"io"
+	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +71,38 @@ func TestAPeerReadsWhyItIsDisconnected(t *testing.T) {
 		c.SetReadDeadline(time.Now().Add(patience))
 		if got, err := io.ReadAll(c.In); string(got) != want || err != nil {
 			t.Errorf("%q: got %q, %v; want %q and the end", sent, got, err, want)
+		}
+	}
+}
+
+// TestWhoSendsReceivesWhatTheServerSentBefore has a client read slowly, and go on to send, while the server
+// ends its connection: it receives what the socket of the server holds.
+func TestWhoSendsReceivesWhatTheServerSentBefore(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("how much the socket holds is not known here")
+	}
+	s := broker(t, nil)
+	c := dialClient(t, s)
+	okay(t, c.Conn.Conn.(*net.TCPConn).SetReadBuffer(32<<10))
+	c.Say("SUB x 1")
+	c.Sync()
+	served := s.clients.all()[0]
+	const size = 512 << 10 // more than the peer takes before it reads, and less than both sockets
+	dialClient(t, s).Do(fmt.Sprintf("PUB x %d", size), strings.Repeat("x", size))
+	eventually(t, "all of it is in the sockets", func() bool { return s.io.Pending.Load() == 0 })
+	go func() { // ends with the connection
+		for c.Send("PUB y 1\r\ny\r\n") == nil {
+		}
+	}()
+	served.close(closeLameDuck)
+	eventually(t, "the end of its connection", func() bool { return s.clients.len() == 1 })
+	if m, err := c.Next(); err != nil || len(m.Payload) != size {
+		t.Errorf("got %.40q, %v", m, err)
+	}
+	for _, r := range []closeReason{closeShutdown, closeKicked, closeRouteRemoved, closeRouteRenewed} { // which have less time
+		if closeRows[r].finish != finishWait {
+			t.Errorf("%s: got %v", r, closeRows[r].finish)
 		}
 	}
 }

@@ -601,6 +601,25 @@ func (q *WriteQueue) Finish(wait time.Duration) {
 	q.dropLocked()
 }
 
+// AwaitReceived waits until the peer has received what the socket holds, as far as that is known, and
+// drops what the peer sends meanwhile: if a socket is closed and the peer goes on to send, the system drops
+// what it has not sent.
+func (q *WriteQueue) AwaitReceived(until time.Time) {
+	var scrap [4 << 10]byte
+	nc := below(q.currentLink().Conn())
+	for q.inSocket() > 0 && time.Now().Before(until) {
+		nc.SetReadDeadline(time.Now().Add(receivedLook))
+		for err := error(nil); err == nil; {
+			if _, err = nc.Read(scrap[:]); err != nil && !isTimeout(err) {
+				return // the peer sends no more
+			}
+		}
+	}
+}
+
+// receivedLook is the time between two looks at what the socket holds.
+const receivedLook = 20 * time.Millisecond
+
 // Refuse refuses further pushes. It returns a channel that is closed when nothing writes any more,
 // nil if nothing does now.
 func (q *WriteQueue) Refuse() <-chan struct{} {
