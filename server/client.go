@@ -94,6 +94,7 @@ func (c *client) do(o *op, b *batch) closeReason {
 		return c.unsub(o, b)
 	case verbPing:
 		c.dropStale()
+		c.noteAsked()
 		return c.answerPing(b)
 	case verbPong:
 		c.dropStale()
@@ -158,6 +159,7 @@ func (c *client) connect(o *op, b *batch) closeReason {
 	}
 	first := !c.connected
 	if !first {
+		b.flush()            // what was published before is for subscriptions as they were
 		c.replies.Store(nil) // they may be another user's
 	}
 	c.freshStack = first
@@ -326,8 +328,8 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 			if b.mayHold(sub) {
 				b.flush() // messages that were published before count
 			}
-			if n, err := strconv.ParseInt(string(o.arg[1]), 10, 64); err == nil {
-				limit = min(n, endedBit-1)
+			if n, err := strconv.ParseUint(string(o.arg[1]), 10, 63); err == nil { // no sign, as in 1.x
+				limit = min(int64(n), endedBit-1)
 			}
 		}
 		c.unsubscribeAfter(sub, limit)

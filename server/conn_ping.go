@@ -15,6 +15,7 @@ type pinger struct {
 	taken       uint32        // low bits of how many bytes the peer had taken when that was looked at last
 	outstanding uint16        // PINGs without an answer
 	first       bool          // the next tick sends a PING that measures the round-trip time
+	asked       bool          // the peer has sent PING since the last tick
 }
 
 // rttDelay is how long after CONNECT the round-trip time is measured.
@@ -62,7 +63,7 @@ func (c *conn) stopPing() {
 // pingTick runs at every tick, on the timer's goroutine.
 func (c *conn) pingTick() {
 	opts := c.srv.options()
-	idle := time.Since(time.Unix(0, c.lastIn.Load())) // what is sent to a frozen peer is no sign of life
+	idle := c.idleIn() // what is sent to a frozen peer is no sign of life
 	c.reportLeftOut()
 	c.debugf("%s Ping Timer", pingLabel(c.role))
 	switch c.pingDue(opts, idle, c.answersLate(opts.PingInterval)) {
@@ -77,25 +78,35 @@ func (c *conn) pingTick() {
 
 // answersLate reports whether missing answers say nothing about the peer: this server does not read them
 // now; or the peer has not been sent the PINGs yet, and takes what is before them; or it is sending
-// something that is before the answers.
+// something that is before the answers, and is more than PINGs.
 func (c *conn) answersLate(interval time.Duration) bool {
 	if c.paused.Load() || c.out.Watched() { // write_deadline says whether it takes something
 		return true
 	}
 	taken, held := c.out.Acknowledged()
-	missing, moved := c.missingAnswer(uint32(taken))
-	return missing && (moved && held >= muchHeld || netio.SinceReceived(c.nc) < interval)
+	missing, moved, asked := c.missingAnswer(uint32(taken))
+	return missing && (moved && held >= muchHeld || netio.SinceReceived(c.nc) < interval && (!asked || c.idleIn() < interval))
 }
 
-// missingAnswer reports whether an answer is missing, and whether what the peer has taken is another number
-// than at the last call.
-func (c *conn) missingAnswer(taken uint32) (missing, moved bool) {
+// idleIn returns how long ago something else than PING and PONG was received.
+func (c *conn) idleIn() time.Duration { return time.Since(time.Unix(0, c.lastIn.Load())) }
+
+// missingAnswer reports whether an answer is missing, whether what the peer has taken is another number
+// than at the last call, and whether it has sent PING since then.
+func (c *conn) missingAnswer(taken uint32) (missing, moved, asked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := &c.ping
-	missing, moved = p.outstanding > 0, taken != p.taken
-	p.taken = taken
-	return missing, moved
+	missing, moved, asked = p.outstanding > 0, taken != p.taken, p.asked
+	p.taken, p.asked = taken, false
+	return missing, moved, asked
+}
+
+// noteAsked notes that the peer has sent PING.
+func (c *conn) noteAsked() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ping.asked = true
 }
 
 // muchHeld is how many bytes a socket holds where it is the reason for late answers. A few may be under way

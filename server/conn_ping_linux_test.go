@@ -2,6 +2,7 @@ package server
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,12 @@ func TestAClientIsNotStaleWhileItSends(t *testing.T) {
 			}
 			okay(t, w.Send("PUB foo 1000\r\nthe beginning"))
 			eventually(t, "answers are late", func() bool { return c.answersLate(interval) })
+			okay(t, w.Send(strings.Repeat("x", 1000-len("the beginning"))+"\r\n"))
+			w.Sync() // PING
+			c.lastIn.Store(0)
+			if c.answersLate(interval) {
+				t.Error("answers are late where nothing is received but PINGs")
+			}
 		})
 	}
 }

@@ -465,3 +465,22 @@ func TestFewOfManyMembersHaveTheSameChance(t *testing.T) {
 	b.reset()
 	b.end()
 }
+
+// TestASecondConnectIsForWhatFollows changes echo between two messages that are read at once.
+func TestASecondConnectIsForWhatFollows(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	for _, tt := range []struct {
+		first, then string
+		want        []string
+	}{
+		{"false", "true", []string{"MSG a 1 1", "2", "MSG a 2 1", "2", "PONG"}},
+		{"true", "false", []string{"MSG a 1 1", "1", "MSG a 2 1", "1", "PONG"}},
+	} {
+		c := openClient(t, s)
+		c.Say(`CONNECT {"verbose":false,"echo":`+tt.first+`}`, "SUB a 1", "SUB a 2", "PUB a 1", "1",
+			`CONNECT {"echo":`+tt.then+`}`, "PUB a 1", "2", "PING")
+		c.Want(tt.want...)
+		c.Close()
+	}
+}

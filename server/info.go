@@ -74,7 +74,7 @@ func newInfo(id string, o *Options) *Info {
 		Host:       o.Host,
 		Port:       o.Port,
 		Headers:    true,
-		MaxPayload: o.MaxPayload,
+		MaxPayload: announcedPayload(o.MaxPayload),
 	}
 	if info.Name == "" {
 		info.Name = id
@@ -83,6 +83,15 @@ func newInfo(id string, o *Options) *Info {
 		info.Cluster = o.Cluster.Name
 	}
 	return info
+}
+
+// announcedPayload returns the max_payload of INFO: clients take a negative one, which is no limit, for a
+// limit that no message keeps.
+func announcedPayload(most int) int {
+	if most < 0 {
+		return maxSize
+	}
+	return most
 }
 
 // infoText is an encoded INFO line for clients, split at the fields that differ between clients:
@@ -111,7 +120,7 @@ func (c *client) appendInfoText(b []byte, t *infoText) []byte {
 		clear.TLSRequired, clear.TLSVerify, clear.TLSAvailable = false, false, false
 		t = newInfoText(&clear)
 	}
-	if most := c.maxPayload(c.srv.options()); most != t.info.MaxPayload { // what is in force, whatever t is made of
+	if most := announcedPayload(c.maxPayload(c.srv.options())); most != t.info.MaxPayload { // what is in force, whatever t is made of
 		limited := *t.info
 		limited.MaxPayload = most
 		t = newInfoText(&limited)
@@ -129,7 +138,7 @@ func (c *client) appendInfoText(b []byte, t *infoText) []byte {
 // renewInfo updates INFO from the current settings and policy.
 func (s *Server) renewInfo() {
 	s.changeInfo(func(info *Info) {
-		info.MaxPayload = s.options().MaxPayload
+		info.MaxPayload = announcedPayload(s.options().MaxPayload)
 		s.policy.Load().describe(info)
 	})
 }

@@ -152,7 +152,7 @@ func (v *Varz) configure(info *Info, o *Options) {
 	v.MaxConn, v.MaxSubs = o.MaxConn, o.MaxSubs
 	v.PingInterval, v.MaxPingsOut = o.PingInterval, o.MaxPingsOut
 	v.AuthTimeout, v.TLSTimeout = o.AuthTimeout, o.TLSTimeout
-	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, info.MaxPayload
+	v.MaxControlLine, v.MaxPayload = o.MaxControlLine, o.MaxPayload
 	v.MaxPending, v.MaxPendingTotal = o.MaxPending, o.MaxPendingTotal
 	v.WriteDeadline = o.WriteDeadline
 	v.SystemAccount = cmp.Or(o.systemAccount(), defaultSystemAccount)

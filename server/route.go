@@ -208,6 +208,7 @@ func (r *route) do(o *op, b *batch) closeReason {
 		return r.connect(o, b)
 	case verbPing:
 		r.dropStale()
+		r.noteAsked()
 		r.tracef("<<- [PONG]")
 		b.reply(answerPong)
 	case verbPong:
