@@ -98,7 +98,7 @@ type Error struct {
 	// Hint says what to do. It follows the message in parentheses.
 	Hint string
 
-	shows     string // the part of Msg that is text of a value, and may be secret
+	shows     string // the text of a value that Msg has in quotes, and may be secret
 	variable  bool   // about a variable, and complete without the text around the reference
 	valueless bool   // a key at the end of a file has no value
 	last      bool   // nothing can be read after it

@@ -292,7 +292,7 @@ func (l *lexer) escape() (byte, *Error) {
 	case 'x':
 		return l.hexByte(at)
 	}
-	return 0, errorAt(at, `Invalid escape character '%s'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\.`, char(r)).showing("'" + char(r) + "'")
+	return 0, errorAt(at, `Invalid escape character '%s'. Only the following escape characters are allowed: \xXX, \t, \n, \r, \", \\.`, char(r)).showing(char(r))
 }
 
 func (l *lexer) hexByte(at Pos) (byte, *Error) {
@@ -302,7 +302,7 @@ func (l *lexer) hexByte(at Pos) (byte, *Error) {
 	}
 	n, err := strconv.ParseUint(digits, 16, 8)
 	if err != nil || digits[0] == '+' {
-		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, Printable(digits)).showing("'" + Printable(digits) + "'")
+		return 0, errorAt(at, `Expected two hexadecimal digits after '\x', but got '%s'`, Printable(digits)).showing(Printable(digits))
 	}
 	l.off += 2
 	return byte(n), nil

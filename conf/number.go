@@ -53,7 +53,7 @@ func classify(tok string, l *lexer, at Pos) (*Node, *Error) {
 	case i == 0 && strings.HasPrefix(rest, "."):
 		return nil, errorAt(at, "Floats must start with a digit, not '.'.")
 	case i == 0:
-		return nil, errorAt(at, "Expected a digit but got '%s'.", after(0)).showing("'" + after(0) + "'")
+		return nil, errorAt(at, "Expected a digit but got '%s'.", after(0)).showing(after(0))
 	case rest == "":
 		return integer(tok, tok, 1, at)
 	case rest[0] == '-':
@@ -64,7 +64,7 @@ func classify(tok string, l *lexer, at Pos) (*Node, *Error) {
 			j++
 		}
 		if j == 1 {
-			return nil, errorAt(at, "Floats must have a digit after the '.', but got '%s' instead.", after(i+1)).showing("'" + after(i+1) + "'")
+			return nil, errorAt(at, "Floats must have a digit after the '.', but got '%s' instead.", after(i+1)).showing(after(i + 1))
 		}
 		if j == len(rest) {
 			return float(tok, at)
@@ -123,9 +123,9 @@ func date(tok string, l *lexer, at Pos) (*Node, *Error) {
 		}
 		switch {
 		case form[i] == '0' && (i >= len(tok) || !isDigit(rune(tok[i]))):
-			return nil, errorAt(where(), "Expected digit in ISO8601 datetime, but found '%s' instead.", got).showing("'" + got + "'")
+			return nil, errorAt(where(), "Expected digit in ISO8601 datetime, but found '%s' instead.", got).showing(got)
 		case form[i] != '0' && (i >= len(tok) || tok[i] != form[i]):
-			return nil, errorAt(where(), "Expected '%c' in ISO8601 datetime, but found '%s' instead.", form[i], got).showing("'" + got + "'")
+			return nil, errorAt(where(), "Expected '%c' in ISO8601 datetime, but found '%s' instead.", form[i], got).showing(got)
 		}
 	}
 	t, err := time.Parse("2006-01-02T15:04:05Z", tok)

@@ -82,8 +82,8 @@ func (p *parser) report(err *Error) {
 		err.last = last
 	}
 	if err.shows != "" && (p.inUsers || isSecretKey(err.Key)) {
-		err.Msg = strings.ReplaceAll(err.Msg, err.shows, Redacted)
-		if err.variable {
+		err.Msg = strings.ReplaceAll(err.Msg, "'"+err.shows+"'", "'"+Redacted+"'")
+		if err.variable && err.Hint == "" {
 			err.Hint = "if it is meant as a string, put it in quotes"
 		}
 	}

@@ -348,7 +348,6 @@ func (k *cluster) addDialedLocked(m *mesh.Mesh, now time.Time, r *route) bool {
 func (k *cluster) remove(r *route, cause string) {
 	registered := false
 	k.event(func(m *mesh.Mesh, now time.Time) {
-		delete(k.routes, r.id)
 		if i := slices.Index(k.active(), r); i >= 0 {
 			registered = true
 			list := slices.Delete(slices.Clone(k.active()), i, i+1)
@@ -356,6 +355,9 @@ func (k *cluster) remove(r *route, cause string) {
 		}
 		m.Closed(now, r.id, cause)
 	})
+	k.mu.Lock()
+	delete(k.routes, r.id) // what follows from its end was logged as of the route
+	k.mu.Unlock()
 	k.adverts.withdraw(r)
 	if registered && r.reason() != closeRouteRemoved && r.reason() != closeRouteRenewed {
 		k.logLost(r, cause)

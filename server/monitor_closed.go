@@ -13,14 +13,15 @@ import (
 type closedConns struct {
 	reasons [closeCount]atomic.Int64 // clients closed since the start
 
-	mu    sync.Mutex // guards what follows
-	other closedQueue
-	slow  closedQueue
+	mu      sync.Mutex // guards what follows
+	max     int        // of all records
+	maxSlow int
+	other   closedQueue
+	slow    closedQueue
 }
 
 // closedQueue has the latest records, the oldest first.
 type closedQueue struct {
-	max       int
 	records   []*closedConn
 	bytes     int // of records, without their subscriptions
 	listBytes int // of their subscriptions
@@ -73,23 +74,26 @@ func (r closeReason) ofSlowConsumer() bool { return slowConsumerLimits[r] != "" 
 func (z *closedConns) limit(n int) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	n = max(n, 0)
-	z.slow.max = min(maxClosedSlow, n/2)
-	z.other.max = n - z.slow.max
+	z.max = max(n, 0)
+	z.maxSlow = min(maxClosedSlow, z.max/2)
 }
 
-// add adds a record. The oldest slow consumer, if there are too many, moves to the other records.
+// add adds a record. The oldest slow consumer, if there are too many, moves to the other records, of which
+// the oldest is dropped if there are too many in all.
 func (z *closedConns) add(rec *closedConn) {
 	z.reasons[rec.row.reason].Add(1)
 	z.mu.Lock()
 	defer z.mu.Unlock()
+	q := &z.other
 	if rec.row.reason.ofSlowConsumer() {
-		z.slow.put(rec)
-		rec = z.slow.overflow()
+		q = &z.slow
 	}
-	if rec != nil {
-		z.other.put(rec)
-		z.other.overflow()
+	q.put(rec)
+	if len(z.slow.records) > z.maxSlow {
+		z.other.put(z.slow.take())
+	}
+	if len(z.other.records)+len(z.slow.records) > z.max {
+		z.other.take()
 	}
 	for _, q := range []*closedQueue{&z.other, &z.slow} {
 		for len(q.records) > 0 && z.other.bytes+z.slow.bytes > maxClosedBytes {
@@ -106,14 +110,6 @@ func (q *closedQueue) put(rec *closedConn) {
 	q.records = append(q.records, rec)
 	q.bytes += rec.size()
 	q.listBytes += rec.listBytes
-}
-
-// overflow removes and returns the oldest record if there are too many, else nil.
-func (q *closedQueue) overflow() *closedConn {
-	if len(q.records) <= q.max {
-		return nil
-	}
-	return q.take()
 }
 
 // take removes and returns the oldest record.

@@ -362,6 +362,8 @@ func TestOneMistakeIsOneMessage(t *testing.T) {
 		{"an unset variable in a list", "no_auth_user: a\nauthorization { users: [ $NONE_SUCH ] }", "x.conf:2:26: authorization.users: variable reference for 'NONE_SUCH' on line 2 can not be found"},
 		{"an unset variable in a string", `cluster { port: 1, routes: ["nats://u:${NONE_SUCH}@h:1"] }`,
 			`x.conf:1:39: cluster.routes: variable reference for 'NONE_SUCH' on line 1 can not be found (write \x24{ if no variable is meant)`},
+		{"an unset variable whose name is a letter, in a password", "authorization { user: a, password: \"a${n}b\" }",
+			`x.conf:1:38: authorization.password: variable reference for '[REDACTED]' on line 1 can not be found (write \x24{ if no variable is meant)`},
 		{"an unset variable that may be the password itself", "authorization { token: $uper }", "x.conf:1:24: authorization.token: variable reference for '[REDACTED]' on line 1 can not be found (if it is meant as a string, put it in quotes)"},
 		{"an IPv6 address without quotes", "cluster { listen: [::1]:4222, name: x }\nport: 1", `x.conf:1:19: cluster.listen: Expected a value but found an IPv6 address (put it in quotes, as in "[::1]:4222")`},
 		{"an IPv6 address without brackets", "listen: fe80::1:4222", `x.conf:1:9: listen: could not parse address string "fe80::1:4222" (an IPv6 address is written as in "[::1]:4222")`},

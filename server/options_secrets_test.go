@@ -172,7 +172,7 @@ func TestTheRestOfASecretIsAnErrorAndNotShown(t *testing.T) {
 		{"authorization: $CANARY_AUTH", ":1:16: authorization.password: the text behind"},
 		{"http_password =\n CANARY7 x", ":1:16: http_password: Expected value but found new line"},
 		{"http_password\nCANARY7 x", ":2:9: http_password: the text behind"},
-		{"authorization {\npassword:\n \"CANARY7\\q CANARY\nCANARY\"\n}", ":3:10: authorization.password: Invalid escape character [REDACTED]"},
+		{"authorization {\npassword:\n \"CANARY7\\q CANARY\nCANARY\"\n}", ":3:10: authorization.password: Invalid escape character '[REDACTED]'"},
 		{"authorization {\npassword:\n CANARY7} b\n}", ":3:11: authorization.password: the text behind"},
 		{"authorization { users: { a: CANARY7 } }", ":1:24: authorization.users: expected users field to be an array, got map"},
 		{"authorization { users: {\na: CANARY7 CANARY8\n} }", ":2:12: authorization.users.a: the text behind"},

@@ -93,6 +93,19 @@ func TestALostRouteIsAWarning(t *testing.T) {
 	wants(strconv.Quote(unnamed.ID()), "; 0 of [12] routes are left") // the other may still have been advertised
 }
 
+func TestARouteThatIsDialedAgainIsInTheLog(t *testing.T) {
+	t.Parallel()
+	log := debugLog{newLineLog()}
+	a := startServer(t, nil)
+	b := startServer(t, func(o *Options) { o.Routes = []*url.URL{routeTo(t, a)} })
+	b.SetLogger(log, true, false)
+	meshed(t, a, b)
+	a.Shutdown()
+	if line := log.wait(t, "Attempting reconnect"); !strings.Contains(line, ` - rid:1 - Attempting reconnect for solicited route "nats-route://127.0.0.1:`) {
+		t.Errorf("got %q", line)
+	}
+}
+
 // TestADeadRouteIsReportedAFewTimes dials a server that is not there a thousand times.
 func TestADeadRouteIsReportedAFewTimes(t *testing.T) {
 	t.Parallel()

@@ -187,7 +187,7 @@ func TestSignalFlagErrors(t *testing.T) {
 		{"an unknown command", fmt.Sprintf("jump=%d", os.Getpid()), `unknown signal "jump"`},
 		{"commands are case-sensitive", fmt.Sprintf("QUIT=%d", os.Getpid()), `unknown signal "QUIT"`},
 		{"a target that is none", "quit=/no/such/file", "invalid pid: /no/such/file (open /no/such/file: no such file or directory)"},
-		{"a pid file that is out of date", "quit=" + old, "invalid pid: " + strconv.Itoa(os.Getpid()) + " of " + old + ": that process is " + filepath.Base(self) + ", not gnatsd; the file is out of date"},
+		{"a pid file that is out of date", "quit=" + old, "invalid pid: " + strconv.Itoa(os.Getpid()) + " of " + old + ": that process is " + filepath.Base(self) + ", not gnatsd; the file is out of date, or give the pid"},
 		{"a pid file with something else", "quit=" + garbage, "invalid pid: seven"},
 		{"a group of processes", "quit=-1", "invalid pid: -1"},
 		{"two targets", "quit=1=2", "invalid signal parameters: [2]"},

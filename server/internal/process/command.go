@@ -79,7 +79,7 @@ func (l processList) resolvePid(target, name string) (int, error) {
 			return 0, err
 		}
 		if names := l.names(pid); len(names) > 0 && !slices.Contains(names, name) && !slices.Contains(names, ownName()) {
-			return 0, fmt.Errorf("%w of %s: that process is %s, not %s; the file is out of date",
+			return 0, fmt.Errorf("%w of %s: that process is %s, not %s; the file is out of date, or give the pid",
 				errInvalidPid(strconv.Itoa(pid)), conf.Printable(target), conf.Printable(names[0]), name)
 		}
 		return pid, nil

@@ -92,7 +92,7 @@ func TestResolvePid(t *testing.T) {
 			wantErr: "invalid pid: " + strings.Repeat("9", maxPidFileSize)},
 		{name: "a pid file that is missing", target: missing, wantErr: "invalid pid: " + missing + " (" + errText(openErr) + ")"},
 		{name: "a pid file of a process called otherwise", target: file("77"), names: []string{"sshd", "sshd: me"},
-			wantErr: "invalid pid: 77 of FILE: that process is sshd, not gnatsd; the file is out of date"},
+			wantErr: "invalid pid: 77 of FILE: that process is sshd, not gnatsd; the file is out of date, or give the pid"},
 		{name: "a pid file of a process that was started as gnatsd", target: file("77"), names: []string{"busybox", "gnatsd"}, want: 77},
 		{name: "a pid file of a process of our own name", target: file("77"), names: []string{ownName()}, want: 77},
 		{name: "a pid, whatever it is called", target: "77", names: []string{"sshd"}, want: 77},
