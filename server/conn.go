@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -530,11 +529,10 @@ func (c *conn) wake() {
 
 // finishTime is how long what is pending may take to be written when the connection has ended.
 func (c *conn) finishTime() time.Duration {
-	row := &closeRows[c.reason()]
-	if row.abrupt {
+	if closeRows[c.reason()].abrupt {
 		return 0
 	}
-	return cmp.Or(row.finish, finishWait)
+	return finishWait
 }
 
 // abortable returns a context that is canceled when the connection is closed, for the reader to
@@ -593,18 +591,19 @@ func (c *conn) ended() bool { return c.ending.Load() != 0 }
 func (c *conn) reason() closeReason { return closeReason(c.ending.Load()) }
 
 const (
-	// finishWait bounds the time that teardown waits for the write queue to be written.
+	// finishWait bounds the time that teardown waits for the write queue to be written, and for what
+	// the socket holds.
 	finishWait = time.Second
-	// lameDuckFinish is that time in lame duck mode, which does not hurry.
-	lameDuckFinish = 10 * time.Second
+	// lameDuckWait is how long it waits for what the socket holds in lame duck mode, until the server ends.
+	lameDuckWait = 10 * time.Second
 )
 
 // teardown ends the connection. The reader calls it last.
 func (c *conn) teardown() {
-	if c, ok := c.ops.(*client); ok {
+	cl, isClient := c.ops.(*client)
+	if isClient {
 		c.srv.leaving.Add(1)
-		defer c.srv.leaving.Add(-1)
-		c.srv.clients.leave(c) // before settle: a client that counts and cannot be evicted keeps others out
+		c.srv.clients.leave(cl) // before settle: a client that counts and cannot be evicted keeps others out
 	}
 	r := c.reason()
 	row := &closeRows[r]
@@ -616,8 +615,10 @@ func (c *conn) teardown() {
 	c.logClose(row)
 	c.ops.unregister(r, &subs)
 	c.passOn(row, &subs)
-	wait := c.finishTime()
-	until := time.Now().Add(wait)
+	if isClient {
+		c.srv.leaving.Add(-1)
+	}
+	wait, begun := c.finishTime(), time.Now()
 	if row.wire != "" && !c.omitErr {
 		c.sendErr(row.wire)
 	}
@@ -626,8 +627,8 @@ func (c *conn) teardown() {
 	case c.omitErr || c.srv.fewDescriptors(c.role):
 	case row.linger:
 		c.linger()
-	case row.finish > 0:
-		c.out.AwaitReceived(until)
+	case row.received:
+		c.awaitReceived(begun)
 	}
 	if wait == 0 {
 		c.nc.Close() // else TLS would wait to send close_notify to a peer that does not read
@@ -671,6 +672,15 @@ func (c *conn) linger() {
 		}
 		n += k
 	}
+}
+
+// awaitReceived lets a peer that goes on to send receive what the socket holds, as far as that is known.
+// Lame duck mode does not hurry, but the end of the server does.
+func (c *conn) awaitReceived(begun time.Time) {
+	c.out.AwaitReceived(func() bool {
+		waited := time.Since(begun)
+		return waited < finishWait || waited < lameDuckWait && c.reason() == closeLameDuck && !c.srv.ended()
+	})
 }
 
 // Bounds of linger, in time and bytes.

@@ -1,7 +1,5 @@
 package server
 
-import "time"
-
 // This file is the table of reasons to close a connection: the -ERR that the peer is sent, the line
 // in the log and the text in /connz. The texts are those of gnatsd 1.x; clients treat an unknown
 // -ERR as fatal, so there are no others.
@@ -68,10 +66,8 @@ type closeRow struct {
 	level  logLevel // of log
 	abrupt bool     // what is queued is dropped
 	linger bool     // the peer gets time to read why, see conn.linger
-
-	// finish is how long what is pending may take to be received, not only written, while the peer goes
-	// on to send. 0 = it has finishWait to be written.
-	finish time.Duration
+	// received lets the peer receive what the socket holds, see conn.awaitReceived.
+	received bool
 }
 
 var closeRows = [closeCount]closeRow{
@@ -102,13 +98,13 @@ var closeRows = [closeCount]closeRow{
 	closeNoHeaders:       {name: "Protocol Violation", log: "message headers not supported", level: levelError},
 	closeNeedsHeaders:    {name: "No Responders Requires Headers", wire: "no responders requires headers support", log: "no responders requires headers support", level: levelError, linger: true},
 	closeDuplicateRoute:  {name: "Duplicate Route", linger: true},
-	closeRouteRemoved:    {name: "Route Removed", finish: finishWait},
-	closeRouteRenewed:    {name: "Duplicate Route", finish: finishWait},
+	closeRouteRemoved:    {name: "Route Removed", received: true},
+	closeRouteRenewed:    {name: "Duplicate Route", received: true},
 	closeRouteToSelf:     {name: "Duplicate Route"},
 	closeOtherCluster:    {name: "Cluster Name Conflict", linger: true},
-	closeShutdown:        {name: "Server Shutdown", finish: finishWait},
-	closeLameDuck:        {name: "Server Shutdown", finish: lameDuckFinish},
-	closeKicked:          {name: "Kicked", finish: finishWait},
+	closeShutdown:        {name: "Server Shutdown", received: true},
+	closeLameDuck:        {name: "Server Shutdown", received: true},
+	closeKicked:          {name: "Kicked", received: true},
 }
 
 // String returns the name of the reason in /connz.

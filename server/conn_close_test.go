@@ -96,13 +96,38 @@ func TestWhoSendsReceivesWhatTheServerSentBefore(t *testing.T) {
 		}
 	}()
 	served.close(closeLameDuck)
-	eventually(t, "the end of its connection", func() bool { return s.clients.len() == 1 })
+	eventually(t, "the beginning of its end", func() bool { return s.clients.len() == 1 })
 	if m, err := c.Next(); err != nil || len(m.Payload) != size {
 		t.Errorf("got %.40q, %v", m, err)
 	}
 	for _, r := range []closeReason{closeShutdown, closeKicked, closeRouteRemoved, closeRouteRenewed} { // which have less time
-		if closeRows[r].finish != finishWait {
-			t.Errorf("%s: got %v", r, closeRows[r].finish)
+		if !closeRows[r].received {
+			t.Errorf("%s: the peer is not let receive anything", r)
 		}
+	}
+}
+
+// TestShutdownDoesNotWaitForWhatLameDuckModeWaitsFor has clients read nothing when their turn comes, and
+// one be sent more than its socket takes.
+func TestShutdownDoesNotWaitForWhatLameDuckModeWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := broker(t, nil)
+	pub := dialClient(t, s)
+	for _, size := range []int{100_000, 1_000_000} {
+		c := dialClient(t, s)
+		okay(t, c.Conn.Conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		subject := fmt.Sprintf("x.%d", size)
+		c.Do("SUB " + subject + " 1")
+		for range 10 {
+			pub.Do(fmt.Sprintf("PUB %s %d", subject, size), strings.Repeat("x", size))
+		}
+	}
+	for _, c := range s.clients.all() {
+		c.close(closeLameDuck)
+	}
+	eventually(t, "what they leave", func() bool { return s.clients.len() == 0 && s.leaving.Load() == 0 })
+	begun := time.Now()
+	if s.Shutdown(); time.Since(begun) >= lameDuckWait-finishWait {
+		t.Errorf("it took %v", time.Since(begun))
 	}
 }

@@ -15,7 +15,7 @@ type pinger struct {
 	taken       uint32        // low bits of how many bytes the peer had taken when that was looked at last
 	outstanding uint16        // PINGs without an answer
 	first       bool          // the next tick sends a PING that measures the round-trip time
-	asked       bool          // the peer has sent PING since the last tick
+	asked       bool          // the peer has sent PING since that was looked at last
 }
 
 // rttDelay is how long after CONNECT the round-trip time is measured.

@@ -180,13 +180,13 @@ var limitEffects = map[string]func(*testing.T){
 		p.await(t, `\[DBG\] Busy polling is off \(no_busy_poll\)$`)
 	},
 	"max_closed_clients": func(t *testing.T) {
-		p := spawn(t, "-c", writeConfig(t, "max_closed_clients: 4\nhttp: \"127.0.0.1:-1\""))
+		p := spawn(t, "-c", writeConfig(t, "max_closed_clients: 2\nhttp: \"127.0.0.1:-1\""))
 		monitor := p.await(t, `Starting http monitor on (\S+)$`)[1]
 		addr := p.addr(t)
 		for range 5 {
 			quiet(t, addr).Close()
 		}
-		eventually(t, "the last two: half of the room is for slow consumers", func() bool {
+		eventually(t, "the last two", func() bool {
 			_, text := get(t, "http://"+monitor+"/connz?state=closed")
 			var page struct {
 				Total       int

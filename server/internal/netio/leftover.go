@@ -79,6 +79,7 @@ func (q *WriteQueue) leftoverLocked() Leftover {
 	l := Leftover{Sent: int(max(0, k.past.size-before))}
 	if before > k.past.size {
 		first, rest := cut(segs, int(before-k.past.size))
+		l.First = make([]byte, 0, before-k.past.size)
 		for _, s := range first {
 			l.First = append(l.First, s.Bytes...)
 		}

@@ -601,13 +601,13 @@ func (q *WriteQueue) Finish(wait time.Duration) {
 	q.dropLocked()
 }
 
-// AwaitReceived waits until the peer has received what the socket holds, as far as that is known, and
-// drops what the peer sends meanwhile: if a socket is closed and the peer goes on to send, the system drops
-// what it has not sent.
-func (q *WriteQueue) AwaitReceived(until time.Time) {
+// AwaitReceived waits until the peer has received what the socket holds, as far as that is known, or goesOn
+// reports false. It drops what the peer sends meanwhile: if a socket is closed and the peer goes on to send,
+// the system drops what it has not sent.
+func (q *WriteQueue) AwaitReceived(goesOn func() bool) {
 	var scrap [4 << 10]byte
 	nc := below(q.currentLink().Conn())
-	for q.inSocket() > 0 && time.Now().Before(until) {
+	for q.inSocket() > 0 && goesOn() {
 		nc.SetReadDeadline(time.Now().Add(receivedLook))
 		for err := error(nil); err == nil; {
 			if _, err = nc.Read(scrap[:]); err != nil && !isTimeout(err) {
