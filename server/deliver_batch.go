@@ -111,9 +111,10 @@ type entry struct {
 // match is what messages match, and the fanouts of its sets.
 type match struct {
 	res      *sublist.Result[*subscription]
-	from, to uint32 // its fanouts in batch.fanoutsOf
-	copies   int    // that one connection gets of a message at most, 0 = not known yet
-	fanned   int    // of copies, those of fanouts
+	mark     sublist.Mark // if a line is remembered with it
+	from, to uint32       // its fanouts in batch.fanoutsOf
+	copies   int          // that one connection gets of a message at most, 0 = not known yet
+	fanned   int          // of copies, those of fanouts
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.

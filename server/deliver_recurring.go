@@ -8,8 +8,9 @@ import (
 )
 
 // This file recognizes the control lines that a batch has had before: publishers often send on a few
-// subjects in turn. What such a line says, and what it matches, holds until the batch is flushed, or
-// its connection sends something else than a message.
+// subjects in turn. What such a line says holds until the batch is flushed, or its connection sends
+// something else than a message; and until what it matches changes: another line with its subject must
+// not go to others.
 
 const (
 	recurringBits = 7
@@ -69,6 +70,7 @@ func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription
 		return
 	}
 	l.text, l.match = b.offset(o.line), b.matchOf(res)
+	b.matches[l.match].mark = b.from.cursor.Mark()
 	first, probe := placeOfLine(o.line), 0
 	for i := range probes {
 		if _, taken := b.recurringAt(first, i); !taken {
@@ -117,13 +119,18 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 	if n == 0 {
 		return 0
 	}
+	l := &b.lines[number]
+	m := &b.matches[l.match]
+	if !c.table.Holds(&m.mark) {
+		b.forgetLines()
+		return 0
+	}
 	b.at = uint32(c.in.Offset())
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	l := &b.lines[number]
 	l.n += uint32(o.count)
 	b.match = l.match
-	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
+	res, subject := m.res, b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
 	b.publishAll(res, subject, p)
 	return n

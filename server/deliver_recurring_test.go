@@ -243,3 +243,53 @@ func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 		t.Errorf("%d lines are looked for in vain, want %d", looks, vainLooks)
 	}
 }
+
+// TestANewSubscriptionHasNoHoles has a client subscribe while lines that come again, and others with the
+// same subject, are read: it gets all that follow.
+func TestANewSubscriptionHasNoHoles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(&Options{})
+		okay(t, err)
+		link := new(fakeLink)
+		old, sub, pub := onFake(t, s, new(fakeLink)), onFake(t, s, link), onFake(t, s, new(fakeLink))
+		deliverTo(t, old, "SUB in.* 1\r\n")
+		deliverTo(t, sub, "CONNECT {\"verbose\":false}\r\n")
+		deliverTo(t, pub, "CONNECT {\"verbose\":false}\r\n")
+		var text strings.Builder
+		tails := make([]string, 20)
+		for i := range tails {
+			tails[i] = fmt.Sprintf("%s2\r\n%02d\r\n", strings.Repeat("reply ", i*i%3%2), i) // with a reply or not
+			text.WriteString("PUB in.a " + tails[i])
+		}
+		w := newReaderScratch(s)
+		copy(pub.in.Space(text.Len()), text.String())
+		pub.in.Filled(text.Len())
+		w.batch.begin(&pub.conn)
+		w.limits = pub.frameLimits()
+		for n := 0; !pub.in.Incomplete(); n++ {
+			if n == 5 {
+				deliverTo(t, sub, "SUB in.a 7\r\n")
+				tails = tails[w.batch.inMsgs:]
+			}
+			unread := pub.in.Unread()
+			w.limits.single = false
+			k := 0
+			if w.batch.recognizes() {
+				k = pub.publishAgain(w, unread)
+			}
+			if k == 0 {
+				w.limits.single = true
+				k, _, _, _ = w.limits.next(unread, &w.op)
+				w.batch.at = uint32(pub.in.Offset())
+				pub.do(&w.op, &w.batch)
+			}
+			pub.in.Consume(k)
+		}
+		w.batch.end()
+		want := "MSG in.a 7 " + strings.Join(tails, "MSG in.a 7 ")
+		if got := string(link.out); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
