@@ -143,9 +143,9 @@ func (c *conn) readOps(w *readerScratch, act func(o *op, b *batch, text []byte))
 }
 
 // passMessage collects a message for another member of its queue group. It reports false if it is
-// for no queue group, or no other member takes it.
+// for no queue group, or too large, or no other member takes it.
 func (l *leftover) passMessage(o *op, b *batch) bool {
-	if o.verb != verbMsg && o.verb != verbHmsg {
+	if o.verb != verbMsg && o.verb != verbHmsg || int64(o.size) > b.maxPending { // which would end the others, too
 		return false
 	}
 	group := l.group(o.arg[1])

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -443,4 +444,25 @@ func TestAWriteIsInterruptedWhileItsLinkChanges(t *testing.T) {
 	}
 	q.Continue(nil)
 	awaitWritten(t, q)
+}
+
+// TestWhatFollowsATooLargeMessageComesBehindIt pushes one to an idle connection, and more.
+func TestWhatFollowsATooLargeMessageComesBehindIt(t *testing.T) {
+	t.Parallel()
+	l := &fakeLink{}
+	q, owner, pending := newTestQueue(l, Limits{MaxPending: 100, HighWater: 10})
+	for i, size := range []int{1, 200, 3} {
+		q.Push(&Delivery{Segments: []Segment{{Bytes: bytes.Repeat([]byte{'a' + byte(i)}, size)}}, Bytes: size, Messages: 1, TooLarge: size > 100})
+	}
+	q.Finish(time.Hour)
+	want := "a" + strings.Repeat("b", 200) + "ccc"
+	if got, _ := l.taken(); string(got) != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if slow, _ := owner.reported(); len(slow) == 0 || slow[0] != LimitPending {
+		t.Errorf("got %v, want that it is a slow consumer", slow)
+	}
+	if n := pending.Load(); n != 0 {
+		t.Errorf("%d bytes are pending in the end", n)
+	}
 }

@@ -182,9 +182,9 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 	q.messages += d.Messages
 	q.payload += d.Payload
 	q.pending += int64(d.Bytes)
-	if !q.busy && !d.TooLarge {
+	if !q.busy {
 		q.busy = true
-		if begins = gathers; !begins {
+		if begins = gathers || d.TooLarge; !begins { // what follows one that ends the connection comes behind it
 			return false, false, false
 		}
 	}
