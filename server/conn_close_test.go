@@ -122,11 +122,11 @@ func TestShutdownDoesNotWaitForWhatLameDuckModeWaitsFor(t *testing.T) {
 			pub.Do(fmt.Sprintf("PUB %s %d", subject, size), strings.Repeat("x", size))
 		}
 	}
+	begun := time.Now()
 	for _, c := range s.clients.all() {
 		c.close(closeLameDuck)
 	}
 	eventually(t, "what they leave", func() bool { return s.clients.len() == 0 && s.leaving.Load() == 0 })
-	begun := time.Now()
 	if s.Shutdown(); time.Since(begun) >= lameDuckWait-finishWait {
 		t.Errorf("it took %v", time.Since(begun))
 	}

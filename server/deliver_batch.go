@@ -111,10 +111,9 @@ type entry struct {
 // match is what messages match, and the fanouts of its sets.
 type match struct {
 	res      *sublist.Result[*subscription]
-	mark     sublist.Mark // if a line is remembered with it
-	from, to uint32       // its fanouts in batch.fanoutsOf
-	copies   int          // that one connection gets of a message at most, 0 = not known yet
-	fanned   int          // of copies, those of fanouts
+	from, to uint32 // its fanouts in batch.fanoutsOf
+	copies   int    // that one connection gets of a message at most, 0 = not known yet
+	fanned   int    // of copies, those of fanouts
 }
 
 // fanout is a list of plain subscriptions that all get the same messages.
@@ -174,7 +173,7 @@ func (b *batch) begin(c *conn) {
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt, b.thin = 0, false
-	b.known.looks = vainLooks
+	b.known.looks, b.known.added = vainLooks, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
 		b.sampler.took(b.readAt)

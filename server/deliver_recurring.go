@@ -9,8 +9,8 @@ import (
 
 // This file recognizes the control lines that a batch has had before: publishers often send on a few
 // subjects in turn. What such a line says holds until the batch is flushed, or its connection sends
-// something else than a message; and until what it matches changes: another line with its subject must
-// not go to others.
+// something else than a message; and until a subscription is added: a new one must not get one line with a
+// subject, and miss another.
 
 const (
 	recurringBits = 7
@@ -32,6 +32,7 @@ type recurring struct {
 	past   uint64                     // lines of earlier batches, and one: a place that is 0 has no line
 	from   uint32                     // the first line of the batch that still holds
 	looks  int                        // how many may be in vain
+	added  int64                      // subscriptions that had been added to the table when lines were looked up
 }
 
 // lineSeed is the seed of the hashes of lines.
@@ -70,7 +71,6 @@ func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription
 		return
 	}
 	l.text, l.match = b.offset(o.line), b.matchOf(res)
-	b.matches[l.match].mark = b.from.cursor.Mark()
 	first, probe := placeOfLine(o.line), 0
 	for i := range probes {
 		if _, taken := b.recurringAt(first, i); !taken {
@@ -83,10 +83,22 @@ func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription
 }
 
 // forgetLines is called when lines that have been collected hold no longer for what follows.
-func (b *batch) forgetLines() { b.known.from = uint32(len(b.lines)) }
+func (b *batch) forgetLines() {
+	b.known.from, b.known.added = uint32(len(b.lines)), b.from.table.Added()
+}
 
 // recognizes reports whether there is a line that may come again.
-func (b *batch) recognizes() bool { return b.known.looks > 0 && int(b.known.from) < len(b.lines) }
+func (b *batch) recognizes() bool {
+	r := &b.known
+	if r.looks <= 0 || int(r.from) >= len(b.lines) {
+		return false
+	}
+	if b.from.table.Added() != r.added {
+		b.forgetLines()
+		return false
+	}
+	return true
+}
 
 // recognize finds the line at the start of buf among those of the batch, and the publications that
 // repeat it. It returns the number of the line and how many bytes they take, 0 if it is another line,
@@ -120,17 +132,12 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 		return 0
 	}
 	l := &b.lines[number]
-	m := &b.matches[l.match]
-	if !c.table.Holds(&m.mark) {
-		b.forgetLines()
-		return 0
-	}
 	b.at = uint32(c.in.Offset())
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	l.n += uint32(o.count)
 	b.match = l.match
-	res, subject := m.res, b.bytesAt(l.subject, l.subjectLen)
+	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
 	b.publishAll(res, subject, p)
 	return n

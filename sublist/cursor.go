@@ -54,19 +54,6 @@ func (c *Cursor[T]) move(l *List[T], subject []byte) *Result[T] {
 	return found.result
 }
 
-// Mark is of a result. It holds as long as no change can have touched that; the zero Mark never does.
-type Mark struct {
-	stamp uint64
-	touch touch
-	found bool
-}
-
-// Mark returns the mark of the result of the last Match.
-func (c *Cursor[T]) Mark() Mark { return Mark{c.last.stamp, c.last.touch, c.last.result != nil} }
-
-// Holds reports whether a mark of the list holds.
-func (l *List[T]) Holds(m *Mark) bool { return m.found && l.gens.stamp(m.touch) == m.stamp }
-
 // Slow returns how many matches asked the patterns, and not only the cache: they take up to milliseconds
 // where very many patterns have a part in common with the subject.
 func (c *Cursor[T]) Slow() uint32 { return c.slow }

@@ -87,6 +87,9 @@ func (c *counters) raiseFanout(n int64) {
 	}
 }
 
+// Added returns how many subscriptions have been added to the list since the beginning.
+func (l *List[T]) Added() int64 { return l.counts.inserts.Load() }
+
 // Count returns the number of subscriptions in the list.
 func (l *List[T]) Count() int {
 	removes := l.counts.removes.Load() // first: never more than were inserted

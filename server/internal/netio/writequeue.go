@@ -147,7 +147,7 @@ func (q *WriteQueue) queues(d *Delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	drops := q.lim.Drop == DropNew && d.Droppable && q.pending+int64(d.Bytes) > q.lim.MaxPending
-	return q.busy && !drops
+	return q.busy && !drops || d.TooLarge && q.lim.Drop == DropNone
 }
 
 // enqueue queues a delivery behind others. If there are none it takes the right to write instead, and
