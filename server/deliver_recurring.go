@@ -89,15 +89,10 @@ func (b *batch) forgetLines() {
 
 // recognizes reports whether there is a line that may come again.
 func (b *batch) recognizes() bool {
-	r := &b.known
-	if r.looks <= 0 || int(r.from) >= len(b.lines) {
-		return false
-	}
-	if b.from.table.Added() != r.added {
+	if b.from.table.Added() != b.known.added {
 		b.forgetLines()
-		return false
 	}
-	return true
+	return b.known.looks > 0 && int(b.known.from) < len(b.lines)
 }
 
 // recognize finds the line at the start of buf among those of the batch, and the publications that
