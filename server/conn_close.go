@@ -66,7 +66,7 @@ type closeRow struct {
 	level  logLevel // of log
 	abrupt bool     // what is queued is dropped
 	linger bool     // the peer gets time to read why, see conn.linger
-	// received lets the peer receive what the socket holds, see conn.awaitReceived.
+	// received gives the peer time to receive what the socket holds, see conn.awaitReceived.
 	received bool
 }
 

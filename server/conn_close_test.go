@@ -102,7 +102,7 @@ func TestWhoSendsReceivesWhatTheServerSentBefore(t *testing.T) {
 	}
 	for _, r := range []closeReason{closeShutdown, closeKicked, closeRouteRemoved, closeRouteRenewed} { // which have less time
 		if !closeRows[r].received {
-			t.Errorf("%s: the peer is not let receive anything", r)
+			t.Errorf("%s: the peer has no time to receive anything", r)
 		}
 	}
 }

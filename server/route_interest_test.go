@@ -581,7 +581,8 @@ func TestAFloodOfInterestBeforeASlowPeer(t *testing.T) {
 		if most := int64(2*interestPiece + flooders*(len(sid)+100)); queued > most {
 			t.Fatalf("round %d: %d bytes of interest are queued, want %d at most", round, queued, most)
 		}
-		if n, most := r.out.Stats().Pending, int64(interestWindow*3/2); n > most { // more than the window and two pieces: answers may be late
+		// The window and two pieces are 655 360; on a busy machine 734 563 were measured once, why is not known.
+		if n, most := r.out.Stats().Pending, int64(interestWindow*3/2); n > most {
 			t.Fatalf("round %d: %d bytes are pending, want %d at most", round, n, most)
 		}
 	}
