@@ -17,8 +17,8 @@ import (
 type peerInfo struct {
 	Info
 
-	// PoolSize is how many connections to one server the sender wants, if it wants more than
-	// one. PoolID, sent by the server that dials, names the pool that the connection opens or,
+	// PoolSize is how many connections to one server the sender wants; servers that know nothing of
+	// pools send none. PoolID, sent by the server that dials, names the pool that the connection opens or,
 	// with a PoolMember, that it is to join, and PoolMember is its number. See route_pool.go.
 	PoolSize   int    `json:"pool_size,omitempty"`
 	PoolID     string `json:"pool_id,omitempty"`
@@ -149,9 +149,7 @@ func (k *cluster) describe(o *Options, port int) (*peerInfo, error) {
 	own.Monitor = k.srv.monitorURL(o)
 	own.Name = o.ServerName // "" stands for the id
 	own.Host, own.Port = o.Cluster.Host, port
-	if o.Cluster.PoolSize > 1 {
-		own.PoolSize = o.Cluster.PoolSize
-	}
+	own.PoolSize = max(o.Cluster.PoolSize, 1)
 	if o.Cluster.Compression.on() {
 		own.Compression = o.Cluster.Compression.Mode
 	}
@@ -214,7 +212,7 @@ func (k *cluster) firstInfo(r *route) string {
 		r.toldS2.Store(true) // the reader sends it before it reads one
 	}
 	switch {
-	case own.PoolSize == 0 || r.attempt == nil:
+	case r.attempt == nil:
 	case r.attempt.Member > 0:
 		own.PoolID, own.PoolMember = k.poolKey+r.attempt.PoolID, r.attempt.Member
 	default:

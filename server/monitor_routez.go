@@ -106,7 +106,7 @@ type RouteInfo struct {
 	Compression    string            `json:"compression,omitempty"`      // level of what is sent: s2_uncompressed, s2_fast, s2_better, s2_best
 	CompressedData *RouteCompression `json:"compressed_bytes,omitempty"` // nil before either side compresses
 
-	Pool *RoutePool `json:"pool,omitempty"` // nil if the route is the only one there may be to the remote server
+	Pool *RoutePool `json:"pool,omitempty"` // nil if the remote server knows nothing of pools
 }
 
 // RouteCompression counts the bytes of a route since it is compressed.

@@ -196,7 +196,6 @@ func (r *route) info(o *op, b *batch) closeReason {
 		r.recompress()
 	}
 	about := info.forMesh()
-	about.Offered = r.began != nil && r.began.PoolSize > 0
 	r.srv.cluster.event(func(m *mesh.Mesh, now time.Time) { m.Received(now, r.id, r.claimedID, about) })
 	if !first {
 		if before != nil {

@@ -70,8 +70,7 @@ func (k *cluster) sendInfo() {
 	}
 }
 
-// resizePools makes the pools larger or smaller. A route that has none is made again if both servers
-// want one now.
+// resizePools makes the pools larger or smaller.
 func (k *cluster) resizePools(size int) {
 	k.event(func(m *mesh.Mesh, now time.Time) { m.SetPoolSize(now, size) })
 }

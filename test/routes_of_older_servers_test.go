@@ -24,7 +24,7 @@ func TestGreetingOfADialingServer(t *testing.T) {
 		p := wire.Listen(t, "peer", old)
 		r := p.Dial(s.ClusterAddr())
 		want := regexp.MustCompile(`^INFO \{"server_id":"` + idPattern + `","version":"[0-9.]+","proto":1,("git_commit":"\w+",)?"go":"[^"]+",` +
-			`"host":"127.0.0.1","port":\d+,"headers":true,"max_payload":1048576,"connect_urls":\["127.0.0.1:\d+"\]\} \r\n$`)
+			`"host":"127.0.0.1","port":\d+,"headers":true,"max_payload":1048576,"connect_urls":\["127.0.0.1:\d+"\],"pool_size":1\} \r\n$`)
 		if !want.MatchString(r.Info) {
 			t.Errorf("got %q, want %v", r.Info, want)
 		}

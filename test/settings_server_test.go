@@ -164,9 +164,13 @@ var limitEffects = map[string]func(*testing.T){
 		c.Say("PUB a 5")
 		c.End("-ERR 'Maximum Payload Violation'")
 	},
-	"max_pending":       func(t *testing.T) { deafClient(t, "max_pending: 1MB", `MaxPending of 1048576 Exceeded`) },
-	"max_pending_total": func(t *testing.T) { deafClient(t, "max_pending_total: 2MB", `MaxPendingTotal of 2097152 Exceeded`) },
-	"write_deadline":    func(t *testing.T) { deafClient(t, `write_deadline: "50ms"`, `WriteDeadline of 50ms Exceeded`) },
+	"max_pending": func(t *testing.T) {
+		deafClient(t, "max_pending: 1MB\nwrite_deadline: 1m", `MaxPending of 1048576 Exceeded`)
+	},
+	"max_pending_total": func(t *testing.T) {
+		deafClient(t, "max_pending_total: 2MB\nwrite_deadline: 1m", `MaxPendingTotal of 2097152 Exceeded`)
+	},
+	"write_deadline": func(t *testing.T) { deafClient(t, `write_deadline: "50ms"`, `WriteDeadline of 50ms Exceeded`) },
 	"ping_interval": func(t *testing.T) {
 		_, addr := configured(t, `ping_interval: "10ms"`)
 		wire.Dial(t, addr).Want("PING")

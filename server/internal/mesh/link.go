@@ -353,10 +353,6 @@ func (m *Mesh) lost(now time.Time, p *peer, l *link) {
 		p.reconnect = false
 		m.dialAgain(now, p)
 	}
-	if p.repool {
-		p.repool = false
-		m.dialSoon(now, p)
-	}
 }
 
 // Reconnect closes the route over a link, which is then made again, by this server if the peer does

@@ -77,7 +77,6 @@ type Info struct {
 	// PoolSize is how many links the server is ready for; 0 if it knows nothing of pools. PoolID
 	// names the pool that a dialed link opens or, if Member is not 0, that it is to join.
 	PoolSize int
-	Offered  bool // this server has told its own size on the link
 	PoolID   string
 	Member   int // number of the link in the pool
 }
@@ -91,7 +90,6 @@ type peer struct {
 	pool    *pool // the links that belong to active; nil if the server knows nothing of pools
 
 	reconnect bool      // the route is being closed only to be made again
-	repool    bool      // likewise, at once
 	dialAfter time.Time // a connection from it is expected to become the route until then
 	lostAt    time.Time // when its last link ended last; zero if none has
 	flaps     bool      // the one before had ended shortly before

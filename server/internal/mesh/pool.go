@@ -39,9 +39,6 @@ const (
 // SetPoolSize sets how many links to one server this server wants, at least 1.
 func (m *Mesh) SetPoolSize(now time.Time, n int) {
 	m.poolSize = max(n, 1)
-	for _, l := range m.linksIn(linkRegistered) {
-		m.repool(l)
-	}
 	m.fill(now)
 }
 
@@ -54,29 +51,6 @@ func (m *Mesh) updated(l *link, info *Info) {
 	l.info = &known
 	if p.info = l.info; l.pool != nil {
 		l.pool.most = max(info.PoolSize, 1)
-		return
-	}
-	m.repool(l)
-}
-
-// repool closes a route that opened no pool, to be made again, if both servers want one now.
-func (m *Mesh) repool(l *link) {
-	if p := m.peers[l.peer]; l.pool == nil && p.active == l && l.info.Extended && min(m.poolSize, l.info.PoolSize) > 1 {
-		p.repool = true
-		m.Reconnect(l.id)
-	}
-}
-
-// dialSoon sees to it that a server whose route was closed only to be made again is dialed soon. The
-// one with the larger id waits for the other.
-func (m *Mesh) dialSoon(now time.Time, p *peer) {
-	for _, t := range m.targets {
-		if t.peer == p.id && !t.busy {
-			t.due = now.Add(m.jitter(retryJitter))
-			if m.self > p.id {
-				t.due = t.due.Add(gossipYield)
-			}
-		}
 	}
 }
 
@@ -84,7 +58,7 @@ func (m *Mesh) dialSoon(now time.Time, p *peer) {
 // nothing of pools.
 func (m *Mesh) newPool(l *link) *pool {
 	switch {
-	case l.info.PoolSize < 1 || !l.info.Offered:
+	case l.info.PoolSize < 1:
 		return nil
 	case l.attempt != nil:
 		return &pool{id: strconv.FormatUint(l.id, 10), most: l.info.PoolSize, first: l.attempt, target: l.target, addr: l.addr}

@@ -16,7 +16,7 @@ func openPool(t *testing.T, size int) (*harness, *mesh.Info) {
 		t.Fatal("the link is not wanted")
 	}
 	info := server("other", 1)
-	info.PoolSize, info.Offered = size, true
+	info.PoolSize = size
 	h.introduce(1, info)
 	h.Joined(h.now, 1)
 	return h, info
@@ -56,7 +56,7 @@ func TestALinkWithANumberOfAnotherDoesNotJoin(t *testing.T) {
 	h.SetPoolSize(h.now, 4)
 	join := func(link uint64, number int) bool {
 		info := server("other", 1)
-		info.PoolSize, info.Offered, info.PoolID, info.Member = 4, true, "p", number
+		info.PoolSize, info.PoolID, info.Member = 4, "p", number
 		h.Accepted(link)
 		h.introduce(link, info)
 		return len(h.of(mesh.Join)) == 1

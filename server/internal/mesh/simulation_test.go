@@ -58,7 +58,7 @@ type simNode struct {
 	sim    *simulation
 	addr   string
 	routes []*url.URL
-	pool   int // links to each other server
+	pool   int // links to each other server; 0 = it knows nothing of pools
 	starts int
 
 	// Of the server that runs; mesh is nil if there is none.
@@ -97,7 +97,7 @@ func newSimulation(seed uint64) *simulation {
 		made: make(map[[2]*simNode]int), cuts: make(map[[2]*simNode]bool),
 	}
 	for i := range 2 + s.rand.IntN(5) {
-		s.nodes = append(s.nodes, &simNode{sim: s, addr: fmt.Sprintf("10.0.0.%d:6222", i), pool: max(1, s.rand.IntN(8)-3)})
+		s.nodes = append(s.nodes, &simNode{sim: s, addr: fmt.Sprintf("10.0.0.%d:6222", i), pool: s.newPool()})
 	}
 	for i, n := range s.nodes { // each knows one that was there before, and perhaps one more
 		if i > 0 {
@@ -120,10 +120,7 @@ func (n *simNode) addRoute(to *simNode) {
 func (n *simNode) start() {
 	n.starts++
 	id := fmt.Sprintf("%04d %s %d", n.sim.rand.IntN(10000), n.addr, n.starts)
-	n.info = &mesh.Info{ID: id, Addr: n.addr, DialAddr: n.addr, Extended: true}
-	if n.pool > 1 {
-		n.info.PoolSize = n.pool
-	}
+	n.info = &mesh.Info{ID: id, Addr: n.addr, DialAddr: n.addr, Extended: true, PoolSize: n.pool}
 	n.links = make(map[uint64]*simLink)
 	n.mesh = mesh.New(mesh.Config{ID: id, Rand: n.sim.rand, Pool: n.pool, Idle: func(link uint64) time.Duration {
 		return n.sim.now.Sub(n.links[link].heard)
@@ -286,9 +283,7 @@ func (l *simLink) read() {
 			if l.info == nil {
 				l.info = m.info
 			}
-			info := *m.info
-			info.Offered = n.info.PoolSize > 0
-			n.event(func(x *mesh.Mesh) { x.Received(n.sim.now, l.id, l.name, &info) })
+			n.event(func(x *mesh.Mesh) { x.Received(n.sim.now, l.id, l.name, m.info) })
 		case m.joined:
 			n.event(func(x *mesh.Mesh) { x.Joined(n.sim.now, l.id) })
 		case m.leave && l.retired:
@@ -370,20 +365,28 @@ func (s *simulation) disturb() {
 				all[s.rand.IntN(len(all))].close()
 			}
 		case k < 7:
-			n.resize(max(1, s.rand.IntN(8)-3))
+			if n.pool > 0 {
+				n.resize(max(1, s.newPool()))
+			}
 		default:
 			s.maxDelay = time.Duration(1 + s.rand.Int64N(int64(300*time.Millisecond)))
 		}
 	}
 }
 
+// newPool returns a number of links, mostly one; 0 for a server that knows nothing of pools.
+func (s *simulation) newPool() int {
+	if s.rand.IntN(8) == 0 {
+		return 0
+	}
+	return max(1, s.rand.IntN(8)-3)
+}
+
 // resize changes how many links to others the server wants, and sends them the number.
 func (n *simNode) resize(pool int) {
 	n.pool = pool
 	info := *n.info
-	if info.PoolSize = pool; pool == 1 {
-		info.PoolSize = 0
-	}
+	info.PoolSize = pool
 	n.info = &info
 	for _, l := range n.sorted() {
 		if l.settled && !l.retired {
@@ -459,7 +462,7 @@ func (s *simulation) incomplete() string {
 }
 
 // wanted returns how many links there are to be between two servers.
-func wanted(n, o *simNode) int { return min(n.pool, o.pool) }
+func wanted(n, o *simNode) int { return max(1, min(n.pool, o.pool)) }
 
 // simEvent is something that happens at a time.
 type simEvent struct {
