@@ -32,7 +32,7 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 			m.unadvertise(p, from)
 		}
 		return true
-	case info.DialAddr == "": // 1.x would dial an empty address
+	case info.DialAddr == "" || len(info.DialAddr) > maxAddr: // 1.x would dial an empty address
 		return false
 	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers && !m.makeRoom(now, from):
 		return false
@@ -41,17 +41,65 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	if _, known := p.adverts[from]; !known {
 		m.adverts[from]++
 	}
-	p.adverts[from] = now
-	p.advertised, p.auth = info.DialAddr, info.AuthRequired
-	if p.active != nil || m.targeted(p.id, info.Addr) {
+	fresh := !p.advertisedAt(info.DialAddr)
+	p.adverts[from] = advert{now, info.DialAddr}
+	p.auth = info.AuthRequired
+	if p.active != nil {
 		return false
 	}
 	wait := m.jitter(gossipSpread)
 	if info.Extended && m.self > p.id && m.introducedByOthers(now, from) {
 		wait += gossipYield
 	}
-	m.addTarget(now, p, wait)
+	switch t := m.targeted(p.id, info.Addr); {
+	case t == nil:
+		m.addTarget(now, p, info.DialAddr, wait)
+	case fresh && t.fails(): // its address may be wrong
+		m.redirect(t, info.DialAddr).due = now.Add(wait)
+	default:
+		return false
+	}
 	return true
+}
+
+// maxAddr is the longest address that is dialed: a host name has 253 characters at most.
+const maxAddr = 253 + len(":65535")
+
+// advertisedAt reports whether a server says that p is at an address.
+func (p *peer) advertisedAt(addr string) bool {
+	for _, a := range p.adverts {
+		if a.addr == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// addrAfter returns the address that follows addr among those at which p is advertised: servers that see p
+// from different networks may have different ones, of which some lead nowhere from here.
+func (p *peer) addrAfter(addr string) (next string) {
+	least := ""
+	for _, a := range p.adverts {
+		if least == "" || a.addr < least {
+			least = a.addr
+		}
+		if a.addr > addr && (next == "" || a.addr < next) {
+			next = a.addr
+		}
+	}
+	return cmp.Or(next, least)
+}
+
+// misled forgets what was said about the server of a target, whose address leads elsewhere. A server may
+// be advertised at other addresses, too.
+func (m *Mesh) misled(t *Target) {
+	m.targets = slices.DeleteFunc(m.targets, func(x *Target) bool { return x == t })
+	p := m.peer(t.peer)
+	for from, a := range p.adverts {
+		if a.addr == t.addr {
+			m.unadvertise(p, from)
+		}
+	}
 }
 
 // makeRoom forgets a server that is not connected: one that is not advertised any more or, if from
@@ -114,21 +162,21 @@ func (m *Mesh) introducedByOthers(now time.Time, except string) bool {
 	})
 }
 
-// targeted reports whether there is a target for a server or, configured, for its address.
-func (m *Mesh) targeted(id, addr string) bool {
+// targeted returns a target for a server or, configured, for its address; nil if there is none.
+func (m *Mesh) targeted(id, addr string) *Target {
 	for _, t := range m.targets {
 		if t.peer == id || t.configured && strings.EqualFold(t.addr, addr) {
-			return true
+			return t
 		}
 	}
-	return false
+	return nil
 }
 
 // advertised reports whether a connected server still says that p is there.
 func (m *Mesh) advertised(now time.Time, p *peer) bool {
-	for from, at := range p.adverts {
+	for from, a := range p.adverts {
 		by := m.peers[from]
-		if by != nil && by.active != nil && (by.info.Extended || now.Sub(at) < advertLife) {
+		if by != nil && by.active != nil && (by.info.Extended || now.Sub(a.at) < advertLife) {
 			return true
 		}
 	}

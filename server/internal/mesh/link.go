@@ -119,11 +119,7 @@ func (m *Mesh) targetIntroduced(l *link) {
 		return
 	}
 	if !t.configured && t.peer != l.peer { // another server has taken the address
-		m.targets = slices.DeleteFunc(m.targets, func(x *Target) bool { return x == t })
-		p := m.peer(t.peer)
-		for from := range p.adverts {
-			m.unadvertise(p, from)
-		}
+		m.misled(t)
 		l.target = nil
 		return
 	}
@@ -136,6 +132,10 @@ func (m *Mesh) foundSelf(now time.Time, l *link) {
 	l.peer = m.self
 	if t := l.target; t != nil {
 		m.emit(Action{Kind: LogSelf, Link: l.id, Target: t})
+		if !t.configured && isAddress(t.addr) {
+			m.misled(t)
+			l.target = nil
+		}
 		t.avoid = append(t.avoid, l.addr)
 		t.self = isAddress(t.addr)
 		if !t.self { // others may be behind the same name
@@ -268,6 +268,7 @@ func (m *Mesh) Closed(now time.Time, id uint64, why string) {
 			if l.refused {
 				t.due = now.Add(m.refusedDelay(t))
 			}
+			m.notReached(t)
 		} else if l.peer != m.self {
 			t.lastErr = why
 		}

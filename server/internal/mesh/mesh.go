@@ -94,9 +94,14 @@ type peer struct {
 	lostAt    time.Time // when its last link ended last; zero if none has
 	flaps     bool      // the one before had ended shortly before
 
-	adverts    map[string]time.Time // servers that advertise it, and since when
-	advertised string               // host:port they gave
-	auth       bool                 // they said that it requires credentials
+	adverts map[string]advert // what other servers say about it, by their ids
+	auth    bool              // they said that it requires credentials
+}
+
+// advert is what one server said about another one.
+type advert struct {
+	at   time.Time
+	addr string // host:port to dial
 }
 
 // maxPeers bounds how many servers are known. Beyond it, each server that advertises others has the same
@@ -132,7 +137,7 @@ func (m *Mesh) emit(a Action) { m.actions = append(m.actions, a) }
 func (m *Mesh) peer(id string) *peer {
 	p := m.peers[id]
 	if p == nil {
-		p = &peer{id: id, adverts: make(map[string]time.Time)}
+		p = &peer{id: id, adverts: make(map[string]advert)}
 		m.peers[id] = p
 	}
 	return p
@@ -252,7 +257,7 @@ func (m *Mesh) plan(now time.Time) {
 	}
 	slices.SortFunc(wanted, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 	for _, p := range wanted {
-		m.addTarget(now, p, m.delayOf(now, &Target{peer: p.id}))
+		m.addTarget(now, p, p.addrAfter(""), m.delayOf(now, &Target{peer: p.id}))
 	}
 	m.fill(now)
 }

@@ -182,15 +182,42 @@ func (m *Mesh) Configured(now time.Time, routes []*url.URL) {
 	m.dialDue(now)
 }
 
-// addTarget adds a target for an advertised server.
-func (m *Mesh) addTarget(now time.Time, p *peer, wait time.Duration) {
+// addTarget adds a target for a server that is said to be at an address.
+func (m *Mesh) addTarget(now time.Time, p *peer, addr string, wait time.Duration) {
 	m.targets = append(m.targets, &Target{
-		url:  &url.URL{Scheme: "nats-route", Host: p.advertised, Path: "/"},
-		addr: p.advertised,
+		url:  urlOf(addr),
+		addr: addr,
 		peer: p.id,
 		left: 1 + m.retries,
 		due:  latest(now.Add(wait), p.dialAfter),
 	})
+}
+
+// urlOf returns the URL of a route to an advertised address.
+func urlOf(addr string) *url.URL { return &url.URL{Scheme: "nats-route", Host: addr, Path: "/"} }
+
+// redirect replaces a target, which nothing dials, by one with another address.
+func (m *Mesh) redirect(t *Target, addr string) *Target {
+	next := *t
+	next.url, next.addr, next.self, next.avoid = urlOf(addr), addr, false, nil
+	m.targets[slices.Index(m.targets, t)] = &next
+	return &next
+}
+
+// fails reports whether a target is an advertised one, not being dialed, whose server was not found at its
+// address.
+func (t *Target) fails() bool { return !t.configured && !t.busy && (t.failures > 0 || t.self) }
+
+// notReached makes a target that was not reached lead to the next address at which its server is
+// advertised.
+func (m *Mesh) notReached(t *Target) {
+	p := m.peers[t.peer]
+	if p == nil || !t.fails() || !slices.Contains(m.targets, t) {
+		return
+	}
+	if next := p.addrAfter(t.addr); next != "" && next != t.addr {
+		m.redirect(t, next)
+	}
 }
 
 // dialAgain sees to it that a server is dialed whose route has ended.
@@ -201,8 +228,8 @@ func (m *Mesh) dialAgain(now time.Time, p *peer) {
 			return
 		}
 	}
-	if p.advertised = p.info.DialAddr; p.advertised != "" {
-		m.addTarget(now, p, m.delay(p))
+	if p.info.DialAddr != "" {
+		m.addTarget(now, p, p.info.DialAddr, m.delay(p))
 	}
 }
 
@@ -321,6 +348,7 @@ func (m *Mesh) DialFailed(now time.Time, t *Target, why string) int {
 	t.busy = false
 	t.refusals = 0 // it may be restarting, with other settings
 	t.failed(why)
+	m.notReached(t)
 	m.plan(now)
 	return t.failures
 }
@@ -343,7 +371,9 @@ func (m *Mesh) AddrsShared(now time.Time, t *Target, addrs []string) {
 func (m *Mesh) AddrsAvoided(now time.Time, t *Target) {
 	t.busy = false
 	t.self = true
+	t.left = 0
 	t.due = now.Add(selfRecheck)
+	m.notReached(t)
 }
 
 // TargetState is a target as monitoring shows it.

@@ -334,3 +334,81 @@ func TestAServerIsDialedWhereItSaidLast(t *testing.T) {
 		t.Errorf("got %+v, want an attempt at %s", got, moved.DialAddr)
 	}
 }
+
+// TestAServerIsDialedWhereverItIsAdvertised has servers that advertise one at different addresses, of which
+// one is right, as where they see it from different networks. The others lead nowhere, to this server or to
+// another one.
+func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
+	t.Parallel()
+	const wrong, right = 100, 200
+	const fails, isSelf, isOther = 0, 1, 2
+	for name, tt := range map[string]struct {
+		addrs []int // in this order
+		wrong int   // where they lead
+		later time.Duration
+	}{
+		"the first is right":                {[]int{right, wrong}, fails, 0},
+		"the second is":                     {[]int{wrong, right}, fails, 0},
+		"later":                             {[]int{wrong, right}, fails, time.Minute},
+		"the third":                         {[]int{wrong, wrong + 1, right}, fails, 0},
+		"the first is this server":          {[]int{wrong, right}, isSelf, 0},
+		"so it is later":                    {[]int{wrong, right}, isSelf, time.Minute},
+		"the second is this server":         {[]int{right, wrong}, isSelf, 0},
+		"the first is another server":       {[]int{wrong, right}, isOther, 0},
+		"two are other servers":             {[]int{wrong, wrong + 1, right}, isOther, 0},
+		"and the right one follows later":   {[]int{wrong, right}, isOther, time.Minute},
+		"its address is the smaller number": {[]int{wrong + 200, right}, fails, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, "self", neverIdle)
+			link, attempts, found := uint64(100), 0, false
+			dial := func(until time.Time) {
+				for ; h.now.Before(until) && !found; h.wakeUntil(h.now.Add(100 * time.Millisecond)) {
+					for _, a := range h.of(mesh.Dial) {
+						attempts++
+						if a.Attempt.Addr == server("", right).Addr {
+							found = true
+							continue
+						}
+						if tt.wrong == fails {
+							h.DialFailed(h.now, a.Attempt.Target, "connection refused")
+							continue
+						}
+						link++
+						h.Dialed(a.Attempt.Target, link, a.Attempt.Addr)
+						id := "self"
+						if tt.wrong == isOther {
+							id = "another"
+						}
+						info := server(id, 900)
+						h.introduce(link, info)
+						h.Closed(h.now, link, "closed")
+					}
+				}
+			}
+			for i, addr := range tt.addrs {
+				h.Accepted(uint64(1 + i))
+				h.introduce(uint64(1+i), server(fmt.Sprint("by ", i), 1+i))
+				info := server("m", addr)
+				h.introduce(uint64(1+i), info)
+				dial(h.now.Add(tt.later))
+			}
+			attempts = 0
+			dial(h.now.Add(5 * time.Second))
+			if !found {
+				t.Errorf("it is not dialed at the right address in 5 s: %d attempts, targets %v", attempts, h.Targets())
+			}
+			for i := range tt.addrs {
+				lost := server("m", right)
+				lost.Lost = true
+				h.introduce(uint64(1+i), lost)
+			}
+			for _, target := range h.Targets() {
+				if target.Self {
+					t.Errorf("a target that leads to this server stays: %v", target)
+				}
+			}
+		})
+	}
+}
