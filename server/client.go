@@ -328,14 +328,21 @@ func (c *client) unsub(o *op, b *batch) closeReason {
 			if b.mayHold(sub) {
 				b.flush() // messages that were published before count
 			}
-			if n, err := strconv.ParseUint(string(o.arg[1]), 10, 63); err == nil { // no sign, as in 1.x
-				limit = min(int64(n), endedBit-1)
-			}
+			limit = unsubLimit(o.arg[1])
 		}
 		c.unsubscribeAfter(sub, limit)
 	}
 	c.ok(b)
 	return keepOpen
+}
+
+// unsubLimit returns the limit in UNSUB, 0 if that is not a positive number: one without a sign, as in 1.x.
+func unsubLimit(arg []byte) int64 {
+	n, err := strconv.ParseUint(string(arg), 10, 63)
+	if err != nil {
+		return 0
+	}
+	return min(int64(n), endedBit-1)
 }
 
 // answerPing handles PING. A PONG after UNSUB promises that no message of the subscription follows:

@@ -84,8 +84,8 @@ func (k *cluster) listen() error {
 	listeners, addrs, err := k.srv.listenOnAll(opts.Cluster.Host, opts.Cluster.Port, opts.Cluster.AlsoListen)
 	if err != nil {
 		_, port, _ := hostAndPort(addrs[len(addrs)-1], 0)
-		k.srv.Fatalf("Error listening on router port: %d - %v%s", port, err, opts.where("cluster.port", "cluster.host"))
-		return fmt.Errorf("listen for routes: %w", err)
+		return failedStart(fmt.Errorf("listen for routes: %w", err),
+			"Error listening on router port: %d - %v%s", port, err, opts.where("cluster.port", "cluster.host"))
 	}
 	_, port, err := hostAndPort(addrs[0], 0)
 	if err != nil {
@@ -94,8 +94,8 @@ func (k *cluster) listen() error {
 	own, err := k.describe(opts, port)
 	if err != nil {
 		closeAll(listeners)
-		k.srv.Fatalf("Error setting route INFO with Cluster.Advertise value of %s, err=%v%s", opts.Cluster.Advertise, err, opts.where("cluster.cluster_advertise"))
-		return fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err)
+		return failedStart(fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err),
+			"Error setting route INFO with Cluster.Advertise value of %s, err=%v%s", opts.Cluster.Advertise, err, opts.where("cluster.cluster_advertise"))
 	}
 	if !k.setListeners(listeners, own) {
 		closeAll(listeners)
@@ -367,13 +367,19 @@ func (k *cluster) remove(r *route, cause string) {
 // logLost logs that a route was lost, unless there is another one to the same server.
 func (k *cluster) logLost(r *route, cause string) {
 	lost, active := r.peerInfo(), k.active()
-	missing := map[string]bool{} // servers, or addresses of those not known
+	known, missing := map[string]bool{}, 0 // by id and by address: one that restarts has two ids for a while
 	for _, t := range k.targets() {
-		if !t.Connected && !t.Self {
-			missing[cmp.Or(t.Server, t.URL.Host)] = true
+		if t.Connected || t.Self {
+			continue
 		}
+		if !known[t.Server] && !known[t.URL.Host] {
+			missing++
+		}
+		known[cmp.Or(t.Server, t.URL.Host)], known[t.URL.Host] = true, true
 	}
-	missing[lost.ID] = true
+	if !known[lost.ID] {
+		missing++
+	}
 	for _, o := range active {
 		if o.remoteID() == lost.ID {
 			return
@@ -386,7 +392,7 @@ func (k *cluster) logLost(r *route, cause string) {
 	if lost.name() != lost.ID {
 		name = fmt.Sprintf("\"%s\" (%q)", printable([]byte(lost.Name)), lost.ID)
 	}
-	r.warnf("Route to server %s lost: %s; %d of %d routes are left", name, cause, len(active), len(active)+len(missing))
+	r.warnf("Route to server %s lost: %s; %d of %d routes are left", name, cause, len(active), len(active)+missing)
 }
 
 // shutdown closes the listener and all routes. Further ones are rejected.

@@ -428,7 +428,7 @@ func (c *conn) badFrame(err frameError, o *op) closeReason {
 	case frameHeader:
 		c.errorf("%s Bad Headers: '%s'", parserNames[o.verb], printable(o.args))
 	case framePayload:
-		c.errorf("maximum payload exceeded: %s vs %d", printable(o.arg[o.argCount-1]), c.maxPayload(c.srv.options()))
+		c.errorf("maximum payload exceeded: %s vs %d", printable(o.arg[o.argCount-1]), c.frameLimits().payload)
 	}
 	return frameCloseReasons[err]
 }
@@ -762,8 +762,8 @@ func (c *conn) Dropped(lost netio.Lost, by netio.DropPolicy, first bool) {
 	if by == netio.DropOld {
 		policy = access.DropOld
 	}
-	c.limitedf(levelWarn, "Slow Consumer: messages are dropped (%s, %s, %d bytes pending for %v, most on subject %q)",
-		policy, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject)
+	c.limitedf(levelWarn, "Slow Consumer: messages are dropped (%s, %s, %d bytes pending for %v%s)",
+		policy, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), mostOn(stats.Subject))
 }
 
 // WriteFailed implements netio.Owner: a write to the socket failed.

@@ -12,7 +12,8 @@ import (
 	"gnatsd/server/internal/netio"
 )
 
-// Logger receives the log lines of a Server. Its methods must be safe for concurrent use.
+// Logger receives the log lines of a Server. Its methods must be safe for concurrent use, and not call
+// those of the server; only Fatalf, which logs why a start failed, may call Shutdown.
 type Logger interface {
 	Noticef(format string, v ...any)
 	Warnf(format string, v ...any)
@@ -240,6 +241,14 @@ func (c *conn) logSlow(r closeReason, stats *netio.Stats) {
 	if n := c.in.Held(); n > 0 && r == closeSlowMemory {
 		half = fmt.Sprintf(", %d bytes for an operation that it has not finished", n)
 	}
-	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v, most on subject %q%s)",
-		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), stats.Subject, half)
+	c.noticef("Slow Consumer Detected: %s (%s, %d bytes pending for %v%s%s)",
+		text, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), mostOn(stats.Subject), half)
+}
+
+// mostOn says for a slow consumer on which subject most of its backlog is, if there are messages in it.
+func mostOn(subject string) string {
+	if subject == "" {
+		return ""
+	}
+	return fmt.Sprintf(", most on subject %q", subject)
 }

@@ -307,7 +307,8 @@ func (r *route) unsub(o *op, b *batch) closeReason {
 	if s := holder.subOf(o.arg[0]); s != nil {
 		limit := int64(0)
 		if o.argCount == 2 {
-			limit, _ = strconv.ParseInt(string(o.arg[1]), 10, 64) // 0 if it is not a number
+			b.flush() // messages that came before count
+			limit = unsubLimit(o.arg[1])
 		}
 		holder.unsubscribeAfter(s, limit)
 	}

@@ -136,6 +136,33 @@ func TestMessagesToAServer(t *testing.T) {
 	})
 }
 
+// TestALimitOverARouteCountsWhatFollows has a message and the limit of the member that it goes to in one
+// read: the message came before.
+func TestALimitOverARouteCountsWhatFollows(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []string{"1", "4611686018427387905"} {
+		s := clustered(t, nil)
+		r := wire.Listen(t, "limits", true).Join(s.ClusterAddr())
+		r.Say("SUB foo g QRSID:9:1\r\n")
+		known(t, s, 1)
+		client, cid := rawClient(t, s)
+		client.Say("PUB foo 1\r\na\r\n")
+		r.Hear("MSG foo QRSID:9:1 1")
+		r.Hear("a")
+		client.Say("SUB foo g 5\r\nUNSUB 5\r\n")
+		client.Sync()
+		r.Say(fmt.Sprintf("MSG foo QRSID:%d:5 1\r\nb\r\nUNSUB QRSID:9:1 %s\r\n", cid, limit))
+		r.HearAfter("MSG foo QRSID:9:1 1")
+		r.Hear("b")
+		r.Sync()
+		if limit == "1" {
+			known(t, s, 0)
+		} else {
+			known(t, s, 1)
+		}
+	}
+}
+
 func b2i(b bool) int {
 	if b {
 		return 1
