@@ -4,6 +4,7 @@ package conf
 // remembers where each value came from, and compares.
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -264,6 +265,26 @@ func (r *Row[T]) HoldsValue() bool { return r.Type.copy != nil && r.Expands == n
 type Change[T any] struct {
 	Row      *Row[T]
 	Old, New string
+}
+
+// Check returns an error for the first of the rows whose value in t is none that a file may give: a program
+// has set it. Zero values are not looked at.
+func (tb *Table[T]) Check(rows []*Row[T], t *T) error {
+	for _, r := range rows {
+		if r.Type.isSection() || r.Type.zero(t) {
+			continue
+		}
+		n, err := literal(r.Type.text(t, true))
+		if err != nil {
+			continue // it is not written in a file
+		}
+		var report Report
+		r.Type.read(&Check{report: &report, secret: r.Secret, url: r.HoldsURL}, n, new(T))
+		if len(report.Errors) > 0 {
+			return &Error{Key: cmp.Or(r.Field, r.id()), Msg: report.Errors[0].Msg}
+		}
+	}
+	return nil
 }
 
 // Compare returns the rows whose values differ, in the order of the table.

@@ -89,7 +89,8 @@ type RoutePermissions struct {
 // connect.
 type Authentication interface {
 	// Check reports whether the connection is accepted. It is called after CONNECT was read, on
-	// the connection's own goroutine.
+	// the connection's own goroutine, and on others for the connections that exist when
+	// [Server.ReloadOptions] sets another Authentication.
 	Check(c ClientAuthentication) bool
 }
 

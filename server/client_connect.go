@@ -91,12 +91,6 @@ func (c *client) awaitPass() (*admission.Pass, error) {
 // policy implements authenticator.
 func (c *client) policy() *policy { return &c.srv.policy.Load().policy }
 
-// askHook implements authenticator.
-func (c *client) askHook(opts *ConnectOptions) *access.Identity {
-	v := &hookView{c: &c.conn, opts: opts}
-	return v.identify(c.srv.options().CustomClientAuthentication)
-}
-
 // bound implements authenticator. It ends the subscriptions that the client may no longer have.
 func (c *client) bound(id *access.Identity, reply func(text string)) {
 	c.permissions.Store(id.Permissions)

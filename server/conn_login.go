@@ -1,9 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
+	"reflect"
 	"slices"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 // settings that clients and routes have in common. It does not change; a reload replaces it.
 type policy struct {
 	auth        *access.Policy
+	hook        Authentication   // an embedder's, which decides if auth says so
 	authTimeout time.Duration    // for CONNECT, after INFO and TLS
 	tls         *tlsfiles.Holder // nil without TLS
 	tlsFiles    *TLSConfigOpts   // nil if a program made the TLS configuration
@@ -35,8 +38,6 @@ type authenticator interface {
 	policy() *policy
 	// credentials returns those in opts, which may be nil, in TLS and in the nonce.
 	credentials(opts *ConnectOptions) *access.Credentials
-	// askHook calls the embedder's hook. It returns nil to reject the connection.
-	askHook(opts *ConnectOptions) *access.Identity
 	// bound is called after the connection was bound to an identity. It calls reply with protocol
 	// lines for the peer.
 	bound(id *access.Identity, reply func(text string))
@@ -118,7 +119,7 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 	c.rank(c.srv.limiter.WaitingRank(c.source()))
 	defer c.rank(admission.Partial)
 	if p.auth.Hook() {
-		return c.auth.askHook(opts), nil
+		return c.askHook(p.hook, opts), nil
 	}
 	ctx, done := c.abortableByReset()
 	defer done()
@@ -163,25 +164,27 @@ func (c *conn) bindTo(before, id *access.Identity, opts *ConnectOptions, admit b
 }
 
 // revalidate checks the identity of a connection by a new policy. It runs on the goroutine of the
-// reload; a check that takes long continues on another. It skips connections that are not logged in
-// yet, which are checked at login, and those that the embedder's hook decides.
+// reload; a check that takes long, or the embedder's hook, continues on another. It skips connections
+// that are not logged in yet, which are checked at login.
 func (c *conn) revalidate(p *policy) {
 	c.mu.Lock()
 	id, opts := c.login, c.opts
 	c.mu.Unlock()
-	if id == nil || p.auth.Hook() {
+	if id == nil {
 		return
 	}
 	credentials := c.shown(opts)
-	next, certain := p.auth.Revalidate(id, credentials)
-	if certain {
+	check := func() (*access.Identity, error) { return p.auth.Check(c.srv.ctx, credentials) }
+	if p.auth.Hook() {
+		check = func() (*access.Identity, error) { return c.askHook(p.hook, opts), nil }
+	} else if next, certain := p.auth.Revalidate(id, credentials); certain {
 		c.rebind(p, id, next, opts)
 		return
 	}
 	c.srv.conns.Add(1)
 	go func() { // ends with the check, or when the server stops; Shutdown waits for it
 		defer c.srv.conns.Done()
-		if next, err := p.auth.Check(c.srv.ctx, credentials); err == nil {
+		if next, err := check(); err == nil {
 			c.rebind(p, id, next, opts)
 			c.srv.closeExcess()
 		}
@@ -228,7 +231,7 @@ func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn
 			s.Warnf("%s", w.String())
 		}
 	}
-	if now.auth == before.auth {
+	if now.auth == before.auth || now.hook != nil && sameHook(now.hook, before.hook) {
 		return
 	}
 	for _, c := range conns {
@@ -253,14 +256,22 @@ type hookView struct {
 	invalid  bool // the hook set permissions or limits that are invalid
 }
 
-// identify calls the hook. It returns the identity that the hook set, nil if the hook rejects the
-// connection.
-func (v *hookView) identify(hook Authentication) *access.Identity {
-	v.identity = &access.Identity{}
+// askHook calls an embedder's hook. It returns the identity that the hook set, nil if the hook rejects
+// the connection.
+func (c *conn) askHook(hook Authentication, opts *ConnectOptions) *access.Identity {
+	v := &hookView{c: c, opts: cmp.Or(opts, &ConnectOptions{}), identity: &access.Identity{}}
 	if !hook.Check(v) || v.invalid {
 		return nil
 	}
 	return v.identity
+}
+
+// sameHook reports whether two hooks are the same. Those that cannot be compared are not.
+func sameHook(a, b Authentication) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // GetOpts implements ClientAuthentication.

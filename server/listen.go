@@ -137,13 +137,13 @@ func (s *Server) listenForClients() (ready bool, err error) {
 	opts := s.options()
 	listeners, addrs, err := s.listenOnAll(opts.Host, opts.Port, opts.AlsoListen)
 	if err != nil {
-		s.Fatalf("Error listening on port: %s, %q%s", addrs[len(addrs)-1], err, opts.where("port", "host"))
-		return false, fmt.Errorf("listen for clients: %w", err)
+		return false, failedStart(fmt.Errorf("listen for clients: %w", err),
+			"Error listening on port: %s, %q%s", addrs[len(addrs)-1], err, opts.where("port", "host"))
 	}
 	if err := s.cluster.adverts.advertise(addrs); err != nil {
 		closeAll(listeners)
-		s.Fatalf("Error setting server INFO with ClientAdvertise value of %s, err=%v%s", opts.ClientAdvertise, err, opts.where("client_advertise"))
-		return false, fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err)
+		return false, failedStart(fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err),
+			"Error setting server INFO with ClientAdvertise value of %s, err=%v%s", opts.ClientAdvertise, err, opts.where("client_advertise"))
 	}
 	s.mu.Lock()
 	s.listeners = listeners

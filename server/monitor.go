@@ -85,26 +85,25 @@ func (s *Server) StartHTTPSMonitoring() { _ = s.StartMonitoring() }
 
 // StartProfiler opens the profiling port if one is set. It serves profiles for `go tool pprof`
 // under /debug/pprof/. [Server.Start] calls it. An error is logged.
-func (s *Server) StartProfiler() { _ = s.startProfiler() }
+func (s *Server) StartProfiler() { s.logFailedStart(s.startProfiler()) }
 
-// startProfiler is StartProfiler, and also returns the error.
+// startProfiler is StartProfiler, and returns the error.
 func (s *Server) startProfiler() error {
 	o := s.options()
 	if o.ProfPort == 0 {
 		return nil
 	}
 	if err := s.monitor.StartProfiler(o.Host, o.ProfPort); err != nil {
-		s.Fatalf("Can't start profiling: %v%s", err, o.where("prof_port"))
-		return fmt.Errorf("start profiling: %w", err)
+		return failedStart(fmt.Errorf("start profiling: %w", err), "Can't start profiling: %v%s", err, o.where("prof_port"))
 	}
 	return nil
 }
 
-// openMonitoring opens the monitoring and the profiling port. It logs errors.
+// openMonitoring opens the monitoring and the profiling port.
 func (s *Server) openMonitoring() error {
 	if err := s.StartMonitoring(); err != nil {
-		s.Fatalf("%v%s", monitoringError(err), s.options().where("https_port", "http_port", "http_socket", "http_verify"))
-		return fmt.Errorf("start monitoring: %w", err)
+		return failedStart(fmt.Errorf("start monitoring: %w", err),
+			"%v%s", monitoringError(err), s.options().where("https_port", "http_port", "http_socket", "http_verify"))
 	}
 	return s.startProfiler()
 }

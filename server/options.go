@@ -136,11 +136,12 @@ type Options struct {
 	CustomRouterAuthentication Authentication `json:"-"`
 
 	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
-	network  network        // nil = that of the operating system
-	idle     time.Duration  // after which a client is parked; 0 = parkAfter if there are many
-	idleTick time.Duration  // between two looks at whether a route is idle; 0 = idleTick
-	quiesce  time.Duration  // limit of that in lame duck mode; 0 = quiesceLimit
-	identity string         // server id; "" = a new one
+	tlsBy    tlsByProgram
+	network  network       // nil = that of the operating system
+	idle     time.Duration // after which a client is parked; 0 = parkAfter if there are many
+	idleTick time.Duration // between two looks at whether a route is idle; 0 = idleTick
+	quiesce  time.Duration // limit of that in lame duck mode; 0 = quiesceLimit
+	identity string        // server id; "" = a new one
 
 	// Settings of a file without an exported field.
 	defaultPermissions *Permissions // of users without their own
@@ -181,6 +182,7 @@ type ClusterOpts struct {
 	// Settings of a file without an exported field.
 	tls             TLSConfigOpts
 	tlsOn           bool
+	tlsBy           tlsByProgram
 	authPermissions *RoutePermissions // of the authorization block
 }
 

@@ -429,6 +429,9 @@ func cloneUserList(users []*User) []*User {
 	shared := map[*Permissions]*Permissions{}
 	out := make([]*User, len(users))
 	for i, u := range users {
+		if u == nil {
+			continue
+		}
 		p, ok := shared[u.Permissions]
 		if !ok {
 			p = u.Permissions.clone()
@@ -446,6 +449,9 @@ func cloneNkeys(users []*NkeyUser) []*NkeyUser {
 	}
 	copies := make([]*NkeyUser, len(users))
 	for i, u := range users {
+		if u == nil {
+			continue
+		}
 		copies[i] = &NkeyUser{Nkey: u.Nkey, Permissions: u.Permissions.clone(), Limits: u.Limits.clone()}
 	}
 	return copies

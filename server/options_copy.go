@@ -77,7 +77,7 @@ func (o *Options) Clone() *Options {
 // permissions of o.
 func (c *Options) shareDefaults(o *Options) {
 	for i, u := range o.Users {
-		if u.Permissions == o.defaultPermissions {
+		if u != nil && u.Permissions == o.defaultPermissions {
 			c.Users[i].Permissions = c.defaultPermissions
 		}
 	}

@@ -69,20 +69,20 @@ func placedAt(from conf.Origin, key, message string) *conf.Error {
 	return &conf.Error{Pos: from.Pos, Key: key, Msg: message}
 }
 
-// errMonitoringLogin is the error about a program's settings.
-var errMonitoringLogin = errors.New("HTTPUsername and HTTPPassword must be set together: with one of them the monitoring pages would be open")
+var (
+	// errRouteLogin and errMonitoringLogin are errors about a program's settings.
+	errRouteLogin      = errors.New("Cluster.Password is set without Cluster.Username: other servers would need no credentials")
+	errMonitoringLogin = errors.New("HTTPUsername and HTTPPassword must be set together: with one of them the monitoring pages would be open")
+)
 
-// checkMonitoringOptions returns an error if a program has set half of the login of the monitoring
-// pages, or what the row of a setting refuses.
-func (o *Options) checkMonitoringOptions() error {
-	if (o.HTTPUsername == "") != (o.HTTPPassword == "") {
+// checkLogins returns an error if a program has set a login that would leave open what it was meant to
+// close. Of a password for clients without a user there is only a warning, as programs for 1.x have it.
+func (o *Options) checkLogins() error {
+	switch {
+	case o.Cluster.Username == "" && o.Cluster.Password != "":
+		return errRouteLogin
+	case (o.HTTPUsername == "") != (o.HTTPPassword == ""):
 		return errMonitoringLogin
-	}
-	if err := checkMonitoringUser(o.HTTPUsername); err != nil {
-		return fmt.Errorf("HTTPUsername: %w", err)
-	}
-	if err := checkBasePath(o.HTTPBasePath); err != nil {
-		return fmt.Errorf("HTTPBasePath: %w", err)
 	}
 	return nil
 }

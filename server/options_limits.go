@@ -148,13 +148,18 @@ func limitsType(get func(*Options) **UserLimits) conf.Type[Options] {
 
 // check returns an error for limits of a program that mean nothing.
 func (l *UserLimits) check() error {
-	if l == nil || l.SlowConsumer == "" {
+	if l == nil {
 		return nil
 	}
-	if _, ok := access.ParseSlowConsumer(l.SlowConsumer); ok {
-		return nil
+	for _, row := range limitNumbers {
+		if n := row.get(l); n < -1 {
+			return fmt.Errorf("%s is %d: want a number from 1 on, or -1 for no limit", row.key, n)
+		}
 	}
-	return fmt.Errorf("unknown SlowConsumer %q", l.SlowConsumer)
+	if _, ok := access.ParseSlowConsumer(l.SlowConsumer); !ok && l.SlowConsumer != "" {
+		return fmt.Errorf("unknown SlowConsumer %q", l.SlowConsumer)
+	}
+	return nil
 }
 
 // limits returns the limits as package access takes them, those of defaults where l says nothing.

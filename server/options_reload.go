@@ -1,9 +1,11 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 
 	"gnatsd/conf"
+	"gnatsd/server/internal/tlsfiles"
 )
 
 // settingError is an error about a setting. key is that of its row or section.
@@ -17,6 +19,45 @@ func (e *settingError) Error() string { return e.err.Error() }
 
 // Unwrap returns the error itself.
 func (e *settingError) Unwrap() error { return e.err }
+
+// tlsByProgram is what a program has done to a TLS configuration after it was made from files. It
+// takes precedence over the files.
+type tlsByProgram struct {
+	own    bool // it is another one
+	edited bool // it has the certificates of the files, and other settings
+}
+
+// compareTLS returns what a program has made of a configuration that was loaded from files.
+func compareTLS(loaded, now *tls.Config) tlsByProgram {
+	own := !tlsfiles.Same(loaded, now)
+	return tlsByProgram{own: own, edited: !own && !tlsfiles.SameSettings(loaded, now)}
+}
+
+// remade returns the configuration at a reload, for which files were loaded again.
+func (by tlsByProgram) remade(files, now *tls.Config) *tls.Config {
+	switch {
+	case by.own:
+		return now
+	case by.edited:
+		return tlsfiles.WithFiles(now, files)
+	}
+	return files
+}
+
+// noteTLS stores what a program has done to the TLS configurations after it loaded the options.
+func (o *Options) noteTLS() {
+	if o.loaded == nil {
+		return
+	}
+	if o.tlsFiles != nil {
+		if o.tlsBy = compareTLS(o.loaded.result.TLSConfig, o.TLSConfig); o.tlsBy.own {
+			o.tlsFiles = nil
+		}
+	}
+	if o.Cluster.tlsOn {
+		o.Cluster.tlsBy = compareTLS(o.loaded.result.Cluster.TLSConfig, o.Cluster.TLSConfig)
+	}
+}
 
 // noteOverrides stores which rows a program has set after it loaded the options: they take
 // precedence over the file at a reload, as flags do. It must be called before fill.
@@ -73,7 +114,14 @@ func (o *Options) replacedBy(opts *Options) (next *Options, problems []error) {
 // complete prepares the options of a program for use: it notes what the program has set, fills in
 // the defaults, and loads certificates.
 func (o *Options) complete() error {
+	if err := o.checkNil(); err != nil {
+		return err
+	}
 	o.noteOverrides()
+	o.noteTLS()
+	if err := o.checkOverrides(); err != nil {
+		return err
+	}
 	o.fill()
 	if err := o.check(); err != nil {
 		return err
@@ -100,14 +148,22 @@ func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
 		problems = append(problems, err)
 		n.TLSConfig, n.tlsFiles = o.TLSConfig, o.tlsFiles // so that the other settings can be checked
 	}
-	if !n.TLS && o.tlsFiles == nil {
+	switch {
+	case o.tlsBy.own:
+		n.TLSConfig, n.tlsFiles, n.tlsBy = o.TLSConfig, nil, o.tlsBy
+	case !n.TLS && o.tlsFiles == nil:
 		n.TLSConfig = o.TLSConfig
+	case n.tlsFiles != nil:
+		n.TLSConfig, n.tlsBy = o.tlsBy.remade(n.TLSConfig, o.TLSConfig), o.tlsBy
 	}
 	if err := n.makeRouteTLS(at); err != nil {
 		problems = append(problems, err)
 	}
-	if !n.Cluster.tlsOn && !o.Cluster.tlsOn {
+	switch {
+	case !n.Cluster.tlsOn && !o.Cluster.tlsOn:
 		n.Cluster.TLSConfig = o.Cluster.TLSConfig
+	case n.Cluster.tlsOn:
+		n.Cluster.TLSConfig, n.Cluster.tlsBy = o.Cluster.tlsBy.remade(n.Cluster.TLSConfig, o.Cluster.TLSConfig), o.Cluster.tlsBy
 	}
 	return problems
 }

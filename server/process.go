@@ -94,8 +94,7 @@ func (s *Server) writePidFile() error {
 	o := s.options()
 	if err := s.files.WritePid(o.PidFile); err != nil {
 		failure := &PidFileError{Err: err}
-		s.Fatalf("%v%s", failure, o.where("pid_file"))
-		return failure
+		return failedStart(failure, "%v%s", failure, o.where("pid_file"))
 	}
 	return nil
 }

@@ -233,13 +233,17 @@ func (s *Server) compare(old, next *Options) *change {
 			c.effects[row.Row.Reload] = true
 		}
 	}
-	if !reflect.DeepEqual(old.Nkeys, next.Nkeys) || (old.CustomClientAuthentication == nil) != (next.CustomClientAuthentication == nil) {
-		c.effects[onAuth] = true // there is no row for what programs set
+	// There are no rows for what programs set.
+	if !reflect.DeepEqual(old.Nkeys, next.Nkeys) || !sameHook(old.CustomClientAuthentication, next.CustomClientAuthentication) {
+		c.effects[onAuth] = true
 	}
-	if !tlsfiles.Same(s.policy.Load().tls.Current(), next.TLSConfig) {
+	if !sameHook(old.CustomRouterAuthentication, next.CustomRouterAuthentication) {
+		c.effects[onRouteAuth] = true
+	}
+	if !tlsfiles.Same(s.policy.Load().tls.Current(), next.TLSConfig) || !tlsfiles.SameSettings(old.TLSConfig, next.TLSConfig) {
 		c.effects[onTLS] = true
 	}
-	if !tlsfiles.Same(s.cluster.policy.Load().tls.Current(), next.Cluster.TLSConfig) {
+	if !tlsfiles.Same(s.cluster.policy.Load().tls.Current(), next.Cluster.TLSConfig) || !tlsfiles.SameSettings(old.Cluster.TLSConfig, next.Cluster.TLSConfig) {
 		c.effects[onRouteTLS] = true
 	}
 	return c

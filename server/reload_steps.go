@@ -114,7 +114,7 @@ func (s *Server) prepareClients(c *change) (err error) {
 	}
 	old := s.policy.Load()
 	if !c.effects[onAuth] {
-		c.clients.auth = old.auth
+		c.clients.auth, c.clients.hook = old.auth, old.hook
 	}
 	if !c.effects[onTLS] && c.old.TLSMap == c.new.TLSMap {
 		c.clients.tls, c.clients.monitorTLS = old.tls, old.monitorTLS

@@ -117,12 +117,6 @@ func (r *route) credentials(opts *ConnectOptions) *access.Credentials {
 	return &access.Credentials{User: opts.Username, Password: opts.Password, Token: opts.Authorization}
 }
 
-// askHook implements authenticator.
-func (r *route) askHook(opts *ConnectOptions) *access.Identity {
-	v := &hookView{c: &r.conn, opts: opts}
-	return v.identify(r.srv.options().CustomRouterAuthentication)
-}
-
 // bound implements authenticator. The permissions of routes do not depend on the identity.
 func (r *route) bound(*access.Identity, func(text string)) {}
 

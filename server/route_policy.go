@@ -21,7 +21,7 @@ type routePolicy struct {
 
 // newRoutePolicy checks and compiles the settings of routes.
 func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
-	p := &routePolicy{policy: policy{auth: &access.Policy{}, authTimeout: seconds(o.Cluster.AuthTimeout)}}
+	p := &routePolicy{policy: policy{auth: &access.Policy{}, hook: o.CustomRouterAuthentication, authTimeout: seconds(o.Cluster.AuthTimeout)}}
 	err := k.checkRoutes(o)
 	if err != nil || !k.on {
 		return p, err
@@ -35,7 +35,7 @@ func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
 	if o.Cluster.TLSConfig != nil {
 		p.tls = tlsfiles.NewHolder(o.Cluster.TLSConfig, tlsfiles.Routes)
 	}
-	if o.Cluster.tlsOn {
+	if o.Cluster.tlsOn && !o.Cluster.tlsBy.own {
 		files := o.Cluster.tls
 		p.tlsFiles = &files
 	}

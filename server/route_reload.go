@@ -18,7 +18,7 @@ func (s *Server) prepareRoutePolicy(c *change) (err error) {
 		c.routes.tls = old.tls
 	}
 	if !c.effects[onRouteAuth] {
-		c.routes.auth = old.auth
+		c.routes.auth, c.routes.hook = old.auth, old.hook
 	}
 	if !c.effects[onPermissions] {
 		c.routes.permissions = old.permissions

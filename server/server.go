@@ -114,11 +114,11 @@ type Server struct {
 // error reports invalid settings, with their place if they are from a file, or certificates that
 // cannot be loaded.
 func NewServer(opts *Options) (*Server, error) {
-	o := Options{}
-	if opts != nil {
-		o = *opts
+	o := opts.Clone()
+	if o == nil {
+		o = &Options{}
 	}
-	s, err := newServer(&o)
+	s, err := newServer(o)
 	if err != nil {
 		return nil, o.place(err)
 	}
@@ -182,18 +182,30 @@ func newServer(o *Options) (*Server, error) {
 	return s, nil
 }
 
+// checkNil returns an error if a program has set lists with nil in them.
+func (o *Options) checkNil() error {
+	switch {
+	case slices.Contains(o.Users, nil), slices.Contains(o.Nkeys, nil):
+		return errors.New("a user in Users or Nkeys is nil")
+	case slices.Contains(o.Routes, nil):
+		return errors.New("a URL in Routes is nil")
+	}
+	return nil
+}
+
+// checkOverrides returns an error if a program has set a value that a file could not have. Users are
+// checked with their limits and permissions.
+func (o *Options) checkOverrides() error {
+	rows := slices.DeleteFunc(slices.Clone(o.overrides), func(r *row) bool { return r.Field == "Users" })
+	return optionTable().Check(rows, o)
+}
+
 // check returns an error if a program has set an invalid option.
 func (o *Options) check() error {
-	if o.Port > 65535 || o.Port < RandomPort {
-		return fmt.Errorf("port %d is not between 0 and 65535 (or -1 for any free port)", o.Port)
-	}
-	if slices.Contains(o.Users, nil) || slices.Contains(o.Nkeys, nil) {
-		return errors.New("a user in Users or Nkeys is nil")
-	}
 	if err := o.checkListen(); err != nil {
 		return err
 	}
-	return o.checkMonitoringOptions()
+	return o.checkLogins()
 }
 
 func (s *Server) options() *Options { return s.opts.Load() }
@@ -237,12 +249,34 @@ func (s *Server) Run() error {
 	}
 	s.trapSignals()
 	s.logStart()
-	if err := s.open(); err != nil {
+	if err := s.logFailedStart(s.open()); err != nil {
 		s.Shutdown()
 		return err
 	}
 	<-s.done
 	return nil
+}
+
+// startError is an error of a start with the line for the log.
+type startError struct {
+	error
+	line string
+}
+
+// failedStart returns err with the line for the log. That is logged when the start holds nothing any more:
+// the logger of a program may end the server then.
+func failedStart(err error, format string, args ...any) error {
+	return &startError{err, fmt.Sprintf(format, args...)}
+}
+
+// logFailedStart logs the error of a start, and returns it without its line.
+func (s *Server) logFailedStart(err error) error {
+	failed, ok := err.(*startError)
+	if !ok {
+		return err
+	}
+	s.Fatalf("%s", failed.line)
+	return failed.error
 }
 
 // errStartedBefore is the error of a second start: what ends with a server cannot begin again.

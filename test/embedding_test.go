@@ -376,7 +376,7 @@ func TestNamesOfOtherVersionsMeanWhatTheyMeant(t *testing.T) {
 		t.Errorf("got a server that runs (%v) and is called %q; want one that has not been started", s.Running(), s.Name())
 	}
 	defer func() {
-		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "port 70000") {
+		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "Port: want an integer from -1 to 65535, have integer 70000") {
 			t.Errorf("got %v for options that are wrong, want a panic that says so", r)
 		}
 	}()
@@ -476,7 +476,7 @@ func TestOptionsAreReloadedByPrograms(t *testing.T) {
 		"Host":       func(o *server.Options) { o.Host = "127.0.0.2" },
 		"ServerName": func(o *server.Options) { o.ServerName = "other" },
 		"DontListen": func(o *server.Options) { o.DontListen = true },
-		"port":       func(o *server.Options) { o.Port = 70000 },
+		"Port":       func(o *server.Options) { o.Port = 70000 },
 	} {
 		wrong := next.Clone()
 		wrong.MaxPayload = 300

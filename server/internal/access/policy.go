@@ -184,7 +184,7 @@ func (p *Policy) addUsers(users []User) (warnings []Warning, err error) {
 			continue
 		}
 		warnings = append(warnings, p.addNamed(id, u)...)
-		if plaintext == nil && !p.mapCertificates && id.secret.hash == "" {
+		if plaintext == nil && !p.mapCertificates && id.secret.hash == "" && id.Name != "" {
 			plaintext = &u
 		}
 	}
@@ -196,6 +196,9 @@ func (p *Policy) addUsers(users []User) (warnings []Warning, err error) {
 
 // addNamed adds a user with a name, and mostly a password.
 func (p *Policy) addNamed(id *Identity, u User) (warnings []Warning) {
+	if id.Name == "" { // else all would be that user who give no name
+		return []Warning{{"A user without a name has no effect: no client can log in as it", u.At}}
+	}
 	id.secret = p.verifier.secret(u.Password)
 	p.users[id.Name] = id
 	if subject, ok := canonicalDN(id.Name); ok {

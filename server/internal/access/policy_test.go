@@ -87,6 +87,7 @@ func TestWhoMayConnect(t *testing.T) {
 		{"list before token", Settings{Users: users, Token: "t"}, Credentials{Token: "t"}, "-"},
 		{"list before single user", Settings{Users: users, Username: "u", Password: "p"}, Credentials{User: "u", Password: "p"}, "-"},
 		{"an empty list admits no peer", Settings{Users: []User{}}, Credentials{}, "-"},
+		{"a user without a name admits none", Settings{Users: []User{{}}}, Credentials{}, "-"},
 		{"a hook is not decided here", Settings{Hook: true}, Credentials{}, "-"},
 		{"list, plain", list, Credentials{User: "alice", Password: "foo"}, "alice"},
 		{"list, plain, wrong", list, Credentials{User: "alice", Password: "bar"}, "-"},
@@ -215,6 +216,7 @@ func TestSettingErrorsAndWarnings(t *testing.T) {
 		{name: "unknown no_auth_user", set: Settings{Users: []User{}, NoAuthUser: "x"}, err: `no_auth_user "x" is not in the list of users`},
 		{name: "no_auth_user of the system account", set: Settings{Users: []User{{Name: "s", Password: hash, System: true}}, NoAuthUser: "s"}, err: `no_auth_user "s" is a user of the system account, which needs credentials`},
 		{name: "no password in a list", set: Settings{Users: []User{{Name: "a"}}}, want: []string{"Plaintext", `The password of user "a" is empty`}},
+		{name: "no name in a list", set: Settings{Users: []User{{}}}, want: []string{"A user without a name has no effect"}},
 		{name: "certificates need no password", set: Settings{Users: []User{{Name: "CN=a"}, {Name: "b", Password: "p"}}, MapCertificates: true}},
 		{name: "map without list", set: Settings{Username: "a", MapCertificates: true}, err: "verify_and_map needs a list of users to map certificates to"},
 	} {

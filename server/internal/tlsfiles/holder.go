@@ -144,15 +144,16 @@ func verifyPeer(c *tls.Config, certs []*x509.Certificate, names []string) (chain
 }
 
 // Reload reads the files again for holders, of which there is at least one. It reports whether it
-// replaced their configuration: not if the certificates and authorities are those in use. After an
-// error, as when a certificate and a key do not belong together, the configuration stays.
+// replaced their certificates and authorities: not if these are those in use. Other settings stay, which
+// a program may have changed. After an error, as when a certificate and a key do not belong together,
+// everything stays.
 func Reload(f *Files, holders ...*Holder) (replaced bool, err error) {
 	config, err := Load(f)
 	if err != nil || Same(config, holders[0].Current()) {
 		return false, err
 	}
 	for _, h := range holders {
-		h.swap(config)
+		h.swap(WithFiles(h.Current(), config))
 	}
 	return true, nil
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,49 @@ func Same(a, b *tls.Config) bool {
 	return a.ClientCAs.Equal(b.ClientCAs) && slices.EqualFunc(a.Certificates, b.Certificates, func(x, y tls.Certificate) bool {
 		return slices.EqualFunc(x.Certificate, y.Certificate, bytes.Equal)
 	})
+}
+
+// SameSettings reports whether two configurations, nil without TLS, are the same but for what [Same]
+// compares. Functions are not the same, as they cannot be compared.
+func SameSettings(a, b *tls.Config) bool {
+	if a == nil || b == nil || a == b {
+		return a == b
+	}
+	if !a.RootCAs.Equal(b.RootCAs) {
+		return false
+	}
+	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for _, f := range reflect.VisibleFields(x.Type()) {
+		if !f.IsExported() || slices.Contains(ofFiles, f.Name) {
+			continue
+		}
+		v, w := x.FieldByIndex(f.Index), y.FieldByIndex(f.Index)
+		if !sameValue(v, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameValue reports whether two fields of a configuration are the same.
+func sameValue(v, w reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Func:
+		return v.IsNil() && w.IsNil()
+	case reflect.Slice, reflect.Map:
+		return reflect.DeepEqual(v.Interface(), w.Interface())
+	}
+	return v.Comparable() && w.Comparable() && v.Equal(w)
+}
+
+// ofFiles are the fields of a configuration that its files decide.
+var ofFiles = []string{"Certificates", "ClientCAs", "RootCAs"}
+
+// WithFiles returns a copy of settings with the certificates and authorities of files.
+func WithFiles(settings, files *tls.Config) *tls.Config {
+	c := settings.Clone()
+	c.Certificates, c.ClientCAs, c.RootCAs = files.Certificates, files.ClientCAs, files.RootCAs
+	return c
 }
 
 // NotAfter returns when the first certificate of config expires; zero without one.
