@@ -27,14 +27,12 @@ type batch struct {
 	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
 	texts []textPart
 
-	fanouts   []fanout
-	fanoutOf  map[*sublist.Set[*subscription]]uint32
-	fanoutsOf []uint32 // of the sets of matches
-	matches   []match
-	match     uint32 // of the message before; none if there are no matches
-	known     recurring
-	thin      bool // what was flushed last was little for each target
-	entries   []entry
+	fanouts  []fanout
+	fanoutOf map[*sublist.Set[*subscription]]uint32
+	matches  []*sublist.Result[*subscription] // of lines that are recognized when they come again
+	known    recurring
+	thin     bool // what was flushed last was little for each target
+	entries  []entry
 
 	targets   []target
 	sparse    []uint32 // by slot: index of the target, if that is really of the connection
@@ -108,14 +106,6 @@ type entry struct {
 	sub    *subscription
 }
 
-// match is what messages match, and the fanouts of its sets.
-type match struct {
-	res      *sublist.Result[*subscription]
-	from, to uint32 // its fanouts in batch.fanoutsOf
-	copies   int    // that one connection gets of a message at most, 0 = not known yet
-	fanned   int    // of copies, those of fanouts
-}
-
 // fanout is a list of plain subscriptions that all get the same messages.
 type fanout struct {
 	whole   []*subscription // get all of them
@@ -143,7 +133,7 @@ type textPart struct {
 }
 
 const (
-	// maxEntries bounds what is collected one by one, 1 MB of memory, and the fanouts of matches.
+	// maxEntries bounds what is collected one by one, 1 MB of memory.
 	maxEntries = 1 << 15
 	// maxTries bounds how many members of queue groups are looked at for one part of an operation, if
 	// all refuse: with 20 000 members and 1 024 messages others waited 2.3 s for a PONG, and 49 ms
@@ -228,7 +218,7 @@ func (b *batch) narrowTo(targets []target) {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.full() || max(len(b.entries), len(b.fanoutsOf)) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
+	if b.full() || len(b.entries) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
 		return true
 	}
 	if b.steps < stepsPerLook {
@@ -351,15 +341,12 @@ func members(queues []sublist.Group[*subscription]) (n int) {
 
 // part returns the messages at the beginning of a place that the batch has room for, at least one.
 func (b *batch) part(p place, res *sublist.Result[*subscription]) place {
-	each := b.lines[p.line].bytes()
-	copies, fanned := b.copies(res)
 	n := 1
 	if p.n > 1 { // dividing takes as long as the rest
 		queues := b.queuesOf(res)
-		room := max(0, b.limit-b.collected-b.single)
-		n = max(1, min(int(p.n), room/each/copies, maxEntries/(len(queues)+1), maxTries/(members(queues)+1)))
+		room := max(0, b.limit-b.collected-b.single) / b.lines[p.line].bytes()
+		n = max(1, min(int(p.n), room/b.copies(res), maxEntries/(len(queues)+1), maxTries/(members(queues)+1)))
 	}
-	b.collected += n * each * min(fanned, b.limit/each+1)
 	b.steps += n
 	return place{at: p.at, line: p.line, n: uint32(n)}
 }

@@ -46,65 +46,33 @@ func (b *batch) publishAll(res *sublist.Result[*subscription], subject []byte, p
 // toPlain collects messages for the plain subscriptions of clients. It returns how many of them,
 // the first ones, had a receiver.
 func (b *batch) toPlain(res *sublist.Result[*subscription], subject []byte, p place) (taken uint32) {
-	if res.Count() == 1 {
-		return b.offer(res.Plain[0].Values[0], subject, p)
-	}
-	m := b.fanOut(res)
-	b.steps += len(res.Plain) // some may take nothing, and are looked at all the same
-	for k, i := range b.fanoutsOf[m.from:m.to] {
-		if i == noFanout {
-			taken = max(taken, b.offer(res.Plain[k].Values[0], subject, p))
+	for _, set := range res.Plain {
+		if len(set.Values) == 1 {
+			taken = max(taken, b.offer(set.Values[0], subject, p))
 		} else {
-			taken = max(taken, b.toFanout(&b.fanouts[i], subject, p))
+			taken = max(taken, b.toFanout(b.fanoutFor(set), subject, p))
 		}
 	}
+	b.steps += len(res.Plain) // some may take nothing, and are looked at all the same
 	return taken
 }
 
-// matchOf returns the number of a match, which may be that of the message before.
-func (b *batch) matchOf(res *sublist.Result[*subscription]) uint32 {
-	if int(b.match) < len(b.matches) && b.matches[b.match].res == res {
-		return b.match
-	}
-	at := uint32(len(b.fanoutsOf))
-	b.match = uint32(len(b.matches))
-	b.matches = append(b.matches, match{res: res, from: at, to: at})
-	return b.match
-}
-
-// fanOut returns a match with the fanouts of its sets.
-func (b *batch) fanOut(res *sublist.Result[*subscription]) *match {
-	m := &b.matches[b.matchOf(res)]
-	if m.copies > 0 {
-		return m
-	}
-	m.from = uint32(len(b.fanoutsOf))
-	for _, set := range res.Plain {
-		i, copies := b.fanoutFor(set), 1
-		if i != noFanout {
-			copies = b.fanouts[i].copies
-			m.fanned += copies
-		}
-		b.fanoutsOf = append(b.fanoutsOf, i)
-		m.copies += copies
-	}
-	m.to = uint32(len(b.fanoutsOf))
-	return m
-}
-
 // copies bounds how often one client gets a message, as if all sets of one subscription and all queue
-// groups were its own; fanned is how often it gets it of fanouts.
-func (b *batch) copies(res *sublist.Result[*subscription]) (n, fanned int) {
-	if n = res.Count(); n > 1 {
-		m := b.fanOut(res)
-		n, fanned = m.copies, m.fanned
+// groups were its own.
+func (b *batch) copies(res *sublist.Result[*subscription]) (n int) {
+	for _, set := range res.Plain {
+		if len(set.Values) == 1 {
+			n++
+		} else {
+			n += b.fanoutFor(set).copies
+		}
 	}
 	for _, g := range b.queuesOf(res) {
 		if !isRouteGroup(g.Name) {
 			n++
 		}
 	}
-	return max(1, n), fanned
+	return max(1, n)
 }
 
 // toFanout collects messages for a fanout subscriptions. It returns how many of them, the first
@@ -114,6 +82,8 @@ func (b *batch) toFanout(g *fanout, subject []byte, p place) (taken uint32) {
 		g.places = append(g.places, p)
 		g.msgs += int64(p.n)
 		g.headers = g.headers || b.lines[p.line].header > 0
+		each := b.lines[p.line].bytes()
+		b.collected += int(p.n) * each * min(g.copies, b.limit/each+1)
 		taken = p.n
 	}
 	for _, sub := range g.each {
@@ -123,17 +93,11 @@ func (b *batch) toFanout(g *fanout, subject []byte, p place) (taken uint32) {
 	return taken
 }
 
-// noFanout stands for a set of one subscription, which needs no fanout.
-const noFanout = ^uint32(0)
-
-// fanoutFor returns the fanout of a set. When it is added it is decided who needs a look at every
-// message.
-func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
-	if len(set.Values) == 1 {
-		return noFanout
-	}
+// fanoutFor returns the fanout of a set of several subscriptions. When it is added it is decided who needs a
+// look at every message.
+func (b *batch) fanoutFor(set *sublist.Set[*subscription]) *fanout {
 	if i, known := b.fanoutOf[set]; known {
-		return i
+		return &b.fanouts[i]
 	}
 	i := len(b.fanouts)
 	b.fanouts = slices.Grow(b.fanouts, 1)[:i+1] // with the memory of one before
@@ -144,7 +108,7 @@ func (b *batch) fanoutFor(set *sublist.Set[*subscription]) uint32 {
 	if slices.ContainsFunc(set.Values, func(sub *subscription) bool { return !b.takesAll(sub) }) {
 		g.split(b, set.Values)
 	}
-	return uint32(i)
+	return g
 }
 
 // mostOfOne returns how many subscriptions the connection has that has most. They get messages.

@@ -188,7 +188,7 @@ func (b *batch) reset() {
 	clear(b.targets)
 	b.fanouts, b.entries, b.sorted, b.targets = b.fanouts[:0], b.entries[:0], b.sorted[:0], b.targets[:0]
 	clear(b.matches)
-	b.matches, b.match, b.fanoutsOf = b.matches[:0], 0, b.fanoutsOf[:0]
+	b.matches = b.matches[:0]
 	b.known.past += uint64(len(b.lines))
 	b.lines, b.text, b.texts, b.collected, b.single = b.lines[:0], b.text[:0], b.texts[:0], 0, 0
 	b.known.from = 0

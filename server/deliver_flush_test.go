@@ -81,7 +81,7 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 			t.Fatal("a part of a write is referred to")
 		}
 	}
-	if len(b.matches)+len(b.fanoutsOf) > 0 || len(b.fanoutOf) > 0 || x.b != nil || x.t != nil || x.headSub != nil ||
+	if len(b.matches) > 0 || len(b.fanoutOf) > 0 || x.b != nil || x.t != nil || x.headSub != nil ||
 		len(b.lines)+len(b.text)+len(b.texts)+b.collected+len(b.fanouts)+len(b.entries)+len(b.targets) > 0 {
 		t.Errorf("something is left: %+v", b)
 	}

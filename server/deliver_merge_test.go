@@ -110,7 +110,7 @@ func TestCopiesBoundABatch(t *testing.T) {
 		b := batchOf(c, "PING\r\n")
 		b.pin()
 		for range 2 {
-			if got, _ := b.copies(c.match([]byte("a"))); got != tt.copies {
+			if got := b.copies(c.match([]byte("a"))); got != tt.copies {
 				t.Errorf("%s: got %d copies, want %d", name, got, tt.copies)
 			}
 		}

@@ -21,9 +21,6 @@ const (
 	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
 	// that is found pays for another.
 	vainLooks = 64
-	// maxKnownSets bounds the sets of subscriptions that a line is remembered with. Where there
-	// are more, they take so much longer than the line that recognizing it gains nothing.
-	maxKnownSets = 16
 )
 
 // recurring finds the lines of a batch by their text.
@@ -67,10 +64,11 @@ func (b *batch) find(text []byte) (number uint32, ok bool) {
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
-	if len(o.line) > maxRecurring || l.made || len(res.Plain) > maxKnownSets || b.known.looks <= 0 {
+	if len(o.line) > maxRecurring || l.made || b.known.looks <= 0 {
 		return
 	}
-	l.text, l.match = b.offset(o.line), b.matchOf(res)
+	l.text, l.match = b.offset(o.line), uint32(len(b.matches))
+	b.matches = append(b.matches, res)
 	first, probe := placeOfLine(o.line), 0
 	for i := range probes {
 		if _, taken := b.recurringAt(first, i); !taken {
@@ -131,8 +129,7 @@ func (c *conn) publishAgain(w *readerScratch, buf []byte) int {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
 	l.n += uint32(o.count)
-	b.match = l.match
-	res, subject := b.matches[l.match].res, b.bytesAt(l.subject, l.subjectLen)
+	res, subject := b.matches[l.match], b.bytesAt(l.subject, l.subjectLen)
 	p := place{at: b.offset(o.payload), line: number, n: uint32(o.count)}
 	b.publishAll(res, subject, p)
 	return n
