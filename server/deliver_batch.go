@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -24,7 +23,7 @@ type batch struct {
 	at   uint32 // where the operation that is acted on begins
 
 	lines []line
-	text  []byte // replies, and tails of lines that cannot be handed on as they were sent
+	text  []byte // replies, and the tails of lines
 	texts []textPart
 
 	fanouts  []fanout
@@ -77,17 +76,16 @@ type place struct {
 
 // line is the control line of published messages: what all copies of them have in common.
 type line struct {
-	subject, tail uint32 // where they are: the tail is what follows the sid, "[reply] [header] size\r\n"
-	subjectLen    uint32
-	replyLen      uint32 // the tail begins with the reply, if there is one
-	tailLen       uint32
-	made          bool // the tail is in batch.text
-	size, header  uint32
-	stride        uint32 // from one payload to the next
-	n             uint32 // messages that were published with it
+	subject, subjectLen uint32 // in the read buffer
+	tail, tailLen       uint32 // in batch.text: what follows the sid, "[reply] [header] size\r\n"
+	replyLen            uint32 // the tail begins with the reply, if there is one
+	size, header        uint32
+	stride              uint32 // from one payload to the next
+	n                   uint32 // messages that were published with it
 
-	text  uint32 // where all of it is
-	match uint32 // of the messages, if the line is recognized when it comes again
+	// If it is recognized when it comes again:
+	text, textLen uint32 // all of it, in the read buffer
+	match         uint32 // of the messages
 }
 
 // Entries that are no messages of one line have these instead of its number, and in n which they are.
@@ -141,7 +139,7 @@ const (
 	maxTries = 1 << 16
 	// maxFanouts bounds the fanouts of a batch.
 	maxFanouts = 512
-	// maxText bounds the replies of a batch.
+	// maxText bounds the replies of a batch, and the tails of its lines.
 	maxText = 64 << 10
 	// batchTime is how long a batch may take before it is flushed: those who unsubscribe wait
 	// for it, and so do the messages.
@@ -235,39 +233,22 @@ func (b *batch) due() bool {
 // offset returns where a slice of the read buffer begins.
 func (b *batch) offset(part []byte) uint32 { return uint32(cap(b.in) - cap(part)) }
 
-// addLine notes the control line of a publication. Its last words are the reply, if it has one, the
-// size of the headers, if it has them, and the size.
+// addLine notes the control line of a publication.
 func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
-	n := len(b.lines)
+	n, at := len(b.lines), len(b.text)
+	b.text = appendTail(b.text, reply, o.header, o.size)
 	b.lines = slices.Grow(b.lines, 1)[:n+1]
 	l := &b.lines[n]
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
+	l.tail, l.tailLen = uint32(at), uint32(len(b.text)-at)
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
-	size, at := o.arg[o.argCount-1], len(b.text)
-	tail := o.line[cap(o.line)-cap(size):] // is what is sent, of most lines
-	if l.made = false; len(reply)+o.header > 0 || size[0] == '0' || tail[len(size)] != '\r' {
-		b.text = appendTail(b.text, reply, o.header, o.size)
-		tail = b.text[at:]
-		if l.made = !bytes.HasSuffix(o.line, tail); !l.made {
-			tail = o.line[len(o.line)-len(tail):]
-			b.text = b.text[:at]
-		}
-	}
-	if l.tail, l.tailLen = uint32(at), uint32(len(tail)); !l.made {
-		l.tail = b.offset(tail)
-	}
 	return uint32(n)
 }
 
 // bytesAt returns bytes of the read buffer.
 func (b *batch) bytesAt(at, n uint32) []byte { return b.in[:cap(b.in)][at : at+n] }
 
-func (b *batch) tail(l *line) []byte {
-	if l.made {
-		return b.text[l.tail : l.tail+l.tailLen]
-	}
-	return b.bytesAt(l.tail, l.tailLen)
-}
+func (b *batch) tail(l *line) []byte { return b.text[l.tail : l.tail+l.tailLen] }
 
 // reply collects text for the connection that the batch was read from.
 func (b *batch) reply(text string) {
@@ -364,10 +345,8 @@ func (b *batch) flushIfDue(p *place) {
 	l := b.lines[p.line]
 	tail := slices.Clone(b.tail(&l))
 	b.flush()
-	if l.made {
-		l.tail = 0
-		b.text = append(b.text, tail...)
-	}
+	l.tail = 0
+	b.text = append(b.text, tail...)
 	b.lines = append(b.lines, l)
 	p.line = 0
 }

@@ -54,7 +54,7 @@ func (b *batch) find(text []byte) (number uint32, ok bool) {
 			return 0, false
 		}
 		l := &b.lines[number]
-		if string(text) == string(b.bytesAt(l.text, l.tail+l.tailLen-l.text)) {
+		if string(text) == string(b.bytesAt(l.text, l.textLen)) {
 			return number, true
 		}
 	}
@@ -64,10 +64,10 @@ func (b *batch) find(text []byte) (number uint32, ok bool) {
 // remember makes the line of o, which matches res, one that is recognized.
 func (b *batch) remember(number uint32, o *op, res *sublist.Result[*subscription]) {
 	l := &b.lines[number]
-	if len(o.line) > maxRecurring || l.made || b.known.looks <= 0 {
+	if len(o.line) > maxRecurring || b.known.looks <= 0 {
 		return
 	}
-	l.text, l.match = b.offset(o.line), uint32(len(b.matches))
+	l.text, l.textLen, l.match = b.offset(o.line), uint32(len(o.line)), uint32(len(b.matches))
 	b.matches = append(b.matches, res)
 	first, probe := placeOfLine(o.line), 0
 	for i := range probes {

@@ -22,7 +22,7 @@ func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 		"with a reply":      {text: func(i int) string { return pubOf(i%2, "answers.to 1\r\nx") }, parsed: 2},
 		"with headers":      {text: func(i int) string { return "H" + pubOf(i%2, "12 13\r\nNATS/1.0\r\n\r\nx") }, parsed: 2},
 		"in lower case":     {text: func(i int) string { return strings.ToLower(pubOf(i%2, "1\r\nx")) }, parsed: 2},
-		"one line end":      {text: func(i int) string { return pubOf(i%2, "1\nx") }, parsed: messages},
+		"one line end":      {text: func(i int) string { return pubOf(i%2, "1\nx") }, parsed: 2},
 		"with another size": {text: func(i int) string { return pubOf(i%2, fmt.Sprintf("%d\r\n%s", i, strings.Repeat("x", i))) }, parsed: messages},
 		"zeros in front":    {text: func(i int) string { return pubOf(i%2, "01\r\nx") }, parsed: 2},
 		"no receiver":       {text: func(i int) string { return fmt.Sprintf("PUB out.%d 1\r\nx\r\n", i%2) }, parsed: messages},
