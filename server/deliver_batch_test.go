@@ -563,8 +563,8 @@ func TestVeryLargeMaximumIsNoEnd(t *testing.T) {
 	}
 }
 
-// TestTheEndOfALineIsWrittenAnew publishes lines of many forms: they are passed on in one.
-func TestTheEndOfALineIsWrittenAnew(t *testing.T) {
+// TestTheEndOfALineIsWrittenInOneForm publishes lines of many forms: they are passed on in one.
+func TestTheEndOfALineIsWrittenInOneForm(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		line string

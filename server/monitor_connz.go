@@ -139,6 +139,9 @@ func (s *Server) connz(opts *ConnzOptions) (*Connz, error) {
 	if opts != nil {
 		o = *opts
 	}
+	if o.State < ConnOpen || o.State > ConnAll {
+		return nil, fmt.Errorf("invalid state: %d: want %d for open, %d for closed or %d for all", o.State, ConnOpen, ConnClosed, ConnAll)
+	}
 	order, err := sortOrder(o.Sort, o.State)
 	if err != nil {
 		return nil, err

@@ -81,6 +81,9 @@ func TestEveryServerAnswersOnce(t *testing.T) {
 	if got := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", "{", 3); got[0]["error"] == nil {
 		t.Errorf("a broken request is answered %v", got[0])
 	}
+	if got := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", `{"state":3}`, 3); !strings.Contains(fmt.Sprint(got[0]["error"]), "invalid state: 3: want 0 for open") {
+		t.Errorf("got %v for a state that there is not", got[0])
+	}
 	if got := askSystem(t, c, "$SYS.REQ.SERVER.PING.CONNZ", `{"cid":"x"}`, 3); !strings.Contains(fmt.Sprint(got[0]["error"]), `string into field "cid" of the request`) {
 		t.Errorf("a request with a wrong type is answered %v", got[0])
 	}
