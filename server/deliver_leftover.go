@@ -60,6 +60,8 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		if !r.pool.ended.Load() {
 			return // others to the same server are left, and its members are to receive messages in order
 		}
+		<-r.pool.dropped
+		subs = &r.pool.subs
 		holds = &r.pool.anchor // or for a member that was lost before
 	}
 	c.srv.grace.wait(holds)

@@ -219,6 +219,36 @@ func TestQueueMembersBehindALostRouteLoseNothing(t *testing.T) {
 	l.want(t, messages)
 }
 
+// TestQueueMembersBehindALostServerLoseNothing cuts all connections to a server at a time, which had taken
+// nothing for a while: only what the sockets held is lost.
+func TestQueueMembersBehindALostServerLoseNothing(t *testing.T) {
+	t.Parallel()
+	for _, pool := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(pool), func(t *testing.T) {
+			t.Parallel()
+			const publishers, each, size, inSockets = 3, 40, 50_000, 8
+			a, b, p := pooled(t, pool, nil, func(o *Options) { o.WriteDeadline = patience })
+			l := &tally{times: map[string]int{}}
+			for _, s := range []*Server{a, b} {
+				c := dialClient(t, s)
+				c.Do("SUB work g 1")
+				go l.read(c) // ends with the connection
+			}
+			interested(t, b, 2)
+			for n := range pool {
+				p.hold(n)
+			}
+			for i := range publishers {
+				publishNumbers(t, b, fmt.Sprintf("%d.", i), each, size, nil)
+			}
+			for n := range pool {
+				p.cut(func(int) int { return n })
+			}
+			l.wantBut(t, publishers*each, pool*inSockets)
+		})
+	}
+}
+
 // TestWhatWaitedBeforeAQueueSubscriptionArrives has a client become a member of a queue group while
 // messages wait for it, and end its connection in order, with a part of one sent.
 func TestWhatWaitedBeforeAQueueSubscriptionArrives(t *testing.T) {

@@ -71,6 +71,7 @@ type route struct {
 	stopped    chan struct{} // closed when the reader has delivered everything, at teardown
 	handedOver chan struct{} // closed when other members of the pool have what was pending, at teardown
 	handedTo   []byte        // set before: the line that waits for it
+	unplaced   []byte        // what no other member has taken of what was pending
 
 	// Guarded by cluster.mu.
 	late      []*flowOther // messages that it has refused

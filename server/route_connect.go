@@ -265,7 +265,7 @@ func (r *route) registered() {
 	if r.pool != nil && r.attempt == nil {
 		r.send(joinedLine)
 	}
-	r.out.KeepLeftover(r.pool == nil) // the publishers see what a member of a pool refuses
+	r.out.KeepLeftover(true)
 	r.interest.beginSync()
 	go r.interest.sync() // ends when everything is sent, or with the route; Shutdown waits for it
 	r.setDecided()

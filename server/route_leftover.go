@@ -1,11 +1,16 @@
 package server
 
-import "slices"
+import (
+	"slices"
+
+	"gnatsd/server/internal/netio"
+)
 
 // This file sends on other members of a pool what a lost one had pending. What its socket had taken
 // is lost, and the message of which it had taken a part. Interest that it carried is not needed: the
 // next carrier is sent all. Messages before a mark of a publisher that has moved to another member
-// are dropped: what it has published since may have arrived, and order matters more.
+// are dropped: what it has published since may have arrived, and order matters more. Where all members
+// are lost at a time, messages of queue groups go to members elsewhere, as those of a single route do.
 
 // movedLine is the mark of a publisher that moves to another member.
 const movedLine = "LINK moved\r\n"
@@ -40,6 +45,19 @@ func (r *route) handOver() {
 	})
 	h.flush(0)
 	h.end()
+	r.unplaced = h.unplaced
+}
+
+// passUnplaced gives queue messages that no other member of the pool has taken to other members of their
+// groups, if all are lost.
+func (r *route) passUnplaced() {
+	if len(r.unplaced) == 0 || !r.pool.ended.Load() {
+		return
+	}
+	<-r.pool.dropped
+	l := &leftover{c: &r.conn, subs: &r.pool.subs, out: netio.Leftover{Segments: []netio.Segment{{Bytes: r.unplaced}}}}
+	l.pass()
+	r.unplaced = nil
 }
 
 // leftoverPiece is about how many bytes are pushed at a time.
@@ -50,6 +68,8 @@ type handOver struct {
 	r    *route
 	to   *route // nil before the first piece
 	text []byte
+
+	unplaced []byte // what no member has taken
 }
 
 // flush pushes what is collected if it is more than n bytes.
@@ -67,7 +87,8 @@ func (h *handOver) push(text []byte) bool {
 	members := *h.r.pool.members.Load()
 	if h.to == nil || !slices.Contains(members, h.to) {
 		if len(members) == 0 {
-			return true // it is lost
+			h.unplaced = append(h.unplaced, text...)
+			return true
 		}
 		h.to = members[h.r.number%len(members)]
 		text = append([]byte(goneLine(h.r.number)), text...)

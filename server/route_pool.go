@@ -54,12 +54,16 @@ type pool struct {
 	turn    atomic.Uint32            // publishers that have been given a member
 	ended   atomic.Bool              // all members are lost
 
+	// Set when all members are lost, before dropped is closed.
+	subs    subscriptions // that the other server had
+	dropped chan struct{}
+
 	byNumber map[int]*route // guarded by cluster.mu: those whose readers have not ended, joined or not
 }
 
 // openPool makes a route the first member of a pool. The caller holds cluster.mu.
 func (k *cluster) openPool(r *route, id string) {
-	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{0: r}}
+	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{0: r}, dropped: make(chan struct{})}
 	p.anchor = conn{
 		srv: k.srv, id: r.id, slot: k.srv.slots.take(), role: roleRoute, ops: r, nc: r.nc, start: r.start,
 		tracing: r.tracing, routeGroup: r.routeGroup, pool: p, table: k.srv.subs,
@@ -161,6 +165,20 @@ func (r *route) siblings() []*route {
 	return []*route{r}
 }
 
+// keepLeftovers makes the only connection of a pool keep what is pushed when its socket has broken, for
+// queue members elsewhere. Where there are others publishers see what it refuses, and move to them.
+func (p *pool) keepLeftovers() {
+	for {
+		members := p.members.Load()
+		for _, r := range *members {
+			r.out.KeepLeftover(len(*members) == 1)
+		}
+		if p.members.Load() == members {
+			return
+		}
+	}
+}
+
 // leavePool is called at teardown. The other members learn that this one is lost, and with the last
 // one the interest of the peer ends.
 func (r *route) leavePool(cause string) {
@@ -169,6 +187,7 @@ func (r *route) leavePool(cause string) {
 		return
 	}
 	rest := r.srv.cluster.dropMember(r)
+	r.pool.keepLeftovers()
 	r.logMemberLost(cause, len(rest))
 	if !r.retired() {
 		for _, o := range rest {
@@ -181,9 +200,11 @@ func (r *route) leavePool(cause string) {
 	r.handOverLate()
 	close(r.handedOver)
 	if r.srv.cluster.leave(r) {
-		r.pool.anchor.dropSubs()
+		r.pool.subs = r.pool.anchor.dropSubs()
+		close(r.pool.dropped)
 		r.srv.slots.give(r.pool.anchor.slot)
 	}
+	r.passUnplaced()
 }
 
 // joined makes the connection a member of its pool.
@@ -198,7 +219,7 @@ func (r *route) joined() {
 	} else {
 		r.used = true
 		r.debugf("Connection %d to server %q joined", r.number, r.remoteID())
-		r.out.KeepLeftover(false) // the publishers see what it refuses
+		r.pool.keepLeftovers()
 		for _, o := range r.siblings() {
 			o.out.SetLimits(o.writeLimits(r.srv.options()))
 		}
