@@ -55,7 +55,7 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 	case t == nil:
 		m.addTarget(now, p, info.DialAddr, wait)
 	case fresh && t.fails(): // its address may be wrong
-		m.redirect(t, info.DialAddr).due = now.Add(wait)
+		m.redirect(t, info.DialAddr).hurry(now)
 	default:
 		return false
 	}

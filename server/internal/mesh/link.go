@@ -132,10 +132,6 @@ func (m *Mesh) foundSelf(now time.Time, l *link) {
 	l.peer = m.self
 	if t := l.target; t != nil {
 		m.emit(Action{Kind: LogSelf, Link: l.id, Target: t})
-		if !t.configured && isAddress(t.addr) {
-			m.misled(t)
-			l.target = nil
-		}
 		t.avoid = append(t.avoid, l.addr)
 		t.self = isAddress(t.addr)
 		if !t.self { // others may be behind the same name
@@ -271,6 +267,8 @@ func (m *Mesh) Closed(now time.Time, id uint64, why string) {
 			m.notReached(t)
 		} else if l.peer != m.self {
 			t.lastErr = why
+		} else if t.self && !t.configured {
+			m.leadsHere(t)
 		}
 	}
 	m.removeFromPeer(now, l)

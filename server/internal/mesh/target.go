@@ -204,6 +204,14 @@ func (m *Mesh) redirect(t *Target, addr string) *Target {
 	return &next
 }
 
+// hurry brings the next attempt at a new address forward, unless many have failed: a server may be said to
+// be at a new one all the time.
+func (t *Target) hurry(now time.Time) {
+	if soon := now.Add(retryDelay); t.failures < quickTries && (t.due.IsZero() || t.due.After(soon)) {
+		t.due = soon
+	}
+}
+
 // fails reports whether a target is an advertised one, not being dialed, whose server was not found at its
 // address.
 func (t *Target) fails() bool { return !t.configured && !t.busy && (t.failures > 0 || t.self) }
@@ -216,8 +224,16 @@ func (m *Mesh) notReached(t *Target) {
 		return
 	}
 	if next := p.addrAfter(t.addr); next != "" && next != t.addr {
-		m.redirect(t, next)
+		m.redirect(t, next).due = time.Time{} // plan gives it a time
 	}
+}
+
+// leadsHere notes that an advertised target has led to this server. It is tried at other addresses, and
+// forgotten with the last advertisement.
+func (m *Mesh) leadsHere(t *Target) {
+	t.failed("it leads to this server")
+	t.left = 0
+	m.notReached(t)
 }
 
 // dialAgain sees to it that a server is dialed whose route has ended.
@@ -359,6 +375,12 @@ func (m *Mesh) AddrsShared(now time.Time, t *Target, addrs []string) {
 	t.busy = false
 	for _, o := range m.targets {
 		if o != t && slices.Contains(addrs, o.reached) && m.connectedAt(o, o.reached) {
+			if !t.configured && o.peer != t.peer {
+				t.failed("another server is there")
+				m.notReached(t)
+				m.plan(now)
+				return
+			}
 			t.resolvedTo(o.peer)
 			t.reached = o.reached
 			return
@@ -371,9 +393,11 @@ func (m *Mesh) AddrsShared(now time.Time, t *Target, addrs []string) {
 func (m *Mesh) AddrsAvoided(now time.Time, t *Target) {
 	t.busy = false
 	t.self = true
-	t.left = 0
 	t.due = now.Add(selfRecheck)
-	m.notReached(t)
+	if !t.configured {
+		m.leadsHere(t)
+		m.plan(now)
+	}
 }
 
 // TargetState is a target as monitoring shows it.

@@ -341,23 +341,27 @@ func TestAServerIsDialedWhereItSaidLast(t *testing.T) {
 func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
 	t.Parallel()
 	const wrong, right = 100, 200
-	const fails, isSelf, isOther = 0, 1, 2
+	const fails, isSelf, isOther, names, isConnected = 0, 1, 2, 3, 4
 	for name, tt := range map[string]struct {
 		addrs []int // in this order
 		wrong int   // where they lead
 		later time.Duration
 	}{
-		"the first is right":                {[]int{right, wrong}, fails, 0},
-		"the second is":                     {[]int{wrong, right}, fails, 0},
-		"later":                             {[]int{wrong, right}, fails, time.Minute},
-		"the third":                         {[]int{wrong, wrong + 1, right}, fails, 0},
-		"the first is this server":          {[]int{wrong, right}, isSelf, 0},
-		"so it is later":                    {[]int{wrong, right}, isSelf, time.Minute},
-		"the second is this server":         {[]int{right, wrong}, isSelf, 0},
-		"the first is another server":       {[]int{wrong, right}, isOther, 0},
-		"two are other servers":             {[]int{wrong, wrong + 1, right}, isOther, 0},
-		"and the right one follows later":   {[]int{wrong, right}, isOther, time.Minute},
-		"its address is the smaller number": {[]int{wrong + 200, right}, fails, 0},
+		"the first is right":                 {[]int{right, wrong}, fails, 0},
+		"the second is":                      {[]int{wrong, right}, fails, 0},
+		"later":                              {[]int{wrong, right}, fails, time.Minute},
+		"the third":                          {[]int{wrong, wrong + 1, right}, fails, 0},
+		"the first is this server":           {[]int{wrong, right}, isSelf, 0},
+		"so it is later":                     {[]int{wrong, right}, isSelf, time.Minute},
+		"the second is this server":          {[]int{right, wrong}, isSelf, 0},
+		"the first is another server":        {[]int{wrong, right}, isOther, 0},
+		"two are other servers":              {[]int{wrong, wrong + 1, right}, isOther, 0},
+		"and the right one follows later":    {[]int{wrong, right}, isOther, time.Minute},
+		"the first is a name of this server": {[]int{wrong, right}, names, 0},
+		"so it is later, by name":            {[]int{wrong, right}, names, time.Minute},
+		"the first is a connected server":    {[]int{wrong, right}, isConnected, 0},
+		"it stays there, and others follow":  {[]int{wrong, wrong + 1, right}, isConnected, time.Minute},
+		"its address is the smaller number":  {[]int{wrong + 200, right}, fails, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -371,8 +375,19 @@ func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
 							found = true
 							continue
 						}
-						if tt.wrong == fails {
+						switch tt.wrong {
+						case fails:
 							h.DialFailed(h.now, a.Attempt.Target, "connection refused")
+							continue
+						case names:
+							h.AddrsAvoided(h.now, a.Attempt.Target)
+							continue
+						case isConnected:
+							if h.Claim(a.Attempt.Target, a.Attempt.Addr) {
+								h.DialFailed(h.now, a.Attempt.Target, "connection refused")
+							} else {
+								h.AddrsShared(h.now, a.Attempt.Target, []string{a.Attempt.Addr})
+							}
 							continue
 						}
 						link++
@@ -387,6 +402,11 @@ func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
 					}
 				}
 			}
+			if tt.wrong == isConnected {
+				there := server("another", wrong)
+				h.Dialed(h.configure(there.Addr)[0].Target, 50, there.Addr)
+				h.introduce(50, there)
+			}
 			for i, addr := range tt.addrs {
 				h.Accepted(uint64(1 + i))
 				h.introduce(uint64(1+i), server(fmt.Sprint("by ", i), 1+i))
@@ -396,8 +416,8 @@ func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
 			}
 			attempts = 0
 			dial(h.now.Add(5 * time.Second))
-			if !found {
-				t.Errorf("it is not dialed at the right address in 5 s: %d attempts, targets %v", attempts, h.Targets())
+			if !found || attempts > 10 {
+				t.Errorf("dialed at the right address: %v, after %d attempts in 5 s; targets %v", found, attempts, h.Targets())
 			}
 			for i := range tt.addrs {
 				lost := server("m", right)
