@@ -267,21 +267,26 @@ type Change[T any] struct {
 	Old, New string
 }
 
-// Check returns an error for the first of the rows whose value in t is none that a file may give: a program
-// has set it. Zero values are not looked at.
+// Check returns an error for the first of the rows whose value in t cannot be in a file: a program has set it.
+// Words are brought into their usual form. Zero values are not looked at.
 func (tb *Table[T]) Check(rows []*Row[T], t *T) error {
 	for _, r := range rows {
 		if r.Type.isSection() || r.Type.zero(t) {
 			continue
 		}
-		n, err := literal(r.Type.text(t, true))
+		text := r.Type.text(t, true)
+		n, err := literal(text)
 		if err != nil {
 			continue // it is not written in a file
 		}
 		var report Report
-		r.Type.read(&Check{report: &report, secret: r.Secret, url: r.HoldsURL}, n, new(T))
+		read := new(T)
+		r.Type.read(&Check{report: &report, secret: r.Secret, url: r.HoldsURL}, n, read)
 		if len(report.Errors) > 0 {
 			return &Error{Key: cmp.Or(r.Field, r.id()), Msg: report.Errors[0].Msg}
+		}
+		if r.Type.text(read, true) != text {
+			r.Type.copy(t, read)
 		}
 	}
 	return nil

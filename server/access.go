@@ -90,7 +90,7 @@ type RoutePermissions struct {
 type Authentication interface {
 	// Check reports whether the connection is accepted. It is called after CONNECT was read, on
 	// the connection's own goroutine, and on others for the connections that exist when
-	// [Server.ReloadOptions] sets another Authentication.
+	// [Server.ReloadOptions] sets another Authentication; one that cannot be compared counts as another.
 	Check(c ClientAuthentication) bool
 }
 

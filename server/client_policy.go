@@ -34,7 +34,7 @@ func (s *Server) newClientPolicy(o *Options) (*clientPolicy, error) {
 		return nil, err
 	}
 	p := &clientPolicy{
-		policy:      policy{auth: auth, hook: o.CustomClientAuthentication, warnings: warnings, authTimeout: seconds(o.AuthTimeout)},
+		policy:      policy{auth: auth, hook: o.clientHook, warnings: warnings, authTimeout: seconds(o.AuthTimeout)},
 		tlsTimeout:  seconds(o.TLSTimeout),
 		tlsFirst:    o.TLSHandshakeFirst,
 		tlsFallback: o.TLSHandshakeFirstFallback,

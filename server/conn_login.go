@@ -23,7 +23,7 @@ import (
 // settings that clients and routes have in common. It does not change; a reload replaces it.
 type policy struct {
 	auth        *access.Policy
-	hook        Authentication   // an embedder's, which decides if auth says so
+	hook        *hookRef         // an embedder's, which decides if auth says so
 	authTimeout time.Duration    // for CONNECT, after INFO and TLS
 	tls         *tlsfiles.Holder // nil without TLS
 	tlsFiles    *TLSConfigOpts   // nil if a program made the TLS configuration
@@ -195,7 +195,7 @@ func (c *conn) revalidate(p *policy) {
 // if the identity or the policy has changed since.
 func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions) {
 	switch {
-	case c.currentIdentity() != id || c.auth.policy() != p:
+	case c.currentIdentity() != id || !c.auth.policy().decidesAs(p):
 	case next == nil || next.System != id.System: // its subscriptions are in the other table
 		c.auth.logRefused(opts)
 		c.close(closeAuthFailure)
@@ -231,7 +231,7 @@ func (s *Server) policyReplaced(before, now *policy, watch func(), conns []*conn
 			s.Warnf("%s", w.String())
 		}
 	}
-	if now.auth == before.auth || now.hook != nil && sameHook(now.hook, before.hook) {
+	if now.decidesAs(before) {
 		return
 	}
 	for _, c := range conns {
@@ -258,7 +258,7 @@ type hookView struct {
 
 // askHook calls an embedder's hook. It returns the identity that the hook set, nil if the hook rejects
 // the connection.
-func (c *conn) askHook(hook Authentication, opts *ConnectOptions) *access.Identity {
+func (c *conn) askHook(hook *hookRef, opts *ConnectOptions) *access.Identity {
 	v := &hookView{c: c, opts: cmp.Or(opts, &ConnectOptions{}), identity: &access.Identity{}}
 	if !hook.Check(v) || v.invalid {
 		return nil
@@ -266,12 +266,29 @@ func (c *conn) askHook(hook Authentication, opts *ConnectOptions) *access.Identi
 	return v.identity
 }
 
-// sameHook reports whether two hooks are the same. Those that cannot be compared are not.
-func sameHook(a, b Authentication) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+// hookRef is a hook that a program has set once: hooks that cannot be compared are the same if their
+// references are.
+type hookRef struct{ Authentication }
+
+// newHookRef returns a reference to a hook, nil for nil.
+func newHookRef(hook Authentication) *hookRef {
+	if hook == nil {
+		return nil
 	}
-	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	return &hookRef{hook}
+}
+
+// sameHook reports whether two hooks, of which each may be nil, are the same.
+func sameHook(a, b *hookRef) bool {
+	if a == nil || b == nil || a == b {
+		return a == b
+	}
+	return reflect.ValueOf(a.Authentication).Comparable() && reflect.ValueOf(b.Authentication).Comparable() && a.Authentication == b.Authentication
+}
+
+// decidesAs reports whether two policies let the same peers in.
+func (p *policy) decidesAs(q *policy) bool {
+	return p.auth == q.auth || p.hook != nil && sameHook(p.hook, q.hook)
 }
 
 // GetOpts implements ClientAuthentication.

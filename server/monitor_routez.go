@@ -117,7 +117,7 @@ type RouteCompression struct {
 	OutRaw int64 `json:"out_raw"` // what that was compressed from
 }
 
-// RoutePool is the place of a route among several to the same server.
+// RoutePool is the place of a route among those to the same server.
 type RoutePool struct {
 	ID      string `json:"id"`      // chosen by the server that dials
 	Member  int    `json:"member"`  // number of the connection, which is not used again

@@ -95,7 +95,7 @@ type ClusterOptsVarz struct {
 	TLSTimeout  float64  `json:"tls_timeout,omitempty"`  // seconds
 	TLSRequired bool     `json:"tls_required,omitempty"`
 	TLSVerify   bool     `json:"tls_verify,omitempty"`
-	PoolSize    int      `json:"pool_size,omitempty"`   // connections to each other server; 0 without a pool
+	PoolSize    int      `json:"pool_size,omitempty"`   // connections to each other server, if more than one is wanted
 	AlsoListen  []string `json:"also_listen,omitempty"` // host:port of the listeners for routes but the first
 }
 

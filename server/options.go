@@ -135,6 +135,8 @@ type Options struct {
 	CustomClientAuthentication Authentication `json:"-"`
 	CustomRouterAuthentication Authentication `json:"-"`
 
+	clientHook, routerHook *hookRef // CustomClientAuthentication and CustomRouterAuthentication
+
 	tlsFiles *TLSConfigOpts // what TLSConfig was made from; nil if a program made it
 	tlsBy    tlsByProgram
 	network  network       // nil = that of the operating system

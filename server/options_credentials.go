@@ -79,7 +79,7 @@ var (
 // close. Of a password for clients without a user there is only a warning, as programs for 1.x have it.
 func (o *Options) checkLogins() error {
 	switch {
-	case o.Cluster.Username == "" && o.Cluster.Password != "":
+	case o.Cluster.Port != 0 && o.Cluster.Username == "" && o.Cluster.Password != "":
 		return errRouteLogin
 	case (o.HTTPUsername == "") != (o.HTTPPassword == ""):
 		return errMonitoringLogin

@@ -151,11 +151,6 @@ func (l *UserLimits) check() error {
 	if l == nil {
 		return nil
 	}
-	for _, row := range limitNumbers {
-		if n := row.get(l); n < -1 {
-			return fmt.Errorf("%s is %d: want a number from 1 on, or -1 for no limit", row.key, n)
-		}
-	}
 	if _, ok := access.ParseSlowConsumer(l.SlowConsumer); !ok && l.SlowConsumer != "" {
 		return fmt.Errorf("unknown SlowConsumer %q", l.SlowConsumer)
 	}

@@ -101,6 +101,33 @@ func TestTLSOfAProgramStays(t *testing.T) {
 	}
 }
 
+// TestWhatAProgramDoesNotEditInTLSIsReloaded has a program change one setting of the TLS of a file, and the file
+// another one.
+func TestWhatAProgramDoesNotEditInTLSIsReloaded(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	o := tlsFile(t, dir, "")
+	roots := mustTLS(t, certOpts(dir, "srva")).ClientCAs
+	roots.AddCert(mustTLS(t, certOpts(dir, "srva")).Certificates[0].Leaf)
+	o.TLSConfig.MaxVersion, o.Cluster.TLSConfig.RootCAs = tls.VersionTLS12, roots
+	s, err := NewServer(o)
+	okay(t, err)
+	file := s.options().ConfigFile
+	before := readText(t, file)
+	for _, verify := range []bool{true, false, true} {
+		put(t, filepath.Dir(file), filepath.Base(file), strings.Replace(before, "tls {", fmt.Sprintf("tls { verify: %v, ", verify), 1))
+		okay(t, s.Reload())
+		want := tls.NoClientCert
+		if verify {
+			want = tls.RequireAndVerifyClientCert
+		}
+		clients, routes := s.policy.Load().tls.Current(), s.cluster.policy.Load().tls.Current()
+		if clients.ClientAuth != want || clients.MaxVersion != tls.VersionTLS12 || !routes.RootCAs.Equal(roots) {
+			t.Errorf("verify is %v: got %v, version %x, the authorities of the program: %v", verify, clients.ClientAuth, clients.MaxVersion, routes.RootCAs.Equal(roots))
+		}
+	}
+}
+
 // TestReloadOptionsChangesTLS changes each setting of a configuration that a program has made.
 func TestReloadOptionsChangesTLS(t *testing.T) {
 	t.Parallel()
@@ -196,9 +223,10 @@ func TestHooksAreReloaded(t *testing.T) {
 	if p := s.cluster.policy.Load(); !p.auth.Hook() || p.hook == nil {
 		t.Error("routes are not decided by the hook")
 	}
+	hooked := s.options()
 	s.opts.Store(options(nil)) // the first thing that a reload does
 	refused("while a reload removes the hook")
-	s.opts.Store(options(refuseAll{}))
+	s.opts.Store(hooked)
 	okay(t, s.ReloadOptions(options(nil)))
 	c := openClient(t, s)
 	okay(t, c.Send("CONNECT {\"verbose\":false}\r\nPING\r\n"))
@@ -211,6 +239,40 @@ func TestHooksAreReloaded(t *testing.T) {
 	okay(t, c.Send("PING\r\n"))
 	_, err = c.Next()
 	okay(t, err)
+}
+
+// hookFunc is a hook that cannot be compared.
+type hookFunc func() bool
+
+func (f hookFunc) Check(ClientAuthentication) bool { return f() }
+
+// TestAHookDecidesOnceForEachThatIsSet has a hook that takes its time while other settings are reloaded, and
+// that is not asked again because of these.
+func TestAHookDecidesOnceForEachThatIsSet(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "max_payload: 100\n")
+	o, err := ProcessConfigFile(file)
+	okay(t, err)
+	o.Host, o.Port, o.NoSigs = "127.0.0.1", RandomPort, true
+	asked, decide := make(chan struct{}, 10), make(chan bool)
+	s := runReloader(t, o)
+	c := dialClient(t, s.Server)
+	okay(t, c.Send("PING\r\n"))
+	_, err = c.Next()
+	okay(t, err)
+	next := o.Clone()
+	next.CustomClientAuthentication = hookFunc(func() bool { asked <- struct{}{}; return <-decide })
+	okay(t, s.ReloadOptions(next))
+	<-asked
+	put(t, filepath.Dir(file), filepath.Base(file), "max_payload: 200, authorization { timeout: 3 }\n")
+	okay(t, s.Reload())
+	if got := s.options().MaxPayload; got != 200 || len(asked) > 0 {
+		t.Errorf("max_payload is %d, and the hook is asked %d times more", got, len(asked))
+	}
+	decide <- false
+	if _, err := c.Next(); err == nil {
+		t.Error("the client stays")
+	}
 }
 
 // TestOptionsOfAProgramAreCopied changes options after they were given to a server.
@@ -238,25 +300,22 @@ func TestOptionsOfAProgramAreCopied(t *testing.T) {
 func TestOptionsOfAProgramAreChecked(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Options){
-		"PingInterval: want":            func(o *Options) { o.PingInterval = -time.Second },
-		"MaxControlLine: want":          func(o *Options) { o.MaxControlLine = -1 },
-		"MaxPending: want":              func(o *Options) { o.MaxPending = -1 },
-		"Port: want an integer":         func(o *Options) { o.Port = 65536 },
-		"HTTPPort: want an integer":     func(o *Options) { o.HTTPPort = -2 },
-		"ProfPort: want an integer":     func(o *Options) { o.ProfPort = -2 },
-		"Cluster.Port: want an integer": func(o *Options) { o.Cluster.Port = -2 },
-		"Cluster.PoolSize: want":        func(o *Options) { o.Cluster.PoolSize = 1e9 },
-		"Cluster.Compression":           func(o *Options) { o.Cluster.Compression.Mode = "zip" },
-		"LogFormat: want":               func(o *Options) { o.LogFormat = "xml" },
-		"ServerName: ":                  func(o *Options) { o.ServerName = "a b" },
-		"Cluster.Name: ":                func(o *Options) { o.Cluster.Name = "a b" },
-		"MetricsPrefix: ":               func(o *Options) { o.MetricsPrefix = "1-" },
-		"HTTPUsername: ":                func(o *Options) { o.HTTPUsername, o.HTTPPassword = "a:b", "c" },
-		"HTTPBasePath: ":                func(o *Options) { o.HTTPBasePath = "/.." },
-		`limits of user "a": max_payload is -2: want`: func(o *Options) {
-			o.Users = []*User{{Username: "a", Password: "x", Limits: &UserLimits{MaxPayload: -2}}}
-		},
-		"Cluster.Password is set without Cluster.Username":   func(o *Options) { o.Cluster.Password = "secret" },
+		"PingInterval is -1s":                                func(o *Options) { o.PingInterval = -time.Second },
+		"MaxControlLine: want":                               func(o *Options) { o.MaxControlLine = -1 },
+		"MaxPending: want":                                   func(o *Options) { o.MaxPending = -1 },
+		"Port: want an integer":                              func(o *Options) { o.Port = 65536 },
+		"HTTPPort: want an integer":                          func(o *Options) { o.HTTPPort = -2 },
+		"ProfPort: want an integer":                          func(o *Options) { o.ProfPort = -2 },
+		"Cluster.Port: want an integer":                      func(o *Options) { o.Cluster.Port = -2 },
+		"Cluster.PoolSize: want":                             func(o *Options) { o.Cluster.PoolSize = 1e9 },
+		"Cluster.Compression":                                func(o *Options) { o.Cluster.Compression.Mode = "zip" },
+		"LogFormat: want":                                    func(o *Options) { o.LogFormat = "xml" },
+		"ServerName: ":                                       func(o *Options) { o.ServerName = "a b" },
+		"Cluster.Name: ":                                     func(o *Options) { o.Cluster.Name = "a b" },
+		"MetricsPrefix: ":                                    func(o *Options) { o.MetricsPrefix = "1-" },
+		"HTTPUsername: ":                                     func(o *Options) { o.HTTPUsername, o.HTTPPassword = "a:b", "c" },
+		"HTTPBasePath: ":                                     func(o *Options) { o.HTTPBasePath = "/.." },
+		"Cluster.Password is set without Cluster.Username":   func(o *Options) { o.Cluster.Port, o.Cluster.Password = RandomPort, "secret" },
 		"HTTPUsername and HTTPPassword must be set together": func(o *Options) { o.HTTPUsername = "a" },
 		"a user in Users or Nkeys is nil":                    func(o *Options) { o.Users = []*User{nil} },
 		"a user in Users or Nkeys is nil ":                   func(o *Options) { o.Nkeys = []*NkeyUser{nil} },
@@ -278,9 +337,18 @@ func TestOptionsOfAProgramAreChecked(t *testing.T) {
 			}
 		})
 	}
-	for _, o := range []*Options{{MaxConn: -1, MaxPayload: -1, HTTPPort: -1, MaxSubs: -1}, Defaults()} { // as programs for 1.x set them
+	for _, o := range []*Options{ // as programs for 1.x set them
+		Defaults(), {MaxConn: -1, MaxPayload: -1, HTTPPort: -1, MaxSubs: -1}, {PingInterval: 1 << 62, WriteDeadline: 1 << 62},
+		{LogSizeLimit: -1, MaxTracedMsgLen: -1, MaxPingsOut: -1, AuthTimeout: 1e7, Cluster: ClusterOpts{Password: "x"}},
+		{Users: []*User{{Username: "a", Password: "C:\\a\tb", Limits: &UserLimits{MaxPayload: -5}}}},
+	} {
 		_, err := NewServer(o)
 		okay(t, err)
+	}
+	s, err := NewServer(&Options{LogFormat: "JSON", Cluster: ClusterOpts{Compression: Compression{Mode: "Fast"}}})
+	okay(t, err)
+	if o := s.options(); o.LogFormat != "json" || o.Cluster.Compression.Mode != "s2_fast" {
+		t.Errorf("got %q and %q, want the usual words", o.LogFormat, o.Cluster.Compression.Mode)
 	}
 }
 

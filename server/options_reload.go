@@ -23,25 +23,31 @@ func (e *settingError) Unwrap() error { return e.err }
 // tlsByProgram is what a program has done to a TLS configuration after it was made from files. It
 // takes precedence over the files.
 type tlsByProgram struct {
-	own    bool // it is another one
-	edited bool // it has the certificates of the files, and other settings
+	own    bool        // it is another one
+	loaded *tls.Config // as it was made from the files, if only settings of it have been changed; else nil
 }
 
 // compareTLS returns what a program has made of a configuration that was loaded from files.
 func compareTLS(loaded, now *tls.Config) tlsByProgram {
-	own := !tlsfiles.Same(loaded, now)
-	return tlsByProgram{own: own, edited: !own && !tlsfiles.SameSettings(loaded, now)}
+	switch {
+	case !tlsfiles.Same(loaded, now):
+		return tlsByProgram{own: true}
+	case !tlsfiles.SameSettings(loaded, now):
+		return tlsByProgram{loaded: loaded}
+	}
+	return tlsByProgram{}
 }
 
-// remade returns the configuration at a reload, for which files were loaded again.
-func (by tlsByProgram) remade(files, now *tls.Config) *tls.Config {
+// remade returns the configuration at a reload, for which files were loaded again, and what the program
+// has done to that.
+func (by tlsByProgram) remade(files, now *tls.Config) (*tls.Config, tlsByProgram) {
 	switch {
 	case by.own:
-		return now
-	case by.edited:
-		return tlsfiles.WithFiles(now, files)
+		return now, by
+	case by.loaded == nil:
+		return files, by
 	}
-	return files
+	return tlsfiles.Edited(files, by.loaded, now), tlsByProgram{loaded: files}
 }
 
 // noteTLS stores what a program has done to the TLS configurations after it loaded the options.
@@ -119,6 +125,7 @@ func (o *Options) complete() error {
 	}
 	o.noteOverrides()
 	o.noteTLS()
+	o.clientHook, o.routerHook = newHookRef(o.CustomClientAuthentication), newHookRef(o.CustomRouterAuthentication)
 	if err := o.checkOverrides(); err != nil {
 		return err
 	}
@@ -134,6 +141,7 @@ func (n *Options) carryOver(o *Options) {
 	n.NoLog, n.NoSigs, n.DontListen, n.Nkeys = o.NoLog, o.NoSigs, o.DontListen, o.Nkeys
 	n.DisableShortFirstPing = o.DisableShortFirstPing
 	n.CustomClientAuthentication, n.CustomRouterAuthentication = o.CustomClientAuthentication, o.CustomRouterAuthentication
+	n.clientHook, n.routerHook = o.clientHook, o.routerHook
 	n.network, n.identity = o.network, o.identity
 	if o.TLS != o.loadedResult().TLS {
 		n.TLS = o.TLS
@@ -154,7 +162,7 @@ func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
 	case !n.TLS && o.tlsFiles == nil:
 		n.TLSConfig = o.TLSConfig
 	case n.tlsFiles != nil:
-		n.TLSConfig, n.tlsBy = o.tlsBy.remade(n.TLSConfig, o.TLSConfig), o.tlsBy
+		n.TLSConfig, n.tlsBy = o.tlsBy.remade(n.TLSConfig, o.TLSConfig)
 	}
 	if err := n.makeRouteTLS(at); err != nil {
 		problems = append(problems, err)
@@ -163,7 +171,7 @@ func (n *Options) remakeTLS(o *Options, l *loading) (problems []error) {
 	case !n.Cluster.tlsOn && !o.Cluster.tlsOn:
 		n.Cluster.TLSConfig = o.Cluster.TLSConfig
 	case n.Cluster.tlsOn:
-		n.Cluster.TLSConfig, n.Cluster.tlsBy = o.Cluster.tlsBy.remade(n.Cluster.TLSConfig, o.Cluster.TLSConfig), o.Cluster.tlsBy
+		n.Cluster.TLSConfig, n.Cluster.tlsBy = o.Cluster.tlsBy.remade(n.Cluster.TLSConfig, o.Cluster.TLSConfig)
 	}
 	return problems
 }

@@ -234,10 +234,10 @@ func (s *Server) compare(old, next *Options) *change {
 		}
 	}
 	// There are no rows for what programs set.
-	if !reflect.DeepEqual(old.Nkeys, next.Nkeys) || !sameHook(old.CustomClientAuthentication, next.CustomClientAuthentication) {
+	if !reflect.DeepEqual(old.Nkeys, next.Nkeys) || !sameHook(old.clientHook, next.clientHook) {
 		c.effects[onAuth] = true
 	}
-	if !sameHook(old.CustomRouterAuthentication, next.CustomRouterAuthentication) {
+	if !sameHook(old.routerHook, next.routerHook) {
 		c.effects[onRouteAuth] = true
 	}
 	if !tlsfiles.Same(s.policy.Load().tls.Current(), next.TLSConfig) || !tlsfiles.SameSettings(old.TLSConfig, next.TLSConfig) {

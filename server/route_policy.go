@@ -21,7 +21,7 @@ type routePolicy struct {
 
 // newRoutePolicy checks and compiles the settings of routes.
 func (k *cluster) newRoutePolicy(o *Options) (*routePolicy, error) {
-	p := &routePolicy{policy: policy{auth: &access.Policy{}, hook: o.CustomRouterAuthentication, authTimeout: seconds(o.Cluster.AuthTimeout)}}
+	p := &routePolicy{policy: policy{auth: &access.Policy{}, hook: o.routerHook, authTimeout: seconds(o.Cluster.AuthTimeout)}}
 	err := k.checkRoutes(o)
 	if err != nil || !k.on {
 		return p, err

@@ -193,10 +193,20 @@ func (o *Options) checkNil() error {
 	return nil
 }
 
-// checkOverrides returns an error if a program has set a value that a file could not have. Users are
-// checked with their limits and permissions.
+// checkedFields are those that are checked as the settings of a file are if a program has set them. What
+// others do with values that a file cannot have is no fault: a duration of years stands for "never", and
+// a negative number mostly for "off".
+var checkedFields = []string{
+	"Port", "HTTPPort", "HTTPSPort", "ProfPort", "Cluster.Port", "MaxControlLine", "MaxPending", "ServerName", "LogFormat",
+	"Cluster.Name", "Cluster.PoolSize", "Cluster.Compression", "MetricsPrefix", "HTTPUsername", "HTTPBasePath",
+}
+
+// checkOverrides returns an error if a program has set a value that is none.
 func (o *Options) checkOverrides() error {
-	rows := slices.DeleteFunc(slices.Clone(o.overrides), func(r *row) bool { return r.Field == "Users" })
+	if o.PingInterval < 0 || o.WriteDeadline < 0 {
+		return fmt.Errorf("PingInterval is %v and WriteDeadline %v: want 0 for the default, or more", o.PingInterval, o.WriteDeadline)
+	}
+	rows := slices.DeleteFunc(slices.Clone(o.overrides), func(r *row) bool { return !slices.Contains(checkedFields, r.Field) })
 	return optionTable().Check(rows, o)
 }
 

@@ -153,7 +153,7 @@ func Reload(f *Files, holders ...*Holder) (replaced bool, err error) {
 		return false, err
 	}
 	for _, h := range holders {
-		h.swap(WithFiles(h.Current(), config))
+		h.swap(withFiles(h.Current(), config))
 	}
 	return true, nil
 }

@@ -169,24 +169,38 @@ func SameSettings(a, b *tls.Config) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
 	}
-	if !a.RootCAs.Equal(b.RootCAs) {
-		return false
-	}
 	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
-	for _, f := range reflect.VisibleFields(x.Type()) {
-		if !f.IsExported() || slices.Contains(ofFiles, f.Name) {
-			continue
-		}
-		v, w := x.FieldByIndex(f.Index), y.FieldByIndex(f.Index)
-		if !sameValue(v, w) {
-			return false
+	return !slices.ContainsFunc(settings(), func(i int) bool { return !sameValue(x.Field(i), y.Field(i)) })
+}
+
+// Edited returns a configuration of files with the settings in which edited differs from loaded, which it
+// was made from.
+func Edited(files, loaded, edited *tls.Config) *tls.Config {
+	c := files.Clone()
+	to, was, is := reflect.ValueOf(c).Elem(), reflect.ValueOf(loaded).Elem(), reflect.ValueOf(edited).Elem()
+	for _, i := range settings() {
+		if !sameValue(was.Field(i), is.Field(i)) {
+			to.Field(i).Set(is.Field(i))
 		}
 	}
-	return true
+	return c
+}
+
+// settings returns the fields of a configuration that a program may set, but for those that [Same] compares.
+func settings() (fields []int) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[tls.Config]()) {
+		if f.IsExported() && f.Name != "Certificates" && f.Name != "ClientCAs" {
+			fields = append(fields, f.Index[0])
+		}
+	}
+	return fields
 }
 
 // sameValue reports whether two fields of a configuration are the same.
 func sameValue(v, w reflect.Value) bool {
+	if pool, ok := v.Interface().(*x509.CertPool); ok {
+		return pool.Equal(w.Interface().(*x509.CertPool))
+	}
 	switch v.Kind() {
 	case reflect.Func:
 		return v.IsNil() && w.IsNil()
@@ -196,13 +210,13 @@ func sameValue(v, w reflect.Value) bool {
 	return v.Comparable() && w.Comparable() && v.Equal(w)
 }
 
-// ofFiles are the fields of a configuration that its files decide.
-var ofFiles = []string{"Certificates", "ClientCAs", "RootCAs"}
-
-// WithFiles returns a copy of settings with the certificates and authorities of files.
-func WithFiles(settings, files *tls.Config) *tls.Config {
-	c := settings.Clone()
-	c.Certificates, c.ClientCAs, c.RootCAs = files.Certificates, files.ClientCAs, files.RootCAs
+// withFiles returns a copy of config with the certificates and authorities of files.
+func withFiles(config, files *tls.Config) *tls.Config {
+	c := config.Clone()
+	if c.RootCAs.Equal(c.ClientCAs) { // they are those of the files, too
+		c.RootCAs = files.RootCAs
+	}
+	c.Certificates, c.ClientCAs = files.Certificates, files.ClientCAs
 	return c
 }
 
