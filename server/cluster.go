@@ -221,8 +221,8 @@ func (k *cluster) announceOnLocked(r *route) {
 func (k *cluster) prepareMemberLocked(w *clusterWork) {
 	r := w.route
 	if r.pool == nil && w.of != nil {
-		r.pool, r.number = w.of.pool, w.Number
-		r.pool.byNumber[r.number] = r
+		r.number = w.Number
+		w.of.pool.addLocked(r)
 	}
 	switch {
 	case r.pool == nil || r.pool.ended.Load():
@@ -334,12 +334,12 @@ func (k *cluster) add(r *route, attempt *mesh.Attempt, addr string) (wanted bool
 
 // addDialedLocked adds a connection that is to join a pool. It reports false if that has ended.
 func (k *cluster) addDialedLocked(m *mesh.Mesh, now time.Time, r *route) bool {
-	r.pool, r.number = k.poolOf(r.attempt.PoolID), r.attempt.Member
-	if r.pool == nil {
+	p := k.poolOf(r.attempt.PoolID)
+	if r.number = r.attempt.Member; p == nil {
 		m.Closed(now, r.id, "")
 		return false
 	}
-	r.pool.byNumber[r.number] = r
+	p.addLocked(r)
 	return true
 }
 

@@ -52,6 +52,9 @@ const (
 // more; subs are those it had. The rest is still sent, if the connection ends in order, while the
 // write queue is finished.
 func (c *conn) passOn(row *closeRow, subs *subscriptions) {
+	if r, ok := c.ops.(*route); ok && r.pool != nil {
+		defer r.pool.release()
+	}
 	if !c.out.Keeps() || c.reason() == closeShutdown {
 		return
 	}

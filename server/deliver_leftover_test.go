@@ -227,7 +227,7 @@ func TestQueueMembersBehindALostServerLoseNothing(t *testing.T) {
 		t.Run(fmt.Sprint(pool), func(t *testing.T) {
 			t.Parallel()
 			const publishers, each, size, inSockets = 3, 40, 50_000, 8
-			a, b, p := pooled(t, pool, nil, func(o *Options) { o.WriteDeadline = patience })
+			b, a, p := pooled(t, pool, nil, func(o *Options) { o.WriteDeadline, o.network = patience, smallSockets{} })
 			l := &tally{times: map[string]int{}}
 			for _, s := range []*Server{a, b} {
 				c := dialClient(t, s)
@@ -241,10 +241,23 @@ func TestQueueMembersBehindALostServerLoseNothing(t *testing.T) {
 			for i := range publishers {
 				publishNumbers(t, b, fmt.Sprintf("%d.", i), each, size, nil)
 			}
+			pending := int64(0)
+			for _, r := range b.cluster.all() {
+				pending += r.out.Stats().Pending
+			}
+			if pending < publishers*each*size/4 {
+				t.Fatalf("%d bytes are pending: the sockets have taken the rest", pending)
+			}
+			lost := b.cluster.active()[0].pool
 			for n := range pool {
 				p.cut(func(int) int { return n })
 			}
 			l.wantBut(t, publishers*each, pool*inSockets)
+			eventually(t, "nothing is kept of the subscriptions", func() bool {
+				b.cluster.mu.Lock()
+				defer b.cluster.mu.Unlock()
+				return lost.open == 0 && lost.subs.len() == 0
+			})
 		})
 	}
 }

@@ -42,7 +42,7 @@ func compareTLS(loaded, now *tls.Config) tlsByProgram {
 // has done to that.
 func (by tlsByProgram) remade(files, now *tls.Config) (*tls.Config, tlsByProgram) {
 	switch {
-	case by.own:
+	case by.own, files == nil: // they cannot be loaded
 		return now, by
 	case by.loaded == nil:
 		return files, by

@@ -58,12 +58,14 @@ type pool struct {
 	subs    subscriptions // that the other server had
 	dropped chan struct{}
 
-	byNumber map[int]*route // guarded by cluster.mu: those whose readers have not ended, joined or not
+	// Guarded by cluster.mu.
+	byNumber map[int]*route // those whose readers have not ended, joined or not
+	open     int            // those that may have something to pass on when they end
 }
 
 // openPool makes a route the first member of a pool. The caller holds cluster.mu.
 func (k *cluster) openPool(r *route, id string) {
-	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{0: r}, dropped: make(chan struct{})}
+	p := &pool{k: k, id: id, dialed: r.attempt != nil, opener: r, byNumber: map[int]*route{}, dropped: make(chan struct{})}
 	p.anchor = conn{
 		srv: k.srv, id: r.id, slot: k.srv.slots.take(), role: roleRoute, ops: r, nc: r.nc, start: r.start,
 		tracing: r.tracing, routeGroup: r.routeGroup, pool: p, table: k.srv.subs,
@@ -72,7 +74,24 @@ func (k *cluster) openPool(r *route, id string) {
 	r.used = true
 	p.members.Store(&[]*route{r})
 	p.carrier.Store(r)
+	p.addLocked(r)
+}
+
+// addLocked makes a connection with a number one of the pool, joined or not.
+func (p *pool) addLocked(r *route) {
 	r.pool = p
+	p.byNumber[r.number] = r
+	p.open++
+}
+
+// release is called when a connection has passed on what it had pending. The subscriptions of the peer go with
+// the last one: publishers may hold the pool for long.
+func (p *pool) release() {
+	p.k.mu.Lock()
+	defer p.k.mu.Unlock()
+	if p.open--; p.open == 0 {
+		p.subs = subscriptions{}
+	}
 }
 
 // poolOf returns the pool that this server dials with an id, nil if it has ended. The caller holds

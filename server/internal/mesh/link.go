@@ -261,10 +261,9 @@ func (m *Mesh) Closed(now time.Time, id uint64, why string) {
 		t.busy = false
 		if l.peer == "" {
 			t.failed(why)
-			if l.refused {
+			if t = m.notReached(t); l.refused {
 				t.due = now.Add(m.refusedDelay(t))
 			}
-			m.notReached(t)
 		} else if l.peer != m.self {
 			t.lastErr = why
 		} else if t.self && !t.configured {

@@ -236,7 +236,7 @@ func (m *Mesh) plan(now time.Time) {
 		if !t.configured && t.left <= 0 && !m.advertised(now, m.peer(t.peer)) {
 			return true
 		}
-		if t.due.IsZero() && !t.self {
+		if t.due.IsZero() && !(t.self && isAddress(t.addr)) { // others may come to be behind a name
 			t.due = latest(now.Add(m.delayOf(now, t)), m.dialAfter(t.peer))
 		}
 		return false

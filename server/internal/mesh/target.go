@@ -207,7 +207,7 @@ func (m *Mesh) redirect(t *Target, addr string) *Target {
 // hurry brings the next attempt at a new address forward, unless many have failed: a server may be said to
 // be at a new one all the time.
 func (t *Target) hurry(now time.Time) {
-	if soon := now.Add(retryDelay); t.failures < quickTries && (t.due.IsZero() || t.due.After(soon)) {
+	if soon := now.Add(retryDelay); t.refusals == 0 && t.failures < quickTries && (t.due.IsZero() || t.due.After(soon)) {
 		t.due = soon
 	}
 }
@@ -217,15 +217,17 @@ func (t *Target) hurry(now time.Time) {
 func (t *Target) fails() bool { return !t.configured && !t.busy && (t.failures > 0 || t.self) }
 
 // notReached makes a target that was not reached lead to the next address at which its server is
-// advertised.
-func (m *Mesh) notReached(t *Target) {
+// advertised. It returns what the target has become.
+func (m *Mesh) notReached(t *Target) *Target {
 	p := m.peers[t.peer]
 	if p == nil || !t.fails() || !slices.Contains(m.targets, t) {
-		return
+		return t
 	}
 	if next := p.addrAfter(t.addr); next != "" && next != t.addr {
-		m.redirect(t, next).due = time.Time{} // plan gives it a time
+		t = m.redirect(t, next)
+		t.due = time.Time{} // plan gives it a time
 	}
+	return t
 }
 
 // leadsHere notes that an advertised target has led to this server. It is tried at other addresses, and

@@ -432,3 +432,44 @@ func TestAServerIsDialedWhereverItIsAdvertised(t *testing.T) {
 		})
 	}
 }
+
+// TestANameThatLedHereIsTriedAgain has a name that leads to this server, and then to none that answers: it may
+// lead to another one later.
+func TestANameThatLedHereIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "self", neverIdle)
+	target := h.configure("name:6222")[0].Target
+	h.AddrsAvoided(h.now, target)
+	h.wakeUntil(h.now.Add(time.Minute))
+	if dials := h.of(mesh.Dial); len(dials) != 1 {
+		t.Fatalf("%d attempts in a minute, want one", len(dials))
+	}
+	h.DialFailed(h.now, target, "no such host")
+	if got := h.dialed(); got != target {
+		t.Errorf("got %v, want another attempt", got)
+	}
+}
+
+// TestAServerThatIsRefusedIsTriedLessOftenAtEachAddress has one that others advertise at two addresses.
+func TestAServerThatIsRefusedIsTriedLessOftenAtEachAddress(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, "self", neverIdle)
+	for i := range 2 {
+		h.Accepted(uint64(1 + i))
+		h.introduce(uint64(1+i), server(fmt.Sprint("by ", i), 1+i))
+		h.introduce(uint64(1+i), server("m", 100+i))
+	}
+	attempts, link := 0, uint64(10)
+	for end := h.now.Add(5 * time.Minute); h.now.Before(end); h.wakeUntil(h.now.Add(100 * time.Millisecond)) {
+		for _, a := range h.of(mesh.Dial) {
+			attempts++
+			link++
+			h.Dialed(a.Attempt.Target, link, a.Attempt.Addr)
+			h.Refused(link)
+			h.Closed(h.now, link, "refused")
+		}
+	}
+	if attempts < 10 || attempts > 20 {
+		t.Errorf("%d attempts in five minutes, want about 15", attempts)
+	}
+}

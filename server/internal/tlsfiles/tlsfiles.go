@@ -173,13 +173,14 @@ func SameSettings(a, b *tls.Config) bool {
 	return !slices.ContainsFunc(settings(), func(i int) bool { return !sameValue(x.Field(i), y.Field(i)) })
 }
 
-// Edited returns a configuration of files with the settings in which edited differs from loaded, which it
-// was made from.
+// Edited returns a copy of edited, which was made from loaded, with everything from files in which the two do
+// not differ.
 func Edited(files, loaded, edited *tls.Config) *tls.Config {
-	c := files.Clone()
-	to, was, is := reflect.ValueOf(c).Elem(), reflect.ValueOf(loaded).Elem(), reflect.ValueOf(edited).Elem()
+	c := edited.Clone()
+	c.Certificates, c.ClientCAs = files.Certificates, files.ClientCAs
+	to, was, is := reflect.ValueOf(c).Elem(), reflect.ValueOf(loaded).Elem(), reflect.ValueOf(files).Elem()
 	for _, i := range settings() {
-		if !sameValue(was.Field(i), is.Field(i)) {
+		if sameValue(was.Field(i), to.Field(i)) {
 			to.Field(i).Set(is.Field(i))
 		}
 	}
