@@ -484,7 +484,7 @@ var systemDifferences = []systemDifference{
 	{"server request connections --subscriptions", "ours", `data\.connections\.subscriptions_list_detail\.account`, ofOurs},
 	{"req --raw --replies N", "ours", `data\.(server_name|connections\.pending_for|subscriptions_list\.client_name)`, ofOurs},
 	{"req --raw --replies N $SYS.REQ.SERVER.PING.VARZ", "ours", `data\.(addr|dropped_msgs|git_commit|max_pending_total|pending_bytes|system_stats.*)`, ofOurs},
-	{"req --raw --replies N $SYS.REQ.SERVER.PING.ROUTEZ", "ours", `data\.(expected.*|routes\.remote_version)`, ofOurs},
+	{"req --raw --replies N $SYS.REQ.SERVER.PING.ROUTEZ", "ours", `data\.(expected.*|routes\.(remote_version|pool.*))`, ofOurs},
 	{"req --raw --replies N $SYS.REQ.SERVER.PING.VARZ", "theirs", `data\.(gateway|jetstream|leaf|leafnodes|mqtt|websocket|http_base_path)`, notHere},
 	{"req --raw --replies N $SYS.REQ.ACCOUNT.APP.INFO", "theirs", `data\.imports.*`, noImports},
 	{"", "theirs", `(client|data\.connections|data\.routes)\.rtt`, unmeasured},
