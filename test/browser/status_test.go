@@ -85,12 +85,16 @@ func TestSlowConsumersAreGroupedByClient(t *testing.T) {
 func TestAnchorsLandThoughTablesLoadLate(t *testing.T) {
 	t.Parallel()
 	b := furnished(t)
+	const most = 3 // of nine links may be followed again, where the machine is slow and what was looked for is over
+	again := 0.0
 	for _, s := range []screen{desktop, {width: 390, height: 844, phone: true}, {width: 2560, height: 1400}} {
 		p := open(t, b.page()+"#subscriptions", s)
 		p.await("the page is live", `document.querySelector("#state-text").textContent === "Live"`)
 		for _, section := range []string{"subscriptions", "connections", "mesh"} {
 			// Later the page may become higher above it, and it is left where it is: the page itself looks, often.
-			p.do(fmt.Sprintf(`document.querySelector('nav a[href="#%[1]s"]').click();
+			p.do(fmt.Sprintf(`const link = document.querySelector('nav a[href="#%[1]s"]');
+			link.click();
+			let since = performance.now();
 			const look = setInterval(() => {
 				if ([...document.querySelectorAll("#%[1]s .empty")].some((e) => e.textContent.includes("Loading"))) return;
 				const top = document.querySelector("#%[1]s").getBoundingClientRect().top;
@@ -98,6 +102,10 @@ func TestAnchorsLandThoughTablesLoadLate(t *testing.T) {
 				if (top >= 0 && (top < 200 || end) && document.querySelector('nav a[aria-current]').hash === "#%[1]s") {
 					window.landed = "%[1]s";
 					clearInterval(look);
+				} else if (performance.now() - since > 5000) {
+					since = performance.now();
+					window.again = (window.again ?? 0) + 1;
+					link.click();
 				}
 			}, 20);`, section))
 			p.await(section+" is loaded, where the reader looks, and marked", fmt.Sprintf(`window.landed === %q`, section))
@@ -105,6 +113,10 @@ func TestAnchorsLandThoughTablesLoadLate(t *testing.T) {
 		if wide := value[float64](p, `Math.max(...[...document.querySelectorAll("nav a")].map((a) => a.getBoundingClientRect().right))`); wide > float64(s.width) {
 			t.Errorf("%dpx: the links to sections end at %.0f", s.width, wide)
 		}
+		again += value[float64](p, `window.again ?? 0`)
+	}
+	if again > most {
+		t.Errorf("links were followed %.0f times again until their sections were where they lead", again)
 	}
 }
 
