@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -166,4 +167,15 @@ func TestBystandersOfRoutesNotice(t *testing.T) {
 			t.Errorf("%v can be left out", e)
 		}
 	}
+}
+
+// TestThePayloadLimitOfARouteIsInTheLog sends more than a route may: its limit is not that of clients.
+func TestThePayloadLimitOfARouteIsInTheLog(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, nil)
+	peer, _ := manualPeer(t, s)
+	log := newLineLog()
+	s.SetLogger(log, false, false)
+	peer.Say(fmt.Sprintf("MSG foo RSID:1:1 %d\r\n", routePayload+1))
+	log.wait(t, fmt.Sprintf("maximum payload exceeded: %d vs %d", routePayload+1, routePayload))
 }

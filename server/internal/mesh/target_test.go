@@ -473,3 +473,40 @@ func TestAServerThatIsRefusedIsTriedLessOftenAtEachAddress(t *testing.T) {
 		t.Errorf("%d attempts in five minutes, want about 15", attempts)
 	}
 }
+
+// TestAddressesThatAreRepeatedOrChangeAreNotDialedAtEachAdvertisement has a server advertise another one twenty
+// times a second: at a new address each time, or at one of this server.
+func TestAddressesThatAreRepeatedOrChangeAreNotDialedAtEachAdvertisement(t *testing.T) {
+	t.Parallel()
+	for name, changes := range map[string]bool{"a new address": true, "an address of this server": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, "self", neverIdle)
+			h.Accepted(1)
+			h.introduce(1, server("flood", 1))
+			dials, link := 0, uint64(10)
+			for i := range 20 * 60 {
+				info := server("m", 100)
+				if changes {
+					info = server("m", 100+i)
+				}
+				h.introduce(1, info)
+				h.wakeUntil(h.now.Add(50 * time.Millisecond))
+				for _, a := range h.of(mesh.Dial) {
+					dials++
+					if changes {
+						h.DialFailed(h.now, a.Attempt.Target, "connection refused")
+						continue
+					}
+					link++
+					h.Dialed(a.Attempt.Target, link, a.Attempt.Addr)
+					h.introduce(link, server("self", 100))
+					h.Closed(h.now, link, "self")
+				}
+			}
+			if most := map[bool]int{true: 30, false: 1}[changes]; dials < 1 || dials > most {
+				t.Errorf("%d dials in a minute, want %d at most", dials, most)
+			}
+		})
+	}
+}
