@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gnatsd/server/internal/mesh"
 	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
@@ -111,6 +112,26 @@ func changingURLs(s *Server, r *route, n int, pause time.Duration) (last string)
 		time.Sleep(pause)
 	}
 	return last
+}
+
+// TestAServerThatIsAdvertisedElsewhereIsDialedThere has a server say that it is where nothing listens, and
+// then, by a reload, where it is. A third one, which knows it from the first one only, dials it then.
+func TestAServerThatIsAdvertisedElsewhereIsDialedThere(t *testing.T) {
+	t.Parallel()
+	a := startReloader(t, poolOf(1, nil))
+	third := startReloader(t, poolOf(1, a.Server))
+	meshed(t, a.Server, third.Server)
+	late := func(advertise string) string {
+		return strings.Replace(poolOf(1, a.Server), "pool_size: 1", advertise, 1)
+	}
+	b := startReloader(t, late("cluster_advertise: \"127.0.0.1:1\", pool_size: 1"))
+	eventually(t, "an attempt where nothing listens", func() bool {
+		return slices.ContainsFunc(third.cluster.targets(), func(s mesh.TargetState) bool {
+			return s.URL.Host == "127.0.0.1:1" && s.Failures > 0
+		})
+	})
+	okay(t, b.change(t, late("pool_size: 1")))
+	meshed(t, a.Server, third.Server, b.Server)
 }
 
 // TestInfoThatChangesAllTheTimeIsSentOnceASecond has a route send other addresses every 10 ms: after a few at

@@ -226,6 +226,28 @@ func (m *Mesh) register(now time.Time, p *peer, l *link) {
 	}
 }
 
+// updated is the event that a server has sent INFO about itself again. If it is to be dialed at another
+// address now, the others are told.
+func (m *Mesh) updated(l *link, info *Info) {
+	p, known := m.peers[l.peer], *l.info
+	moved := info.DialAddr != "" && info.DialAddr != p.info.DialAddr
+	if known.PoolSize = info.PoolSize; info.DialAddr != "" {
+		known.Addr, known.DialAddr = info.Addr, info.DialAddr
+	}
+	l.info = &known
+	if p.info = l.info; l.pool != nil {
+		l.pool.most = max(info.PoolSize, 1)
+	}
+	if !moved {
+		return
+	}
+	for _, o := range m.linksIn(linkRegistered) {
+		if o.peer != p.id {
+			m.emit(Action{Kind: Forward, Link: o.id, Of: l.id})
+		}
+	}
+}
+
 // close asks for the end of a link. Closed follows.
 func (m *Mesh) close(l *link, reason Reason) {
 	l.state = linkClosing

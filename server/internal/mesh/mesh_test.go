@@ -202,6 +202,15 @@ func TestServersLearnOfEachOther(t *testing.T) {
 	if got := h.Actions(); !slices.Equal(got, want) {
 		t.Errorf("a new server: got %v, want %v", got, want)
 	}
+	h.introduce(3, server("c", 3)) // nothing new
+	h.introduce(3, server("c", 4))
+	want = []mesh.Action{
+		{Kind: mesh.Forward, Link: 1, Of: 3},
+		{Kind: mesh.Forward, Link: 2, Of: 3},
+	}
+	if got := h.Actions(); !slices.Equal(got, want) {
+		t.Errorf("a server at another address: got %v, want %v", got, want)
+	}
 	h.Closed(h.now, 3, "gone")
 	want = []mesh.Action{{Kind: mesh.Withdraw, Link: 2, Server: "c"}}
 	if got := h.Actions(); !slices.Equal(got, want) {

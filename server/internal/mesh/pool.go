@@ -42,18 +42,6 @@ func (m *Mesh) SetPoolSize(now time.Time, n int) {
 	m.fill(now)
 }
 
-// updated is the event that a server has sent INFO about itself again.
-func (m *Mesh) updated(l *link, info *Info) {
-	p, known := m.peers[l.peer], *l.info
-	if known.PoolSize = info.PoolSize; info.DialAddr != "" {
-		known.Addr, known.DialAddr = info.Addr, info.DialAddr
-	}
-	l.info = &known
-	if p.info = l.info; l.pool != nil {
-		l.pool.most = max(info.PoolSize, 1)
-	}
-}
-
 // newPool returns the pool that a link opens which becomes the route, nil if the other server knows
 // nothing of pools.
 func (m *Mesh) newPool(l *link) *pool {
