@@ -145,6 +145,18 @@ func (l *lineLog) Fatalf(format string, v ...any)  { l.add(format, v...) }
 func (l *lineLog) Debugf(string, ...any)           {}
 func (l *lineLog) Tracef(string, ...any)           {}
 
+// soFar returns the lines that wait.
+func (l *lineLog) soFar() (all []string) {
+	for {
+		select {
+		case line := <-l.lines:
+			all = append(all, line)
+		default:
+			return all
+		}
+	}
+}
+
 // wait returns the first line that holds text.
 func (l *lineLog) wait(t testing.TB, text string) string {
 	t.Helper()

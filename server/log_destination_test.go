@@ -254,9 +254,8 @@ func TestTraceOfARoute(t *testing.T) {
 	before.Drain()
 	eventually(t, "new interest", func() bool { return b.NumSubscriptions() == 2 })
 	a.SetLogger(nil, false, false)
-	close(log.lines)
 	var text []string
-	for line := range log.lines {
+	for _, line := range log.soFar() {
 		if _, line, route := strings.Cut(line, " - rid:"); route {
 			_, line, _ = strings.Cut(line, " - ")
 			text = append(text, line)

@@ -67,16 +67,7 @@ func (r *reloader) okay(t testing.TB, text string) {
 }
 
 // lines returns what has been logged so far.
-func (r *reloader) lines() (all []string) {
-	for {
-		select {
-		case line := <-r.log.lines:
-			all = append(all, line)
-		default:
-			return all
-		}
-	}
-}
+func (r *reloader) lines() []string { return r.log.soFar() }
 
 func TestEveryEffectHasAStep(t *testing.T) {
 	t.Parallel()
