@@ -215,10 +215,7 @@ func (o *ConnectOptions) equal(other *ConnectOptions) bool {
 func (c *client) pub(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	subject, reply := o.arg[0], []byte(nil)
-	if o.argCount == verbRows[o.verb].max {
-		reply = o.arg[1]
-	}
+	subject, reply := o.arg[0], o.reply()
 	count, usual := o.count, true
 	if c.pedantic && !sublist.ValidLiteral(string(subject)) {
 		usual = false
@@ -252,7 +249,8 @@ func (c *client) pub(o *op, b *batch) closeReason {
 		c.unheard(subject, reply, count, o.size, b, nil)
 		return keepOpen
 	}
-	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(count)}
+	p := b.add(subject, reply, o)
+	p.n = uint32(count)
 	if usual {
 		b.remember(p.line, o, res)
 	}
@@ -278,10 +276,7 @@ func (c *client) unheard(subject, reply []byte, n, size int, b *batch, p *place)
 
 // sub handles SUB. Clients depend on the order of its checks.
 func (c *client) sub(o *op, b *batch) closeReason {
-	subject, queue, sid := o.arg[0], []byte(nil), o.arg[o.argCount-1]
-	if o.argCount == 3 {
-		queue = o.arg[1]
-	}
+	subject, queue, sid := o.subArgs()
 	c.markActive()
 	p := c.permissions.Load()
 	if !c.maySubscribe(p, o, b) {

@@ -50,10 +50,8 @@ func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
 	if p == nil && o.arg[0][0] != '$' {
 		return true
 	}
-	subject, queue, sid := string(o.arg[0]), "", o.arg[o.argCount-1]
-	if o.argCount == 3 {
-		queue = string(o.arg[1])
-	}
+	subjectArg, queueArg, sid := o.subArgs()
+	subject, queue := string(subjectArg), string(queueArg)
 	d := p.CanSubscribe(subject, queue)
 	if d.Allowed() {
 		return true

@@ -233,8 +233,8 @@ func (b *batch) due() bool {
 // offset returns where a slice of the read buffer begins.
 func (b *batch) offset(part []byte) uint32 { return uint32(cap(b.in) - cap(part)) }
 
-// addLine notes the control line of a publication.
-func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
+// add notes the control line of a publication, and returns the place of its messages.
+func (b *batch) add(subject, reply []byte, o *op) place {
 	n, at := len(b.lines), len(b.text)
 	b.text = appendTail(b.text, reply, o.header, o.size)
 	b.lines = slices.Grow(b.lines, 1)[:n+1]
@@ -242,7 +242,7 @@ func (b *batch) addLine(subject, reply []byte, o *op) uint32 {
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
 	l.tail, l.tailLen = uint32(at), uint32(len(b.text)-at)
 	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
-	return uint32(n)
+	return place{at: b.offset(o.payload), line: uint32(n), n: l.n}
 }
 
 // bytesAt returns bytes of the read buffer.

@@ -617,15 +617,8 @@ func TestTheEndOfALineIsWrittenInOneForm(t *testing.T) {
 		if _, _, _, err := l.next(stream, &o); err != frameOK {
 			t.Fatalf("%q: error %d", tt.line, err)
 		}
-		var reply []byte
-		if row := &verbRows[o.verb]; o.argCount == row.max {
-			reply = o.arg[o.argCount-2]
-			if row.headers {
-				reply = o.arg[o.argCount-3]
-			}
-		}
 		b := &batch{in: stream[:0]}
-		b.addLine(o.arg[0], reply, &o)
+		b.add(o.arg[0], o.reply(), &o)
 		if got := string(b.tail(&b.lines[0])); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.line, got, tt.want)
 		}

@@ -210,7 +210,7 @@ func onePublished(p *client) (*batch, place) {
 	var o op
 	limits := p.frameLimits()
 	limits.next(p.in.Unread(), &o)
-	return b, place{at: b.offset(o.payload), line: b.addLine(o.arg[0], nil, &o), n: 1}
+	return b, b.add(o.arg[0], nil, &o)
 }
 
 // TestMembersThatRefuseAreTriedAFewTimes counts how often a member is asked before none is found: a

@@ -157,18 +157,14 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 	if group == "" {
 		return false
 	}
-	subject, reply := o.arg[0], []byte(nil)
-	if o.argCount == verbRows[o.verb].max {
-		reply = o.arg[2]
-	}
+	subject := o.arg[0]
 	b.pin()
 	l.allowed += looksPerMessage
 	c := l.choice(subject, group, b)
 	if c.group == nil {
 		return false
 	}
-	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: 1}
-	return l.give(c, subject, p, b)
+	return l.give(c, subject, b.add(subject, o.reply(), o), b)
 }
 
 // maxChoices is how many choices are remembered.

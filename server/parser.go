@@ -146,6 +146,26 @@ type op struct {
 	count int    // number of consecutive operations with this line; 1 without a payload
 }
 
+// reply returns the reply subject of a message, which precedes the sizes; nil if there is none.
+func (o *op) reply() []byte {
+	switch row := &verbRows[o.verb]; {
+	case o.argCount < row.max:
+		return nil
+	case row.headers:
+		return o.arg[row.max-3]
+	default:
+		return o.arg[row.max-2]
+	}
+}
+
+// subArgs returns the arguments of SUB; queue is nil if there is none.
+func (o *op) subArgs() (subject, queue, sid []byte) {
+	if o.argCount == 3 {
+		queue = o.arg[1]
+	}
+	return o.arg[0], queue, o.arg[o.argCount-1]
+}
+
 // stride returns the bytes that one of several equal operations takes.
 func (o *op) stride() int { return len(o.line) + len(o.payload) }
 

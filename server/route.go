@@ -270,10 +270,7 @@ func (r *route) withdraw(id string) {
 
 // sub handles SUB: interest of the peer.
 func (r *route) sub(o *op, b *batch) closeReason {
-	subject, queue, sid := o.arg[0], []byte(nil), o.arg[o.argCount-1]
-	if o.argCount == 3 {
-		queue = o.arg[1]
-	}
+	subject, queue, sid := o.subArgs()
 	r.markActive()
 	if max(len(queue), len(sid)) > maxName {
 		return keepOpen // no subscription can have it
@@ -330,25 +327,21 @@ func (r *route) lostHeaders(n int64) {
 func (r *route) msg(o *op, b *batch) closeReason {
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	subject, reply := o.arg[0], []byte(nil)
+	subject := o.arg[0]
 	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() || subject[0] == '$' && access.OfSystem(subject) {
 		if !r.mayDeliverSystem(subject, o.arg[1]) {
 			r.passBy(o, b)
 			return keepOpen
 		}
 	}
-	if o.argCount == verbRows[o.verb].max {
-		reply = o.arg[2]
-	}
-	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	b.publishRouted(o, subject, p)
+	b.publishRouted(o, subject, b.add(subject, o.reply(), o))
 	return keepOpen
 }
 
 // passBy gives queue messages that may not be imported to other servers of the group: the sender
 // chose a member of this one.
 func (r *route) passBy(o *op, b *batch) {
-	subject, reply := o.arg[0], []byte(nil)
+	subject := o.arg[0]
 	servers, id := cutServers(o.arg[1])
 	if !bytes.HasPrefix(id, []byte(queueID)) || bytes.HasPrefix(id, []byte(systemID)) || access.Reserved(subject) {
 		return
@@ -357,11 +350,8 @@ func (r *route) passBy(o *op, b *batch) {
 	if sub, _ := b.queueMember(id); sub != nil && sub.takes(subject) {
 		d.group = sub.queue()
 	}
-	if o.argCount == verbRows[o.verb].max {
-		reply = o.arg[2]
-	}
 	b.pin()
-	b.redeliver(id, subject, place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}, d)
+	b.redeliver(id, subject, b.add(subject, o.reply(), o), d)
 }
 
 // setCause sets the cause that /routez shows when the route has been closed.

@@ -92,13 +92,9 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 	}
 	b.inMsgs += int64(o.count)
 	b.inBytes += int64(o.count) * int64(o.size)
-	subject, reply := o.arg[0], []byte(nil)
-	if o.argCount == verbRows[o.verb].max {
-		reply = o.arg[1]
-	}
+	subject := o.arg[0]
 	b.pin()
-	p := place{at: b.offset(o.payload), line: b.addLine(subject, reply, o), n: uint32(o.count)}
-	b.publishAll(b.lookUp(subject), subject, p)
+	b.publishAll(b.lookUp(subject), subject, b.add(subject, o.reply(), o))
 	return keepOpen
 }
 
