@@ -54,7 +54,7 @@ var defaultConnectOptions = ConnectOptions{Verbose: true, Pedantic: true, Echo: 
 func newClient(s *Server, nc net.Conn) *client {
 	c := &client{verbose: true, pedantic: true}
 	c.conn.init(s, roleClient, nc, c)
-	c.auth, c.opts = c, &defaultConnectOptions
+	c.opts = &defaultConnectOptions
 	if s.policy.Load().auth.Challenges() {
 		c.nonce = access.NewNonce()
 	}
@@ -293,7 +293,7 @@ func (c *client) sub(o *op, b *batch) closeReason {
 		}
 		sub := newSubscription(&c.conn, subject, queue, sid)
 		sub.filter.Store(p.Filter(sub.subject(), sub.queue()))
-		if _, full := c.subscribe(sub); full {
+		if c.subscribe(sub) {
 			c.refuseSub(b)
 			return keepOpen
 		}

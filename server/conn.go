@@ -37,10 +37,9 @@ type conn struct {
 	id         uint64
 	slot       uint32 // small number, assigned to another connection after teardown
 	role       role
-	tracing    bool          // sampled when the connection was made
-	ops        operator      // acts on the operations of this role
-	auth       authenticator // the login of this role; nil if it has none
-	nc         net.Conn      // the socket; link reads and writes it, with TLS if there is any
+	tracing    bool     // sampled when the connection was made
+	ops        operator // acts on the operations of this role
+	nc         net.Conn // the socket; link reads and writes it, with TLS if there is any
 	link       netio.Link
 	start      int64  // UnixNano
 	routeGroup string // of the plain subscriptions of a route, see routeGroupPrefix

@@ -45,12 +45,15 @@ type authenticator interface {
 	logRefused(opts *ConnectOptions)
 }
 
+// auth returns the login of the role of the connection, which has one.
+func (c *conn) auth() authenticator { return c.ops.(authenticator) }
+
 // awaitCredentials starts the timer for CONNECT if the policy requires credentials. Until the login
 // the peer gets a small read buffer, and only CONNECT is accepted. Any result but keepOpen closes the
 // connection.
 func (c *conn) awaitCredentials() closeReason {
 	for {
-		p := c.auth.policy()
+		p := c.auth().policy()
 		c.unauthenticated = p.auth.Required()
 		id := p.auth.Open()
 		c.mu.Lock()
@@ -61,13 +64,13 @@ func (c *conn) awaitCredentials() closeReason {
 			c.logTooMany(u)
 			return closeUserConnections
 		}
-		if c.auth.policy() == p {
+		if c.auth().policy() == p {
 			break // else a reload may have missed this connection
 		}
 	}
 	if c.unauthenticated {
 		c.readLimit = netio.SmallSize
-		c.startStepTimer(c.auth.policy().authTimeout, closeAuthTimeout)
+		c.startStepTimer(c.auth().policy().authTimeout, closeAuthTimeout)
 	}
 	return keepOpen
 }
@@ -87,21 +90,21 @@ func (c *conn) beforeLogin(first byte) closeReason {
 func (c *conn) logIn(opts *ConnectOptions, b *batch) closeReason {
 	c.stopStepTimer()
 	for {
-		p, before := c.auth.policy(), c.currentIdentity()
+		p, before := c.auth().policy(), c.currentIdentity()
 		id, err := c.check(p, opts, b)
 		if err != nil {
 			return closeAuthFailure // has no effect: the connection was closed for another reason
 		}
 		if id == nil {
 			c.srv.limiter.Failed(c.source())
-			c.auth.logRefused(opts)
+			c.auth().logRefused(opts)
 			return closeAuthFailure
 		}
 		same, fits := c.bind(before, id, opts, b.reply, true)
 		if !fits {
 			return closeUserConnections
 		}
-		if same && c.auth.policy() == p {
+		if same && c.auth().policy() == p {
 			break // else a reload replaced the policy or the identity: check again
 		}
 	}
@@ -128,7 +131,7 @@ func (c *conn) check(p *policy, opts *ConnectOptions, b *batch) (*access.Identit
 
 // shown returns the credentials that the peer has shown.
 func (c *conn) shown(opts *ConnectOptions) *access.Credentials {
-	credentials := c.auth.credentials(opts)
+	credentials := c.auth().credentials(opts)
 	credentials.From = c.source()
 	return credentials
 }
@@ -142,7 +145,7 @@ func (c *conn) bind(before, id *access.Identity, opts *ConnectOptions, reply fun
 	case !fits:
 		c.logTooMany(u)
 	case same:
-		c.auth.bound(id, reply)
+		c.auth().bound(id, reply)
 	}
 	return same, fits
 }
@@ -195,9 +198,9 @@ func (c *conn) revalidate(p *policy) {
 // if the identity or the policy has changed since.
 func (c *conn) rebind(p *policy, id, next *access.Identity, opts *ConnectOptions) {
 	switch {
-	case c.currentIdentity() != id || !c.auth.policy().decidesAs(p):
+	case c.currentIdentity() != id || !c.auth().policy().decidesAs(p):
 	case next == nil || next.System != id.System: // its subscriptions are in the other table
-		c.auth.logRefused(opts)
+		c.auth().logRefused(opts)
 		c.close(closeAuthFailure)
 	default:
 		c.bind(id, next, nil, c.send, false)

@@ -346,7 +346,7 @@ func TestLocalMembersComeFirst(t *testing.T) {
 		join := func() {
 			remote++
 			sub := newSubscription(r, []byte("a"), []byte("q"), fmt.Appendf(nil, "QRSID:1:%d", remote))
-			if added, _ := r.subscribe(sub); !added {
+			if r.subscribe(sub); r.subOf([]byte(sub.sid())) != sub {
 				t.Fatal("not subscribed")
 			}
 		}

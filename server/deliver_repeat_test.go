@@ -74,7 +74,7 @@ func TestClaimsAreExact(t *testing.T) {
 	c := onFake(t, s, new(fakeLink))
 	for round := range 50 {
 		sub := newSubscription(&c.conn, []byte("a"), nil, fmt.Append(nil, round))
-		if added, _ := c.subscribe(sub); !added {
+		if c.subscribe(sub); c.subOf([]byte(sub.sid())) != sub {
 			t.Fatal("not subscribed")
 		}
 		const limit = 1000

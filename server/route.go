@@ -36,7 +36,6 @@ type route struct {
 	inflateRest  bool      // and what was read behind it is to be decompressed
 	peerOffersS2 bool      // the peer has told in INFO how it compresses
 	used         bool      // messages were sent on it as a member of a pool
-	connected    bool      // a CONNECT was accepted
 	quiet        bool      // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose      bool
 	claimedID    string          // server id in CONNECT
@@ -104,7 +103,6 @@ const (
 func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r := &route{attempt: attempt, decided: make(chan struct{}), stopped: make(chan struct{}), handedOver: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
-	r.auth = r
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
 	r.received.Store(int64(time.Since(s.start)))
 	r.host, r.port = r.conn.peer()

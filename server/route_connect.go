@@ -139,7 +139,6 @@ func (r *route) connect(o *op, b *batch) closeReason {
 		}
 		r.awaitInfo()
 	}
-	r.connected = true
 	r.verbose, r.claimedID = opts.Verbose, opts.Name
 	r.markActive()
 	r.ok(b)

@@ -186,29 +186,29 @@ func (t *subscriptions) all(yield func(*subscription) bool) {
 	}
 }
 
-// subscribe adds a subscription, and reports false if its sid is in use, or, as full, if the user
-// has too many. The caller has checked the subject.
-func (c *conn) subscribe(sub *subscription) (added, full bool) {
+// subscribe adds a subscription, unless its sid is in use. It reports whether the user has too many
+// instead. The caller has checked the subject.
+func (c *conn) subscribe(sub *subscription) (full bool) {
 	if sub.queue() != "" && c.role == roleClient {
 		c.out.KeepLeftover(true)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs.with(sub.sid()) != nil || c.subsDropped {
-		return false, false
+		return false
 	}
 	if !c.takeSubLocked() {
-		return false, true
+		return true
 	}
 	if err := sub.table().Insert(sub.subject(), sub.group(), sub); err != nil {
 		c.giveSubsLocked(1)
-		return false, false
+		return false
 	}
 	c.subs.add(sub)
 	if c.role == roleClient {
 		c.srv.cluster.interestChanged(sub, false)
 	}
-	return true, false
+	return false
 }
 
 // unsubscribe ends a subscription at once.

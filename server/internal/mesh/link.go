@@ -308,7 +308,7 @@ func (m *Mesh) removeFromPeer(now time.Time, l *link) {
 			return
 		}
 		if p.pool != nil {
-			m.closePool(p, RenewedRoute)
+			m.closePool(p)
 			p.pool = nil
 		}
 		if !m.promoteStandby(now, p) {

@@ -239,10 +239,10 @@ func (m *Mesh) promoteMember(now time.Time, p *peer) bool {
 }
 
 // closePool closes what is left of the pool of a server, whose route is closed too.
-func (m *Mesh) closePool(p *peer, reason Reason) {
+func (m *Mesh) closePool(p *peer) {
 	for _, l := range m.sortedLinks() {
 		if l.pool == p.pool && l.member > 0 && l.state != linkClosing && l != p.active {
-			m.close(l, reason)
+			m.close(l, RenewedRoute)
 		}
 	}
 }

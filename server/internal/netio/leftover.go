@@ -142,7 +142,7 @@ func (q *WriteQueue) Continue(first []byte) {
 		d.Keep()
 		q.requeue(&d, -len(first), 0)
 	}
-	if !q.write(pushRounds) {
+	if !q.write() {
 		q.startWriter()
 	}
 }

@@ -325,7 +325,7 @@ func (q *WriteQueue) pushed(d *Delivery, n int, err error) {
 	if over {
 		q.owner.SlowConsumer(LimitPending)
 	}
-	if err != nil || !q.write(pushRounds) {
+	if err != nil || !q.write() {
 		q.startWriter()
 	}
 }
@@ -387,10 +387,10 @@ func (q *WriteQueue) countLocked(d *Delivery) {
 	q.shared.Pending.Add(n)
 }
 
-// write sends what is queued without waiting, rounds times at most. It reports whether nothing is
+// write sends what is queued without waiting, pushRounds times at most. It reports whether nothing is
 // left, and the writing has ended.
-func (q *WriteQueue) write(rounds int) (done bool) {
-	for range rounds {
+func (q *WriteQueue) write() (done bool) {
+	for range pushRounds {
 		segs, ok := q.next()
 		if !ok {
 			return true
@@ -417,7 +417,7 @@ func (q *WriteQueue) startWriter() {
 
 // writeGathered writes what was pushed until it runs. For the socket it waits only if need be.
 func (q *WriteQueue) writeGathered() {
-	if q.write(pushRounds) {
+	if q.write() {
 		q.shared.BusyPoll.end()
 		return
 	}
