@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -35,9 +36,7 @@ func (c *client) logsAddress() bool {
 	if !limit.admit(time.Since(c.srv.start)) {
 		return false
 	}
-	if n := limit.leftOut.Swap(0); n > 0 {
-		c.srv.Warnf("Left out %d log lines about addresses that exceed their limits", n)
-	}
+	limit.reportLeftOut(c.srv.Warnf, "addresses that exceed their limits")
 	return true
 }
 
@@ -47,7 +46,7 @@ func (s *Server) closeAddressExcess(most int) {
 		return
 	}
 	all := s.clients.all()
-	slices.SortFunc(all, func(a, b *client) int { return int(int64(a.id) - int64(b.id)) })
+	slices.SortFunc(all, func(a, b *client) int { return cmp.Compare(a.id, b.id) })
 	count, closed := map[admission.Source]int{}, 0
 	for _, c := range all {
 		from := c.source()

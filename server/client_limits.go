@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -113,7 +115,7 @@ func (t *userTable) excess() map[*userUsage][]*conn {
 	list := map[*userUsage][]*conn{}
 	for _, u := range t.users {
 		if most := u.limits.MaxConnections; most > 0 && len(u.conns) > most {
-			conns := slices.SortedFunc(maps.Keys(u.conns), func(a, b *conn) int { return int(int64(a.id) - int64(b.id)) })
+			conns := slices.SortedFunc(maps.Keys(u.conns), func(a, b *conn) int { return cmp.Compare(a.id, b.id) })
 			for _, c := range conns[most:] {
 				delete(u.conns, c)
 			}
@@ -210,8 +212,6 @@ func (c *conn) logTooMany(u *userUsage) {
 	if !u.refusals.admit(time.Since(c.srv.start)) {
 		return
 	}
-	if n := u.refusals.leftOut.Swap(0); n > 0 {
-		c.srv.Warnf("Left out %d log lines about connections of user %q", n, u.name)
-	}
+	u.refusals.reportLeftOut(c.srv.Warnf, fmt.Sprintf("connections of user %q", u.name))
 	c.errorf("maximum connections exceeded - User %q", printable([]byte(u.name)))
 }

@@ -88,9 +88,7 @@ func (k *cluster) logsAdvertised() bool {
 	if !k.dialLimit.admit(time.Since(k.srv.start)) {
 		return false
 	}
-	if n := k.dialLimit.leftOut.Swap(0); n > 0 {
-		k.srv.Warnf("Left out %d log lines about advertised servers that cannot be reached", n)
-	}
+	k.dialLimit.reportLeftOut(k.srv.Warnf, "advertised servers that cannot be reached")
 	return true
 }
 

@@ -35,6 +35,13 @@ func (l *logLimit) admit(now time.Duration) bool {
 	}
 }
 
+// reportLeftOut passes how many lines about something were left out since the last report to warnf.
+func (l *logLimit) reportLeftOut(warnf func(format string, v ...any), about string) {
+	if n := l.leftOut.Swap(0); n > 0 {
+		warnf("Left out %d log lines about %s", n, about)
+	}
+}
+
 // limitedf logs a line that the peer can cause as often as it wants.
 func (c *conn) limitedf(level logLevel, format string, v ...any) {
 	if level == levelDebug && !c.debugging() || !c.logLimit.admit(time.Since(c.srv.start)) {
@@ -46,7 +53,5 @@ func (c *conn) limitedf(level logLevel, format string, v ...any) {
 
 // reportLeftOut logs how many lines were left out since the last report.
 func (c *conn) reportLeftOut() {
-	if n := c.logLimit.leftOut.Swap(0); n > 0 {
-		c.logf(levelWarn, "Left out %d log lines about what this connection repeats", n)
-	}
+	c.logLimit.reportLeftOut(c.warnf, "what this connection repeats")
 }
