@@ -29,13 +29,11 @@ type client struct {
 	unsubscribed bool            // it has sent UNSUB since the last PING
 	refused      *ConnectOptions // with which it could not log in; nil unless that is so
 	decisions    access.Cache    // about subjects that it publishes to
+	ofAddress    bool            // it is counted for its address
 
 	// Atomic.
 	permissions atomic.Pointer[access.Permissions] // nil if it may do everything
 	replies     atomic.Pointer[access.Replies]     // nil until one is noted
-
-	// Owned by the reader.
-	ofAddress bool // it is counted for its address
 
 	// Guarded by registry.mu.
 	leaves bool // it is being closed, and does not count any more

@@ -757,10 +757,7 @@ func (c *conn) Dropped(lost netio.Lost, by netio.DropPolicy, first bool) {
 	if !first {
 		return
 	}
-	stats, policy := c.out.Stats(), access.DropNew
-	if by == netio.DropOld {
-		policy = access.DropOld
-	}
+	stats, policy := c.out.Stats(), access.SlowConsumer(slices.Index(dropPolicies[:], by))
 	c.limitedf(levelWarn, "Slow Consumer: messages are dropped (%s, %s, %d bytes pending for %v%s)",
 		policy, c.ops.describePeer(), stats.Pending, stats.Lag.Round(time.Millisecond), mostOn(stats.Subject))
 }

@@ -24,8 +24,11 @@ const (
 	maxStallTargets = 64
 )
 
+// dropPolicies are what write queues do with messages, by what happens to slow consumers.
+var dropPolicies = [...]netio.DropPolicy{access.Disconnect: netio.DropNone, access.DropNew: netio.DropNew, access.DropOld: netio.DropOld}
+
 // writeLimits are what a client may have pending, by what happens to slow consumers of its user.
-type writeLimits [access.DropOld + 1]*netio.Limits
+type writeLimits [len(dropPolicies)]*netio.Limits
 
 // highWater returns how many bytes a client may have pending before it lags, and may get of one batch:
 // half of max_pending may be pending when a publisher goes on that was stalled.
@@ -36,7 +39,7 @@ func (o *Options) highWater() int64 {
 // newWriteLimits returns what clients may have pending.
 func newWriteLimits(o *Options) *writeLimits {
 	var all writeLimits
-	for policy, drop := range map[access.SlowConsumer]netio.DropPolicy{access.Disconnect: netio.DropNone, access.DropNew: netio.DropNew, access.DropOld: netio.DropOld} {
+	for policy, drop := range dropPolicies {
 		all[policy] = &netio.Limits{MaxPending: o.MaxPending, HighWater: o.highWater(), WriteDeadline: o.WriteDeadline, Drop: drop}
 	}
 	return &all

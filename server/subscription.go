@@ -121,7 +121,7 @@ type subscriptions struct {
 }
 
 // numericSID returns the number of which a sid is the decimal form, if there is one.
-func numericSID[S string | []byte](sid S) (n uint64, ok bool) {
+func numericSID(sid string) (n uint64, ok bool) {
 	const maxDigits = 19 // no overflow
 	if len(sid) == 0 || len(sid) > maxDigits || sid[0] == '0' && len(sid) > 1 {
 		return 0, false
@@ -280,10 +280,7 @@ func (c *conn) expire(sub *subscription) {
 func (c *conn) subOf(sid []byte) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n, ok := numericSID(sid); ok {
-		return c.subs.numbered[n]
-	}
-	return c.subs.named[string(sid)]
+	return c.subs.with(string(sid))
 }
 
 // subCount returns the number of subscriptions of the connection.
