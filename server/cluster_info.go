@@ -187,7 +187,7 @@ func (r *route) sendInfo() {
 	}
 	r.send(own.line(true))
 	if own.Compression != "" {
-		r.toldS2.Store(true)
+		r.offerSent.Store(true)
 	}
 }
 
@@ -209,7 +209,7 @@ func (k *cluster) firstInfo(r *route) string {
 	own := *r.began
 	if own.Compression != "" {
 		r.offersS2.Store(true)
-		r.toldS2.Store(true) // the reader sends it before it reads one
+		r.offerSent.Store(true) // the reader sends it before it reads one
 	}
 	switch {
 	case r.attempt == nil:

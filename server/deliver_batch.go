@@ -80,7 +80,7 @@ type line struct {
 	tail, tailLen       uint32 // in batch.text: what follows the sid, "[reply] [header] size\r\n"
 	replyLen            uint32 // the tail begins with the reply, if there is one
 	size, header        uint32
-	stride              uint32 // from one payload to the next
+	length              uint32 // from one payload to the next
 	n                   uint32 // messages that were published with it
 
 	// If it is recognized when it comes again:
@@ -161,7 +161,7 @@ func (b *batch) begin(c *conn) {
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
 	b.readAt, b.thin = 0, false
-	b.known.looks, b.known.added = vainLooks, c.table.Added()
+	b.known.looks, b.known.added = maxMisses, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
 		b.sampler.took(b.readAt)
@@ -241,7 +241,7 @@ func (b *batch) add(subject, reply []byte, o *op) place {
 	l := &b.lines[n]
 	l.subject, l.subjectLen, l.replyLen = b.offset(subject), uint32(len(subject)), uint32(len(reply))
 	l.tail, l.tailLen = uint32(at), uint32(len(b.text)-at)
-	l.size, l.header, l.stride, l.n = uint32(o.size), uint32(o.header), uint32(o.stride()), uint32(o.count)
+	l.size, l.header, l.length, l.n = uint32(o.size), uint32(o.header), uint32(o.length()), uint32(o.count)
 	return place{at: b.offset(o.payload), line: uint32(n), n: l.n}
 }
 

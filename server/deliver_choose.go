@@ -209,7 +209,7 @@ func (b *batch) noteReply(sub *subscription, number uint32, allowed *access.Resp
 // toQueues collects messages for one member of each queue group, and one copy for each route. It
 // returns for how many of them, the first ones, there was any.
 func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, p place) (taken uint32) {
-	stride, queueGroups := b.lines[p.line].stride, 0
+	length, queueGroups := b.lines[p.line].length, 0
 	for i := range queues {
 		if isRouteGroup(queues[i].Name) {
 			taken = max(taken, b.toRoute(&queues[i], subject, p))
@@ -221,7 +221,7 @@ func (b *batch) toQueues(queues []sublist.Group[*subscription], subject []byte, 
 		return taken
 	}
 	for i := range p.n {
-		one := place{at: p.at + i*stride, line: p.line, n: 1}
+		one := place{at: p.at + i*length, line: p.line, n: 1}
 		for q := range queues {
 			if !isRouteGroup(queues[q].Name) && b.toMember(&queues[q], subject, one, nil) {
 				taken = max(taken, i+1)

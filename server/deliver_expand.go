@@ -176,7 +176,7 @@ func (b *batch) inOrder(list []entry) bool {
 			return false
 		}
 		if last = d.at; d.line != textLine && d.n != claimed {
-			last += (d.n&^claimed - 1) * b.lines[d.line].stride
+			last += (d.n&^claimed - 1) * b.lines[d.line].length
 		}
 	}
 	return true
@@ -240,7 +240,7 @@ func (x *expansion) add(sub *subscription, p place, n uint32) {
 		x.delivery.Payload += int64(size)
 		x.delivery.TooLarge = x.delivery.TooLarge || over
 		x.delivery.Subject = b.bytesAt(l.subject, l.subjectLen)
-		at += l.stride
+		at += l.length
 	}
 }
 

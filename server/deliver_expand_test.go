@@ -18,7 +18,7 @@ import (
 func TestEntriesInOrderAreKnown(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(4, 5))
-	b := &batch{lines: []line{{stride: 3}, {stride: 10}}}
+	b := &batch{lines: []line{{length: 3}, {length: 10}}}
 	if !b.inOrder([]entry{{place: place{at: 0, line: textLine}}}) {
 		t.Error("a text at the beginning is not in order")
 	}
@@ -38,7 +38,7 @@ func TestEntriesInOrderAreKnown(t *testing.T) {
 			want = want && int(e.at) >= at
 			at = int(e.at)
 			if e.line != textLine {
-				at += int(e.n-1) * int(b.lines[e.line].stride)
+				at += int(e.n-1) * int(b.lines[e.line].length)
 				if r.IntN(2) == 0 {
 					e.n |= claimed
 				}

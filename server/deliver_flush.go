@@ -62,7 +62,7 @@ func (b *batch) handOverAll() {
 	}
 	x, now := &b.scratch, time.Now().UnixNano()
 	x.start(b, now)
-	b.srv.io.LookForCrowd(now)
+	b.srv.io.CheckOverload(now)
 	b.spread(x, others)
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit

@@ -15,11 +15,11 @@ import (
 
 // leftover is what a connection has not been sent when it ends.
 type leftover struct {
-	c      *conn
-	subs   *subscriptions // that it had
-	out    netio.Leftover
-	goesOn bool   // the peer may still be sent what no other connection takes
-	rest   []byte // that no other connection takes
+	c    *conn
+	subs *subscriptions // that it had
+	out  netio.Leftover
+	open bool   // the peer may still be sent what no other connection takes
+	rest []byte // that no other connection takes
 
 	choices map[string]*choice // by subject and group
 	part    int                // of what is left, that is in the read buffer
@@ -73,8 +73,8 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		wait = 0
 	}
 	out, waits := c.out.Leave(wait)
-	l := &leftover{c: c, subs: subs, out: out, goesOn: waits && !row.abrupt}
-	if l.goesOn {
+	l := &leftover{c: c, subs: subs, out: out, open: waits && !row.abrupt}
+	if l.open {
 		l.rest = out.First
 	}
 	if len(out.Segments) > 0 {
@@ -91,7 +91,7 @@ func (l *leftover) pass() {
 	l.choices, l.allowed = make(map[string]*choice), freeLooks
 	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
 		begun, ended := sent > 0, sent == len(text)
-		if (ended || begun && l.goesOn || !l.passMessage(o, b)) && l.goesOn {
+		if (ended || begun && l.open || !l.passMessage(o, b)) && l.open {
 			l.rest = append(l.rest, text[sent:]...)
 		}
 	})

@@ -370,7 +370,7 @@ func leftoverOf(t *testing.T, r *rand.Rand) {
 	if r.IntN(3) == 0 { // where a frame ends
 		sent = len(strings.Join(frames[:r.IntN(len(frames)+1)], ""))
 	}
-	l := &leftover{c: &gone.conn, subs: &subs, goesOn: r.IntN(2) == 0}
+	l := &leftover{c: &gone.conn, subs: &subs, open: r.IntN(2) == 0}
 	l.out.Sent = sent
 	for rest := all; rest != ""; {
 		n := 1 + r.IntN(min(len(rest), 100_000))
@@ -383,9 +383,9 @@ func leftoverOf(t *testing.T, r *rand.Rand) {
 		end := begin + len(f)
 		switch {
 		case end <= sent:
-		case others[i] != "" && (begin >= sent || !l.goesOn):
+		case others[i] != "" && (begin >= sent || !l.open):
 			want += others[i]
-		case l.goesOn:
+		case l.open:
 			rest += f[max(0, sent-begin):]
 		}
 		begin = end
@@ -393,10 +393,10 @@ func leftoverOf(t *testing.T, r *rand.Rand) {
 	l.pass()
 	allWritten(t, &member.out)
 	if out, _ := link.taken(); string(out) != want {
-		t.Errorf("%d of %d bytes sent, goes on %v: another member got %.200q, want %.200q", sent, len(all), l.goesOn, out, want)
+		t.Errorf("%d of %d bytes sent, goes on %v: another member got %.200q, want %.200q", sent, len(all), l.open, out, want)
 	}
 	if string(l.rest) != rest {
-		t.Errorf("%d of %d bytes sent, goes on %v: the client is sent %.200q, want %.200q", sent, len(all), l.goesOn, l.rest, rest)
+		t.Errorf("%d of %d bytes sent, goes on %v: the client is sent %.200q, want %.200q", sent, len(all), l.open, l.rest, rest)
 	}
 	if got := s.grace.pinned(); got != 0 || gone.in.Chunk() != nil {
 		t.Errorf("%d batches are pinned, or a read buffer is kept", got)
@@ -427,7 +427,7 @@ func TestWhatIsLeftGoesToMembersWithRoom(t *testing.T) {
 	const messages = 20
 	text := strings.Repeat("MSG work 1 2\r\nhi\r\n", messages)
 	pass := func() (rest string) {
-		l := &leftover{c: &gone.conn, subs: &subs, goesOn: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text)}}}}
+		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text)}}}}
 		l.pass()
 		return string(l.rest)
 	}
@@ -492,7 +492,7 @@ func TestFindingMembersWithRoomIsBounded(t *testing.T) {
 			}
 			fmt.Fprintf(&text, "MSG work.%d 1 0\r\n\r\n", i)
 		}
-		l := &leftover{c: &gone.conn, subs: &subs, goesOn: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text.String())}}}}
+		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text.String())}}}}
 		l.pass()
 		got, want := roomy.out.Stats().Messages, int64(0)
 		if tt.roomy > 0 {

@@ -67,7 +67,7 @@ func (b *batch) sourceLen(list []entry) int {
 			return i
 		}
 		if end = max(end, d.at); d.line != textLine && d.line != fanoutLine {
-			end = max(end, d.at+(max(1, d.messages())-1)*b.lines[d.line].stride)
+			end = max(end, d.at+(max(1, d.messages())-1)*b.lines[d.line].length)
 		}
 	}
 	return len(list)

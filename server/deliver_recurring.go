@@ -18,9 +18,9 @@ const (
 	probes = 4
 	// maxRecurring is the longest control line that is recognized.
 	maxRecurring = 256
-	// vainLooks is how many lines are looked for in vain before a batch looks for no more. One
+	// maxMisses is how many lookups of lines may find nothing before a batch looks for no more. One
 	// that is found pays for another.
-	vainLooks = 64
+	maxMisses = 64
 )
 
 // recurring finds the lines of a batch by their text.
@@ -28,7 +28,7 @@ type recurring struct {
 	places [1 << recurringBits]uint64 // numbers of lines, counted over all batches, by the hash of the text
 	past   uint64                     // lines of earlier batches, and one: a place that is 0 has no line
 	from   uint32                     // the first line of the batch that still holds
-	looks  int                        // how many may be in vain
+	looks  int                        // how many may find nothing
 	added  int64                      // subscriptions that had been added to the table when lines were looked up
 }
 

@@ -190,7 +190,7 @@ func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 	deliverTo(t, sub, "SUB > 1\r\nSUB > 2\r\n")
 	deliverTo(t, pub, "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n")
 	var text strings.Builder
-	for i := range 2 * vainLooks {
+	for i := range 2 * maxMisses {
 		fmt.Fprintf(&text, "PUB s.%d 0\r\n\r\n", i)
 	}
 	copy(pub.in.Space(text.Len()), text.String())
@@ -210,11 +210,11 @@ func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 		pub.do(&o, b)
 		unread = unread[n:]
 	}
-	if most := vainLooks + 2; len(b.matches) > most {
+	if most := maxMisses + 2; len(b.matches) > most {
 		t.Errorf("%d matches are remembered, want %d at most", len(b.matches), most)
 	}
-	if b.end(); looks != vainLooks {
-		t.Errorf("%d lines are looked for in vain, want %d", looks, vainLooks)
+	if b.end(); looks != maxMisses {
+		t.Errorf("%d lines are looked for in vain, want %d", looks, maxMisses)
 	}
 }
 

@@ -70,7 +70,7 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 		return
 	}
 	for i := range p.n {
-		one := place{at: p.at + i*b.lines[p.line].stride, line: p.line, n: 1}
+		one := place{at: p.at + i*b.lines[p.line].length, line: p.line, n: 1}
 		if !r.notHere && b.toMember(&queues[g], subject, one, isLocal) {
 			c.limitedf(levelDebug, "Redelivery succeeded on group '%q'", r.group)
 			continue

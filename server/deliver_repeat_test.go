@@ -58,7 +58,7 @@ func stepsOf(t *testing.T, limits *frameLimits, text []byte) (list []string) {
 		for i := range o.count {
 			payload := o.payload
 			if i > 0 {
-				payload = text[i*o.stride()+len(o.line):][:len(o.payload)]
+				payload = text[i*o.length()+len(o.line):][:len(o.payload)]
 			}
 			list = append(list, fmt.Sprintf("%d %q %d %q", o.verb, o.arg[:o.argCount], o.header, payload))
 		}

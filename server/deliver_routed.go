@@ -58,7 +58,7 @@ func (s *subscription) takes(subject []byte) bool {
 
 // behind returns what follows the first n messages of a place.
 func (l *line) behind(p place, n uint32) place {
-	return place{at: p.at + n*l.stride, line: p.line, n: p.n - n}
+	return place{at: p.at + n*l.length, line: p.line, n: p.n - n}
 }
 
 // maxRoutedTo bounds the queue subscriptions that a route remembers, and maxRoutedID the ids by

@@ -63,7 +63,7 @@ func (h *flushHelpers) run(s *Server) {
 // helpersFor returns how many helpers a flush may have.
 func (b *batch) helpersFor() int {
 	h := &b.srv.helpers
-	if h.count == 0 || len(b.targets) < 2 || b.srv.io.Crowded() || b.work() < h.least {
+	if h.count == 0 || len(b.targets) < 2 || b.srv.io.Overloaded() || b.work() < h.least {
 		return 0
 	}
 	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.busy())
@@ -78,7 +78,7 @@ func (b *batch) work() int64 {
 	}
 	size := int64(0)
 	if len(b.lines) > 0 {
-		size = int64(b.lines[0].stride)
+		size = int64(b.lines[0].length)
 	}
 	return n + msgs*(messageWork+size*byteWork/32)
 }

@@ -114,9 +114,9 @@ func TestWorkIsThatOfTargetsMessagesAndBytes(t *testing.T) {
 		{"nothing", batch{}, 0},
 		{"targets", batch{targets: make([]target, 4)}, 4 * targetWork},
 		{"messages without a line", batch{targets: make([]target, 1), sorted: make([]entry, 10)}, targetWork + 10*messageWork},
-		{"large messages", batch{targets: make([]target, 1), sorted: make([]entry, 10), lines: []line{{stride: 3200}, {stride: 1}}},
+		{"large messages", batch{targets: make([]target, 1), sorted: make([]entry, 10), lines: []line{{length: 3200}, {length: 1}}},
 			targetWork + 10*(messageWork+3200*byteWork/32)},
-		{"messages of one line", batch{targets: make([]target, 1), sorted: make([]entry, 3), lines: []line{{stride: 320}}}, targetWork + 3*(messageWork+10*byteWork)},
+		{"messages of one line", batch{targets: make([]target, 1), sorted: make([]entry, 3), lines: []line{{length: 320}}}, targetWork + 3*(messageWork+10*byteWork)},
 		{"a fan-out", batch{targets: make([]target, 5), fanouts: []fanout{{whole: subs, msgs: 7}}, sorted: make([]entry, 1)},
 			5*targetWork + (5*7+1)*messageWork},
 	} {

@@ -22,7 +22,7 @@
 // written out in the memory of an [expansion] (deliver_expand.go), in the order in which they were
 // read (deliver_merge.go), and pushed (netio.WriteQueue). If no goroutine is writing to a target, the
 // push makes one attempt to, without waiting, unless many goroutines wait for a core and others push to the
-// target, too (netio.Shared.Crowded). Only what the socket does not take goes into a backlog,
+// target, too (netio.Shared.Overloaded). Only what the socket does not take goes into a backlog,
 // which has a goroutine as long as it exists: it is copied, or the backlog keeps the memory if that
 // fills two thirds of it. The reader's own connection is the last target, so a PONG means: everything
 // before the PING is in the queues of its subscribers. A PONG that follows an UNSUB is sent after the

@@ -166,8 +166,8 @@ func (o *op) subArgs() (subject, queue, sid []byte) {
 	return o.arg[0], queue, o.arg[o.argCount-1]
 }
 
-// stride returns the bytes that one of several equal operations takes.
-func (o *op) stride() int { return len(o.line) + len(o.payload) }
+// length returns the bytes that one of several equal operations takes.
+func (o *op) length() int { return len(o.line) + len(o.payload) }
 
 // next parses the operation at the start of buf. It returns how many bytes the operation takes. 0
 // means that it is incomplete: want is then the number of bytes that buf must have before the next
@@ -365,7 +365,7 @@ func (l *frameLimits) framePayload(buf []byte, at int, o *op) (n, want, keep int
 // repeat adds to the count of the operation at the start of buf, which is complete, those that
 // follow it with an equal line. It returns the bytes that all of them take.
 func (o *op) repeat(buf []byte) int {
-	n, k := o.stride(), len(o.line)
+	n, k := o.length(), len(o.line)
 	// Eight bytes, which the shortest line has, are compared at each end as a number: that is all of
 	// most lines.
 	front, back := binary.NativeEndian.Uint64(buf), binary.NativeEndian.Uint64(buf[k-8:])

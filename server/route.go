@@ -34,7 +34,7 @@ type route struct {
 	began        *peerInfo // the INFO of this server that it began with
 	inflated     bool      // LINK s2 was read
 	inflateRest  bool      // and what was read behind it is to be decompressed
-	peerOffersS2 bool      // the peer has told in INFO how it compresses
+	peerOffersS2 bool      // the peer has said in INFO how it compresses
 	used         bool      // messages were sent on it as a member of a pool
 	quiet        bool      // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose      bool
@@ -59,7 +59,7 @@ type route struct {
 	marked         markCount             // LINK mark that were read
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
 	offersS2       atomic.Bool           // this server offers compression in INFO, or has done so
-	toldS2         atomic.Bool           // such an INFO was sent: what is sent now follows it
+	offerSent      atomic.Bool           // such an INFO was sent: what is sent now follows it
 	inStandby      atomic.Bool           // the reader waits, or has waited, for decided
 	leaves         atomic.Int64          // LINK leave that were pushed, at most one: nothing is taken behind it
 	waiting        atomic.Bool           // the reader waits for another member of the pool

@@ -46,7 +46,7 @@ func (r *route) setCompression(mode string) (out *netio.Compressor, begun bool) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := &r.compression
-	if c.out == nil && (mode == compressOff || !r.toldS2.Load()) || r.subsDropped {
+	if c.out == nil && (mode == compressOff || !r.offerSent.Load()) || r.subsDropped {
 		return nil, false
 	}
 	if begun = c.out == nil; begun {

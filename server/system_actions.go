@@ -44,7 +44,7 @@ func (c *client) askSystem(subject, reply []byte, o *op, b *batch) {
 			c.ok(b)
 		}
 		if access.IsAction(subject) {
-			at := uint32(i * o.stride())
+			at := uint32(i * o.length())
 			body := b.bytesAt(b.offset(o.payload)+at, uint32(o.size))
 			service.Ask(string(subject), string(reply), c.asker(), body[o.header:])
 			continue

@@ -21,7 +21,7 @@ type backlog struct {
 	lossy  bool  // messages have been dropped
 }
 
-// backlogs are kept: in a crowd there are many, and each is over soon.
+// backlogs are kept: under overload there are many, and each is over soon.
 var backlogs = sync.Pool{New: func() any { return new(backlog) }}
 
 // reset gives up an empty backlog.

@@ -161,7 +161,7 @@ func TestWhatIsSentIsWholeAndInOrderWhenMessagesAreDropped(t *testing.T) {
 				}
 				limit := int64(30_000 + random.IntN(60_000))
 				q, owner, pending := newTestQueue(link, Limits{MaxPending: limit, HighWater: limit / 4, WriteDeadline: time.Hour, Drop: policy})
-				q.shared.crowd.many.Store(seed%4 > 1)
+				q.shared.overload.many.Store(seed%4 > 1)
 				if seed%3 == 0 {
 					q.KeepLeftover(false)
 				}

@@ -35,7 +35,7 @@ func TestLeftoverIsWhatTheSocketHasNotTaken(t *testing.T) {
 		}
 		link := &fakeLink{try: script(false), wait: script(true)}
 		q, _, pending := newTestQueue(link, Limits{WriteDeadline: time.Hour})
-		q.shared.crowd.many.Store(seed%4 > 1)
+		q.shared.overload.many.Store(seed%4 > 1)
 		if seed%2 == 0 {
 			q.KeepLeftover(true)
 		}

@@ -24,7 +24,7 @@ type Shared struct {
 	Unread   atomic.Int64 // bytes of memory that read buffers hold, of those that Hold counts
 	BusyPoll BusyPoll
 	yielders yielders
-	crowd    crowd
+	overload overload
 }
 
 // maxLongReaders bounds how many readers and writers may be at work when one makes a long read, and
@@ -61,5 +61,5 @@ func (s *Shared) Open(l net.Listener, quota bool) {
 		s.yielders.source = source
 	}
 	s.BusyPoll.open(source, quota, err)
-	_, s.crowd.on = l.(*net.TCPListener)
+	_, s.overload.on = l.(*net.TCPListener)
 }

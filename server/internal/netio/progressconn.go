@@ -85,7 +85,7 @@ func (c *ProgressConn) Write(b []byte) (total int, err error) {
 		if err == nil || !isTimeout(err) {
 			return total, err
 		}
-		if end := c.end.Load(); end != nil && !time.Now().Before(*end) || !w.goesOn(n > 0 || moved(queued, unsent(c.raw))) {
+		if end := c.end.Load(); end != nil && !time.Now().Before(*end) || !w.mayRetry(n > 0 || moved(queued, unsent(c.raw))) {
 			return total, err
 		}
 	}

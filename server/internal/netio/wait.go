@@ -30,9 +30,9 @@ func (w *wait) begin() time.Time {
 	return w.until
 }
 
-// goesOn ends a step that has timed out, and reports whether another one may follow. It may not
+// mayRetry ends a step that has timed out, and reports whether another one may follow. It may not
 // after the last one, nor if the write was interrupted because it is to stop.
-func (w *wait) goesOn(moved bool) bool {
+func (w *wait) mayRetry(moved bool) bool {
 	if moved {
 		w.spent = 0
 		return true

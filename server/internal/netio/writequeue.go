@@ -197,8 +197,8 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 // have more for it.
 func (q *WriteQueue) gathersLocked(d *Delivery) bool {
 	before := q.last
-	q.last = uint32(q.shared.crowd.looked.Load() / int64(gatherTime))
-	return d.Messages > 0 && d.Bytes <= maxGathered && q.shared.Crowded() && q.last-before <= 1
+	q.last = uint32(q.shared.overload.looked.Load() / int64(gatherTime))
+	return d.Messages > 0 && d.Bytes <= maxGathered && q.shared.Overloaded() && q.last-before <= 1
 }
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
@@ -442,7 +442,7 @@ func (q *WriteQueue) drain() {
 		if n > 0 {
 			w.spent = 0
 		}
-		if err == nil || isTimeout(err) && w.goesOn(n > 0 || moved(held, q.link.Unsent())) {
+		if err == nil || isTimeout(err) && w.mayRetry(n > 0 || moved(held, q.link.Unsent())) {
 			continue
 		}
 		if isTimeout(err) && !q.stopping() {
@@ -601,13 +601,13 @@ func (q *WriteQueue) Finish(wait time.Duration) {
 	q.dropLocked()
 }
 
-// AwaitReceived waits until the peer has received what the socket holds, as far as that is known, or goesOn
+// AwaitReceived waits until the peer has received what the socket holds, as far as that is known, or waits
 // reports false. It drops what the peer sends meanwhile: if a socket is closed and the peer goes on to send,
 // the system drops what it has not sent.
-func (q *WriteQueue) AwaitReceived(goesOn func() bool) {
+func (q *WriteQueue) AwaitReceived(waits func() bool) {
 	var scrap [4 << 10]byte
 	nc := below(q.currentLink().Conn())
-	for q.inSocket() > 0 && goesOn() {
+	for q.inSocket() > 0 && waits() {
 		nc.SetReadDeadline(time.Now().Add(receivedLook))
 		for err := error(nil); err == nil; {
 			if _, err = nc.Read(scrap[:]); err != nil && !isTimeout(err) {

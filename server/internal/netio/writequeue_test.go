@@ -198,7 +198,7 @@ func TestPushersShareOneSocket(t *testing.T) {
 			t.Parallel()
 			l := &fakeLink{try: erratic(seed, false), wait: erratic(seed+100, true)}
 			q, owner, total := newTestQueue(l, Limits{})
-			q.shared.crowd.many.Store(seed%4 == 3)
+			q.shared.overload.many.Store(seed%4 == 3)
 			all := make([][]*delivery, pushers)
 			var wg sync.WaitGroup
 			for p := range pushers {
@@ -255,7 +255,7 @@ func TestEndWhileOthersPush(t *testing.T) {
 	for seed := range uint64(40) {
 		l := &fakeLink{try: erratic(seed, false), wait: erratic(seed+100, true)}
 		q, _, total := newTestQueue(l, Limits{MaxPending: 30000, HighWater: 5000})
-		q.shared.crowd.many.Store(seed%4 == 3)
+		q.shared.overload.many.Store(seed%4 == 3)
 		var all [4][]*delivery
 		var wg sync.WaitGroup
 		for p := range all {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestACrowdGetsAllInOrder has clients in a room that all publish, while many goroutines want the cores:
+// TestClientsGetAllInOrderUnderOverload has clients in a room that all publish, while many goroutines want the cores:
 // small deliveries wait for their writers then. Each client gets what each one said, in its order.
-func TestACrowdGetsAllInOrder(t *testing.T) {
+func TestClientsGetAllInOrderUnderOverload(t *testing.T) {
 	const clients, rounds = 16, 100
 	var end atomic.Bool
 	var others sync.WaitGroup
@@ -24,7 +24,7 @@ func TestACrowdGetsAllInOrder(t *testing.T) {
 	defer others.Wait()
 	defer end.Store(true)
 	s := startServer(t, nil)
-	problems, subscribed, crowded := make(chan string, clients), new(sync.WaitGroup), new(atomic.Bool)
+	problems, subscribed, overloaded := make(chan string, clients), new(sync.WaitGroup), new(atomic.Bool)
 	subscribed.Add(clients)
 	for k := range clients {
 		c := dialClient(t, s)
@@ -35,8 +35,8 @@ func TestACrowdGetsAllInOrder(t *testing.T) {
 			for i := range rounds {
 				text := fmt.Sprint(k, " ", i)
 				c.Say(fmt.Sprintf("PUB room %d", len(text)), text)
-				if s.io.Crowded() {
-					crowded.Store(true)
+				if s.io.Overloaded() {
+					overloaded.Store(true)
 				}
 			}
 			next := [clients]int{}
@@ -61,7 +61,7 @@ func TestACrowdGetsAllInOrder(t *testing.T) {
 			t.Error(problem)
 		}
 	}
-	if !crowded.Load() {
-		t.Error("it was no crowd")
+	if !overloaded.Load() {
+		t.Error("there was no overload")
 	}
 }

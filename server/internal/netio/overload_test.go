@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// TestSmallDeliveriesGatherInACrowd pushes to a socket that waits: who pushes something small does not wait
+// TestSmallDeliveriesGatherUnderOverload pushes to a socket that waits: who pushes something small does not wait
 // while goroutines are many, and a writer writes all that has gathered at once.
-func TestSmallDeliveriesGatherInACrowd(t *testing.T) {
+func TestSmallDeliveriesGatherUnderOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const small, many = 100, 5
 		var writes []int
@@ -22,7 +22,7 @@ func TestSmallDeliveriesGatherInACrowd(t *testing.T) {
 			return n, nil
 		}
 		q, _, total := newTestQueue(&fakeLink{try: try}, Limits{})
-		q.shared.crowd.many.Store(true)
+		q.shared.overload.many.Store(true)
 		var all []*delivery
 		push := func(size int) {
 			d := newDelivery(strings.Repeat("x", size))
@@ -58,10 +58,10 @@ func TestSmallDeliveriesGatherInACrowd(t *testing.T) {
 	})
 }
 
-// TestCrowdIsManyGoroutinesForEachCore looks for a crowd while there is one, and again later.
-func TestCrowdIsManyGoroutinesForEachCore(t *testing.T) {
+// TestOverloadIsManyGoroutinesForEachCore looks for overload while there is one, and again later.
+func TestOverloadIsManyGoroutinesForEachCore(t *testing.T) {
 	var s Shared
-	s.crowd.on = true
+	s.overload.on = true
 	var end atomic.Bool
 	defer end.Store(true)
 	for range 100 * runtime.GOMAXPROCS(0) {
@@ -72,22 +72,22 @@ func TestCrowdIsManyGoroutinesForEachCore(t *testing.T) {
 		}()
 	}
 	now := time.Now().UnixNano()
-	for deadline := time.Now().Add(patience); !s.Crowded() && time.Now().Before(deadline); now += int64(crowdEvery) {
-		s.LookForCrowd(now)
+	for deadline := time.Now().Add(patience); !s.Overloaded() && time.Now().Before(deadline); now += int64(overloadInterval) {
+		s.CheckOverload(now)
 	}
-	if !s.Crowded() {
-		t.Fatal("many goroutines are no crowd")
+	if !s.Overloaded() {
+		t.Fatal("many goroutines are no overload")
 	}
 	end.Store(true)
-	s.LookForCrowd(now - 1)
-	if !s.Crowded() {
-		t.Errorf("it is looked at again before %v", crowdEvery)
+	s.CheckOverload(now - 1)
+	if !s.Overloaded() {
+		t.Errorf("it is looked at again before %v", overloadInterval)
 	}
-	for deadline := time.Now().Add(patience); s.Crowded() && time.Now().Before(deadline); now += int64(crowdEvery) {
-		s.LookForCrowd(now)
+	for deadline := time.Now().Add(patience); s.Overloaded() && time.Now().Before(deadline); now += int64(overloadInterval) {
+		s.CheckOverload(now)
 		runtime.Gosched()
 	}
-	if s.Crowded() {
-		t.Error("goroutines that have ended are a crowd")
+	if s.Overloaded() {
+		t.Error("goroutines that have ended are an overload")
 	}
 }
