@@ -705,6 +705,13 @@ func (c *conn) sendAppended(add func(b []byte) []byte) {
 	}
 }
 
+// push queues text for the peer. It reports false if the connection takes nothing any more.
+func (c *conn) push(text []byte) bool {
+	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)}
+	c.out.Push(&d)
+	return !d.Refused
+}
+
 // maxTextBuffer bounds the memory that is kept for texts. INFO is the longest that is common.
 const maxTextBuffer = 32 << 10
 

@@ -40,8 +40,8 @@ type batch struct {
 	single    int      // the most bytes that one connection gets of what is collected one by one
 	limit     int      // flush above it
 
-	begun  time.Time // of the batch, or the last flush
-	steps  int       // work since the clock was looked at
+	streak netio.Streak // of work since the last flush
+	steps  int          // of it, since the clock was looked at
 	pinned pin
 	narrow bool // it is handed over, and not pinned
 	long   longFlush
@@ -151,6 +151,9 @@ const (
 	slowSteps = stepsPerLook / 4
 )
 
+// batchPace is when a batch is flushed because of its time.
+var batchPace = netio.Pace{Steps: 1, Streak: batchTime}
+
 // begin prepares for what c has read.
 func (b *batch) begin(c *conn) {
 	opts := c.srv.options()
@@ -223,11 +226,7 @@ func (b *batch) due() bool {
 		return false
 	}
 	b.steps = 0
-	now := time.Now()
-	if b.begun.IsZero() {
-		b.begun = now
-	}
-	return now.Sub(b.begun) >= batchTime
+	return b.streak.Due(0, &batchPace)
 }
 
 // offset returns where a slice of the read buffer begins.

@@ -413,7 +413,11 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 				t.Errorf("%s: it is not flushed at the bound", name)
 			}
 		}
-		b := &batch{limit: 1000, begun: time.Now(), steps: stepsPerLook - 1}
+		b := &batch{limit: 1000, steps: stepsPerLook}
+		if b.due() {
+			t.Error("it is flushed at the first look")
+		}
+		b.steps = stepsPerLook - 1
 		time.Sleep(batchTime)
 		if b.due() {
 			t.Error("the clock is looked at too often")

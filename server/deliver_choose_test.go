@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
 
@@ -180,7 +181,7 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 			t.Errorf("%s: %d steps, want %d at least", name, b.steps, tt.least)
 		}
 		b.end()
-		if b.steps != 0 || !b.begun.IsZero() {
+		if b.steps != 0 || b.streak != (netio.Streak{}) {
 			t.Errorf("%s: %d steps of the next batch", name, b.steps)
 		}
 	}

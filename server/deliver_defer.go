@@ -27,7 +27,7 @@ func (c *conn) deferReplies() {
 		defer c.srv.conns.Done()
 		c.srv.grace.wait(c)
 		for text := d.take(); text != nil; text = d.take() {
-			c.send(string(text))
+			c.push(text)
 		}
 		close(d.sent)
 	}()

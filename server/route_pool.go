@@ -452,13 +452,6 @@ func (p *pool) pushElsewhere(m *flowOther) {
 	}
 }
 
-// push queues text for the peer. It reports false if the connection takes nothing any more.
-func (c *conn) push(text []byte) bool {
-	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text)}
-	c.out.Push(&d)
-	return !d.Refused
-}
-
 // pushMark queues text that ends with a mark. It returns the number of the mark, 0 if the connection
 // takes nothing any more. Nothing can wait for the mark before it has its place: another
 // member could have a wait for it, and behind that what this one is to wait for first.
