@@ -224,6 +224,9 @@ func (c *conn) receive() input {
 func (c *conn) read() input {
 	n, err := c.link.Recv(&c.in, c.readLimit)
 	c.got = n
+	if r, ok := c.ops.(*route); ok && n > 0 {
+		r.noteReceived()
+	}
 	switch {
 	case c.ended():
 		return inputEnded

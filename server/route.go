@@ -104,10 +104,9 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	r := &route{attempt: attempt, decided: make(chan struct{}), stopped: make(chan struct{}), handedOver: make(chan struct{})}
 	r.conn.init(s, roleRoute, nc, r)
 	r.routeGroup = routeGroupPrefix + strconv.FormatUint(r.id, 10)
-	r.received.Store(int64(time.Since(s.start)))
+	r.noteReceived()
 	r.host, r.port = r.conn.peer()
 	r.socket = r.link
-	r.trackReceived()
 	r.interest.to = r
 	r.interest.replaced = make(chan struct{})
 	r.out.SetLimits(routeWriteLimits(s.options()))

@@ -114,7 +114,6 @@ func (r *route) consumeCompressed() {
 func (r *route) decompress(rest []byte) {
 	in := netio.NewDecompressor(r.socket, rest, &r.srv.io)
 	r.link = in
-	r.trackReceived()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.compression.in = in

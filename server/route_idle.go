@@ -1,7 +1,6 @@
 package server
 
 import (
-	"sync/atomic"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -9,25 +8,8 @@ import (
 
 // This file closes routes that have been idle for too long.
 
-// receivingLink stores the time when something was received.
-type receivingLink struct {
-	netio.Link
-	start    time.Time // of the server; times are durations since, which do not depend on the system clock
-	received *atomic.Int64
-}
-
-func (l *receivingLink) Recv(b *netio.ReadBuffer, limit int) (int, error) {
-	n, err := l.Link.Recv(b, limit)
-	if n > 0 {
-		l.received.Store(int64(time.Since(l.start)))
-	}
-	return n, err
-}
-
-// trackReceived makes the link store in r.received when something is received.
-func (r *route) trackReceived() {
-	r.link = &receivingLink{Link: r.link, start: r.srv.start, received: &r.received}
-}
+// noteReceived notes that something is received.
+func (r *route) noteReceived() { r.received.Store(int64(time.Since(r.srv.start))) }
 
 // idle returns how long ago something was received.
 func (r *route) idle() time.Duration {
@@ -123,7 +105,7 @@ func (r *route) noteBlock() {
 	}
 	if _, wire := r.compression.in.Bytes(); wire != r.check.wire {
 		r.check.wire = wire
-		r.received.Store(int64(time.Since(r.srv.start)))
+		r.noteReceived()
 	}
 }
 

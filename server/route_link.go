@@ -151,7 +151,7 @@ func (r *route) beginWait() (closed <-chan struct{}, done func()) {
 	r.waiting.Store(true)
 	return ctx.Done(), func() {
 		end()
-		r.received.Store(int64(time.Since(r.srv.start)))
+		r.noteReceived()
 		r.waiting.Store(false)
 	}
 }

@@ -33,7 +33,6 @@ func (r *route) handshake() bool {
 		return false
 	}
 	r.socket = r.link
-	r.trackReceived()
 	return true
 }
 
