@@ -42,13 +42,11 @@ var compressionModes = map[string]string{
 	"s2_best": compressBest, "best": compressBest, "s2_auto": compressAuto, "auto": compressAuto,
 }
 
-// compressionLevels are the levels that modes stand for.
-var compressionLevels = map[string]netio.CompressionLevel{
-	compressNone: netio.CompressNone, compressFast: netio.CompressFast, compressBetter: netio.CompressBetter, compressBest: netio.CompressBest,
+// levelModes are the modes that stand for a level. s2_auto chooses from them: one for each threshold and one
+// beyond.
+var levelModes = [...]string{
+	netio.CompressNone: compressNone, netio.CompressFast: compressFast, netio.CompressBetter: compressBetter, netio.CompressBest: compressBest,
 }
-
-// autoLevels are the modes that s2_auto chooses from, one for each threshold and one beyond.
-var autoLevels = [...]string{compressNone, compressFast, compressBetter, compressBest}
 
 // autoThresholds are those of s2_auto if there are none in the settings.
 var autoThresholds = []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond}
@@ -77,10 +75,10 @@ func (c *Compression) auto(rtt time.Duration) string {
 	}
 	for i, limit := range thresholds {
 		if limit > 0 && rtt <= limit {
-			return autoLevels[i]
+			return levelModes[i]
 		}
 	}
-	return autoLevels[min(len(thresholds), len(autoLevels)-1)]
+	return levelModes[min(len(thresholds), len(levelModes)-1)]
 }
 
 // compressionType is the type of the setting: a mode, a boolean, or a map with a mode and thresholds.
@@ -133,7 +131,7 @@ func readCompressionMode(c *conf.Check, n *conf.Node) (string, bool) {
 
 // readThresholds reads the round-trip times of s2_auto: in ascending order, but 0 leaves out one.
 func readThresholds(c *conf.Check, n *conf.Node) (list []time.Duration) {
-	if n.Kind != conf.Array || len(n.Elems) == 0 || len(n.Elems) >= len(autoLevels) {
+	if n.Kind != conf.Array || len(n.Elems) == 0 || len(n.Elems) >= len(levelModes) {
 		c.Want(n, "a list of one to three durations such as [10ms, 50ms, 100ms]")
 		return nil
 	}

@@ -178,12 +178,10 @@ func (r *route) describePeer() string {
 
 // remoteID returns the id of the peer, "" before its INFO.
 func (r *route) remoteID() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.remote == nil {
-		return ""
+	if info := r.peerInfo(); info != nil {
+		return info.ID
 	}
-	return r.remote.ID
+	return ""
 }
 
 // seconds converts a number of seconds, as settings have it, to a duration.

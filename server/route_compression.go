@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -69,7 +70,7 @@ func (r *route) adjustLevel() {
 	if mode == compressAuto {
 		mode = o.auto(r.ping.rtt)
 	}
-	c.out.SetLevel(compressionLevels[mode]) // none if it is off
+	c.out.SetLevel(netio.CompressionLevel(max(0, slices.Index(levelModes[:], mode)))) // none if it is off
 }
 
 // measureWay sends a PING whose answer shows the round-trip time, if s2_auto needs that.
@@ -130,11 +131,7 @@ type compressionState struct {
 func (c *routeCompression) stateLocked() (s compressionState) {
 	if c.out != nil {
 		s.outRaw, s.outWire = c.out.Bytes()
-		for mode, level := range compressionLevels {
-			if level == c.out.Level() {
-				s.mode = mode
-			}
-		}
+		s.mode = levelModes[c.out.Level()]
 	}
 	if c.in != nil {
 		s.inRaw, s.inWire = c.in.Bytes()
