@@ -92,7 +92,7 @@ func TestNothingIsLeftOfClientsThatMisbehave(t *testing.T) {
 	wg.Wait()
 	eventually(t, "no client is registered", func() bool { return s.NumClients() == 0 })
 	eventually(t, "no subscription is left", func() bool { return s.NumSubscriptions() == 0 })
-	eventually(t, "nothing is pending", func() bool { return s.io.Pending.Load() == 0 })
+	eventually(t, "nothing is pending", func() bool { return s.io.Pending.Load() == 0 && s.io.SetAside.Load() == 0 })
 	// A client that the server closes lingers, so more than atATime may overlap.
 	if got, most := int(s.slots.next), clients/2; got > most {
 		t.Errorf("%d slots were handed out, want %d at most: they are to be used again", got, most)

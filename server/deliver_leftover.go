@@ -2,8 +2,12 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
@@ -26,6 +30,57 @@ type leftover struct {
 	key     []byte             // memory for one of them
 	looks   int                // at groups and members, to find those with room
 	allowed int                // looks
+
+	drops   uint32 // leftovers.drops at the beginning
+	givenUp bool   // there is no memory for it
+}
+
+// leftovers is what the leftovers of a server have in common.
+type leftovers struct {
+	turns chan struct{} // holds as many as are passed on now
+	drops atomic.Uint32 // how often all had to be given up, for the memory
+	lines logLimit      // about those that were given up
+
+	mu sync.Mutex // held while it is decided whether one is given up
+}
+
+// maxPassedOn is how many leftovers are passed on at a time.
+const maxPassedOn = 4
+
+// giveUp gives up what is left if there is no memory for it.
+func (l *leftover) giveUp() {
+	s, size := l.c.srv, l.out.Size()
+	why := l.tooMuch()
+	if why == "" || !s.leftovers.lines.admit(time.Since(s.start)) {
+		return
+	}
+	s.leftovers.lines.reportLeftOut(s.Warnf, "messages for queue groups that were given up")
+	l.c.warnf("Gave up what was pending for queue groups (%d bytes at most): %s", size, why)
+}
+
+// tooMuch reports why the leftover is given up, "" if it is not, or was before: queues and leftovers together
+// may hold half as much again as max_pending_total, or three quarters where this leftover is small.
+func (l *leftover) tooMuch() (why string) {
+	s, limit := l.c.srv, l.c.srv.options().MaxPendingTotal
+	s.leftovers.mu.Lock()
+	defer s.leftovers.mu.Unlock()
+	room := limit / 2
+	if l.out.Size() <= highWater {
+		room += limit / 4
+	}
+	switch {
+	case l.givenUp:
+		return ""
+	case s.leftovers.drops.Load() != l.drops:
+		why = fmt.Sprintf("GOMEMLIMIT of %d Approached", s.memory.limit)
+	case s.io.Pending.Load()+s.io.SetAside.Load()-limit > room:
+		why = fmt.Sprintf("MaxPendingTotal of %d Exceeded", limit)
+	default:
+		return ""
+	}
+	l.givenUp = true
+	l.out.Discount()
+	return why
 }
 
 // choice is the members of a queue group that messages of one subject can be given to.
@@ -73,25 +128,30 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		wait = 0
 	}
 	out, waits := c.out.Leave(wait)
-	l := &leftover{c: c, subs: subs, out: out, open: waits && !row.abrupt}
+	l := &leftover{c: c, subs: subs, out: out, open: waits && !row.abrupt, drops: c.srv.leftovers.drops.Load()}
 	if l.open {
 		l.rest = out.First
 	}
-	if len(out.Segments) > 0 {
-		l.pass()
-		l.out.Release()
-	}
+	l.pass()
+	l.out.Release()
 	if waits {
 		c.out.Continue(l.rest)
 	}
 }
 
-// pass delivers the queue messages in what is left to others, and keeps the rest.
+// pass delivers the queue messages in what is left to others, and keeps the rest. Leftovers take turns: many
+// at once would take the processors from those who are connected.
 func (l *leftover) pass() {
+	if len(l.out.Segments) == 0 {
+		return
+	}
 	l.choices, l.allowed = make(map[string]*choice), freeLooks
+	turns := l.c.srv.leftovers.turns
+	turns <- struct{}{}
+	defer func() { <-turns }()
 	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
 		begun, ended := sent > 0, sent == len(text)
-		if (ended || begun && l.open || !l.passMessage(o, b)) && l.open {
+		if (ended || begun && l.open || l.givenUp || !l.passMessage(o, b)) && l.open {
 			l.rest = append(l.rest, text[sent:]...)
 		}
 	})
@@ -172,6 +232,10 @@ const maxChoices = 1 << 10
 
 // nextPart is called before each part of what is left: what subjects match may have changed.
 func (l *leftover) nextPart() {
+	turns := l.c.srv.leftovers.turns
+	<-turns // to another one that waits
+	turns <- struct{}{}
+	l.giveUp()
 	if l.part++; len(l.choices) > maxChoices {
 		clear(l.choices)
 	}

@@ -48,6 +48,12 @@ func (l *tally) known() int {
 	return len(l.times)
 }
 
+func (l *tally) has(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.times[name] > 0
+}
+
 // want waits until each of n messages has been received, and wants none of them twice.
 func (l *tally) want(t *testing.T, n int) {
 	t.Helper()
@@ -177,6 +183,64 @@ func TestSlowQueueMemberLosesNothing(t *testing.T) {
 			eventually(t, "the slow member is disconnected", func() bool { return s.NumSlowConsumers() > 0 && s.NumClients() <= 4 })
 			l.read(slow)
 			l.want(t, messages)
+		})
+	}
+}
+
+// TestLeftoversHaveALimit has members of a group leave more than may be kept, while none is passed on: large
+// ones are given up first, and all of them if memory is short.
+func TestLeftoversHaveALimit(t *testing.T) {
+	t.Parallel()
+	const total, size, each, small, large = 4 << 20, 50_000, 40, 1, 6
+	for name, tt := range map[string]struct {
+		short       bool // of memory
+		least, most int  // messages that are passed on
+		log         string
+	}{
+		"by max_pending_total": {false, 30, total * 3 / 2 / size, "MaxPendingTotal of 4194304 Exceeded"},
+		"by GOMEMLIMIT":        {true, 0, 0, "GOMEMLIMIT of "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, func(o *Options) {
+				o.MaxPending, o.MaxPendingTotal, o.WriteDeadline, o.network = 3<<20, total, patience, smallSockets{}
+			})
+			log := newLineLog()
+			s.SetLogger(log, false, false)
+			for range maxPassedOn {
+				s.leftovers.turns <- struct{}{}
+			}
+			for i := range small + large {
+				c, n := dialClient(t, s), each
+				c.Do("SUB work g 1")
+				if i < small {
+					n = 20
+				}
+				before := s.io.SetAside.Load()
+				publishNumbers(t, s, fmt.Sprintf("%d.", i), n, size, nil)
+				okay(t, c.Conn.Conn.(*net.TCPConn).SetLinger(0))
+				c.Close()
+				eventually(t, "what it leaves", func() bool { return s.io.SetAside.Load() > before && s.io.Pending.Load() == 0 })
+			}
+			if got := s.io.SetAside.Load(); got < 2*total {
+				t.Fatalf("%d bytes are left, want twice as much as may be", got)
+			}
+			l, c := &tally{times: map[string]int{}}, dialClient(t, s)
+			c.Do("SUB work g 1")
+			go l.read(c) // ends with the connection
+			if tt.short {
+				s.leftovers.drops.Add(1)
+			}
+			for range maxPassedOn {
+				<-s.leftovers.turns
+			}
+			eventually(t, "nothing is left", func() bool { return s.io.SetAside.Load() == 0 && s.io.Pending.Load() == 0 })
+			log.wait(t, "Gave up what was pending for queue groups (")
+			publishNumbers(t, s, "last", 20, 10, nil)
+			eventually(t, "the last messages", func() bool { return l.has("last19") })
+			if got := l.known() - 20; got < tt.least || got > tt.most {
+				t.Errorf("%d messages were passed on, want %d to %d", got, tt.least, tt.most)
+			}
 		})
 	}
 }

@@ -89,7 +89,7 @@ func (m *memoryLimit) measure() {
 // limit. One goroutine at a time does it.
 func (s *Server) limitPending() {
 	limit, pending := s.options().MaxPendingTotal, s.io.Pending.Load()
-	taken := pending + s.io.Unread.Load()
+	taken := pending + s.io.SetAside.Load() + s.io.Unread.Load()
 	if taken > highWater {
 		s.peak.note(taken)
 	}
@@ -103,6 +103,10 @@ func (s *Server) limitPending() {
 		return
 	}
 	if excess := s.memory.excess.Swap(0); excess > 0 {
+		if left := s.io.SetAside.Load(); left > 0 { // before anyone is disconnected
+			s.leftovers.drops.Add(1)
+			excess -= left
+		}
 		s.disconnectWorst((*conn).holds, closeSlowMemory, func(freed int64) bool { return freed >= excess })
 	}
 	if s.memory.full(time.Now()) && s.memory.collecting.CompareAndSwap(false, true) {
@@ -213,7 +217,7 @@ func (p *memoryPeak) fell(n int64) bool {
 // operations take.
 func (s *Server) memoryTaken() int64 {
 	connections := int64(s.clients.len())*connectionBytes - s.parking.parked.Load()*parkedBytes
-	return int64(s.subs.Count())*subscriptionBytes + connections + s.io.Pending.Load() + s.io.Unread.Load()
+	return int64(s.subs.Count())*subscriptionBytes + connections + s.io.Pending.Load() + s.io.SetAside.Load() + s.io.Unread.Load()
 }
 
 // giveBackMemory has memory given back to the system soon after much of it was freed. Without that

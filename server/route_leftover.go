@@ -2,8 +2,6 @@ package server
 
 import (
 	"slices"
-
-	"gnatsd/server/internal/netio"
 )
 
 // This file sends on other members of a pool what a lost one had pending. What its socket had taken
@@ -54,10 +52,12 @@ func (r *route) passUnplaced() {
 	if len(r.unplaced) == 0 || !r.pool.ended.Load() {
 		return
 	}
-	<-r.pool.dropped
-	l := &leftover{c: &r.conn, subs: &r.pool.subs, out: netio.Leftover{Segments: []netio.Segment{{Bytes: r.unplaced}}}}
-	l.pass()
+	l := &leftover{c: &r.conn, out: r.srv.io.NewLeftover(r.unplaced), drops: r.srv.leftovers.drops.Load()}
+	defer l.out.Release()
 	r.unplaced = nil
+	<-r.pool.dropped
+	l.subs = &r.pool.subs
+	l.pass()
 }
 
 // leftoverPiece is about how many bytes are pushed at a time.

@@ -65,28 +65,29 @@ type Server struct {
 	lastRead    atomic.Pointer[readFiles] // files of the last reload, successful or not; nil before the first
 
 	// Safe for concurrent use.
-	subs     *sublist.List[*subscription] // but for the system account
-	system   *systemAccount               // nil if there is none
-	users    userTable                    // those with limits
-	grace    *gracePeriods
-	helpers  flushHelpers
-	io       netio.Shared // of all connections
-	clients  registry
-	cluster  *cluster
-	slots    slots
-	parking  parking
-	sockets  sockets
-	counters counters
-	latency  struct{ clients, routes latencies } // of messages, by kind of receiver
-	nextID   atomic.Uint64                       // last connection id; clients and routes share it
-	limiting atomic.Bool                         // a goroutine is in limitPending
-	memory   memoryLimit
-	peak     memoryPeak
-	lameDuck atomic.Bool  // in lame duck mode
-	leaving  atomic.Int64 // clients whose readers tear down
-	closed   closedConns
-	history  history
-	rates    atomic.Pointer[rateSamples] // of clients; nil while they are not asked for
+	subs      *sublist.List[*subscription] // but for the system account
+	system    *systemAccount               // nil if there is none
+	users     userTable                    // those with limits
+	grace     *gracePeriods
+	helpers   flushHelpers
+	io        netio.Shared // of all connections
+	clients   registry
+	cluster   *cluster
+	slots     slots
+	parking   parking
+	sockets   sockets
+	counters  counters
+	latency   struct{ clients, routes latencies } // of messages, by kind of receiver
+	nextID    atomic.Uint64                       // last connection id; clients and routes share it
+	limiting  atomic.Bool                         // a goroutine is in limitPending
+	memory    memoryLimit
+	peak      memoryPeak
+	lameDuck  atomic.Bool  // in lame duck mode
+	leaving   atomic.Int64 // clients whose readers tear down
+	leftovers leftovers
+	closed    closedConns
+	history   history
+	rates     atomic.Pointer[rateSamples] // of clients; nil while they are not asked for
 
 	askingPeers  oneAtATime               // the other servers, for /clusterz
 	lastClusterz atomic.Pointer[Clusterz] // nil before the first
@@ -137,6 +138,7 @@ func newServer(o *Options) (*Server, error) {
 		reloading: make(oneAtATime, 1),
 
 		askingPeers: make(oneAtATime, 1),
+		leftovers:   leftovers{turns: make(chan struct{}, maxPassedOn)},
 
 		quit:   make(chan struct{}),
 		done:   make(chan struct{}),

@@ -7,12 +7,36 @@ type Leftover struct {
 	First    []byte    // comes before Segments: what was pushed before the queue kept anything
 	Segments []Segment // begin with a whole delivery
 	Sent     int       // bytes at their beginning that the socket has taken
+
+	shared *Shared
+	size   int64 // that it counts for in SetAside
+}
+
+// NewLeftover returns a leftover with a text, which is counted until it is released.
+func (s *Shared) NewLeftover(text []byte) Leftover {
+	c := &Chunk{mem: text}
+	c.refs.Store(1)
+	s.SetAside.Add(int64(len(text)))
+	return Leftover{Segments: []Segment{{text, c}}, shared: s, size: int64(len(text))}
+}
+
+// Size returns about how many bytes there are.
+func (l *Leftover) Size() int64 { return l.size }
+
+// Discount counts the leftover in SetAside no more: it is about to be released.
+func (l *Leftover) Discount() {
+	l.shared.SetAside.Add(-l.size)
+	l.size = 0
 }
 
 // Release gives up the bytes.
 func (l *Leftover) Release() {
+	if l.shared == nil {
+		return
+	}
 	releaseAll(l.Segments)
-	l.Segments = nil
+	l.Discount()
+	*l = Leftover{}
 }
 
 // keeper keeps what a write queue has not written, for Leave, and of what it has written the beginning
@@ -67,6 +91,7 @@ func (q *WriteQueue) Leave(wait time.Duration) (l Leftover, waits bool) {
 // whole.
 func (q *WriteQueue) leftoverLocked() Leftover {
 	k, p := q.keeper, q.partsLocked()
+	l := Leftover{shared: q.shared, size: k.rest.size}
 	q.trimLocked()
 	left := q.unwrittenLocked()
 	if p.size-left > k.past.size { // it was being written when there was no keeper
@@ -76,7 +101,7 @@ func (q *WriteQueue) leftoverLocked() Leftover {
 	k.rest.dropFill()
 	before := k.past.size + left - p.size
 	segs := dropSent(append(k.past.queue, k.rest.queue...), int(min(before, k.past.size)))
-	l := Leftover{Sent: int(max(0, k.past.size-before))}
+	l.Sent = int(max(0, k.past.size-before))
 	if before > k.past.size {
 		first, rest := cut(segs, int(before-k.past.size))
 		l.First = make([]byte, 0, before-k.past.size)

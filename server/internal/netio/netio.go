@@ -21,6 +21,7 @@ import (
 // Shared is what the connections of one server have in common.
 type Shared struct {
 	Pending  atomic.Int64 // bytes that wait in the write queues of all connections
+	SetAside atomic.Int64 // bytes of write queues that have ended, until their Leftover is released
 	Unread   atomic.Int64 // bytes of memory that read buffers hold, of those that Hold counts
 	BusyPoll BusyPoll
 	yielders yielders

@@ -206,6 +206,7 @@ func (q *WriteQueue) refuseLocked(d *Delivery) {
 	if k := q.keeper; k != nil && k.gathers && q.dead && k.rest.size < q.lim.MaxPending {
 		q.noteLocked(d, k.rest.size)
 		k.rest.addDelivery(d)
+		q.shared.SetAside.Add(int64(d.Bytes))
 		return
 	}
 	if d.Refused = true; !d.Reserved {
@@ -472,12 +473,15 @@ func (q *WriteQueue) Keeps() bool {
 
 // setAsideLocked keeps segments for Leave, in front of the others or behind them, or gives them up.
 func (q *WriteQueue) setAsideLocked(segs []Segment, first bool) {
-	switch k := q.keeper; {
-	case k == nil:
+	k := q.keeper
+	if k == nil {
 		releaseAll(segs)
-	case first:
+		return
+	}
+	q.shared.SetAside.Add(sizeOf(segs))
+	if first {
 		k.rest.putBack(segs)
-	default:
+	} else {
 		k.rest.addOwn(segs...)
 	}
 }
