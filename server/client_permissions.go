@@ -41,8 +41,9 @@ func (c *client) noteReply(reply []byte, from *conn, allowed *access.Response) {
 
 // denyPublish answers and logs a publication that d denies.
 func (c *client) denyPublish(subject []byte, d access.Decision, b *batch) {
+	b.steps += controlSteps
 	c.refuse(b, publishRefusal(string(subject)))
-	c.limitedf(levelError, "%s", publishViolation(c.user(), string(subject), d))
+	c.limitedf(levelError, "%s", later(func() string { return publishViolation(c.user(), string(subject), d) }))
 }
 
 // maySubscribe reports whether p allows a SUB. It answers and logs one that is denied.
@@ -57,7 +58,7 @@ func (c *client) maySubscribe(p *access.Permissions, o *op, b *batch) bool {
 		return true
 	}
 	c.refuse(b, subscribeRefusal(subject, queue, d))
-	c.limitedf(levelError, "%s", subscribeViolation(c.user(), subject, queue, printable(sid), d))
+	c.limitedf(levelError, "%s", later(func() string { return subscribeViolation(c.user(), subject, queue, printable(sid), d) }))
 	return false
 }
 

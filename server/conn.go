@@ -350,6 +350,7 @@ func (c *conn) work() closeReason {
 		c.in.Consume(n)
 		if !verbRows[o.verb].payload {
 			b.forgetLines()
+			b.steps += controlSteps
 		}
 		switch o.verb {
 		case verbConnect:

@@ -42,6 +42,7 @@ type batch struct {
 
 	streak netio.Streak // of work since the last flush
 	steps  int          // of it, since the clock was looked at
+	turn   netio.Streak // of work since others went on
 	pinned pin
 	narrow bool // it is handed over, and not pinned
 	long   longFlush
@@ -149,10 +150,16 @@ const (
 	// slowSteps is what a match counts for at least for which the patterns were asked: it may take
 	// milliseconds.
 	slowSteps = stepsPerLook / 4
+	// controlSteps is what an operation counts for that is no message, or a refused one: up to some 2 µs.
+	controlSteps = 200
 )
 
 // batchPace is when a batch is flushed because of its time.
 var batchPace = netio.Pace{Steps: 1, Streak: batchTime}
+
+// turnPace is when a reader that has much to do with one read lets others go on. With ten clients that send what
+// is refused, others waited four times as long without it.
+var turnPace = netio.Pace{Steps: 1, Streak: 250 * time.Microsecond}
 
 // begin prepares for what c has read.
 func (b *batch) begin(c *conn) {
@@ -163,7 +170,7 @@ func (b *batch) begin(c *conn) {
 	b.limit = int(max(opts.highWater(), 1))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
-	b.readAt, b.thin = 0, false
+	b.readAt, b.thin, b.turn = 0, false, netio.Streak{}
 	b.known.looks, b.known.added = maxMisses, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
@@ -226,6 +233,7 @@ func (b *batch) due() bool {
 		return false
 	}
 	b.steps = 0
+	b.srv.io.Step(&b.turn, 0, &turnPace)
 	return b.streak.Due(0, &batchPace)
 }
 

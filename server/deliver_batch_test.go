@@ -405,7 +405,7 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 			"fan-outs":                func(b *batch, less int) { b.fanouts = make([]fanout, maxFanouts-less) },
 			"text":                    func(b *batch, less int) { b.text = make([]byte, maxText-less) },
 		} {
-			b := &batch{limit: 1000}
+			b := &batch{srv: new(Server), limit: 1000}
 			if change(b, 1); b.due() {
 				t.Errorf("%s: it is flushed below the bound", name)
 			}
@@ -413,7 +413,7 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 				t.Errorf("%s: it is not flushed at the bound", name)
 			}
 		}
-		b := &batch{limit: 1000, steps: stepsPerLook}
+		b := &batch{srv: new(Server), limit: 1000, steps: stepsPerLook}
 		if b.due() {
 			t.Error("it is flushed at the first look")
 		}
@@ -425,7 +425,16 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 		if b.steps = stepsPerLook; !b.due() || b.steps != 0 {
 			t.Errorf("it is not flushed after %v; %d steps", batchTime, b.steps)
 		}
-		b = &batch{limit: 1000}
+		b = &batch{srv: new(Server), limit: 1000, steps: stepsPerLook}
+		b.due()
+		if b.turn == (netio.Streak{}) {
+			t.Error("the time since others went on is not measured")
+		}
+		time.Sleep(turnPace.Streak)
+		if b.steps = stepsPerLook; b.due() || b.turn != (netio.Streak{}) {
+			t.Errorf("others do not go on after %v", turnPace.Streak)
+		}
+		b = &batch{srv: new(Server), limit: 1000}
 		for _, wait := range []time.Duration{0, batchTime - 1} {
 			time.Sleep(wait)
 			if b.steps = stepsPerLook; b.due() || b.steps != 0 {

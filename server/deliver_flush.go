@@ -72,7 +72,7 @@ func (b *batch) handOverAll() {
 		x.handOver(&b.targets[len(others)])
 	}
 	b.room.Release()
-	b.thin = len(b.targets) <= maxThin && x.bytes < thinWrite*max(1, x.reached) // helpers write as much to each
+	b.thin = len(b.targets) > 1 && len(b.targets) <= maxThin && x.bytes < thinWrite*max(1, x.reached) // helpers write as much to each
 	b.reset()
 	x.finish()
 }

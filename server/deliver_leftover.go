@@ -59,14 +59,14 @@ func (l *leftover) giveUp() {
 }
 
 // tooMuch reports why the leftover is given up, "" if it is not, or was before: queues and leftovers together
-// may hold half as much again as max_pending_total, or three quarters where this leftover is small.
+// may hold a quarter more than max_pending_total, or half as much again where this leftover is small.
 func (l *leftover) tooMuch() (why string) {
 	s, limit := l.c.srv, l.c.srv.options().MaxPendingTotal
 	s.leftovers.mu.Lock()
 	defer s.leftovers.mu.Unlock()
-	room := limit / 2
+	room := limit / 4
 	if l.out.Size() <= highWater {
-		room += limit / 4
+		room = limit / 2
 	}
 	switch {
 	case l.givenUp:
@@ -143,6 +143,9 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 // at once would take the processors from those who are connected.
 func (l *leftover) pass() {
 	if len(l.out.Segments) == 0 {
+		return
+	}
+	if l.giveUp(); l.givenUp && !l.open {
 		return
 	}
 	l.choices, l.allowed = make(map[string]*choice), freeLooks

@@ -38,7 +38,7 @@ func (b *batch) publishQueued(subject, id []byte, p place) {
 	}
 	sub, ok := b.queueMember(id)
 	if !ok {
-		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
+		b.from.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", later(func() string { return printable(id) }))
 		return
 	}
 	group := ""

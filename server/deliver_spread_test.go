@@ -32,6 +32,7 @@ func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
 		"the socket had little":        {subjects: 3, each: 1, limit: 4 * usual, got: usual / 2, want: 2 * usual},
 		"one small message":            {subjects: 1, each: 1, limit: usual, got: size, want: usual},
 		"no receiver":                  {limit: 2 * usual, got: 2 * usual, want: usual},
+		"answers to itself":            {limit: usual, got: usual, want: usual},
 		"too many writes":              {subjects: 3, each: maxThin/3 + 1, limit: 2 * usual, got: 2 * usual, want: usual},
 		"a user with limits":           {subjects: 3, each: 1, limit: 2 * usual, got: 2 * usual, limited: true, want: usual},
 		"much for each, of one line":   {subjects: 1, each: 1, limit: 4 * usual, got: 4 * usual, want: 2 * usual},
@@ -55,6 +56,9 @@ func TestReadsAreLongWhereWritesAreSmall(t *testing.T) {
 				for range n {
 					fmt.Fprintf(&text, "PUB s.%d %d\r\n%s\r\n", i, size, strings.Repeat("x", size))
 				}
+			}
+			if name == "answers to itself" {
+				text.WriteString(strings.Repeat("PING\r\n", usual/len("PING\r\n")))
 			}
 			if c.limited {
 				dropsMessages(pub, access.Disconnect)

@@ -131,7 +131,7 @@ func (b *batch) stopWaiting(begun time.Time, lag []*conn, granted chan netio.Roo
 // lagging returns the receivers for which the publisher is stalled if all of them lag, else room for n
 // bytes at one that does not. The service of the system account is not stalled for clients, since all
 // users would wait for one of them, but for routes, which others need, as far as they lag. Routes are not
-// stalled.
+// stalled. What a connection leaves that has ended waits only if too much is pending for another leftover.
 func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*conn) {
 	if b.from.role == roleRoute {
 		return room, nil
@@ -141,6 +141,9 @@ func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*co
 		c := receivers[i].c
 		if service && c.role != roleRoute {
 			continue
+		}
+		if b.from.ended() && !c.out.HalfFull() {
+			return room, nil
 		}
 		r, ok := c.out.Admit(n, nil)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,11 @@ func (l *lineLog) soFar() (all []string) {
 			return all
 		}
 	}
+}
+
+// linesWith returns those of the lines that wait which hold text.
+func (l *lineLog) linesWith(text string) []string {
+	return slices.DeleteFunc(l.soFar(), func(line string) bool { return !strings.Contains(line, text) })
 }
 
 // wait returns the first line that holds text.

@@ -42,6 +42,11 @@ func (l *logLimit) reportLeftOut(warnf func(format string, v ...any), about stri
 	}
 }
 
+// later is a text that is made only if its line is written.
+type later func() string
+
+func (f later) String() string { return f() }
+
 // limitedf logs a line that the peer can cause as often as it wants.
 func (c *conn) limitedf(level logLevel, format string, v ...any) {
 	if level == levelDebug && !c.debugging() || !c.logLimit.admit(time.Since(c.srv.start)) {

@@ -107,7 +107,7 @@ func (s *Server) limitPending() {
 			s.leftovers.drops.Add(1)
 			excess -= left
 		}
-		s.disconnectWorst((*conn).holds, closeSlowMemory, func(freed int64) bool { return freed >= excess })
+		s.freeMemory(excess)
 	}
 	if s.memory.full(time.Now()) && s.memory.collecting.CompareAndSwap(false, true) {
 		s.conns.Add(1)
@@ -125,20 +125,49 @@ func (s *Server) measureMemory() {
 	s.memory.excess.Store(0)
 }
 
-// disconnectWorst disconnects the connections that have most of what a function counts, until that is
-// enough, or none has any.
-func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, enough func(freed int64) bool) {
-	if enough(0) {
+// freeMemory disconnects those who hold most, until so much is freed: first of the kind of which there is
+// more, long queues or what is not finished. Little of both is no reason: others may have taken the memory. But
+// many who each hold little that they do not finish are, if it is enough. None is disconnected where that
+// would free too little to help.
+func (s *Server) freeMemory(excess int64) {
+	kinds := []func(*conn) int64{(*conn).queuedMuch, (*conn).unfinishedMuch}
+	if s.total((*conn).unfinished) >= excess {
+		kinds[1] = (*conn).unfinished
+	}
+	queued, unfinished := s.total(kinds[0]), s.total(kinds[1])
+	if queued+unfinished < excess/helpfulShare {
 		return
 	}
-	type holder struct {
-		c *conn
-		n int64
+	if unfinished > queued {
+		slices.Reverse(kinds)
 	}
-	var holders []holder
+	for _, kind := range kinds {
+		excess -= s.disconnectWorst(kind, closeSlowMemory, func(freed int64) bool { return freed >= excess })
+	}
+}
+
+// helpfulShare is the least part of what is too much that must be found, as a divisor.
+const helpfulShare = 8
+
+// total returns how much all connections have of what a function counts.
+func (s *Server) total(count func(*conn) int64) (n int64) {
+	for _, h := range s.holders(count) {
+		n += h.n
+	}
+	return n
+}
+
+// holder is a connection that has n of what a function counts.
+type holder struct {
+	c *conn
+	n int64
+}
+
+// holders returns the connections that have any of what a function counts.
+func (s *Server) holders(count func(*conn) int64) (list []holder) {
 	look := func(c *conn) {
 		if n := count(c); n > 0 {
-			holders = append(holders, holder{c, n})
+			list = append(list, holder{c, n})
 		}
 	}
 	for _, c := range s.clients.all() {
@@ -147,8 +176,17 @@ func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, en
 	for _, r := range s.cluster.all() {
 		look(&r.conn)
 	}
+	return list
+}
+
+// disconnectWorst disconnects the connections that have most of what a function counts, until that is
+// enough, or none has any. It returns how much they had.
+func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, enough func(freed int64) bool) (freed int64) {
+	if enough(0) {
+		return 0
+	}
+	holders := s.holders(count)
 	slices.SortFunc(holders, func(x, y holder) int { return cmp.Compare(y.n, x.n) })
-	freed := int64(0)
 	for _, h := range holders {
 		if h.n = count(h.c); h.n == 0 {
 			continue // it has been written meanwhile
@@ -156,9 +194,10 @@ func (s *Server) disconnectWorst(count func(*conn) int64, reason closeReason, en
 		h.c.slowConsumer(reason)
 		h.c.out.Finish(0)
 		if freed += h.n; enough(freed) {
-			return
+			break
 		}
 	}
+	return freed
 }
 
 // queued returns how many bytes are queued for the connection. What is being handed to a socket that
@@ -169,18 +208,29 @@ func (c *conn) queued() int64 { return c.out.Stats().Queued }
 // of the next one to be held against it.
 const unfinishedAfter = time.Second
 
-// holds returns how many bytes a connection holds for which it is disconnected if memory is short: a
-// long queue, and what it has sent of an operation and does not finish, unless it is made to wait. Little
-// of both is no reason: others may have taken the memory.
-func (c *conn) holds() (n int64) {
-	if queued := c.queued(); queued > highWater {
-		n = queued
+// queuedMuch is queued, if that is so much that it is held against the connection when memory is short.
+func (c *conn) queuedMuch() int64 {
+	if n := c.queued(); n > highWater {
+		return n
 	}
-	unread, since := c.in.Held(), time.Since(time.Unix(0, c.lastIn.Load()))
-	if unread > netio.ReadSize && since > unfinishedAfter && !c.paused.Load() && !c.ended() {
-		n += unread
+	return 0
+}
+
+// unfinishedMuch is unfinished, if that is so much that it is held against the connection alone.
+func (c *conn) unfinishedMuch() int64 {
+	if n := c.unfinished(); n > netio.ReadSize {
+		return n
 	}
-	return n
+	return 0
+}
+
+// unfinished returns how many bytes a connection holds of an operation that it does not finish, unless it
+// is made to wait.
+func (c *conn) unfinished() int64 {
+	if since := time.Since(time.Unix(0, c.lastIn.Load())); since <= unfinishedAfter || c.paused.Load() || c.ended() {
+		return 0
+	}
+	return c.in.Held()
 }
 
 // memoryPeak is the most memory that connections, subscriptions, queues and half-received operations

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gnatsd/server/internal/netio"
 	"gnatsd/test/wire"
 )
 
@@ -197,11 +199,15 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 	for _, tt := range []struct {
 		name   string
 		excess int64
-		want   []string // closed
+		many   int      // more clients that hold little
+		want   []string // closed, without those
+		least  int      // of those that are closed
 	}{
-		{"enough memory", 0, nil},
-		{"what one holds is enough", 6 * mb, []string{"much"}},
-		{"all that holds some", 50 * mb, []string{"much", "some"}},
+		{"enough memory", 0, 0, nil, 0},
+		{"what one holds is enough", 6 * mb, 0, []string{"much"}, 0},
+		{"all that holds some", 50 * mb, 100, []string{"much", "some", "has a queue"}, 0},
+		{"what they hold would not help", 100 * mb, 0, nil, 0},
+		{"those who hold little are enough together", 12 * mb, 1000, []string{"much", "some"}, 150},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -211,8 +217,12 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 			s.SetLogger(log, false, false)
 			s.memory = memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { return 75*mb + tt.excess, 1 }, collect: func() {}}
 			clients := make(map[string]*client)
-			for name, size := range map[string]int{"much": 8 * mb, "some": mb, "little": 10_000, "goes on": 9 * mb} {
-				c := onFake(t, s, new(fakeLink))
+			release := make(chan bool)
+			add := func(name string, size int) *client {
+				c := onFake(t, s, &fakeLink{
+					try:  func(int) (int, error) { return 0, netio.ErrWouldBlock },
+					wait: func(int) (int, error) { <-release; return 0, net.ErrClosed },
+				})
 				c.opts = &ConnectOptions{Name: name}
 				if r := s.clients.add(c); r != keepOpen {
 					t.Fatalf("not registered: %d", r)
@@ -223,21 +233,43 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 					c.lastIn.Add(-int64(time.Hour))
 				}
 				clients[name] = c
+				return c
 			}
+			for name, size := range map[string]int{"much": 8 * mb, "some": mb, "little": 10_000, "goes on": 9 * mb} {
+				add(name, size)
+			}
+			for i := range tt.many {
+				add(fmt.Sprint("many ", i), 10_000)
+			}
+			slow := add("has a queue", 0)
+			t.Cleanup(func() { close(release); allWritten(t, &slow.out) })
+			slow.push(make([]byte, 3*mb))
 			s.conns.Add(1)
 			s.measureMemory()
 			var closed []string
+			little := 0
 			for name, c := range clients {
-				if c.reason() == closeSlowMemory {
+				switch {
+				case c.reason() != closeSlowMemory:
+				case name == "little", strings.HasPrefix(name, "many "):
+					little++
+				default:
 					closed = append(closed, name)
 				}
 			}
-			if slices.Sort(closed); !slices.Equal(closed, tt.want) {
+			if little < tt.least || little > 2*tt.least {
+				t.Errorf("%d of those who hold little were closed, want at least %d, and as few as possible", little, tt.least)
+			}
+			if slices.Sort(closed); !slices.Equal(closed, slices.Sorted(slices.Values(tt.want))) {
 				t.Fatalf("closed: got %q, want %q", closed, tt.want)
 			}
 			for _, name := range tt.want { // the one that holds most first
 				part := fmt.Sprintf(`GOMEMLIMIT of %d Approached (name %q, `, 100*mb, name)
-				if line := <-log.lines; !strings.Contains(line, part) || !strings.Contains(line, "bytes for an operation that it has not finished)") {
+				holds := "bytes for an operation that it has not finished)"
+				if name == "has a queue" {
+					holds = "bytes pending for "
+				}
+				if line := <-log.lines; !strings.Contains(line, part) || !strings.Contains(line, holds) {
 					t.Errorf("the log has %q, want %q and how much it holds", line, part)
 				}
 			}
@@ -257,13 +289,13 @@ func TestWhoIsMadeToWaitIsNotUnfinished(t *testing.T) {
 	c.lastIn.Store(0)
 	for _, paused := range []bool{false, true, false} {
 		c.paused.Store(paused)
-		if held := c.holds() > 0; held == paused {
+		if held := c.unfinished() > 0; held == paused {
 			t.Errorf("paused is %v, and what it holds counts is %v", paused, held)
 		}
 	}
 	c.in.Clear()
 	s.io.Hold(&c.in)
-	if n := c.holds(); n != 0 {
+	if n := c.unfinished(); n != 0 {
 		t.Errorf("it holds %d bytes at the end", n)
 	}
 }

@@ -162,7 +162,7 @@ func (b *batch) publishSystem(subject, id []byte, p place) {
 	}
 	cid, sid, ok := parseQueueID(append([]byte(queueID), rest...))
 	if !ok {
-		r.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", printable(id))
+		r.limitedf(levelError, "Unable to deliver routed queue message: invalid QRSID: %s", later(func() string { return printable(id) }))
 		return
 	}
 	table := b.srv.system.table
