@@ -127,26 +127,24 @@ func (s *Server) measureMemory() {
 
 // freeMemory disconnects those who hold most, until so much is freed: first of the kind of which there is
 // more, long queues or what is not finished. Little of both is no reason: others may have taken the memory. But
-// many who each hold little that they do not finish are, if it is enough. None is disconnected where that
-// would free too little to help.
+// many who each hold little that they do not finish are, if it is enough. Those are kept whose kind would free
+// too little to help.
 func (s *Server) freeMemory(excess int64) {
 	kinds := []func(*conn) int64{(*conn).queuedMuch, (*conn).unfinishedMuch}
 	if s.total((*conn).unfinished) >= excess {
 		kinds[1] = (*conn).unfinished
 	}
-	queued, unfinished := s.total(kinds[0]), s.total(kinds[1])
-	if queued+unfinished < excess/helpfulShare {
-		return
-	}
-	if unfinished > queued {
+	if s.total(kinds[1]) > s.total(kinds[0]) {
 		slices.Reverse(kinds)
 	}
 	for _, kind := range kinds {
-		excess -= s.disconnectWorst(kind, closeSlowMemory, func(freed int64) bool { return freed >= excess })
+		if s.total(kind) >= excess/helpfulShare {
+			excess -= s.disconnectWorst(kind, closeSlowMemory, func(freed int64) bool { return freed >= excess })
+		}
 	}
 }
 
-// helpfulShare is the least part of what is too much that must be found, as a divisor.
+// helpfulShare is the least part of what is too much that a kind must hold, as a divisor.
 const helpfulShare = 8
 
 // total returns how much all connections have of what a function counts.

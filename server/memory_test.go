@@ -205,7 +205,8 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 	}{
 		{"enough memory", 0, 0, nil, 0},
 		{"what one holds is enough", 6 * mb, 0, []string{"much"}, 0},
-		{"all that holds some", 50 * mb, 100, []string{"much", "some", "has a queue"}, 0},
+		{"all that holds some", 50 * mb, 100, []string{"much", "some"}, 0},
+		{"queues help, too", 11 * mb, 0, []string{"much", "some", "has a queue"}, 0},
 		{"what they hold would not help", 100 * mb, 0, nil, 0},
 		{"those who hold little are enough together", 12 * mb, 1000, []string{"much", "some"}, 150},
 	} {
