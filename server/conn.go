@@ -58,6 +58,7 @@ type conn struct {
 	freshStack      bool                                  // serve continues on a new goroutine
 	undecided       bool                                  // what is read is not acted on: a route in standby
 	unauthenticated bool                                  // only CONNECT is accepted
+	quiet           bool                                  // one of many attempts at a route that failed in a row: its errors are for debugging
 	omitErr         bool                                  // no -ERR is sent when it closes
 	overRate        bool                                  // the next operation waits for the rate of its user
 	stepTimer       *admission.Timer                      // limits the current step before the login; nil if there is none

@@ -179,7 +179,14 @@ func (c *conn) logf(level logLevel, format string, v ...any) {
 	c.srv.log.write(level, "%s", c.logPrefix()+conf.Printable(fmt.Sprintf(format, v...)))
 }
 
-func (c *conn) errorf(format string, v ...any) { c.logf(levelError, format, v...) }
+// errorf logs an error, unless it is the same again as that of many attempts before.
+func (c *conn) errorf(format string, v ...any) {
+	if c.quiet {
+		c.debugf(format, v...)
+		return
+	}
+	c.logf(levelError, format, v...)
+}
 
 func (c *conn) noticef(format string, v ...any) { c.logf(levelInfo, format, v...) }
 

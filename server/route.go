@@ -36,7 +36,6 @@ type route struct {
 	inflateRest  bool      // and what was read behind it is to be decompressed
 	peerOffersS2 bool      // the peer has said in INFO how it compresses
 	used         bool      // messages were sent on it as a member of a pool
-	quiet        bool      // it is one of many attempts that failed in a row: what it logs is for debugging
 	verbose      bool
 	claimedID    string          // server id in CONNECT
 	infoDue      time.Time       // when it must have sent INFO; zero before that is known
@@ -143,15 +142,6 @@ func routeFrameLimits(o *Options, registered bool) frameLimits {
 }
 
 func (r *route) label() string { return "Router" }
-
-// errorf logs an error, unless it is the same again as that of many attempts before.
-func (r *route) errorf(format string, v ...any) {
-	if r.quiet {
-		r.debugf(format, v...)
-		return
-	}
-	r.conn.errorf(format, v...)
-}
 
 // logCreated logs that the connection has been made.
 func (r *route) logCreated() {

@@ -21,8 +21,8 @@ const (
 	introduced = 2 * time.Second
 )
 
-// gossip takes what a server says about a third one. It reports whether that changes anything.
-func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
+// gossip takes what a server says over a link about a third one. It reports whether that changes anything.
+func (m *Mesh) gossip(now time.Time, from string, link uint64, info *Info) (news bool) {
 	if info.ID == m.self {
 		return false
 	}
@@ -42,7 +42,7 @@ func (m *Mesh) gossip(now time.Time, from string, info *Info) (news bool) {
 		m.adverts[from]++
 	}
 	fresh := !p.advertisedAt(info.DialAddr)
-	p.adverts[from] = advert{now, info.DialAddr}
+	p.adverts[from] = advert{now, info.DialAddr, link}
 	p.auth = info.AuthRequired
 	if p.active != nil {
 		return false
@@ -181,6 +181,25 @@ func (m *Mesh) advertised(now time.Time, p *peer) bool {
 		}
 	}
 	return false
+}
+
+// forgetAdvertsOf forgets what a server said about others over a link that has ended: what it said last may
+// have been lost with it, and it says all of it again over the next route.
+func (m *Mesh) forgetAdvertsOf(from string, link uint64) {
+	for _, p := range m.peers {
+		if p.adverts[from].link == link {
+			m.unadvertise(p, from)
+		}
+	}
+}
+
+// forwardOthers tells a server of all that there are routes to, over a link that has become the route.
+func (m *Mesh) forwardOthers(l *link) {
+	for _, o := range m.linksIn(linkRegistered) {
+		if o != l {
+			m.emit(Action{Kind: Forward, Link: l.id, Of: o.id})
+		}
+	}
 }
 
 // forgetAdverts forgets what a server said about others.

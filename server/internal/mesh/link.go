@@ -305,6 +305,7 @@ func (m *Mesh) removeFromPeer(now time.Time, l *link) {
 	if p.active == l {
 		p.active = nil
 		if m.promoteMember(now, p) {
+			m.forgetAdvertsOf(p.id, l.id)
 			return
 		}
 		if p.pool != nil {

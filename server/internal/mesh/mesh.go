@@ -102,6 +102,7 @@ type peer struct {
 type advert struct {
 	at   time.Time
 	addr string // host:port to dial
+	link uint64 // that it came over
 }
 
 // maxPeers bounds how many servers are known. Beyond it, each server that advertises others has the same
@@ -169,7 +170,7 @@ func (m *Mesh) Received(now time.Time, link uint64, name string, info *Info) {
 	inUse := l.state == linkRegistered || l.state == linkMember
 	switch {
 	case inUse && info.ID != l.peer:
-		if !m.gossip(now, l.peer, info) {
+		if !m.gossip(now, l.peer, link, info) {
 			return
 		}
 	case inUse && info.Duplicate:
@@ -181,7 +182,7 @@ func (m *Mesh) Received(now time.Time, link uint64, name string, info *Info) {
 		if l.gossiper == "" { // one link counts as one server, whatever names it gives
 			l.gossiper = name
 		}
-		if !m.gossip(now, l.gossiper, info) {
+		if !m.gossip(now, l.gossiper, link, info) {
 			return
 		}
 	case info.ID == m.self:

@@ -230,6 +230,7 @@ func (m *Mesh) promoteMember(now time.Time, p *peer) bool {
 	p.active, p.info = l, l.info
 	l.state = linkRegistered
 	m.emit(Action{Kind: Promote, Link: l.id})
+	m.forwardOthers(l)
 	for _, s := range slices.Clone(p.standby) {
 		if s.state == linkStandby {
 			m.judge(now, p, s)
