@@ -39,6 +39,7 @@ type cluster struct {
 	closed   closedQueues
 	// dialLimit is of the lines about advertised servers that cannot be reached.
 	dialLimit logLimit
+	lostLimit logLimit // of the lines about routes that were lost
 
 	mu        sync.Mutex // guards what follows
 	mesh      *mesh.Mesh
@@ -385,6 +386,10 @@ func (k *cluster) logLost(r *route, cause string) {
 			return
 		}
 	}
+	if !k.lostLimit.admit(time.Since(k.srv.start)) {
+		return
+	}
+	k.lostLimit.reportLeftOut(k.srv.Warnf, "routes that were lost")
 	if r.reason() == closeClient {
 		cause = "closed by the other server"
 	}

@@ -237,6 +237,7 @@
 //	closedConns.mu               records of closed connections               none
 //	markCount.mu                 who waits for a mark of a pool              none
 //	gracePeriods.mu              flushes that take long                      none
+//	leftovers.mu                 whether what a connection left is given up  none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	access.Replies.mu            replies that a client may publish to        none
 //	access.Verifier.mu           bcrypt checks in flight                     none

@@ -26,15 +26,17 @@ func (m *Mesh) gossip(now time.Time, from string, link uint64, info *Info) (news
 	if info.ID == m.self {
 		return false
 	}
-	switch {
+	switch p := m.peers[info.ID]; {
+	case p != nil && p.adverts[from].link > link: // it was under way on a lost carrier, and has been said again since
+		return false
 	case info.Lost:
-		if p := m.peers[info.ID]; p != nil {
+		if p != nil {
 			m.unadvertise(p, from)
 		}
 		return true
 	case info.DialAddr == "" || len(info.DialAddr) > maxAddr: // 1.x would dial an empty address
 		return false
-	case m.peers[info.ID] == nil && len(m.peers) >= maxPeers && !m.makeRoom(now, from):
+	case p == nil && len(m.peers) >= maxPeers && !m.makeRoom(now, from):
 		return false
 	}
 	p := m.peer(info.ID)
