@@ -55,7 +55,18 @@ func (l *List[T]) Insert(subject, queue string, v T) error {
 	if !ValidSubject(subject) {
 		return fmt.Errorf("subscribe to %.64q: %w", subject, ErrInvalidSubject)
 	}
-	l.insertRun([]Entry[T]{{subject, queue, v}})
+	e, h := Entry[T]{subject, queue, v}, l.locationOf(subject)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	added := false
+	if h.shard != nil {
+		added = h.shard.insertLocked(&e, h.hash, &l.gens)
+	} else if added = l.trie.insertLocked(&e, h.hash, &l.gens); added {
+		l.dropStale()
+	}
+	if added {
+		l.counts.inserts.Add(1)
+	}
 	return nil
 }
 
@@ -63,20 +74,6 @@ func (l *List[T]) Insert(subject, queue string, v T) error {
 func (l *List[T]) Remove(subject, queue string, v T) bool {
 	_, removed := l.removeRun([]Entry[T]{{subject, queue, v}})
 	return removed == 1
-}
-
-// InsertBatch adds all entries. If one of them has an invalid subject it adds none and returns
-// ErrInvalidSubject, wrapped. It does not hold a lock for the whole batch.
-func (l *List[T]) InsertBatch(batch []Entry[T]) error {
-	for i := range batch {
-		if !ValidSubject(batch[i].Subject) {
-			return fmt.Errorf("entry %d: subscribe to %.64q: %w", i, batch[i].Subject, ErrInvalidSubject)
-		}
-	}
-	for len(batch) > 0 {
-		batch = batch[l.insertRun(batch):]
-	}
-	return nil
 }
 
 // RemoveBatch removes all entries, and returns how many of them were there. It does not hold a lock
@@ -107,33 +104,8 @@ func (l *List[T]) locationOf(pattern string) location[T] {
 	return location[T]{&s.mu, s, hash}
 }
 
-// insertRun adds entries from the front of batch, all valid, as long as they are under the same
-// lock, but at most maxRun. It returns how many entries it has taken.
-func (l *List[T]) insertRun(batch []Entry[T]) (taken int) {
-	var added int64
-	h := l.locationOf(batch[0].Subject)
-	mu := h.mu
-	mu.Lock()
-	defer mu.Unlock()
-	for h.mu == mu {
-		e := &batch[taken]
-		if h.shard != nil && h.shard.insertLocked(e, h.hash, &l.gens) || h.shard == nil && l.trie.insertLocked(e, h.hash, &l.gens) {
-			added++
-			if h.shard == nil {
-				l.dropStale()
-			}
-		}
-		if taken++; taken == len(batch) || taken == maxRun {
-			break
-		}
-		h = l.locationOf(batch[taken].Subject)
-	}
-	l.counts.inserts.Add(added)
-	return taken
-}
-
-// removeRun removes entries from the front of batch, as insertRun adds them. It also returns how
-// many of them were there.
+// removeRun removes entries from the front of batch, as long as they are under the same lock, but at most
+// maxRun. It returns how many it has taken, and how many of them were there.
 func (l *List[T]) removeRun(batch []Entry[T]) (taken, removed int) {
 	h := l.locationOf(batch[0].Subject)
 	mu := h.mu

@@ -101,9 +101,6 @@ func TestInvalidSubjects(t *testing.T) {
 		if err := l.Insert(s, "", 1); !errors.Is(err, ErrInvalidSubject) {
 			t.Errorf("Insert(%q) = %v, want ErrInvalidSubject", s, err)
 		}
-		if err := l.InsertBatch([]Entry[int]{{"ok", "", 1}, {s, "", 1}}); !errors.Is(err, ErrInvalidSubject) {
-			t.Errorf("InsertBatch with %q = %v, want ErrInvalidSubject", s, err)
-		}
 		if l.Remove(s, "", 1) {
 			t.Errorf("Remove(%q) found something", s)
 		}
@@ -132,21 +129,25 @@ func TestIterationStopsWhereItIsTold(t *testing.T) {
 	}
 }
 
+func insertAll(t testing.TB, l *List[int], batch []Entry[int]) {
+	t.Helper()
+	for _, e := range batch {
+		insert(t, l, e.Subject, e.Queue, e.Value)
+	}
+}
+
 func TestBatchesTakeTurns(t *testing.T) {
 	t.Parallel()
 	l := New[int]()
-	if err := l.InsertBatch(nil); err != nil || l.RemoveBatch(nil) != 0 || l.Count() != 0 {
+	if l.RemoveBatch(nil) != 0 {
 		t.Error("a batch of nothing does something")
 	}
 	batch := make([]Entry[int], 3*maxRun/2)
 	for i := range batch {
 		batch[i] = Entry[int]{"a.*", "", i}
 	}
-	if got := l.insertRun(batch); got != maxRun {
-		t.Errorf("%d entries are added under one lock, want %d", got, maxRun)
-	}
-	if err := l.InsertBatch(batch); err != nil || l.Count() != len(batch) {
-		t.Errorf("%d entries are there: %v", l.Count(), err)
+	if insertAll(t, l, batch); l.Count() != len(batch) {
+		t.Errorf("%d entries are there", l.Count())
 	}
 	if taken, removed := l.removeRun(batch); taken != maxRun || removed != maxRun {
 		t.Errorf("%d of %d entries are removed under one lock, want %d", removed, taken, maxRun)
@@ -182,9 +183,7 @@ func TestBatchesAreTheirEntriesOneByOne(t *testing.T) {
 	for range 200 {
 		batch := batchOf(rng.IntN(2 * maxRun))
 		if rng.IntN(2) == 0 {
-			if err := l.InsertBatch(batch); err != nil {
-				t.Fatal(err)
-			}
+			insertAll(t, l, batch)
 			for _, e := range batch {
 				insert(t, single, e.Subject, e.Queue, e.Value)
 				if !slices.Contains(o, e) {
@@ -540,9 +539,7 @@ func FuzzList(f *testing.F) {
 					batch[i] = entry()
 					add(batch[i])
 				}
-				if err := l.InsertBatch(batch); err != nil {
-					t.Fatal(err)
-				}
+				insertAll(t, l, batch)
 			case 6:
 				var batch []Entry[int]
 				for range next() % 6 {
