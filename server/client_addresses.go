@@ -36,7 +36,7 @@ func (c *client) logsAddress() bool {
 	if !limit.admit(time.Since(c.srv.start)) {
 		return false
 	}
-	limit.reportLeftOut(c.srv.Warnf, "addresses that exceed their limits")
+	limit.reportLeftOut(c.srv.Warnf, "Left out %d log lines about addresses that exceed their limits")
 	return true
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -212,6 +211,6 @@ func (c *conn) logTooMany(u *userUsage) {
 	if !u.refusals.admit(time.Since(c.srv.start)) {
 		return
 	}
-	u.refusals.reportLeftOut(c.srv.Warnf, fmt.Sprintf("connections of user %q", u.name))
+	u.refusals.reportLeftOut(c.srv.Warnf, "Left out %d log lines about connections of user %q", u.name)
 	c.errorf("maximum connections exceeded - User %q", printable([]byte(u.name)))
 }

@@ -389,7 +389,7 @@ func (k *cluster) logLost(r *route, cause string) {
 	if !k.lostLimit.admit(time.Since(k.srv.start)) {
 		return
 	}
-	k.lostLimit.reportLeftOut(k.srv.Warnf, "routes that were lost")
+	k.lostLimit.reportLeftOut(k.srv.Warnf, "Left out %d log lines about routes that were lost")
 	if r.reason() == closeClient {
 		cause = "closed by the other server"
 	}

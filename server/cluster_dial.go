@@ -88,7 +88,7 @@ func (k *cluster) logsAdvertised() bool {
 	if !k.dialLimit.admit(time.Since(k.srv.start)) {
 		return false
 	}
-	k.dialLimit.reportLeftOut(k.srv.Warnf, "advertised servers that cannot be reached")
+	k.dialLimit.reportLeftOut(k.srv.Warnf, "Left out %d log lines about advertised servers that cannot be reached")
 	return true
 }
 

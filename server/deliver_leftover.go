@@ -54,7 +54,7 @@ func (l *leftover) giveUp() {
 	if why == "" || !s.leftovers.lines.admit(time.Since(s.start)) {
 		return
 	}
-	s.leftovers.lines.reportLeftOut(s.Warnf, "messages for queue groups that were given up")
+	s.leftovers.lines.reportLeftOut(s.Warnf, "Left out %d log lines about messages for queue groups that were given up")
 	l.c.warnf("Gave up what was pending for queue groups (%d bytes at most): %s", size, why)
 }
 

@@ -35,10 +35,11 @@ func (l *logLimit) admit(now time.Duration) bool {
 	}
 }
 
-// reportLeftOut passes how many lines about something were left out since the last report to warnf.
-func (l *logLimit) reportLeftOut(warnf func(format string, v ...any), about string) {
+// reportLeftOut passes a text to warnf that begins with how many lines were left out since the last report,
+// if any were.
+func (l *logLimit) reportLeftOut(warnf func(format string, v ...any), format string, v ...any) {
 	if n := l.leftOut.Swap(0); n > 0 {
-		warnf("Left out %d log lines about %s", n, about)
+		warnf(format, append([]any{n}, v...)...)
 	}
 }
 
@@ -58,5 +59,5 @@ func (c *conn) limitedf(level logLevel, format string, v ...any) {
 
 // reportLeftOut logs how many lines were left out since the last report.
 func (c *conn) reportLeftOut() {
-	c.logLimit.reportLeftOut(c.warnf, "what this connection repeats")
+	c.logLimit.reportLeftOut(c.warnf, "Left out %d log lines about what this connection repeats")
 }
