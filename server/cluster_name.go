@@ -23,11 +23,11 @@ func (r *route) refuseCluster(info *peerInfo) closeReason {
 	r.srv.cluster.event(func(m *mesh.Mesh, _ time.Time) { m.Refused(r.id) })
 	cause := fmt.Sprintf("%s is in cluster %s, this server in cluster %q", info.describe(), quotedStart(info.Cluster), own)
 	r.setCause(cause)
-	log := r.debugf
+	level := levelDebug
 	if r.srv.cluster.countRefused(info.ID) {
-		log = r.conn.errorf
+		level = levelError // also of a quiet attempt: it has its own count
 	}
-	log("Route refused: %s; servers of one cluster need the same cluster name, or none", cause)
+	r.logf(level, "Route refused: %s; servers of one cluster need the same cluster name, or none", cause)
 	r.sendErr(fmt.Sprintf("Rejecting connection, cluster name %s does not match %q", quotedStart(info.Cluster), own))
 	return closeOtherCluster
 }
