@@ -627,6 +627,8 @@ func (c *conn) teardown() {
 		c.sendErr(row.wire)
 	}
 	c.out.Finish(wait)
+	left, _ := c.out.Leave(0) // of what is given to no other
+	left.Release()
 	switch {
 	case c.omitErr || c.srv.fewDescriptors(c.role):
 	case row.linger:

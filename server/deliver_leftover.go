@@ -50,6 +50,7 @@ const maxPassedOn = 4
 // giveUp gives up what is left if there is no memory for it.
 func (l *leftover) giveUp() {
 	s, size := l.c.srv, l.out.Size()
+	l.givenUp = l.givenUp || s.ended()
 	why := l.tooMuch()
 	if why == "" || !s.leftovers.lines.admit(time.Since(s.start)) {
 		return

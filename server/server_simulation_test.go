@@ -905,6 +905,9 @@ func (w *world) written() string {
 		if k := n.srv.io.Pending.Load(); k != 0 {
 			return fmt.Sprintf("%s has %d bytes pending", n.name, k)
 		}
+		if k := n.srv.io.SetAside.Load(); k != 0 {
+			return fmt.Sprintf("%s has %d bytes set aside", n.name, k)
+		}
 	}
 	return ""
 }

@@ -27,8 +27,8 @@ func (m *Mesh) gossip(now time.Time, from string, link uint64, info *Info) (news
 		return false
 	}
 	switch p := m.peers[info.ID]; {
-	case p != nil && p.adverts[from].link > link: // it was under way on a lost carrier, and has been said again since
-		return false
+	case p != nil && p.adverts[from].link > link && m.links[p.adverts[from].link] != nil:
+		return false // it was under way on a lost carrier, and has been said again since
 	case info.Lost:
 		if p != nil {
 			m.unadvertise(p, from)
