@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gnatsd/server/internal/netio"
@@ -31,21 +30,41 @@ type leftover struct {
 	looks   int                // at groups and members, to find those with room
 	allowed int                // looks
 
-	drops   uint32 // leftovers.drops at the beginning
-	givenUp bool   // there is no memory for it
+	dropped <-chan struct{} // closed when all have to be given up, for the memory
+	turn    bool            // it is being passed on, see leftovers.turns
+	givenUp bool            // there is no memory for it
 }
 
 // leftovers is what the leftovers of a server have in common.
 type leftovers struct {
 	turns chan struct{} // holds as many as are passed on now
-	drops atomic.Uint32 // how often all had to be given up, for the memory
 	lines logLimit      // about those that were given up
 
-	mu sync.Mutex // held while it is decided whether one is given up
+	mu      sync.Mutex // guards what follows, and is held while it is decided whether one is given up
+	dropped chan struct{}
 }
 
 // maxPassedOn is how many leftovers are passed on at a time.
 const maxPassedOn = 4
+
+func newLeftovers() leftovers {
+	return leftovers{turns: make(chan struct{}, maxPassedOn), dropped: make(chan struct{})}
+}
+
+// drop gives up all that there are.
+func (l *leftovers) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.dropped)
+	l.dropped = make(chan struct{})
+}
+
+// drops returns a channel that is closed when what there is now is given up.
+func (l *leftovers) drops() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped
+}
 
 // giveUp gives up what is left if there is no memory for it.
 func (l *leftover) giveUp() {
@@ -69,18 +88,21 @@ func (l *leftover) tooMuch() (why string) {
 	if l.out.Size() <= highWater {
 		room = limit / 2
 	}
-	switch {
-	case l.givenUp:
-		return ""
-	case s.leftovers.drops.Load() != l.drops:
-		why = fmt.Sprintf("GOMEMLIMIT of %d Approached", s.memory.limit)
-	case s.io.Pending.Load()+s.io.SetAside.Load()-limit > room:
-		why = fmt.Sprintf("MaxPendingTotal of %d Exceeded", limit)
-	default:
+	if l.givenUp {
 		return ""
 	}
-	l.givenUp = true
-	l.out.Discount()
+	select {
+	case <-l.dropped:
+		why = "queues hold too much"
+	default:
+		if s.io.Pending.Load()+s.io.SetAside.Load()-limit <= room {
+			return ""
+		}
+		why = fmt.Sprintf("MaxPendingTotal of %d Exceeded", limit)
+	}
+	if l.givenUp = true; !l.open { // it is released now
+		l.out.Discount()
+	}
 	return why
 }
 
@@ -129,7 +151,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		wait = 0
 	}
 	out, waits := c.out.Leave(wait)
-	l := &leftover{c: c, subs: subs, out: out, open: waits && !row.abrupt, drops: c.srv.leftovers.drops.Load()}
+	l := &leftover{c: c, subs: subs, out: out, open: waits && !row.abrupt, dropped: c.srv.leftovers.drops()}
 	if l.open {
 		l.rest = out.First
 	}
@@ -141,18 +163,14 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 }
 
 // pass delivers the queue messages in what is left to others, and keeps the rest. Leftovers take turns: many
-// at once would take the processors from those who are connected.
+// at once would take the processors from clients that are connected.
 func (l *leftover) pass() {
 	if len(l.out.Segments) == 0 {
 		return
 	}
-	if l.giveUp(); l.givenUp && !l.open {
-		return
-	}
 	l.choices, l.allowed = make(map[string]*choice), freeLooks
-	turns := l.c.srv.leftovers.turns
-	turns <- struct{}{}
-	defer func() { <-turns }()
+	l.giveUp()
+	defer l.endTurn()
 	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
 		begun, ended := sent > 0, sent == len(text)
 		if (ended || begun && l.open || l.givenUp || !l.passMessage(o, b)) && l.open {
@@ -161,10 +179,28 @@ func (l *leftover) pass() {
 	})
 }
 
+// awaitTurn waits until fewer others are passed on. It ends early if all are given up, or the server ends.
+func (l *leftover) awaitTurn() {
+	select {
+	case l.c.srv.leftovers.turns <- struct{}{}:
+		l.turn = true
+	case <-l.dropped:
+	case <-l.c.srv.quit:
+	}
+}
+
+func (l *leftover) endTurn() {
+	if l.turn {
+		l.turn = false
+		<-l.c.srv.leftovers.turns
+	}
+}
+
 // readLeftover calls act with each operation of a leftover, its text, and how many bytes of that have
 // been sent, as if it had come over a route, and begin before each part that is in the read buffer at a
-// time. Bytes that are no operation end that, but there are none: this server has written them.
-func (c *conn) readLeftover(l *netio.Leftover, begin func(), act func(o *op, b *batch, text []byte, sent int)) {
+// time, until that reports false. Bytes that are no operation end that, too, but there are none: this server
+// has written them.
+func (c *conn) readLeftover(l *netio.Leftover, begin func() bool, act func(o *op, b *batch, text []byte, sent int)) {
 	at := 0
 	w := c.srv.scratch.Get().(*readerScratch)
 	w.limits = frameLimits{role: roleRoute, line: math.MaxInt32, payload: -1, single: true}
@@ -179,7 +215,9 @@ func (c *conn) readLeftover(l *netio.Leftover, begin func(), act func(o *op, b *
 			n := copy(c.in.Space(netio.ReadSize), text)
 			c.in.Filled(n)
 			text = text[n:]
-			begin()
+			if !begin() {
+				return
+			}
 			w.batch.begin(c)
 			ok := c.readOps(w, func(o *op, b *batch, text []byte) {
 				sent := min(len(text), max(0, l.Sent-at))
@@ -234,15 +272,18 @@ func (l *leftover) passMessage(o *op, b *batch) bool {
 // maxChoices is how many choices are remembered.
 const maxChoices = 1 << 10
 
-// nextPart is called before each part of what is left: what subjects match may have changed.
-func (l *leftover) nextPart() {
-	turns := l.c.srv.leftovers.turns
-	<-turns // to another one that waits
-	turns <- struct{}{}
-	l.giveUp()
+// nextPart is called before each part of what is left: what subjects match may have changed. It reports
+// false if nothing is to be done any more.
+func (l *leftover) nextPart() bool {
+	l.endTurn()
+	if !l.givenUp {
+		l.awaitTurn()
+		l.giveUp()
+	}
 	if l.part++; len(l.choices) > maxChoices {
 		clear(l.choices)
 	}
+	return l.open || !l.givenUp
 }
 
 // choice returns who messages of a subject can be given to.

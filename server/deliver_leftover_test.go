@@ -193,12 +193,12 @@ func TestLeftoversHaveALimit(t *testing.T) {
 	const size, each, members = 50_000, 40, 7 // 2 MB of each
 	for name, tt := range map[string]struct {
 		total       int64
-		short       bool // of memory, when all of them have left
+		drop        bool // all, when they have left
 		least, most int  // messages that are passed on
 		log         string
 	}{
 		"by max_pending_total": {4 << 20, false, 20, 4 << 20 * 5 / 4 / size, ": MaxPendingTotal of 4194304 Exceeded"},
-		"by GOMEMLIMIT":        {64 << 20, true, 0, 0, ": GOMEMLIMIT of "},
+		"at once":              {64 << 20, true, 0, 0, ": queues hold too much"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,8 +222,9 @@ func TestLeftoversHaveALimit(t *testing.T) {
 			l, c := &tally{times: map[string]int{}}, dialClient(t, s)
 			c.Do("SUB work g 1")
 			go l.read(c) // ends with the connection
-			if tt.short {
-				s.leftovers.drops.Add(1)
+			if tt.drop {
+				s.leftovers.drop()
+				eventually(t, "nothing waits for its turn", func() bool { return s.io.SetAside.Load() == 0 })
 			}
 			for range maxPassedOn {
 				<-s.leftovers.turns
@@ -238,6 +239,24 @@ func TestLeftoversHaveALimit(t *testing.T) {
 				t.Errorf("%d messages were passed on, want %d to %d", got, tt.least, tt.most)
 			}
 		})
+	}
+}
+
+// TestLeftoversEndWithTheServer has a leftover wait for its turn when the server ends.
+func TestLeftoversEndWithTheServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *Options) { o.WriteDeadline, o.network = patience, smallSockets{} })
+	for range maxPassedOn {
+		s.leftovers.turns <- struct{}{}
+	}
+	c := dialClient(t, s)
+	c.Do("SUB work g 1")
+	publishNumbers(t, s, "m", 20, 50_000, nil)
+	c.Close()
+	eventually(t, "what it leaves is kept", func() bool { return s.io.SetAside.Load() > 0 })
+	s.Shutdown()
+	if got := s.io.SetAside.Load(); got != 0 {
+		t.Errorf("%d bytes are kept", got)
 	}
 }
 

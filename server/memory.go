@@ -24,7 +24,9 @@ type memoryLimit struct {
 	live    func() (bytes int64, cycles uint64) // what the last garbage collection left, and how many there were
 	collect func()                              // collects garbage
 
-	checked time.Time // of the goroutine that has set Server.limiting
+	// Of the goroutine that has set Server.limiting.
+	checked time.Time
+	dropped bool // leftovers were given up the last time
 
 	// Atomic.
 	acted      atomic.Uint64 // the cycle whose result was acted on
@@ -93,6 +95,9 @@ func (s *Server) limitPending() {
 	if taken > highWater {
 		s.peak.note(taken)
 	}
+	if left := s.io.SetAside.Load(); left > 0 && pending+left > limit+limit/2 {
+		s.leftovers.drop()
+	}
 	tight := s.memory.limit > 0 && taken > highWater
 	if !tight && pending <= limit || !s.limiting.CompareAndSwap(false, true) {
 		return
@@ -103,9 +108,13 @@ func (s *Server) limitPending() {
 		return
 	}
 	if excess := s.memory.excess.Swap(0); excess > 0 {
-		if left := s.io.SetAside.Load(); left > 0 { // before anyone is disconnected
-			s.leftovers.drops.Add(1)
+		// Leftovers go before connections, but not twice in turn: some cannot be given up.
+		if left := s.io.SetAside.Load(); left > 0 && !s.memory.dropped {
+			s.leftovers.drop()
+			s.memory.dropped = true
 			excess -= left
+		} else {
+			s.memory.dropped = false
 		}
 		s.freeMemory(excess)
 	}

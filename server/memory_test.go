@@ -278,6 +278,44 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 	}
 }
 
+// TestLeftoversGoBeforeConnections has memory short several times in turn, with a leftover that stays.
+func TestLeftoversGoBeforeConnections(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	s, err := NewServer(nil)
+	okay(t, err)
+	s.SetLogger(newLineLog(), false, false)
+	cycles := uint64(0)
+	s.memory = memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { cycles++; return 80 * mb, cycles }, collect: func() {}}
+	s.io.SetAside.Add(20 * mb)
+	var clients []*client
+	for range 2 {
+		c := onFake(t, s, new(fakeLink))
+		c.opts = &defaultConnectOptions
+		if r := s.clients.add(c); r != keepOpen {
+			t.Fatalf("not registered: %d", r)
+		}
+		c.in.Filled(len(c.in.Space(10 * mb)))
+		s.io.Hold(&c.in)
+		c.lastIn.Add(-int64(time.Hour))
+		clients = append(clients, c)
+	}
+	for i, want := range []int{0, 1, 1, 2} {
+		dropped := s.leftovers.drops()
+		s.conns.Add(1)
+		s.measureMemory()
+		closed := 0
+		for _, c := range clients {
+			if c.ended() {
+				closed++
+			}
+		}
+		if drops := dropped != s.leftovers.drops(); drops != (i%2 == 0) || closed != want {
+			t.Errorf("measurement %d: leftovers were given up: %v, %d clients are closed, want %d", i, drops, closed, want)
+		}
+	}
+}
+
 // TestWhoIsMadeToWaitIsNotUnfinished has a client with half an operation, whose reader does not read on: what
 // it holds is not held against it while the server makes it wait.
 func TestWhoIsMadeToWaitIsNotUnfinished(t *testing.T) {

@@ -39,7 +39,7 @@ func (s *Server) serveRoute(nc net.Conn) {
 // serveDialed runs a route that this server dialed.
 func (s *Server) serveDialed(nc net.Conn, attempt *mesh.Attempt, addr string) {
 	r := newRoute(s, nc, attempt)
-	r.quiet = attempt.Target.Configured() && !powerOfTen(attempt.Failures+1)
+	r.quiet = attempt.Member == 0 && attempt.Target.Configured() && !powerOfTen(attempt.Failures+1)
 	if !s.cluster.add(r, attempt, addr) {
 		r.reject()
 		return

@@ -26,14 +26,14 @@ func (r *route) handOver() {
 		return // another one would not take it either
 	}
 	after, n := 0, 0 // frames up to the last one that may not be sent
-	r.readLeftover(&l, func() {}, func(_ *op, _ *batch, frame []byte, sent int) {
+	r.readLeftover(&l, always, func(_ *op, _ *batch, frame []byte, sent int) {
 		if n++; sent == 0 && string(frame) == movedLine {
 			after = n
 		}
 	})
 	h := handOver{r: r}
 	n = 0
-	r.readLeftover(&l, func() {}, func(o *op, _ *batch, frame []byte, sent int) {
+	r.readLeftover(&l, always, func(o *op, _ *batch, frame []byte, sent int) {
 		h.flush(leftoverPiece)
 		n++
 		wait := o.verb == verbLink && o.argCount > 1 // or gone
@@ -46,13 +46,15 @@ func (r *route) handOver() {
 	r.unplaced = h.unplaced
 }
 
+func always() bool { return true }
+
 // passUnplaced gives queue messages that no other member of the pool has taken to other members of their
 // groups, if all are lost.
 func (r *route) passUnplaced() {
 	if len(r.unplaced) == 0 || !r.pool.ended.Load() {
 		return
 	}
-	l := &leftover{c: &r.conn, out: r.srv.io.NewLeftover(r.unplaced), drops: r.srv.leftovers.drops.Load()}
+	l := &leftover{c: &r.conn, out: r.srv.io.NewLeftover(r.unplaced), dropped: r.srv.leftovers.drops()}
 	defer l.out.Release()
 	r.unplaced = nil
 	<-r.pool.dropped

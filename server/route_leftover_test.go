@@ -34,7 +34,7 @@ func TestFramesOfALeftover(t *testing.T) {
 		}
 		var got, want strings.Builder
 		lines := 0
-		c.readLeftover(&l, func() {}, func(_ *op, _ *batch, frame []byte, sent int) {
+		c.readLeftover(&l, always, func(_ *op, _ *batch, frame []byte, sent int) {
 			if sent == 0 {
 				lines++
 				got.Write(frame)

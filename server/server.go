@@ -138,7 +138,7 @@ func newServer(o *Options) (*Server, error) {
 		reloading: make(oneAtATime, 1),
 
 		askingPeers: make(oneAtATime, 1),
-		leftovers:   leftovers{turns: make(chan struct{}, maxPassedOn)},
+		leftovers:   newLeftovers(),
 
 		quit:   make(chan struct{}),
 		done:   make(chan struct{}),

@@ -302,10 +302,12 @@ func (m *Mesh) removeFromPeer(now time.Time, l *link) {
 	if p == nil {
 		return
 	}
+	if l.pool != nil { // the two servers may have had different routes for a while
+		m.forgetAdvertsOf(p.id, l.id)
+	}
 	if p.active == l {
 		p.active = nil
 		if m.promoteMember(now, p) {
-			m.forgetAdvertsOf(p.id, l.id)
 			return
 		}
 		if p.pool != nil {

@@ -227,6 +227,11 @@ func (m *Mesh) promoteMember(now time.Time, p *peer) bool {
 	l := p.pool.members[i]
 	p.pool.members = slices.Delete(p.pool.members, i, i+1)
 	p.pool.due = latest(p.pool.due, now.Add(retryDelay-m.jitter(retryJitter)))
+	if p.info != nil { // INFO came on the one before
+		info := *l.info
+		info.Addr, info.DialAddr, info.PoolSize = p.info.Addr, p.info.DialAddr, p.info.PoolSize
+		l.info = &info
+	}
 	p.active, p.info = l, l.info
 	l.state = linkRegistered
 	m.emit(Action{Kind: Promote, Link: l.id})

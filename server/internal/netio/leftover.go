@@ -23,7 +23,7 @@ func (s *Shared) NewLeftover(text []byte) Leftover {
 // Size returns about how many bytes there are.
 func (l *Leftover) Size() int64 { return l.size }
 
-// Discount counts the leftover in SetAside no more: it is about to be released.
+// Discount counts the leftover in SetAside no more. It is to be released at once.
 func (l *Leftover) Discount() {
 	l.shared.SetAside.Add(-l.size)
 	l.size = 0
