@@ -130,6 +130,7 @@ func (c *client) refuse(b *batch, text string) {
 
 // connect handles CONNECT. Options that it does not mention keep their values.
 func (c *client) connect(o *op, b *batch) closeReason {
+	b.steps += connectSteps
 	opts, err := c.opts.merge(o.args)
 	if err != nil {
 		c.errorf("%v", connectError(err))

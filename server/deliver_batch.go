@@ -41,7 +41,7 @@ type batch struct {
 	limit     int      // flush above it
 
 	streak netio.Streak // of work since the last flush
-	steps  int          // of it, since the clock was looked at
+	steps  int          // of work, also before the last flush, since the clock was looked at
 	turn   netio.Streak // of work since others went on
 	pinned pin
 	narrow bool // it is handed over, and not pinned
@@ -152,6 +152,8 @@ const (
 	slowSteps = stepsPerLook / 4
 	// controlSteps is what an operation counts for that is no message, or a refused one: up to some 2 µs.
 	controlSteps = 200
+	// connectSteps is what a CONNECT counts for besides.
+	connectSteps = 1000
 )
 
 // batchPace is when a batch is flushed because of its time.
@@ -170,7 +172,7 @@ func (b *batch) begin(c *conn) {
 	b.limit = int(max(opts.highWater(), 1))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
-	b.readAt, b.thin, b.turn = 0, false, netio.Streak{}
+	b.readAt, b.thin, b.steps, b.turn = 0, false, 0, netio.Streak{}
 	b.known.looks, b.known.added = maxMisses, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()

@@ -194,5 +194,5 @@ func (b *batch) reset() {
 	b.known.past += uint64(len(b.lines))
 	b.lines, b.text, b.texts, b.collected, b.single = b.lines[:0], b.text[:0], b.texts[:0], 0, 0
 	b.known.from = 0
-	b.streak, b.steps, b.toSelf = netio.Streak{}, 0, false
+	b.streak, b.toSelf = netio.Streak{}, false
 }

@@ -18,11 +18,13 @@ import (
 
 // leftover is what a connection has not been sent when it ends.
 type leftover struct {
-	c    *conn
-	subs *subscriptions // that it had
-	out  netio.Leftover
-	open bool   // the peer may still be sent what no other connection takes
-	rest []byte // that no other connection takes
+	c      *conn
+	subs   *subscriptions // that it had
+	out    netio.Leftover
+	open   bool   // the peer may still be sent what no other connection takes
+	rest   []byte // that no other connection takes
+	kept   int64  // bytes of it that count with the leftovers
+	behind bool   // all has been read of which the socket has taken a part
 
 	choices map[string]*choice // by subject and group
 	part    int                // of what is left, that is in the read buffer
@@ -100,9 +102,8 @@ func (l *leftover) tooMuch() (why string) {
 		}
 		why = fmt.Sprintf("MaxPendingTotal of %d Exceeded", limit)
 	}
-	if l.givenUp = true; !l.open { // it is released now
-		l.out.Discount()
-	}
+	l.givenUp = true
+	l.out.Discount() // it is released when the message is over that the socket has taken a part of
 	return why
 }
 
@@ -157,6 +158,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	}
 	l.pass()
 	l.out.Release()
+	c.srv.io.SetAside.Add(-l.kept)
 	if waits {
 		c.out.Continue(l.rest)
 	}
@@ -172,11 +174,25 @@ func (l *leftover) pass() {
 	l.giveUp()
 	defer l.endTurn()
 	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
-		begun, ended := sent > 0, sent == len(text)
-		if (ended || begun && l.open || l.givenUp || !l.passMessage(o, b)) && l.open {
-			l.rest = append(l.rest, text[sent:]...)
+		switch begun := sent > 0; {
+		case begun && l.open:
+			l.keep(text[sent:])
+		case sent == len(text), l.givenUp:
+		case !l.passMessage(o, b) && l.open:
+			l.keep(text)
 		}
+		l.behind = sent == 0
 	})
+}
+
+// keep keeps what is sent to the peer itself. It counts with the leftovers until then.
+func (l *leftover) keep(text []byte) {
+	if len(l.rest)+len(text) > max(cap(l.rest), highWater) {
+		l.rest = slices.Grow(l.rest, max(len(text), int(l.out.Size())-len(l.rest))) // at once: much of it may follow
+	}
+	l.rest = append(l.rest, text...)
+	l.c.srv.io.SetAside.Add(int64(len(text)))
+	l.kept += int64(len(text))
 }
 
 // awaitTurn waits until fewer others are passed on. It ends early if all are given up, or the server ends.
@@ -283,7 +299,7 @@ func (l *leftover) nextPart() bool {
 	if l.part++; len(l.choices) > maxChoices {
 		clear(l.choices)
 	}
-	return l.open || !l.givenUp
+	return !l.givenUp || l.open && !l.behind
 }
 
 // choice returns who messages of a subject can be given to.

@@ -103,7 +103,8 @@ func (s *Server) limitPending() {
 		return
 	}
 	defer s.limiting.Store(false)
-	s.disconnectWorst((*conn).queued, closeSlowTotal, func(int64) bool { return s.io.Pending.Load() <= limit })
+	over := pending - limit // more may come meanwhile, which the next call is for
+	s.disconnectWorst((*conn).queued, closeSlowTotal, func(freed int64) bool { return freed >= over || s.io.Pending.Load() <= limit })
 	if !tight {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,4 +145,31 @@ func blocked(q *netio.WriteQueue) func() bool {
 		}
 		return time.Since(since) > time.Second/2
 	}
+}
+
+// TestNothingIsCountedOfARetiredMember has a member of a pool end that was to leave it, with much pending.
+func TestNothingIsCountedOfARetiredMember(t *testing.T) {
+	t.Parallel()
+	a, b, p := pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
+	far, pub := dialClient(t, a), dialClient(t, b)
+	far.Do("SUB x 1")
+	interested(t, b, 1)
+	pub.Do("PUB x 1", "m")
+	if d, err := far.Next(); err != nil || d == nil {
+		t.Fatal(d, err)
+	}
+	member := b.cluster.active()[0]
+	for _, r := range member.siblings() {
+		if r.out.Stats().Messages > 0 {
+			member = r
+		}
+	}
+	p.hold(slices.Index(carried(p), member.nc.LocalAddr().String()))
+	for big := strings.Repeat("x", 8<<10); member.out.Stats().Pending < 900<<10; {
+		pub.Say(fmt.Sprintf("PUB x %d", len(big)), big)
+	}
+	member.retire()
+	member.close(closeSlowDeadline)
+	eventually(t, "it has ended", func() bool { return !slices.Contains(b.cluster.all(), member) })
+	eventually(t, "nothing of it is counted", func() bool { return b.io.SetAside.Load() == 0 })
 }
