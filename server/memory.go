@@ -103,8 +103,7 @@ func (s *Server) limitPending() {
 		return
 	}
 	defer s.limiting.Store(false)
-	over := pending - limit // more may come meanwhile, which the next call is for
-	s.disconnectWorst((*conn).queued, closeSlowTotal, func(freed int64) bool { return freed >= over || s.io.Pending.Load() <= limit })
+	s.limitTotal(pending, limit)
 	if !tight {
 		return
 	}
@@ -123,6 +122,30 @@ func (s *Server) limitPending() {
 		s.conns.Add(1)
 		go s.measureMemory() // ends with a collection of garbage; Shutdown waits for it
 	}
+}
+
+// limitTotal disconnects the connections that have most pending until all together have no more than limit.
+// Those with less than half of the average are spared: one batch may push much more than is allowed to
+// others. What those have pending that end, which takes finishWait at most, may be a quarter more.
+func (s *Server) limitTotal(pending, limit int64) {
+	if pending <= limit {
+		return
+	}
+	queued, n := int64(0), int64(0)
+	for _, h := range s.holders((*conn).queued) {
+		queued += h.n
+		n++
+	}
+	over := pending - limit - min(max(0, pending-queued), limit/4)
+	if queued < over/helpfulShare {
+		return
+	}
+	s.disconnectWorst(func(c *conn) int64 {
+		if k := c.queued(); k >= queued/(2*max(n, 1)) {
+			return k
+		}
+		return 0
+	}, closeSlowTotal, func(freed int64) bool { return freed >= over || s.io.Pending.Load() <= limit })
 }
 
 // measureMemory measures, and disconnects at once or not at all: a figure that is kept would be acted on

@@ -278,6 +278,56 @@ func TestThoseWhoDoNotFinishOperationsAreDisconnectedWhereMemoryIsShort(t *testi
 	}
 }
 
+// TestThoseWithLittlePendingAreSpared has queues that are too much together.
+func TestThoseWithLittlePendingAreSpared(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	for _, tt := range []struct {
+		queues []int // bytes
+		limit  int64
+		closed int // the first ones
+	}{
+		{[]int{4 * mb, 4 * mb, 3 * mb, mb}, mb, 3},
+		{[]int{mb, mb, mb, mb, mb}, 3 * mb, 2},
+		{[]int{2 * mb, mb}, 4 * mb, 0},
+	} {
+		s, err := NewServer(nil)
+		okay(t, err)
+		s.SetLogger(newLineLog(), false, false)
+		release := make(chan bool)
+		var clients []*client
+		for _, n := range tt.queues {
+			c := onFake(t, s, &fakeLink{
+				try:  func(int) (int, error) { return 0, netio.ErrWouldBlock },
+				wait: func(int) (int, error) { <-release; return 0, net.ErrClosed },
+			})
+			c.opts = &defaultConnectOptions
+			if r := s.clients.add(c); r != keepOpen {
+				t.Fatalf("not registered: %d", r)
+			}
+			c.push(make([]byte, n))
+			clients = append(clients, c)
+		}
+		s.limitTotal(s.io.Pending.Load(), tt.limit)
+		closed := 0
+		for i, c := range clients {
+			if !c.ended() {
+				continue
+			}
+			if closed++; tt.queues[i] < tt.queues[tt.closed-1] {
+				t.Errorf("%v: a queue of %d bytes is closed", tt.queues, tt.queues[i])
+			}
+		}
+		if closed != tt.closed {
+			t.Errorf("%v: %d are closed, want %d", tt.queues, closed, tt.closed)
+		}
+		close(release)
+		for _, c := range clients {
+			allWritten(t, &c.out)
+		}
+	}
+}
+
 // TestLeftoversGoBeforeConnections has memory short several times in turn, with a leftover that stays.
 func TestLeftoversGoBeforeConnections(t *testing.T) {
 	t.Parallel()
