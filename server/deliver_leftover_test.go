@@ -506,7 +506,7 @@ func TestWhatIsLeftGoesToMembersWithRoom(t *testing.T) {
 	const messages = 20
 	text := strings.Repeat("MSG work 1 2\r\nhi\r\n", messages)
 	pass := func() (rest string) {
-		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text)}}}}
+		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: s.io.NewLeftover([]byte(text)), dropped: s.leftovers.drops()}
 		l.pass()
 		return string(l.rest)
 	}
@@ -542,7 +542,7 @@ func TestFindingMembersWithRoomIsBounded(t *testing.T) {
 		{"there are many groups", members, 0, false, 10 * (2*members + 1)},
 		{"the subjects differ", 0, 0, true, freeLooks + looksPerMessage*messages},
 	} {
-		s, err := NewServer(&Options{MaxPending: 10_000})
+		s, err := NewServer(&Options{MaxPending: 10_000, MaxPendingTotal: 1 << 30})
 		okay(t, err)
 		gone := onFake(t, s, new(fakeLink))
 		deliverTo(t, gone, "SUB work.> q 1\r\n")
@@ -571,7 +571,7 @@ func TestFindingMembersWithRoomIsBounded(t *testing.T) {
 			}
 			fmt.Fprintf(&text, "MSG work.%d 1 0\r\n\r\n", i)
 		}
-		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: netio.Leftover{Segments: []netio.Segment{{Bytes: []byte(text.String())}}}}
+		l := &leftover{c: &gone.conn, subs: &subs, open: true, out: s.io.NewLeftover([]byte(text.String())), dropped: s.leftovers.drops()}
 		l.pass()
 		got, want := roomy.out.Stats().Messages, int64(0)
 		if tt.roomy > 0 {

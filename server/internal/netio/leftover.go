@@ -32,7 +32,7 @@ func (l *Leftover) Discount() {
 // Release gives up the bytes.
 func (l *Leftover) Release() {
 	if l.shared == nil {
-		return
+		return // there is none
 	}
 	releaseAll(l.Segments)
 	l.Discount()
