@@ -335,8 +335,8 @@ func TestLeftoversGoBeforeConnections(t *testing.T) {
 	s, err := NewServer(nil)
 	okay(t, err)
 	s.SetLogger(newLineLog(), false, false)
-	cycles := uint64(0)
-	s.memory = memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { cycles++; return 80 * mb, cycles }, collect: func() {}}
+	var cycles atomic.Uint64
+	s.memory = memoryLimit{limit: 100 * mb, live: func() (int64, uint64) { return 80 * mb, cycles.Load() }, collect: func() {}}
 	s.io.SetAside.Add(20 * mb)
 	var clients []*client
 	for range 2 {
@@ -352,6 +352,7 @@ func TestLeftoversGoBeforeConnections(t *testing.T) {
 	}
 	for i, want := range []int{0, 1, 1, 2} {
 		dropped := s.leftovers.drops()
+		cycles.Add(1)
 		s.conns.Add(1)
 		s.measureMemory()
 		closed := 0
