@@ -40,9 +40,9 @@ type batch struct {
 	single    int      // the most bytes that one connection gets of what is collected one by one
 	limit     int      // flush above it
 
-	streak netio.Streak // of work since the last flush
-	steps  int          // of work, also before the last flush, since the clock was looked at
-	turn   netio.Streak // of work since others went on
+	begun  time.Time // of the batch, or the last flush; when the clock was looked at first
+	turn   time.Time // the same, since others went on
+	steps  int       // work, also before the last flush, since the clock was looked at
 	pinned pin
 	narrow bool // it is handed over, and not pinned
 	long   longFlush
@@ -145,6 +145,9 @@ const (
 	// batchTime is how long a batch may take before it is flushed: those who unsubscribe wait
 	// for it, and so do the messages.
 	batchTime = 5 * time.Millisecond
+	// turnTime is when a reader that has much to do with one read lets others go on. With ten clients that
+	// send what is refused, others waited four times as long without it.
+	turnTime = 250 * time.Microsecond
 	// stepsPerLook is how much is done between two looks at the clock. A step takes some 10 ns.
 	stepsPerLook = 4 << 10
 	// slowSteps is what a match counts for at least for which the patterns were asked: it may take
@@ -156,13 +159,6 @@ const (
 	connectSteps = 1000
 )
 
-// batchPace is when a batch is flushed because of its time.
-var batchPace = netio.Pace{Steps: 1, Streak: batchTime}
-
-// turnPace is when a reader that has much to do with one read lets others go on. With ten clients that send what
-// is refused, others waited four times as long without it.
-var turnPace = netio.Pace{Steps: 1, Streak: 250 * time.Microsecond}
-
 // begin prepares for what c has read.
 func (b *batch) begin(c *conn) {
 	opts := c.srv.options()
@@ -172,7 +168,7 @@ func (b *batch) begin(c *conn) {
 	b.limit = int(max(opts.highWater(), 1))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
-	b.readAt, b.thin, b.steps, b.turn = 0, false, 0, netio.Streak{}
+	b.readAt, b.thin, b.steps, b.turn = 0, false, 0, time.Time{}
 	b.known.looks, b.known.added = maxMisses, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
@@ -235,8 +231,17 @@ func (b *batch) due() bool {
 		return false
 	}
 	b.steps = 0
-	b.srv.io.Step(&b.turn, 0, &turnPace)
-	return b.streak.Due(0, &batchPace)
+	now := time.Now()
+	if b.begun.IsZero() {
+		b.begun = now
+	}
+	if b.turn.IsZero() {
+		b.turn = now
+	} else if now.Sub(b.turn) >= turnTime {
+		b.srv.io.Yield()
+		b.turn = time.Time{}
+	}
+	return now.Sub(b.begun) >= batchTime
 }
 
 // offset returns where a slice of the read buffer begins.

@@ -427,12 +427,12 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 		}
 		b = &batch{srv: new(Server), limit: 1000, steps: stepsPerLook}
 		b.due()
-		if b.turn == (netio.Streak{}) {
+		if b.turn.IsZero() {
 			t.Error("the time since others went on is not measured")
 		}
-		time.Sleep(turnPace.Streak)
-		if b.steps = stepsPerLook; b.due() || b.turn != (netio.Streak{}) {
-			t.Errorf("others do not go on after %v", turnPace.Streak)
+		time.Sleep(turnTime)
+		if b.steps = stepsPerLook; b.due() || !b.turn.IsZero() {
+			t.Errorf("others do not go on after %v", turnTime)
 		}
 		b = &batch{srv: new(Server), limit: 1000}
 		for _, wait := range []time.Duration{0, batchTime - 1} {

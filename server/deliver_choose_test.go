@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
 
@@ -182,7 +181,7 @@ func TestWorkOnMembersIsCounted(t *testing.T) {
 			t.Errorf("%s: %d steps, want %d at least", name, b.steps, tt.least)
 		}
 		b.end()
-		if b.begin(&c.conn); b.steps != 0 || b.streak != (netio.Streak{}) {
+		if b.begin(&c.conn); b.steps != 0 || !b.begun.IsZero() {
 			t.Errorf("%s: %d steps of the next batch", name, b.steps)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"gnatsd/server/internal/netio"
 )
 
 // flush hands over what is collected: to all others first and to the reader's own connection last,
@@ -194,5 +192,5 @@ func (b *batch) reset() {
 	b.known.past += uint64(len(b.lines))
 	b.lines, b.text, b.texts, b.collected, b.single = b.lines[:0], b.text[:0], b.texts[:0], 0, 0
 	b.known.from = 0
-	b.streak, b.toSelf = netio.Streak{}, false
+	b.begun, b.toSelf = time.Time{}, false
 }

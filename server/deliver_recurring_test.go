@@ -11,7 +11,7 @@ import (
 // are parsed. What is delivered is the business of TestDeliveryOfRandomMixes.
 func TestLinesThatComeAgainAreRecognized(t *testing.T) {
 	t.Parallel()
-	const messages = 200 // more than may be looked for in vain
+	const messages = 200 // more than may be looked for without a match
 	for name, c := range map[string]struct {
 		connect string
 		text    func(i int) string
@@ -214,7 +214,7 @@ func TestABatchDoesNotLookForLinesInVain(t *testing.T) {
 		t.Errorf("%d matches are remembered, want %d at most", len(b.matches), most)
 	}
 	if b.end(); looks != maxMisses {
-		t.Errorf("%d lines are looked for in vain, want %d", looks, maxMisses)
+		t.Errorf("%d lines are looked for without a match, want %d", looks, maxMisses)
 	}
 }
 

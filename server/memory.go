@@ -126,7 +126,7 @@ func (s *Server) limitPending() {
 
 // limitTotal disconnects the connections that have most pending until all together have no more than limit.
 // Those with less than half of the average are spared: one batch may push much more than is allowed to
-// others. What those have pending that end, which takes finishWait at most, may be a quarter more.
+// others. Connections that are ending, which takes finishWait at most, may have a quarter more pending.
 func (s *Server) limitTotal(pending, limit int64) {
 	if pending <= limit {
 		return
@@ -158,10 +158,10 @@ func (s *Server) measureMemory() {
 	s.memory.excess.Store(0)
 }
 
-// freeMemory disconnects those who hold most, until so much is freed: first of the kind of which there is
-// more, long queues or what is not finished. Little of both is no reason: others may have taken the memory. But
-// many who each hold little that they do not finish are, if it is enough. Those are kept whose kind would free
-// too little to help.
+// freeMemory disconnects the connections that hold most, until so much is freed: first of the kind of which
+// there is more, long queues or unfinished operations. Little of both is no reason: others may have taken the
+// memory. But many connections that each hold a small unfinished operation are, if all of them are enough. A
+// kind that would free too little to help is left alone.
 func (s *Server) freeMemory(excess int64) {
 	kinds := []func(*conn) int64{(*conn).queuedMuch, (*conn).unfinishedMuch}
 	if s.total((*conn).unfinished) >= excess {

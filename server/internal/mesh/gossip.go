@@ -195,7 +195,7 @@ func (m *Mesh) forgetAdvertsOf(from string, link uint64) {
 	}
 }
 
-// forwardOthers tells a server of all that there are routes to, over a link that has become the route.
+// forwardOthers sends INFO of all others that there are routes to over a link that has become a route.
 func (m *Mesh) forwardOthers(l *link) {
 	for _, o := range m.linksIn(linkRegistered) {
 		if o != l {

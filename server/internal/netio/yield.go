@@ -30,7 +30,7 @@ type yielder struct {
 	err   error // of that
 }
 
-// Pace says when a goroutine yields that goes on without waiting, or does something else that is due.
+// Pace says when a goroutine yields that goes on without waiting.
 type Pace struct {
 	Steps, Bytes int           // either of them is done between two looks at the clock
 	Streak       time.Duration // then it yields
@@ -49,13 +49,16 @@ type Streak struct {
 
 // Step counts a step with n bytes, and yields if the streak is long for the pace.
 func (s *Shared) Step(t *Streak, n int, p *Pace) {
-	if t.Due(n, p) {
+	if t.due(n, p) {
 		s.yielders.yield()
 	}
 }
 
-// Due counts a step with n bytes, and reports whether to yield before the next. Then a streak begins.
-func (s *Streak) Due(n int, p *Pace) bool {
+// Yield lets others go on.
+func (s *Shared) Yield() { s.yielders.yield() }
+
+// due counts a step with n bytes, and reports whether to yield before the next. Then a streak begins.
+func (s *Streak) due(n int, p *Pace) bool {
 	s.steps++
 	s.bytes += n
 	if s.steps < p.Steps && s.bytes < p.Bytes {

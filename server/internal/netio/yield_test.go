@@ -70,22 +70,22 @@ func TestReadersYieldAfterAWhileWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	var s Streak
 	for range reads.Steps {
-		if s.Due(1, &reads) {
+		if s.due(1, &reads) {
 			t.Fatal("due at the first look at the clock")
 		}
 	}
 	s.since = time.Now().Add(-reads.Streak)
 	n := 1
-	for ; !s.Due(1, &reads); n++ {
+	for ; !s.due(1, &reads); n++ {
 		if n > reads.Steps {
 			t.Fatal("not due though the time is over")
 		}
 	}
-	if s.Due(reads.Bytes, &reads) || s.since.IsZero() {
+	if s.due(reads.Bytes, &reads) || s.since.IsZero() {
 		t.Fatal("no look at the clock after a long read")
 	}
 	s.since = time.Now().Add(-reads.Streak)
-	if !s.Due(reads.Bytes, &reads) {
+	if !s.due(reads.Bytes, &reads) {
 		t.Fatal("not due after a long read though the time is over")
 	}
 	if s != (Streak{}) {
