@@ -544,6 +544,7 @@ func (c *conn) finishTime() time.Duration {
 func (c *conn) abortable() (ctx context.Context, done func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.abort.Store(&cancel)
+	c.link.EndTurn()
 	if c.ended() {
 		cancel()
 	}

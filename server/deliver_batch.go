@@ -148,8 +148,10 @@ const (
 	// turnTime is when a reader that has much to do with one read lets others go on. With ten clients that
 	// send what is refused, others waited four times as long without it.
 	turnTime = 250 * time.Microsecond
-	// stepsPerLook is how much is done between two looks at the clock. A step takes some 10 ns.
+	// stepsPerLook is how much is done between two looks at the clock, and stepTime about how long a step
+	// takes, in ns.
 	stepsPerLook = 4 << 10
+	stepTime     = 10
 	// slowSteps is what a match counts for at least for which the patterns were asked: it may take
 	// milliseconds.
 	slowSteps = stepsPerLook / 4
@@ -224,11 +226,9 @@ func (b *batch) narrowTo(targets []target) {
 
 // due reports whether the batch must be flushed before it is finished.
 func (b *batch) due() bool {
-	if b.full() || len(b.entries) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText {
-		return true
-	}
+	full := b.full() || len(b.entries) >= maxEntries || len(b.fanouts) >= maxFanouts || len(b.text) >= maxText
 	if b.steps < stepsPerLook {
-		return false
+		return full
 	}
 	b.steps = 0
 	now := time.Now()
@@ -238,10 +238,10 @@ func (b *batch) due() bool {
 	if b.turn.IsZero() {
 		b.turn = now
 	} else if now.Sub(b.turn) >= turnTime {
-		b.srv.io.Yield()
+		b.from.link.Yield()
 		b.turn = time.Time{}
 	}
-	return now.Sub(b.begun) >= batchTime
+	return full || now.Sub(b.begun) >= batchTime
 }
 
 // offset returns where a slice of the read buffer begins.

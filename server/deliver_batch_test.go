@@ -399,13 +399,17 @@ func TestSpeedABatchIsBoundedInTime(t *testing.T) {
 // number of steps only.
 func TestABatchIsFlushedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		link := new(fakeLink)
+		newBatch := func() *batch {
+			return &batch{srv: new(Server), from: &conn{link: link}, limit: 1000}
+		}
 		for name, change := range map[string]func(b *batch, less int){
 			"bytes of one connection": func(b *batch, less int) { b.collected = b.limit - less },
 			"entries":                 func(b *batch, less int) { b.entries = make([]entry, maxEntries-less) },
 			"fan-outs":                func(b *batch, less int) { b.fanouts = make([]fanout, maxFanouts-less) },
 			"text":                    func(b *batch, less int) { b.text = make([]byte, maxText-less) },
 		} {
-			b := &batch{srv: new(Server), limit: 1000}
+			b := newBatch()
 			if change(b, 1); b.due() {
 				t.Errorf("%s: it is flushed below the bound", name)
 			}
@@ -413,8 +417,8 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 				t.Errorf("%s: it is not flushed at the bound", name)
 			}
 		}
-		b := &batch{srv: new(Server), limit: 1000, steps: stepsPerLook}
-		if b.due() {
+		b := newBatch()
+		if b.steps = stepsPerLook; b.due() {
 			t.Error("it is flushed at the first look")
 		}
 		b.steps = stepsPerLook - 1
@@ -425,16 +429,27 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 		if b.steps = stepsPerLook; !b.due() || b.steps != 0 {
 			t.Errorf("it is not flushed after %v; %d steps", batchTime, b.steps)
 		}
-		b = &batch{srv: new(Server), limit: 1000, steps: stepsPerLook}
+		b, link.yields = newBatch(), 0
+		b.steps = stepsPerLook
 		b.due()
 		if b.turn.IsZero() {
 			t.Error("the time since others went on is not measured")
 		}
 		time.Sleep(turnTime)
-		if b.steps = stepsPerLook; b.due() || !b.turn.IsZero() {
-			t.Errorf("others do not go on after %v", turnTime)
+		if b.steps = stepsPerLook; b.due() || !b.turn.IsZero() || link.yields != 1 {
+			t.Errorf("after %v: the reader has yielded %d times, want 1", turnTime, link.yields)
 		}
-		b = &batch{srv: new(Server), limit: 1000}
+		b, link.yields = newBatch(), 0
+		for range 2 {
+			if b.collected, b.steps = b.limit, stepsPerLook; !b.due() {
+				t.Error("it is not flushed at a bound, when the clock is looked at, too")
+			}
+			time.Sleep(turnTime)
+		}
+		if link.yields != 1 {
+			t.Errorf("after %v in a batch that is full again and again: the reader has yielded %d times, want 1", turnTime, link.yields)
+		}
+		b = newBatch()
 		for _, wait := range []time.Duration{0, batchTime - 1} {
 			time.Sleep(wait)
 			if b.steps = stepsPerLook; b.due() || b.steps != 0 {

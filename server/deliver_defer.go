@@ -57,6 +57,7 @@ func (d *deferredReplies) add(text string) bool {
 // awaitReplies waits until no reply is deferred. The batch of the connection must not be pinned.
 func (c *conn) awaitReplies() {
 	if c.deferred != nil {
+		c.link.EndTurn()
 		<-c.deferred.sent
 		c.deferred = nil
 	}

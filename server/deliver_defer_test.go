@@ -61,3 +61,19 @@ func TestVerboseAnswersPrecedeMessages(t *testing.T) {
 		a.Want("PONG", "+OK", "MSG own 2 2", "ho")
 	})
 }
+
+// TestAReaderThatWaitsGivesBackItsTurn lets a reader wait for something else than its connection.
+func TestAReaderThatWaitsGivesBackItsTurn(t *testing.T) {
+	t.Parallel()
+	link := new(fakeLink)
+	c := onFake(t, broker(t, nil), link)
+	_, done := c.abortable()
+	if done(); link.turns != 1 {
+		t.Errorf("a wait that a close ends: %d turns are given back, want 1", link.turns)
+	}
+	c.deferred = &deferredReplies{sent: make(chan struct{})}
+	close(c.deferred.sent)
+	if c.awaitReplies(); link.turns != 2 {
+		t.Errorf("a wait for a grace period: %d turns are given back, want 1 more", link.turns)
+	}
+}

@@ -57,7 +57,8 @@ func (b *batch) handOverAll() {
 		}
 	}
 	b.room = b.awaitRoom(receivers)
-	if b.work() >= longWork {
+	work := b.work()
+	if b.steps += int(work / stepTime); work >= longWork {
 		b.narrowTo(others)
 	}
 	x, now := &b.scratch, time.Now().UnixNano()

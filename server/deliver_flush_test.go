@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -176,4 +177,25 @@ func TestARouteLearnsAtOnceThatALimitIsReached(t *testing.T) {
 	c.Want("MSG a 1 2", "hi")
 	peer.HearAfter("UNSUB ")
 	b.end()
+}
+
+// TestTheWorkOfAFlushCounts has one message for many subscriptions of one client: a reader that flushes
+// often must let others go on, though it parses little.
+func TestTheWorkOfAFlushCounts(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(nil)
+	okay(t, err)
+	c, p := onFake(t, s, &fakeLink{forgets: true}), onFake(t, s, new(fakeLink))
+	const subs = 10_000
+	for i := range subs {
+		deliverTo(t, c, fmt.Sprintf("SUB a %d\r\n", i))
+	}
+	text := "PUB a 2\r\nhi\r\n"
+	b := batchOf(p, text)
+	actOn(t, p, b, text)
+	before := b.steps
+	b.flush()
+	if got, want := b.steps-before, subs*messageWork/stepTime; got < want || before > want/2 {
+		t.Errorf("%d steps before the flush and %d in it, want at least %d in it", before, got, want)
+	}
 }

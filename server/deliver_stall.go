@@ -76,6 +76,7 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	b.from.paused.Store(true)
 	defer b.from.paused.Store(false)
 	b.narrowTo(receivers)
+	b.from.link.EndTurn()
 	b.srv.grace.stalled.Add(1)
 	defer b.srv.grace.stalled.Add(-1)
 	begun, granted := time.Now(), make(chan netio.Room, 1)

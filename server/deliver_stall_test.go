@@ -165,7 +165,8 @@ func TestHowLongAPublisherWaits(t *testing.T) {
 					}
 					receivers = append(receivers, target{c: &c.conn})
 				}
-				p := onFake(t, s, new(fakeLink))
+				link := new(fakeLink)
+				p := onFake(t, s, link)
 				b := batchOf(p, "PING\r\n")
 				if tt.ends > 0 {
 					time.AfterFunc(tt.ends, func() { p.close(closeClient) })
@@ -176,6 +177,9 @@ func TestHowLongAPublisherWaits(t *testing.T) {
 				room := b.awaitRoom(receivers)
 				if took := time.Since(begin); took != tt.want {
 					t.Errorf("it waits %v, want %v", took, tt.want)
+				}
+				if waits := tt.want > 0; (link.turns > 0) != waits {
+					t.Errorf("it gives back its turn %d times; it waits: %v", link.turns, waits)
 				}
 				if got := s.counters.stalls.Load(); got != tt.stalls {
 					t.Errorf("%d stalls are counted, want %d", got, tt.stalls)

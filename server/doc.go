@@ -9,7 +9,8 @@
 //
 // A connection ([conn]) has one goroutine, its reader (conn.serve), or none while a client is idle
 // ([parking]). What one read returned is a [batch]; where little of it goes to each of several
-// connections, the next read is a longer one (conn.adaptReads). The parser (parser.go) returns one
+// connections, the next read is a longer one (conn.adaptReads). Readers that always have something to
+// read take turns, as many at a time as there are cores (netio.Link.Yield). The parser (parser.go) returns one
 // operation after the other, with a count where equal ones follow each other, and the role of the
 // connection acts on each (client.go, route.go). A publication is matched (package sublist), and
 // the batch records its place in the read buffer for the subscriptions that receive it
@@ -250,6 +251,7 @@
 //	monitor.answers.mu           large pages that are being written          none
 //	netio.WriteQueue.mu          pending bytes                               none
 //	netio.pipeHalf.mu            one direction of a connection in memory     none
+//	netio.turns.mu               turns of readers that do not wait           none
 //	process.UsageSampler.mu      the last sample of CPU and memory           none
 //	sublist.trie.mu              changes of patterns with wildcards          sublist.subscribers.mu
 //	sublist.shard.mu             patterns without, by hash                   sublist.subscribers.mu

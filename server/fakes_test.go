@@ -25,6 +25,8 @@ type fakeLink struct {
 	// wait is the same for a write that waits, until deadline.
 	wait     func(n int) (int, error)
 	deadline time.Time
+	yields   int // calls of Yield
+	turns    int // calls of EndTurn
 	// unsent returns how many bytes the peer has not taken; nil = that is not known.
 	unsent func() int
 }
@@ -43,6 +45,10 @@ func (f *fakeLink) Unsent() int {
 }
 
 func (f *fakeLink) EndWork() {}
+
+func (f *fakeLink) Yield() { f.yields++ }
+
+func (f *fakeLink) EndTurn() { f.turns++ }
 
 func (f *fakeLink) TrySend(segs []netio.Segment) (int, error) { return f.write(segs, f.try) }
 

@@ -31,6 +31,10 @@ func (l sinkLink) Unsent() int { return -1 }
 
 func (l sinkLink) EndWork() {}
 
+func (l sinkLink) Yield() {}
+
+func (l sinkLink) EndTurn() {}
+
 func (l sinkLink) Send(segs []netio.Segment, _ time.Time) (int, error) { return l.TrySend(segs) }
 
 // sink makes a connection of s write nowhere and read nothing by itself.

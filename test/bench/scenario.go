@@ -112,6 +112,7 @@ func fairness() []scenario {
 		for _, sc := range []scenario{
 			{name: "load-1-request/16", about: "request and reply beside a publisher that never pauses", prepare: beside(emptyMessages(1), exchange(false))},
 			{name: "load-4-request/16", about: "request and reply beside four publishers that never pause", prepare: beside(emptyMessages(4), exchange(false))},
+			{name: "load-32-request/16", about: "request and reply beside 32 publishers that never pause", prepare: beside(emptyMessages(32), exchange(false))},
 		} {
 			all = append(all, sc.onCores(procs+1))
 		}

@@ -44,6 +44,7 @@ func thresholds() []threshold {
 		{"unread-1-10/16384-2", throughput, 2, false},
 		{"unread-2-3-wild/300-1", serverCPU, 0.6, false},
 		{"load-4-request/16-1", latency50, 0.1, false},
+		{"load-32-request/16-2", latency50, 0.05, false},
 		{"churn-4/128", throughput, 1.5, false},
 		{"events-1000/128", keptShare, 97, true},
 	}

@@ -41,6 +41,10 @@ func (f *fakeLink) Unsent() int {
 
 func (f *fakeLink) EndWork() {}
 
+func (f *fakeLink) Yield() {}
+
+func (f *fakeLink) EndTurn() {}
+
 func (f *fakeLink) TrySend(segs []Segment) (int, error) { return f.write(segs, f.try) }
 
 func (f *fakeLink) Send(segs []Segment, _ time.Time) (int, error) { return f.write(segs, f.wait) }

@@ -26,6 +26,11 @@ type Link interface {
 	// Unsent returns how many bytes are in the socket that the peer has not acknowledged, -1 if
 	// that is not known.
 	Unsent() int
+	// Yield lets other readers go on, in the middle of work.
+	Yield()
+	// EndTurn says that the reader waits in the middle of work, for something else than this link:
+	// others that yield need not wait for it.
+	EndTurn()
 	// EndWork says that the reader waits for something else than this link, and goes on with it,
 	// or with another one, much later: for busy polling it does not work meanwhile.
 	EndWork()
@@ -39,6 +44,7 @@ type Link interface {
 type work struct {
 	shared *Shared
 	begun  bool
+	turn   bool // it may have one of shared.turns
 }
 
 func (w *work) begin() {
@@ -53,6 +59,16 @@ func (w *work) end() {
 		w.begun = false
 		w.shared.BusyPoll.end()
 	}
+	w.endTurn()
+}
+
+// endTurn gives back the turn that the reader may have.
+func (w *work) endTurn() { w.shared.turns.end(w) }
+
+// yield lets others go on until it is the reader's turn again.
+func (w *work) yield() {
+	w.shared.turns.next(w)
+	w.shared.yielders.yield()
 }
 
 // tryWriter is a connection in memory, which can tell what it takes without waiting.
@@ -87,6 +103,10 @@ func (l *plainLink) Close() error {
 }
 
 func (l *plainLink) EndWork() { l.work.end() }
+
+func (l *plainLink) Yield() { l.work.yield() }
+
+func (l *plainLink) EndTurn() { l.work.endTurn() }
 
 // minPlainRead is the smallest buffer of a link that has to hold one while it waits.
 const minPlainRead = SmallSize
@@ -160,17 +180,29 @@ type tlsLink struct {
 }
 
 // Recv is that of a plainLink, and yields now and then. After a long record it reads the others that
-// have arrived, too: what it returns is worked on at once.
-func (l *tlsLink) Recv(b *ReadBuffer, limit int) (int, error) {
+// have arrived, too: what it returns is worked on at once. In its turn it tries not to wait.
+func (l *tlsLink) Recv(b *ReadBuffer, limit int) (n int, err error) {
 	if l.failed != nil {
 		return 0, l.failed
 	}
-	l.work.shared.Step(&l.streak, l.got, &reads)
-	n, err := l.plainLink.Recv(b, limit)
-	if n >= tlsRecord/2 {
-		n += l.more(b, l.work.shared.readLimit(limit)-n)
+	limit = l.work.shared.readLimit(limit)
+	due := l.streak.due(l.got, &reads)
+	if l.socket != nil && (due || l.work.turn) {
+		if n = l.more(b, limit); n == 0 { // it waits
+			due, l.streak = false, Streak{}
+		}
 	}
-	l.got = n
+	if due {
+		l.work.yield()
+	}
+	if n == 0 && l.failed == nil {
+		if n, err = l.plainLink.Recv(b, limit); n >= tlsRecord/2 {
+			n += l.more(b, limit-n)
+		}
+	}
+	if l.got = n; n == 0 && err == nil {
+		err = l.failed
+	}
 	return n, err
 }
 

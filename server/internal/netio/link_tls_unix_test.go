@@ -93,6 +93,43 @@ func TestTLSReadsWhatHasArrived(t *testing.T) {
 	}
 }
 
+// TestTLSHasItsTurnUntilItWaits reads what has arrived in a turn, and then waits.
+func TestTLSHasItsTurnUntilItWaits(t *testing.T) {
+	t.Parallel()
+	l, _, peer := securePair(t)
+	w := &l.(*tlsLink).work
+	w.shared.turns.slots = 1
+	send := func() {
+		if _, err := peer.Write([]byte("PING\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var in ReadBuffer
+	for round := 0; !w.turn; round++ {
+		if round == 1000 {
+			t.Fatal("a reader that has something to read has no turn")
+		}
+		send()
+		l.Yield()
+		if _, err := l.Recv(&in, ReadSize); err != nil {
+			t.Fatal(err)
+		}
+		in.Clear()
+	}
+	ended := make(chan error, 1)
+	go func() { _, err := l.Recv(&in, ReadSize); ended <- err }() // ends with the connection
+	other := work{shared: w.shared}
+	w.shared.turns.next(&other)
+	send()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if w.turn {
+		t.Error("a reader has a turn after it waited")
+	}
+	in.Clear()
+}
+
 // TestTLSReadsTheEndAfterWhatHasArrived ends connections in several ways behind a message.
 func TestTLSReadsTheEndAfterWhatHasArrived(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,9 @@ func NewLink(nc net.Conn, shared *Shared) Link {
 func (l *directLink) Conn() net.Conn { return l.tcp }
 
 func (l *directLink) Recv(b *ReadBuffer, limit int) (int, error) {
-	l.work.shared.Step(&l.streak, l.n, &reads)
+	if l.streak.due(l.n, &reads) {
+		l.work.yield()
+	}
 	l.in, l.limit = b, limit
 	if err := l.raw.Read(l.ready); err != nil {
 		return 0, err
@@ -83,6 +85,10 @@ func (l *directLink) readReady(fd uintptr) bool {
 }
 
 func (l *directLink) EndWork() { l.work.end() }
+
+func (l *directLink) Yield() { l.work.yield() }
+
+func (l *directLink) EndTurn() { l.work.endTurn() }
 
 func (l *directLink) Close() error {
 	l.work.end()

@@ -15,6 +15,7 @@ package netio
 
 import (
 	"net"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -25,6 +26,7 @@ type Shared struct {
 	Unread   atomic.Int64 // bytes of memory that read buffers hold, of those that Hold counts
 	BusyPoll BusyPoll
 	yielders yielders
+	turns    turns
 	overload overload
 }
 
@@ -63,4 +65,5 @@ func (s *Shared) Open(l net.Listener, quota bool) {
 	}
 	s.BusyPoll.open(source, quota, err)
 	_, s.overload.on = l.(*net.TCPListener)
+	s.turns.slots = runtime.GOMAXPROCS(0)
 }

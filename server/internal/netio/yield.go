@@ -47,15 +47,12 @@ type Streak struct {
 	since time.Time // of the first look at the clock
 }
 
-// Step counts a step with n bytes, and yields if the streak is long for the pace.
+// Step counts a step of a flush with n bytes, and yields if the streak is long for the pace.
 func (s *Shared) Step(t *Streak, n int, p *Pace) {
 	if t.due(n, p) {
 		s.yielders.yield()
 	}
 }
-
-// Yield lets others go on.
-func (s *Shared) Yield() { s.yielders.yield() }
 
 // due counts a step with n bytes, and reports whether to yield before the next. Then a streak begins.
 func (s *Streak) due(n int, p *Pace) bool {
