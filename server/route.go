@@ -68,12 +68,13 @@ type route struct {
 	decideOnce sync.Once
 	stopped    chan struct{} // closed when the reader has delivered everything, at teardown
 	handedOver chan struct{} // closed when other members of the pool have what was pending, at teardown
-	handedTo   []byte        // set before: the line that waits for it
+	handedTo   *route        // set before: the member that has it; nil = none
+	handedMark int64         // set before: the mark behind it on that; 0 = that is lost, too
 	unplaced   []byte        // what no other member has taken of what was pending
 
 	// Guarded by cluster.mu.
-	late      []*flowOther // messages that it has refused
-	lateEnded bool         // no more are kept
+	deferredMessages []*flowOther // that it has refused
+	defersNone       bool         // no more are kept
 }
 
 // Limits of routes that differ from those of clients.
@@ -360,5 +361,5 @@ func (r *route) unregister(reason closeReason, _ *subscriptions) {
 	r.leavePool(cause)
 	left := r.interest.close()
 	r.srv.cluster.remove(r, cause)
-	r.interest.handOn(left) // when another member has taken over
+	r.interest.resend(left) // when another member has taken over
 }

@@ -348,11 +348,7 @@ func (q *interestQueue) pushMessages(text []byte, m *flowOther) []byte {
 
 // deliver pushes messages to the connection that they are for, or another one if it takes nothing.
 func (q *interestQueue) deliver(m *flowOther) {
-	switch m.to.out.Push(&m.messages); {
-	case !m.messages.Refused:
-	case q.to.pool != nil:
-		q.to.pool.handOn(m)
-	default:
+	if m.to.out.Push(&m.messages); m.messages.Refused && (q.to.pool == nil || !q.to.pool.resend(m)) {
 		m.messages.Drop()
 	}
 }
@@ -463,11 +459,11 @@ func (q *interestQueue) next() <-chan struct{} {
 	return q.progress
 }
 
-// handOn sends messages that were left in a closed queue on other connections to the same server, if
+// resend sends messages that were left in a closed queue on other connections to the same server, if
 // there are any: behind all interest of their publisher, which another carrier is sent. If there are
 // none, it leaves them in the write queue of the route. It waits for the readers of clients that have
 // ended and work on their flows, which wait for nothing.
-func (q *interestQueue) handOn(left map[*conn]*flow) {
+func (q *interestQueue) resend(left map[*conn]*flow) {
 	defer close(q.replaced)
 	q.senders.Wait()
 	for from, f := range left {
@@ -502,7 +498,7 @@ func (q *interestQueue) isClosed() bool {
 	return q.closed
 }
 
-// close closes the queue and returns what was in it, for handOn.
+// close closes the queue and returns what was in it, for resend.
 func (q *interestQueue) close() map[*conn]*flow {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,8 +1,6 @@
 package server
 
-import (
-	"slices"
-)
+import "gnatsd/server/internal/netio"
 
 // This file sends on other members of a pool what a lost one had pending. What its socket had taken
 // is lost, and the message of which it had taken a part. Interest that it carried is not needed: the
@@ -13,8 +11,20 @@ import (
 // movedLine is the mark of a publisher that moves to another member.
 const movedLine = "LINK moved\r\n"
 
-// handOver sends what the connection, which is lost, has pending on other members of its pool.
-func (r *route) handOver() {
+// handOver is what a member of a pool that is lost leaves to another one: what it had pending, and behind
+// that what it has refused meanwhile.
+type handOver struct {
+	r    *route
+	to   *route // nil before the first piece
+	text []byte
+}
+
+// leftoverPiece is about how many bytes are pushed at a time.
+const leftoverPiece = 256 << 10
+
+// pushPending pushes what the connection has pending.
+func (h *handOver) pushPending() {
+	r := h.r
 	r.out.Refuse()
 	l, waits := r.out.Leave(0)
 	defer l.Release()
@@ -31,7 +41,6 @@ func (r *route) handOver() {
 			after = n
 		}
 	})
-	h := handOver{r: r}
 	n = 0
 	r.readLeftover(&l, always, func(o *op, _ *batch, frame []byte, sent int) {
 		h.flush(leftoverPiece)
@@ -42,8 +51,6 @@ func (r *route) handOver() {
 		}
 	})
 	h.flush(0)
-	h.end()
-	r.unplaced = h.unplaced
 }
 
 func always() bool { return true }
@@ -62,85 +69,88 @@ func (r *route) passUnplaced() {
 	l.pass()
 }
 
-// leftoverPiece is about how many bytes are pushed at a time.
-const leftoverPiece = 256 << 10
-
-// handOver is the state of a hand-over.
-type handOver struct {
-	r    *route
-	to   *route // nil before the first piece
-	text []byte
-
-	unplaced []byte // what no member has taken
-}
-
 // flush pushes what is collected if it is more than n bytes.
 func (h *handOver) flush(n int) {
-	if len(h.text) <= n {
-		return
+	if len(h.text) > n {
+		h.push(netio.Delivery{Segments: []netio.Segment{{Bytes: h.text}}, Bytes: len(h.text)})
+		h.text = h.text[:0]
 	}
-	for !h.push(h.text) {
-	}
-	h.text = h.text[:0]
 }
 
-// push pushes text to a member. It reports false if another one must be tried.
-func (h *handOver) push(text []byte) bool {
-	members := *h.r.pool.members.Load()
-	if h.to == nil || !slices.Contains(members, h.to) {
-		if len(members) == 0 {
-			h.unplaced = append(h.unplaced, text...)
-			return true
+// push pushes a delivery behind those before, which another member has.
+func (h *handOver) push(d netio.Delivery) {
+	p, m := h.r.pool, &flowOther{messages: d, to: h.to, turn: uint32(h.r.number)}
+	placed := true
+	if h.to != nil {
+		m.push(p)
+	} else {
+		m.to = h.r
+		placed = p.pushNext(m)
+	}
+	if placed && m.messages.Refused {
+		placed = p.resend(m)
+	}
+	if placed {
+		h.to = m.to
+		return
+	}
+	for _, s := range m.messages.Segments {
+		h.r.unplaced = append(h.r.unplaced, s.Bytes...)
+	}
+	m.messages.Drop()
+}
+
+// pushDeferred pushes what the connection has refused since it was lost. Then it defers nothing any more.
+func (h *handOver) pushDeferred() {
+	k := h.r.srv.cluster
+	for list := k.takeDeferred(h.r); len(list) > 0; list = k.takeDeferred(h.r) {
+		for _, m := range list {
+			h.push(m.messages)
 		}
-		h.to = members[h.r.number%len(members)]
-		text = append([]byte(goneLine(h.r.number)), text...)
 	}
-	if !h.to.push(text) {
-		h.r.srv.cluster.dropMember(h.to)
-		return false
-	}
-	return true
 }
 
 // end lets publishers follow what was handed over.
 func (h *handOver) end() {
-	if h.to == nil {
-		return
+	if h.to != nil {
+		h.r.handedTo, h.r.handedMark = h.to, h.to.pushMark([]byte(movedLine))
 	}
-	if n := h.to.pushMark([]byte(movedLine)); n > 0 {
-		h.r.handedTo = appendWait(nil, h.to.number, n)
-	} else {
-		h.r.handedTo = h.to.appendMoved(nil, false)
+	close(h.r.handedOver)
+}
+
+// awaitHandedOver waits until others have what was pending on a member that is lost, and on those that have
+// taken it and are lost, too. That is soon: in their teardown, which waits for no client.
+func (r *route) awaitHandedOver() {
+	for {
+		<-r.handedOver
+		if r.handedTo == nil || r.handedMark > 0 || r.handedTo.retired() {
+			return
+		}
+		r = r.handedTo
 	}
 }
 
-// deferLate keeps messages that the member they are for has refused, which is lost, until what it had
+// defers keeps messages that the member they are for has refused, which is lost, until what it had
 // pending is handed over. It reports false if that has been done.
-func (k *cluster) deferLate(m *flowOther) bool {
+func (k *cluster) defers(m *flowOther) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if m.to.lateEnded {
+	if m.to.defersNone {
 		return false
 	}
-	m.to.late = append(m.to.late, m)
+	m.to.deferredMessages = append(m.to.deferredMessages, m)
+	k.srv.io.SetAside.Add(int64(m.messages.Bytes))
 	return true
 }
 
-// takeLate returns what deferLate has kept. If that is nothing, no more is kept.
-func (k *cluster) takeLate(r *route) []*flowOther {
+// takeDeferred returns what defers has kept. If that is nothing, no more is kept.
+func (k *cluster) takeDeferred(r *route) []*flowOther {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	list := r.late
-	r.late, r.lateEnded = nil, len(list) == 0
-	return list
-}
-
-// handOverLate sends what deferLate has kept.
-func (r *route) handOverLate() {
-	k := r.srv.cluster
-	for list := k.takeLate(r); len(list) > 0; list = k.takeLate(r) {
-		for _, m := range list {
-			r.pool.pushElsewhere(m)
-		}
+	list := r.deferredMessages
+	r.deferredMessages, r.defersNone = nil, len(list) == 0
+	for _, m := range list {
+		k.srv.io.SetAside.Add(-int64(m.messages.Bytes))
 	}
+	return list
 }

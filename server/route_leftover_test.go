@@ -173,3 +173,75 @@ func TestNothingIsCountedOfARetiredMember(t *testing.T) {
 	eventually(t, "it has ended", func() bool { return !slices.Contains(b.cluster.all(), member) })
 	eventually(t, "nothing of it is counted", func() bool { return b.io.SetAside.Load() == 0 })
 }
+
+// TestWhatALostMemberHasRefusedFollowsWhatItHadPending has a member of a pool lost that has much pending,
+// and that has refused a message behind that. It holds the member that gets what was pending: the refused
+// message does not arrive on another one before that.
+func TestWhatALostMemberHasRefusedFollowsWhatItHadPending(t *testing.T) {
+	t.Parallel()
+	a, b, p := pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
+	far, pub := dialClient(t, a), dialClient(t, b)
+	far.Do("SUB x 1")
+	interested(t, b, 1)
+	near := dialClient(t, b)
+	near.Do("SUB x 1") // so that the publisher is not stalled
+	go func() {        // ends with the connection
+		for {
+			if _, err := near.Next(); err != nil {
+				return
+			}
+		}
+	}()
+	sid := fmt.Sprintf("%s%d:1", plainID, a.clients.all()[0].id)
+	pub.Do("PUB x 1", "m")
+	if d, err := far.Next(); err != nil || d == nil {
+		t.Fatal(d, err)
+	}
+	var member *route
+	var rest []*route
+	for _, r := range b.cluster.active()[0].siblings() {
+		if r.out.Stats().Messages > 0 {
+			member = r
+		} else {
+			rest = append(rest, r)
+		}
+	}
+	number := func(r *route) int { return slices.Index(carried(p), r.nc.LocalAddr().String()) }
+	lost, heir, other := number(member), rest[member.number%2], rest[1-member.number%2]
+	heirNumber := number(heir)
+	p.hold(lost)
+	const size, least = 8 << 10, 4 << 20
+	last := 0
+	for ; member.out.Stats().Pending < least; last++ {
+		pub.Do(fmt.Sprintf("PUB x %d", size), fmt.Sprintf("%09d%s", last, strings.Repeat("x", size-9)))
+	}
+	eventually(t, "the socket takes no more", blocked(&member.out))
+
+	text := fmt.Sprintf("MSG x %s 9\r\n%09d\r\n", sid, last)
+	refused := &flowOther{to: member, turn: uint32(1 - member.number%2), messages: netio.Delivery{
+		Segments: []netio.Segment{{Bytes: []byte(text)}}, Bytes: len(text), Messages: 1, Payload: 9, Reserved: true}}
+	refused.messages.Keep()
+	member.pool.resend(refused)
+	p.hold(heirNumber)
+	p.cut(func(int) int { return lost })
+	select {
+	case <-member.handedOver:
+	case <-time.After(patience):
+		t.Fatal("the member is not lost")
+	}
+	// When the peer has read this mark it has acted on what was sent on the other member.
+	n := other.pushMark([]byte(markLine))
+	peer := a.cluster.active()[0].pool.numbered(other.number)
+	eventually(t, "the peer has read the other member", func() bool { return peer.marked.n.Load() >= n })
+	p.release(heirNumber)
+	for at := -1; at < last; {
+		d, err := far.Next()
+		okay(t, err)
+		var i int
+		fmt.Sscanf(string(d.Payload[:9]), "%d", &i)
+		if i <= at || i == last && at < last-1 {
+			t.Fatalf("message %d came after %d", i, at)
+		}
+		at = i
+	}
+}

@@ -208,16 +208,17 @@ func (r *route) leavePool(cause string) {
 	rest := r.srv.cluster.dropMember(r)
 	r.pool.keepLeftovers()
 	r.logMemberLost(cause, len(rest))
+	h := handOver{r: r}
 	if !r.retired() {
 		for _, o := range rest {
 			o.send(goneLine(r.number))
 		}
 		if r.used && len(rest) > 0 && !r.srv.ended() {
-			r.handOver()
+			h.pushPending()
 		}
 	}
-	r.handOverLate()
-	close(r.handedOver)
+	h.pushDeferred()
+	h.end()
 	if r.srv.cluster.leave(r) {
 		r.pool.subs = r.pool.anchor.dropSubs()
 		close(r.pool.dropped)
@@ -330,7 +331,7 @@ func (w *path) member() *route {
 			return from // what waits behind interest is for the old member: it stays for now
 		}
 		if !alive && w.from.role == roleClient && !from.retired() {
-			<-from.handedOver // soon: in its teardown, which waits for no client
+			from.awaitHandedOver()
 		}
 		w.before = from.appendMoved(w.before, alive)
 	}
@@ -352,9 +353,16 @@ func (r *route) appendMoved(text []byte, alive bool) []byte {
 	text = append(text, goneLine(r.number)...)
 	select {
 	case <-r.handedOver:
-		return append(text, r.handedTo...)
 	default:
 		return text
+	}
+	switch to := r.handedTo; {
+	case to == nil:
+		return text
+	case r.handedMark > 0:
+		return appendWait(text, to.number, r.handedMark)
+	default:
+		return to.appendMoved(text, false)
 	}
 }
 
@@ -425,31 +433,45 @@ func (w *path) redirect(d *netio.Delivery) (to *route) {
 	}
 }
 
-// handOn pushes messages that the member they are for has refused, or that its carrier had for it when
-// it was lost, to another one; what a lost one had pending goes first. The turn of the path of their
-// publisher chooses the same one as the path. They are dropped if no member is left.
-func (p *pool) handOn(m *flowOther) {
-	if m.to.retired() || !p.k.deferLate(m) {
-		p.pushElsewhere(m)
+// resend pushes messages that the member they are for has refused, or that its carrier had for it when it
+// was lost, to another one. What a lost one had pending goes first: until that is handed over, they follow it.
+// It reports false if no member is left.
+func (p *pool) resend(m *flowOther) bool {
+	m.messages.Keep()
+	for m.to.retired() || !p.k.defers(m) {
+		if !m.to.retired() {
+			<-m.to.handedOver // soon: only the mark behind it is still to be pushed
+		}
+		if !p.pushNext(m) || !m.messages.Refused {
+			return !m.messages.Refused
+		}
 	}
+	return true
 }
 
-// pushElsewhere is handOn for a member whose pending messages have been handed over.
-func (p *pool) pushElsewhere(m *flowOther) {
-	d := &m.messages
-	for d.Refused = true; d.Refused; {
-		refused := m.to
-		members := p.k.dropMember(refused)
-		if len(members) == 0 {
-			d.Drop()
-			return
-		}
-		m.to = members[int(m.turn%uint32(len(members)))]
-		m.to.push(refused.appendMoved(nil, false))
-		m.to.out.Reserve(d.Bytes)
-		d.Refused = false
-		m.to.out.Push(d)
+// pushNext pushes messages to another member than that they are for, which is lost. The turn of the path of
+// their publisher chooses the same one as the path. It reports false if no member is left.
+func (p *pool) pushNext(m *flowOther) bool {
+	lost := m.to
+	members := p.k.dropMember(lost)
+	if len(members) == 0 {
+		return false
 	}
+	m.to = members[int(m.turn%uint32(len(members)))]
+	m.to.push(lost.appendMoved(nil, false))
+	m.push(p)
+	return true
+}
+
+// push pushes messages to the member that they are for, behind the interest that is sent.
+func (m *flowOther) push(p *pool) {
+	if c := p.carrier.Load(); c != nil && c != m.to {
+		m.to.push(appendWait(nil, c.number, c.marks.Load()))
+	}
+	d := &m.messages
+	m.to.out.Reserve(d.Bytes)
+	d.Reserved, d.Refused = true, false
+	m.to.out.Push(d)
 }
 
 // pushMark queues text that ends with a mark. It returns the number of the mark, 0 if the connection
