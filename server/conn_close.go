@@ -45,19 +45,6 @@ const (
 	closeCount
 )
 
-// logLevel is the level of a line in the log.
-type logLevel uint8
-
-const (
-	levelNone logLevel = iota
-	levelTrace
-	levelDebug
-	levelInfo
-	levelWarn
-	levelError
-	levelFatal
-)
-
 // closeRow describes one reason.
 type closeRow struct {
 	name   string   // in /connz

@@ -173,7 +173,12 @@
 //	command_windows.go              -sl on Windows
 //	commandline_diff.go             --diff, --health
 //	commandline_documents.go        what the program prints of itself: manual, completions, schemas
-//	conn.go, conn_ping.go           a connection; PINGs, and the round-trip time
+//	conn.go                         a connection and its reader
+//	conn_work.go                    what the reader does with what it has read
+//	conn_wait.go                    waits of the reader, steps with a time limit
+//	conn_send.go                    what is sent beside messages; slow consumers
+//	conn_teardown.go                the end of a connection
+//	conn_ping.go                    PINGs, and the round-trip time
 //	timer.go                        timers of connections
 //	client_inprocess.go             clients in the same process, without a socket
 //	client_registry.go              the connected clients, by id
@@ -210,11 +215,13 @@
 //	monitor_closed.go               records of closed connections
 //	monitor_connz.go                /connz, with monitor_connz_row.go and monitor_connz_sort.go
 //	monitor_routez.go               /routez
-//	monitor_subsz.go                /subsz
+//	monitor_subs.go                 subscriptions as pages list them
+//	monitor_subsz.go                /subsz, with monitor_subsz_window.go
 //	monitor_subjectz.go             /subjectz
 //	monitor_clusterz.go             /clusterz: what the other servers say of themselves
 //	monitor_status.go               /statusz: what an operator should look at
 //	monitor_health.go               /healthz
+//	watchdog.go                     keepalives for the service manager
 //	monitor_metrics_process.go      metrics of the process
 //
 // # The order of locks

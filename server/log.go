@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -259,3 +260,32 @@ func mostOn(subject string) string {
 	}
 	return fmt.Sprintf(", most on subject %q", subject)
 }
+
+// maxPrinted bounds the bytes of a peer's text in a log line.
+const maxPrinted = 128
+
+// printable returns text for a log line: cut at maxPrinted bytes, with control bytes escaped.
+func printable(text []byte) string {
+	return conf.Printable(string(text[:min(len(text), maxPrinted)]))
+}
+
+// quotedStart returns text for a log line in quotes, cut at maxPrinted bytes.
+func quotedStart(text string) string {
+	if len(text) <= maxPrinted {
+		return strconv.Quote(text)
+	}
+	return strconv.Quote(text[:maxPrinted]) + "..."
+}
+
+// logLevel is the level of a line in the log.
+type logLevel uint8
+
+const (
+	levelNone logLevel = iota
+	levelTrace
+	levelDebug
+	levelInfo
+	levelWarn
+	levelError
+	levelFatal
+)

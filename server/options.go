@@ -2,7 +2,10 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,4 +221,32 @@ func orDefault[T comparable](v *T, def T) {
 	if *v == zero {
 		*v = def
 	}
+}
+
+// checkNil returns an error if a program has set lists with nil in them.
+func (o *Options) checkNil() error {
+	switch {
+	case slices.Contains(o.Users, nil), slices.Contains(o.Nkeys, nil):
+		return errors.New("a user in Users or Nkeys is nil")
+	case slices.Contains(o.Routes, nil):
+		return errors.New("a URL in Routes is nil")
+	}
+	return nil
+}
+
+// checkOverrides returns an error if a program has set a value that is none.
+func (o *Options) checkOverrides() error {
+	if o.PingInterval < 0 || o.WriteDeadline < 0 {
+		return fmt.Errorf("PingInterval is %v and WriteDeadline %v: want 0 for the default, or more", o.PingInterval, o.WriteDeadline)
+	}
+	rows := slices.DeleteFunc(slices.Clone(o.overrides), func(r *row) bool { return !slices.Contains(checkedFields, r.Field) })
+	return optionTable().Check(rows, o)
+}
+
+// check returns an error if a program has set an invalid option.
+func (o *Options) check() error {
+	if err := o.checkListen(); err != nil {
+		return err
+	}
+	return o.checkLogins()
 }

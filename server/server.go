@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -184,40 +183,12 @@ func newServer(o *Options) (*Server, error) {
 	return s, nil
 }
 
-// checkNil returns an error if a program has set lists with nil in them.
-func (o *Options) checkNil() error {
-	switch {
-	case slices.Contains(o.Users, nil), slices.Contains(o.Nkeys, nil):
-		return errors.New("a user in Users or Nkeys is nil")
-	case slices.Contains(o.Routes, nil):
-		return errors.New("a URL in Routes is nil")
-	}
-	return nil
-}
-
 // checkedFields are those that are checked as the settings of a file are if a program has set them. What
 // others do with values that a file cannot have is no fault: a duration of years stands for "never", and
 // a negative number mostly for "off".
 var checkedFields = []string{
 	"Port", "HTTPPort", "HTTPSPort", "ProfPort", "Cluster.Port", "MaxControlLine", "MaxPending", "ServerName", "LogFormat",
 	"Cluster.Name", "Cluster.PoolSize", "Cluster.Compression", "MetricsPrefix", "HTTPUsername", "HTTPBasePath",
-}
-
-// checkOverrides returns an error if a program has set a value that is none.
-func (o *Options) checkOverrides() error {
-	if o.PingInterval < 0 || o.WriteDeadline < 0 {
-		return fmt.Errorf("PingInterval is %v and WriteDeadline %v: want 0 for the default, or more", o.PingInterval, o.WriteDeadline)
-	}
-	rows := slices.DeleteFunc(slices.Clone(o.overrides), func(r *row) bool { return !slices.Contains(checkedFields, r.Field) })
-	return optionTable().Check(rows, o)
-}
-
-// check returns an error if a program has set an invalid option.
-func (o *Options) check() error {
-	if err := o.checkListen(); err != nil {
-		return err
-	}
-	return o.checkLogins()
 }
 
 func (s *Server) options() *Options { return s.opts.Load() }

@@ -171,3 +171,45 @@ func (q *WriteQueue) Continue(first []byte) {
 		q.startWriter()
 	}
 }
+
+// refuseLocked refuses a delivery, unless it is kept for Leave.
+func (q *WriteQueue) refuseLocked(d *Delivery) {
+	if k := q.keeper; k != nil && k.gathers && q.dead && k.rest.size < q.lim.MaxPending {
+		q.noteLocked(d, k.rest.size)
+		k.rest.addDelivery(d)
+		q.shared.SetAside.Add(int64(d.Bytes))
+		return
+	}
+	if d.Refused = true; !d.Reserved {
+		d.Drop()
+	}
+}
+
+// stopping reports whether Leave waits for the writer.
+func (q *WriteQueue) stopping() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.keeper != nil && q.keeper.stop
+}
+
+// Keeps reports whether the queue keeps what it does not write.
+func (q *WriteQueue) Keeps() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.keeper != nil
+}
+
+// setAsideLocked keeps segments for Leave, in front of the others or behind them, or gives them up.
+func (q *WriteQueue) setAsideLocked(segs []Segment, first bool) {
+	k := q.keeper
+	if k == nil {
+		releaseAll(segs)
+		return
+	}
+	q.shared.SetAside.Add(sizeOf(segs))
+	if first {
+		k.rest.putBack(segs)
+	} else {
+		k.rest.addOwn(segs...)
+	}
+}

@@ -174,3 +174,33 @@ func (q *WriteQueue) grantLocked() {
 	}
 	w.list = slices.Delete(w.list, 0, k)
 }
+
+// Reserve counts bytes as pending that wait elsewhere and will be pushed later.
+func (q *WriteQueue) Reserve(n int) {
+	if q.reserve(int64(n)) {
+		q.owner.SlowConsumer(LimitPending)
+	}
+}
+
+func (q *WriteQueue) reserve(n int64) (over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return false
+	}
+	q.addReservedLocked(n)
+	return q.overLocked()
+}
+
+func (q *WriteQueue) addReservedLocked(n int64) {
+	q.reserved += n
+	q.pending += n
+	q.shared.Pending.Add(n)
+}
+
+func (q *WriteQueue) unreserveLocked(n int64) {
+	n = min(n, q.reserved) // nothing is left of it if the queue is dead
+	q.reserved -= n
+	q.pending -= n
+	q.shared.Pending.Add(-n)
+}
