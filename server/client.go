@@ -346,7 +346,7 @@ func (c *client) answerPing(b *batch) closeReason {
 	if c.unsubscribed {
 		c.unsubscribed = false
 		b.flush() // other connections may be waiting for this batch
-		if c.srv.grace.mayHold(&c.conn) {
+		if c.srv.grace.MayHold(c.slot) {
 			c.deferReplies()
 		}
 	}

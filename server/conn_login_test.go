@@ -46,7 +46,7 @@ func TestASlowHookDelaysNoOthers(t *testing.T) {
 			if d, err := sub.Next(); d != nil || err != nil {
 				t.Errorf("got %v, %v, want PONG: an UNSUB waits for the hook", d, err)
 			}
-			if n := s.grace.pinned(); n != 0 {
+			if n := s.grace.Pinned(); n != 0 {
 				t.Errorf("%d batches are pinned, want none", n)
 			}
 			close(hook.admit)

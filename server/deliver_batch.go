@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gnatsd/server/internal/grace"
 	"gnatsd/server/internal/netio"
 	"gnatsd/sublist"
 )
@@ -43,9 +44,9 @@ type batch struct {
 	begun  time.Time // of the batch, or the last flush; when the clock was looked at first
 	turn   time.Time // the same, since others went on
 	steps  int       // work, also before the last flush, since the clock was looked at
-	pinned pin
+	pinned grace.Pin
 	narrow bool // it is handed over, and not pinned
-	long   longFlush
+	long   grace.Flush
 	room   netio.Room // reserved at one of the targets, while flushing
 
 	inMsgs, inBytes int64
@@ -187,8 +188,8 @@ func (b *batch) end() {
 // pin precedes every match: from here to the flush, those who unsubscribe wait for the batch before
 // they answer a PING.
 func (b *batch) pin() {
-	if b.pinned.shard == nil {
-		b.pinned = b.srv.grace.pin(b.from.slot)
+	if !b.pinned.Held() {
+		b.pinned = b.srv.grace.Pin(b.from.slot)
 	}
 }
 
@@ -204,12 +205,12 @@ func (b *batch) lookUp(subject []byte) *sublist.Result[*subscription] {
 
 // unpin says that everything collected has been handed over, to other clients at least.
 func (b *batch) unpin() {
-	if b.pinned.shard != nil {
-		b.srv.grace.unpin(b.pinned)
-		b.pinned = pin{}
+	if b.pinned.Held() {
+		b.srv.grace.Unpin(b.pinned)
+		b.pinned = grace.Pin{}
 	}
 	if b.narrow {
-		b.srv.grace.end(&b.long)
+		b.srv.grace.End(&b.long)
 		b.narrow = false
 	}
 }
@@ -217,8 +218,16 @@ func (b *batch) unpin() {
 // narrowTo unpins a batch that is about to be handed over: only those wait for it that it may hold
 // messages for.
 func (b *batch) narrowTo(targets []target) {
-	if b.pinned.shard != nil {
-		b.srv.grace.begin(&b.long, targets)
+	if b.pinned.Held() {
+		b.long.Reset()
+		for i := range targets {
+			t := &targets[i]
+			b.long.Add(t.c.slot)
+			if t.path != nil {
+				b.long.Add(t.path.pool.anchor.slot)
+			}
+		}
+		b.srv.grace.Begin(&b.long)
 		b.unpin()
 		b.narrow = true
 	}

@@ -142,12 +142,12 @@ func TestAnswersGoToThePlainSubscriptionsOfTheClient(t *testing.T) {
 	}
 	// Nothing but answers is in this batch: it is pinned since before the match.
 	b := batchOf(c, "")
-	if b.answer([]byte("in.x"), 0, []byte("text")); s.grace.pinned() != 1 {
+	if b.answer([]byte("in.x"), 0, []byte("text")); s.grace.Pinned() != 1 {
 		t.Error("the batch of an answer is not pinned")
 	}
 	b.end()
 	out, _ = l.taken()
-	if want := "\r\nMSG in.x 3 4\r\ntext\r\n"; !strings.Contains(string(out), want) || s.grace.pinned() != 0 {
+	if want := "\r\nMSG in.x 3 4\r\ntext\r\n"; !strings.Contains(string(out), want) || s.grace.Pinned() != 0 {
 		t.Errorf("got %q, want an answer without headers in it", out)
 	}
 }

@@ -25,7 +25,7 @@ func (c *conn) deferReplies() {
 	c.srv.conns.Add(1)
 	go func() { // ends with the grace period, which is some milliseconds; Shutdown waits for it
 		defer c.srv.conns.Done()
-		c.srv.grace.wait(c)
+		c.srv.grace.Wait(c.slot)
 		for text := d.take(); text != nil; text = d.take() {
 			c.push(text)
 		}

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// longWork is the estimated time of a flush, in ns, that takes long.
+const longWork = int64(time.Millisecond)
+
 // flush hands over what is collected: to all others first and to the reader's own connection last,
 // so that a PONG comes after everything that was published before its PING was handed on.
 func (b *batch) flush() {

@@ -51,7 +51,7 @@ func TestABatchKeepsNothingThatItReferredTo(t *testing.T) {
 		t.Fatalf("%d fan-outs, %d entries", len(b.fanouts), len(b.entries))
 	}
 	b.flush()
-	if b.pinned.shard != nil || s.grace.pinned() != 0 {
+	if b.pinned.Held() || s.grace.Pinned() != 0 {
 		t.Error("it is pinned when everything was handed over")
 	}
 	for _, g := range b.fanouts[:cap(b.fanouts)] {

@@ -146,7 +146,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 		subs = &r.pool.subs
 		holds = &r.pool.anchor // or for a member that was lost before
 	}
-	c.srv.grace.wait(holds)
+	c.srv.grace.Wait(holds.slot)
 	wait := finishWait
 	if row.abrupt {
 		wait = 0

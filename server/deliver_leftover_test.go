@@ -477,7 +477,7 @@ func leftoverOf(t *testing.T, r *rand.Rand) {
 	if string(l.rest) != rest {
 		t.Errorf("%d of %d bytes sent, goes on %v: the client is sent %.200q, want %.200q", sent, len(all), l.open, l.rest, rest)
 	}
-	if got := s.grace.pinned(); got != 0 || gone.in.Chunk() != nil {
+	if got := s.grace.Pinned(); got != 0 || gone.in.Chunk() != nil {
 		t.Errorf("%d batches are pinned, or a read buffer is kept", got)
 	}
 }

@@ -66,7 +66,7 @@ func (b *batch) helpersFor() int {
 	if h.count == 0 || len(b.targets) < 2 || b.srv.io.Overloaded() || b.work() < h.least {
 		return 0
 	}
-	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.busy())
+	return min(h.count, len(b.targets)/2, h.cores-b.srv.grace.Busy())
 }
 
 // work estimates how long a flush takes, in ns.

@@ -97,7 +97,7 @@ func TestHowManyHelpersAFlushHas(t *testing.T) {
 		okay(t, err)
 		s.helpers.count, s.helpers.cores, s.helpers.least = tt.count, tt.cores, tt.least
 		for i := range tt.pinned {
-			s.grace.pin(uint32(i))
+			s.grace.Pin(uint32(i))
 		}
 		b := &batch{srv: s, targets: make([]target, tt.targets), sorted: make([]entry, tt.messages)}
 		if got := b.helpersFor(); got != tt.want {

@@ -77,8 +77,8 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 	defer b.from.paused.Store(false)
 	b.narrowTo(receivers)
 	b.from.link.EndTurn()
-	b.srv.grace.stalled.Add(1)
-	defer b.srv.grace.stalled.Add(-1)
+	b.srv.grace.Stall(1)
+	defer b.srv.grace.Stall(-1)
 	begun, granted := time.Now(), make(chan netio.Room, 1)
 	defer b.stopWaiting(begun, lag, granted)
 	for _, c := range lag {

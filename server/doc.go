@@ -27,7 +27,7 @@
 // which has a goroutine as long as it exists: it is copied, or the backlog keeps the memory if that
 // fills two thirds of it. The reader's own connection is the last target, so a PONG means: everything
 // before the PING is in the queues of its subscribers. A PONG that follows an UNSUB is sent after the
-// batches of other readers that may hold messages for the client (deliver_grace.go): no message of the
+// batches of other readers that may hold messages for the client (package grace): no message of the
 // subscription follows it.
 //
 // # Who owns what
@@ -244,7 +244,6 @@
 //	history.mu                   samples of the last hour                    none
 //	closedConns.mu               records of closed connections               none
 //	markCount.mu                 who waits for a mark of a pool              none
-//	gracePeriods.mu              flushes that take long                      none
 //	leftovers.mu                 whether what a connection left is given up  none
 //	deferredReplies.mu           replies that wait for a grace period        none
 //	access.Replies.mu            replies that a client may publish to        none
@@ -254,6 +253,7 @@
 //	admission.Gate.mu            handshakes of clients, by address           none
 //	admission.Limiter.mu         slots and queue of expensive work           none
 //	admission.Timer.mu           a time limit that can be paused             none
+//	grace.Periods.mu             flushes that take long                      none
 //	monitor.endpoint.mu          one port of monitoring                      none
 //	monitor.answers.mu           large pages that are being written          none
 //	netio.WriteQueue.mu          pending bytes                               none

@@ -16,6 +16,7 @@ import (
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/admission"
+	"gnatsd/server/internal/grace"
 	"gnatsd/server/internal/monitor"
 	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/process"
@@ -67,7 +68,7 @@ type Server struct {
 	subs      *sublist.List[*subscription] // but for the system account
 	system    *systemAccount               // nil if there is none
 	users     userTable                    // those with limits
-	grace     *gracePeriods
+	grace     *grace.Periods
 	helpers   flushHelpers
 	io        netio.Shared // of all connections
 	clients   registry
@@ -143,7 +144,7 @@ func newServer(o *Options) (*Server, error) {
 		done:   make(chan struct{}),
 		subs:   sublist.New[*subscription](),
 		system: newSystemAccount(o),
-		grace:  newGracePeriods(),
+		grace:  grace.New(),
 		exit:   os.Exit,
 
 		limiter: admission.NewLimiter(admission.SpareProcessors()),
