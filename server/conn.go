@@ -85,7 +85,7 @@ type conn struct {
 	inSystem   atomic.Bool                        // its table is that of the system account
 	limited    atomic.Pointer[limitedUser]        // nil unless its user has limits; changed with mu held
 	ending     atomic.Uint32                      // closeReason; 0 while it is open
-	reader     atomic.Uint32                      // readerState, of clients
+	reader     atomic.Uint32                      // readerRuns, readerAsked or readerParked; of clients
 	abort      atomic.Pointer[context.CancelFunc] // cancels what the reader waits for, if not the socket
 	slowStats  atomic.Pointer[netio.Stats]        // of out when it became a slow consumer; else nil
 	inMsgs     atomic.Int64

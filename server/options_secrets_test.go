@@ -10,7 +10,7 @@ import (
 	"gnatsd/conf"
 )
 
-// secretParts stand before and behind the odd character of the passwords in the tests below.
+// secretPart stands before and behind the odd character of the passwords in the tests below.
 const secretPart = "CANARY"
 
 // oddPasswords have every character in them that a URL, the language of the file or a shell treats

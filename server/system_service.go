@@ -25,7 +25,7 @@ import (
 //
 // Nothing that users do closes it, or makes the service wait: of what it publishes they choose the
 // subjects, and how slowly they read. It has frame limits of its own (see conn.frameLimits), is not
-// stalled for clients that lag (batch.stallFor), and what it does not read soon enough is dropped.
+// stalled for clients that lag (batch.lagging), and what it does not read soon enough is dropped.
 type systemConn struct {
 	conn
 	peer net.Conn // the service's end

@@ -263,7 +263,7 @@ func TestOperatorsAct(t *testing.T) {
 	}
 }
 
-// eventsOf returns the next event on a subject.
+// eventOf returns the next event on a subject.
 func eventOf(t *testing.T, c *wire.Client, subject string) map[string]any {
 	t.Helper()
 	for {

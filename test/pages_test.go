@@ -12,7 +12,7 @@ import (
 
 // The pages are the documentation: one for each folder that has something to say to its readers.
 // What can be checked of them, is: their links here, and their commands and configurations in
-// pages_commands_linux_test.go.
+// pages_linux_test.go.
 
 // pagePaths are the pages, from the top of the repository.
 var pagePaths = []string{"README.md", "conf/README.md", "server/README.md", "util/README.md", "util/CHANGELOG.md", "test/README.md", "test/bench/RESULTS.md"}

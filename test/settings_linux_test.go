@@ -13,7 +13,7 @@ import (
 
 // The tests here walk the tables of settings in conf/README.md, which another test keeps equal to
 // the broker's own, so that no key and no flag can come without a test that runs the binary: every
-// spelling must be taken, and every setting must have an effect in settingEffects.
+// spelling must be taken, and every setting must have an effect in serverEffects or a table like it.
 
 // setting is a row of the tables in conf/README.md.
 type setting struct {
