@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"gnatsd/server/internal/access"
 	"gnatsd/sublist"
 )
 
@@ -78,6 +79,22 @@ func (b *batch) redeliver(id, subject []byte, p place, r redelivery) {
 		c.limitedf(levelDebug, "Re-routing message on group '%q' to remote server", r.group)
 		b.sendOn(&queues[g], subject, one, r.servers)
 	}
+}
+
+// passBy gives queue messages that may not be imported to other servers of the group: the sender
+// chose a member of this one.
+func (b *batch) passBy(o *op) {
+	subject := o.arg[0]
+	servers, id := cutServers(o.arg[1])
+	if !bytes.HasPrefix(id, []byte(queueID)) || bytes.HasPrefix(id, []byte(systemID)) || access.Reserved(subject) {
+		return
+	}
+	d := redelivery{servers: servers, match: b.lookUp, notHere: true}
+	if sub, _ := b.queueMember(id); sub != nil && sub.takes(subject) {
+		d.group = sub.queue()
+	}
+	b.pin()
+	b.redeliver(id, subject, b.add(subject, o.reply(), o), d)
 }
 
 // sendOn collects a message for a member of a queue group on the first server in the ring that has

@@ -127,7 +127,7 @@ func (s *Server) Varz(*VarzOptions) (*Varz, error) {
 	info, o := s.info.Load().info, s.options()
 	v := &Varz{Info: info, Options: o.withoutSecrets()}
 	v.identify(info)
-	v.configure(info, o)
+	v.configure(o)
 	v.HTTPPort, v.HTTPSPort = s.monitorPorts(o)
 	v.Cluster = s.cluster.varz(o)
 	v.AlsoListen = furtherAddrs(s.clientAddrs())
@@ -147,7 +147,7 @@ func (v *Varz) identify(info *Info) {
 }
 
 // configure sets the settings.
-func (v *Varz) configure(info *Info, o *Options) {
+func (v *Varz) configure(o *Options) {
 	v.Addr, v.HTTPHost, v.HTTPBasePath = o.Host, o.HTTPHost, o.HTTPBasePath
 	v.MaxConn, v.MaxSubs = o.MaxConn, o.MaxSubs
 	v.PingInterval, v.MaxPingsOut = o.PingInterval, o.MaxPingsOut

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"strconv"
@@ -316,28 +315,12 @@ func (r *route) msg(o *op, b *batch) closeReason {
 	subject := o.arg[0]
 	if !r.decisions.CanImport(r.srv.cluster.policy.Load().permissions, subject).Allowed() || subject[0] == '$' && access.OfSystem(subject) {
 		if !r.mayDeliverSystem(subject, o.arg[1]) {
-			r.passBy(o, b)
+			b.passBy(o)
 			return keepOpen
 		}
 	}
 	b.publishRouted(o, subject, b.add(subject, o.reply(), o))
 	return keepOpen
-}
-
-// passBy gives queue messages that may not be imported to other servers of the group: the sender
-// chose a member of this one.
-func (r *route) passBy(o *op, b *batch) {
-	subject := o.arg[0]
-	servers, id := cutServers(o.arg[1])
-	if !bytes.HasPrefix(id, []byte(queueID)) || bytes.HasPrefix(id, []byte(systemID)) || access.Reserved(subject) {
-		return
-	}
-	d := redelivery{servers: servers, match: b.lookUp, notHere: true}
-	if sub, _ := b.queueMember(id); sub != nil && sub.takes(subject) {
-		d.group = sub.queue()
-	}
-	b.pin()
-	b.redeliver(id, subject, b.add(subject, o.reply(), o), d)
 }
 
 // setCause sets the cause that /routez shows when the route has been closed.
