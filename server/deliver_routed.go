@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"strconv"
 	"weak"
 
 	"gnatsd/sublist"
@@ -10,10 +9,6 @@ import (
 
 // This file is the way of messages between servers. A message goes to a route once, however many
 // subscriptions are behind it; a message from a route goes to local clients only.
-
-// queueMark begins the ids of queue subscriptions. What begins with it and is no such id is never
-// an id of plain subscriptions: all of them would receive what is meant for one.
-const queueMark = "QRSID"
 
 // publishRouted collects messages that came over a route: for one member of a queue group if the id
 // says so, else for every plain local subscription.
@@ -107,19 +102,4 @@ func (s *Server) queueSubscription(cid uint64, sid []byte, table *sublist.List[*
 		return sub
 	}
 	return nil
-}
-
-// parseQueueID splits the id of a queue subscription into the id of the client and what the client
-// calls the subscription, which may hold colons.
-func parseQueueID(id []byte) (cid uint64, sid []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(id, []byte(queueID))
-	if !ok {
-		return 0, nil, false
-	}
-	digits, sid, ok := bytes.Cut(rest, []byte{':'})
-	if !ok || len(sid) == 0 {
-		return 0, nil, false
-	}
-	cid, err := strconv.ParseUint(string(digits), 10, 64)
-	return cid, sid, err == nil
 }

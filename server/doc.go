@@ -101,8 +101,8 @@
 // cluster_dial.go) is the shell that reports events to it and performs its actions; it refuses
 // servers of another cluster (cluster_name.go). cluster_simulation_test.go runs whole clusters in
 // memory. A [route] begins with TLS, CONNECT and INFO (route_connect.go). The subscriptions that
-// the peer must be sent are queued, for each client its own (route_flow.go), and sent in small
-// pieces (route_interest.go), no more at a time than the peer keeps up with (route_window.go); a
+// the peer must be sent are queued (route_interest.go), for each client its own (route_flow.go), and sent in small
+// pieces (route_interest_send.go), no more at a time than the peer keeps up with (route_window.go); a
 // new route is sent all that there is (route_sync.go). When a client ends, its reader leaves out what the
 // peer was not sent (route_withdraw.go): under a lock its queues are only set aside. What a client publishes goes through its
 // queue while there is one: a request must not arrive before the interest in its inbox. A route is
@@ -113,7 +113,7 @@
 // server was lost, and that a connection is closed as a duplicate.
 //
 // Two servers of this version may have several connections, a pool (route_pool.go): one carries the
-// interest in each direction, messages of a publisher stay on one of them, and lines LINK
+// interest in each direction, messages of a publisher stay on one of them (route_path.go), and lines LINK
 // (route_link.go) restore the order where messages and interest on different ones meet. What a
 // lost one had pending is sent on others (route_leftover.go). Each connection may be compressed
 // (route_compression.go): netio.Delivery.Then and the reader change to a stream of s2 behind
@@ -191,6 +191,7 @@
 //	deliver_subjects.go             the subjects that clients publish most on (package spacesaving)
 //	cluster_advertise.go            the addresses in INFO
 //	cluster_closed_queues.go        queue subscriptions closed recently
+//	route_interest_lines.go         lines of interest, and ids of subscriptions on routes
 //	route_state.go, route_reload.go routes for programs; new policies of routes
 //	options.go, options_copy.go     Options; copies, and merging
 //	options_accounts.go             accounts in a file

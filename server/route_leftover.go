@@ -8,9 +8,6 @@ import "gnatsd/server/internal/netio"
 // are dropped: what it has published since may have arrived, and order matters more. Where all members
 // are lost at a time, messages of queue groups go to members elsewhere, as those of a single route do.
 
-// movedLine is the mark of a publisher that moves to another member.
-const movedLine = "LINK moved\r\n"
-
 // handOver is what a member of a pool that is lost leaves to another one: what it had pending, and behind
 // that what it has refused meanwhile.
 type handOver struct {
@@ -153,4 +150,45 @@ func (k *cluster) takeDeferred(r *route) []*flowOther {
 		k.srv.io.SetAside.Add(-int64(m.messages.Bytes))
 	}
 	return list
+}
+
+// resend pushes messages that the member they are for has refused, or that its carrier had for it when it
+// was lost, to another one. What a lost one had pending goes first: until that is handed over, they follow it.
+// It reports false if no member is left.
+func (p *pool) resend(m *flowOther) bool {
+	m.messages.Keep()
+	for m.to.retired() || !p.k.defers(m) {
+		if !m.to.retired() {
+			<-m.to.handedOver // soon: only the mark behind it is still to be pushed
+		}
+		if !p.pushNext(m) || !m.messages.Refused {
+			return !m.messages.Refused
+		}
+	}
+	return true
+}
+
+// pushNext pushes messages to another member than that they are for, which is lost. The turn of the path of
+// their publisher chooses the same one as the path. It reports false if no member is left.
+func (p *pool) pushNext(m *flowOther) bool {
+	lost := m.to
+	members := p.k.dropMember(lost)
+	if len(members) == 0 {
+		return false
+	}
+	m.to = members[int(m.turn%uint32(len(members)))]
+	m.to.push(lost.appendMoved(nil, false))
+	m.push(p)
+	return true
+}
+
+// push pushes messages to the member that they are for, behind the interest that is sent.
+func (m *flowOther) push(p *pool) {
+	if c := p.carrier.Load(); c != nil && c != m.to {
+		m.to.push(appendWait(nil, c.number, c.marks.Load()))
+	}
+	d := &m.messages
+	m.to.out.Reserve(d.Bytes)
+	d.Reserved, d.Refused = true, false
+	m.to.out.Push(d)
 }

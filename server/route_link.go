@@ -1,16 +1,18 @@
 package server
 
 import (
-	"maps"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gnatsd/server/internal/mesh"
+	"gnatsd/server/internal/netio"
 )
 
-// This file acts on the lines LINK of another server (route_pool.go says what they are for).
+// This file writes the lines LINK, and acts on those of another server (route_pool.go says what they are
+// for).
 
 // markCount counts the marks that were read on a member of a pool.
 type markCount struct {
@@ -156,40 +158,34 @@ func (r *route) beginWait() (closed <-chan struct{}, done func()) {
 	}
 }
 
-// announceAgain notes a subscription that the new carrier of the peer repeats. If its sid stood for
-// another one it ends that: the client has used the sid again, and the UNSUB was lost with the
-// carrier before.
-func (r *route) announceAgain(s *subscription, holder *conn) {
-	r.forgetEnded(holder) // first: holder does not have s yet
-	r.announced[s.sid()] = true
-	if old := holder.subOf([]byte(s.sid())); old != nil && old.text != s.text {
-		holder.unsubscribe(old)
-	}
+// pushMark queues text that ends with a mark. It returns the number of the mark, 0 if the connection
+// takes nothing any more. Nothing can wait for the mark before it has its place: another
+// member could have a wait for it, and behind that what this one is to wait for first.
+func (r *route) pushMark(text []byte) (n int64) {
+	d := netio.Delivery{Segments: []netio.Segment{{Bytes: text}}, Bytes: len(text), Counter: &r.marks}
+	r.out.Push(&d)
+	return d.Count
 }
 
-// forgetEnded forgets what has been repeated and has ended, if that is more than half.
-func (r *route) forgetEnded(holder *conn) {
-	const free = 1 << 10
-	holder.mu.Lock()
-	defer holder.mu.Unlock()
-	if len(r.announced) > 2*holder.subs.len()+free {
-		maps.DeleteFunc(r.announced, func(sid string, _ bool) bool { return holder.subs.with(sid) == nil })
-	}
+const (
+	markLine   = "LINK mark\r\n"
+	syncLine   = "LINK sync\r\n"
+	syncedLine = "LINK synced\r\n"
+	leaveLine  = "LINK leave\r\n"
+	joinedLine = "LINK joined\r\n"
+
+	untilEnd = math.MaxInt64 // marks that are never reached: until the member has ended
+)
+
+func appendWait(text []byte, number int, marks int64) []byte {
+	text = append(text, "LINK wait "...)
+	text = strconv.AppendInt(text, int64(number), 10)
+	text = append(text, ' ')
+	text = strconv.AppendInt(text, marks, 10)
+	return append(text, "\r\n"...)
 }
 
-// endUnannounced ends the interest of the peer that its new carrier has not repeated.
-func (r *route) endUnannounced() {
-	known := r.announced
-	if known == nil {
-		return
-	}
-	r.announced = nil
-	c := r.holder()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for sub := range c.subs.all {
-		if !known[sub.sid()] {
-			c.removeSubLocked(sub)
-		}
-	}
-}
+func goneLine(number int) string { return "LINK gone " + strconv.Itoa(number) + "\r\n" }
+
+// movedLine is the mark of a publisher that moves to another member.
+const movedLine = "LINK moved\r\n"

@@ -1,8 +1,12 @@
 package server
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
-// This file is the initial sync of a route: all subscriptions that there are when it is made.
+// This file is the initial sync of a route: all subscriptions that there are when it is made; and what is
+// done with that of a peer on a new carrier.
 
 // syncStep is how many subscriptions the initial sync queues before it waits for the peer.
 const syncStep = 4096
@@ -114,5 +118,43 @@ func (q *interestQueue) awaitShort() {
 			return
 		}
 		<-next // another goroutine is sending the queue, or the reader that queued it is about to
+	}
+}
+
+// announceAgain notes a subscription that the new carrier of the peer repeats. If its sid stood for
+// another one it ends that: the client has used the sid again, and the UNSUB was lost with the
+// carrier before.
+func (r *route) announceAgain(s *subscription, holder *conn) {
+	r.forgetEnded(holder) // first: holder does not have s yet
+	r.announced[s.sid()] = true
+	if old := holder.subOf([]byte(s.sid())); old != nil && old.text != s.text {
+		holder.unsubscribe(old)
+	}
+}
+
+// forgetEnded forgets what has been repeated and has ended, if that is more than half.
+func (r *route) forgetEnded(holder *conn) {
+	const free = 1 << 10
+	holder.mu.Lock()
+	defer holder.mu.Unlock()
+	if len(r.announced) > 2*holder.subs.len()+free {
+		maps.DeleteFunc(r.announced, func(sid string, _ bool) bool { return holder.subs.with(sid) == nil })
+	}
+}
+
+// endUnannounced ends the interest of the peer that its new carrier has not repeated.
+func (r *route) endUnannounced() {
+	known := r.announced
+	if known == nil {
+		return
+	}
+	r.announced = nil
+	c := r.holder()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for sub := range c.subs.all {
+		if !known[sub.sid()] {
+			c.removeSubLocked(sub)
+		}
 	}
 }
