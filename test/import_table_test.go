@@ -24,7 +24,7 @@ type importRow struct {
 var mayImport = map[string]importRow{
 	"": {imports: "server"},
 	"server": {imports: `conf logger sublist server/internal/process server/internal/admission server/internal/tlsfiles
-		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor server/internal/system server/internal/spacesaving
+		server/internal/access server/internal/mesh server/internal/netio server/internal/monitor server/internal/system server/internal/spacesaving server/internal/grace
 		golang.org/x/sys github.com/nats-io/nuid`,
 		tests: "test/certs test/check test/wire github.com/klauspost/compress github.com/nats-io/nats.go github.com/nats-io/nkeys golang.org/x/crypto"},
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
@@ -44,6 +44,7 @@ var mayImport = map[string]importRow{
 	"util/release":                {},
 	"util/mkpasswd":               {imports: "util/internal/mkpasswd"},
 	"util/internal/mkpasswd":      {imports: "golang.org/x/crypto golang.org/x/term", tests: "golang.org/x/sys"},
+	"server/internal/grace":       {},
 	"server/internal/spacesaving": {},
 	"test": {imports: "server",
 		tests: "conf logger test/certs test/freeport test/transcript test/wire golang.org/x/sys github.com/nats-io/nats.go github.com/nats-io/nkeys"},

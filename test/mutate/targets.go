@@ -26,8 +26,11 @@ var targets = []target{
 	}, {
 		pkg: "./server/internal/netio",
 		patterns: []string{"backlog.go", "chunk.go", "delivery.go", "drop.go", "leftover.go", "limits.go", "parts.go",
-			"readbuffer.go", "writequeue.go"},
+			"readbuffer.go", "room.go", "stats.go", "turns.go", "writequeue.go", "writer.go"},
 		tests: []tests{{"./server/internal/netio", nil, needSpeed}},
+	}, {
+		pkg:   "./server/internal/grace",
+		tests: []tests{{"./server/internal/grace", nil, needSpeed}},
 	}}},
 }
 
