@@ -54,6 +54,7 @@ type route struct {
 	headersDropped atomic.Int64          // messages sent without their headers
 	pings, pongs   atomic.Int64          // that were sent, and their answers
 	marks          atomic.Int64          // LINK mark that were pushed
+	followed       atomic.Int64          // the last of them behind which publishers go on elsewhere
 	marked         markCount             // LINK mark that were read
 	fenced         atomic.Pointer[fence] // up to where a carrier precedes what was sent; nil = nothing
 	offersS2       atomic.Bool           // this server offers compression in INFO, or has done so

@@ -1,12 +1,17 @@
 package server
 
-import "gnatsd/server/internal/netio"
+import (
+	"slices"
+
+	"gnatsd/server/internal/netio"
+)
 
 // This file sends on other members of a pool what a lost one had pending. What its socket had taken
 // is lost, and the message of which it had taken a part. Interest that it carried is not needed: the
 // next carrier is sent all. Messages before a mark of a publisher that has moved to another member
-// are dropped: what it has published since may have arrived, and order matters more. Where all members
-// are lost at a time, messages of queue groups go to members elsewhere, as those of a single route do.
+// are dropped: what it has published since may have arrived, and order matters more. So are messages that
+// were handed over before, if a publisher has followed them. Where all members are lost at a time, messages
+// of queue groups go to members elsewhere, as those of a single route do.
 
 // handOver is what a member of a pool that is lost leaves to another one: what it had pending, and behind
 // that what it has refused meanwhile.
@@ -32,13 +37,7 @@ func (h *handOver) pushPending() {
 	case closeSlowPending, closeSlowDeadline, closeSlowTotal, closeSlowMemory:
 		return // another one would not take it either
 	}
-	after, n := 0, 0 // frames up to the last one that may not be sent
-	r.readLeftover(&l, always, func(_ *op, _ *batch, frame []byte, sent int) {
-		if n++; sent == 0 && string(frame) == movedLine {
-			after = n
-		}
-	})
-	n = 0
+	after, n := r.mayNotBeSent(&l), 0
 	r.readLeftover(&l, always, func(o *op, _ *batch, frame []byte, sent int) {
 		h.flush(leftoverPiece)
 		n++
@@ -51,6 +50,29 @@ func (h *handOver) pushPending() {
 }
 
 func always() bool { return true }
+
+// mayNotBeSent returns how many frames at the beginning of a leftover may not be sent on another member:
+// those up to the last mark that a publisher waits for elsewhere.
+func (r *route) mayNotBeSent(l *netio.Leftover) (frames int) {
+	n := 0
+	var marks []int // the frames that are marks, and were not sent
+	r.readLeftover(l, always, func(_ *op, _ *batch, frame []byte, sent int) {
+		if n++; sent > 0 {
+			return
+		}
+		switch string(frame) {
+		case movedLine:
+			frames = n
+			fallthrough
+		case markLine:
+			marks = append(marks, n)
+		}
+	})
+	if followed := len(marks) - int(r.marks.Load()-r.followed.Load()); followed > 0 {
+		frames = max(frames, marks[followed-1])
+	}
+	return frames
+}
 
 // passUnplaced gives queue messages that no other member of the pool has taken to other members of their
 // groups, if all are lost.
@@ -110,7 +132,7 @@ func (h *handOver) pushDeferred() {
 // end lets publishers follow what was handed over.
 func (h *handOver) end() {
 	if h.to != nil {
-		h.r.handedTo, h.r.handedMark = h.to, h.to.pushMark([]byte(movedLine))
+		h.r.handedTo, h.r.handedMark = h.to, h.to.pushMark([]byte(markLine))
 	}
 	close(h.r.handedOver)
 }
@@ -120,11 +142,20 @@ func (h *handOver) end() {
 func (r *route) awaitHandedOver() {
 	for {
 		<-r.handedOver
-		if r.handedTo == nil || r.handedMark > 0 || r.handedTo.retired() {
+		if r.handedTo == nil || r.follow() || r.handedTo.retired() {
 			return
 		}
 		r = r.handedTo
 	}
+}
+
+// follow notes that a publisher goes on behind what the connection has handed over. It reports false if the
+// member that has it is lost, too. That member looks afterwards what is followed.
+func (r *route) follow() bool {
+	to, mark := r.handedTo, r.handedMark
+	for old := to.followed.Load(); old < mark && !to.followed.CompareAndSwap(old, mark); old = to.followed.Load() {
+	}
+	return mark > 0 && slices.Contains(to.siblings(), to)
 }
 
 // defers keeps messages that the member they are for has refused, which is lost, until what it had

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +244,87 @@ func TestWhatALostMemberHasRefusedFollowsWhatItHadPending(t *testing.T) {
 			t.Fatalf("message %d came after %d", i, at)
 		}
 		at = i
+	}
+}
+
+// TestWhatWasHandedOverIsHandedOverAgain cuts the member of a pool that has messages pending, and then the
+// one that they were handed over to. They arrive over the third, unless their publisher has followed them
+// meanwhile: what it has sent since may have arrived, and nothing comes after that.
+func TestWhatWasHandedOverIsHandedOverAgain(t *testing.T) {
+	t.Parallel()
+	for _, follows := range []bool{false, true} {
+		t.Run(fmt.Sprintf("followed %v", follows), func(t *testing.T) {
+			t.Parallel()
+			a, b, p := pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
+			far, pub := dialClient(t, a), dialClient(t, b)
+			far.Do("SUB x 1")
+			interested(t, b, 1)
+			near := dialClient(t, b)
+			near.Do("SUB x 1") // so that the publisher is not stalled
+			go func() {        // ends with the connection
+				for {
+					if _, err := near.Next(); err != nil {
+						return
+					}
+				}
+			}()
+			const size, least = 32 << 10, 16 << 20
+			publish := func(n int) {
+				pub.Do(fmt.Sprintf("PUB x %d", size), fmt.Sprintf("%09d%s", n, strings.Repeat("x", size-9)))
+			}
+			publish(0)
+			if d, err := far.Next(); err != nil || d == nil {
+				t.Fatal(d, err)
+			}
+			pool := b.cluster.active()[0].pool
+			first := pool.opener
+			for _, r := range pool.opener.siblings() {
+				if r.out.Stats().Messages > 0 {
+					first = r
+				}
+			}
+			numberOf := func(r *route) int { return slices.Index(carried(p), r.nc.LocalAddr().String()) }
+			cut := func(r *route) {
+				number := numberOf(r)
+				p.cut(func(int) int { return number })
+				select {
+				case <-r.handedOver:
+				case <-time.After(patience):
+					t.Fatal("the member is not lost")
+				}
+			}
+			for n := range 3 {
+				p.hold(n)
+			}
+			last := 0
+			for first.out.Stats().Pending < least {
+				last++
+				publish(last)
+			}
+			eventually(t, "the socket takes no more", blocked(&first.out))
+			cut(first)
+			heir := first.handedTo
+			eventually(t, "the next socket takes no more", blocked(&heir.out))
+			pending := int(heir.out.Stats().Pending)
+			if follows {
+				last++
+				publish(last)
+			}
+			cut(heir)
+			p.release(numberOf((*pool.members.Load())[0]))
+			got := 0
+			for at := 0; at < last; got++ {
+				d, err := far.Next()
+				okay(t, err)
+				n, err := strconv.Atoi(string(d.Payload[:9]))
+				if okay(t, err); n <= at {
+					t.Fatalf("message %d came after %d", n, at)
+				}
+				at = n
+			}
+			if least := pending / size / 2; !follows && (got < least || least == 0) {
+				t.Errorf("%d messages arrived, want %d at least", got, least)
+			}
+		})
 	}
 }

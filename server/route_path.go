@@ -96,7 +96,7 @@ func (r *route) appendMoved(text []byte, alive bool) []byte {
 	switch to := r.handedTo; {
 	case to == nil:
 		return text
-	case r.handedMark > 0:
+	case r.follow():
 		return appendWait(text, to.number, r.handedMark)
 	default:
 		return to.appendMoved(text, false)
