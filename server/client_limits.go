@@ -43,6 +43,15 @@ type limitedUser struct {
 	usage  *userUsage
 }
 
+// dropsMessages reports whether the connection loses messages that do not fit into what it may have
+// pending, rather than being closed.
+func (c *conn) dropsMessages() bool {
+	if _, service := c.ops.(*systemConn); service {
+		return true
+	}
+	return c.limited.Load().slowConsumer() != access.Disconnect
+}
+
 // slowConsumer returns what happens to the connection if it does not read fast enough; u may be nil.
 func (u *limitedUser) slowConsumer() access.SlowConsumer {
 	if u == nil {

@@ -3,7 +3,6 @@ package server
 import (
 	"time"
 
-	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
 
@@ -110,7 +109,7 @@ func (x *expansion) reset() {
 func (x *expansion) handOver(t *target) {
 	b, before := x.b, x.bytes
 	x.t = t
-	x.drops, x.limit = t.c.limited.Load().slowConsumer() != access.Disconnect, b.limit
+	x.drops, x.limit = t.c.dropsMessages(), b.limit
 	if x.drops {
 		x.limit = min(b.limit, int(netio.DropUnit(b.maxPending)))
 	}

@@ -67,7 +67,13 @@ func (b *batch) handOverAll() {
 	x, now := &b.scratch, time.Now().UnixNano()
 	x.start(b, now)
 	b.srv.io.CheckOverload(now)
-	b.spread(x, others)
+	if c, ok := b.from.ops.(*systemConn); ok {
+		ready := c.ready(b, others)
+		b.spread(x, ready)
+		c.noteSent(ready)
+	} else {
+		b.spread(x, others)
+	}
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if len(others) < len(b.targets) {
@@ -82,6 +88,20 @@ func (b *batch) handOverAll() {
 // hasMessages reports whether a target gets messages, and not only text.
 func (b *batch) hasMessages(t *target) bool {
 	return slices.ContainsFunc(b.sorted[t.from:t.to], func(e entry) bool { return e.line != textLine })
+}
+
+// messagesOf returns how many messages a target gets.
+func (b *batch) messagesOf(t *target) (n int64) {
+	for _, e := range b.sorted[t.from:t.to] {
+		switch e.line {
+		case textLine:
+		case fanoutLine:
+			n += int64(e.at)
+		default:
+			n += int64(e.n &^ claimed)
+		}
+	}
+	return n
 }
 
 // addFanouts adds the entries of fanouts.

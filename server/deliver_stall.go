@@ -102,12 +102,10 @@ func (b *batch) awaitRoom(receivers []target) (room netio.Room) {
 
 // worthWaiting reports whether a receiver of those that lag is neither ending nor too slow. A route is
 // never too slow: it has messages for many, and without waiting a slow line would soon have more than may
-// be pending. One that takes nothing is closed by its write deadline. The service of the system account
-// does not wait for a slow one.
+// be pending. One that takes nothing is closed by its write deadline.
 func (b *batch) worthWaiting(lag []*conn) (worth bool) {
-	_, service := b.from.ops.(*systemConn)
 	for _, c := range lag {
-		if slow := c.out.Retry(); !c.ended() && (!slow || c.role == roleRoute && !service) {
+		if slow := c.out.Retry(); !c.ended() && (!slow || c.role == roleRoute) {
 			worth = true
 		}
 	}
@@ -130,28 +128,21 @@ func (b *batch) stopWaiting(begun time.Time, lag []*conn, granted chan netio.Roo
 }
 
 // lagging returns the receivers for which the publisher is stalled if all of them lag, else room for n
-// bytes at one that does not. The service of the system account is not stalled for clients, since all
-// users would wait for one of them, but for routes, which others need, as far as they lag. Routes are not
-// stalled. What a connection leaves that has ended waits only if too much is pending for another leftover.
+// bytes at one that does not. Routes are not stalled, nor is the service of the system account: all users
+// would wait for one of them. What a connection leaves that has ended waits only if too much is pending for another leftover.
 func (b *batch) lagging(receivers []target, n int64) (room netio.Room, lag []*conn) {
-	if b.from.role == roleRoute {
+	if _, service := b.from.ops.(*systemConn); service || b.from.role == roleRoute {
 		return room, nil
 	}
-	_, service := b.from.ops.(*systemConn)
 	for i := range receivers {
 		c := receivers[i].c
-		if service && c.role != roleRoute {
-			continue
-		}
 		if b.from.ended() && !c.out.HalfFull() {
 			return room, nil
 		}
 		r, ok := c.out.Admit(n, nil)
 		switch {
-		case ok && !service:
-			return r, nil
 		case ok:
-			r.Release()
+			return r, nil
 		case len(lag) < maxStallTargets:
 			lag = append(lag, c)
 		}

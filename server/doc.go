@@ -156,7 +156,9 @@
 // with $SYS. are theirs: package access refuses them to others. On routes their subscriptions have
 // ids of their own, which only peers with such an account are sent. Package system answers requests
 // and publishes events, as a client over a connection in memory (system_service.go) that no user can
-// close or stall; requests that depend on who asks are taken from the client by its reader
+// close or stall: what it publishes is dropped where a route is near full. Requests take turns by the client
+// that asks, actions and short ones first, and long answers wait for a route that has not sent those before
+// (package system). Requests that depend on who asks are taken from the client by its reader
 // (system_actions.go). The service has every right, so it acts only on what such a reader has passed
 // on, and answers on no reply subject of the system account but those of servers.
 //
@@ -235,6 +237,7 @@
 //	registry.mu                  the connected clients                       none
 //	userTable.mu                 users with limits, their connections        none
 //	systemAccount.mu             the users that are connected                none
+//	system.requestQueue.mu       requests that wait                          none
 //	slots.mu                     free slots of connections                   none
 //	parking.mu                   idle clients without a reader               none
 //	cluster.mu                   the mesh, the routes                        none

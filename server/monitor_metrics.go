@@ -276,7 +276,7 @@ func (z *scrape) systemMetrics() []monitor.Metric {
 	return []monitor.Metric{
 		monitor.Gauge("system_users", "Number of connected users of the system account.", st.Users),
 		monitor.Counter("system_kicks_total", "Total number of clients disconnected because an operator asked for it.", st.Kicks),
-		monitor.Counter("system_dropped_total", "Total number of events and requests of the system account dropped because too many were waiting.", st.Dropped),
+		monitor.Counter("system_dropped_total", "Total number of events and requests of the system account dropped because too many were waiting, and of its messages that a route near full was not sent.", st.Dropped),
 	}
 }
 

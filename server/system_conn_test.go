@@ -137,6 +137,9 @@ func TestTheServiceRunsOnce(t *testing.T) {
 		s := systemInMemory(t)
 		v := &slowView{systemView{s}, make(chan bool, 2), make(chan bool)}
 		s.system.running.Store(system.New(v, s.id))
+		asks := onFake(t, s, new(fakeLink))
+		asks.table = s.system.table
+		asks.subscribe(newSubscription(&asks.conn, []byte("reply"), nil, []byte("1")))
 		c := s.newSystemConn()
 		over := make(chan bool)
 		go func() { s.runSystem(c); close(over) }() // ends with Shutdown
@@ -179,8 +182,7 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 		{"a client for none if one does not lag", &publisher.conn, []*client{slow, route, quick}, 0},
 		{"a route for none", &route.conn, []*client{slow}, 0},
 		{"the service for no client", &service.conn, []*client{slow}, 0},
-		{"the service for a route", &service.conn, []*client{slow, route, quick}, 1},
-		{"the service for nothing that does not lag", &service.conn, []*client{quick}, 0},
+		{"the service for no route", &service.conn, []*client{route}, 0},
 	} {
 		b := &batch{srv: s, from: c.from}
 		var receivers []target
@@ -194,8 +196,78 @@ func TestForWhomPublishersAreStalled(t *testing.T) {
 		}
 		room.Release()
 	}
+	b, room := &batch{srv: s, from: &publisher.conn}, service.out.Limits().HighWater+1
+	service.out.Reserve(int(room))
+	if _, lag := b.lagging([]target{{c: &service.conn}}, 1); len(lag) != 1 || !service.dropsMessages() {
+		t.Error("a client that sends requests is not stalled for the service, or closes its connection")
+	}
 	service.peer.Close()
 	service.serve()
+}
+
+// TestAnswersDoNotFillUpARoute has the service publish for a client of its own and a route whose peer takes
+// nothing: the route gets no more than half of what may be pending, and no page behind another one.
+func TestAnswersDoNotFillUpARoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := systemInMemory(t)
+		v := &systemView{s}
+		s.system.running.Store(system.New(v, s.id))
+		r := newRoute(s, deadPipe(t), nil)
+		l := &fakeLink{
+			try:  func(int) (int, error) { return 0, netio.ErrWouldBlock },
+			wait: func(n int) (int, error) { time.Sleep(time.Hour); return n, nil },
+		}
+		r.out.SetLink(fakeConn{l, nil})
+		r.out.SetLimits(&netio.Limits{MaxPending: 1 << 20, HighWater: 100_000, WriteDeadline: 2 * time.Hour})
+		sub := onFake(t, s, atRate(100<<20))
+		subscribe := func(c *conn, subject, sid string) {
+			c.table = s.system.table
+			c.subscribe(newSubscription(c, []byte(subject), nil, []byte(sid)))
+		}
+		subscribe(&r.conn, "far.*", "QRSID:$7:1")
+		subscribe(&r.conn, "far.wide", "QRSID:$q8:1")
+		subscribe(&sub.conn, "far.*", "1")
+		subscribe(&sub.conn, "near", "2")
+		c := s.newSystemConn()
+		answer := func(subject string) {
+			t.Helper()
+			text := "PUB " + subject + " 60000\r\n" + strings.Repeat("x", 60_000) + "\r\n"
+			copy(c.in.Space(len(text)), text)
+			c.in.Filled(len(text))
+			if end := c.work(); end != keepOpen {
+				t.Fatalf("the connection of the service ends: %v", end)
+			}
+		}
+		for n := range 100 {
+			if near := v.NearFull("far.x"); near != (n >= 2) || v.NearFull("near") {
+				t.Fatalf("with %d answers the route is near full: %v", n, near)
+			}
+			answer("far.x")
+		}
+		const most = 1<<20/2/60_000 + 1
+		if got := r.out.Stats(); r.ended() || got.Messages != most || s.system.service().Dropped() != 100-most {
+			t.Errorf("ended: %v; %d messages for the route, %d dropped", r.ended(), got.Messages, s.system.service().Dropped())
+		}
+		answer("near")
+		if got := sub.out.Stats().Messages; got != 101 {
+			t.Errorf("the client of this server got %d messages", got)
+		}
+		for reply, want := range map[string]string{"far.wide": fmt.Sprintf("%d 8", r.id), "near": fmt.Sprint(sub.id), "none": ""} {
+			if got := v.Reader(reply); got != want {
+				t.Errorf("the reader of %s is %q, want %q", reply, got, want)
+			}
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if v.NearFull("far.x") {
+			t.Error("a route that has sent everything is near full")
+		}
+		allWritten(t, &r.out)
+		sub.out.Finish(0)
+		allWritten(t, &sub.out)
+		c.peer.Close()
+		c.serve()
+	})
 }
 
 // TestEventsWaitForARouteThatReads looks at a route whose peer takes nothing, on a clock of its own:

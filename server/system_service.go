@@ -14,6 +14,7 @@ import (
 
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/monitor"
+	"gnatsd/server/internal/netio"
 	"gnatsd/server/internal/system"
 	"gnatsd/sublist"
 )
@@ -53,7 +54,7 @@ func (s *Server) newSystemConn() *systemConn {
 	c.table, c.tracing = s.system.table, false
 	c.inSystem.Store(true)
 	c.headers.Store(true)
-	c.out.SetLimits(s.writeLimits.Load()[access.DropNew])
+	c.out.SetLimits(s.systemWriteLimits())
 	for i, sub := range system.Subscriptions(s.id) {
 		c.subscribe(newSubscription(&c.conn, []byte(sub.Subject), []byte(sub.Queue), []byte(strconv.Itoa(i))))
 	}
@@ -61,6 +62,17 @@ func (s *Server) newSystemConn() *systemConn {
 	s.conns.Add(1)
 	return c
 }
+
+// systemWriteLimits are what the service may have pending. Those who publish to it wait for one another, and
+// what routes have is dropped: requests wait in the service, where those who ask take turns.
+func (s *Server) systemWriteLimits() *netio.Limits {
+	lim := *s.writeLimits.Load()[access.DropNew]
+	lim.Stalls, lim.HighWater = true, lim.HighWater/systemHighWaterShare
+	return &lim
+}
+
+// systemHighWaterShare is the part of what others may have pending before they lag that the service may.
+const systemHighWaterShare = 4
 
 // runSystem runs the service. If its connection is lost there is another one, when the service has
 // ended what it was doing: it must not run twice.
@@ -96,6 +108,41 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 	b.pin()
 	b.publishAll(b.lookUp(subject), subject, b.add(subject, o.reply(), o))
 	return keepOpen
+}
+
+// ready moves the targets to the front that take what the service has published, and returns these. Routes
+// that are near full do not: they would be closed, with what others send over them.
+func (c *systemConn) ready(b *batch, targets []target) []target {
+	n := 0
+	for i := range targets {
+		t := &targets[i]
+		if t.c.role == roleRoute && t.c.out.HalfFull() {
+			c.srv.system.service().AddDropped(b.messagesOf(t))
+			continue
+		}
+		targets[n], targets[i] = targets[i], targets[n]
+		n++
+	}
+	return targets[:n]
+}
+
+// noteSent notes up to where routes have messages of the service.
+func (c *systemConn) noteSent(targets []target) {
+	for i := range targets {
+		if r, ok := targets[i].c.ops.(*route); ok {
+			pushed, _ := r.out.Progress()
+			r.systemSent.Store(pushed)
+		}
+	}
+}
+
+// takesPages reports whether the route may be sent another long answer of the service: it is not near full,
+// and its peer has taken most of what the service has sent before.
+func (r *route) takesPages() bool {
+	pushed, _ := r.out.Progress()
+	taken, _ := r.out.Acknowledged()
+	left := min(r.systemSent.Load(), pushed) - taken // less is pushed if something was dropped
+	return !r.out.HalfFull() && left <= r.out.Limits().HighWater
 }
 
 // answersEach implements operator.
@@ -223,6 +270,52 @@ func (v *systemView) RoutesNearFull() bool {
 	return slices.ContainsFunc(v.s.cluster.active(), func(r *route) bool {
 		return !r.retired() && !r.ended() && r.out.HalfFull() && !r.out.Retry()
 	})
+}
+
+// NearFull implements system.Broker.
+func (v *systemView) NearFull(subject string) bool {
+	full := func(r *route) bool { return !r.retired() && !r.ended() && !r.takesPages() }
+	return slices.ContainsFunc(v.receivers(subject), func(sub *subscription) bool {
+		r, ok := sub.conn.ops.(*route)
+		return ok && slices.ContainsFunc(r.siblings(), full)
+	})
+}
+
+// receivers returns subscriptions that a subject of the system account matches, maxReceivers of clients
+// and of each route and queue group at most.
+func (v *systemView) receivers(subject string) (list []*subscription) {
+	res := v.s.system.table.Match([]byte(subject))
+	for _, set := range res.Plain[:min(len(res.Plain), maxReceivers)] {
+		list = append(list, set.Values[0]) // the others have the same subject
+	}
+	for _, g := range res.Queues() {
+		for i := range min(g.Len(), maxReceivers) {
+			list = append(list, g.At(i))
+		}
+	}
+	return list
+}
+
+// maxReceivers is more than those who ask have for one reply subject.
+const maxReceivers = 16
+
+// Reader implements system.Broker. Clients of other servers are in the sid of the subscription.
+func (v *systemView) Reader(reply string) string {
+	var sub *subscription
+	for _, s := range v.receivers(reply) {
+		if sub == nil || len(s.subject()) > len(sub.subject()) {
+			sub = s
+		}
+	}
+	if sub == nil {
+		return ""
+	}
+	reader := strconv.FormatUint(sub.conn.id, 10)
+	if sid := sub.sid(); strings.HasPrefix(sid, systemID) {
+		cid, _, _ := strings.Cut(strings.TrimLeft(sid[len(systemID):], "q"), ":")
+		reader += " " + cid
+	}
+	return reader
 }
 
 // Wanted implements system.Broker.

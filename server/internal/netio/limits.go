@@ -8,7 +8,11 @@ type Limits struct {
 	HighWater     int64         // bytes; a connection that has more pending lags
 	WriteDeadline time.Duration // longest time without progress of a write
 	Drop          DropPolicy    // whether messages are dropped instead; there is no WriteDeadline then
+	Stalls        bool          // publishers wait for room all the same
 }
+
+// lags reports whether publishers wait for a connection that has much pending.
+func (l *Limits) lags() bool { return l.Drop == DropNone || l.Stalls }
 
 // dropDeadline is that of the writes of a connection that loses messages: it may be slow for as long
 // as it answers pings.

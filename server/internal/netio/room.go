@@ -65,7 +65,7 @@ func (q *WriteQueue) waitersLocked() *roomWaiters {
 
 // Admit reserves room for n bytes. It reports false if the connection lags, or others wait for it. Then
 // room is reserved for ch in its turn, and sent to it, unless ch is nil or another connection was faster.
-// What has ended, or drops messages, lags never and reserves nothing.
+// What has ended, or drops messages and does not stall, lags never and reserves nothing.
 func (q *WriteQueue) Admit(n int64, ch chan<- Room) (r Room, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -81,7 +81,7 @@ func (q *WriteQueue) Admit(n int64, ch chan<- Room) (r Room, ok bool) {
 
 // waitsLocked reports whether a publisher has to wait.
 func (q *WriteQueue) waitsLocked() bool {
-	if q.closed || q.lim.Drop != DropNone {
+	if q.closed || !q.lim.lags() {
 		return false
 	}
 	return q.pending > q.lim.HighWater || q.waiters != nil && len(q.waiters.list) > 0
@@ -140,7 +140,7 @@ func (q *WriteQueue) StopWaiting(ch chan<- Room) {
 
 // roomLocked reserves room for n bytes.
 func (q *WriteQueue) roomLocked(n int64) Room {
-	if q.closed || q.lim.Drop != DropNone {
+	if q.closed || !q.lim.lags() {
 		return Room{}
 	}
 	q.addReservedLocked(n)

@@ -330,13 +330,15 @@ func TestEndedQueuesHaveRoom(t *testing.T) {
 			t.Errorf("%s: %d bytes are pending at the end", name, pending.Load())
 		}
 	}
-	q, _, _, pending, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: patience, Drop: DropNew})
-	q.Push(text(200))
-	if _, ok := q.Admit(10, nil); !ok || pending.Load() != 200 {
-		t.Errorf("a queue that drops: admitted is %v, %d bytes are pending", ok, pending.Load())
+	for stalls, want := range map[bool]bool{false: true, true: false} {
+		q, _, _, pending, release := blockedQueue(Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: patience, Drop: DropNew, Stalls: stalls})
+		q.Push(text(200))
+		if _, ok := q.Admit(10, nil); ok != want || pending.Load() != 200 {
+			t.Errorf("a queue that drops, and stalls %v: admitted is %v, %d bytes are pending", stalls, ok, pending.Load())
+		}
+		release()
+		q.Finish(patience)
 	}
-	release()
-	q.Finish(patience)
 }
 
 // TestManyPublishersStayWithinTheirRoom has more publishers than may have their bytes pending, each of

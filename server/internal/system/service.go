@@ -18,7 +18,7 @@ import (
 )
 
 // Broker is the server that a [Service] speaks about. Its methods are called by one goroutine at a
-// time, except for Wanted and Identify.
+// time, except for Wanted, Reader and Identify.
 type Broker interface {
 	// Identify returns which server it is; the service fills in Seq and Time.
 	Identify() ServerInfo
@@ -38,11 +38,17 @@ type Broker interface {
 	// Subscribers returns how many subscriptions a subject has, in a queue group only unless
 	// that is "".
 	Subscribers(subject, queue string) (int, error)
-	// Wanted reports whether some subscription matches the subject of an event.
+	// Wanted reports whether some subscription matches the subject of an event or an answer.
 	Wanted(subject string) bool
+	// Reader identifies the client whose subscription matches a reply subject, the one of the longest
+	// pattern if there are several; "" if there is none.
+	Reader(reply string) string
 	// RoutesNearFull reports whether a route could be closed for what is still published over it. One
 	// whose peer has taken too little for two seconds does not count: other subscribers would wait.
 	RoutesNearFull() bool
+	// NearFull reports whether a long message on a subject would go over a route that is near full, or
+	// has not sent yet what the service has published before.
+	NearFull(subject string) bool
 	// MaxPayload returns the size of the largest answer, in bytes.
 	MaxPayload() int
 }
@@ -59,7 +65,7 @@ type Service struct {
 	broker Broker
 	id     string
 
-	requests chan *request
+	requests *requestQueue
 	events   chan *event
 	many     chan struct{} // half of the events that may wait do
 	changed  chan struct{} // the number of clients of an account has changed
@@ -70,18 +76,19 @@ type Service struct {
 	balance  Balance
 	answered map[string]bool  // the ids of servers that have said how many clients they have
 	balanced <-chan time.Time // when asked has waited long enough
+	resumed  <-chan time.Time // when requests that were postponed are looked at again; nil if none were
 
 	seq     atomic.Uint64
 	dropped atomic.Int64
-	held    atomic.Int64 // bytes of requests that wait
-	ids     *nuid.NUID   // owned by Run
-	text    []byte       // of the latest event; owned by Run
+	ids     *nuid.NUID // owned by Run
+	text    []byte     // of the latest event; owned by Run
 }
 
 const (
-	// maxRequests and maxHeld, in bytes, bound the requests that wait to be answered.
-	maxRequests = 256
+	// maxHeld bounds the requests that wait to be answered. Each counts as requestSize and what it holds,
+	// in bytes: they are some 1000 at most.
 	maxHeld     = 16 << 20
+	requestSize = 16 << 10
 	// maxRequest is the largest request that is done, in bytes, and what its headers may have besides.
 	maxRequest = 64 << 10
 	// maxErrorText is how many bytes of an error are sent whatever max_payload is.
@@ -106,23 +113,29 @@ const (
 func New(b Broker, id string) *Service {
 	return &Service{
 		broker: b, id: id, ids: nuid.New(),
-		requests: make(chan *request, maxRequests), events: make(chan *event, maxEvents),
+		requests: newRequestQueue(), events: make(chan *event, maxEvents),
 		many: make(chan struct{}, 1), changed: make(chan struct{}, 1), flushes: make(chan chan struct{}),
 	}
 }
 
-// Dropped returns how many events and requests were dropped because too many were waiting.
+// Dropped returns how many events and requests were dropped because too many were waiting, and messages
+// of the service because a route was near full.
 func (s *Service) Dropped() int64 { return s.dropped.Load() }
+
+// AddDropped counts messages of the service that the broker has not handed to a route.
+func (s *Service) AddDropped(n int64) { s.dropped.Add(n) }
 
 // request is a message that the service has received.
 type request struct {
 	subject, reply string
+	class          class
+	asker          string // takes turns with others
 	snappy         bool   // the answer may be compressed
 	who            string // asks for an action
 	ask            bool   // it is to be published, not to be answered
 	body           []byte
 	refusal        error       // why it is not done, whatever it asks for; else nil
-	refused        func(error) // is told the error, if there is no reply subject
+	refused        func(error) // is called with the error, if there is no reply subject
 }
 
 // event is to be published.
@@ -238,29 +251,32 @@ func tooLarge(size int) error {
 // Rebalance does what a request for REBALANCE does. who asks for it; refused is called with the error
 // if nothing is done.
 func (s *Service) Rebalance(who string, refused func(error)) {
-	r := &request{subject: reqServer + s.id + rebalanceName, who: who, refused: refused}
-	if !s.queue(r) {
-		refused(errors.New("too many requests are waiting"))
-	}
+	s.queue(&request{subject: reqServer + s.id + rebalanceName, who: who, refused: refused})
 }
 
-// queue queues a request, or drops it if too many are waiting.
+// queue queues a request, unless it is for an answer that no subscription wants. It reports false if the
+// request is dropped, since too many are waiting.
 func (s *Service) queue(r *request) bool {
-	if s.held.Add(r.size()) <= maxHeld {
-		select {
-		case s.requests <- r:
+	r.class = classOf(r, s.id)
+	if r.asker = r.who; r.class != classAction {
+		if r.asker = s.broker.Reader(r.reply); r.asker == "" {
 			return true
-		default:
 		}
 	}
-	s.held.Add(-r.size())
-	s.dropped.Add(1)
-	return false
+	queued := true
+	for _, d := range s.requests.add(r) {
+		s.dropped.Add(1)
+		queued = queued && d != r
+		if d.refused != nil {
+			d.refused(errors.New("too many requests are waiting"))
+		}
+	}
+	return queued
 }
 
-// size returns how many bytes a request holds, as long as it waits.
+// size returns what a request counts, as long as it waits.
 func (r *request) size() int64 {
-	return int64(len(r.subject) + len(r.reply) + len(r.who) + len(r.body))
+	return requestSize + int64(len(r.subject)+len(r.reply)+len(r.who)+len(r.body))
 }
 
 // Run runs the service over a connection, until that is closed.
@@ -287,9 +303,13 @@ func (s *Service) work(w *writer, over <-chan struct{}) {
 		select {
 		case <-over:
 			return
-		case r := <-s.requests:
-			s.held.Add(-r.size())
-			s.handle(w, r)
+		case <-s.requests.some:
+			if r := s.requests.next(); r != nil {
+				s.handle(w, r)
+			}
+		case <-s.resumed:
+			s.resumed = nil
+			s.requests.resume()
 		case e := <-events:
 			s.publish(w, e)
 			events, gathered = nil, time.After(gatherTime)
@@ -383,10 +403,18 @@ func (s *Service) sendText(w *writer, subject string, text []byte) {
 	}
 }
 
-// handle answers a request, or publishes that for an action.
+// handle answers a request, or publishes that for an action. What is asked for an answer that no
+// subscription wants any more is not done, and a long answer waits while a route is near full.
 func (s *Service) handle(w *writer, r *request) {
 	if !mayReply(r.reply) {
 		r.reply = ""
+	}
+	if r.class != classAction && (r.reply == "" || !s.broker.Wanted(r.reply)) {
+		return
+	}
+	if r.class == classLong && s.broker.NearFull(r.reply) {
+		s.postpone(r)
+		return
 	}
 	if r.refusal != nil {
 		s.reply(w, r, s.fail(codeBadRequest, r.refusal))
@@ -397,6 +425,19 @@ func (s *Service) handle(w *writer, r *request) {
 		w.publish(r.subject, r.reply, header, r.body)
 		return
 	}
+	s.do(w, r)
+}
+
+// postpone puts a request back, to be looked at when events that wait are.
+func (s *Service) postpone(r *request) {
+	s.requests.postpone(r)
+	if s.resumed == nil {
+		s.resumed = time.After(gatherTime)
+	}
+}
+
+// do does what a request asks for, and answers it.
+func (s *Service) do(w *writer, r *request) {
 	switch {
 	case r.subject == counts(s.id):
 		s.counted(r)
@@ -452,7 +493,7 @@ func (s *Service) reply(w *writer, r *request, answer any) {
 	if failed, ok := answer.(*response); ok && failed.Error != nil && r.refused != nil {
 		r.refused(errors.New(failed.Error.Description))
 	}
-	if r.reply == "" {
+	if r.reply == "" || !s.broker.Wanted(r.reply) {
 		return
 	}
 	limit := s.broker.MaxPayload()
