@@ -165,7 +165,7 @@ func (c *client) connect(o *op, b *batch) closeReason {
 	c.connected = true
 	c.verbose, c.pedantic, c.noEcho = opts.Verbose, opts.Pedantic, !opts.Echo
 	c.headers.Store(opts.Headers)
-	c.markActive()
+	c.noteActive()
 	if first {
 		c.announceConnected()
 	}
@@ -276,7 +276,7 @@ func (c *client) unheard(subject, reply []byte, n, size int, b *batch, p *place)
 // sub handles SUB. Clients depend on the order of its checks.
 func (c *client) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.subArgs()
-	c.markActive()
+	c.noteActive()
 	p := c.permissions.Load()
 	if !c.maySubscribe(p, o, b) {
 		return keepOpen
@@ -314,7 +314,7 @@ func (c *client) refuseSub(b *batch) {
 // unsub handles UNSUB. Without a limit, or with one that is not a positive number, the subscription
 // ends at once.
 func (c *client) unsub(o *op, b *batch) closeReason {
-	c.markActive()
+	c.noteActive()
 	c.unsubscribed = true // a subscription that has ended already may still be in a batch
 	if sub := c.subOf(o.arg[0]); sub != nil {
 		limit := int64(0)

@@ -329,8 +329,8 @@ func (c *conn) dropStale() {
 	}
 }
 
-// markActive says that something else than messages was received.
-func (c *conn) markActive() {
+// noteActive says that something else than messages was received.
+func (c *conn) noteActive() {
 	now := time.Now().UnixNano()
 	c.lastActive.Store(now)
 	c.lastIn.Store(now)

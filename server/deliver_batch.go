@@ -41,13 +41,13 @@ type batch struct {
 	single    int      // the most bytes that one connection gets of what is collected one by one
 	limit     int      // flush above it
 
-	begun  time.Time // of the batch, or the last flush; when the clock was looked at first
-	turn   time.Time // the same, since others went on
-	steps  int       // work, also before the last flush, since the clock was looked at
-	pinned grace.Pin
-	narrow bool // it is handed over, and not pinned
-	long   grace.Flush
-	room   netio.Room // reserved at one of the targets, while flushing
+	begun   time.Time // of the batch, or the last flush; when the clock was looked at first
+	yielded time.Time // the same, since others went on
+	steps   int       // work, also before the last flush, since the clock was looked at
+	pinned  grace.Pin
+	narrow  bool // it is handed over, and not pinned
+	long    grace.Flush
+	room    netio.Room // reserved at one of the targets, while flushing
 
 	inMsgs, inBytes int64
 	noReceivers     int64 // of inMsgs, those without a receiver
@@ -146,9 +146,9 @@ const (
 	// batchTime is how long a batch may take before it is flushed: those who unsubscribe wait
 	// for it, and so do the messages.
 	batchTime = 5 * time.Millisecond
-	// turnTime is when a reader that has much to do with one read lets others go on. With ten clients that
+	// yieldEvery is when a reader that has much to do with one read lets others go on. With ten clients that
 	// send what is refused, others waited four times as long without it.
-	turnTime = 250 * time.Microsecond
+	yieldEvery = 250 * time.Microsecond
 	// stepsPerLook is how much is done between two looks at the clock, and stepTime about how long a step
 	// takes, in ns.
 	stepsPerLook = 4 << 10
@@ -171,7 +171,7 @@ func (b *batch) begin(c *conn) {
 	b.limit = int(max(opts.highWater(), 1))
 	b.preferLocal = opts.Cluster.PreferLocal
 	b.tracing = c.srv.log.tracing()
-	b.readAt, b.thin, b.steps, b.turn = 0, false, 0, time.Time{}
+	b.readAt, b.thin, b.steps, b.yielded = 0, false, 0, time.Time{}
 	b.known.looks, b.known.added = maxMisses, c.table.Added()
 	if b.sampler.due() {
 		b.readAt = time.Now().UnixNano()
@@ -244,11 +244,11 @@ func (b *batch) due() bool {
 	if b.begun.IsZero() {
 		b.begun = now
 	}
-	if b.turn.IsZero() {
-		b.turn = now
-	} else if now.Sub(b.turn) >= turnTime {
+	if b.yielded.IsZero() {
+		b.yielded = now
+	} else if now.Sub(b.yielded) >= yieldEvery {
 		b.from.link.Yield()
-		b.turn = time.Time{}
+		b.yielded = time.Time{}
 	}
 	return full || now.Sub(b.begun) >= batchTime
 }

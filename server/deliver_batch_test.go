@@ -432,22 +432,22 @@ func TestABatchIsFlushedInTime(t *testing.T) {
 		b, link.yields = newBatch(), 0
 		b.steps = stepsPerLook
 		b.due()
-		if b.turn.IsZero() {
+		if b.yielded.IsZero() {
 			t.Error("the time since others went on is not measured")
 		}
-		time.Sleep(turnTime)
-		if b.steps = stepsPerLook; b.due() || !b.turn.IsZero() || link.yields != 1 {
-			t.Errorf("after %v: the reader has yielded %d times, want 1", turnTime, link.yields)
+		time.Sleep(yieldEvery)
+		if b.steps = stepsPerLook; b.due() || !b.yielded.IsZero() || link.yields != 1 {
+			t.Errorf("after %v: the reader has yielded %d times, want 1", yieldEvery, link.yields)
 		}
 		b, link.yields = newBatch(), 0
 		for range 2 {
 			if b.collected, b.steps = b.limit, stepsPerLook; !b.due() {
 				t.Error("it is not flushed at a bound, when the clock is looked at, too")
 			}
-			time.Sleep(turnTime)
+			time.Sleep(yieldEvery)
 		}
 		if link.yields != 1 {
-			t.Errorf("after %v in a batch that is full again and again: the reader has yielded %d times, want 1", turnTime, link.yields)
+			t.Errorf("after %v in a batch that is full again and again: the reader has yielded %d times, want 1", yieldEvery, link.yields)
 		}
 		b = newBatch()
 		for _, wait := range []time.Duration{0, batchTime - 1} {

@@ -104,9 +104,9 @@ func (x *expansion) reset() {
 	x.headSub, x.whole = nil, false
 }
 
-// handOver writes what the batch holds for one target. Others are let go on now and then, since there
+// deliver writes what the batch holds for one target. Others are let go on now and then, since there
 // may be thousands.
-func (x *expansion) handOver(t *target) {
+func (x *expansion) deliver(t *target) {
 	b, before := x.b, x.bytes
 	x.t = t
 	x.drops, x.limit = t.c.dropsMessages(), b.limit
@@ -366,11 +366,11 @@ func (x *expansion) push() {
 // follow queues a delivery behind the interest of its publisher, if some of that has not been sent,
 // and reports whether it did.
 func (x *expansion) follow(r *route, d *netio.Delivery) (queued bool) {
-	carrier, w, turn := r.carrier(), x.t.path, uint32(0)
+	carrier, w, index := r.carrier(), x.t.path, uint32(0)
 	if w != nil {
-		turn = w.turn
+		index = w.index
 	}
-	if carrier == nil || !carrier.interest.follow(x.b.from, d, r, turn) {
+	if carrier == nil || !carrier.interest.follow(x.b.from, d, r, index) {
 		return false
 	}
 	if w != nil {

@@ -27,14 +27,14 @@ func (b *batch) flush() {
 	b.unheard, b.noReceivers = subjectSample{}, 0
 	b.srv.cluster.pushInterest()
 	if len(b.fanouts)+len(b.entries) > 0 {
-		b.handOverAll()
+		b.deliverAll()
 	} else {
 		b.unpin()
 		b.reset()
 	}
 }
 
-func (b *batch) handOverAll() {
+func (b *batch) deliverAll() {
 	b.addFanouts()
 	b.arrange()
 	for beyond := b.claim(); len(beyond) > 0; beyond = b.claim() {
@@ -77,7 +77,7 @@ func (b *batch) handOverAll() {
 	b.unpin()                    // what is left is for the reader's own connection: no grace period waits for that
 	b.srv.cluster.pushInterest() // in subscriptions that have reached their limit
 	if len(others) < len(b.targets) {
-		x.handOver(&b.targets[len(others)])
+		x.deliver(&b.targets[len(others)])
 	}
 	b.room.Release()
 	b.thin = len(b.targets) > 1 && len(b.targets) <= maxThin && x.bytes < thinWrite*max(1, x.reached) // helpers write as much to each

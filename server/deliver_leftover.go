@@ -33,13 +33,13 @@ type leftover struct {
 	allowed int                // looks
 
 	dropped <-chan struct{} // closed when all have to be given up, for the memory
-	turn    bool            // it is being passed on, see leftovers.turns
+	slot    bool            // it is being passed on, see leftovers.slots
 	givenUp bool            // there is no memory for it
 }
 
 // leftovers is what the leftovers of a server have in common.
 type leftovers struct {
-	turns chan struct{} // holds as many as are passed on now
+	slots chan struct{} // holds as many as are passed on now
 	lines logLimit      // about those that were given up
 
 	mu      sync.Mutex // guards what follows, and is held while it is decided whether one is given up
@@ -50,7 +50,7 @@ type leftovers struct {
 const maxPassedOn = 4
 
 func newLeftovers() leftovers {
-	return leftovers{turns: make(chan struct{}, maxPassedOn), dropped: make(chan struct{})}
+	return leftovers{slots: make(chan struct{}, maxPassedOn), dropped: make(chan struct{})}
 }
 
 // drop gives up all that there are.
@@ -164,7 +164,7 @@ func (c *conn) passOn(row *closeRow, subs *subscriptions) {
 	}
 }
 
-// pass delivers the queue messages in what is left to others, and keeps the rest. Leftovers take turns: many
+// pass delivers the queue messages in what is left to others, and keeps the rest. Leftovers wait for a slot: many
 // at once would take the processors from clients that are connected.
 func (l *leftover) pass() {
 	if len(l.out.Segments) == 0 {
@@ -172,7 +172,7 @@ func (l *leftover) pass() {
 	}
 	l.choices, l.allowed = make(map[string]*choice), freeLooks
 	l.giveUp()
-	defer l.endTurn()
+	defer l.freeSlot()
 	l.c.readLeftover(&l.out, l.nextPart, func(o *op, b *batch, text []byte, sent int) {
 		switch begun := sent > 0; {
 		case begun && l.open:
@@ -195,20 +195,20 @@ func (l *leftover) keep(text []byte) {
 	l.kept += int64(len(text))
 }
 
-// awaitTurn waits until fewer others are passed on. It ends early if all are given up, or the server ends.
-func (l *leftover) awaitTurn() {
+// awaitSlot waits until fewer others are passed on. It ends early if all are given up, or the server ends.
+func (l *leftover) awaitSlot() {
 	select {
-	case l.c.srv.leftovers.turns <- struct{}{}:
-		l.turn = true
+	case l.c.srv.leftovers.slots <- struct{}{}:
+		l.slot = true
 	case <-l.dropped:
 	case <-l.c.srv.quit:
 	}
 }
 
-func (l *leftover) endTurn() {
-	if l.turn {
-		l.turn = false
-		<-l.c.srv.leftovers.turns
+func (l *leftover) freeSlot() {
+	if l.slot {
+		l.slot = false
+		<-l.c.srv.leftovers.slots
 	}
 }
 
@@ -291,9 +291,9 @@ const maxChoices = 1 << 10
 // nextPart is called before each part of what is left: what subjects match may have changed. It reports
 // false if nothing is to be done any more.
 func (l *leftover) nextPart() bool {
-	l.endTurn()
+	l.freeSlot()
 	if !l.givenUp {
-		l.awaitTurn()
+		l.awaitSlot()
 		l.giveUp()
 	}
 	if l.part++; len(l.choices) > maxChoices {

@@ -208,7 +208,7 @@ func TestLeftoversHaveALimit(t *testing.T) {
 			log := newLineLog()
 			s.SetLogger(log, false, false)
 			for range maxPassedOn {
-				s.leftovers.turns <- struct{}{}
+				s.leftovers.slots <- struct{}{}
 			}
 			for i := range members {
 				c := dialClient(t, s)
@@ -227,7 +227,7 @@ func TestLeftoversHaveALimit(t *testing.T) {
 				eventually(t, "nothing waits for its turn", func() bool { return s.io.SetAside.Load() == 0 })
 			}
 			for range maxPassedOn {
-				<-s.leftovers.turns
+				<-s.leftovers.slots
 			}
 			eventually(t, "nothing is left", func() bool { return s.io.SetAside.Load() == 0 && s.io.Pending.Load() == 0 })
 			if given := log.linesWith("Gave up"); len(given) == 0 || !strings.Contains(given[0], tt.log) {
@@ -247,7 +247,7 @@ func TestLeftoversEndWithTheServer(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, func(o *Options) { o.WriteDeadline, o.network = patience, smallSockets{} })
 	for range maxPassedOn {
-		s.leftovers.turns <- struct{}{}
+		s.leftovers.slots <- struct{}{}
 	}
 	c := dialClient(t, s)
 	c.Do("SUB work g 1")

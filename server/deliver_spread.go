@@ -88,7 +88,7 @@ func (b *batch) spread(x *expansion, all []target) {
 	n := b.helpersFor()
 	if n <= 0 {
 		for i := range all {
-			x.handOver(&all[i])
+			x.deliver(&all[i])
 		}
 		return
 	}
@@ -119,7 +119,7 @@ func (j *flushJob) take() []target {
 func (j *flushJob) work(x *expansion) {
 	for part := j.take(); len(part) > 0; part = j.take() {
 		for i := range part {
-			x.handOver(&part[i])
+			x.deliver(&part[i])
 		}
 		j.left.Add(-len(part))
 	}

@@ -258,7 +258,7 @@ func (r *route) withdraw(id string) {
 // sub handles SUB: interest of the peer.
 func (r *route) sub(o *op, b *batch) closeReason {
 	subject, queue, sid := o.subArgs()
-	r.markActive()
+	r.noteActive()
 	if max(len(queue), len(sid)) > maxName {
 		return keepOpen // no subscription can have it
 	}
@@ -287,7 +287,7 @@ func (r *route) sub(o *op, b *batch) closeReason {
 // unsub handles UNSUB: it ends interest of the peer at once or, with a limit, as gnatsd 1.1 sends
 // it, after that many messages.
 func (r *route) unsub(o *op, b *batch) closeReason {
-	r.markActive()
+	r.noteActive()
 	holder := r.holder()
 	if s := holder.subOf(o.arg[0]); s != nil {
 		limit := int64(0)

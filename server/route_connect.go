@@ -140,7 +140,7 @@ func (r *route) connect(o *op, b *batch) closeReason {
 		r.awaitInfo()
 	}
 	r.verbose, r.claimedID = opts.Verbose, opts.Name
-	r.markActive()
+	r.noteActive()
 	r.ok(b)
 	return keepOpen
 }
@@ -164,7 +164,7 @@ func (r *route) info(o *op, b *batch) closeReason {
 		return closePeerError
 	}
 	info.ClientConnectURLs = advertisable(info.ClientConnectURLs)
-	r.markActive()
+	r.noteActive()
 	first, before := r.storeInfo(info)
 	if !r.sameCluster(info) {
 		if first {

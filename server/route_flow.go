@@ -38,7 +38,7 @@ type flowOther struct {
 	removed  []*subscription
 	messages netio.Delivery // if there are no subscriptions; empty for the end of the sync
 	to       *route         // that the messages are for, if it is in a pool
-	turn     uint32         // of the path that they take
+	index    uint32         // of the path that they take
 }
 
 // isEnd reports whether an item is the end of the initial sync.

@@ -142,26 +142,26 @@ func (q *interestQueue) addAgain(sub *subscription) {
 }
 
 // follow queues messages behind the interest of their publisher, if some of it has not been sent,
-// and reports whether it did. They are for the route to, and turn is that of their path, if the route is
+// and reports whether it did. They are for the route to, and index is that of their path, if the route is
 // in a pool.
-func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, turn uint32) (queued bool) {
+func (q *interestQueue) follow(from *conn, d *netio.Delivery, to *route, index uint32) (queued bool) {
 	if q.clients.Load() == 0 || from.role != roleClient || from.ended() {
 		return false
 	}
 	if q.after != nil {
 		<-q.after // soon: at the end of the teardown of a lost carrier, which waits for no reader that waits
 	}
-	if q.enqueue(from, d, to, turn) {
+	if q.enqueue(from, d, to, index) {
 		return true
 	}
 	if c := q.successor(); c != nil {
-		return c.interest.follow(from, d, to, turn)
+		return c.interest.follow(from, d, to, index)
 	}
 	return false
 }
 
 // enqueue is follow for a queue that is open, and not empty.
-func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, turn uint32) (queued bool) {
+func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, index uint32) (queued bool) {
 	q.syncEarly(from)
 	if !q.has(from) {
 		return false
@@ -171,7 +171,7 @@ func (q *interestQueue) enqueue(from *conn, d *netio.Delivery, to *route, turn u
 		d.Reserved = true
 		to.out.Reserve(d.Bytes)
 	}
-	if !q.addMessages(from, &flowOther{messages: *d, to: to, turn: turn}) {
+	if !q.addMessages(from, &flowOther{messages: *d, to: to, index: index}) {
 		return false // everything has been sent meanwhile
 	}
 	q.push() // unless another goroutine is sending, as is usual
@@ -249,7 +249,7 @@ func (q *interestQueue) resend(left map[*conn]*flow) {
 	for from, f := range left {
 		for m := range f.messages {
 			if c := q.to.carrier(); c != q.to && c != nil {
-				if c.interest.enqueue(from, &m.messages, m.to, m.turn) {
+				if c.interest.enqueue(from, &m.messages, m.to, m.index) {
 					continue
 				}
 			}

@@ -87,7 +87,7 @@ func (q *interestQueue) sendPiece() {
 			text = append(text, syncedLine...)
 		}
 	}
-	if before+len(text) > 0 && q.mark(before, len(text)) {
+	if before+len(text) > 0 && q.pingIsDue(before, len(text)) {
 		if q.to.tracing {
 			q.to.tracef("<<- [PING]")
 		}

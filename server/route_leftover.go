@@ -98,7 +98,7 @@ func (h *handOver) flush(n int) {
 
 // push pushes a delivery behind those before, which another member has.
 func (h *handOver) push(d netio.Delivery) {
-	p, m := h.r.pool, &flowOther{messages: d, to: h.to, turn: uint32(h.r.number)}
+	p, m := h.r.pool, &flowOther{messages: d, to: h.to, index: uint32(h.r.number)}
 	placed := true
 	if h.to != nil {
 		m.push(p)
@@ -199,7 +199,7 @@ func (p *pool) resend(m *flowOther) bool {
 	return true
 }
 
-// pushNext pushes messages to another member than that they are for, which is lost. The turn of the path of
+// pushNext pushes messages to another member than that they are for, which is lost. The index of the path of
 // their publisher chooses the same one as the path. It reports false if no member is left.
 func (p *pool) pushNext(m *flowOther) bool {
 	lost := m.to
@@ -207,7 +207,7 @@ func (p *pool) pushNext(m *flowOther) bool {
 	if len(members) == 0 {
 		return false
 	}
-	m.to = members[int(m.turn%uint32(len(members)))]
+	m.to = members[int(m.index%uint32(len(members)))]
 	m.to.push(lost.appendMoved(nil, false))
 	m.push(p)
 	return true

@@ -219,7 +219,7 @@ func TestWhatALostMemberHasRefusedFollowsWhatItHadPending(t *testing.T) {
 	eventually(t, "the socket takes no more", blocked(&member.out))
 
 	text := fmt.Sprintf("MSG x %s 9\r\n%09d\r\n", sid, last)
-	refused := &flowOther{to: member, turn: uint32(1 - member.number%2), messages: netio.Delivery{
+	refused := &flowOther{to: member, index: uint32(1 - member.number%2), messages: netio.Delivery{
 		Segments: []netio.Segment{{Bytes: []byte(text)}}, Bytes: len(text), Messages: 1, Payload: 9, Reserved: true}}
 	refused.messages.Keep()
 	member.pool.resend(refused)

@@ -15,7 +15,7 @@ type path struct {
 	next   *path // to another server
 	from   *conn // the publisher
 	pool   *pool
-	turn   uint32    // decides the member
+	index  uint32    // decides the member
 	of     *[]*route // members when it was decided
 	to     *route    // the member; nil before the first message
 	before []byte    // lines that precede what is sent next
@@ -44,7 +44,7 @@ func (c *conn) pathTo(p *pool) *path {
 			at = &w.next
 		}
 	}
-	*at = &path{from: c, pool: p, turn: p.turn.Add(1) - 1}
+	*at = &path{from: c, pool: p, index: p.placed.Add(1) - 1}
 	return *at
 }
 
@@ -61,7 +61,7 @@ func (w *path) member() *route {
 		}
 		return w.to
 	}
-	from, to := w.to, (*members)[int(w.turn%uint32(len(*members)))]
+	from, to := w.to, (*members)[int(w.index%uint32(len(*members)))]
 	if from != nil && from != to {
 		alive := slices.Contains(*members, from)
 		if c := w.pool.carrier.Load(); alive && c != nil && c.interest.has(w.from) {

@@ -49,7 +49,7 @@ type pool struct {
 	// Atomic.
 	members atomic.Pointer[[]*route] // that messages are sent on, oldest first; the slice never changes
 	carrier atomic.Pointer[route]    // that interest is sent on
-	turn    atomic.Uint32            // publishers that have been given a member
+	placed  atomic.Uint32            // publishers that have been given a member
 	ended   atomic.Bool              // all members are lost
 
 	// Set when all members are lost, before dropped is closed.

@@ -440,7 +440,7 @@ func TestPoolFenceKnowsInterestThatWasSentMeanwhile(t *testing.T) {
 	carrier := p.carrier.Load()
 	w := &path{from: &b.clients.all()[0].conn, pool: p}
 	for w.member() == carrier {
-		w.turn, w.of = w.turn+1, nil
+		w.index, w.of = w.index+1, nil
 	}
 	w.appendFences(nil)
 	carrier.interest.pushLines([]byte("PONG\r\n"))

@@ -9,9 +9,9 @@ const (
 	// interestWindow is how many bytes of interest may be on their way to a peer. Messages wait
 	// behind them, so they are few; a peer that acts on them in 20 ms gets 25 MB/s.
 	interestWindow = 512 << 10
-	// interestMark is how many bytes of interest are followed by a PING at the latest: its PONG
+	// interestPing is how many bytes of interest are followed by a PING at the latest: its PONG
 	// says that the peer has acted on them.
-	interestMark = interestWindow / 2
+	interestPing = interestWindow / 2
 	// ackTime is how long an answer may take before it is enough that the socket has taken the
 	// interest: the peer may have much to send before the PONG. After the first time without any
 	// answer the peer is taken for one that does not answer, and silentTime is enough.
@@ -21,29 +21,29 @@ const (
 
 // interestInFlight is what bounds the interest that is on its way to a peer.
 type interestInFlight struct {
-	bytes    int64   // that the peer may not have acted on yet
-	unmarked int64   // those of them that no PING follows
-	marks    []int64 // of each PING without an answer, the bytes that it follows
-	position int64   // pushed to the route when the last of them were
-	answered bool    // the peer has answered a PING
-	silent   bool    // it has not, in time
+	bytes      int64   // that the peer may not have acted on yet
+	sincePing  int64   // those of them that no PING follows
+	unanswered []int64 // of each PING without an answer, the bytes that it follows
+	position   int64   // pushed to the route when the last of them were
+	answered   bool    // the peer has answered a PING
+	silent     bool    // it has not, in time
 }
 
-// mark counts bytes of interest, some of which have been pushed and n are about to be. It reports
+// pingIsDue counts bytes of interest, some of which have been pushed and n are about to be. It reports
 // whether a PING is to follow them.
-func (q *interestQueue) mark(before, n int) bool {
+func (q *interestQueue) pingIsDue(before, n int) bool {
 	pushed, _ := q.to.out.Progress()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &q.inFlight
 	w.position = pushed + int64(n)
 	w.bytes += int64(before + n)
-	w.unmarked += int64(before + n)
-	if w.unmarked < interestMark && (w.unmarked < interestPiece/2 || q.bytes == 0) {
+	w.sincePing += int64(before + n)
+	if w.sincePing < interestPing && (w.sincePing < interestPiece/2 || q.bytes == 0) {
 		return false
 	}
-	w.marks = append(w.marks, w.unmarked)
-	w.unmarked = 0
+	w.unanswered = append(w.unanswered, w.sincePing)
+	w.sincePing = 0
 	return true
 }
 
@@ -52,9 +52,9 @@ func (q *interestQueue) answered() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	w := &q.inFlight
-	if len(w.marks) > 0 {
-		w.bytes -= w.marks[0]
-		w.marks = w.marks[1:]
+	if len(w.unanswered) > 0 {
+		w.bytes -= w.unanswered[0]
+		w.unanswered = w.unanswered[1:]
 		w.answered, w.silent = true, false
 		q.progressedLocked()
 	}
@@ -100,7 +100,7 @@ func (q *interestQueue) waitedLong() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w := &q.inFlight; written >= w.position {
-		w.bytes, w.unmarked, w.marks = 0, 0, nil
+		w.bytes, w.sincePing, w.unanswered = 0, 0, nil
 		w.silent = !w.answered
 	}
 }

@@ -43,15 +43,15 @@ func (l *Leftover) Release() {
 // of the part that follows, so that the receiver of the leftover sees whole messages. It is guarded by
 // WriteQueue.mu.
 type keeper struct {
-	gathers bool         // what is pushed when the socket is broken is kept, too
-	past    segmentQueue // that has been written
-	rest    segmentQueue // what follows it, when nothing is written any more
-	stop    bool         // Leave waits for the writer to stop
+	keepsAll bool         // what is pushed when the socket is broken is kept, too
+	past     segmentQueue // that has been written
+	rest     segmentQueue // what follows it, when nothing is written any more
+	stop     bool         // Leave waits for the writer to stop
 }
 
-// KeepLeftover makes the queue keep what it does not write, for Leave. If it gathers, it keeps also
+// KeepLeftover makes the queue keep what it does not write, for Leave. If it is to keep all, it keeps also
 // what is pushed after the socket has broken.
-func (q *WriteQueue) KeepLeftover(gathers bool) {
+func (q *WriteQueue) KeepLeftover(all bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.keeper == nil && !q.closed {
@@ -59,7 +59,7 @@ func (q *WriteQueue) KeepLeftover(gathers bool) {
 		q.partsLocked() // what was pushed before is not kept when it has been written
 	}
 	if q.keeper != nil {
-		q.keeper.gathers = gathers
+		q.keeper.keepsAll = all
 	}
 }
 
@@ -174,7 +174,7 @@ func (q *WriteQueue) Continue(first []byte) {
 
 // refuseLocked refuses a delivery, unless it is kept for Leave.
 func (q *WriteQueue) refuseLocked(d *Delivery) {
-	if k := q.keeper; k != nil && k.gathers && q.dead && k.rest.size < q.lim.MaxPending {
+	if k := q.keeper; k != nil && k.keepsAll && q.dead && k.rest.size < q.lim.MaxPending {
 		q.noteLocked(d, k.rest.size)
 		k.rest.addDelivery(d)
 		q.shared.SetAside.Add(int64(d.Bytes))

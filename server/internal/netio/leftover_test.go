@@ -308,21 +308,21 @@ func TestLeftoverBehindWhatWasTakenAtOnce(t *testing.T) {
 	}
 }
 
-// TestAsMuchIsGatheredAsMayBePending pushes to a queue whose socket has broken, and that gathers what
+// TestAsMuchIsGatheredAsMayBePending pushes to a queue whose socket has broken, and that keeps what
 // is pushed: it refuses what is more.
 func TestAsMuchIsGatheredAsMayBePending(t *testing.T) {
 	t.Parallel()
-	for _, gathers := range []bool{true, false} {
+	for _, all := range []bool{true, false} {
 		l := &fakeLink{try: func(int) (int, error) { return 0, errors.New("reset") }}
 		q, _, pending := newTestQueue(l, Limits{MaxPending: 100, HighWater: 100})
-		q.KeepLeftover(gathers)
+		q.KeepLeftover(all)
 		want := 30
 		for i := range 6 {
 			d := text(30)
 			q.Push(d)
-			kept := i == 0 || gathers && i < 4 // 90 bytes are not as much as may be
+			kept := i == 0 || all && i < 4 // 90 bytes are not as much as may be
 			if d.Refused == kept {
-				t.Errorf("gathers %v: delivery %d is refused: %v", gathers, i, d.Refused)
+				t.Errorf("all %v: delivery %d is refused: %v", all, i, d.Refused)
 			}
 			if kept && i > 0 {
 				want += 30
@@ -330,7 +330,7 @@ func TestAsMuchIsGatheredAsMayBePending(t *testing.T) {
 		}
 		left, waits := q.Leave(0)
 		if n := sizeOf(left.Segments); n != int64(want) || left.Sent != 0 || waits || pending.Load() != 0 {
-			t.Errorf("gathers %v: %d bytes are left, %d of them taken, want %d", gathers, n, left.Sent, want)
+			t.Errorf("all %v: %d bytes are left, %d of them taken, want %d", all, n, left.Sent, want)
 		}
 		left.Release()
 	}
@@ -365,7 +365,7 @@ func TestLeftoverOfAQueueThatEndsDuringAWrite(t *testing.T) {
 }
 
 // TestWhatIsGatheredTakesLittleMoreMemory pushes many small deliveries to a queue whose socket has
-// broken, and that gathers what is pushed: they share chunks.
+// broken, and that keeps what is pushed: they share chunks.
 func TestWhatIsGatheredTakesLittleMoreMemory(t *testing.T) {
 	t.Parallel()
 	q, _, _ := newTestQueue(&fakeLink{try: func(int) (int, error) { return 0, errors.New("reset") }}, Limits{MaxPending: 1 << 20, HighWater: 100})

@@ -160,7 +160,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 		q.unreserveLocked(d.Room)
 	}
 	q.total += int64(d.Bytes)
-	gathers := q.gathersLocked(d)
+	coalesces := q.coalescesLocked(d)
 	if q.closed {
 		q.refuseLocked(d)
 		return true, false, false
@@ -182,7 +182,7 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 	q.pending += int64(d.Bytes)
 	if !q.busy {
 		q.busy = true
-		if begins = gathers || d.TooLarge; !begins { // what follows one that ends the connection comes behind it
+		if begins = coalesces || d.TooLarge; !begins { // what follows one that ends the connection comes behind it
 			return false, false, false
 		}
 	}
@@ -191,9 +191,9 @@ func (q *WriteQueue) enqueue(d *Delivery) (queued, begins, over bool) {
 	return true, begins, q.overLocked() || d.TooLarge
 }
 
-// gathersLocked reports whether a delivery waits for a writer that begins later: others of the last time may
+// coalescesLocked reports whether a delivery waits for a writer that begins later: others of the last time may
 // have more for it.
-func (q *WriteQueue) gathersLocked(d *Delivery) bool {
+func (q *WriteQueue) coalescesLocked(d *Delivery) bool {
 	before := q.last
 	q.last = uint32(q.shared.overload.looked.Load() / int64(gatherTime))
 	return d.Messages > 0 && d.Bytes <= maxGathered && q.shared.Overloaded() && q.last-before <= 1
