@@ -157,6 +157,7 @@ type Options struct {
 	tlsCurves          []tls.CurveID
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
+	unknownOfUsers     []*conf.Error // keys of users
 	usersBroken        bool          // some users could not be read
 
 	loaded    *loading // nil if a program made these options

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"gnatsd/conf"
 )
@@ -55,7 +57,45 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 	if given(permissions) && o.Users == nil {
 		report(permissions, "permissions have an effect on a list of users only: list the user under users")
 	}
+	for _, block := range []struct {
+		key, missing string
+		login        bool
+	}{
+		{"authorization", "no user, token or users: " + logins[0].open, o.needsLogin()},
+		{"cluster.authorization", "no user and password: " + logins[1].open, o.Cluster.Username != ""},
+	} {
+		if !block.login && hasUnknown(v, block.key) {
+			report(block.key, block.missing)
+		}
+	}
 	return problems
+}
+
+// needsLogin reports whether clients need credentials.
+func (o *Options) needsLogin() bool {
+	users, _, open := o.loginUsers()
+	return (authConfigured(o) || users != nil) && !open
+}
+
+// hasUnknown reports whether a block of the file has keys that nothing uses, which may have been meant as a
+// login. Of very many unknown keys in a file it is not known where they are.
+func hasUnknown(v *conf.Values[Options], block string) bool {
+	return v.Origin(block).Layer == conf.FromFile && slices.ContainsFunc(v.Unknown, func(e *conf.Error) bool {
+		return e.Key == "" || strings.HasPrefix(e.Key, block+".")
+	})
+}
+
+// hideUnknownLogins takes the lines of the file from errors about unknown keys where logins are: their values
+// may be secrets, as in authorization { anna: secret }.
+func hideUnknownLogins(v *conf.Values[Options]) {
+	for _, e := range slices.Concat(v.Errors, v.Unknown) {
+		if section, _, _ := strings.Cut(strings.TrimPrefix(e.Key, "cluster."), "."); section != "authorization" && section != "accounts" {
+			continue
+		}
+		if strings.HasPrefix(e.Msg, "unknown field ") {
+			e.Pos = conf.Pos{File: e.Pos.File, Line: e.Pos.Line, Col: e.Pos.Col}
+		}
+	}
 }
 
 // placedAt is an error about a setting that begins with where its value came from.

@@ -50,7 +50,7 @@ func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.S
 // applyLayers applies a file and the flags of l to o, and stores origins and warnings in l.
 func (o *Options) applyLayers(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
-	o.incomplete, o.Cluster.authPermissions = nil, nil
+	o.incomplete, o.unknownOfUsers, o.Cluster.authPermissions = nil, nil, nil
 	if file != "" {
 		if err := loadFile(v, file, source, l.flags); err != nil {
 			return err
@@ -104,7 +104,9 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	var all conf.Errors
 	errors.As(err, &all)
 	v.ApplyFile(root)
+	v.Target.refuseUnknown(v, root)
 	v.Target.checkFile(v)
+	hideUnknownLogins(v)
 	all = append(all, v.Errors...)
 	if flags.Enabled("t") {
 		all = append(all, v.Unknown...)

@@ -2,7 +2,9 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"gnatsd/conf"
 )
@@ -55,42 +57,100 @@ var foreignKeys = []foreignKey{
 // write them: in another place than their row, or by another name.
 var misplacedKeys = []foreignKey{
 	{"auth authenticate authenticator access access_control acl acls security login logins basic_auth", true, `did you mean "authorization"?`},
+	{"require_auth auth_required require_login login_required", true, `a login in "authorization" is what requires one`},
+	{"nkey nkeys authorization.nkey authorization.nkeys", true, "it belongs in the list of users: authorization { users: [ { nkey: U... } ] }"},
+	{"cluster.nkey cluster.nkeys", true, `routes have a user and a password: they belong in "authorization"`},
+	{"ssl", true, `did you mean "tls"?`},
+	{"tls_required require_tls tls_verify verify_clients verify_client client_cert_auth require_client_cert ssl_required require_ssl", true,
+		`a "tls" block turns TLS on, and "verify" in it requires certificates of clients`},
+	{"http_auth http_token http_users monitor_user monitor_username monitor_password monitor_pass monitor_auth monitor_token", true,
+		"a login of the monitoring pages is http_user and http_password"},
+	{"http_allow http_allowed_ips http_allowed_cidrs monitor_allow", true, "it limits where the monitoring pages may be read from: use http with an address, or a firewall"},
+	{"allowed_cidrs cidrs allowed_ips ips whitelist allowlist allow_list ip_whitelist blacklist denylist deny_list", true, "it limits where clients may connect from: use a firewall"},
+	{"authorization.allowed_cidrs authorization.cidrs authorization.allowed_ips authorization.ips authorization.src authorization.source_networks authorization.whitelist authorization.allowlist", true,
+		"it limits where clients may connect from: use a firewall"},
+	{"allow deny publish subscribe cluster.import cluster.export", true, `it belongs in "permissions"`},
+	{"authorization.publish authorization.pub authorization.subscribe authorization.sub authorization.import authorization.export authorization.allow authorization.deny", true,
+		`it belongs in "default_permissions", or in "permissions" of a user`},
+	{"authorization.limits authorization.limit", true, `did you mean "default_limits"?`},
 	{"authorization.users.publish authorization.users.pub authorization.users.subscribe authorization.users.sub", true, `it belongs in "permissions"`},
 	{"authorization.users.import authorization.users.export authorization.users.allow authorization.users.deny", true, `it belongs in "permissions"`},
 	{"authorization.users.allow_responses authorization.users.allow_response", true, `it belongs in "permissions"`},
+	{"authorization.users.can_publish authorization.users.can_subscribe authorization.users.subjects authorization.users.topics authorization.users.read_only authorization.users.write_only authorization.users.rights authorization.users.permit authorization.users.acls", true,
+		`what a user may do is "permissions": { publish, subscribe }`},
+	{"authorization.users.disabled", true, "take the user out of the list"},
+	{"authorization.users.tls_required", true, `a "tls" block without allow_non_tls requires TLS of all clients`},
 	{"authorization.users.role authorization.users.roles authorization.users.groups authorization.users.acl", true, "a user has permissions of its own"},
 	{"authorization.users.expires authorization.users.expiration authorization.users.expiry authorization.users.valid_until authorization.users.valid_from", true,
 		"users do not expire here: take the user out in time"},
 	{"authorization.users.cidr authorization.users.cidrs authorization.users.allowed_cidrs authorization.users.ip authorization.users.ips authorization.users.allowed_ips authorization.users.hosts authorization.users.source authorization.users.source_networks", true,
 		"it limits where a user may connect from: use a firewall, or take the user out"},
-	{"authorization.allowed_cidrs authorization.cidrs authorization.allowed_ips authorization.ips authorization.src authorization.source_networks allowed_cidrs allowed_ips", true,
-		"it limits where clients may connect from: use a firewall"},
 }
 
-// unsupportedKeys returns these keys, and those above, as package conf takes them.
-func unsupportedKeys() map[string]conf.Foreign {
+// limitsOfUsers returns the keys of limits that stand beside them.
+func limitsOfUsers() foreignKey {
+	keys := []string{"authorization.users.slow_consumer"}
+	for _, n := range limitNumbers {
+		for _, name := range append([]string{n.key}, n.aliases...) {
+			keys = append(keys, "authorization.users."+name)
+		}
+	}
+	return foreignKey{strings.Join(keys, " "), true, `it belongs in "limits"`}
+}
+
+// openingKeys are keys of no broker that restrict access where they are false.
+const openingKeys = "allow_anonymous anonymous anonymous_access allow_guest no_auth auth_optional"
+
+// openingHint is what to do instead of them.
+const openingHint = `clients need a login if "authorization" has one`
+
+// unsupportedKeys returns these keys, and those above, as package conf takes them. One that restricts
+// and has no section is refused in a cluster block, too.
+var unsupportedKeys = sync.OnceValue(func() map[string]conf.Foreign {
 	keys := map[string]conf.Foreign{}
-	for _, f := range misplacedKeys {
+	add := func(f foreignKey, hint string) {
 		for key := range strings.FieldsSeq(f.keys) {
-			keys[key] = conf.Foreign{Hint: f.hint, Restricts: f.restricts}
+			keys[key] = conf.Foreign{Hint: hint, Restricts: f.restricts}
 			if rest, ok := strings.CutPrefix(key, "authorization.users."); ok {
 				keys["accounts.users."+rest] = keys[key]
 			}
+			if _, own := keys["cluster."+key]; f.restricts && !own && !strings.Contains(key, ".") {
+				keys["cluster."+key] = keys[key]
+			}
 		}
+	}
+	for _, f := range append(slices.Clone(misplacedKeys), limitsOfUsers(), foreignKey{keys: openingKeys, hint: openingHint}) {
+		add(f, f.hint)
 	}
 	for _, f := range foreignKeys {
 		hint := unsupportedFeature
 		if f.hint != "" {
 			hint += ": " + f.hint
 		}
-		for key := range strings.FieldsSeq(f.keys) {
-			keys[key] = conf.Foreign{Hint: hint, Restricts: f.restricts}
-			if rest, ok := strings.CutPrefix(key, "authorization.users."); ok {
-				keys["accounts.users."+rest] = keys[key]
-			}
-		}
+		add(f, hint)
 	}
 	return keys
+})
+
+// refuseUnknown makes those unknown keys of a file errors that say who may do what: all keys of users
+// (o.unknownOfUsers), and in a block for clients or servers those that are false where that restricts.
+func (o *Options) refuseUnknown(v *conf.Values[Options], root *conf.Node) {
+	refused := slices.Clone(o.unknownOfUsers)
+	for p := range root.Effective() {
+		if !p.Used && p.Value.Kind == conf.Boolean && !p.Value.Bool && slices.Contains(strings.Fields(openingKeys), strings.ToLower(p.Key)) {
+			refused = append(refused, &conf.Error{Pos: p.Pos, Key: p.Key, Msg: fmt.Sprintf("unknown field %q", p.Key), Hint: openingHint})
+		}
+	}
+	for _, e := range refused {
+		same := func(other *conf.Error) bool { return other.Pos == e.Pos }
+		if i := slices.IndexFunc(v.Unknown, same); i >= 0 {
+			e = v.Unknown[i]
+			v.Unknown = slices.Delete(v.Unknown, i, i+1)
+		} else if slices.ContainsFunc(v.Errors, same) {
+			continue
+		}
+		v.Errors = append(v.Errors, e)
+	}
 }
 
 // refusedKeysMarkdown returns the table in conf/README.md of the keys of nats-server 2.x that are

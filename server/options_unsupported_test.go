@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -178,6 +179,24 @@ func TestWhatWouldLeaveAccessOpenIsRefused(t *testing.T) {
 		{`cluster { authorization { password: a } }`, nil, `x.conf:1:27: cluster.authorization.password: a password without a user: other servers would need no credentials`},
 		{`cluster { authorization { user: a, password: "" } }`, nil, `x.conf:1:36: cluster.authorization.password: the password is empty`},
 		{`cluster { authorization { token: a } }`, nil, `x.conf:1:34: cluster.authorization.token: cluster authorization does not allow a token: use user and password`},
+		{"authorization { anna: {password: x} }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
+		{"authorization { anna = pw, bert = pw }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
+		{"authorization { enabled: true }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
+		{"zzz: 1\ncluster { authorization { anna: pw } }", nil, `x.conf:2:11: cluster.authorization: no user and password: other servers would need no credentials`},
+		{`authorization { nkey: UDSJ }`, nil, `x.conf:1:17: authorization.nkey: unknown field "nkey" (it belongs in the list of users: authorization { users: [ { nkey: U... } ] })`},
+		{`authorization { limits: {subs: 1} }`, nil, `x.conf:1:17: authorization.limits: unknown field "limits" (did you mean "default_limits"?)`},
+		{`authorization { publish: {deny: ">"} }`, nil, `x.conf:1:17: authorization.publish: unknown field "publish" (it belongs in "default_permissions", or in "permissions" of a user)`},
+		{`cluster { auth { user: a, password: x } }`, nil, `x.conf:1:11: cluster.auth: unknown field "auth" (did you mean "authorization"?)`},
+		{`cluster { nkey: U }`, nil, `x.conf:1:11: cluster.nkey: unknown field "nkey" (routes have a user and a password: they belong in "authorization")`},
+		{`cluster { import: x }`, nil, `x.conf:1:11: cluster.import: unknown field "import" (it belongs in "permissions")`},
+		{`cluster { operator: x }`, nil, `x.conf:1:11: cluster.operator: unknown field "operator" (` + unsupportedFeature + `: it requires signed users: list them under authorization, for instance by their nkeys)`},
+		{`authorization { users: [{user: a, password: b, max_connections: 1}] }`, nil, `x.conf:1:48: authorization.users.max_connections: unknown field "max_connections" (it belongs in "limits")`},
+		{`accounts { A { users: [{user: a, password: b, subs: 1}] } }`, nil, `x.conf:1:47: accounts.users.subs: unknown field "subs" (it belongs in "limits")`},
+		{`authorization { users: [{user: a, enabled: false, password: b}] }`, nil, `x.conf:1:35: authorization.users.enabled: unknown field "enabled"`},
+		{`authorization { users: [{user: a, zone: x, password: b}] }`, nil, `x.conf:1:35: authorization.users.zone: unknown field "zone"`},
+		{`allow_anonymous: false`, nil, `x.conf:1:1: allow_anonymous: unknown field "allow_anonymous" (clients need a login if "authorization" has one)`},
+		{`http_token: x`, nil, `x.conf:1:1: http_token: unknown field "http_token" (a login of the monitoring pages is http_user and http_password)`},
+		{`ssl { verify: true }`, nil, `x.conf:1:1: ssl: unknown field "ssl" (did you mean "tls"?)`},
 		{`http_user: a`, nil, `x.conf:1:1: http_user: the user has no password: the name alone would be enough`},
 		{`http_password: a`, nil, `x.conf:1:1: http_password: a password without a user: the monitoring pages would need no login`},
 		{`http_user: a, http_pass: b`, nil, `x.conf:1:1: http_user: the user has no password: the name alone would be enough` + "\n" + `x.conf:1:15: http_pass: unknown field "http_pass" (did you mean "http_password"?)`},
@@ -215,6 +234,11 @@ func TestCompleteCredentialsAreAccepted(t *testing.T) {
 		{`authorization { token: "" }`, []string{"--auth", "a"}},
 		{"authorization { }", nil},
 		{"authorization { timeout: 1 }", nil},
+		{"authorization { enabled: true }", []string{"--user", "a", "--pass", "b"}},
+		{"authorization { enabled: true }\naccounts { A { users: [{user: a, password: b}] } }", nil},
+		{"authorization { user: a, password: b, zzz: 1 }", nil},
+		{"authorization { users: [{NAME: u, user: $NAME, password: p}] }", nil},
+		{"allow_anonymous: true", nil},
 		{"PASSWORD: a\nauthorization { user: u, password: $PASSWORD }", nil},
 		{"authorization { ADMIN = {publish: x}, users: [{user: a, password: b}] }", nil},
 		{"", []string{"--user", "a", "--pass", "b", "--auth", "c"}},
@@ -222,6 +246,48 @@ func TestCompleteCredentialsAreAccepted(t *testing.T) {
 	} {
 		if _, err := configured(t, tc.text, tc.args...); err != nil {
 			t.Errorf("%s %q: %v", tc.text, tc.args, err)
+		}
+	}
+}
+
+// TestEveryMisplacedKeyIsRefused has each key where the table has it, and those of the top level in a cluster
+// block, too.
+func TestEveryMisplacedKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, f := range append(slices.Concat(misplacedKeys, foreignKeys), limitsOfUsers()) {
+		for path := range strings.FieldsSeq(f.keys) {
+			section, name := path[:max(strings.LastIndexByte(path, '.'), 0)], path[strings.LastIndexByte(path, '.')+1:]
+			texts := map[string][]string{
+				"":                    {"%s: x", "cluster { %s: x }"},
+				"authorization":       {"authorization { user: a, password: b, %s: x }"},
+				"authorization.users": {"authorization { users: [{user: a, password: b, %s: x}] }", "accounts { A { users: [{user: a, password: b, %s: x}] } }"},
+				"cluster":             {"cluster { port: -1, %s: x }"},
+			}[section]
+			for _, text := range texts {
+				text = fmt.Sprintf(text, name)
+				if _, err := configured(t, text); f.restricts && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q (", name))) {
+					t.Errorf("%s: got %v, want an error about the key, with a hint", text, err)
+				}
+			}
+		}
+	}
+}
+
+// TestUnknownKeysOfUsersAreFoundAmongMany has more unknown keys than are reported before one of a user, or of a
+// block that lacks a login.
+func TestUnknownKeysOfUsersAreFoundAmongMany(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, "zzz%dyyy: 1\n", i)
+	}
+	for _, tc := range []struct{ text, want string }{
+		{"authorization { users: [{user: a, zone: x, password: b}] }", "a key of the user is unknown"},
+		{"authorization { anna: x }", "no user, token or users"},
+		{"cluster { authorization { anna: x } }", "no user and password"},
+	} {
+		if _, err := configured(t, text.String()+tc.text); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want an error", tc.text, err)
 		}
 	}
 }
