@@ -203,6 +203,7 @@
 //	options_cluster.go              rows of cluster
 //	options_compression.go          compression of routes
 //	options_listen.go               addresses that are lists
+//	options_listen_replaced.go      hosts and ports that another key replaces
 //	options_monitor.go              rows of monitoring
 //	options_tls.go                  rows of tls
 //	options_files.go                which files the settings were read from

@@ -158,7 +158,8 @@ type Options struct {
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
 	unknownOfUsers     []*conf.Error // keys of users
-	usersBroken        bool          // some users could not be read
+	replaced           []replacedPart
+	usersBroken        bool // some users could not be read
 
 	loaded    *loading // nil if a program made these options
 	overrides []*row   // set by a program after loading; they take precedence at a reload

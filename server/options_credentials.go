@@ -10,7 +10,7 @@ import (
 )
 
 // This file refuses what was meant to restrict access and would not: credentials that are
-// incomplete, mostly because a variable is empty, and permissions of no user.
+// incomplete, mostly because a variable is empty, permissions of no user, and hosts that are replaced.
 
 // credentialPair are the settings of one kind of login.
 type credentialPair struct {
@@ -28,8 +28,8 @@ func (o *Options) logins() []credentialPair {
 	}
 }
 
-// checkCredentials returns an error for each login in files and flags that is incomplete, and for
-// permissions without effect.
+// checkCredentials returns an error for each login in files and flags that is incomplete, for
+// permissions without effect, and for hosts to listen on that would be.
 func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Errors) {
 	given := func(key string) bool {
 		return v.Origin(key).Layer != conf.FromDefault
@@ -64,11 +64,16 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 		{"authorization", "no user, token or users: " + logins[0].open, o.needsLogin()},
 		{"cluster.authorization", "no user and password: " + logins[1].open, o.Cluster.Username != ""},
 	} {
-		if !block.login && hasUnknown(v, block.key) {
+		if unknown, found := unknownIn(v, block.key); found && !block.login {
 			report(block.key, block.missing)
+			for _, e := range unknown {
+				e.Key, e.Msg = block.key, "an unknown key, which is not shown: it may be a user or a secret"
+				problems = append(problems, e)
+			}
 		}
 	}
-	return problems
+	widened, _ := o.checkReplaced(v)
+	return append(problems, widened...)
 }
 
 // needsLogin reports whether clients need credentials.
@@ -77,12 +82,19 @@ func (o *Options) needsLogin() bool {
 	return (authConfigured(o) || users != nil) && !open
 }
 
-// hasUnknown reports whether a block of the file has keys that nothing uses, which may have been meant as a
-// login. Of very many unknown keys in a file it is not known where they are.
-func hasUnknown(v *conf.Values[Options], block string) bool {
-	return v.Origin(block).Layer == conf.FromFile && slices.ContainsFunc(v.Unknown, func(e *conf.Error) bool {
-		return e.Key == "" || strings.HasPrefix(e.Key, block+".")
-	})
+// unknownIn returns the keys in a block of the file that nothing uses, which may have been meant as a login.
+// Of very many unknown keys in a file it is not known where they are.
+func unknownIn(v *conf.Values[Options], block string) (unknown conf.Errors, found bool) {
+	if v.Origin(block).Layer != conf.FromFile {
+		return nil, false
+	}
+	for _, e := range v.Unknown {
+		if strings.HasPrefix(e.Key, block+".") {
+			unknown = append(unknown, e)
+		}
+		found = found || e.Key == ""
+	}
+	return unknown, found || len(unknown) > 0
 }
 
 // hideUnknownLogins takes the lines of the file from errors about unknown keys where logins are: their values

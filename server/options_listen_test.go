@@ -223,3 +223,74 @@ func TestReloadOfSeveralAddresses(t *testing.T) {
 	}
 	wire.Dial(t, addrs[1]).Sync()
 }
+
+// TestAHostThatAnotherKeyReplaces has keys that say where to listen, of which the last one counts.
+func TestAHostThatAnotherKeyReplaces(t *testing.T) {
+	t.Parallel()
+	const all = " would have no effect: the server would listen on all addresses"
+	const warn = " has no effect: this counts"
+	for _, tt := range []struct {
+		config string
+		flags  string
+		want   string // the error, or the warning behind "W ", or none
+	}{
+		{"host: 127.0.0.1\nlisten: 4222", "", "2:1: listen: host at FILE:1:1" + all},
+		{"net: 127.0.0.1\nlisten: \":4222\"", "", "2:1: listen: host at FILE:1:1" + all},
+		{"host: 127.0.0.1\nlisten: \"0.0.0.0:4222\"", "", "2:1: listen: host at FILE:1:1" + all},
+		{"host: 127.0.0.1\nlisten: [\"127.0.0.1:4222\", \"[::]:4223\"]", "", "2:1: listen: host at FILE:1:1" + all},
+		{"listen: 127.0.0.1:4222\nhost: 0.0.0.0", "", "2:1: host: the host of listen at FILE:1:1" + all},
+		{"http: 127.0.0.1:8222\nhttp_host: 0.0.0.0", "", "2:1: http_host: the host of http at FILE:1:1" + all},
+		{"http_host: 127.0.0.1\nhttp: 8222", "", "2:1: http: http_host at FILE:1:1" + all},
+		{"cluster {\nlisten: 127.0.0.1:6222\nport: 6223\nhost: 0.0.0.0 }", "", "4:1: cluster.host: the host of cluster.listen at FILE:2:1" + all},
+		{"host: 127.0.0.1\nlisten: 4222\nport: x", "", "2:1: listen: host at FILE:1:1" + all},
+
+		{"host: 127.0.0.1\nlisten: 10.0.0.1:4222", "", "W 2:1: listen: host at FILE:1:1" + warn},
+		{"listen: 127.0.0.1:4222\nport: 4223", "", "W 2:1: port: the port of listen at FILE:1:1" + warn},
+		{"host: 0.0.0.0\nlisten: 127.0.0.1:4222", "", "W 2:1: listen: host at FILE:1:1" + warn},
+		{"http: 127.0.0.1:8222\nmonitor_port: 8223", "", "W 2:1: http_port: the port of http at FILE:1:1" + warn},
+
+		{"host: 127.0.0.1\nport: 4222\nlisten: 127.0.0.1:4222", "", ""},
+		{"host: \"::1\"\nlisten: \"[0:0::1]:4222\"", "", ""},
+		{"listen: 4222\nhost: 127.0.0.1", "", ""},
+		{"host: 0.0.0.0\nlisten: 4222", "", ""},
+		{"host: localhost\nhttp: 8222", "", ""},
+		{"host: localhost\nhttp_host: localhost\nhttp: 8222", "", ""},
+		{"HOST = 127.0.0.1\nlisten: 4222\nhost: $HOST", "", ""},
+		{"host: 127.0.0.1\nlisten: 4222", "-a 0.0.0.0", ""},
+	} {
+		file := writeConfig(t, tt.config)
+		o, err := configured(t, "", append([]string{"-c", file}, strings.Fields(tt.flags)...)...)
+		got := ""
+		switch {
+		case err != nil:
+			got, _, _ = strings.Cut(err.Error(), "\n")
+		case len(o.loaded.warnings) > 0:
+			got = "W " + strings.Join(o.loaded.warnings, "\n")
+		}
+		got = strings.ReplaceAll(strings.Replace(got, file+":", "", 1), file, "FILE")
+		if got != tt.want {
+			t.Errorf("%s %s\ngot  %s\nwant %s", tt.config, tt.flags, got, tt.want)
+		}
+	}
+}
+
+// TestAnIncludedHostMayBeReplaced replaces the host of an included file, but not by a port alone.
+func TestAnIncludedHostMayBeReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "y.conf", "host: 127.0.0.1")
+	for _, tt := range []struct {
+		config  string
+		refused bool
+	}{
+		{"include y.conf\nlisten: \"0.0.0.0:4222\"", false},
+		{"include y.conf\nlisten: \"10.0.0.1:4222\"", false},
+		{"include y.conf\nlisten: 4222", true},
+	} {
+		put(t, dir, "x.conf", tt.config)
+		o, err := ProcessConfigFile(filepath.Join(dir, "x.conf"))
+		if (err != nil) != tt.refused || o != nil && len(o.loaded.warnings) > 0 {
+			t.Errorf("%s: got %v", tt.config, err)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.S
 // applyLayers applies a file and the flags of l to o, and stores origins and warnings in l.
 func (o *Options) applyLayers(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
-	o.incomplete, o.unknownOfUsers, o.Cluster.authPermissions = nil, nil, nil
+	o.incomplete, o.unknownOfUsers, o.replaced, o.Cluster.authPermissions = nil, nil, nil, nil
 	if file != "" {
 		if err := loadFile(v, file, source, l.flags); err != nil {
 			return err
@@ -69,6 +69,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 		}
 	}
 	o.addWarnings(v)
+	o.replaced = nil
 	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
 	return nil
 }
@@ -104,17 +105,24 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	var all conf.Errors
 	errors.As(err, &all)
 	v.ApplyFile(root)
+	v.Target.replaced = replacedParts(root, "")
 	v.Target.refuseUnknown(v, root)
 	v.Target.checkFile(v)
 	hideUnknownLogins(v)
 	all = append(all, v.Errors...)
+	var unknown conf.Errors
 	if flags.Enabled("t") {
-		all = append(all, v.Unknown...)
+		unknown = v.Unknown
 	}
-	if len(all) > 0 {
-		all = append(all, v.Target.tlsErrors(v)...)
+	if len(all)+len(unknown) > 0 {
+		all = append(all, v.Target.tlsErrors(v, all)...)
 		if !root.Partial && v.ApplyFlags(flags) == nil {
 			all = append(all, unrelated(v.Target.checkCredentials(v), all)...)
+		}
+		for _, e := range unknown {
+			if !slices.Contains(all, e) {
+				all = append(all, e)
+			}
 		}
 		return all.Sorted()
 	}
@@ -273,6 +281,8 @@ func (o *Options) addWarnings(v *conf.Values[Options]) {
 		from := v.Origin(key)
 		v.Warnings = append(v.Warnings, placedAt(conf.Origin{Layer: from.Layer, Pos: from.Pos, Flag: from.Flag}, key, fmt.Sprintf(format, args...)))
 	}
+	_, replaced := o.checkReplaced(v)
+	v.Warnings = append(v.Warnings, replaced...)
 	o.warnOfUnusedFlags(v, warn)
 	o.warnOfUnusedCluster(v, warn)
 	if o.Users != nil && len(o.Users) == 0 && v.Origin("authorization.users").Layer == conf.FromFile {

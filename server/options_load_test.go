@@ -63,13 +63,13 @@ func TestFileSetsOptions(t *testing.T) {
 		want       func(o *Options)
 	}{
 		{"listen as host and port", "listen: 1.2.3.4:5", func(o *Options) { o.Host, o.Port = "1.2.3.4", 5 }},
-		{"listen as a port", "host: x, listen: 22k", func(o *Options) { o.Port = 22000 }},
+		{"listen as a port", "listen: 22k", func(o *Options) { o.Port = 22000 }},
 		{"listen without host", "listen = :5", func(o *Options) { o.Port = 5 }},
 		{"any case", "PORT: 5\nHost: x", func(o *Options) { o.Host, o.Port = "x", 5 }},
 		{"aliases", "net: x, logfile: l, pidfile: p, monitor_port: 1, max_conn: 2, max_subs: 3, log_size_limit: 4", func(o *Options) {
 			o.Host, o.LogFile, o.PidFile, o.HTTPPort, o.MaxConn, o.MaxSubs, o.LogSizeLimit = "x", "l", "p", 1, 2, 3, 4
 		}},
-		{"monitoring shares one host", "http: a:1, https: b:2", func(o *Options) { o.HTTPHost, o.HTTPPort, o.HTTPSPort = "b", 1, 2 }},
+		{"monitoring shares one host", "http: b:1, https: b:2", func(o *Options) { o.HTTPHost, o.HTTPPort, o.HTTPSPort = "b", 1, 2 }},
 		{"logging", `debug: true, trace: on, logtime: no, log_file: l, syslog: yes, remote_syslog: "udp://h:1", log_format: JSON, logfile_max_num: 3, max_traced_msg_len: 9`,
 			func(o *Options) {
 				o.Debug, o.Trace, o.Logtime, o.LogFile, o.Syslog, o.RemoteSyslog = true, true, false, "l", true, "udp://h:1"

@@ -221,16 +221,16 @@ func (o *Options) makeTLS(at func(key string) conf.Pos) error {
 	return cmp.Or(clients, routes)
 }
 
-// tlsErrors returns the errors of making the TLS configurations, for blocks of the file that have
-// no other errors.
-func (o *Options) tlsErrors(v *conf.Values[Options]) (all conf.Errors) {
+// tlsErrors returns the errors of making the TLS configurations, for blocks of the file of which none
+// has been found.
+func (o *Options) tlsErrors(v *conf.Values[Options], found conf.Errors) (all conf.Errors) {
 	at := func(key string) conf.Pos { return v.Origin(key).Pos }
 	for _, block := range []struct {
 		key  string
 		make func(func(string) conf.Pos) error
 	}{{"tls", o.makeClientTLS}, {"cluster.tls", o.makeRouteTLS}} {
 		inBlock := func(e *conf.Error) bool { return strings.HasPrefix(e.Key, block.key+".") }
-		if !slices.ContainsFunc(v.Errors, inBlock) {
+		if !slices.ContainsFunc(found, inBlock) {
 			all = append(all, placedIn(block.make(at))...)
 		}
 	}

@@ -179,10 +179,12 @@ func TestWhatWouldLeaveAccessOpenIsRefused(t *testing.T) {
 		{`cluster { authorization { password: a } }`, nil, `x.conf:1:27: cluster.authorization.password: a password without a user: other servers would need no credentials`},
 		{`cluster { authorization { user: a, password: "" } }`, nil, `x.conf:1:36: cluster.authorization.password: the password is empty`},
 		{`cluster { authorization { token: a } }`, nil, `x.conf:1:34: cluster.authorization.token: cluster authorization does not allow a token: use user and password`},
-		{"authorization { anna: {password: x} }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
-		{"authorization { anna = pw, bert = pw }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
-		{"authorization { enabled: true }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials`},
-		{"zzz: 1\ncluster { authorization { anna: pw } }", nil, `x.conf:2:11: cluster.authorization: no user and password: other servers would need no credentials`},
+		{"authorization { anna: {password: x} }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials` + "\n" + `x.conf:1:17: authorization: an unknown key, which is not shown: it may be a user or a secret`},
+		{"authorization { anna = pw, bert = pw }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials` + "\n" +
+			`x.conf:1:17: authorization: an unknown key, which is not shown: it may be a user or a secret` + "\n" + `x.conf:1:28: authorization: an unknown key, which is not shown: it may be a user or a secret`},
+		{"authorization { enabled: true }", nil, `x.conf:1:1: authorization: no user, token or users: clients would need no credentials` + "\n" +
+			`x.conf:1:17: authorization: an unknown key, which is not shown: it may be a user or a secret`},
+		{"zzz: 1\ncluster { authorization { anna: pw } }", nil, `x.conf:2:11: cluster.authorization: no user and password: other servers would need no credentials` + "\n" + `x.conf:2:27: cluster.authorization: an unknown key, which is not shown: it may be a user or a secret`},
 		{`authorization { nkey: UDSJ }`, nil, `x.conf:1:17: authorization.nkey: unknown field "nkey" (it belongs in the list of users: authorization { users: [ { nkey: U... } ] })`},
 		{`authorization { limits: {subs: 1} }`, nil, `x.conf:1:17: authorization.limits: unknown field "limits" (did you mean "default_limits"?)`},
 		{`authorization { publish: {deny: ">"} }`, nil, `x.conf:1:17: authorization.publish: unknown field "publish" (it belongs in "default_permissions", or in "permissions" of a user)`},
