@@ -17,14 +17,19 @@ type credentialPair struct {
 	section        string // of their keys, with a dot or another separator behind it
 	user, password string
 	open           string // what happens without a user
+	required       bool
+	removed        string // the log line of a reload after which it is not required
 }
 
 // logins returns what o has of each kind. Those of clients are first.
 func (o *Options) logins() []credentialPair {
 	return []credentialPair{
-		{"authorization.", o.Username, o.Password, "clients would need no credentials"},
-		{"cluster.authorization.", o.Cluster.Username, o.Cluster.Password, "other servers would need no credentials"},
-		{"http_", o.HTTPUsername, o.HTTPPassword, "the monitoring pages would need no login"},
+		{"authorization.", o.Username, o.Password, "clients would need no credentials", o.needsLogin(),
+			"Clients need no credentials any more"},
+		{"cluster.authorization.", o.Cluster.Username, o.Cluster.Password, "other servers would need no credentials", o.Cluster.Username != "" || o.CustomRouterAuthentication != nil,
+			"Other servers need no credentials any more"},
+		{"http_", o.HTTPUsername, o.HTTPPassword, "the monitoring pages would need no login", o.HTTPUsername != "",
+			"The monitoring pages need no login any more"},
 	}
 }
 
@@ -59,13 +64,10 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 	}
 	for _, block := range []struct {
 		key, missing string
-		login        bool
-	}{
-		{"authorization", "no user, token or users: " + logins[0].open, o.needsLogin()},
-		{"cluster.authorization", "no user and password: " + logins[1].open, o.Cluster.Username != ""},
-	} {
-		if unknown, found := unknownIn(v, block.key); found && !block.login {
-			report(block.key, block.missing)
+		login        credentialPair
+	}{{"authorization", "no user, token or users", logins[0]}, {"cluster.authorization", "no user and password", logins[1]}} {
+		if unknown, found := unknownIn(v, block.key); found && !block.login.required {
+			report(block.key, block.missing+": "+block.login.open)
 			for _, e := range unknown {
 				e.Key, e.Msg = block.key, "an unknown key, which is not shown: it may be a user or a secret"
 				problems = append(problems, e)
@@ -79,7 +81,7 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 // needsLogin reports whether clients need credentials.
 func (o *Options) needsLogin() bool {
 	users, _, open := o.loginUsers()
-	return (authConfigured(o) || users != nil) && !open
+	return (authConfigured(o) || users != nil) && !open || o.CustomClientAuthentication != nil
 }
 
 // unknownIn returns the keys in a block of the file that nothing uses, which may have been meant as a login.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type readFiles struct {
 	names []string // in the order they were read; a pattern begins with patternMark
 	sum   hash.Hash
+	empty map[string]bool // of the files that could be read: whether they are
 
 	included []string // that the first one includes, and that could be read
 }
@@ -51,7 +53,10 @@ const patternMark = "\x00"
 // note adds a file to the digest. All errors count alike.
 func (f *readFiles) note(path string, content []byte, err error) {
 	if f.sum == nil {
-		f.sum = sha256.New()
+		f.sum, f.empty = sha256.New(), map[string]bool{}
+	}
+	if err == nil {
+		f.empty[path] = len(bytes.TrimSpace(content)) == 0
 	}
 	f.names = append(f.names, path)
 	fmt.Fprintf(f.sum, "%q %v %d\n", path, err != nil, len(content)) // never fails
@@ -64,6 +69,16 @@ func (f *readFiles) digest() string {
 		return ""
 	}
 	return string(f.sum.Sum(nil))
+}
+
+// emptied reports whether one of the files is empty that was not before.
+func (f *readFiles) emptied(before *readFiles) bool {
+	for name, empty := range f.empty {
+		if was, read := before.empty[name]; empty && read && !was {
+			return true
+		}
+	}
+	return false
 }
 
 // reread reads the files again.

@@ -189,6 +189,7 @@ func (s *Server) applyReload(c *change) {
 	}
 	s.applySteps(c, false)
 	c.logWarnings(s)
+	c.logOpened(s)
 	go c.new.printDeadlineWarning(os.Stdout) // ends when it is written: nothing may wait for a pipe that is not read
 	if c.effects[onTLS] || c.effects[onRouteTLS] {
 		s.logCertWarnings()
@@ -206,6 +207,16 @@ func (c *change) logWarnings(s *Server) {
 	for _, w := range c.new.loaded.warnings {
 		if c.old.loaded == nil || !slices.Contains(c.old.loaded.warnings, w) {
 			s.Warnf("%s", w)
+		}
+	}
+}
+
+// logOpened logs a warning for each login that is no longer needed.
+func (c *change) logOpened(s *Server) {
+	was, is := c.old.logins(), c.new.logins()
+	for i, l := range was {
+		if l.required && !is[i].required {
+			s.Warnf("%s", l.removed)
 		}
 	}
 }

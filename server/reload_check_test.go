@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -167,5 +168,35 @@ func TestAStartThatFailsSaysWhereTheSettingIs(t *testing.T) {
 	okay(t, err)
 	if err := s.ConfigureLogger(); err == nil || !strings.HasSuffix(err.Error(), " ("+file+":1:1)") {
 		t.Errorf("a log that cannot be opened: got %v", err)
+	}
+}
+
+// TestAReloadThatRemovesALoginSaysSo removes logins of clients, other servers and the monitoring pages.
+func TestAReloadThatRemovesALoginSaysSo(t *testing.T) {
+	t.Parallel()
+	const clients, servers, pages = "Clients need no credentials any more", "Other servers need no credentials any more", "The monitoring pages need no login any more"
+	const user = "authorization { user: a, password: b }\n"
+	const cluster = "cluster { listen: 127.0.0.1:-1, authorization { user: a, password: b } }\n"
+	r := startReloader(t, user+cluster+"http_user: a, http_password: b")
+	for _, tt := range []struct {
+		file string
+		want []string
+	}{
+		{user + cluster, []string{pages}},
+		{"authorization { token: x }\n" + cluster, nil},
+		{user + "cluster { listen: 127.0.0.1:-1 }", []string{servers}},
+		{"cluster { listen: 127.0.0.1:-1 }", []string{clients}},
+		{user + "cluster { listen: 127.0.0.1:-1 }", nil},
+	} {
+		okay(t, r.change(t, tt.file))
+		var got []string
+		for _, line := range r.lines() {
+			if strings.HasSuffix(line, " any more") {
+				got = append(got, line)
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s\ngot  %q\nwant %q", tt.file, got, tt.want)
+		}
 	}
 }

@@ -43,18 +43,19 @@ func (w *fileWatcher) run(ctx context.Context, tick <-chan time.Time) {
 
 // check calls reload if the files have changed and are the same as at the last check: before that,
 // a program may still be writing them. Files that failed to load are not tried again until they
-// change.
+// change. Nor is a file that has become empty: some programs empty it before they write it, and without
+// its users a broker would be open.
 func (w *fileWatcher) check() {
 	files := w.files()
 	now := files.reread()
-	switch now.digest() {
-	case files.digest():
+	switch digest := now.digest(); {
+	case digest == files.digest() || now.emptied(files):
 		w.changed = ""
-	case w.changed:
+	case digest == w.changed:
 		w.changed = ""
 		w.reload()
 	default:
-		w.changed = now.digest()
+		w.changed = digest
 	}
 }
 

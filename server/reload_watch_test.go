@@ -172,8 +172,24 @@ func TestConfigThatIsRefusedIsNotTriedAgain(t *testing.T) {
 	w := watchFiles(t, dir)
 	put(t, dir, "x.conf", "port = {")
 	w.want("broken", 5, 1)
-	put(t, dir, "x.conf", "")
+	put(t, dir, "x.conf", "port = 1")
 	w.want("mended", 5, 2)
+}
+
+func TestAFileThatBecomesEmptyIsNotReloaded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "x.conf", "include y.conf")
+	put(t, dir, "y.conf", "authorization { token: x }")
+	w := watchFiles(t, dir)
+	put(t, dir, "y.conf", "")
+	w.want("an included file is emptied", 5, 0)
+	put(t, dir, "y.conf", "authorization { token: y }")
+	w.want("and written", 2, 1)
+	put(t, dir, "x.conf", " \n")
+	w.want("the file is emptied", 5, 1)
+	put(t, dir, "x.conf", "include y.conf")
+	w.want("and is what it was", 5, 1)
 }
 
 func TestConfigBehindALinkThatIsTurned(t *testing.T) {
