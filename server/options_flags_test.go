@@ -111,9 +111,13 @@ func TestFlagsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestFlagsWithoutEffectAreWarnedAbout has logins on the command line that the file outdoes.
+// TestFlagsWithoutEffectAreWarnedAbout has logins on the command line that the file outdoes, and flags that
+// replace what restricts access in it.
 func TestFlagsWithoutEffectAreWarnedAbout(t *testing.T) {
 	t.Parallel()
+	dir := filepath.ToSlash(certDir(t))
+	block := strings.ReplaceAll(`tls { verify: true, cert_file: "DIR/server-cert.pem", key_file: "DIR/server-key.pem", ca_file: "DIR/ca.pem" }`, "DIR", dir)
+	const single = "authorization { user: a, password: b }"
 	const users, token = "authorization { users: [{user: a, password: b}] }", "authorization { token: t }"
 	for _, tc := range []struct {
 		file string
@@ -123,7 +127,13 @@ func TestFlagsWithoutEffectAreWarnedAbout(t *testing.T) {
 		{users, []string{"--auth", "t"}, "--auth: it has no effect: the file has users, at FILE:1:17"},
 		{users, []string{"--user", "u", "--pass", "p"}, "--user: it has no effect: the file has users, at FILE:1:17\n--pass: it has no effect: the file has users, at FILE:1:17"},
 		{token, []string{"--user", "u", "--pass", "p"}, "--user: it has no effect: the file has a token, at FILE:1:17\n--pass: it has no effect: the file has a token, at FILE:1:17"},
-		{token, []string{"--auth", "t"}, ""},
+		{token, []string{"--auth", "t"}, "--auth: it replaces the token of the file, at FILE:1:17"},
+		{single, []string{"--auth", "t"}, "--auth: it replaces the user of the file, at FILE:1:17"},
+		{single, []string{"--user", "u", "--pass", "p"}, "--user: it replaces the user of the file, at FILE:1:17\n--pass: it replaces the password of the file, at FILE:1:26"},
+		{block, []string{"--tls=false"}, "--tls: it turns off the tls block of the file, at FILE:1:1"},
+		{block, []string{"--tlsverify=false"}, "--tlsverify: it turns off verify of the file, at FILE:1:7"},
+		{block, []string{"--tls", "--tlsverify"}, ""},
+		{"authorization { user: a }", []string{"--pass", "p"}, ""},
 	} {
 		o := mustConfigure(t, tc.file, tc.args...)
 		if got := strings.ReplaceAll(strings.Join(o.loaded.warnings, "\n"), o.ConfigFile, "FILE"); got != tc.want {

@@ -57,6 +57,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 		}
 		o.ConfigFile = file
 	}
+	inFile := o.restrictions(v)
 	if err := o.applyFlags(v, l.flags); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (o *Options) applyLayers(l *loading, file string, source conf.Source) error
 			*l.also = nil // a flag says where to listen, and there alone
 		}
 	}
-	o.addWarnings(v)
+	o.addWarnings(v, inFile)
 	o.replaced = nil
 	l.values, l.warnings = v, append(loadWarnings(v), unsupportedFlags(l.flags)...)
 	return nil
@@ -265,8 +266,8 @@ func (o *Options) setUserFromURL(text string) error {
 }
 
 // addWarnings adds warnings about settings that contradict each other or let no client in, and names
-// what happens because of them.
-func (o *Options) addWarnings(v *conf.Values[Options]) {
+// what happens because of them. inFile are the restrictions of the file.
+func (o *Options) addWarnings(v *conf.Values[Options], inFile map[string]conf.Pos) {
 	filled := o.Clone()
 	filled.fill()
 	given := func(keys ...string) (key string) { // the last of them that was set
@@ -284,6 +285,7 @@ func (o *Options) addWarnings(v *conf.Values[Options]) {
 	_, replaced := o.checkReplaced(v)
 	v.Warnings = append(v.Warnings, replaced...)
 	o.warnOfUnusedFlags(v, warn)
+	o.warnOfReplacingFlags(v, inFile, warn)
 	o.warnOfUnusedCluster(v, warn)
 	if o.Users != nil && len(o.Users) == 0 && v.Origin("authorization.users").Layer == conf.FromFile {
 		warn("authorization.users", "the list of users is empty: no client can connect")
@@ -317,6 +319,41 @@ func (o *Options) warnOfUnusedFlags(v *conf.Values[Options], warn func(key, form
 			warn(key, "it has no effect: the file has users, at %s", by.Pos)
 		case key != token && v.Origin(token).Layer == conf.FromFile && o.Authorization != "":
 			warn(key, "it has no effect: the file has a token, at %s", v.Origin(token).Pos)
+		}
+	}
+}
+
+// restrictions returns the places of what restricts access in the file and flags can replace, by keys.
+func (o *Options) restrictions(v *conf.Values[Options]) map[string]conf.Pos {
+	places := map[string]conf.Pos{}
+	for key, on := range map[string]bool{
+		"tls": o.TLS, "tls.verify": o.TLSVerify, "authorization.user": o.Username != "", "authorization.password": o.Password != "",
+		"authorization.token": o.Authorization != "",
+	} {
+		if from := v.Origin(key); on && from.Layer == conf.FromFile {
+			places[key] = from.Pos
+		}
+	}
+	return places
+}
+
+// warnOfReplacingFlags warns of flags that replace restrictions of the file.
+func (o *Options) warnOfReplacingFlags(v *conf.Values[Options], inFile map[string]conf.Pos, warn func(key, format string, args ...any)) {
+	const user, password, token = "authorization.user", "authorization.password", "authorization.token"
+	for _, f := range []struct {
+		flag, key string // their rows
+		replaces  bool
+		format    string
+	}{
+		{"--tls", "tls", !o.TLS, "it turns off the tls block of the file, at %s"},
+		{"tls.verify", "tls.verify", !o.TLSVerify && !o.TLSMap, "it turns off verify of the file, at %s"},
+		{user, user, o.Users == nil, "it replaces the user of the file, at %s"},
+		{password, password, o.Users == nil, "it replaces the password of the file, at %s"},
+		{token, token, o.Users == nil, "it replaces the token of the file, at %s"},
+		{token, user, o.Users == nil && o.Authorization != "", "it replaces the user of the file, at %s"},
+	} {
+		if at, ok := inFile[f.key]; ok && f.replaces && v.Origin(f.flag).Layer == conf.FromFlag {
+			warn(f.flag, f.format, at)
 		}
 	}
 }
