@@ -96,7 +96,7 @@ func (k *cluster) listen() error {
 	if err != nil {
 		closeAll(listeners)
 		return failedStart(fmt.Errorf("cluster advertise %q: %w", opts.Cluster.Advertise, err),
-			"Error setting route INFO with Cluster.Advertise value of %s, err=%v%s", opts.Cluster.Advertise, err, opts.where("cluster.cluster_advertise"))
+			"Error setting route INFO with Cluster.Advertise value of %s, err=%v%s", conf.Printable(opts.Cluster.Advertise), err, opts.where("cluster.cluster_advertise"))
 	}
 	if !k.setListeners(listeners, own) {
 		closeAll(listeners)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/mesh"
 )
@@ -234,7 +235,7 @@ func (k *cluster) renewOwn(o *Options) (changed bool) {
 	}
 	own, err := k.describe(o, addr.Port)
 	if err != nil {
-		k.srv.Errorf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", o.Cluster.Advertise, err)
+		k.srv.Errorf("Error setting route INFO with Cluster.Advertise value of %s, err=%v", conf.Printable(o.Cluster.Advertise), err)
 		return false
 	}
 	k.mu.Lock()

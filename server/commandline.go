@@ -216,7 +216,7 @@ func (o *Options) startWarnings(s *Server) (warnings []string) {
 func (o *Options) startProblems() (problems []error) {
 	for _, a := range o.advertised() {
 		if a.err != nil {
-			err := fmt.Errorf("Error setting %s INFO with %s value of %s, err=%w", a.info, a.field, a.text, a.err)
+			err := fmt.Errorf("Error setting %s INFO with %s value of %s, err=%w", a.info, a.field, conf.Printable(a.text), a.err)
 			problems = append(problems, o.place(&settingError{a.key, err}))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/admission"
 )
 
@@ -143,7 +144,7 @@ func (s *Server) listenForClients() (ready bool, err error) {
 	if err := s.cluster.adverts.advertise(addrs); err != nil {
 		closeAll(listeners)
 		return false, failedStart(fmt.Errorf("client advertise %q: %w", opts.ClientAdvertise, err),
-			"Error setting server INFO with ClientAdvertise value of %s, err=%v%s", opts.ClientAdvertise, err, opts.where("client_advertise"))
+			"Error setting server INFO with ClientAdvertise value of %s, err=%v%s", conf.Printable(opts.ClientAdvertise), err, opts.where("client_advertise"))
 	}
 	s.mu.Lock()
 	s.listeners = listeners

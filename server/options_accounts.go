@@ -77,7 +77,7 @@ func readAccounts(c *conf.Check, n *conf.Node, o *Options) {
 		return // turned off
 	}
 	if n.Kind != conf.Map {
-		c.Want(n, "a map of accounts")
+		wantHidden(c, n, "a map of accounts")
 		return
 	}
 	c.Repeated(n, func(name string) string { return name })
@@ -85,9 +85,14 @@ func readAccounts(c *conf.Check, n *conf.Node, o *Options) {
 		if p.Value.Kind == conf.Array || p.Value.Kind == conf.Map {
 			o.accounts = append(o.accounts, readAccount(c, p, o))
 		} else if !p.Used {
-			c.Want(p.Value, "a map with the users of account "+conf.Quote(p.Key))
+			wantHidden(c, p.Value, "a map with the users of account "+conf.Quote(p.Key))
 		}
 	}
+}
+
+// wantHidden reports a value of the wrong type that may be a secret.
+func wantHidden(c *conf.Check, n *conf.Node, want string) {
+	c.HiddenErrorf(n.Pos, "want %s, have %s", want, c.Secret().Have(n))
 }
 
 // readAccount reads an account. Everything but its users would separate them from others, or limit
@@ -95,7 +100,7 @@ func readAccounts(c *conf.Check, n *conf.Node, o *Options) {
 func readAccount(c *conf.Check, p *conf.Pair, o *Options) account {
 	a := account{name: p.Key, at: p.Pos}
 	if p.Value.Kind == conf.Array {
-		c.Want(p.Value, "a map with the users of account "+conf.Quote(p.Key))
+		wantHidden(c, p.Value, "a map with the users of account "+conf.Quote(p.Key))
 		return a
 	}
 	var defaults *Permissions
@@ -110,7 +115,7 @@ func readAccount(c *conf.Check, p *conf.Pair, o *Options) account {
 		case key == "jetstream":
 			c.In(key).Warnf(e.Pos, "%s, it has no effect", unsupportedFeature)
 		default:
-			c.Errorf(e.Pos, "account %q has %q: %s; the accounts here are the system account and one other, with users only", a.name, e.Key, unsupportedFeature)
+			c.HiddenErrorf(e.Pos, "account %q has %q: %s; the accounts here are the system account and one other, with users only", a.name, e.Key, unsupportedFeature)
 		}
 	}
 	for _, u := range a.users {

@@ -75,13 +75,9 @@ func usersType() conf.CustomType[Options] {
 	}
 }
 
-// usersError reports users that are no array. The line of a map is not shown: its values are passwords.
+// usersError reports users that are no array. Neither they nor their line are shown: they may be passwords.
 func usersError(c *conf.Check, n *conf.Node) {
-	report := c.Errorf
-	if n.Kind == conf.Map {
-		report = c.HiddenErrorf
-	}
-	report(n.Pos, "expected users field to be an array, got %s", c.Have(n))
+	c.HiddenErrorf(n.Pos, "expected users field to be an array, got %s", c.Secret().Have(n))
 }
 
 // userKeys are the keys of a user, aliases included. All of them say who may do what.
@@ -168,7 +164,7 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			c.Errorf(n.Pos, "%v", access.ErrNkeyMixed)
 		}
 	case u.Username == "" || u.Password == "":
-		o.incomplete = append(o.incomplete, &conf.Error{Pos: n.Pos, Key: "authorization.users", Msg: "user entry requires a user and a password"})
+		o.incomplete = append(o.incomplete, &conf.Error{Pos: hidden(n.Pos), Key: "authorization.users", Msg: "user entry requires a user and a password"})
 	}
 	return u
 }
@@ -193,7 +189,11 @@ func readPermissions(c *conf.Check, n *conf.Node, typeError string) *Permissions
 			perms.Response = readResponses(c, p.Value)
 		default:
 			if !p.Used {
-				c.Errorf(p.Pos, "unknown field %s parsing permissions", p.Key)
+				hint := "the keys are publish, subscribe and allow_responses"
+				if key == "allow" || key == "deny" {
+					hint = "it belongs in publish or subscribe"
+				}
+				c.ErrorHint(p.Pos, fmt.Errorf("unknown field %s parsing permissions", conf.Printable(p.Key)), hint)
 			}
 		}
 	}

@@ -68,6 +68,8 @@ func (o *Options) checkCredentials(v *conf.Values[Options]) (problems conf.Error
 	}{{"authorization", "no user, token or users", logins[0]}, {"cluster.authorization", "no user and password", logins[1]}} {
 		if unknown, found := unknownIn(v, block.key); found && !block.login.required {
 			report(block.key, block.missing+": "+block.login.open)
+			last := problems[len(problems)-1]
+			last.Pos = hidden(last.Pos)
 			for _, e := range unknown {
 				e.Key, e.Msg = block.key, "an unknown key, which is not shown: it may be a user or a secret"
 				problems = append(problems, e)
@@ -99,15 +101,22 @@ func unknownIn(v *conf.Values[Options], block string) (unknown conf.Errors, foun
 	return unknown, found || len(unknown) > 0
 }
 
-// hideUnknownLogins takes the lines of the file from errors about unknown keys where logins are: their values
-// may be secrets, as in authorization { anna: secret }.
-func hideUnknownLogins(v *conf.Values[Options]) {
+// hidden is a place without its line of the file, which messages would show.
+func hidden(at conf.Pos) conf.Pos { return conf.Pos{File: at.File, Line: at.Line, Col: at.Col} }
+
+// hideLogins takes the lines of the file from errors where logins are: about unknown keys, whose values
+// may be secrets, as in authorization { anna: secret }, and about blocks that are none.
+func hideLogins(v *conf.Values[Options]) {
 	for _, e := range slices.Concat(v.Errors, v.Unknown) {
 		if section, _, _ := strings.Cut(strings.TrimPrefix(e.Key, "cluster."), "."); section != "authorization" && section != "accounts" {
 			continue
 		}
+		const wantMap = "want a map"
+		if strings.HasPrefix(e.Msg, wantMap+", have ") {
+			e.Pos, e.Msg = hidden(e.Pos), wantMap
+		}
 		if strings.HasPrefix(e.Msg, "unknown field ") {
-			e.Pos = conf.Pos{File: e.Pos.File, Line: e.Pos.Line, Col: e.Pos.Col}
+			e.Pos = hidden(e.Pos)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	v.Target.replaced = replacedParts(root, "")
 	v.Target.refuseUnknown(v, root)
 	v.Target.checkFile(v)
-	hideUnknownLogins(v)
+	hideLogins(v)
 	all = append(all, v.Errors...)
 	var unknown conf.Errors
 	if flags.Enabled("t") {

@@ -257,3 +257,21 @@ func TestMessagesAboutURLsStillSayWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// TestLoginsOfTheWrongFormAreNotShown has users, accounts and blocks that are not what they should be: the values
+// may be passwords.
+func TestLoginsOfTheWrongFormAreNotShown(t *testing.T) {
+	t.Setenv("LOGIN", "anna:"+secretPart)
+	for _, text := range []string{
+		`authorization { users: "anna:SECRET" }`, `authorization { users: $LOGIN }`, `authorization { users: [{anna: SECRET}] }`,
+		`authorization { users: [anna, SECRET] }`, `authorization { anna = SECRET }`, `authorization { anna: {password: SECRET} }`,
+		`authorization { SECRET: anna }`, `authorization: SECRET`, `cluster { authorization: SECRET }`, `cluster { authorization { anna: SECRET } }`,
+		`accounts { SYS: SECRET }`, `accounts: [SECRET]`, `accounts: SECRET`, `accounts { A { users: "anna:SECRET" } }`,
+		`accounts { A { users: [{anna: SECRET}] } }`, `accounts { A { users: [], anna: SECRET } }`,
+	} {
+		text = strings.ReplaceAll(text, "SECRET", secretPart)
+		if got := shownBy(t, "-c", writeConfig(t, text)); leaks(got) || !strings.Contains(got, "x.conf:1:") {
+			t.Errorf("%s\n%s", text, got)
+		}
+	}
+}

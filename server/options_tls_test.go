@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"gnatsd/test/certs"
@@ -70,5 +71,16 @@ func TestSettingsAreTheSameWhereverTheyComeFrom(t *testing.T) {
 				t.Errorf("got %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+// TestAnErrorOfSyntaxInATLSBlockIsTheOnlyOne has a block that cannot be read: what it lacks is not known.
+func TestAnErrorOfSyntaxInATLSBlockIsTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`tls { cert_file: "a" key_file: "b" }`, `cluster { tls { cert_file: "a" key_file: "b" } }`} {
+		_, err := configured(t, text)
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "tls.cert_file: Expected a map value terminator") {
+			t.Errorf("%s: got %v", text, err)
+		}
 	}
 }

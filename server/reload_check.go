@@ -37,7 +37,7 @@ func (c *change) needRestart() (problems []error) {
 	for _, row := range c.rows {
 		if row.Row.Reload == conf.Fixed {
 			problems = append(problems, fmt.Errorf("config reload not supported for %s: old=%s, new=%s (%s)",
-				fixedName(row.Row), row.Row.Plain(c.old), row.Row.Plain(c.new), c.new.origin(row.Row)))
+				fixedName(row.Row), conf.Printable(row.Row.Plain(c.old)), conf.Printable(row.Row.Plain(c.new)), c.new.origin(row.Row)))
 		}
 	}
 	if c.old.DontListen != c.new.DontListen {
@@ -71,7 +71,7 @@ func fixedName(r *row) string {
 func (o *Options) conflicts() (problems []error) {
 	for _, a := range o.advertised() {
 		if a.err != nil {
-			err := fmt.Errorf("invalid %s value of %s, err=%w", a.field, a.text, a.err)
+			err := fmt.Errorf("invalid %s value of %s, err=%w", a.field, conf.Printable(a.text), a.err)
 			problems = append(problems, o.place(&settingError{a.key, err}))
 		}
 	}

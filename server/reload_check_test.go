@@ -200,3 +200,33 @@ func TestAReloadThatRemovesALoginSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSettingWritesALineOfItsOwn has values with a line break and an escape sequence in every row: neither
+// -t nor the log of a reload shows them as they are.
+func TestNoSettingWritesALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	values := []string{`"x\n[INF] fake\x1b"`, `["x\n[INF] fake\x1b"]`, `{"x\n[INF] fake\x1b": "y"}`}
+	raw := func(text string) bool {
+		return strings.Contains(text, "\n[INF] fake") || strings.Contains(text, "\x1b")
+	}
+	r := startReloader(t, "")
+	for _, row := range optionTable().Rows() {
+		if row.Key == "" || row.Key == "log_file" || row.Key == "pid_file" || row.Key == "ports_file_dir" {
+			continue // they name files
+		}
+		path := strings.Split(row.Key, ".")
+		slices.Reverse(path)
+		for _, value := range values {
+			text := path[0] + ": " + value
+			for _, section := range path[1:] {
+				text = section + " { " + text + " }"
+			}
+			err := r.change(t, text)
+			var out strings.Builder
+			CommandLine([]string{"-t", "-c", r.file}, io.Discard, &out)
+			if said := fmt.Sprintln(err, strings.Join(r.lines(), "\n"), out.String()); raw(said) {
+				t.Errorf("%s\n%q", text, said)
+			}
+		}
+	}
+}

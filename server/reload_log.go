@@ -3,6 +3,8 @@ package server
 import (
 	"slices"
 	"strings"
+
+	"gnatsd/conf"
 )
 
 // This file has the log lines about a reload. The lines and their order are those of gnatsd 1.x.
@@ -58,11 +60,11 @@ func (l reloadLine) rank() int {
 func (l reloadLine) text() string {
 	switch {
 	case l.subject == "client_advertise":
-		return "Reload: " + l.subject + l.value // as in 1.x
+		return "Reload: " + l.subject + conf.Printable(l.value) // as in 1.x
 	case l == reloadLine{"pid_file", " = "}:
 		return ""
 	}
-	return "Reloaded: " + l.subject + l.value
+	return "Reloaded: " + l.subject + conf.Printable(l.value)
 }
 
 // tlsLine returns the line for any change of TLS on the client port.

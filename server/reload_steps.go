@@ -140,7 +140,7 @@ func (s *Server) applyInfo(c *change) {
 	s.renewInfo() // first: clients are sent INFO when the addresses have changed
 	if c.old.ClientAdvertise != c.new.ClientAdvertise {
 		if err := s.readvertise(); err != nil {
-			s.Errorf("Error setting server INFO with ClientAdvertise value of %s, err=%v", c.new.ClientAdvertise, err)
+			s.Errorf("Error setting server INFO with ClientAdvertise value of %s, err=%v", conf.Printable(c.new.ClientAdvertise), err)
 		}
 	}
 }

@@ -30,7 +30,7 @@ var mayImport = map[string]importRow{
 	"server/internal/process":   {imports: "conf logger golang.org/x/sys"},
 	"server/internal/admission": {imports: "server/internal/linked", tests: "test/certs"},
 	"server/internal/linked":    {},
-	"server/internal/tlsfiles":  {tests: "test/certs"},
+	"server/internal/tlsfiles":  {imports: "conf", tests: "test/certs"},
 	"server/internal/access": {imports: "sublist server/internal/admission server/internal/linked golang.org/x/crypto github.com/nats-io/nkeys",
 		tests: "test/certs"},
 	"server/internal/mesh":        {},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"gnatsd/conf"
 )
 
 // cipherNames are the names that cipher_suites takes, as of gnatsd 1.x, in the order of --help_tls.
@@ -84,7 +86,7 @@ func ParseCipher(name string) (uint16, error) {
 			return s.ID, checkCipher(s.ID)
 		}
 	}
-	return 0, fmt.Errorf("unrecognized cipher %s", name)
+	return 0, fmt.Errorf("unrecognized cipher %s", conf.Printable(name))
 }
 
 // checkCipher refuses a suite that is insecure.
@@ -105,7 +107,7 @@ func ParseCurve(name string) (tls.CurveID, error) {
 	if id := tls.X25519MLKEM768; id.String() == name {
 		return id, nil
 	}
-	return 0, fmt.Errorf("unrecognized curve preference %s", name)
+	return 0, fmt.Errorf("unrecognized curve preference %s", conf.Printable(name))
 }
 
 // The versions that min_version takes, as [VersionName] writes them.
