@@ -157,7 +157,6 @@ type Options struct {
 	tlsCurves          []tls.CurveID
 	tlsMinVersion      string
 	incomplete         []*conf.Error // users without name or password
-	unknownOfUsers     []*conf.Error // keys of users
 	replaced           []replacedPart
 	usersBroken        bool // some users could not be read
 

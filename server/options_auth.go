@@ -152,9 +152,6 @@ func readUser(c *conf.Check, n *conf.Node, o *Options) *User {
 			u.Limits = readLimits(c, p.Value)
 		default:
 			c.Out().Unknown(p, userKeys, userKeys)
-			if off := unsupportedKeys()["authorization.users."+key].Restricts; !p.Used && !off {
-				o.unknownOfUsers = append(o.unknownOfUsers, &conf.Error{Pos: p.Pos, Key: "authorization.users", Msg: "a key of the user is unknown"})
-			}
 		}
 	}
 	switch {

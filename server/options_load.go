@@ -50,7 +50,7 @@ func loadFrom(o *Options, file string, flags *conf.Flags[Options], source conf.S
 // applyLayers applies a file and the flags of l to o, and stores origins and warnings in l.
 func (o *Options) applyLayers(l *loading, file string, source conf.Source) error {
 	v := optionTable().Fill(o)
-	o.incomplete, o.unknownOfUsers, o.replaced, o.Cluster.authPermissions = nil, nil, nil, nil
+	o.incomplete, o.replaced, o.Cluster.authPermissions = nil, nil, nil
 	if file != "" {
 		if err := loadFile(v, file, source, l.flags); err != nil {
 			return err
@@ -107,7 +107,7 @@ func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *c
 	errors.As(err, &all)
 	v.ApplyFile(root)
 	v.Target.replaced = replacedParts(root, "")
-	v.Target.refuseUnknown(v, root)
+	refuseUnknown(v, root)
 	v.Target.checkFile(v)
 	hideLogins(v)
 	all = append(all, v.Errors...)

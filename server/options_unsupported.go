@@ -132,10 +132,9 @@ var unsupportedKeys = sync.OnceValue(func() map[string]conf.Foreign {
 	return keys
 })
 
-// refuseUnknown makes those unknown keys of a file errors that say who may do what: all keys of users
-// (o.unknownOfUsers), and in a block for clients or servers those that are false where that restricts.
-func (o *Options) refuseUnknown(v *conf.Values[Options], root *conf.Node) {
-	refused := slices.Clone(o.unknownOfUsers)
+// refuseUnknown makes those unknown keys of a file errors that restrict access where they are false.
+func refuseUnknown(v *conf.Values[Options], root *conf.Node) {
+	var refused []*conf.Error
 	for p := range root.Effective() {
 		if !p.Used && p.Value.Kind == conf.Boolean && !p.Value.Bool && slices.Contains(strings.Fields(openingKeys), strings.ToLower(p.Key)) {
 			refused = append(refused, &conf.Error{Pos: p.Pos, Key: p.Key, Msg: fmt.Sprintf("unknown field %q", p.Key), Hint: openingHint})
