@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,15 +16,19 @@ type askingBroker struct {
 	fakeBroker
 	log  []string
 	gone map[string]bool
-	full map[string]bool
+	full atomic.Pointer[string] // the client behind a route that is near full; nil if there is none
 }
 
 func (b *askingBroker) Reader(reply string) string {
 	reader, _, _ := strings.Cut(reply, ".")
 	return reader
 }
-func (b *askingBroker) Wanted(subject string) bool   { return !b.gone[b.Reader(subject)] }
-func (b *askingBroker) NearFull(subject string) bool { return b.full[b.Reader(subject)] }
+func (b *askingBroker) Wanted(subject string) bool { return !b.gone[b.Reader(subject)] }
+
+func (b *askingBroker) NearFull(subject string) bool {
+	full := b.full.Load()
+	return full != nil && *full == b.Reader(subject)
+}
 
 func (b *askingBroker) Page(name, _ string, options []byte) (any, error) {
 	b.log = append(b.log, name+string(options))
@@ -136,7 +141,8 @@ func TestAnswersThatNoneWantAreNotMade(t *testing.T) {
 func TestLongAnswersWaitForRoutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &askingBroker{full: map[string]bool{"far": true}}
+		b, far := &askingBroker{}, "far"
+		b.full.Store(&far)
 		v := serve(t, b)
 		ask := func(subject, reply string) string { return msg(subject, reply, "", "") }
 		got := v.got(ask(subsz, "far.1") + ask(subsz, "far.2") + ask(reqServer+ping, "far.3") + ask(subsz, "near.1"))
@@ -147,7 +153,7 @@ func TestLongAnswersWaitForRoutes(t *testing.T) {
 				t.Errorf("%s is answered %d times, want %d", reply, n, want)
 			}
 		}
-		delete(b.full, "far")
+		b.full.Store(nil)
 		time.Sleep(2 * gatherTime)
 		got = v.got("PING\r\n")
 		first, second, last := strings.Index(got, "PUB far.1 "), strings.Index(got, "PUB far.2 "), strings.Index(got, "PUB far.4 ")
@@ -160,11 +166,12 @@ func TestLongAnswersWaitForRoutes(t *testing.T) {
 	})
 }
 
-// TestThoseWhoAreAskedForMostLoseRequests fills the queue with the requests of routes that are near full,
+// TestThoseWhoAskForMostLoseRequests fills the queue with the requests of routes that are near full,
 // too.
-func TestThoseWhoAreAskedForMostLoseRequests(t *testing.T) {
+func TestThoseWhoAskForMostLoseRequests(t *testing.T) {
 	t.Parallel()
-	b := &askingBroker{full: map[string]bool{"flooder": true}}
+	b, flooder := &askingBroker{}, "flooder"
+	b.full.Store(&flooder)
 	s := waiting(b, 1)
 	serveSome(s, 1) // is postponed
 	refused := 0
