@@ -30,7 +30,10 @@ var targets = []target{
 		tests: []tests{{"./server/internal/netio", nil, needSpeed}},
 	}, {
 		pkg:   "./server/internal/grace",
-		tests: []tests{{"./server/internal/grace", nil, needSpeed}},
+		tests: []tests{
+			{"./server/internal/grace", nil, needSpeed},
+			{"./server", []string{"deliver_*_test.go"}, needSpeed},
+		},
 	}}},
 }
 

@@ -111,3 +111,21 @@ func TestATurnThatIsNotGivenBackExpires(t *testing.T) {
 		tt.expect(t, 0, 1, 2, 3)
 	})
 }
+
+// TestATurnHasItsWholeTime has a turn begin while it is measured whether one before has expired.
+func TestATurnHasItsWholeTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tt := newTurnTest(1, 3)
+		for i := range 3 {
+			tt.yield(i)
+		}
+		time.Sleep(maxTurn / 2)
+		tt.works[0].endTurn()
+		tt.expect(t, 0, 1)
+		time.Sleep(maxTurn - 1)
+		tt.expect(t, 0, 1)
+		time.Sleep(maxTurn/2 + 1)
+		tt.expect(t, 0, 1, 2)
+	})
+}
