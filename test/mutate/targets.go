@@ -29,7 +29,7 @@ var targets = []target{
 			"readbuffer.go", "room.go", "stats.go", "turns.go", "writequeue.go", "writer.go"},
 		tests: []tests{{"./server/internal/netio", nil, needSpeed}},
 	}, {
-		pkg:   "./server/internal/grace",
+		pkg: "./server/internal/grace",
 		tests: []tests{
 			{"./server/internal/grace", nil, needSpeed},
 			{"./server", []string{"deliver_*_test.go"}, needSpeed},
