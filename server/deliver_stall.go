@@ -3,7 +3,6 @@ package server
 import (
 	"time"
 
-	"gnatsd/server/internal/access"
 	"gnatsd/server/internal/netio"
 )
 
@@ -11,9 +10,6 @@ import (
 // stall).
 
 const (
-	// highWater is how many bytes a connection may have pending before it lags, unless a
-	// quarter of max_pending is less.
-	highWater = 1 << 20
 	// stallStep is the longest time a publisher is stalled at a time while there is room for more in what
 	// may be pending.
 	stallStep = netio.LateAfter
@@ -23,42 +19,6 @@ const (
 	// maxStallTargets bounds how many targets a stalled publisher waits for.
 	maxStallTargets = 64
 )
-
-// dropPolicies are what write queues do with messages, by what happens to slow consumers.
-var dropPolicies = [...]netio.DropPolicy{access.Disconnect: netio.DropNone, access.DropNew: netio.DropNew, access.DropOld: netio.DropOld}
-
-// writeLimits are what a client may have pending, by what happens to slow consumers of its user.
-type writeLimits [len(dropPolicies)]*netio.Limits
-
-// highWater returns how many bytes a client may have pending before it lags, and may get of one batch:
-// half of max_pending may be pending when a publisher goes on that was stalled.
-func (o *Options) highWater() int64 {
-	return min(highWater, o.MaxPending/4)
-}
-
-// newWriteLimits returns what clients may have pending.
-func newWriteLimits(o *Options) *writeLimits {
-	var all writeLimits
-	for policy, drop := range dropPolicies {
-		all[policy] = &netio.Limits{MaxPending: o.MaxPending, HighWater: o.highWater(), WriteDeadline: o.WriteDeadline, Drop: drop}
-	}
-	return &all
-}
-
-// setWriteLimits makes the limits in force those of the connection, which is a client.
-func (c *conn) setWriteLimits() {
-	for {
-		all, u := c.srv.writeLimits.Load(), c.limited.Load()
-		lim := all[u.slowConsumer()]
-		if drops := lim.Drop != netio.DropNone; drops != (c.out.Limits().Drop != netio.DropNone) {
-			netio.LimitUnsent(c.nc, drops)
-		}
-		c.out.SetLimits(lim)
-		if c.srv.writeLimits.Load() == all && c.limited.Load() == u {
-			return // else they have changed meanwhile
-		}
-	}
-}
 
 // awaitRoom reserves room for what is about to be handed over, at one of its receivers. If all of them lag
 // it waits for its turn at one of them: for stallStep while there is room for more in what may be pending,

@@ -179,9 +179,11 @@
 //	conn_work.go                    what the reader does with what it has read
 //	conn_wait.go                    waits of the reader, steps with a time limit
 //	conn_send.go                    what is sent beside messages; slow consumers
+//	conn_write_limits.go            how much may be pending, and for how long
 //	conn_teardown.go                the end of a connection
 //	conn_ping.go                    PINGs, and the round-trip time
 //	timer.go                        timers of connections
+//	client_admission.go             whether there is room for a client, and its beginning
 //	client_inprocess.go             clients in the same process, without a socket
 //	client_registry.go              the connected clients, by id
 //	conn_park.go                    idle clients, which have no reader

@@ -114,23 +114,6 @@ func newRoute(s *Server, nc net.Conn, attempt *mesh.Attempt) *route {
 	return r
 }
 
-// routeWriteLimits returns the limits of the write queue of routes.
-func routeWriteLimits(o *Options) *netio.Limits {
-	l := newWriteLimits(o)[access.Disconnect]
-	l.MaxPending *= routePendingShare
-	l.WriteDeadline = max(l.WriteDeadline, routeDeadline)
-	return l
-}
-
-// writeLimits returns the limits of the write queue of the route.
-func (r *route) writeLimits(o *Options) *netio.Limits {
-	l := routeWriteLimits(o)
-	if r.pool != nil && len(r.siblings()) > 1 {
-		l.WriteDeadline *= routePendingShare // its reader may wait for what is pending on another one
-	}
-	return l
-}
-
 // routeFrameLimits returns the framing limits of routes.
 func routeFrameLimits(o *Options, registered bool) frameLimits {
 	l := frameLimits{role: roleRoute, line: min(max(o.MaxControlLine, routeLine), maxName), payload: o.MaxPayload}
