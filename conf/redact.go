@@ -34,6 +34,7 @@ var (
 	nkeySeed     = pattern(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
 	openingQuote = pattern(`(?:^|[\s,\[{])["']`)    // rather than one in a word
 	urlWord      = pattern(`[^\s,]+`)
+	mapStart     = pattern(`^\{\s*["']?[\w.-]+["']?[:=\s{]`) // rather than a URL in braces
 )
 
 // sensitivity says what of the value of a key must not be shown.
@@ -133,9 +134,9 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		}
 		col--
 	}
-	h := hiding{line: line, hidden: make([]bool, len(line)+1), urls: -1}
+	h := hiding{line: line, hidden: make([]bool, len(line)+1)}
 	if about == holdsURL {
-		h.urls = 0
+		h.urls = append(h.urls, 0)
 	}
 	for from := 0; ; { // what looks like a value may be the next key
 		m := keyAndValue().FindStringSubmatchIndex(line[from:])
@@ -147,7 +148,9 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 			h.hide(from+m[4], from+m[5])
 			h.hide(afterValue(line, from+m[5], strings.IndexByte(`"'`, line[from+m[4]]) >= 0), len(line))
 		case holdsURL:
-			h.urls = max(h.urls, from+m[4])
+			if key, value := line[from+m[3]:], line[from+m[4]:]; !strings.HasPrefix(key, "://") && !mapStart().MatchString(value) {
+				h.urls = append(h.urls, from+m[4])
+			}
 		}
 		from += m[3]
 	}
@@ -179,7 +182,7 @@ func afterValue(line string, at int, quoted bool) int {
 type hiding struct {
 	line   string
 	hidden []bool
-	urls   int // where URLs begin, also such without a scheme; -1 for nowhere
+	urls   []int // where URLs may begin, also such without a scheme: the values of keys that hold them
 }
 
 func (h *hiding) hide(from, to int) {
@@ -204,43 +207,60 @@ func (h *hiding) hideURLs() {
 		from = at + 1
 	}
 	open := strings.Count(h.line, `"`)%2 == 1 || strings.Count(h.line, "'")%2 == 1
-	switch i := strings.Index(h.line[from:], "://"); {
+	i, start := strings.Index(h.line[from:], "://"), h.urlStart(from, len(h.line))
+	switch {
 	case !open: // else the string goes on in the next line
 	case i >= 0:
 		h.hide(from+i+len("://"), len(h.line))
-	case h.urls >= from && openingQuote().MatchString(h.line[h.urls:]):
-		h.hide(h.urls, len(h.line))
+	case start >= 0 && openingQuote().MatchString(h.line[start:]):
+		h.hide(start, len(h.line))
 	}
+}
+
+// betweenURLs are the characters before a URL.
+const betweenURLs = "\"' \t,[{"
+
+// urlStart returns where the first URL begins in a part of the line, at its scheme or as the value of a
+// key; -1 if there is none. A value gives way to a later one if there is no scheme before that.
+func (h *hiding) urlStart(from, to int) int {
+	start := -1
+	for _, value := range h.urls {
+		if value >= from && value < to && (start < 0 || !strings.Contains(h.line[start:value], "://")) {
+			start = value
+		}
+	}
+	if i := strings.Index(h.line[from:to], "://"); i >= 0 {
+		scheme := from + strings.LastIndexAny(h.line[from:from+i], betweenURLs+":=") + 1
+		if start < 0 || scheme < start {
+			start = scheme
+		}
+	}
+	return start
 }
 
 // userInfo returns where the user or password begins that ends at an '@'. from is behind the '@'
 // before.
 func (h *hiding) userInfo(from, at int) int {
-	const between = "\"' \t,[{"
 	part := h.line[from:at]
-	end := strings.IndexAny(part, between)
+	follows := from > 1 && h.hidden[from-2] // a URL
+	start := h.urlStart(from, at)
 	switch {
-	case h.urls >= 0 && from == 0:
-		from = min(h.urls, at)
-	case from > 1 && h.hidden[from-2] && end < 0:
+	case start >= 0:
+	case follows && !strings.ContainsAny(part, "\"',"):
 		return from // an '@' in a password
-	case h.urls >= 0:
-		from += max(end, 0)
+	case follows || len(h.urls) > 0 && h.urls[0] < from:
+		start = from + max(strings.IndexAny(part, betweenURLs), 0)
 	default:
-		if i := strings.Index(part, "://"); i >= 0 {
-			from += strings.LastIndexAny(part[:i], between+":=") + 1
-			return from + schemeLength(h.line[from:at])
-		}
-		word := strings.LastIndexAny(part, between) + 1
+		word := strings.LastIndexAny(part, betweenURLs) + 1
 		if strings.IndexByte(part[word:], ':') < 0 {
 			return at
 		}
 		return from + word
 	}
-	for from < at && strings.IndexByte(between, h.line[from]) >= 0 {
-		from++
+	for start < at && strings.IndexByte(betweenURLs, h.line[start]) >= 0 {
+		start++
 	}
-	return from + schemeLength(h.line[from:at])
+	return start + schemeLength(h.line[start:at])
 }
 
 // urlScheme matches the scheme of a URL.
