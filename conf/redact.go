@@ -251,11 +251,7 @@ func (h *hiding) userInfo(from, at int) int {
 	case follows || len(h.urls) > 0 && h.urls[0] < from:
 		start = from + max(strings.IndexAny(part, betweenURLs), 0)
 	default:
-		word := strings.LastIndexAny(part, betweenURLs) + 1
-		if strings.IndexByte(part[word:], ':') < 0 {
-			return at
-		}
-		return from + word
+		return from + strings.LastIndexAny(part, betweenURLs) + 1
 	}
 	for start < at && strings.IndexByte(betweenURLs, h.line[start]) >= 0 {
 		start++

@@ -152,6 +152,7 @@ func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
 		{"a key of URLs in a password", "routes: [nats://u:CANARY route CANARY@h]", "", "routes: [nats://[REDACTED]@h]"},
 		{"an @ in a password with a blank", "routes: [nats://u:CANARY@CANARY CANARY@h]", "", "routes: [nats://[REDACTED]@[REDACTED]@h]"},
 		{"a scheme that is none", `x = ["nats-]oute://u:CANARY@h:1", nats://u:CANARY@h]`, "", `x = ["[REDACTED]@h:1", nats://[REDACTED]@h]`},
+		{"what may be a token of a URL, of a key that is not known", "cluster { rotues: [CANARY@h:1] }", "cluster.rotues", "cluster { rotues: [[REDACTED]@h:1] }"},
 		{"a seed", "x: SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY", "", "x: [REDACTED]"},
 	} {
 		err := &Error{Pos: Pos{Line: 1, Col: 1, src: &source{text: tc.line}}, Key: tc.key, Msg: "broken"}
