@@ -117,7 +117,7 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	return b.String()
+	return RedactSeeds(b.String())
 }
 
 // frame is Error followed by the line of the file and a caret under the position. of says which keys
@@ -278,9 +278,10 @@ func shorten(s string) string {
 	return shortenTo(s, maxShownText)
 }
 
-// shortenTo is shorten with a limit in bytes.
+// shortenTo is shorten with a limit in bytes. Of a seed not even a part is shown.
 func shortenTo(s string, most int) string {
-	if len(s) > most {
+	const longest = 4 * maxShownKey // that is searched
+	if s = RedactSeeds(s[:min(len(s), longest)]); len(s) > most {
 		end := most
 		for end > 0 && !utf8.RuneStart(s[end]) {
 			end--

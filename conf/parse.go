@@ -207,7 +207,7 @@ func (p *parser) pair(m *Node, in context) *Error {
 	separated := p.separator(in)
 	if !separated && p.peek() == endOfText && in == inFile {
 		// No error, as in 1.x; a file that was cut off may end so.
-		p.warnings.add(&Error{Pos: at, Key: p.shownKey(), Msg: "it has no value, and no effect", valueless: true})
+		p.warnings.add(&Error{Pos: at, Key: p.shownKey(), Msg: "it has no value", valueless: true})
 		return nil
 	}
 	valueAt, from := p.pos(), p.off
@@ -229,6 +229,12 @@ func (p *parser) checkKeyStart(in context) *Error {
 			end = "."
 		}
 		return errorAt(p.pos(), "Unexpected key separator '%s'%s", char(r), end)
+	case strings.HasPrefix(p.text[p.off:], "-----BEGIN "):
+		at := p.pos()
+		at.src = nil
+		err := errorAt(at, "this is a key or a certificate in PEM format, not a configuration")
+		err.last = true
+		return err
 	case r == '/' && in == inFile:
 		err := errorAt(p.pos(), "Unexpected EOF.")
 		err.Hint = "a comment starts with '//' or '#'"

@@ -15,9 +15,10 @@ import (
 // Redacted stands for a secret in everything that is shown.
 const Redacted = "[REDACTED]"
 
-// secretWords are parts of the keys whose values are secret, in any case. Rather a value too many
-// than one too few: clients invent spellings.
-const secretWords = `pass|pwd|token|jwt|sig|nkey|seed|secret|cred|private|auth`
+// secretWords are parts of the keys whose values are secret, in any case, and such that are so as whole
+// words only. Rather a value too many than one too few: clients invent spellings.
+const secretWords = `pass|pwd|token|jwt|sig|nkey|seed|secret|cred|private|auth|api[^\pL\pN]?key|kennwort|parole|contrase|` +
+	`(?:^|[^\pL])(?:pw|psw|pswd|hash|b?crypt|bearer|pin|otp|mdp|clave)(?:[^\pL]|$)`
 
 // misspelled are words of which a key that is not known may be a misspelling.
 var misspelled = []string{"pass", "password", "passwords", "passwd", "passphrase", "token", "tokens", "nkey", "seed", "secret", "secrets", "credentials"}
@@ -25,14 +26,15 @@ var misspelled = []string{"pass", "password", "passwords", "passwd", "passphrase
 var (
 	// secretKey folds letters as encoding/json does, which takes "paſſ" for "pass".
 	secretKey = pattern(`(?i)` + secretWords)
-	// keyAndValue matches a word and what may be its value. Strings end at their quotes, which
-	// may be escaped.
-	keyAndValue = pattern(`["']?([\pL\pN_.$-]+)["']?\s*[:=\s]\s*` +
+	// keyAndValue matches a word and what may be its value. There may be stray characters in the word
+	// and behind it. Strings end at their quotes, which may be escaped.
+	keyAndValue = pattern(`([\pL\pN_.$-]+(?:[^\pL\pN_.$\s:=,;-]{1,3}[\pL\pN_.$-]+)*)[^\pL\pN\s:=]{0,3}\s*[:=\s]\s*` +
 		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
 	keyWords     = pattern(`[\pL\pN]+`)
+	strayInKey   = pattern(`[^\pL\pN_.$\s-]+`)
 	urlKey       = pattern(`(?i)ur[il]|route|listen|dsn`)
-	nkeySeed     = pattern(`\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair
-	openingQuote = pattern(`(?:^|[\s,\[{])["']`)    // rather than one in a word
+	nkeySeed     = pattern(`(?i)\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair; keys are shown in lower case
+	openingQuote = pattern(`(?:^|[\s,\[{])["']`)        // rather than one in a word
 	urlWord      = pattern(`[^\s,]+`)
 	mapStart     = pattern(`^\{\s*["']?[\w.-]+["']?[:=\s{]`) // rather than a URL in braces
 )
@@ -41,9 +43,10 @@ var (
 type sensitivity uint8
 
 const (
-	public    sensitivity = iota
-	holdsURL              // what precedes an '@'
-	allSecret             // everything
+	public       sensitivity = iota
+	holdsURL                 // what precedes an '@'
+	secretScalar             // everything, unless it is a map
+	allSecret                // everything
 )
 
 // isSecretKey reports whether the value of a key that is in no table is secret. Of a path, the last
@@ -51,12 +54,16 @@ const (
 func isSecretKey(path string) bool { return isSecretName(lastPart(path)) }
 
 // isSecretName reports whether a name has a word of those that secrets have in it, perhaps
-// misspelled.
+// misspelled, or with a stray character in it.
 func isSecretName(name string) bool {
 	if len(name) > maxShownKey {
 		return true // not worth a search
 	}
-	return secretKey().MatchString(name) || slices.ContainsFunc(keyWords().FindAllString(name, -1), isMisspelled)
+	if secretKey().MatchString(name) || slices.ContainsFunc(keyWords().FindAllString(name, -1), isMisspelled) {
+		return true
+	}
+	plain := strayInKey().ReplaceAllString(name, "")
+	return plain != name && isSecretName(plain)
 }
 
 // isMisspelled reports whether a word is a misspelling of a secret one. It is [nearest] without what
@@ -89,12 +96,12 @@ func letters(word string) (set uint32) {
 func (tb *Table[T]) sensitivity(path string) (s sensitivity) {
 	path = strings.ToLower(path)
 	if r := tb.byKey[path]; r != nil {
-		return r.sensitivity()
+		return tb.rowSensitivity(r)
 	}
 	known := false
 	for spelling, r := range tb.byKey {
 		if lastPart(spelling) == path {
-			known, s = true, max(s, r.sensitivity())
+			known, s = true, max(s, tb.rowSensitivity(r))
 		}
 	}
 	switch {
@@ -108,11 +115,13 @@ func (tb *Table[T]) sensitivity(path string) (s sensitivity) {
 	return public
 }
 
-// sensitivity returns what of the value of a row must not be shown.
-func (r *Row[T]) sensitivity() sensitivity {
+// rowSensitivity returns what of the value of a row must not be shown.
+func (tb *Table[T]) rowSensitivity(r *Row[T]) sensitivity {
 	switch {
 	case r.Secret:
 		return allSecret
+	case tb.secretIn(r) != nil:
+		return secretScalar
 	case r.HoldsURL:
 		return holdsURL
 	}
@@ -143,7 +152,11 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		if m == nil {
 			break
 		}
-		switch of(line[from+m[2] : from+m[3]]) {
+		s := of(line[from+m[2] : from+m[3]])
+		if s == secretScalar && line[from+m[4]] != '{' {
+			s = allSecret
+		}
+		switch s {
 		case allSecret:
 			h.hide(from+m[4], from+m[5])
 			h.hide(afterValue(line, from+m[5], strings.IndexByte(`"'`, line[from+m[4]]) >= 0), len(line))
@@ -310,6 +323,9 @@ func RedactURLText(text string) string {
 func RedactURLs(text string) string {
 	return urlWord().ReplaceAllStringFunc(text, RedactURLText)
 }
+
+// RedactSeeds hides the seeds of nkeys in a text.
+func RedactSeeds(text string) string { return nkeySeed().ReplaceAllString(text, Redacted) }
 
 // RedactURL returns u for messages, with the user and the password replaced: a user that stands alone
 // may be a token. Query and fragment are left out.

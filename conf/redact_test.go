@@ -2,7 +2,9 @@ package conf
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 )
@@ -134,7 +136,23 @@ func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
 		{"what is known and public", "no_auth_user: bob", "no_auth_user", "no_auth_user: bob"},
 		{"a section shows its public keys", "authorization { user: bob, password: CANARY }", "authorization",
 			"authorization { user: bob, password: [REDACTED] }"},
-		{"a secret in the place of a value", "authorization: password: CANARY", "", "authorization: password: [REDACTED]"},
+		{"a secret in the place of a value", "authorization: password: CANARY", "", "authorization: [REDACTED]"},
+		{"secrets in the place of a map", "authorization: [CANARY, CANARY], port: x", "port", "authorization: [REDACTED]"},
+		{"spellings of passwords", `pw: "CANARY", psw: "CANARY", pswd: "CANARY", BERTS_PW: "CANARY", pw2: "CANARY"`, "",
+			`pw: [REDACTED], psw: [REDACTED], pswd: [REDACTED], BERTS_PW: [REDACTED], pw2: [REDACTED]`},
+		{"in other languages", `kennwort: "CANARY", mdp: "CANARY", clave: "CANARY", contraseña: "CANARY"`, "",
+			`kennwort: [REDACTED], mdp: [REDACTED], clave: [REDACTED], contraseña: [REDACTED]`},
+		{"hashes and numbers", `hash: "CANARY", bcrypt: "CANARY", otp: "CANARY", PIN: "CANARY"`, "",
+			`hash: [REDACTED], bcrypt: [REDACTED], otp: [REDACTED], PIN: [REDACTED]`},
+		{"keys of other systems", `api_key: "CANARY", apikey: "CANARY", bearer: "CANARY", parole: "CANARY"`, "",
+			`api_key: [REDACTED], apikey: [REDACTED], bearer: [REDACTED], parole: [REDACTED]`},
+		{"words that have such words in them", "{ pinned: 1, hashes: 2, cryptic: 3 }", "", "{ pinned: 1, hashes: 2, cryptic: 3 }"},
+		{"a stray bracket behind a key", "{ user: bert, password): CANARY }", "x", "{ user: bert, password): [REDACTED] }"},
+		{"a stray # behind a key", "{ user: bert, password#: CANARY }", "x", "{ user: bert, password#: [REDACTED] }"},
+		{"stray quotes behind a key", `{ "password"": "CANARY" }`, "x", `{ "password"": [REDACTED] }`},
+		{"a stray bracket in a key", "{ to[ken: CANARY }", "x", "{ to[ken: [REDACTED] }"},
+		{"a stray quote in a key", "{ pass'word: CANARY }", "x", "{ pass'word: [REDACTED] }"},
+		{"two stray characters in a key", `{ "pas]}sword": "CANARY" }`, "x", `{ "pas]}sword": [REDACTED] }`},
 		{"all behind the place of a secret", "x { CANARY, y: CANARY", "authorization.password", "[REDACTED]"},
 		{"a URL", "routes: nats://bob:CANARY@h", "", "routes: nats://[REDACTED]@h"},
 		{"URLs of a list in one line", "routes: [nats-route://u:CANARY@h:1, nats-route://u:CANARY@h:x]", "routes",
@@ -159,6 +177,52 @@ func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
 		got := strings.Split(table.Explain(err), "\n")
 		if len(got) != 3 || got[1] != "    "+tc.want {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestFilesThatHoldSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	const seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
+	const key = "-----BEGIN PRIVATE KEY-----\nCANARY\n-----END PRIVATE KEY-----\n"
+	const pem = "this is a key or a certificate in PEM format, not a configuration"
+	const hidden = "a key without a value is unknown, and not shown: it may be a secret"
+	const login = "authorization: want a map, have "
+	text := Text(func(l *lamp) *string { return &l.Code })
+	table := NewTable([]Row[lamp]{
+		{Key: "authorization", Type: Section(SectionType[lamp]{})},
+		{Key: "authorization.password", Aliases: []string{"pass"}, Secret: true, Type: text},
+	}, nil)
+	for _, tc := range []struct{ name, file, want string }{
+		{"a key", key, "x.conf:1:1: " + pem},
+		{"a key behind other text", "Bag Attributes\n    localKeyID: 54 69\n" + key, pem},
+		{"an included key", "authorization { include 'y' }\n", "y:1:1: authorization: error parsing include file 'y', " + pem},
+		{"a seed", seed, "x.conf:1:1: " + hidden},
+		{"a seed as a key", seed + ": x", `x.conf:1:1: [REDACTED]: unknown field "[REDACTED]"`},
+		{"a seed as a value", "authorization { password: [" + seed + "] }", "x.conf:1:27: authorization.password: want a string, have array"},
+		{"a seed in a long value", "include 'some_directory/" + seed + "'", "some_directory/[REDACTED]"},
+		{"a password", "CANARY\n", "x.conf:1:1: " + hidden},
+		{"users and passwords", "anna:CANARY\nbert:CANARY\n", "x.conf:1:1: anna: unknown field \"anna\"\nx.conf:2:1: bert: unknown field \"bert\""},
+		{"a login in the place of a map", `authorization: "a:CANARY"`, "x.conf:1:16: " + login + "string (write authorization { password: ... })"},
+		{"a list in the place of a map", "authorization: [a, CANARY]", "x.conf:1:16: " + login + "array (write authorization { password: ... })"},
+		{"a variable in the place of a map", "X = CANARY\nauthorization: $X", "x.conf:2:16: " + login + "string from $X (write authorization { password: ... })"},
+	} {
+		root, err := Source{Read: func(path string, included bool) ([]byte, error) {
+			switch {
+			case !included:
+				return []byte(tc.file), nil
+			case path == "y":
+				return []byte(key), nil
+			}
+			return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+		}}.File("x.conf")
+		v := table.Fill(&lamp{})
+		v.ApplyFile(root)
+		var all Errors
+		errors.As(err, &all)
+		shown := table.Explain(append(append(append(all, v.Errors...), v.Warnings...), v.Unknown...))
+		if !strings.Contains(shown, tc.want) || strings.Contains(shown, "CANARY") || strings.Contains(strings.ToUpper(shown), seed[:20]) {
+			t.Errorf("%s: got\n%s\nwant\n%s", tc.name, shown, tc.want)
 		}
 	}
 }

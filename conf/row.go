@@ -225,6 +225,19 @@ func (tb *Table[T]) names(section string) []string {
 	return out
 }
 
+// secretIn returns the last secret row of a section that can be set, nil if there is none.
+func (tb *Table[T]) secretIn(section *Row[T]) (secret *Row[T]) {
+	if !section.Type.isSection() {
+		return nil
+	}
+	for _, r := range tb.rows {
+		if r.Secret && r.Type.name != "none" && r.section() == section.Key {
+			secret = r
+		}
+	}
+	return secret
+}
+
 // find returns the key of a pair in the map at path, which ends with a dot or is empty, and the row of
 // the key, nil if there is none. A key with a dot in it is no path.
 func (tb *Table[T]) find(path string, p *Pair) (key string, r *Row[T]) {
@@ -283,9 +296,14 @@ func (tb *Table[T]) elsewhere(section, name string) *Row[T] {
 	return tb.byKey[best]
 }
 
-// unknownKey is the error about a key that nothing uses.
+// unknownKey is the error about a key that nothing uses. Its value is shown only if the key is like one
+// that is known: the file may be one of passwords.
 func unknownKey(p *Pair, path, hint string) *Error {
-	return &Error{Pos: p.Pos, Key: path, Msg: "unknown field " + quote(p.Key), Hint: hint}
+	e := &Error{Pos: p.Pos, Key: path, Msg: "unknown field " + quote(p.Key), Hint: hint}
+	if hint == "" && p.Value.Kind != Map && p.Value.Kind != Array {
+		e.Pos.src = nil
+	}
+	return e
 }
 
 // nearest returns the name that s is probably a misspelling of, or "".

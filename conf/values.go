@@ -85,15 +85,27 @@ func (v *Values[T]) ApplyFile(root *Node) {
 }
 
 // fileWarning takes over a warning of the parser. A key that restricts access and has no value, at the
-// end of a file that was cut off perhaps, is an error.
+// end of a file that was cut off perhaps, is an error. One that is not known is not shown: it may be all
+// that a file with a secret has.
 func (v *Values[T]) fileWarning(w *Error) {
-	key := strings.ToLower(w.Key)
-	_, refused := v.table.unknownHint(&Pair{Key: lastPart(key), Value: &Node{}}, key, true)
-	if r := v.table.byKey[key]; w.valueless && (r != nil && r.Restricts || r == nil && refused) {
-		v.Errors.add(&Error{Pos: w.Pos, Key: w.Key, Msg: "it has no value: it restricts access, and would have no effect"})
+	if !w.valueless {
+		v.Warnings = append(v.Warnings, w)
 		return
 	}
-	v.Warnings = append(v.Warnings, w)
+	key := strings.ToLower(w.Key)
+	_, refused := v.table.unknownHint(&Pair{Key: lastPart(key), Value: &Node{}}, key, true)
+	r := v.table.byKey[key]
+	switch {
+	case r != nil && r.Restricts || r == nil && refused:
+		v.Errors.add(&Error{Pos: w.Pos, Key: w.Key, Msg: "it has no value: it restricts access, and would have no effect"})
+	case r != nil:
+		v.Unknown.add(w)
+	default:
+		hidden := *w
+		hidden.Pos.src, hidden.Key = nil, strings.TrimSuffix(w.Key[:len(w.Key)-len(lastPart(w.Key))], ".")
+		hidden.Msg = "a key without a value is unknown, and not shown: it may be a secret"
+		v.Unknown.add(&hidden)
+	}
 }
 
 // pairs sets the values of a map. path is that of the map, followed by a dot.
@@ -143,13 +155,25 @@ func (v *Values[T]) pair(r *Row[T], p *Pair) {
 		return
 	}
 	if p.Value.Kind != Map {
-		c.Want(p.Value, "a map")
+		v.notASection(c, r, p.Value)
 		return
 	}
 	if r.Type.section.Opened != nil {
 		r.Type.section.Opened(v.Target)
 	}
 	v.pairs(p.Value, r.Key+".", r.Type.section)
+}
+
+// notASection reports a value in the place of a map, which may be one of the secrets that belong in it.
+func (v *Values[T]) notASection(c *Check, r *Row[T], n *Node) {
+	secret := v.table.secretIn(r)
+	if secret == nil {
+		c.Want(n, "a map")
+		return
+	}
+	at := n.Pos
+	at.src = nil
+	c.ErrorHint(at, fmt.Errorf("want a map, have %s", c.Secret().Have(n)), fmt.Sprintf("write %s { %s: ... }", r.name(), secret.name()))
 }
 
 // isDefault reports whether the value of t in a row stands for a default that is another one.

@@ -420,7 +420,7 @@ func TestFilesThatAreWarnedAbout(t *testing.T) {
 		{"a key that begins with a dot", "cluster { .name: x }", `x.conf:1:11: cluster..name: unknown field ".name" (did you mean "name"?), it has no effect`},
 		{"an unknown key", "prot: 1", `x.conf:1:1: prot: unknown field "prot" (did you mean "port"?), it has no effect`},
 		{"a number as deadline", "write_deadline: 5", `x.conf:1:17: write_deadline: write_deadline should be converted to a duration`},
-		{"a key that ends the file without a value", "port: 1\ndebug", `x.conf:2:1: debug: it has no value, and no effect`},
+		{"a key that ends the file without a value", "port: 1\ndebug", `x.conf:2:1: debug: it has no value, it has no effect`},
 		{"a cluster without a port", "cluster { authorization { user: a, password: b } }", "x.conf:1:1: cluster: it has no effect: there is no cluster port (set listen, or port)"},
 		{"a payload beyond nine digits", "max_pending: 1GB, max_payload: 1GB", `x.conf:1:32: max_payload: 1GB is more than the largest value, which is used: 999999999`},
 		{"a payload of ten digits", "max_pending: 1GB, max_payload: 1000000000", `x.conf:1:32: max_payload: 1000000000 is more than the largest value, which is used: 999999999`},
