@@ -22,6 +22,7 @@ type Pos struct {
 	src    *source
 	behind string // key of a secret whose rest it may be; empty if it is none
 	cut    bool   // that secret seems to be cut off
+	quoted bool   // that secret is in quotes
 }
 
 // source is the text a Pos points into.

@@ -24,6 +24,8 @@ type Source struct {
 	Glob func(pattern string) ([]string, error)
 	// Env returns the value of an environment variable.
 	Env func(name string) (string, bool)
+
+	public func(path string) bool // reports that the value of a key is not secret; nil if that is not known
 }
 
 // System returns the file system and the environment of the process.
@@ -39,6 +41,15 @@ func (s Source) File(path string) (*Node, error) {
 		return nil, fmt.Errorf("error opening config file: %w", err)
 	}
 	return s.read(path, string(text), absolute(path))
+}
+
+// Read is [Source.File] for a file that is to be applied to v: its table says which values are secret.
+func (v *Values[T]) Read(s Source, file string) (*Node, error) {
+	s.public = func(path string) bool {
+		r := v.table.byKey[path]
+		return r != nil && v.table.rowSensitivity(r) == public
+	}
+	return s.File(file)
 }
 
 // Text reads a configuration; name is its name in errors. Files it includes are relative to the

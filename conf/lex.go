@@ -31,6 +31,7 @@ type lexer struct {
 	tailFrom, tailTo int    // what may be the rest of a secret
 	tailKey          string // of that secret
 	tailCut          bool   // that secret seems to be cut off
+	tailQuoted       bool   // that secret is in quotes
 
 	known      int // an offset whose line and column are known
 	knownLine  int
@@ -61,7 +62,7 @@ func (l *lexer) posAt(off int) Pos {
 	if l.fixed != nil {
 		at := *l.fixed
 		if at.behind == "" {
-			at.behind, at.cut = behind, behind != "" && l.tailCut
+			at.behind, at.cut, at.quoted = behind, behind != "" && l.tailCut, l.tailQuoted
 		}
 		return at
 	}
@@ -77,7 +78,7 @@ func (l *lexer) posAt(off int) Pos {
 			l.knownChars = 0
 		}
 	}
-	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src, behind: behind, cut: behind != "" && l.tailCut}
+	return Pos{File: l.src.name, Line: l.knownLine, Col: l.knownChars + 1, src: l.src, behind: behind, cut: behind != "" && l.tailCut, quoted: l.tailQuoted}
 }
 
 // peek returns the next character, or endOfText.

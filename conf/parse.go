@@ -56,6 +56,7 @@ type parser struct {
 	arrays int      // open arrays since the innermost map
 	depth  int      // open maps and arrays
 	braces int      // braces around the whole file still open
+	brace  Pos      // of the outermost of them
 	prefix string   // of every error, in an included file
 
 	inUsers    bool     // the innermost map is that of a key "users"
@@ -63,6 +64,8 @@ type parser struct {
 	secretEnd  int      // where the last secret value ends; 0 if there was none
 	secretLine int      // where the line ends that it ends in
 	secretPath []string // of its key
+
+	secretQuoted bool // it is in quotes
 
 	brokenString bool // a variable in the last quoted string could not be read
 	ended        bool // the text ended too early: no more errors
@@ -81,7 +84,7 @@ func (p *parser) report(err *Error) {
 		err = err.masked()
 		err.last = last
 	}
-	if err.shows != "" && (p.inUsers || isSecretKey(err.Key)) {
+	if err.shows != "" && (p.inUsers || p.isSecretKey(err.Key)) {
 		err.Msg = strings.ReplaceAll(err.Msg, "'"+err.shows+"'", "'"+Redacted+"'")
 		if err.variable && err.Hint == "" {
 			err.Hint = "if it is meant as a string, put it in quotes"
@@ -97,13 +100,16 @@ func (p *parser) report(err *Error) {
 }
 
 // withoutSecrets returns the keys of a path up to one that is secret: what stands in the place of a
-// map there may be a password that begins with a brace.
+// map there may be a password that begins with a brace. A key that is no word may hold the secret itself.
 func withoutSecrets(path []string) []string {
 	i := slices.IndexFunc(path, func(key string) bool {
 		return isSecretName(key) && !strings.HasPrefix(strings.ToLower(key), "auth")
 	})
 	if i < 0 {
 		return path
+	}
+	if !keyWord().MatchString(path[i]) {
+		return path[:i]
 	}
 	return path[:i+1]
 }
@@ -132,8 +138,10 @@ func (p *parser) pairs(m *Node, in context) {
 		r := p.peek()
 		switch {
 		case r == endOfText && in == inMap:
-			p.unclosedMap(m)
+			p.report(unclosedMap(m.Pos))
+			p.ended = true
 		case r == endOfText:
+			p.unclosedBrace()
 			p.ended = true
 		case r == '}' && in == inMap:
 			p.next()
@@ -158,12 +166,11 @@ func (p *parser) onePair(m *Node, in context) {
 	p.path, p.depth, p.arrays, p.hiddenFrom = p.path[:depth], levels, 0, hiddenFrom
 }
 
-// unclosedMap reports a map without its closing brace.
-func (p *parser) unclosedMap(m *Node) {
-	err := errorAt(m.Pos, `Expected a map value terminator "," or a map terminator "}", but got 'EOF' instead.`)
+// unclosedMap is the error about a map without its closing brace.
+func unclosedMap(opened Pos) *Error {
+	err := errorAt(opened, `Expected a map value terminator "," or a map terminator "}", but got 'EOF' instead.`)
 	err.Hint = "the map opened here is never closed"
-	p.report(err)
-	p.ended = true
+	return err
 }
 
 // outerBrace skips a brace around the whole file, as JSON has it. One that was never opened is
@@ -172,6 +179,9 @@ func (p *parser) outerBrace(r rune) {
 	at := p.pos()
 	p.next()
 	if r == '{' {
+		if p.braces == 0 {
+			p.brace = at
+		}
 		p.braces++
 		return
 	}
@@ -182,6 +192,13 @@ func (p *parser) outerBrace(r rune) {
 		p.report(err)
 	}
 	p.braces = max(0, p.braces-1)
+}
+
+// unclosedBrace reports a brace around the file that is still open at its end: the file is cut off.
+func (p *parser) unclosedBrace() {
+	if p.braces > 0 {
+		p.report(unclosedMap(p.brace))
+	}
 }
 
 // pair reads one key, its value, and what ends them.
@@ -206,6 +223,11 @@ func (p *parser) pair(m *Node, in context) *Error {
 	}
 	separated := p.separator(in)
 	if !separated && p.peek() == endOfText && in == inFile {
+		if !valuelessKey().MatchString(key) {
+			p.src.hide(at.Line, 1)
+			p.path = p.path[:len(p.path)-1]
+			return errorAt(at, "Expected a key and a value but found text with characters that keys do not have")
+		}
 		// No error, as in 1.x; a file that was cut off may end so.
 		p.warnings.add(&Error{Pos: at, Key: p.shownKey(), Msg: "it has no value", valueless: true})
 		return nil
@@ -220,6 +242,9 @@ func (p *parser) pair(m *Node, in context) *Error {
 	return p.terminator(in)
 }
 
+// valuelessKey matches what may stand at the end of a file without a value: a word, or separators.
+var valuelessKey = pattern(`^(?:[\pL\pN_.$-]+|[,;]+)$`)
+
 // checkKeyStart refuses what cannot start a key.
 func (p *parser) checkKeyStart(in context) *Error {
 	switch r := p.peek(); {
@@ -231,7 +256,7 @@ func (p *parser) checkKeyStart(in context) *Error {
 		return errorAt(p.pos(), "Unexpected key separator '%s'%s", char(r), end)
 	case strings.HasPrefix(p.text[p.off:], "-----BEGIN "):
 		at := p.pos()
-		at.src = nil
+		p.src.hide(at.Line, 1)
 		err := errorAt(at, "this is a key or a certificate in PEM format, not a configuration")
 		err.last = true
 		return err

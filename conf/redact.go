@@ -159,7 +159,7 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 		switch s {
 		case allSecret:
 			h.hide(from+m[4], from+m[5])
-			h.hide(afterValue(line, from+m[5], strings.IndexByte(`"'`, line[from+m[4]]) >= 0), len(line))
+			h.hide(afterValue(line, from+m[5], line[from+m[4]]), len(line))
 		case holdsURL:
 			if key, value := line[from+m[3]:], line[from+m[4]:]; !strings.HasPrefix(key, "://") && !mapStart().MatchString(value) {
 				h.urls = append(h.urls, from+m[4])
@@ -179,9 +179,10 @@ func redactLine(line string, col int, about sensitivity, of func(key string) sen
 
 // afterValue returns where the rest of a secret begins in a line behind what seems to be its end: at
 // what cannot follow a value, or follows without a blank, or may be a comment, or else at the end of the
-// line.
-func afterValue(line string, at int, quoted bool) int {
-	if isRestOfSecret(line[at:], quoted) {
+// line. If the value begins with quotes, one more of them may be a part of the secret.
+func afterValue(line string, at int, first byte) int {
+	quoted := first == '"' || first == '\''
+	if isRestOfSecret(line[at:], quoted) || quoted && strings.Count(line[at:], string(first))%2 == 1 {
 		return at
 	}
 	rest := strings.TrimLeft(line[at:], " \t")

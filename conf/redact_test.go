@@ -226,3 +226,44 @@ func TestFilesThatHoldSecretsAreNotShown(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsWrongBehindASecretIsSaid(t *testing.T) {
+	t.Parallel()
+	const (
+		quoted = `the text behind the secret cannot be read (a comma or a line end is missing behind the quotes, or write \" for a quote in the secret)`
+		bare   = "the text behind the secret cannot be read (the secret ends here: put a comma before what follows, or quotes around the secret if this belongs to it)"
+	)
+	text := Text(func(l *lamp) *string { return &l.Code })
+	table := NewTable([]Row[lamp]{
+		{Key: "http_socket", Type: text},
+		{Key: "authorization", Type: Section(SectionType[lamp]{})},
+		{Key: "authorization.password", Secret: true, Type: text},
+		{Key: "authorization.users", Type: text},
+	}, nil)
+	for _, tc := range []struct{ name, file, want string }{
+		{"no comma behind quotes", `authorization { password: "CANARY" timeout: 5 }`, "x.conf:1:36: authorization.password: " + quoted},
+		{"no comma behind single quotes", `authorization { password: 'CANARY' timeout: 5 }`, "x.conf:1:36: authorization.password: " + quoted},
+		{"text directly behind quotes", `authorization { password: "S3c"CANARY }`, "x.conf:1:32: authorization.password: " + quoted},
+		{"a quote in a secret in quotes", `authorization { password: "S3c", CANARY: x CANARY", y: z }`, "x.conf:1:44: authorization.password: " + quoted},
+		{"a secret in a key in quotes", `authorization { users: [{"password: CANARY, y: "a b"}] }`, "x.conf:1:51: authorization.users: " + bare},
+		{"no comma without quotes", "authorization { users: [{password: x} {password: CANARY}] }", "x.conf:1:39: authorization.users.password: " + bare},
+		{"a mistake behind a secret in quotes", `authorization { users: [{password: "CANARY", permissions: {publish: ["x" y]}}] }`,
+			`x.conf:1:74: authorization.users.permissions.publish: Expected an array value terminator "," or an array terminator "]", but got 'y' instead.`},
+		{"a variable behind a secret in quotes", `authorization { users: [{password: "CANARY", permissions: $READER}] }`,
+			"x.conf:1:59: authorization.users.permissions: variable reference for 'READER' on line 1 can not be found"},
+		{"a setting with a word like that of a secret", "http_socket: /tmp/my dir/x.sock", "x.conf:1:22: http_socket: Expected a top-level value to end with a new line, comment or EOF, but got 'd' instead."},
+	} {
+		source := Source{
+			Env:  func(string) (string, bool) { return "", false },
+			Read: func(string, bool) ([]byte, error) { return []byte(tc.file), nil },
+		}
+		_, err := table.Fill(&lamp{}).Read(source, "x.conf")
+		if err == nil {
+			t.Errorf("%s: no error", tc.name)
+			continue
+		}
+		if shown := table.Explain(err); !strings.HasPrefix(shown, tc.want) || strings.Contains(shown, "CANARY") {
+			t.Errorf("%s: got\n%s\nwant\n%s", tc.name, shown, tc.want)
+		}
+	}
+}

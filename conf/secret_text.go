@@ -10,9 +10,13 @@ import (
 
 // behindSecret is the error about text that follows a secret and may be its rest, of which nothing is
 // shown.
-func behindSecret(at Pos, key string) *Error {
-	return &Error{Pos: at, Key: key, Msg: "the text behind the secret cannot be read",
-		Hint: "a secret with commas, semicolons, braces, blanks or quotes in it must be in quotes"}
+func behindSecret(at Pos, key string, quoted bool) *Error {
+	e := &Error{Pos: at, Key: key, Msg: "the text behind the secret cannot be read",
+		Hint: "the secret ends here: put a comma before what follows, or quotes around the secret if this belongs to it"}
+	if quoted {
+		e.Hint = `a comma or a line end is missing behind the quotes, or write \" for a quote in the secret`
+	}
+	return e
 }
 
 // masked is e, or the error that shows nothing if e is about what may be the rest of a secret.
@@ -20,7 +24,7 @@ func (e *Error) masked() *Error {
 	if e.Pos.behind == "" {
 		return e
 	}
-	return behindSecret(e.Pos, e.Pos.behind)
+	return behindSecret(e.Pos, e.Pos.behind, e.Pos.quoted)
 }
 
 // addUnknown adds the error about a key that is in no row: as an error if it is refused, or seems to be
@@ -75,9 +79,9 @@ func (l *lexer) inSecretTail(off int) bool {
 }
 
 // hideTail marks text as what may be the rest of the secret with this key.
-func (l *lexer) hideTail(from, to int, key string, cut bool) {
+func (l *lexer) hideTail(from, to int, key string, quoted, cut bool) {
 	if !l.inSecretTail(from) {
-		l.tailFrom, l.tailTo, l.tailKey, l.tailCut = from, to, key, false
+		l.tailFrom, l.tailTo, l.tailKey, l.tailQuoted, l.tailCut = from, to, key, quoted, false
 	}
 	l.tailCut = l.tailCut || cut
 }
@@ -89,12 +93,20 @@ func (p *parser) isSecretValue(n *Node) bool {
 	switch {
 	case p.inUsers:
 		return true
-	case !isSecretName(key):
+	case !isSecretName(key) || p.isPublic(strings.Join(p.path, ".")):
 		return false
 	}
 	container := n != nil && (n.Kind == Map || n.Kind == Array)
 	return !container || !strings.HasPrefix(strings.ToLower(key), "auth")
 }
+
+// isPublic reports whether a key is that of a setting whose value is not secret, whatever its words.
+func (s *session) isPublic(path string) bool {
+	return s.source.public != nil && s.source.public(strings.ToLower(path))
+}
+
+// isSecretKey is the function of that name, for keys that may be those of settings.
+func (s *session) isSecretKey(path string) bool { return isSecretKey(path) && !s.isPublic(path) }
 
 // shownKey is the key of the pair that is being read, as far as it may be shown.
 func (p *parser) shownKey() string { return strings.Join(withoutSecrets(p.shownPath()), ".") }
@@ -122,8 +134,9 @@ func (p *parser) hideSecret(key int, at Pos, value int, n *Node, err *Error) {
 	end := p.lineEnd(p.off)
 	p.secretEnd, p.secretLine, p.secretPath = p.off, end, append(p.secretPath[:0], p.shownPath()...)
 	quoted := p.off > value && strings.IndexByte(`"'`, p.text[value]) >= 0
+	p.secretQuoted = quoted
 	if err != nil || isRestOfSecret(p.text[p.off:end], quoted) {
-		p.hideTail(p.off, end, p.secretKey(), err != nil || quoted || isCutSecret(p.text[p.off:end]))
+		p.hideTail(p.off, end, p.secretKey(), quoted, err != nil || quoted || isCutSecret(p.text[p.off:end]))
 	}
 	if p.fixed != nil {
 		return
@@ -143,7 +156,7 @@ func (p *parser) skipSecret(value int, err *Error) {
 	case value >= len(p.text):
 	case p.text[value] == '\n' || p.text[value] == '\r': // it may be in the next line
 		from := len(p.text) - len(strings.TrimLeftFunc(p.text[value:], unicode.IsSpace))
-		p.hideTail(value, p.lineEnd(from), p.shownKey(), true)
+		p.hideTail(value, p.lineEnd(from), p.shownKey(), false, true)
 		if p.fixed == nil {
 			at := p.posAt(from)
 			p.src.hide(at.Line, at.Col)
@@ -179,6 +192,9 @@ func (p *parser) checkBehindSecret(start int, at Pos, quoted bool) *Error {
 		rest = strings.TrimLeft(rest[1:], " \t")
 	}
 	if word && rest != "" && strings.IndexByte("\r\n,;}]#", rest[0]) < 0 && !strings.HasPrefix(rest, "//") {
+		if behind := p.text[p.secretEnd:p.secretLine]; p.secretQuoted && !isRestOfSecret(behind, true) && strings.Count(behind, `"`)%2 == 0 && strings.Count(behind, "'")%2 == 0 {
+			p.secretEnd = 0 // a setting follows: the secret was complete
+		}
 		return nil
 	}
 	if next := strings.TrimLeftFunc(rest, unicode.IsSpace); word && len(next) < len(rest) && next != "" {
@@ -186,8 +202,8 @@ func (p *parser) checkBehindSecret(start int, at Pos, quoted bool) *Error {
 			return nil
 		}
 	}
-	p.hideTail(start, p.lineEnd(start), p.secretKey(), true)
-	return behindSecret(at, p.secretKey())
+	p.hideTail(start, p.lineEnd(start), p.secretKey(), p.secretQuoted, true)
+	return behindSecret(at, p.secretKey(), p.secretQuoted)
 }
 
 // keyWord matches what the key of a setting looks like.
@@ -197,9 +213,9 @@ var keyWord = pattern(`^[\w.$-]+$`)
 func (p *parser) unexpected(format string) *Error {
 	switch {
 	case p.followsSecret(p.off):
-		return behindSecret(p.pos(), p.secretKey())
+		return behindSecret(p.pos(), p.secretKey(), p.secretQuoted)
 	case len(p.path) > 0 && p.isSecretValue(nil) && p.arrays > 0:
-		return behindSecret(p.pos(), p.shownKey())
+		return behindSecret(p.pos(), p.shownKey(), false)
 	}
 	return errorAt(p.pos(), format, char(p.peek()))
 }

@@ -41,7 +41,7 @@ func (p *parser) variableText(name string, at Pos) string {
 		err = aboutVariable(at, "variable '%s' is no text but %s: it cannot stand in a string", shorten(name), article(n.Kind.String()))
 	case n.Kind != String:
 		return n.Raw
-	case n.Str == "" && isSecretKey(strings.Join(p.path, ".")):
+	case n.Str == "" && p.isSecretKey(strings.Join(p.path, ".")):
 		err = aboutVariable(at, "variable '%s' is empty", shorten(name))
 	default:
 		return n.Str
@@ -155,7 +155,7 @@ func (p *parser) environment(name, text string, at Pos) (*Node, *Error) {
 func (p *parser) checkRest(name string, text *parser, end int, at Pos) *Error {
 	p.warnings = append(p.warnings, text.warnings...)
 	key := p.shownKey()
-	if isSecretKey(key) && strings.TrimSpace(text.text[end:]) != "" {
+	if p.isSecretKey(key) && strings.TrimSpace(text.text[end:]) != "" {
 		err := aboutVariable(at, "variable '%s' has more in the environment than a single value", shorten(name))
 		err.Hint = "put quotes inside the quotes"
 		return err

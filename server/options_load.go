@@ -99,7 +99,7 @@ func (o *Options) applyFlags(v *conf.Values[Options], flags *conf.Flags[Options]
 // loadFile applies a file to the values, and returns all errors in it together. With -t, unknown
 // keys are errors. Other flags are applied only to find errors that depend on them.
 func loadFile(v *conf.Values[Options], file string, source conf.Source, flags *conf.Flags[Options]) error {
-	root, err := source.File(file)
+	root, err := v.Read(source, file)
 	if root == nil {
 		return err
 	}

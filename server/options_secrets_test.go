@@ -153,7 +153,7 @@ func TestNoValueOfASecretKeyIsShown(t *testing.T) {
 // and in the environment, and such that stand on another line than their key.
 func TestTheRestOfASecretIsAnErrorAndNotShown(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
-		{"authorization {\n user: a\n password: S3c,CANARY9\n}", ":3:16: authorization.password: the text behind the secret cannot be read (a secret with"},
+		{"authorization {\n user: a\n password: S3c,CANARY9\n}", ":3:16: authorization.password: the text behind the secret cannot be read (the secret ends here: put a comma before what follows"},
 		{"authorization { user: a, password: S3c,CANARY: 9 }", ":1:40: authorization.password: the text behind"},
 		{"authorization { user: a, password: S3c,CANARY { b: 9 } }", ":1:40: authorization.password: the text behind"},
 		{"authorization { user: a, password: S3c, CANARY }", ":1:41: authorization.password: the text behind"},
