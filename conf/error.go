@@ -109,7 +109,7 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	if !e.Pos.IsZero() {
-		b.WriteString(e.Pos.String() + ": ")
+		b.WriteString(Printable(e.Pos.String()) + ": ")
 	}
 	if e.Key != "" {
 		b.WriteString(shortenTo(RedactURLText(e.Key), maxShownKey) + ": ")

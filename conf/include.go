@@ -186,7 +186,7 @@ func (p *parser) readIncludes(path string, at Pos) (roots []*Node, err *Error) {
 	files, failed := p.matches(path)
 	switch {
 	case failed != nil:
-		return nil, errorAt(at, "%s%v", includePrefix(path), failed)
+		return nil, errorAt(at, "%s%s", includePrefix(path), Printable(failed.Error()))
 	case len(files) == 0:
 		root, err := p.readIncluded(path, at)
 		if err == nil { // a file with such a name
@@ -255,7 +255,7 @@ func (p *parser) readMatched(file string, at Pos) (*Node, *Error) {
 		err = p.addSize(len(content))
 	}
 	if err != nil {
-		return nil, errorAt(at, "%s%v", prefix, err)
+		return nil, errorAt(at, "%s%s", prefix, Printable(err.Error()))
 	}
 	if p.matched == nil {
 		p.matched = map[string]bool{}
@@ -336,7 +336,7 @@ func (p *parser) readIncluded(path string, at Pos) (*Node, *Error) {
 	}
 	shown, text, err := p.openIncluded(path)
 	if err != nil {
-		e := errorAt(at, "%s%v", prefix, err)
+		e := errorAt(at, "%s%s", prefix, Printable(err.Error()))
 		if strings.HasPrefix(path, "=") || strings.HasPrefix(path, ":") {
 			e.Hint = `write include "file", without a separator`
 		}

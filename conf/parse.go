@@ -3,6 +3,7 @@ package conf
 // This file reads pairs, maps and arrays.
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -318,7 +319,17 @@ func (p *parser) value(in context) (*Node, *Error) {
 	case r == '-' || isDigit(r):
 		return p.number()
 	}
+	if m := stringVariable().FindStringSubmatch(p.text[p.off:]); m != nil {
+		err := notFound(m[1], p.pos())
+		err.Hint = `write $NAME, or "${NAME}" with the quotes`
+		p.off += len(m[0])
+		p.report(err)
+		return newMissing(err.Pos), nil
+	}
 	n, escaped, err := p.bare()
+	if err == nil && strayQuotes().MatchString(n.Str) {
+		p.warnings.add(&Error{Pos: n.Pos, Key: p.shownKey(), Msg: "typographic quotes, or a blank that does not break lines, are a part of the value"})
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -338,6 +349,9 @@ func (p *parser) value(in context) (*Node, *Error) {
 // ipv6Address matches an address with a port, without quotes, at the beginning of a text.
 var ipv6Address = pattern(`^\[[0-9A-Fa-f.]*:[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*(?:%\w+)?\]:`)
 
+// strayQuotes matches a value with what word processors make of quotes and blanks.
+var strayQuotes = pattern(`^[“”„‟‘’‚‛«»]|[“”„‟‘’‚‛«»]$|\x{a0}`)
+
 // isHash reports whether a string is a bcrypt hash, which looks like a variable.
 func isHash(s string) bool {
 	return len(s) > 4 && s[:2] == "$2" && strings.IndexByte("aby", s[2]) >= 0 && s[3] == '$'
@@ -353,7 +367,9 @@ func (p *parser) checkValueStart(r rune, in context) *Error {
 	case isNewline(r):
 		return errorAt(p.pos(), "Expected value but found new line")
 	case r == '.':
-		return errorAt(p.pos(), "Floats must start with a digit")
+		err := errorAt(p.pos(), "Floats must start with a digit")
+		err.Hint = "a string that begins with a dot must be in quotes"
+		return err
 	case r == ',' && in == inArray:
 		return errorAt(p.pos(), "Unexpected array value terminator ','.")
 	case (r == ',' || r == '}' || r == ';') && in == inMap:
@@ -400,17 +416,26 @@ func (p *parser) elements(n *Node) *Error {
 		}
 		elem, err := p.value(inArray)
 		if err != nil {
-			return err
+			return err.inArray(n)
 		}
 		if !elem.missing {
 			n.Elems = append(n.Elems, elem)
 		}
 		n.grow(elem)
 		if err := p.elementEnd(n); err != nil {
-			return err
+			return err.inArray(n)
 		}
 	}
 	return nil
+}
+
+// inArray says of an error where the array was opened that it is in, if that is in another line: the
+// bracket that closes it may be missing.
+func (e *Error) inArray(n *Node) *Error {
+	if e.Hint == "" && n.Pos.Line < e.Pos.Line {
+		e.Hint = fmt.Sprintf("in the array that was opened at %d:%d", n.Pos.Line, n.Pos.Col)
+	}
+	return e
 }
 
 // elementEnd reads what separates two elements. The closing bracket is not consumed.

@@ -137,6 +137,13 @@ x.conf:1:17: friends: want a string, have array`, "", ""},
 			`x.conf:1:9: links: error parsing link url ["n://[REDACTED]@h"]: the port is missing
 x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: ` + errUserInfo.Error() + `
 x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port ":x" after host`, "", ""},
+		{"a URL without a scheme", `links: ["127.0.0.1:6000"]`,
+			`x.conf:1:9: links: error parsing link url ["127.0.0.1:6000"]: first path segment in URL cannot contain colon: the scheme is missing, as in nats-route://host:port`, "", ""},
+		{"typographic quotes", "host: “h”\nport: 5", "", `x.conf:1:7: host: typographic quotes, or a blank that does not break lines, are a part of the value`, ""},
+		{"a blank of word processors", "host: a\u00a0b", "", `x.conf:1:7: host: typographic quotes, or a blank that does not break lines, are a part of the value`, ""},
+		{"typographic quotes in quotes", `host: "“h”"`, "", "", ""},
+		{"a number with a comma", "port: 5,000", "", "", "x.conf:1:9: a key without a value is unknown, and not shown: it may be a secret"},
+		{"a key without a value", "port: 5\non", "", "", "x.conf:2:1: on: it has no value"},
 		{"addresses", "listen: nope\nlisten: 1.2.3.4:x", `x.conf:2:9: listen: could not parse port "x"`, "x.conf:1:1: listen: it is given twice: x.conf:2:1 counts, this has no effect", ""},
 		{"an address without port", "listen: nope", `x.conf:1:9: listen: could not parse address string "nope"`, "", ""},
 		{"an address of the wrong kind", "listen: yes", `x.conf:1:9: listen: want host:port or a port, have boolean yes`, "", ""},

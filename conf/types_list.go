@@ -250,8 +250,11 @@ func ParseURL(s string) (*url.URL, error) {
 	if _, ok := errors.AsType[url.EscapeError](err); ok {
 		err = errors.New("invalid URL escape")
 	}
-	if strings.HasPrefix(err.Error(), "invalid port ") && at < 0 {
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "invalid port ") && at < 0:
 		err = errors.New("the port is not a number")
+	case strings.HasPrefix(text, "first path segment"):
+		err = errors.New(text + ": the scheme is missing, as in nats-route://host:port")
 	}
 	return nil, err
 }
