@@ -31,7 +31,7 @@ var (
 	keyAndValue = pattern(`([\pL\pN_.$-]+(?:[^\pL\pN_.$\s:=,;-]{1,3}[\pL\pN_.$-]+)*)[^\pL\pN\s:=]{0,3}\s*[:=\s]\s*` +
 		`("(?:[^"\\]|\\.)*"?|'[^']*'?|\[[^\]]*\]?|[^\s,;}]+)`)
 	keyWords     = pattern(`[\pL\pN]+`)
-	strayInKey   = pattern(`[^\pL\pN_.$\s-]+`)
+	strayInKey   = pattern(`[^\pL\pN_.\s-]+`)
 	urlKey       = pattern(`(?i)ur[il]|route|listen|dsn`)
 	nkeySeed     = pattern(`(?i)\b([SP][A-Z2-7]{54,})`) // the secret half of a key pair; keys are shown in lower case
 	openingQuote = pattern(`(?:^|[\s,\[{])["']`)        // rather than one in a word

@@ -151,6 +151,7 @@ func TestExplainHidesValuesOfSecretKeys(t *testing.T) {
 		{"a stray # behind a key", "{ user: bert, password#: CANARY }", "x", "{ user: bert, password#: [REDACTED] }"},
 		{"stray quotes behind a key", `{ "password"": "CANARY" }`, "x", `{ "password"": [REDACTED] }`},
 		{"a stray bracket in a key", "{ to[ken: CANARY }", "x", "{ to[ken: [REDACTED] }"},
+		{"a stray dollar sign in a key", "{ pa$sword: CANARY }", "x", "{ pa$sword: [REDACTED] }"},
 		{"a stray quote in a key", "{ pass'word: CANARY }", "x", "{ pass'word: [REDACTED] }"},
 		{"two stray characters in a key", `{ "pas]}sword": "CANARY" }`, "x", `{ "pas]}sword": [REDACTED] }`},
 		{"all behind the place of a secret", "x { CANARY, y: CANARY", "authorization.password", "[REDACTED]"},
