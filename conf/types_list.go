@@ -173,8 +173,11 @@ func URLs[T any](get func(*T) *[]*url.URL, what string, check func(*url.URL) err
 	ty := List("list of URLs", get,
 		func(s string) (*url.URL, error) {
 			u, err := ParseURL(s)
-			if err == nil {
+			switch {
+			case err == nil:
 				err = check(u)
+			case strings.HasPrefix(err.Error(), "first path segment"):
+				err = errors.New("the scheme is missing, as in nats-route://host:port")
 			}
 			if err != nil {
 				return nil, fmt.Errorf("error parsing %s url [%q]: %w", what, redactPort(RedactURLText(s)), err)
@@ -250,11 +253,8 @@ func ParseURL(s string) (*url.URL, error) {
 	if _, ok := errors.AsType[url.EscapeError](err); ok {
 		err = errors.New("invalid URL escape")
 	}
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, "invalid port ") && at < 0:
+	if strings.HasPrefix(err.Error(), "invalid port ") && at < 0 {
 		err = errors.New("the port is not a number")
-	case strings.HasPrefix(text, "first path segment"):
-		err = errors.New(text + ": the scheme is missing, as in nats-route://host:port")
 	}
 	return nil, err
 }

@@ -86,7 +86,7 @@ func TestFlagsThatAreRefused(t *testing.T) {
 	}{
 		{[]string{"--cluster", "nats://u@h:1"}, "--cluster: expected cluster password to be set"},
 		{[]string{"--cluster", "nats://127.0.0.1"}, "--cluster: address 127.0.0.1: missing port in address"},
-		{[]string{"--cluster", "127.0.0.1:22103"}, `--cluster: parse "127.0.0.1:22103": first path segment in URL cannot contain colon: the scheme is missing, as in nats-route://host:port`},
+		{[]string{"--cluster", "127.0.0.1:22103"}, `--cluster: parse "127.0.0.1:22103": first path segment in URL cannot contain colon`},
 		{[]string{"--cluster", "nats://u:secret@h:x"}, `--cluster: parse "nats://[REDACTED]@h:x": invalid port ":x" after host`},
 		{[]string{"--routes", "nats://h:1"}, "solicited routes require cluster capabilities, e.g. --cluster"},
 		{[]string{"--cluster", "nats://h:1", "--routes", "nats://h:1,"}, `--routes: error parsing route url [""]: the host is missing`},
