@@ -100,7 +100,7 @@ func TestNoInputExhaustsTheProcess(t *testing.T) {
 		{"many keys", map[string]string{"f0": manyKeys.String()}, nil, ""},
 		{"the same variable is used often", map[string]string{"f0": "v=1\n" + strings.Repeat("a=$v;", 100_000)}, nil, ""},
 		{"braces close without end", map[string]string{"f0": strings.Repeat("}", 1<<20)}, nil, "too many errors"},
-		{"braces open without end", map[string]string{"f0": strings.Repeat("{", 1<<20)}, nil, "f0:1:1: Expected a map value terminator"},
+		{"braces open without end", map[string]string{"f0": strings.Repeat("{", 1<<20)}, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

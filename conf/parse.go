@@ -195,10 +195,10 @@ func (p *parser) outerBrace(r rune) {
 	p.braces = max(0, p.braces-1)
 }
 
-// unclosedBrace reports a brace around the file that is still open at its end: the file is cut off.
+// unclosedBrace warns of a brace around the file that is still open at its end, which 1.x accepts.
 func (p *parser) unclosedBrace() {
 	if p.braces > 0 {
-		p.report(unclosedMap(p.brace))
+		p.warnings.add(&Error{Pos: p.brace, Msg: "the brace around the file is never closed: the file may be cut off"})
 	}
 }
 

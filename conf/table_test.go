@@ -139,6 +139,7 @@ x.conf:1:22: links: error parsing link url ["n://[REDACTED]@h:1"]: ` + errUserIn
 x.conf:1:40: links: error parsing link url ["n://[REDACTED]@h:x"]: invalid port ":x" after host`, "", ""},
 		{"a URL without a scheme", `links: ["127.0.0.1:6000"]`,
 			`x.conf:1:9: links: error parsing link url ["127.0.0.1:6000"]: the scheme is missing, as in nats-route://host:port`, "", ""},
+		{"a brace around the file is not closed", "{ host: h,", "", "x.conf:1:1: the brace around the file is never closed: the file may be cut off", ""},
 		{"typographic quotes", "host: “h”\nport: 5", "", `x.conf:1:7: host: typographic quotes, or a blank that does not break lines, are a part of the value`, ""},
 		{"a blank of word processors", "host: a\u00a0b", "", `x.conf:1:7: host: typographic quotes, or a blank that does not break lines, are a part of the value`, ""},
 		{"typographic quotes in quotes", `host: "“h”"`, "", "", ""},
