@@ -92,20 +92,35 @@ func (s *Server) watchClientCerts() {
 	s.watch(&p.policy, p.tls, p.monitorTLS)
 }
 
-// A certWarning is about a certificate that has expired, or will soon.
+// A certWarning is about a certificate that has expired, or will soon, or is not valid yet.
 type certWarning struct {
-	of      string // what, if not of clients
-	end     string // date
-	expired bool
-	peers   string // that will not accept it
-	key     string // of the setting that names the file
+	of    string // what, if not of clients
+	date  string // when it begins or ends
+	state certState
+	peers string // that will not accept it
+	key   string // of the setting that names the file
 }
+
+type certState uint8
+
+const (
+	certExpires certState = iota
+	certExpired
+	certEarly
+)
 
 // certWarnings returns those about the certificates for clients and for other servers.
 func (s *Server) certWarnings(now time.Time) (list []certWarning) {
 	add := func(of, peers, key string, config *tls.Config) {
-		if end := tlsfiles.NotAfter(config); !end.IsZero() && end.Sub(now) <= certNotice {
-			list = append(list, certWarning{of, end.Format(time.DateOnly), !end.After(now), peers, key})
+		if begin := tlsfiles.NotBefore(config); begin.After(now) {
+			list = append(list, certWarning{of, begin.Format(time.DateTime), certEarly, peers, key})
+		}
+		switch end := tlsfiles.NotAfter(config); {
+		case end.IsZero() || end.Sub(now) > certNotice:
+		case end.After(now):
+			list = append(list, certWarning{of, end.Format(time.DateOnly), certExpires, peers, key})
+		default:
+			list = append(list, certWarning{of, end.Format(time.DateOnly), certExpired, peers, key})
 		}
 	}
 	add("", "clients", "tls.cert_file", s.policy.Load().tls.Current())
@@ -115,10 +130,13 @@ func (s *Server) certWarnings(now time.Time) (list []certWarning) {
 
 // report passes the warning on, with the place of the setting.
 func (w certWarning) report(where string, to func(format string, args ...any)) {
-	if w.expired {
-		to("The TLS certificate%s expired on %s: %s will reject it%s", w.of, w.end, w.peers, where)
-	} else {
-		to("The TLS certificate%s expires on %s%s", w.of, w.end, where)
+	switch w.state {
+	case certExpires:
+		to("The TLS certificate%s expires on %s%s", w.of, w.date, where)
+	case certExpired:
+		to("The TLS certificate%s expired on %s: %s will reject it%s", w.of, w.date, w.peers, where)
+	case certEarly:
+		to("The TLS certificate%s is not valid before %s UTC: %s will reject it%s", w.of, w.date, w.peers, where)
 	}
 }
 

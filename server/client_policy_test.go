@@ -59,4 +59,14 @@ func TestExpiredCertificatesAreNamed(t *testing.T) {
 	go s.Start() // ends with Shutdown
 	defer s.Shutdown()
 	wantBoth("start", log.wait(t, "expired on")+"\n"+log.wait(t, "expired on"), file)
+
+	want = []string{
+		`The TLS certificate is not valid before \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: clients will reject it \(there\)`,
+		`The TLS certificate of the cluster is not valid before .* UTC: other servers will reject it \(there\)`,
+	}
+	var early []string
+	for _, w := range s.certWarnings(time.Unix(0, 0)) {
+		early = append(early, w.text(" (there)"))
+	}
+	wantBoth("a clock that is behind", strings.Join(early, "\n"), file)
 }

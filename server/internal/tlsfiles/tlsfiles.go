@@ -223,17 +223,37 @@ func withFiles(config, files *tls.Config) *tls.Config {
 
 // NotAfter returns when the first certificate of config expires; zero without one.
 func NotAfter(config *tls.Config) (first time.Time) {
+	for _, leaf := range leaves(config) {
+		if first.IsZero() || leaf.NotAfter.Before(first) {
+			first = leaf.NotAfter.UTC()
+		}
+	}
+	return first
+}
+
+// NotBefore returns from when on all certificates of config are valid; zero without one.
+func NotBefore(config *tls.Config) (last time.Time) {
+	for _, leaf := range leaves(config) {
+		if leaf.NotBefore.After(last) {
+			last = leaf.NotBefore.UTC()
+		}
+	}
+	return last
+}
+
+// leaves returns the certificates of config, without those that sign them.
+func leaves(config *tls.Config) (list []*x509.Certificate) {
 	if config == nil {
-		return first
+		return nil
 	}
 	for _, c := range config.Certificates {
 		leaf := c.Leaf
 		if leaf == nil && len(c.Certificate) > 0 {
 			leaf, _ = x509.ParseCertificate(c.Certificate[0])
 		}
-		if leaf != nil && (first.IsZero() || leaf.NotAfter.Before(first)) {
-			first = leaf.NotAfter.UTC()
+		if leaf != nil {
+			list = append(list, leaf)
 		}
 	}
-	return first
+	return list
 }
