@@ -302,7 +302,8 @@ func (n *worldNode) logged(level logLevel, format string, v ...any) {
 	addr, rest, ofConn := strings.Cut(text, " - ")
 	kind, what, _ := strings.Cut(rest, " - ")
 	kind, _, _ = strings.Cut(kind, ":")
-	if kind == "rid" && what == "Router connection closed" {
+	// What a route had pending is given to others between these two lines.
+	if kind == "rid" && (what == "Router connection closed" || strings.HasPrefix(what, "Route to server ")) {
 		w.partedFrom(n, addr, text)
 	}
 	if kind == "rid" && strings.HasPrefix(what, "Slow Consumer") {
