@@ -71,7 +71,8 @@ func (t *turns) drop(w *work) {
 func (t *turns) give() {
 	for len(t.waiting) > 0 && len(t.holders) < t.slots {
 		next := t.waiting[0]
-		t.waiting = slices.Delete(t.waiting, 0, 1)
+		t.waiting[0] = turn{}
+		t.waiting = t.waiting[1:] // moving the others would take long where they are thousands
 		next.begun = time.Now()
 		t.holders = append(t.holders, next)
 		next.given <- struct{}{} // it has room
