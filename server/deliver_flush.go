@@ -70,7 +70,7 @@ func (b *batch) deliverAll() {
 	if c, ok := b.from.ops.(*systemConn); ok {
 		ready := c.ready(b, others)
 		b.spread(x, ready)
-		c.noteSent(ready)
+		c.noteSent(b, ready)
 	} else {
 		b.spread(x, others)
 	}

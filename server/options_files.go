@@ -71,14 +71,14 @@ func (f *readFiles) digest() string {
 	return string(f.sum.Sum(nil))
 }
 
-// emptied reports whether one of the files is empty that was not before.
-func (f *readFiles) emptied(before *readFiles) bool {
-	for name, empty := range f.empty {
-		if was, read := before.empty[name]; empty && read && !was {
-			return true
+// emptied returns one of the files that is empty and was not before; "" if there is none.
+func (f *readFiles) emptied(before *readFiles) string {
+	for _, name := range f.names {
+		if was, read := before.empty[name]; f.empty[name] && read && !was {
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // reread reads the files again.

@@ -32,7 +32,8 @@ var listenKeys = map[string]struct{ row, host, port string }{
 
 // listenPart is a host or a port as a key of the file has it.
 type listenPart struct {
-	row   string
+	key   string
+	row   string // of the key
 	value string // "" if the key has none
 	at    conf.Pos
 }
@@ -50,7 +51,8 @@ func replacedParts(m *conf.Node, path string) (list []replacedPart) {
 	set := func(row string, now listenPart) {
 		old := last[row]
 		included := old.at.File != now.at.File && now.value != ""
-		if old.value != "" && old.row != now.row && !included && !sameHost(old.value, now.value) && !(now.value == "" && anyHost(old.value)) {
+		other := old.row != now.row || old.key != now.key && anyHost(now.value) // another name of a key is reported elsewhere
+		if old.value != "" && other && !included && !sameHost(old.value, now.value) && !(now.value == "" && anyHost(old.value)) {
 			list = append(list, replacedPart{row, old, now})
 		}
 		last[row] = now
@@ -66,10 +68,10 @@ func replacedParts(m *conf.Node, path string) (list []replacedPart) {
 		parts := listenKeys[key]
 		host, port := hostAndPortOf(p.Value, parts.host != "", parts.port != "")
 		if parts.host != "" {
-			set(parts.host, listenPart{parts.row, host, p.Pos})
+			set(parts.host, listenPart{key, parts.row, host, p.Pos})
 		}
 		if parts.port != "" && port != "" {
-			set(parts.port, listenPart{parts.row, port, p.Pos})
+			set(parts.port, listenPart{key, parts.row, port, p.Pos})
 		}
 	}
 	return list

@@ -242,6 +242,8 @@ func TestAHostThatAnotherKeyReplaces(t *testing.T) {
 		{"http: 127.0.0.1:8222\nhttp_host: 0.0.0.0", "", "2:1: http_host: the host of http at FILE:1:1" + all},
 		{"http_host: 127.0.0.1\nhttp: 8222", "", "2:1: http: http_host at FILE:1:1" + all},
 		{"cluster {\nlisten: 127.0.0.1:6222\nport: 6223\nhost: 0.0.0.0 }", "", "4:1: cluster.host: the host of cluster.listen at FILE:2:1" + all},
+		{"net: 127.0.0.1\nhost: 0.0.0.0", "", "2:1: host: host at FILE:1:1" + all},
+		{"listen: 127.0.0.1:4222\nnet: 127.0.0.1\nhost: \"\"", "", "3:1: host: host at FILE:2:1" + all},
 		{"host: 127.0.0.1\nlisten: 4222\nport: x", "", "2:1: listen: host at FILE:1:1" + all},
 
 		{"host: 127.0.0.1\nlisten: 10.0.0.1:4222", "", "W 2:1: listen: host at FILE:1:1" + warn},

@@ -69,7 +69,7 @@ var misplacedKeys = []foreignKey{
 	{"allowed_cidrs cidrs allowed_ips ips whitelist allowlist allow_list ip_whitelist blacklist denylist deny_list", true, "it limits where clients may connect from: use a firewall"},
 	{"authorization.allowed_cidrs authorization.cidrs authorization.allowed_ips authorization.ips authorization.src authorization.source_networks authorization.whitelist authorization.allowlist", true,
 		"it limits where clients may connect from: use a firewall"},
-	{"allow deny publish subscribe cluster.import cluster.export", true, `it belongs in "permissions"`},
+	{"cluster.import cluster.export", true, `it belongs in "permissions"`},
 	{"authorization.publish authorization.pub authorization.subscribe authorization.sub authorization.import authorization.export authorization.allow authorization.deny", true,
 		`it belongs in "default_permissions", or in "permissions" of a user`},
 	{"authorization.limits authorization.limit", true, `did you mean "default_limits"?`},

@@ -155,6 +155,12 @@ func (s *Server) applyDeadline(c *change) {
 	for _, r := range s.cluster.all() {
 		r.out.SetLimits(r.writeLimits(c.new))
 	}
+	if s.system == nil {
+		return
+	}
+	if service := s.system.conn.Load(); service != nil {
+		service.out.SetLimits(s.systemWriteLimits())
+	}
 }
 
 // applyPing sets the ping timer of every connection to between half of the new interval and all of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"gnatsd/conf"
 	"gnatsd/server/internal/tlsfiles"
 )
 
@@ -22,8 +23,10 @@ const (
 type fileWatcher struct {
 	files  func() *readFiles // of the last attempt to load them
 	reload func()
+	kept   func(name string) // is called, if it is not nil, when a change is not loaded because a file is empty
 
 	changed string // digest at the last check, "" if it was that of files
+	empty   string // digest of what kept was called for; "" = none
 }
 
 // run checks the files at every tick, until ctx ends or tick is closed.
@@ -48,14 +51,18 @@ func (w *fileWatcher) run(ctx context.Context, tick <-chan time.Time) {
 func (w *fileWatcher) check() {
 	files := w.files()
 	now := files.reread()
-	switch digest := now.digest(); {
-	case digest == files.digest() || now.emptied(files):
+	digest, emptied := now.digest(), now.emptied(files)
+	switch {
+	case digest == files.digest():
 		w.changed = ""
-	case digest == w.changed:
+	case digest != w.changed:
+		w.changed = digest
+	case emptied == "":
 		w.changed = ""
 		w.reload()
-	default:
-		w.changed = digest
+	case w.kept != nil && digest != w.empty:
+		w.empty = digest
+		w.kept(emptied)
 	}
 }
 
@@ -76,11 +83,17 @@ func (s *Server) watchConfig() {
 	if !o.WatchConfig || o.ConfigFile == "" {
 		return
 	}
-	s.watchFiles(s.ctx, configInterval, &fileWatcher{files: s.configFiles, reload: func() {
-		if err := s.Reload(); err != nil {
-			s.logRefusedReload(err)
-		}
-	}})
+	s.watchFiles(s.ctx, configInterval, &fileWatcher{
+		files: s.configFiles,
+		reload: func() {
+			if err := s.Reload(); err != nil {
+				s.logRefusedReload(err)
+			}
+		},
+		kept: func(name string) {
+			s.Warnf("%s has become empty: changes are not loaded by themselves until it is not, or the configuration is reloaded", conf.Printable(name))
+		},
+	})
 }
 
 // configFiles returns the files of the last attempt to load the configuration.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -182,8 +183,13 @@ func TestAFileThatBecomesEmptyIsNotReloaded(t *testing.T) {
 	put(t, dir, "x.conf", "include y.conf")
 	put(t, dir, "y.conf", "authorization { token: x }")
 	w := watchFiles(t, dir)
+	var kept []string
+	w.kept = func(name string) { kept = append(kept, filepath.Base(name)) }
 	put(t, dir, "y.conf", "")
 	w.want("an included file is emptied", 5, 0)
+	if !slices.Equal(kept, []string{"y.conf"}) {
+		t.Errorf("files that are reported: got %q, want y.conf once", kept)
+	}
 	put(t, dir, "y.conf", "authorization { token: y }")
 	w.want("and written", 2, 1)
 	put(t, dir, "x.conf", " \n")

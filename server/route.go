@@ -62,7 +62,7 @@ type route struct {
 	inStandby      atomic.Bool           // the reader waits, or has waited, for decided
 	leaves         atomic.Int64          // LINK leave that were pushed, at most one: nothing is taken behind it
 	waiting        atomic.Bool           // the reader waits for another member of the pool
-	systemSent     atomic.Int64          // up to where it has been pushed what the service has published, as out.Progress counts
+	systemSent     atomic.Int64          // up to where it has been pushed long answers of the service, as out.Progress counts
 	hasSystem      atomic.Bool           // this server and the peer have a system account
 
 	decided    chan struct{} // closed when the mesh has registered the connection or closed it

@@ -306,3 +306,41 @@ func TestEventsWaitForARouteThatReads(t *testing.T) {
 		allWritten(t, &r.out)
 	})
 }
+
+// TestWhatARouteRefusesIsNotDropped has routes that take nothing any more, and that are near full: what the
+// service publishes goes to another one only in the first case.
+func TestWhatARouteRefusesIsNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := systemInMemory(t)
+		s.system.running.Store(system.New(&systemView{s}, s.id))
+		c := s.newSystemConn()
+		l := &fakeLink{forgets: true, try: func(int) (int, error) { return 0, netio.ErrWouldBlock }, wait: func(int) (int, error) {
+			time.Sleep(time.Second)
+			return 0, os.ErrDeadlineExceeded
+		}}
+		full, lost := newRoute(s, deadPipe(t), nil), newRoute(s, deadPipe(t), nil)
+		full.out.SetLink(fakeConn{l, nil})
+		full.out.SetLimits(&netio.Limits{MaxPending: 1000, HighWater: 100, WriteDeadline: time.Minute})
+		full.push(make([]byte, 600))
+		lost.out.Refuse()
+		got := c.ready(new(batch), []target{{c: &full.conn}, {c: &lost.conn}})
+		if len(got) != 1 || got[0].c != &lost.conn {
+			t.Errorf("got %d targets, want the one that is lost", len(got))
+		}
+		r := newRoute(s, deadPipe(t), nil)
+		c.noteSent(&batch{single: longAnswer - 1}, []target{{c: &r.conn}})
+		r.out.SetLink(fakeConn{&fakeLink{forgets: true}, nil})
+		r.push(make([]byte, 100))
+		c.noteSent(&batch{single: longAnswer - 1}, []target{{c: &r.conn}})
+		if n := r.systemSent.Load(); n != 0 {
+			t.Errorf("a long answer waits for %d bytes though there was none before", n)
+		}
+		c.noteSent(&batch{single: longAnswer}, []target{{c: &r.conn}})
+		if n := r.systemSent.Load(); n != 100 {
+			t.Errorf("a long answer waits for %d bytes, want 100", n)
+		}
+		full.out.Finish(0)
+		c.peer.Close()
+		c.serve()
+	})
+}

@@ -111,12 +111,13 @@ func (c *systemConn) do(o *op, b *batch) closeReason {
 }
 
 // ready moves the targets to the front that take what the service has published, and returns these. Routes
-// that are near full do not: they would be closed, with what others send over them.
+// that are near full do not: they would be closed, with what others send over them. What one that is lost
+// refuses goes to another one.
 func (c *systemConn) ready(b *batch, targets []target) []target {
 	n := 0
 	for i := range targets {
 		t := &targets[i]
-		if t.c.role == roleRoute && t.c.out.HalfFull() {
+		if t.c.role == roleRoute && t.c.out.NearFull() {
 			c.srv.system.service().AddDropped(b.messagesOf(t))
 			continue
 		}
@@ -126,8 +127,14 @@ func (c *systemConn) ready(b *batch, targets []target) []target {
 	return targets[:n]
 }
 
-// noteSent notes up to where routes have messages of the service.
-func (c *systemConn) noteSent(targets []target) {
+// longAnswer is how many bytes of the service others wait for, in their turn, before a route is sent more.
+const longAnswer = 32 << 10
+
+// noteSent notes up to where routes have long answers of the service, if the batch may have some.
+func (c *systemConn) noteSent(b *batch, targets []target) {
+	if b.collected+b.single < longAnswer {
+		return
+	}
 	for i := range targets {
 		if r, ok := targets[i].c.ops.(*route); ok {
 			pushed, _ := r.out.Progress()

@@ -193,6 +193,7 @@ func (l *tlsLink) Recv(b *ReadBuffer, limit int) (n int, err error) {
 		}
 	}
 	if due {
+		l.work.shared.Hold(b)
 		l.work.yield()
 	}
 	if n == 0 && l.failed == nil {

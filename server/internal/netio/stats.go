@@ -45,12 +45,22 @@ func (q *WriteQueue) Watched() bool {
 	return q.back != nil && q.lim.Drop == DropNone
 }
 
-// HalfFull reports whether more is pending than half of what makes the connection a slow consumer.
+// HalfFull reports whether more is pending than half of what makes the connection a slow consumer, or it
+// takes nothing any more.
 func (q *WriteQueue) HalfFull() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.closed || q.pending > q.lim.MaxPending/2
+	return q.closed || q.nearFullLocked()
 }
+
+// NearFull is HalfFull of a queue that takes something.
+func (q *WriteQueue) NearFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.closed && q.nearFullLocked()
+}
+
+func (q *WriteQueue) nearFullLocked() bool { return q.pending > q.lim.MaxPending/2 }
 
 // Stats is what monitoring and logs say of a queue.
 type Stats struct {
