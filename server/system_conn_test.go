@@ -340,6 +340,7 @@ func TestWhatARouteRefusesIsNotDropped(t *testing.T) {
 			t.Errorf("a long answer waits for %d bytes, want 100", n)
 		}
 		full.out.Finish(0)
+		allWritten(t, &full.out)
 		c.peer.Close()
 		c.serve()
 	})
