@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gnatsd/server/internal/netio"
+	"gnatsd/test/wire"
 )
 
 // TestFramesOfALeftover has a stream of frames, in segments of any length, of which any part has been
@@ -175,24 +176,32 @@ func TestNothingIsCountedOfARetiredMember(t *testing.T) {
 	eventually(t, "nothing of it is counted", func() bool { return b.io.SetAside.Load() == 0 })
 }
 
-// TestWhatALostMemberHasRefusedFollowsWhatItHadPending has a member of a pool lost that has much pending,
-// and that has refused a message behind that. It holds the member that gets what was pending: the refused
-// message does not arrive on another one before that.
-func TestWhatALostMemberHasRefusedFollowsWhatItHadPending(t *testing.T) {
-	t.Parallel()
-	a, b, p := pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
-	far, pub := dialClient(t, a), dialClient(t, b)
+// publishedOverAPool returns a server with a subscriber of x, and one with a publisher that is stalled for no
+// route, as it has another subscriber.
+func publishedOverAPool(t *testing.T) (a, b *Server, p *poolProxy, far, pub *wire.Client) {
+	t.Helper()
+	a, b, p = pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
+	far, pub = dialClient(t, a), dialClient(t, b)
 	far.Do("SUB x 1")
 	interested(t, b, 1)
 	near := dialClient(t, b)
-	near.Do("SUB x 1") // so that the publisher is not stalled
-	go func() {        // ends with the connection
+	near.Do("SUB x 1")
+	go func() { // ends with the connection
 		for {
 			if _, err := near.Next(); err != nil {
 				return
 			}
 		}
 	}()
+	return a, b, p, far, pub
+}
+
+// TestWhatALostMemberHasRefusedFollowsWhatItHadPending has a member of a pool lost that has much pending,
+// and that has refused a message behind that. It holds the member that gets what was pending: the refused
+// message does not arrive on another one before that.
+func TestWhatALostMemberHasRefusedFollowsWhatItHadPending(t *testing.T) {
+	t.Parallel()
+	a, b, p, far, pub := publishedOverAPool(t)
 	sid := fmt.Sprintf("%s%d:1", plainID, a.clients.all()[0].id)
 	pub.Do("PUB x 1", "m")
 	if d, err := far.Next(); err != nil || d == nil {
@@ -255,19 +264,7 @@ func TestWhatWasHandedOverIsHandedOverAgain(t *testing.T) {
 	for _, follows := range []bool{false, true} {
 		t.Run(fmt.Sprintf("followed %v", follows), func(t *testing.T) {
 			t.Parallel()
-			a, b, p := pooled(t, 3, nil, func(o *Options) { o.idleTick, o.WriteDeadline = patience, patience })
-			far, pub := dialClient(t, a), dialClient(t, b)
-			far.Do("SUB x 1")
-			interested(t, b, 1)
-			near := dialClient(t, b)
-			near.Do("SUB x 1") // so that the publisher is not stalled
-			go func() {        // ends with the connection
-				for {
-					if _, err := near.Next(); err != nil {
-						return
-					}
-				}
-			}()
+			_, b, p, far, pub := publishedOverAPool(t)
 			const size, least = 32 << 10, 16 << 20
 			publish := func(n int) {
 				pub.Do(fmt.Sprintf("PUB x %d", size), fmt.Sprintf("%09d%s", n, strings.Repeat("x", size-9)))

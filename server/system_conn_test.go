@@ -345,3 +345,13 @@ func TestWhatARouteRefusesIsNotDropped(t *testing.T) {
 		c.serve()
 	})
 }
+
+// TestTheServiceHasTheLimitsOfAReload reloads how long a write may take.
+func TestTheServiceHasTheLimitsOfAReload(t *testing.T) {
+	t.Parallel()
+	r := startReloader(t, systemConfig)
+	r.okay(t, systemConfig+"write_deadline: 7s\n")
+	if got := r.system.conn.Load().out.Limits(); got.WriteDeadline != 7*time.Second || !got.Stalls {
+		t.Errorf("got %+v, want a deadline of 7s", *got)
+	}
+}
